@@ -1,0 +1,481 @@
+"""The StyleGAN2 networks (arXiv 1912.04958): mapping, synthesis with a skip generator, residual discriminator.
+
+    z --MappingNetwork--> ws --SynthesisNetwork--> image --Discriminator--> logit
+
+`mapping` and `synthesis` are separate on purpose: truncation, mixing, projection and every edit of this course are
+short functions that work on the ws in between. No training method and no edit ever enters a `forward`.
+
+Which code drives what, at any size: ws[0] the 4x4 convolution; ws[1] the up-convolution to 8x8 *and* the 4x4 tRGB;
+ws[2] the second 8x8 convolution; ws[3] the up-convolution to 16x16 and the 8x8 tRGB; and so on, two per resolution.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stylegan2 import ops
+
+Noise = Literal["random", "const", "none"] | torch.Generator | Sequence[Tensor]
+
+SQRT_HALF = math.sqrt(0.5)
+
+
+def widths(resolution: int, base: int = 32768, maximum: int = 512) -> dict[int, int]:
+    """Feature maps per resolution, min(base / r, maximum). The defaults are config-f of the paper."""
+    return {r: min(base // r, maximum) for r in resolutions(resolution)}
+
+
+def resolutions(resolution: int) -> list[int]:
+    """4, 8, ... up to `resolution`.
+
+    Raises:
+        ValueError: if `resolution` is not a power of two of at least 8.
+    """
+    if resolution < 8 or resolution & (resolution - 1):
+        raise ValueError(f"resolution must be a power of two of at least 8 (8, 16, ... 1024), got {resolution}")
+    return [2**k for k in range(2, resolution.bit_length())]
+
+
+def _check_widths(channels: Mapping[int, int], sizes: list[int]) -> dict[int, int]:
+    missing = [r for r in sizes if r not in channels]
+    if missing:
+        raise ValueError(f"channels must name a width for each of {sizes}; missing: {missing}")
+    return {r: int(channels[r]) for r in sizes}
+
+
+class EqualLinear(nn.Module):
+    """Fully connected layer with equalised learning rate (arXiv 1710.10196, section 4.1): scaled at run time.
+
+    Args:
+        in_features, out_features: sizes.
+        bias_init: initial bias.
+        lr_multiplier: the layer learns this many times slower (mapping: 0.01).
+        activate: leaky ReLU afterwards.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias_init=0.0, lr_multiplier=1.0, activate=False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((out_features,), bias_init / lr_multiplier))
+        self.weight_gain = lr_multiplier / math.sqrt(in_features)
+        self.bias_gain = lr_multiplier
+        self.activate = activate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in_features] -> [N, out_features]"""
+        weight, bias = self.weight * self.weight_gain, self.bias * self.bias_gain
+        if self.activate:
+            return ops.bias_act(F.linear(x, weight), bias)
+        return F.linear(x, weight, bias)
+
+
+class EqualConv2d(nn.Module):
+    """Convolution with equalised learning rate; `down` filters and halves the resolution; `activate` adds bias and lrelu."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, down: bool = False, activate: bool = True):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if activate else None
+        self.weight_gain = 1 / math.sqrt(in_channels * kernel**2)
+        self.down = down
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, H, W], or half of H and W with `down`."""
+        weight = (self.weight * self.weight_gain).to(x.dtype)
+        if not self.down:
+            y = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+        elif weight.shape[-1] == 1:  # a 1x1 convolution commutes with taking every second pixel: filter and halve first
+            y = F.conv2d(ops.downsample2d(x), weight)
+        else:
+            y = ops.blurred_conv_down(x, weight)
+        return y if self.bias is None else ops.bias_act(y, self.bias)
+
+
+class MappingNetwork(nn.Module):
+    """z -> w: normalise, then fully connected layers (StyleGAN2, figure 2), broadcast to one code per layer.
+
+    Args:
+        z_dim, w_dim: sizes of z and of w.
+        num_ws: codes L that the synthesis network takes.
+        layers: depth (config-f: 8; ADA's `auto`: 2).
+        lr_multiplier: the mapping learns this many times slower than the rest.
+
+    Attributes:
+        w_mean: [w_dim], the centre of truncation; see `update_mean`.
+    """
+
+    def __init__(self, z_dim: int, w_dim: int, num_ws: int, layers: int = 8, lr_multiplier: float = 0.01):
+        super().__init__()
+        self.z_dim, self.w_dim, self.num_ws = z_dim, w_dim, num_ws
+        sizes = [z_dim] + [w_dim] * layers
+        self.layers = nn.ModuleList(
+            EqualLinear(a, b, lr_multiplier=lr_multiplier, activate=True)
+            for a, b in zip(sizes, sizes[1:], strict=False)
+        )
+        self.register_buffer("w_mean", torch.zeros(w_dim))
+
+    def w(self, z: Tensor) -> Tensor:
+        """[N, z_dim] -> one w per image [N, w_dim], without truncation.
+
+        Raises:
+            ValueError: z of another shape. (A z per layer would be normalised across layers: map first, mix then.)
+        """
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"z must be [N, {self.z_dim}], one code per image, got {list(z.shape)}")
+        z = z.to(self.w_mean.dtype)
+        x = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def forward(self, z: Tensor, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """One code for each layer: [N, z_dim] -> ws [N, L, w_dim].
+
+        Args:
+            z: [N, z_dim], standard normal.
+            truncation: psi; 1 leaves w alone, 0 gives the mean face, above 1 exaggerates, negative is the "anti-face"
+                (arXiv 1812.04948, section 4 and appendix B).
+            cutoff: truncate only the first `cutoff` codes (coarse layers); None: all.
+        """
+        return self.truncate(self.broadcast(self.w(z)), truncation, cutoff)
+
+    def broadcast(self, w: Tensor) -> Tensor:
+        """w [N, w_dim] -> ws [N, L, w_dim], the same code for every layer."""
+        return w[:, None].expand(-1, self.num_ws, -1)
+
+    def truncate(self, ws: Tensor, truncation: float, cutoff: int | None = None) -> Tensor:
+        """w_mean + psi * (ws - w_mean) on the first `cutoff` codes of ws [N, L, w_dim]."""
+        if truncation == 1:
+            return ws
+        cutoff = self.num_ws if cutoff is None else cutoff
+        near = torch.lerp(self.w_mean.expand_as(ws[:, :cutoff]), ws[:, :cutoff], float(truncation))
+        return torch.cat([near, ws[:, cutoff:]], dim=1)
+
+    @torch.no_grad()
+    def update_mean(self, samples: int = 10_000, seed: int = 0) -> Tensor:
+        """Set `w_mean` to the mean w of `samples` seeded z, and return it [w_dim]. The same seed gives the same mean."""
+        rng = torch.Generator().manual_seed(seed)
+        z = torch.randn(samples, self.z_dim, generator=rng).to(self.w_mean.device)
+        self.w_mean.copy_(torch.stack([self.w(chunk).double().mean(0) for chunk in z.split(1000)]).mean(0))
+        return self.w_mean
+
+
+class StyledConv(nn.Module):
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU: one grey box of figure 2c in the paper."""
+
+    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool = False):
+        super().__init__()
+        self.resolution, self.up = resolution, up
+        self.affine = EqualLinear(w_dim, in_channels, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.weight_gain = 1 / math.sqrt(in_channels * 9)
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.register_buffer("noise_const", torch.randn(1, 1, resolution, resolution))
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        """x [N, in, H, W], w [N, w_dim], noise [N or 1, 1, R, R] or None -> [N, out, R, R]"""
+        x = ops.modulated_conv2d(x, self.weight * self.weight_gain, self.affine(w), up=self.up)
+        if noise is not None:
+            x = x + (noise * self.noise_strength).to(x.dtype)
+        return ops.bias_act(x, self.bias)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to colours, without demodulation; always in float32, since its outputs are summed."""
+
+    def __init__(self, in_channels: int, w_dim: int):
+        super().__init__()
+        self.affine = EqualLinear(w_dim, in_channels, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(3, in_channels, 1, 1))
+        self.weight_gain = 1 / math.sqrt(in_channels)
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """x [N, in, H, W], w [N, w_dim] -> [N, 3, H, W]"""
+        rgb = ops.modulated_conv2d(x, self.weight * self.weight_gain, self.affine(w), demodulate=False)
+        return ops.upcast(rgb) + self.bias[:, None, None]
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: up-convolution (a learned constant at 4x4), convolution, and the colours it adds to the image."""
+
+    def __init__(self, in_channels: int | None, out_channels: int, w_dim: int, resolution: int):
+        super().__init__()
+        self.resolution = resolution
+        if in_channels is None:
+            self.const = nn.Parameter(torch.randn(1, out_channels, 4, 4))
+        else:
+            self.conv0 = StyledConv(in_channels, out_channels, w_dim, resolution, up=True)
+        self.conv1 = StyledConv(out_channels, out_channels, w_dim, resolution)
+        self.to_rgb = ToRGB(out_channels, w_dim)
+
+    @property
+    def convs(self) -> list[StyledConv]:
+        """The styled convolutions in order: one at 4x4, two above."""
+        return [self.conv1] if self.resolution == 4 else [self.conv0, self.conv1]
+
+    def forward(
+        self, x: Tensor | None, rgb: Tensor | None, ws: Tensor, noises: list[Tensor | None], dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """Add one resolution.
+
+        Args:
+            x: features of the block below [N, in, R/2, R/2]; None at 4x4.
+            rgb: running RGB sum of the block below [N, 3, R/2, R/2]; None at 4x4.
+            ws: this block's codes [N, 2 or 3, w_dim]: one per convolution, the last for tRGB.
+            noises: one per convolution.
+            dtype: type to compute the convolutions in.
+
+        Returns:
+            features [N, out, R, R] and running RGB sum [N, 3, R, R] (float32).
+        """
+        if x is None:
+            x = self.const.expand(len(ws), -1, -1, -1)
+        x = x.to(dtype=dtype, memory_format=torch.channels_last)
+        for conv, w, noise in zip(self.convs, ws.unbind(1), noises, strict=False):
+            x = conv(x, w, noise)
+        colours = self.to_rgb(x, ws[:, -1])
+        return x, colours if rgb is None else ops.upsample2d(rgb) + colours
+
+
+class SynthesisNetwork(nn.Module):
+    """ws -> image, with output skips: every resolution adds its colours to the upsampled image so far (figure 7b).
+
+    Args:
+        resolution: side of the image in pixels.
+        w_dim: size of w.
+        channels: width per resolution; default config-f.
+
+    Attributes:
+        compute_dtype: type of the convolutions (float32 by default). RGB sums and styles always stay float32.
+    """
+
+    def __init__(self, resolution: int, w_dim: int = 512, channels: Mapping[int, int] | None = None):
+        super().__init__()
+        self.resolution, self.w_dim = resolution, w_dim
+        self.resolutions = resolutions(resolution)
+        self.channels = _check_widths(channels or widths(resolution), self.resolutions)
+        self.num_ws = 2 * len(self.resolutions)
+        self.compute_dtype = torch.float32
+        inputs = [None, *[self.channels[r] for r in self.resolutions]]
+        self.blocks = nn.ModuleDict(
+            {str(r): SynthesisBlock(c, self.channels[r], w_dim, r) for c, r in zip(inputs, self.resolutions, strict=False)}
+        )
+
+    @property
+    def convs(self) -> list[StyledConv]:
+        """All styled convolutions, lowest resolution first; convs[i] is driven by ws[:, i]."""
+        return [conv for block in self.blocks.values() for conv in block.convs]
+
+    def draw_noise(self, n: int, noise: Noise = "random") -> list[Tensor | None]:
+        """Noise images for every convolution, to be drawn once and shared by several calls.
+
+        Args:
+            n: batch size.
+            noise: "random" (torch's global generator), "const" (the fixed buffers), "none", a `torch.Generator`, or a
+                list of L-1 tensors [N or 1, 1, R, R], which is returned as it is.
+
+        Raises:
+            ValueError: for anything else, or for a list of the wrong length.
+        """
+        if isinstance(noise, str):
+            if noise not in ("random", "const", "none"):
+                raise ValueError(f'noise must be "random", "const", "none", a torch.Generator or a list, got {noise!r}')
+            if noise == "none":
+                return [None] * len(self.convs)
+            if noise == "const":
+                return [conv.noise_const for conv in self.convs]
+            noise = None
+        if noise is None or isinstance(noise, torch.Generator):
+            like = self.convs[0].noise_const
+            device = noise.device if noise is not None else like.device
+            shapes = [(n, 1, conv.resolution, conv.resolution) for conv in self.convs]
+            return [torch.randn(s, generator=noise, device=device).to(like.device) for s in shapes]
+        noise = list(noise)
+        if len(noise) != len(self.convs):
+            raise ValueError(f"a list of noise needs {len(self.convs)} tensors, one per convolution, got {len(noise)}")
+        return noise
+
+    def forward(self, ws: Tensor, noise: Noise = "random", return_rgbs: bool = False):
+        """Draw the image.
+
+        Args:
+            ws: [N, L, w_dim].
+            noise: see `draw_noise`.
+            return_rgbs: also return the running RGB sum of every resolution, {4: [N, 3, 4, 4], 8: ..., R: image}.
+
+        Returns:
+            image [N, 3, R, R], roughly in [-1, 1] (not clamped); or (image, rgbs).
+
+        Raises:
+            ValueError: ws of another shape.
+        """
+        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
+            raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}; see G.mapping")
+        noises = iter(self.draw_noise(len(ws), noise))
+        x, rgb, rgbs, at = None, None, {}, 0
+        for block in self.blocks.values():
+            n = len(block.convs)
+            x, rgb = block(x, rgb, ws[:, at : at + n + 1], [next(noises) for _ in range(n)], self.compute_dtype)
+            rgbs[block.resolution] = rgb
+            at += n
+        return (rgb, rgbs) if return_rgbs else rgb
+
+
+class Generator(nn.Module):
+    """Mapping and synthesis together. `G(z)` is `G.synthesis(G.mapping(z))`.
+
+    Args:
+        resolution: side of the image in pixels, a power of two from 8 to 1024.
+        z_dim, w_dim: sizes of the latent codes.
+        mapping_layers: depth of the mapping network.
+        channels: width per resolution, {4: 512, ..., resolution: 128}; default config-f (`widths`).
+    """
+
+    def __init__(
+        self,
+        resolution: int = 256,
+        z_dim: int = 512,
+        w_dim: int = 512,
+        mapping_layers: int = 8,
+        channels: Mapping[int, int] | None = None,
+    ):
+        super().__init__()
+        self.synthesis = SynthesisNetwork(resolution, w_dim, channels)
+        self.mapping = MappingNetwork(z_dim, w_dim, self.synthesis.num_ws, mapping_layers)
+
+    resolution = property(lambda self: self.synthesis.resolution)
+    num_ws = property(lambda self: self.synthesis.num_ws)
+    z_dim = property(lambda self: self.mapping.z_dim)
+    w_dim = property(lambda self: self.mapping.w_dim)
+
+    def forward(self, z: Tensor, truncation: float = 1.0, cutoff: int | None = None, noise: Noise = "random") -> Tensor:
+        """z [N, z_dim] -> image [N, 3, R, R], roughly in [-1, 1]."""
+        return self.synthesis(self.mapping(z, truncation, cutoff), noise)
+
+
+class DiscriminatorBlock(nn.Module):
+    """Residual block that halves the resolution (figure 7c): (conv, conv down) + (1x1 skip down), over sqrt 2."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.conv0 = EqualConv2d(in_channels, in_channels, 3)
+        self.conv1 = EqualConv2d(in_channels, out_channels, 3, down=True)
+        self.skip = EqualConv2d(in_channels, out_channels, 1, down=True, activate=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, R, R] -> [N, out, R/2, R/2]"""
+        return (self.conv1(self.conv0(x)) + self.skip(x)) * SQRT_HALF
+
+
+def minibatch_stddev(x: Tensor, group_size: int = 4) -> Tensor:
+    """Append one feature: how much the images of a group differ (arXiv 1710.10196, section 3).
+
+    Works for any batch: ceil(N / group_size) groups, as even as can be (5 -> 3 + 2, 7 -> 4 + 3), so that no group is a
+    single image unless the batch is. Image n belongs to group n mod (number of groups).
+
+    Args:
+        x: [N, C, H, W].
+
+    Returns:
+        [N, C + 1, H, W]
+    """
+    n, _, h, w = x.shape
+    groups = math.ceil(n / group_size)
+    flat = ops.upcast(x).flatten(1)  # [N, C*H*W]
+    member = torch.arange(n, device=x.device) % groups  # [N]
+    average = F.one_hot(member, groups).t().to(flat.dtype)  # [G, N]
+    average = average / average.sum(dim=1, keepdim=True)
+    deviation = flat - (average @ flat)[member]
+    std = (average @ deviation.square() + 1e-8).sqrt().mean(dim=1)  # [G]
+    feature = std[member].reshape(n, 1, 1, 1).expand(n, 1, h, w)
+    return torch.cat([x, feature.to(x.dtype)], dim=1)
+
+
+class DiscriminatorHead(nn.Module):
+    """4x4 features -> one logit: minibatch stddev, convolution, two fully connected layers."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = EqualConv2d(channels + 1, channels, 3)
+        self.fc = EqualLinear(channels * 16, channels, activate=True)
+        self.out = EqualLinear(channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, 4, 4] -> [N, 1]"""
+        return self.out(self.fc(self.conv(minibatch_stddev(x)).flatten(1)))
+
+
+class Discriminator(nn.Module):
+    """Image -> one logit per image, high for real ones: residual blocks, minibatch stddev (figure 7c).
+
+    Args:
+        resolution: side of the image in pixels.
+        channels: width per resolution; default config-f.
+
+    Attributes:
+        compute_dtype: type of the blocks' convolutions (float32 by default); the 4x4 head always computes in float32.
+    """
+
+    def __init__(self, resolution: int = 256, channels: Mapping[int, int] | None = None):
+        super().__init__()
+        self.resolution = resolution
+        self.resolutions = resolutions(resolution)[::-1]  # from the image down: R, ..., 8, 4
+        self.channels = _check_widths(channels or widths(resolution), self.resolutions)
+        self.compute_dtype = torch.float32
+        self.from_rgb = EqualConv2d(3, self.channels[resolution], 1)
+        self.blocks = nn.ModuleDict(
+            {str(r): DiscriminatorBlock(self.channels[r], self.channels[r // 2]) for r in self.resolutions[:-1]}
+        )
+        self.head = DiscriminatorHead(self.channels[4])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[N, 3, R, R] in [-1, 1] -> logits [N, 1] (float32).
+
+        Raises:
+            ValueError: images of another size.
+        """
+        if images.ndim != 4 or images.shape[1:] != (3, self.resolution, self.resolution):
+            raise ValueError(f"images must be [N, 3, {self.resolution}, {self.resolution}], got {list(images.shape)}")
+        x = self.from_rgb(images.to(dtype=self.compute_dtype, memory_format=torch.channels_last))
+        for block in self.blocks.values():
+            x = block(x)
+        return self.head(ops.upcast(x))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A size of the two networks: widths min(base / r, maximum), latent sizes, depth of the mapping."""
+
+    base: int
+    maximum: int
+    z_dim: int
+    w_dim: int
+    mapping_layers: int
+
+
+PRESETS = {
+    "pocket": Preset(base=2048, maximum=128, z_dim=128, w_dim=128, mapping_layers=4),  # 1.1 M + 1.2 M at 64 px
+    "config-f": Preset(base=32768, maximum=512, z_dim=512, w_dim=512, mapping_layers=8),  # the paper's, 30 M + 29 M at 256 px
+}
+
+
+def build(resolution: int, preset: str = "config-f", seed: int = 0) -> tuple[Generator, Discriminator]:
+    """New networks with seeded initial weights; the global random state is left as it was.
+
+    Raises:
+        ValueError: for an unknown preset (the error lists the known ones) or an impossible resolution.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"no preset {preset!r}; there are: {', '.join(PRESETS)}")
+    p = PRESETS[preset]
+    channels = widths(resolution, p.base, p.maximum)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Generator(resolution, p.z_dim, p.w_dim, p.mapping_layers, channels), Discriminator(resolution, channels)
