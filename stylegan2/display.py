@@ -1,0 +1,98 @@
+"""Pictures from tensors: grids, strips, labels, and files. Everything returns a PIL image, which notebooks show by itself."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+INK, PAPER = (40, 40, 48), (255, 255, 255)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Network output [N, 3, H, W] in [-1, 1] -> uint8 [N, 3, H, W] in 0..255; uint8 passes through."""
+    if images.dtype == torch.uint8:
+        return images
+    return (images.detach().float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+
+
+def to_pil(image: Tensor, scale: int = 1) -> Image.Image:
+    """One image [3, H, W], float in [-1, 1] or uint8, enlarged by a whole factor without smoothing its pixels away."""
+    array = to_uint8(image[None])[0].permute(1, 2, 0).cpu().numpy()
+    picture = Image.fromarray(np.ascontiguousarray(array))
+    size = (picture.width * scale, picture.height * scale)
+    return picture if scale == 1 else picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def grid(images: Tensor, columns: int | None = None, scale: int = 1, gap: int = 2) -> Image.Image:
+    """All images in rows.
+
+    Args:
+        images: [N, 3, H, W], float in [-1, 1] or uint8.
+        columns: images per row; None: all in one row up to 8.
+        scale: enlargement, a whole factor.
+        gap: white pixels between images.
+    """
+    columns = min(len(images), 8) if columns is None else columns
+    rows = -(-len(images) // columns)
+    h, w = images.shape[2] * scale, images.shape[3] * scale
+    sheet = Image.new("RGB", (columns * (w + gap) - gap, rows * (h + gap) - gap), PAPER)
+    for i, image in enumerate(to_uint8(images)):
+        sheet.paste(to_pil(image, scale), ((i % columns) * (w + gap), (i // columns) * (h + gap)))
+    return sheet
+
+
+def label(picture: Image.Image, text: str, width: int | None = None) -> Image.Image:
+    """The picture with a caption on a white band above it; `width` puts it on a band to the left instead."""
+    size = 14
+    font = ImageFont.load_default(size)
+    if width is None:
+        canvas = Image.new("RGB", (picture.width, picture.height + size + 8), PAPER)
+        canvas.paste(picture, (0, size + 8))
+        ImageDraw.Draw(canvas).text((3, 3), text, INK, font)
+        return canvas
+    canvas = Image.new("RGB", (picture.width + width, picture.height), PAPER)
+    canvas.paste(picture, (width, 0))
+    ImageDraw.Draw(canvas).multiline_text((width - 8, picture.height // 2), text, INK, font, anchor="rm", align="right")
+    return canvas
+
+
+def stack(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:
+    """Pictures below each other, left-aligned."""
+    canvas = Image.new("RGB", (max(p.width for p in pictures), sum(p.height + gap for p in pictures) - gap), PAPER)
+    y = 0
+    for picture in pictures:
+        canvas.paste(picture, (0, y))
+        y += picture.height + gap
+    return canvas
+
+
+def rows(named: dict[str, Tensor], scale: int = 1, width: int | None = None) -> Image.Image:
+    """One labelled row of images per entry: {"photo": [N, 3, H, W], "webtoon": ...}."""
+    if width is None:
+        font = ImageFont.load_default(14)
+        width = 16 + int(max(font.getlength(line) for name in named for line in name.split("\n")))
+    return stack([label(grid(images, len(images), scale), name, width) for name, images in named.items()], gap=2)
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    """The picture as a PNG file in memory, for an image widget. Light compression: a slider should not wait for it."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def save(picture: Image.Image, path: str | os.PathLike, quality: int = 92) -> Path:
+    """Write a picture atomically; the format follows the file's ending. Folders are made as needed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    picture.save(part, quality=quality)
+    os.replace(part, path)
+    return path

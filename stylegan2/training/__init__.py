@@ -1,0 +1,1 @@
+"""Training: configuration, trainer, losses, adaptive augmentation and transfer methods."""

@@ -1,0 +1,90 @@
+"""What a run tells: a CSV file, TensorBoard events if wanted, and averages in between."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+COLUMNS = ("images", "loss_g", "loss_d", "r1", "path_length", "augment_p", "r_t", "images_per_second")
+
+
+class Averages:
+    """Means of scalars between two lines of the log. Tensors are only read out at the end: no waiting in between."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor | float] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, **values: Tensor | float) -> None:
+        """Count one value for each name."""
+        for name, value in values.items():
+            value = value.detach() if isinstance(value, Tensor) else value
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def pop(self) -> dict[str, float]:
+        """The means so far, and start again."""
+        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        return means
+
+
+class RunLog:
+    """Writes one line per call to `log.csv`, and TensorBoard events below `tensorboard/` if asked to.
+
+    Opening it for a resumed run drops lines at or beyond `images_seen`: they belong to work that will be done again.
+    """
+
+    def __init__(self, folder: Path, images_seen: int = 0, tensorboard: bool = False):
+        self.path = folder / "log.csv"
+        kept = [row for row in read_log(self.path) if row["images"] <= images_seen]
+        _write_rows(self.path, kept)
+        self._writer = _tensorboard(folder / "tensorboard", images_seen) if tensorboard else None
+
+    def write(self, images: int, values: dict[str, float]) -> None:
+        """Append a line; names outside COLUMNS go to TensorBoard only."""
+        with open(self.path, "a", newline="") as file:
+            csv.DictWriter(file, COLUMNS, extrasaction="ignore").writerow({"images": images, **_rounded(values)})
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, images)
+
+    def close(self) -> None:
+        """Flush and close TensorBoard's file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def read_log(path: str | os.PathLike) -> list[dict[str, float]]:
+    """Lines of a log.csv as numbers; an unfinished last line is left out, a missing file has none."""
+    if not os.path.exists(path):
+        return []
+    with open(path, newline="") as file:
+        rows = [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+    return [{name: float(value) for name, value in row.items() if value != ""} for row in rows]
+
+
+def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:
+    """Replace the file in one step."""
+    part = path.with_suffix(".part")
+    with open(part, "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows({**row, "images": int(row["images"])} for row in rows)
+    os.replace(part, path)
+
+
+def _rounded(values: dict[str, float]) -> dict[str, str]:
+    return {name: f"{value:.6g}" for name, value in values.items()}
+
+
+def _tensorboard(folder: Path, images_seen: int) -> Callable:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError("tensorboard=True needs the package 'tensorboard': pip install tensorboard") from error
+    return SummaryWriter(folder, purge_step=images_seen + 1)

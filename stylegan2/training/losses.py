@@ -1,0 +1,94 @@
+"""Losses of StyleGAN2. They know networks and tensors, nothing of files, logs or optimisers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stylegan2.networks import Generator, MappingNetwork
+
+
+def generator_loss(fake_logits: Tensor) -> Tensor:
+    """Non-saturating logistic loss of the generator, E[softplus(-D(G(z)))] (arXiv 1406.2661, section 3).
+
+    fake_logits: [N, 1]. Returns a scalar.
+    """
+    return F.softplus(-fake_logits).mean()
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Logistic loss of the discriminator, E[softplus(-D(x))] + E[softplus(D(G(z)))]. Logits [N, 1]; returns a scalar."""
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """R1: E[|grad_x D(x)|^2] at real images (arXiv 1801.04406, equation 9), to be weighted with gamma / 2.
+
+    real: [N, 3, H, W]. Returns a scalar whose gradient reaches the discriminator (double backward).
+    """
+    real = real.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
+    """|J_w^T y| per image (arXiv 1912.04958, equation 4): how far the image moves when w does.
+
+    Args:
+        images: [N, 3, H, W], made from ws.
+        ws: [N, L, w_dim], part of the images' graph.
+        noise: y, standard normal [N, 3, H, W]; divided by sqrt(H W) here, so that sizes are comparable.
+
+    Returns:
+        [N], with a graph for the double backward.
+    """
+    weighted = (images * noise).sum() / math.sqrt(images.shape[2] * images.shape[3])
+    (gradient,) = torch.autograd.grad(weighted, ws, create_graph=True)
+    return gradient.square().sum(dim=2).mean(dim=1).sqrt()
+
+
+class PathLengthRegulariser:
+    """E[(|J_w^T y| - a)^2] with a running mean a (equation 4), which makes the generator smooth in w.
+
+    decay: how fast a follows. `mean` (a 0-dim tensor) is the only state.
+    """
+
+    def __init__(self, decay: float = 0.01, device: torch.device | str = "cpu"):
+        self.decay = decay
+        self.mean = torch.zeros((), device=device)
+
+    def __call__(self, images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
+        """Arguments as in `path_lengths`. Moves the mean, returns the scalar penalty."""
+        lengths = path_lengths(images, ws, noise)
+        self.mean = torch.lerp(self.mean, lengths.detach().mean(), self.decay)
+        return (lengths - self.mean).square().mean()
+
+
+def draw_crossover(num_ws: int, probability: float, rng: torch.Generator) -> int:
+    """The layer where style mixing changes codes: 1..num_ws-1 with the given probability, else num_ws (no mixing)."""
+    mix = torch.rand((), generator=rng) < probability
+    layer = torch.randint(1, num_ws, (), generator=rng)  # drawn in any case: every step draws the same numbers
+    return int(layer) if mix else num_ws
+
+
+def mix_styles(mapping: MappingNetwork, z1: Tensor, z2: Tensor, crossover: int) -> Tensor:
+    """ws of z1 before layer `crossover` and of z2 from there on (arXiv 1812.04948, section 3.1): [N, L, w_dim]."""
+    ws = mapping(z1)
+    return ws if crossover >= mapping.num_ws else torch.cat([ws[:, :crossover], mapping(z2)[:, crossover:]], dim=1)
+
+
+def requires_graph(ws: Tensor) -> Tensor:
+    """ws itself when gradients flow through it, else a leaf that asks for them: path length under a frozen mapping."""
+    return ws if ws.requires_grad else ws.detach().requires_grad_(True)
+
+
+@torch.no_grad()
+def update_average(average: Generator, model: Generator, beta: float) -> None:
+    """Exponential moving average of parameters: average = beta * average + (1 - beta) * model. Buffers are copied."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - beta)
+    for a, b in zip(average.buffers(), model.buffers(), strict=True):
+        a.copy_(b)

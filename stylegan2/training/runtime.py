@@ -1,0 +1,44 @@
+"""What a run asks of the machine: the number type of its convolutions, and memory that stays warm."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+import torch
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Does the device multiply bfloat16 in hardware (AMX or AVX-512 BF16 on a CPU, Ampere and later on CUDA)?"""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private: absent in some releases
+    return any(getattr(torch.cpu, probe)() for probe in probes if hasattr(torch.cpu, probe))
+
+
+def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """"auto", "float32" or "bfloat16" -> the type of the convolutions."""
+    if precision == "auto":
+        return torch.bfloat16 if has_bfloat16(device) else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
+# glibc's mallopt: parameter number -> value in bytes
+_KEEP_FREED_MEMORY = {-3: 1 << 30, -1: (1 << 31) - 1, -2: 256 << 20}  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD
+
+
+def keep_memory_warm() -> bool:
+    """Tell the C library to keep freed memory for reuse; returns whether it could be told (glibc only).
+
+    By default every large activation is a fresh mapping, and touching fresh memory costs a page fault for each 4 KiB.
+    Training at 64 px on two cores went from 30 to 41 images/s with this alone. The process holds on to its peak memory.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library
+        return False
+    return all(mallopt(parameter, value) for parameter, value in _KEEP_FREED_MEMORY.items())

@@ -1,0 +1,337 @@
+"""The training loop of StyleGAN2-ADA: alternate D and G, regularise lazily, average G, adapt the augmentation.
+
+Every random number of an iteration (latents, crossover, noise, augmentations, the order of the data) is a function of
+(seed, step). So a snapshot needs no random state, and a run that was killed and resumed computes the same bits as one
+that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from stylegan2 import display
+from stylegan2.data.dataset import batches
+from stylegan2.networks import Discriminator, Generator
+from stylegan2.training import losses, transfer
+from stylegan2.training.augment import AdaptiveP, AugmentPipe
+from stylegan2.training.config import TrainConfig
+from stylegan2.training.logs import Averages, RunLog
+from stylegan2.training.runtime import keep_memory_warm, pick_dtype
+from stylegan2.training.snapshots import latest, prune, read_training_state, write
+
+BETAS = (0.0, 0.99)
+
+
+def lazy_adam(parameters: list[Tensor], lr: float, interval: int) -> torch.optim.Adam:
+    """Adam whose lr and betas are corrected for one extra, regularising step every `interval` iterations.
+
+    StyleGAN2, appendix B, "Lazy regularization": c = k / (k + 1), lr -> c lr, beta -> beta^c.
+    """
+    c = interval / (interval + 1)
+    return torch.optim.Adam(parameters, lr=lr * c, betas=(BETAS[0] ** c, BETAS[1] ** c), eps=1e-8, fused=True)
+
+
+def step_generator(seed: int, step: int, stream: int = 0) -> torch.Generator:
+    """The random numbers of one iteration: a CPU generator seeded from (seed, step, stream)."""
+    mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB) % 2**63
+    return torch.Generator().manual_seed(mixed)
+
+
+class Trainer:
+    """One run.
+
+    Args:
+        config: all settings.
+        dataset: yields uint8 [3, R, R] for (index, flip); see `stylegan2.data.dataset`.
+        g, d: the networks to train, modified in place; for fine-tuning, the source's.
+        g_ema: averaged generator to go on with; None: a copy of `g`.
+        methods: transfer methods.
+        device: default the networks'.
+
+    Attributes:
+        step: iterations done; images_seen: real images shown so far.
+        g_ema: the averaged generator, which is what a run is for.
+        frozen: exact names of the frozen parameters.
+        last: values of the last line of the log.
+
+    Raises:
+        ValueError: for a dataset smaller than a batch, or of another resolution than the networks.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        g: Generator,
+        d: Discriminator,
+        g_ema: Generator | None = None,
+        methods: Sequence[transfer.Method] = (),
+        device: torch.device | str | None = None,
+    ):
+        self.config, self.dataset = config, dataset
+        self.device = torch.device(device) if device else next(g.parameters()).device
+        self.g, self.d = g.to(self.device).train(), d.to(self.device).train()
+        self.g_ema = copy.deepcopy(g_ema or g).to(self.device).eval().requires_grad_(False)
+        self._check_sizes()
+        self.frozen = transfer.freeze(methods, self.g, self.d)
+        self.g_parameters = [p for p in self.g.parameters() if p.requires_grad]
+        self.d_parameters = [p for p in self.d.parameters() if p.requires_grad]
+        self.g_optimiser = lazy_adam(self.g_parameters, config.lr, config.pl_interval)
+        self.d_optimiser = lazy_adam(self.d_parameters, config.lr, config.r1_interval)
+        self.path_length = losses.PathLengthRegulariser(config.pl_decay, self.device)
+        self.augment = AugmentPipe(config.augment_pipe if config.augment != "none" else "none")
+        self.ada = AdaptiveP(
+            p=config.augment_p,
+            target=config.augment_target,
+            interval=config.augment_interval,
+            length_images=config.augment_length,
+            fixed=config.augment != "adaptive",
+        )
+        dtype = pick_dtype(config.precision, self.device)
+        self.g.synthesis.compute_dtype = self.d.compute_dtype = dtype
+        self.step = 0
+        self.last: dict[str, float] = {}
+        self._averages = Averages()
+        self._stop = False
+
+    def _check_sizes(self) -> None:
+        sizes = {"generator": self.g.resolution, "discriminator": self.d.resolution}
+        sizes["dataset"] = getattr(self.dataset, "resolution", self.g.resolution)
+        if len(set(sizes.values())) > 1:
+            listed = ", ".join(f"{name} {size} px" for name, size in sizes.items())
+            raise ValueError(f"resolutions differ: {listed}; prepare the dataset at {self.g.resolution} px")
+
+    @property
+    def images_seen(self) -> int:
+        """Real images shown to the discriminator so far."""
+        return self.step * self.config.batch
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.config.out)
+
+    # ------------------------------------------------------------------------------------------------ one iteration
+
+    def train_step(self, real: Tensor) -> None:
+        """One iteration on real images, uint8 [N, 3, R, R]."""
+        rng = step_generator(self.config.seed, self.step)
+        real = real.to(self.device, non_blocking=True).float() / 127.5 - 1
+        self._discriminator_step(real, rng)
+        if self.step % self.config.r1_interval == 0:
+            self._r1_step(real, rng)
+        self._generator_step(len(real), rng)
+        if self.config.pl_weight and self.step % self.config.pl_interval == 0:
+            self._path_length_step(rng)
+        self.step += 1
+        half_life = self.config.ema_half_life(self.images_seen)
+        beta = 0.5 ** (self.config.batch / half_life) if half_life else 0.0
+        losses.update_average(self.g_ema, self.g, beta)
+        self._averages.add(augment_p=self.ada.step(), r_t=self.ada.r_t)
+
+    def _discriminator_step(self, real: Tensor, rng: torch.Generator) -> None:
+        with torch.no_grad():
+            fake, _ = self._fakes(len(real), rng)
+        real_logits = self.d(self._augmented(real, rng))
+        self.ada.observe(real_logits)
+        loss = losses.discriminator_loss(real_logits, self.d(self._augmented(fake, rng)))
+        self._update(self.d_optimiser, loss)
+        self._averages.add(loss_d=loss)
+
+    def _r1_step(self, real: Tensor, rng: torch.Generator) -> None:
+        params = self.augment.draw(len(real), *real.shape[2:], self.ada.p, rng)
+        penalty = losses.r1_penalty(lambda x: self.d(self.augment.apply(x, params)), real)
+        weight = self.config.r1_weight(self.g.resolution) / 2 * self.config.r1_interval
+        self._update(self.d_optimiser, penalty * weight)
+        self._averages.add(r1=penalty)
+
+    def _generator_step(self, n: int, rng: torch.Generator) -> None:
+        with _without_gradients(self.d_parameters):
+            fake, _ = self._fakes(n, rng)
+            loss = losses.generator_loss(self.d(self._augmented(fake, rng)))
+            self._update(self.g_optimiser, loss)
+        self._averages.add(loss_g=loss)
+
+    def _path_length_step(self, rng: torch.Generator) -> None:
+        n = max(1, self.config.batch // self.config.pl_batch_shrink)
+        fake, ws = self._fakes(n, rng, for_path_length=True)
+        penalty = self.path_length(fake, ws, torch.randn(fake.shape, generator=rng).to(self.device))
+        self._update(self.g_optimiser, penalty * self.config.pl_weight * self.config.pl_interval)
+        self._averages.add(path_length=self.path_length.mean)
+
+    def _fakes(self, n: int, rng: torch.Generator, for_path_length: bool = False) -> tuple[Tensor, Tensor]:
+        """n new images [n, 3, R, R] and their ws [n, L, w_dim], with style mixing and fresh noise."""
+        z = torch.randn(2, n, self.g.z_dim, generator=rng).to(self.device)
+        crossover = losses.draw_crossover(self.g.num_ws, self.config.style_mixing, rng)
+        ws = losses.mix_styles(self.g.mapping, z[0], z[1], crossover)
+        ws = losses.requires_graph(ws) if for_path_length else ws
+        return self.g.synthesis(ws, noise=rng), ws
+
+    def _augmented(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        return self.augment(images, self.ada.p, rng)
+
+    @staticmethod
+    def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    # ------------------------------------------------------------------------------------------------------ the loop
+
+    def run(self, on_log: Callable | None = None, on_sample: Callable | None = None, progress: bool = True) -> Generator:
+        """Train until `config.images` images were shown, resuming what the run's folder holds; returns `g_ema`.
+
+        Ctrl-C (or the notebook's stop button, or `stop()`) finishes the iteration, saves and returns.
+
+        Args:
+            on_log: called with (trainer, values) after each line of the log.
+            on_sample: called with (trainer, images [N, 3, R, R]) after each sample picture.
+            progress: show a bar with images/s and time left.
+        """
+        if self.device.type == "cpu":
+            keep_memory_warm()
+        self.resume()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "config.json").write_text(json.dumps(self.config.to_json(), indent=2))
+        log = RunLog(self.folder, self.images_seen, self.config.tensorboard)
+        c = self.config
+        stream = batches(self.dataset, c.batch, c.seed, self.step, c.workers, c.mirror, pin=self.device.type == "cuda")
+        self._stop = False
+        bar = tqdm(total=c.steps * c.batch, initial=self.images_seen, unit="img", disable=not progress, smoothing=0.1)
+        with bar, self._stop_on_interrupt():
+            if self.step == 0:
+                self._sample(on_sample)
+            self._loop(stream, log, bar, on_log, on_sample)
+        log.close()
+        return self.g_ema
+
+    def _loop(self, stream: Iterator[Tensor], log: RunLog, bar: tqdm, on_log, on_sample) -> None:
+        start, images = time.perf_counter(), self.images_seen
+        saved = self.images_seen
+        while self.step < self.config.steps and not self._stop:
+            before = self.images_seen
+            self.train_step(next(stream))
+            bar.update(self.config.batch)
+            if self._crossed(before, self.config.log_images):
+                now = time.perf_counter()
+                speed = (self.images_seen - images) / (now - start)
+                start, images = now, self.images_seen
+                self.last = {**self._averages.pop(), "images_per_second": speed}
+                log.write(self.images_seen, self.last)
+                bar.set_postfix(G=f"{self.last['loss_g']:.2f}", D=f"{self.last['loss_d']:.2f}", p=f"{self.ada.p:.2f}")
+                if on_log:
+                    on_log(self, self.last)
+            if self._crossed(before, self.config.sample_images):
+                self._sample(on_sample)
+            if self._crossed(before, self.config.snapshot_images):
+                saved = self.save()
+        if saved != self.images_seen:
+            self.save()
+
+    def _crossed(self, before: int, every: int) -> bool:
+        """Did the last iteration pass a multiple of `every` images, or end the run?"""
+        return before // every != self.images_seen // every or self.step == self.config.steps
+
+    def stop(self) -> None:
+        """Ask a running `run` to finish its iteration, save and return."""
+        self._stop = True
+
+    @contextmanager
+    def _stop_on_interrupt(self):
+        """Ctrl-C asks to stop; a second Ctrl-C interrupts at once. (Python allows handlers in the main thread only.)"""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = signal.getsignal(signal.SIGINT)
+
+        def handler(number, frame):
+            self.stop()
+            tqdm.write("stopping after this iteration and saving; interrupt again to stop at once")
+            signal.signal(signal.SIGINT, previous)
+
+        signal.signal(signal.SIGINT, handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    # ------------------------------------------------------------------------------------------- samples, snapshots
+
+    @torch.no_grad()
+    def sample(self) -> Tensor:
+        """The run's fixed latents through g_ema, with its fixed noise: [rows * columns, 3, R, R] in [-1, 1]."""
+        count = self.config.sample_rows * self.config.sample_columns
+        z = torch.randn(count, self.g.z_dim, generator=step_generator(self.config.seed, 0, stream=1)).to(self.device)
+        # in small batches: a large preview must not need more memory than training does
+        return torch.cat([self.g_ema(chunk, noise="const") for chunk in z.split(self.config.batch)])
+
+    def _sample(self, on_sample: Callable | None) -> None:
+        images = self.sample()
+        picture = display.grid(images.cpu(), self.config.sample_columns)
+        display.save(picture, self.folder / "samples" / f"{self.images_seen:09d}.png")
+        if on_sample:
+            on_sample(self, images)
+
+    def save(self) -> int:
+        """Write a snapshot and drop old ones; returns `images_seen`."""
+        self.g_ema.mapping.update_mean()
+        state = {
+            "step": self.step,
+            "batch": self.config.batch,
+            "g_optimiser": self.g_optimiser.state_dict(),
+            "d_optimiser": self.d_optimiser.state_dict(),
+            "path_length_mean": float(self.path_length.mean),
+            "ada": self.ada.state_dict(),
+        }
+        meta = {"images": self.images_seen, "precision": str(self.d.compute_dtype), "frozen": self.frozen}
+        write(self.folder, self.images_seen, self.g_ema, self.g, self.d, state, meta)
+        prune(self.folder, self.config.keep)
+        return self.images_seen
+
+    def resume(self) -> bool:
+        """Load the newest readable snapshot of the run's folder, if there is one. Returns whether.
+
+        Raises:
+            ValueError: when the folder holds a run with other settings.
+        """
+        if self.step or not (self.folder / "config.json").exists():
+            return False
+        self.config.check_same(self.folder / "config.json")
+        path = latest(self.folder)
+        if path is None:
+            return False
+        found = read_training_state(path, self.device)
+        for own, other in ((self.g, found.g), (self.d, found.d), (self.g_ema, found.g_ema)):
+            own.load_state_dict(other.state_dict())
+        state = found.training
+        self.g_optimiser.load_state_dict(state["g_optimiser"])
+        self.d_optimiser.load_state_dict(state["d_optimiser"])
+        self.path_length.mean = torch.tensor(state["path_length_mean"], device=self.device)
+        self.ada.load_state_dict(state["ada"])
+        self.step = state["step"]
+        return True
+
+
+@contextmanager
+def _without_gradients(parameters: list[Tensor]):
+    """Parameters of the other network need no gradient while this one learns: half of the backward work saved."""
+    for p in parameters:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in parameters:
+            p.requires_grad_(True)
