@@ -96,3 +96,49 @@ def save(picture: Image.Image, path: str | os.PathLike, quality: int = 92) -> Pa
     picture.save(part, quality=quality)
     os.replace(part, path)
     return path
+
+
+def gif(frames: Sequence[Image.Image], fps: int = 16, colours: int = 96):
+    """An endless animation to show in a notebook (GitHub and the site show it too).
+
+    One palette for all frames, and few colours, keep it small and free of flicker.
+    """
+    from IPython.display import Image as Shown
+
+    palette = frames[0].quantize(colours)
+    if len(frames) > 2:  # colours of the whole round, not only of its first frame
+        palette = stack([frames[0], frames[len(frames) // 3], frames[2 * len(frames) // 3]]).quantize(colours)
+    small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    buffer = io.BytesIO()
+    small[0].save(buffer, "GIF", save_all=True, append_images=small[1:], duration=round(1000 / fps), loop=0)
+    return Shown(data=buffer.getvalue(), format="gif")
+
+
+def save_video(frames: Sequence[Image.Image], path: str | os.PathLike, fps: int = 24) -> Path:
+    """Write frames as MP4 (H.264, plays everywhere), atomically; sides are cut to even numbers as the codec demands."""
+    import imageio.v2 as imageio
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    with imageio.get_writer(part, fps=fps, quality=8, macro_block_size=1) as writer:
+        for frame in frames:
+            writer.append_data(np.asarray(frame)[: frame.height // 2 * 2, : frame.width // 2 * 2])
+    os.replace(part, path)
+    return path
+
+
+def curves(rows: Sequence[dict[str, float]], names: dict[str, list[str]]):
+    """Lines of a training log, one small plot per entry of `names`: {"losses": ["loss_g", "loss_d"], ...}."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 2.6), squeeze=False, layout="constrained")
+    for axis, (title, columns) in zip(axes[0], names.items(), strict=True):
+        for column in columns:
+            points = [(row["images"], row[column]) for row in rows if column in row]
+            axis.plot(*zip(*points, strict=True) if points else ((), ()), label=column)
+        axis.set(title=title, xlabel="images seen")
+        axis.legend(frameon=False)
+        axis.spines[["top", "right"]].set_visible(False)
+    plt.close(figure)
+    return figure

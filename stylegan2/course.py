@@ -1,0 +1,142 @@
+"""What a notebook asks for: models, datasets, folders and step budgets. Only this module knows the scale.
+
+    from stylegan2.course import setup
+    course = setup()
+    source = course.source()
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from stylegan2 import checkpoints
+
+SCALES = ("auto", "pocket")
+BUDGETS = ("course", "test")
+POCKET_SIZE = 64
+
+
+class CourseError(RuntimeError):
+    """Something the course needs is not there; the message says how to get it."""
+
+
+@dataclass
+class Course:
+    """The course's surroundings at one scale.
+
+    Attributes:
+        root: the course's folder (the one with `notebooks/` in it).
+        scale: "pocket": 64-pixel rendered faces and shipped models, no download, no GPU needed.
+        budget: "course" for learners; "test" makes every training a matter of seconds.
+        resolution: side of all images in pixels.
+    """
+
+    root: Path
+    scale: str
+    budget: str
+    device: torch.device
+    resolution: int = POCKET_SIZE
+
+    @property
+    def shipped(self) -> Path:
+        """The models that come with the course."""
+        return self.root / "checkpoints" / "pocket"
+
+    @property
+    def build(self) -> Path:
+        """Where notebooks write: datasets, runs, saved pictures. Safe to delete."""
+        return self.root / "build" / "course"
+
+    def steps(self, course: int, test: int) -> int:
+        """One of two budgets, e.g. how many images to train on: `course` for learners, `test` for automatic checks."""
+        return course if self.budget == "course" else test
+
+    def _load(self, name: str) -> checkpoints.Checkpoint:
+        path = self.shipped / f"{name}.pt"
+        if not path.exists():
+            raise CourseError(f"checkpoints/pocket/{name}.pt is missing: get the whole repository, or run `make pocket`")
+        return checkpoints.load(path, device=self.device)
+
+    def source(self) -> checkpoints.Checkpoint:
+        """The model everything starts from: a generator of photo-like faces, with its discriminator."""
+        return self._load("photo")
+
+    def target(self, method: str = "baseline", domain: str = "webtoon") -> checkpoints.Checkpoint:
+        """A model fine-tuned from the source to `domain` by `method`."""
+        name = f"{domain}_{method}"
+        there = sorted(p.stem for p in self.shipped.glob("*_*.pt"))
+        if name not in there:
+            raise CourseError(f"no shipped model '{name}'; there are: {', '.join(there) or 'none'}")
+        return self._load(name)
+
+    @cached_property
+    def judge(self):
+        """The network that reads attributes and landmarks off a face."""
+        from stylegan2.judge import Judge
+
+        path = self.shipped / "judge.pt"
+        if not path.exists():
+            raise CourseError("checkpoints/pocket/judge.pt is missing: get the whole repository, or run `make pocket`")
+        return Judge.load(path)
+
+    def dataset(self, source: str | os.PathLike = "pocket:webtoon") -> Path:
+        """An LMDB of `source` at the course's resolution, prepared at first use.
+
+        Args:
+            source: a folder or a zip of images, an LMDB, or a rendered set ("pocket:webtoon", "pocket:photo?n=2000").
+        """
+        from stylegan2.data.prepare import ensure_lmdb
+
+        return Path(ensure_lmdb(source, self.build / "datasets", self.resolution))
+
+    def new_run(self, name: str) -> Path:
+        """An empty folder for a training run called `name`; what an earlier execution left there is removed."""
+        import shutil
+
+        folder = self.build / "runs" / name
+        if folder.exists():
+            shutil.rmtree(folder)
+        return folder
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The course's folder: the nearest one upwards that holds `checkpoints/` and `notebooks/`.
+
+    Raises CourseError where there is none.
+    """
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "notebooks").is_dir() and (folder / "checkpoints").is_dir():
+            return folder
+    raise CourseError(f"'{start}' is not inside the course: open the notebook from the course's notebooks/ folder")
+
+
+def setup(scale: str | None = None, seed: int = 0) -> Course:
+    """Prepare a notebook: find the course, choose the scale, seed PyTorch, and say so in one line.
+
+    Args:
+        scale: "auto" or "pocket"; None asks the variable COURSE_SCALE, and "auto" if that is not set.
+        seed: for PyTorch's global random numbers.
+
+    Raises:
+        ValueError: for an unknown scale or budget.
+        CourseError: outside the course's folder.
+    """
+    scale = scale or os.environ.get("COURSE_SCALE", "auto")
+    budget = os.environ.get("COURSE_BUDGET", "course")
+    if scale not in SCALES:
+        raise ValueError(f"COURSE_SCALE is {scale!r}; this version knows: {', '.join(SCALES)}")
+    if budget not in BUDGETS:
+        raise ValueError(f"COURSE_BUDGET is {budget!r}, expected one of: {', '.join(BUDGETS)}")
+    torch.manual_seed(seed)
+    warnings.filterwarnings("ignore", message=".*IProgress not found.*")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    machine = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    print(f"pocket scale ({POCKET_SIZE}-pixel faces, nothing to download) on {machine}, PyTorch {torch.__version__}")
+    return Course(find_root(), "pocket", budget, device)

@@ -1,0 +1,337 @@
+"""Read a prepared LMDB: the dataset, a data order that can start at any step, and batches for training.
+
+The order of the data (`order.py`) is a pure function of seed and step: it has no state, so a resumed run needs nothing
+but its step counter to continue with exactly the images and flips it would have seen.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from stylegan2.data.order import BatchOrder, check_batch
+
+__all__ = ["BatchOrder", "DatasetInfo", "LMDBDataset", "batches", "check_batch", "inspect", "throughput"]
+
+CACHE_LIMIT = 1 << 30  # bytes: 87,000 images of 64 px, 5,400 of 256 px
+META_KEY, LENGTH_KEY = b"meta", b"length"
+
+
+def image_key(size: int, index: int) -> bytes:
+    """LMDB key of one image, as in the original: size, a dash, the index with at least five digits."""
+    return f"{size}-{index:05d}".encode()
+
+
+# ------------------------------------------------------------------------------------------------------ environments
+
+_ENVIRONMENTS: dict[str, tuple[tuple[int, int], object]] = {}  # real path -> ((device, inode) of the file, environment)
+
+
+def open_reader(path: str | os.PathLike):
+    """The read-only LMDB environment of `path`, opened once per process (LMDB allows no more) and shared.
+
+    A file that was replaced since is reopened; a forked worker goes on with its parent's map, which is read-only and
+    lock-free. Raises FileNotFoundError or ValueError where there is nothing to read.
+    """
+    real = os.path.realpath(path)
+    data = Path(real) / "data.mdb"
+    try:
+        stat = os.stat(data)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _nothing_there(path) from None
+    identity = (stat.st_dev, stat.st_ino)
+    known = _ENVIRONMENTS.get(real)
+    if known is None or known[0] != identity:
+        close_reader(path)
+        known = _ENVIRONMENTS[real] = (identity, _open_environment(path, real))
+    return known[1]
+
+
+def _open_environment(path: str | os.PathLike, real: str):
+    import lmdb
+
+    try:
+        return lmdb.open(real, max_readers=32, readonly=True, lock=False, readahead=False, meminit=False)
+    except lmdb.Error as error:
+        if "already open" in str(error):
+            raise ValueError(f"'{path}' is already open in this process by other code; close that first") from error
+        raise ValueError(f"'{path}' is not a readable LMDB ({error}); prepare it again with overwrite=True") from error
+
+
+def _nothing_there(path: str | os.PathLike) -> Exception:
+    """The error for a path that is no LMDB folder."""
+    if not os.path.exists(path):
+        return FileNotFoundError(f"no dataset at '{path}'; make one: stylegan2.data.prepare.prepare(images, '{path}')")
+    what = "a folder without data.mdb" if os.path.isdir(path) else "a file"
+    return ValueError(
+        f"'{path}' is not an LMDB but {what}; if it holds images, turn it into a dataset first: "
+        f"stylegan2.data.prepare.prepare('{path}', 'somewhere.lmdb')"
+    )
+
+
+def close_reader(path: str | os.PathLike) -> None:
+    """Close the shared environment of `path`, if open; datasets reopen it at their next read."""
+    known = _ENVIRONMENTS.pop(os.path.realpath(path), None)
+    if known is not None:
+        known[1].close()
+
+
+def is_lmdb(path: str | os.PathLike) -> bool:
+    """Does `path` look like an LMDB folder?"""
+    return os.path.isfile(os.path.join(os.fspath(path), "data.mdb"))
+
+
+def read_length(path: str | os.PathLike) -> int:
+    """Number of images, from the key `length`. Raises ValueError where that key is missing or no number."""
+    with open_reader(path).begin() as txn:
+        raw = txn.get(LENGTH_KEY)
+    if raw is None or not raw.isdigit():
+        raise ValueError(f"'{path}' is an LMDB without a usable 'length' key (found {raw!r}): not an image dataset")
+    return int(raw)
+
+
+def read_sizes(path: str | os.PathLike) -> tuple[int, ...]:
+    """Image sizes in pixels, ascending. Jumps from prefix to prefix, so it is quick for any number of images."""
+    sizes = []
+    with open_reader(path).begin() as txn:
+        cursor = txn.cursor()
+        more = cursor.first()
+        while more:
+            prefix, dash, _ = bytes(cursor.key()).partition(b"-")
+            if dash and prefix.isdigit():
+                sizes.append(int(prefix))
+            more = cursor.set_range(prefix + b".") if dash else cursor.next()  # "." is the byte after "-"
+    return tuple(sorted(sizes))
+
+
+# ----------------------------------------------------------------------------------------------------------- dataset
+
+
+class LMDBDataset(Dataset):
+    """Images of one size from a prepared LMDB (ours or the original's).
+
+    `dataset[i]` or `dataset[i, flip]` -> uint8 tensor [3, H, W], 0..255, RGB; `flip` mirrors left and right. Works in
+    DataLoader workers (fork and spawn), pickles, and can be held in memory (`cache=True`: if it fits `cache_limit`
+    bytes, every image is decoded once, at the first read).
+
+    Raises FileNotFoundError (no such path) or ValueError (not an LMDB, empty, no such resolution).
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        resolution: int | None = None,  # None: the largest there is
+        cache: bool = False,
+        cache_limit: int = CACHE_LIMIT,  # bytes
+    ):
+        self.path = Path(path)
+        self.length = read_length(path)
+        sizes = read_sizes(path)
+        if not self.length or not sizes:
+            raise ValueError(f"the dataset '{path}' is empty; prepare it again and read the report's skipped files")
+        self.resolution = max(sizes) if resolution is None else resolution
+        if self.resolution not in sizes:
+            raise ValueError(f"'{path}' has no images of {resolution} px; it has {', '.join(map(str, sizes))} px")
+        self.cache_limit = cache_limit
+        self._pixels: torch.Tensor | None = None  # uint8 [N, 3, H, W] once cached
+        self._wants_cache = cache and self.nbytes <= cache_limit
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images, decoded."""
+        return self.length * 3 * self.resolution**2
+
+    @property
+    def is_cached(self) -> bool:
+        """Are reads served from memory (from the first one on)?"""
+        return self._wants_cache or self._pixels is not None
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __repr__(self) -> str:
+        cached = ", in memory" if self.is_cached else ""
+        return f"LMDBDataset('{self.path}', {self.length:,} images of {self.resolution} px{cached})"
+
+    def __getitem__(self, item: int | tuple[int, bool]) -> torch.Tensor:
+        index, flip = item if isinstance(item, tuple) else (item, False)
+        index = index + self.length if index < 0 else index
+        if not 0 <= index < self.length:
+            raise IndexError(f"image {index} of '{self.path}', which has {self.length} (0 to {self.length - 1})")
+        if self.is_cached:
+            image = self.cached()._pixels[index].clone()
+        else:
+            image = torch.from_numpy(self._decode(index)).permute(2, 0, 1).contiguous()  # [3, H, W]
+        return image.flip(2) if flip else image
+
+    def batch(self, pairs: Sequence[tuple[int, bool]]) -> torch.Tensor:
+        """A list of (index, flip) -> uint8 [N, 3, H, W]."""
+        if not self.is_cached:
+            return torch.stack([self[pair] for pair in pairs])
+        indices = torch.tensor([index for index, _ in pairs])
+        flips = torch.tensor([bool(flip) for _, flip in pairs])
+        images = self.cached()._pixels[indices]  # [N, 3, H, W], a copy
+        images[flips] = images[flips].flip(3)
+        return images
+
+    def cached(self) -> LMDBDataset:
+        """Decode every image into memory now (itself when that is done). Raises ValueError above `cache_limit`."""
+        if self._pixels is None:
+            if self.nbytes > self.cache_limit:
+                raise ValueError(
+                    f"{self!r} needs {self.nbytes / 2**20:,.0f} MiB in memory, more than the limit of "
+                    f"{self.cache_limit / 2**20:,.0f}: raise cache_limit or read from disk with workers"
+                )
+            pixels = np.empty((self.length, self.resolution, self.resolution, 3), dtype=np.uint8)
+            for index in range(self.length):
+                pixels[index] = self._decode(index)
+            self._pixels = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # [N, 3, H, W]
+        return self
+
+    def _decode(self, index: int) -> np.ndarray:
+        """One stored image -> uint8 [H, W, 3]."""
+        with open_reader(self.path).begin() as txn:
+            data = txn.get(image_key(self.resolution, index))
+        if data is None:
+            raise ValueError(
+                f"'{self.path}' says it has {self.length} images but lacks "
+                f"'{image_key(self.resolution, index).decode()}'; prepare it again with overwrite=True"
+            )
+        with Image.open(io.BytesIO(data)) as image:
+            return np.array(image.convert("RGB"))
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_pixels": None, "_wants_cache": False}  # a worker reads from disk, it needs no copy
+
+
+# ----------------------------------------------------------------------------------------------------------- batches
+
+
+def batches(
+    dataset: Dataset,
+    batch: int,
+    seed: int,
+    start_step: int = 0,
+    workers: int = 0,
+    mirror: bool = True,
+    pin: bool = False,
+    num_shards: int = 1,
+    shard: int = 0,
+) -> Iterator[torch.Tensor]:
+    """Endless batches, uint8 [batch / num_shards, 3, H, W], in the order of `BatchOrder`, beginning with `start_step`.
+
+    The images are the same for any number of `workers` (0, or a dataset held in memory: read in this process). `pin`
+    pins memory for copies to a GPU where there is one. Draws nothing from torch's global random state.
+    Raises ValueError at once, before any work, where the dataset is smaller than a batch.
+    """
+    order = BatchOrder(len(dataset), batch, seed, mirror, start_step, num_shards, shard)
+    pin = pin and torch.cuda.is_available()
+    if workers == 0 or getattr(dataset, "is_cached", False):
+        return _read_here(dataset, order, pin)
+    loader = DataLoader(
+        dataset,
+        batch_sampler=order,
+        num_workers=workers,
+        prefetch_factor=4,
+        persistent_workers=True,
+        pin_memory=pin,
+        generator=torch.Generator().manual_seed(0),  # else the loader would draw a seed from the global state
+    )
+    return iter(loader)
+
+
+def _read_here(dataset: Dataset, order: BatchOrder, pin: bool) -> Iterator[torch.Tensor]:
+    for pairs in order:
+        images = dataset.batch(pairs) if isinstance(dataset, LMDBDataset) else torch.stack([dataset[p] for p in pairs])
+        yield images.pin_memory() if pin else images
+
+
+# ------------------------------------------------------------------------------------------------------------ looking
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What `inspect` finds out. `mean` and `std` per channel (RGB) are on the 0..255 scale, over up to 256 images."""
+
+    path: str
+    length: int
+    sizes: tuple[int, ...]
+    bytes: int  # on disk
+    format: str  # "JPEG", "PNG", ...
+    keys: tuple[str, ...]  # a few sample keys
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    complete: bool = True  # False while (or after an interrupted) prepare
+    meta: dict = field(default_factory=dict)  # source and settings; empty for an LMDB of other origin
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{size} px" for size in self.sizes)
+        state = "" if self.complete else " (not finished: run prepare again to continue)"
+        return (
+            f"{self.path}: {self.length:,} images{state}, {sizes}, {self.format}, {self.bytes / 2**20:.1f} MiB\n"
+            f"  keys {', '.join(self.keys)}\n"
+            f"  mean {_triple(self.mean)}, standard deviation {_triple(self.std)} (RGB, 0..255)"
+        )
+
+
+def _triple(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.1f}" for value in values)
+
+
+def inspect(path: str | os.PathLike, samples: int = 256) -> DatasetInfo:
+    """Length, sizes, bytes, format, keys and colour statistics of an LMDB (statistics at its smallest size)."""
+    sizes = read_sizes(path)
+    dataset = LMDBDataset(path, min(sizes, default=None))
+    keys = [image_key(sizes[0], 0), image_key(sizes[-1], dataset.length - 1)]
+    with open_reader(path).begin() as txn:
+        with Image.open(io.BytesIO(txn.get(keys[0]))) as image:
+            kind = image.format
+        meta = read_meta(path)
+    step = max(1, math.ceil(dataset.length / samples))
+    pixels = torch.stack([dataset[k] for k in range(0, dataset.length, step)]).double()  # [n, 3, H, W]
+    names = dict.fromkeys(key.decode() for key in [*keys, LENGTH_KEY])
+    stat = os.stat(Path(path) / "data.mdb")
+    return DatasetInfo(
+        path=os.fspath(path),
+        length=dataset.length,
+        sizes=sizes,
+        bytes=stat.st_size,
+        format=kind,
+        keys=tuple(names),
+        mean=tuple(pixels.mean((0, 2, 3)).tolist()),
+        std=tuple(pixels.std((0, 2, 3)).tolist()),
+        complete=meta.get("done", 0) == meta.get("total", 0),
+        meta=meta,
+    )
+
+
+def read_meta(path: str | os.PathLike) -> dict:
+    """The record that `prepare` keeps beside the images: source, settings, how far it is. Empty where there is none."""
+    with open_reader(path).begin() as txn:
+        raw = txn.get(META_KEY)
+    return json.loads(raw) if raw else {}
+
+
+def throughput(
+    path: str | os.PathLike, resolution: int | None = None, seconds: float = 1.0, workers: int = 0, batch: int = 16
+) -> float:
+    """Images per second, read and decoded in random order, over about `seconds` (starting workers not counted)."""
+    dataset = LMDBDataset(path, resolution)
+    batch = min(batch, dataset.length)
+    stream = batches(dataset, batch, seed=0, workers=workers)
+    next(stream)
+    count, begin = 0, time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        count += len(next(stream))
+    return count / (time.perf_counter() - begin)

@@ -1,0 +1,140 @@
+"""One image: from the bytes of some file, by way of an upright RGB square, to the bytes that are stored.
+
+Imports neither torch nor LMDB, so that worker processes start quickly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+# Plain pictures only: EPS, for one, would start an interpreter.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+RESAMPLE = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "box": Image.Resampling.BOX,
+    "nearest": Image.Resampling.NEAREST,
+}
+MAX_PIXELS = 89_478_485  # Pillow's own default: a quarter of a gibibyte of RGB
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How images are stored. Two runs with equal settings and an equal source give equal bytes."""
+
+    sizes: tuple[int, ...] = (64,)  # pixels, square
+    format: str = "jpeg"  # or "png" (lossless)
+    quality: int | None = 100  # JPEG only
+    resample: str = "lanczos"
+    crop: bool = True  # centre square; False squeezes the whole picture
+
+    def __post_init__(self):
+        if not self.sizes or any(not isinstance(s, int) or not 4 <= s <= 4096 for s in self.sizes):
+            raise ValueError(f"sizes={self.sizes}: expected one or more whole numbers of pixels from 4 to 4096")
+        if self.format not in ("jpeg", "png"):
+            raise ValueError(f"format='{self.format}': expected 'jpeg' or 'png'")
+        if self.format == "jpeg" and not (isinstance(self.quality, int) and 1 <= self.quality <= 100):
+            raise ValueError(f"quality={self.quality}: expected 1 to 100")
+        if self.resample not in RESAMPLE:
+            raise ValueError(f"resample='{self.resample}': expected one of {', '.join(RESAMPLE)}")
+
+
+class Refused(Exception):
+    """This item gives no image; the message is the reason shown in the report."""
+
+
+def describe(error: Exception) -> str:
+    """Type and message without memory addresses, so that the same file always gets the same reason."""
+    return re.sub(r"<[^<>]*0x[^<>]*>", "it", f"{type(error).__name__}: {error}")
+
+
+@contextlib.contextmanager
+def _strict_pillow() -> Iterator[None]:
+    """Pillow with its safety on, whatever the caller's process has set: bombs are errors, cut-off files are damaged."""
+    tolerant, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd EXIF or ICC blocks are no reason to reject a picture ...
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # ... but a bomb is
+            yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = tolerant, limit
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow mode as RGB: transparency is laid over white, 16-bit grey is scaled (Pillow alone would clip it).
+
+    Raises Refused for floating-point pictures, whose value range is unknown.
+    """
+    if image.mode == "F":
+        raise Refused("floating-point pixels, whose value range is unknown; save it with 8 bits per channel")
+    if image.mode.startswith("I"):  # I, I;16, I;16B: greyscale with 16 bits, 0..65535
+        grey = np.clip(np.asarray(image).astype(np.float64) / 257.0, 0, 255)
+        return Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+@functools.cache
+def _known_formats() -> tuple[str, ...]:
+    """Those of FORMATS that this build of Pillow can open (asking for another is an error)."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def decode(data: bytes, shrink_to: int | None = None) -> Image.Image:
+    """Bytes of an image file -> upright RGB image.
+
+    `shrink_to`: a JPEG whose short side is at least 4x this many pixels may be decoded at a reduced scale (never below
+    2x), which makes large photos several times faster. Raises Refused with a reason for anything that is not a whole,
+    sane picture.
+    """
+    try:
+        with _strict_pillow(), Image.open(io.BytesIO(data), formats=_known_formats()) as image:
+            if shrink_to and min(image.size) >= 4 * shrink_to:
+                factor = 2 * shrink_to / min(image.size)
+                image.draft(None, (round(image.width * factor), round(image.height * factor)))
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    except (Refused, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Refused(f"more than {MAX_PIXELS:,} pixels: a decompression bomb?") from error
+    except Image.UnidentifiedImageError as error:
+        raise Refused("empty file" if not data else "not an image") from error
+    except Exception as error:  # broken files make Pillow's decoders raise nearly everything; none of it is our bug
+        raise Refused(f"damaged ({describe(error)})") from error
+
+
+def to_square(image: Image.Image, size: int, resample: str, crop: bool) -> Image.Image:
+    """RGB image of any shape -> size x size. `crop`: the centred square; otherwise the whole picture is squeezed."""
+    if crop and image.width != image.height:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop(
+            (left, top, left + side, top + side)
+        )  # not resize(box=...), whose filter looks beyond the box
+    return image if image.size == (size, size) else image.resize((size, size), RESAMPLE[resample])
+
+
+def encode(image: Image.Image, settings: Settings) -> bytes:
+    """RGB image -> bytes of a JPEG or PNG file."""
+    buffer = io.BytesIO()
+    if settings.format == "png":
+        image.save(buffer, format="png")
+    else:  # at high quality keep colour at full resolution: halved, thin coloured lines of cartoons fade
+        image.save(buffer, format="jpeg", quality=settings.quality, subsampling=0 if settings.quality >= 95 else 2)
+    return buffer.getvalue()

@@ -1,0 +1,321 @@
+"""Images -> LMDB: `prepare(source, out)` turns a folder, a zip or a rendered set into a dataset for training.
+
+The layout is the original's: PNG or JPEG bytes under `{size}-{index:05d}`, and `length`. Beside it, under keys the
+original's reader never asks for, lies a record of what has been done (`meta`, `skipped-...`). Both are written in the
+same transaction, so at any moment, even after a SIGKILL, the file holds a complete prefix of the dataset and knows
+where to go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from stylegan2.data.dataset import LENGTH_KEY, META_KEY, close_reader, image_key, is_lmdb, open_reader, read_meta
+from stylegan2.data.images import Settings
+from stylegan2.data.sources import Source, open_source
+from stylegan2.data.workers import Encoded, encode_all
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+
+FIRST_MAP_BYTES = 16 << 20  # doubled whenever it is full
+CHUNK = 32  # items per task and per transaction: what a kill can cost
+RECORD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What a call of `prepare` did. `print(report)` lists the skipped files."""
+
+    out: str
+    length: int  # images in the dataset now
+    written: dict[int, int]  # size -> images written by this call
+    resumed: int  # images that were there already
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (name, reason), over all calls
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Images per second of this call (each counted once, whatever the number of sizes)."""
+        return max(self.written.values(), default=0) / max(self.seconds, 1e-9)
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{size} px" for size in self.written)
+        lines = [
+            f"{self.out}: {self.length:,} images of {sizes}; {self.length - self.resumed:,} written in "
+            f"{self.seconds:.1f} s ({self.rate:,.0f} images/s), {self.resumed:,} were there, "
+            f"{len(self.skipped):,} files skipped"
+        ]
+        lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped[:20]]
+        return "\n".join(lines + [f"  ... and {len(self.skipped) - 20:,} more"] * (len(self.skipped) > 20))
+
+
+def prepare(
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    sizes: int | tuple[int, ...] = (64,),
+    quality: int = 100,
+    format: str | None = None,
+    resample: str = "lanczos",
+    workers: int = 2,
+    crop: bool = True,
+    progress: bool = True,
+    limit: int | None = None,
+    seed: int | None = None,
+    overwrite: bool = False,
+) -> PrepareReport:
+    """Write the images of `source` into the LMDB folder `out`; run it again to go on after an interruption.
+
+    source    a folder (flat or nested), a `.zip`, or `pocket:DOMAIN?n=1000&seed=0` (rendered)
+    sizes     edge lengths in pixels; each image is stored at every size
+    format    "jpeg" (default for files, at `quality` 1..100) or "png" (lossless; default for rendered sets)
+    resample  lanczos, bicubic, bilinear, box or nearest
+    workers   processes; 0 works in this one (the bytes are the same)
+    crop      True takes the centre square, False squeezes the whole picture into a square
+    limit     only the first so many items; with `seed` the first of a shuffled list instead of a sorted one
+    overwrite begin anew even though `out` holds another dataset
+
+    Files that are damaged or no images are skipped, and listed in the report. Raises FileNotFoundError or ValueError
+    for a source or settings that cannot work, FileExistsError where `out` holds something else, RuntimeError where
+    another process is writing to `out` or the workers died, OSError on a full disk.
+    """
+    listing = open_source(source, limit=limit, seed=seed, exclude=out)
+    settings = _settings(listing, sizes, quality=quality, format=format, resample=resample, crop=crop)
+    return _prepare(listing, settings, Path(out), workers, progress, overwrite)
+
+
+def ensure_lmdb(
+    source: str | os.PathLike,
+    cache_dir: str | os.PathLike,
+    size: int = 64,
+    workers: int = 2,
+    progress: bool = True,
+    limit: int | None = None,
+    seed: int | None = None,
+    **settings,
+) -> Path:
+    """An LMDB for any source: `source` itself if it is one, else prepared below `cache_dir` (once; resumed if need be).
+
+    The name below `cache_dir` holds a hash of the source's listing and of the settings (those of `prepare`: quality,
+    format, resample, crop), so a changed folder is prepared again and an unchanged one costs a listing. Raises what
+    `prepare` raises.
+    """
+    if is_lmdb(source):
+        return Path(source)
+    listing = open_source(source, limit=limit, seed=seed, exclude=cache_dir)
+    chosen = _settings(listing, size, **settings)
+    key = json.dumps([listing.fingerprint, asdict(chosen)], sort_keys=True)
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", listing.title).strip("-")[:40]
+    out = Path(cache_dir) / f"{slug}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    _prepare(listing, chosen, out, workers, progress, overwrite=False)
+    return out
+
+
+def _settings(listing: Source, sizes: int | tuple[int, ...], format: str | None = None, **options) -> Settings:
+    """Normalised settings: sizes as an ascending tuple, the source's default format, no quality where there is none."""
+    sizes = (sizes,) if isinstance(sizes, int) else tuple(sorted(set(sizes)))
+    format = format or ("png" if listing.lossless_by_default else "jpeg")
+    if format == "png":
+        options["quality"] = None
+    return Settings(sizes=sizes, format=format, **options)
+
+
+def _prepare(
+    listing: Source, settings: Settings, out: Path, workers: int, progress: bool, overwrite: bool
+) -> PrepareReport:
+    begin = time.perf_counter()
+    if workers < 0:
+        raise ValueError(f"workers={workers}: expected 0 (work in this process) or more")
+    with _only_writer(out):
+        record = before = _open_or_create(out, _Record.new(listing, settings), overwrite)
+        if record.done < record.total:
+            record = _run(out, record, listing, settings, workers, progress)
+        skipped = _read_skipped(out)
+        close_reader(out)  # so that any other code can open it now: LMDB allows one environment per process
+    if not record.length:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+        raise ValueError(f"none of the {record.total} files of {listing.title} is a usable image ({reasons})")
+    written = dict.fromkeys(settings.sizes, record.length - before.length)
+    return PrepareReport(str(out), record.length, written, before.length, skipped, time.perf_counter() - begin)
+
+
+# -------------------------------------------------------------------------------------------------------- the record
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What lies under `meta`: enough to refuse a mixture of settings and to go on where a run stopped."""
+
+    version: int
+    source: str
+    fingerprint: str
+    settings: dict
+    total: int  # items of the source
+    done: int = 0  # items dealt with: always a prefix
+    length: int = 0  # images stored
+    skipped: int = 0  # items without image; length + skipped == done
+
+    @classmethod
+    def new(cls, listing: Source, settings: Settings) -> _Record:
+        plain = {**asdict(settings), "sizes": list(settings.sizes)}  # as JSON gives it back
+        return cls(RECORD_VERSION, listing.title, listing.fingerprint, plain, len(listing))
+
+    def differences(self, other: _Record) -> list[str]:
+        """In words, how `other` (what is asked for) differs from this (what lies there)."""
+        lines = [
+            f"{key}={self.settings.get(key)} there, {key}={value} asked for"
+            for key, value in other.settings.items()
+            if self.settings.get(key) != value
+        ]
+        if self.version != other.version:
+            lines.append("written by another version of this package")
+        if (self.fingerprint, self.total) != (other.fingerprint, other.total):
+            lines.append(
+                f"{self.total} items of {self.source} there, {other.total} items of {other.source} asked for, "
+                "and their names, dates or contents differ"
+            )
+        return lines
+
+
+def _skipped_key(number: int) -> bytes:
+    return f"skipped-{number:08d}".encode()
+
+
+def _read_skipped(out: Path) -> list[tuple[str, str]]:
+    with open_reader(out).begin() as txn:
+        count = json.loads(txn.get(META_KEY))["skipped"]
+        return [tuple(json.loads(txn.get(_skipped_key(k)))) for k in range(count)]
+
+
+@contextlib.contextmanager
+def _only_writer(out: Path) -> Iterator[None]:
+    """Hold a lock on the folder `out` (created if missing). The system frees it when the process dies, in any way."""
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"'{out}' is a file; choose a folder for the dataset")
+    out.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:  # Windows: no lock, so do not prepare one folder twice at once
+        yield
+        return
+    descriptor = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(f"another process writes to '{out}': wait for it or choose another folder") from None
+        except OSError:
+            pass  # some network drives have no locks
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open_or_create(out: Path, asked: _Record, overwrite: bool) -> _Record:
+    """The record to go on from: the one that lies in `out` if it matches, or a new one in a new LMDB."""
+    others = sorted(path.name for path in out.iterdir() if path.name not in ("data.mdb", "lock.mdb"))
+    if others:
+        raise FileExistsError(f"'{out}' holds other files ({', '.join(others[:3])}, ...): choose an empty folder")
+    found = None if overwrite else _find_record(out)
+    if found is not None:
+        differences = found.differences(asked)
+        if not differences:
+            return found
+        if found.length:
+            raise FileExistsError(
+                f"'{out}' holds {found.length} images prepared differently "
+                f"({'; '.join(differences)}): choose another folder, or pass overwrite=True"
+            )
+    close_reader(out)
+    for name in ("data.mdb", "lock.mdb"):
+        (out / name).unlink(missing_ok=True)
+    with contextlib.closing(_open_writer(out)) as env:
+        _put(env, [(LENGTH_KEY, b"0"), (META_KEY, json.dumps(asdict(asked)).encode())])
+    return asked
+
+
+def _find_record(out: Path) -> _Record | None:
+    """The record in `out`; None if there is no LMDB, or one that a kill left before its first transaction."""
+    if not is_lmdb(out) or not (out / "data.mdb").stat().st_size or not open_reader(out).stat()["entries"]:
+        return None
+    meta = read_meta(out)
+    if not meta:
+        raise FileExistsError(
+            f"'{out}' holds an LMDB that was not written by prepare: choose another folder, "
+            "or pass overwrite=True to replace it"
+        )
+    return _Record(**{key: meta.get(key) for key in _Record.__dataclass_fields__})
+
+
+# ----------------------------------------------------------------------------------------------------------- writing
+
+
+def _open_writer(out: Path):
+    import lmdb
+
+    try:
+        return lmdb.open(os.fspath(out), map_size=FIRST_MAP_BYTES, readahead=False)
+    except lmdb.Error as error:
+        raise RuntimeError(
+            f"cannot write the LMDB '{out}' ({error}); if other code in this process has it open, close that first"
+        ) from error
+
+
+def _put(env, pairs: list[tuple[bytes, bytes]]) -> None:
+    """Store all pairs in one transaction; when the map is full, double it and store them again."""
+    import lmdb
+
+    while True:
+        try:
+            with env.begin(write=True) as txn:
+                for key, value in pairs:
+                    txn.put(key, value)
+            return
+        except lmdb.MapFullError:
+            env.set_mapsize(2 * env.info()["map_size"])
+        except lmdb.Error as error:  # a full disk shows as "No space left" or as an input/output error
+            raise OSError(
+                f"cannot write ({error}); is the disk full? Stored images are safe: run again later"
+            ) from error
+
+
+def _run(out: Path, record: _Record, listing: Source, settings: Settings, workers: int, progress: bool) -> _Record:
+    """Work through the items not done yet; one transaction per chunk."""
+    from tqdm import tqdm
+
+    chunks = [range(k, min(k + CHUNK, record.total)) for k in range(record.done, record.total, CHUNK)]
+    close_reader(out)
+    with (
+        contextlib.closing(_open_writer(out)) as env,
+        contextlib.closing(encode_all(listing, settings, chunks, workers)) as results,
+        tqdm(total=record.total, initial=record.done, desc="prepare", unit="img", disable=not progress) as bar,
+    ):
+        for chunk, items in zip(chunks, results, strict=True):
+            record = _store(env, record, [listing.names[k] for k in chunk], items)
+            bar.update(len(chunk))
+            bar.set_postfix_str(f"{record.skipped} skipped" if record.skipped else "", refresh=False)
+    return record
+
+
+def _store(env, record: _Record, names: list[str], items: list[Encoded]) -> _Record:
+    """One chunk, its skipped items, the new `length` and the new record, all or nothing."""
+    pairs, length, skipped = [], record.length, record.skipped
+    for name, item in zip(names, items, strict=True):
+        if isinstance(item, str):
+            pairs.append((_skipped_key(skipped), json.dumps([name, item]).encode()))
+            skipped += 1
+        else:
+            pairs += [(image_key(size, length), data) for size, data in item.items()]
+            length += 1
+    record = replace(record, done=record.done + len(items), length=length, skipped=skipped)
+    pairs += [(LENGTH_KEY, str(length).encode()), (META_KEY, json.dumps(asdict(record)).encode())]
+    _put(env, pairs)
+    return record

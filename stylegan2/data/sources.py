@@ -1,0 +1,284 @@
+"""Where images come from: a folder, a zip, or a rendered pocket set; all three look the same to `prepare`.
+
+A source is a small picklable object with
+    names        one name per item, in the order in which items are numbered
+    refused      item index -> reason, for items that must not even be opened (a zip path that escapes, a bomb)
+    fingerprint  changes whenever names, sizes or contents of the items may have changed
+    load(indices, settings)  -> per item either {size: RGB image} or a reason (str) why there is none
+
+Nothing here is trusted: names may try to escape, headers may lie, files may be cut off. Zip entries are read in memory
+and never extracted, and a damaged file costs one line in a report, never the run.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import random
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import numpy as np
+from PIL import Image
+
+from stylegan2.data.images import Refused, Settings, decode, describe, to_square
+
+MAX_FILE_BYTES = 256 << 20  # no single picture is larger; guards memory before anything is decoded
+MAX_ZIP_RATIO, RATIO_FROM_BYTES = 200, 8 << 20  # above 8 MiB unpacked, pictures never shrink two hundredfold
+
+Images = dict[int, Image.Image]  # size in pixels -> RGB image of size x size
+
+
+@dataclass(frozen=True)
+class Source:
+    """What folder, zip and pocket sources share. `title` is short and holds no path of the machine it came from."""
+
+    title: str
+    names: tuple[str, ...]
+    fingerprint: str
+    refused: dict[int, str] = field(default_factory=dict)
+
+    lossless_by_default = False
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def load(self, indices: range, settings: Settings) -> list[Images | str]:
+        """Items -> for each {size: RGB image}, or the reason (str) why there is none."""
+        return [self._load_one(index, settings) for index in indices]
+
+    def enter_worker(self) -> None:
+        """Called once in each worker process that this source is sent to."""
+
+    def _load_one(self, index: int, settings: Settings) -> Images | str:
+        if index in self.refused:
+            return self.refused[index]
+        try:
+            image = decode(self.read(index), shrink_to=max(settings.sizes) if settings.crop else None)
+        except Refused as refusal:
+            return str(refusal)
+        return {size: to_square(image, size, settings.resample, settings.crop) for size in settings.sizes}
+
+    def read(self, index: int) -> bytes:
+        """The bytes of one item's file. Raises Refused where it cannot be read."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class FolderSource(Source):
+    """Every file below a folder, flat or nested, sorted by relative path; hidden files are left out."""
+
+    root: Path = Path()
+
+    def read(self, index: int) -> bytes:
+        path = self.root / self.names[index]
+        try:
+            with open(path, "rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            if not self.root.is_dir():  # a drive that went away must not look like thousands of damaged files
+                raise FileNotFoundError(f"the source {self.root} is gone; bring it back and run again") from error
+            raise Refused(f"cannot be read ({error.strerror or error})") from error
+        if len(data) > MAX_FILE_BYTES:
+            raise Refused(f"larger than {MAX_FILE_BYTES >> 20} MiB")
+        return data
+
+
+@dataclass(frozen=True)
+class ZipSource(Source):
+    """Every entry of a zip archive, read in memory, never extracted. `entries` are positions in its directory."""
+
+    archive: Path = Path()
+    entries: tuple[int, ...] = ()
+
+    def read(self, index: int) -> bytes:
+        archive = _open_zip(self.archive, self.fingerprint)
+        try:
+            with archive.open(archive.infolist()[self.entries[index]]) as file:
+                return file.read(MAX_FILE_BYTES + 1)  # zipfile never returns more than the size declared
+        except Exception as error:  # bad CRC, unknown method, cut-off or lying entry: zipfile and zlib raise many types
+            raise Refused(f"damaged zip entry ({describe(error)})") from error
+
+
+@dataclass(frozen=True)
+class PocketSource(Source):
+    """Faces drawn by `stylegan2.data.pocket`, at each size directly, so that every size is sharp and lossless."""
+
+    domain: str = ""
+    seed: int = 0
+    start: int = 0
+
+    lossless_by_default = True
+
+    def enter_worker(self) -> None:
+        import torch
+
+        torch.set_num_threads(1)  # the workers are the parallelism
+
+    def load(self, indices: range, settings: Settings) -> list[Images | str]:
+        from stylegan2.data import pocket
+
+        faces = pocket.sample(self.domain, len(indices), seed=self.seed, start=self.start + indices.start)
+        drawn = {size: _hwc(pocket.render(faces, self.domain, size)) for size in settings.sizes}
+        return [{size: Image.fromarray(pixels[k]) for size, pixels in drawn.items()} for k in range(len(indices))]
+
+
+def _hwc(batch) -> np.ndarray:
+    """uint8 [n, 3, H, W], tensor or array -> contiguous uint8 array [n, H, W, 3]."""
+    return np.ascontiguousarray(np.asarray(batch).transpose(0, 2, 3, 1))
+
+
+# ----------------------------------------------------------------------------------------------------------- opening
+
+
+def open_source(
+    source: str | os.PathLike,
+    limit: int | None = None,
+    seed: int | None = None,
+    exclude: str | os.PathLike | None = None,
+) -> Source:
+    """Open a folder, a `.zip`, or `pocket:DOMAIN?n=1000&seed=0&start=0`.
+
+    `limit` keeps the first so many items; `seed` shuffles the items of a folder or zip first (None: sorted by name);
+    `exclude` is a folder that is not listed (the output, should it lie inside the source).
+    Raises FileNotFoundError or ValueError saying what was given and what is expected.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit={limit}: expected a positive number of images, or None for all")
+    text = os.fspath(source)
+    if text.startswith("pocket:"):
+        if seed is not None:
+            raise ValueError(f"seed={seed} with a pocket source: write it into the source, as in 'pocket:photo?seed=3'")
+        return _open_pocket(text, limit)
+    path = Path(text).expanduser().absolute()
+    if (path / "data.mdb").is_file():
+        raise ValueError(f"'{text}' is an LMDB already: open it with stylegan2.data.dataset.LMDBDataset('{text}')")
+    if path.is_dir():
+        if exclude is not None and path.resolve() == Path(exclude).resolve():
+            raise ValueError(f"'{text}' is both source and output: choose another folder for the output")
+        return _open_folder(path, limit, seed, exclude)
+    if not path.exists():
+        raise FileNotFoundError(f"no such folder or zip: '{text}'; {_EXPECTED}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"'{text}' is a file but not a (whole) zip archive; {_EXPECTED}")
+    return _open_zip_source(path, limit, seed)
+
+
+_EXPECTED = "expected a folder of images, a .zip of images, or a rendered set such as 'pocket:webtoon'"
+
+
+def _pick(count: int, limit: int | None, seed: int | None) -> list[int]:
+    """Positions of the items to take, in order."""
+    order = list(range(count))
+    if seed is not None:
+        random.Random(seed).shuffle(order)
+    return order[:limit]
+
+
+def _hash(parts: list[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def _walk(root: Path, exclude: Path | None) -> Iterator[tuple[str, os.stat_result | None, str | None]]:
+    """All visible files below `root`: (relative name, stat or None, reason to refuse or None)."""
+    for folder, subfolders, files in os.walk(root):
+        here = Path(folder)
+        links = [name for name in subfolders if (here / name).is_symlink()]
+        subfolders[:] = [n for n in subfolders if not _hidden(n) and (here / n).resolve() != exclude]
+        for name in files + links:
+            if _hidden(name):
+                continue
+            relative = (here / name).relative_to(root).as_posix()
+            try:
+                stat = (here / name).stat()
+            except OSError as error:
+                yield relative, None, f"cannot be read ({error.strerror or error})"
+                continue
+            regular = (here / name).is_file()  # a named pipe would block for ever
+            yield relative, stat, None if regular else "not a regular file (links to folders are not followed)"
+
+
+def _open_folder(root: Path, limit: int | None, seed: int | None, exclude: str | os.PathLike | None) -> FolderSource:
+    found = sorted(_walk(root, Path(exclude).resolve() if exclude is not None else None), key=lambda item: item[0])
+    if not found:
+        raise ValueError(f"the folder '{root}' holds no files; {_EXPECTED}")
+    chosen = [found[k] for k in _pick(len(found), limit, seed)]
+    parts = [f"{name}|{stat.st_size}|{stat.st_mtime_ns}" if stat else name for name, stat, _ in chosen]
+    refused = {k: reason for k, (_, _, reason) in enumerate(chosen) if reason}
+    return FolderSource(f"folder {root.name}", tuple(n for n, _, _ in chosen), _hash(parts), refused, root)
+
+
+@functools.lru_cache(maxsize=2)
+def _open_zip(path: Path, fingerprint: str) -> zipfile.ZipFile:
+    """One open archive per process: reading the directory of a large one takes seconds."""
+    return zipfile.ZipFile(path)
+
+
+def _zip_refusal(info: zipfile.ZipInfo) -> str | None:
+    """Why a zip entry must not be opened, or None. Judged by the directory alone, before a byte is unpacked."""
+    name = info.filename.replace("\\", "/")
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
+        return "its path leaves the archive"
+    if (info.external_attr >> 16) & 0o170000 == 0o120000:
+        return "a symbolic link"
+    if info.flag_bits & 1:
+        return "encrypted; unpack the archive with its password first"
+    if info.file_size > MAX_FILE_BYTES:
+        return f"declares {info.file_size / (1 << 20):,.0f} MiB (at most {MAX_FILE_BYTES >> 20}): a decompression bomb?"
+    if info.file_size > RATIO_FROM_BYTES and info.file_size > MAX_ZIP_RATIO * max(1, info.compress_size):
+        return f"unpacks to {info.file_size // max(1, info.compress_size):,} times its size: a decompression bomb?"
+    return None
+
+
+def _open_zip_source(path: Path, limit: int | None, seed: int | None) -> ZipSource:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"'{path}' is a damaged zip archive ({error}); download or create it again") from error
+    visible = [k for k, info in enumerate(infos) if not info.is_dir() and not _zip_hidden(info.filename)]
+    visible.sort(key=lambda k: (infos[k].filename, k))
+    if not visible:
+        raise ValueError(f"the zip archive '{path}' holds no files; {_EXPECTED}")
+    entries = tuple(visible[k] for k in _pick(len(visible), limit, seed))
+    parts = [f"{infos[k].filename}|{infos[k].file_size}|{infos[k].CRC}" for k in entries]
+    refused = {n: reason for n, k in enumerate(entries) if (reason := _zip_refusal(infos[k]))}
+    names = tuple(infos[k].filename for k in entries)
+    return ZipSource(f"zip {path.name}", names, _hash(parts), refused, path, entries)
+
+
+def _zip_hidden(name: str) -> bool:
+    """Hidden entries are left out silently; `..` is no hidden file but an escape, to be reported."""
+    return _hidden("/".join(part for part in name.replace("\\", "/").split("/") if part not in (".", "..")))
+
+
+def _open_pocket(text: str, limit: int | None) -> PocketSource:
+    from stylegan2.data import pocket
+
+    domain, _, query = text.removeprefix("pocket:").partition("?")
+    if domain not in pocket.DOMAINS:
+        raise ValueError(f"no pocket domain '{domain}' in '{text}'; there are {', '.join(pocket.DOMAINS)}")
+    options = {"n": pocket.TARGET_SET_SIZE, "seed": 0, "start": 0}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key not in options or not value.isdecimal():
+            raise ValueError(
+                f"'{key}={value}' in '{text}': expected whole numbers n, seed and start, "
+                f"as in 'pocket:{domain}?n=1000&seed=0&start=0'"
+            )
+        options[key] = int(value)
+    count = options["n"] if limit is None else min(limit, options["n"])
+    if count < 1:
+        raise ValueError(f"n=0 in '{text}': expected at least one face")
+    names = tuple(f"{domain}-{options['seed']}-{options['start'] + k}" for k in range(count))
+    version = str(getattr(pocket, "VERSION", 0))
+    title = f"pocket {domain} (seed {options['seed']}, from {options['start']})"
+    return PocketSource(title, names, _hash([version, *names]), {}, domain, options["seed"], options["start"])

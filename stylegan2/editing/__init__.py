@@ -1,0 +1,1 @@
+"""Edits: short functions on latent codes and on whole generators, never inside a network's `forward`."""

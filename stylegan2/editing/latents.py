@@ -1,0 +1,44 @@
+"""Latent codes from seeds, blends of two codes, and loops through several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from stylegan2.networks import Generator
+
+
+def z_from_seeds(z_dim: int, seeds: Iterable[int]) -> Tensor:
+    """One latent per seed, the same whatever the batch: standard normal z [N, z_dim] (float32, CPU)."""
+    rows = [torch.randn(z_dim, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
+    return torch.stack(rows) if rows else torch.empty(0, z_dim)
+
+
+@torch.no_grad()
+def ws_from_seeds(g: Generator, seeds: Iterable[int], truncation: float = 1.0) -> Tensor:
+    """Codes of seeds, on the generator's device: ws [N, L, w_dim], truncated with psi = `truncation`."""
+    return g.mapping(z_from_seeds(g.z_dim, seeds).to(g.mapping.w_mean.device), truncation)
+
+
+def blend(a: Tensor, b: Tensor, amount: float) -> Tensor:
+    """Straight line between two codes in W: 0 gives a, 1 gives b; beyond that it goes on. Shapes as given."""
+    return torch.lerp(a, b, float(amount))
+
+
+def loop(keys: Tensor, frames: int) -> Tensor:
+    """A seamless round trip through K codes: [K, L, w_dim] -> [K * frames, L, w_dim].
+
+    Between two keys the blend eases in and out (3t^2 - 2t^3), so that the motion has no kinks.
+    """
+    t = torch.arange(frames, dtype=torch.float32, device=keys.device) / frames
+    t = (3 * t**2 - 2 * t**3)[None, :, None, None]
+    following = keys.roll(-1, dims=0)
+    return torch.lerp(keys[:, None], following[:, None], t).flatten(0, 1)
+
+
+@torch.no_grad()
+def draw(g: Generator, ws: Tensor, noise: str = "const", batch: int = 16) -> Tensor:
+    """Images of many codes, a few at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1]."""
+    return torch.cat([g.synthesis(chunk, noise) for chunk in ws.split(batch)])

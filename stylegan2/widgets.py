@@ -1,0 +1,280 @@
+"""Panels: sliders beside one picture that is updated in place.
+
+A panel is thin: it turns controls into keyword arguments of a plain function `render(**settings) -> PIL image`, which is
+tested without any widget. It shows errors inside itself, never queues work (while you drag, only the latest position is
+drawn), and leaves a static picture in the output for readers without a kernel (GitHub, the course's site).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
+import torch
+from IPython.display import display
+from PIL import Image
+
+from stylegan2 import display as show
+from stylegan2.data.dataset import LMDBDataset
+from stylegan2.display import png_bytes, save
+from stylegan2.editing import latents
+from stylegan2.networks import Generator
+from stylegan2.training.augment import AugmentPipe
+from stylegan2.training.trainer import Trainer
+
+DELAY = 0.02  # seconds to wait for a newer position before drawing
+
+
+def int_slider(label: str, value: int, low: int, high: int, help: str = "") -> w.IntSlider:
+    """A slider over whole numbers that reports while it is dragged."""
+    return w.IntSlider(value, low, high, description=label, tooltip=help, continuous_update=True, style=_STYLE)
+
+
+def float_slider(label: str, value: float, low: float, high: float, step: float = 0.05, help: str = "") -> w.FloatSlider:
+    """A slider over numbers that reports while it is dragged."""
+    return w.FloatSlider(value, min=low, max=high, step=step, description=label, tooltip=help, style=_STYLE)
+
+
+def choice(label: str, options: list, value: Any = None) -> w.ToggleButtons | w.Dropdown:
+    """A few options as buttons, many as a list."""
+    kind = w.ToggleButtons if len(options) <= 4 else w.Dropdown
+    return kind(options=options, value=options[0] if value is None else value, description=label, style=_STYLE)
+
+
+_STYLE = {"description_width": "90px"}
+
+
+class Panel:
+    """Controls on the left, one picture on the right.
+
+    Args:
+        render: called with one keyword argument per control; returns a PIL image.
+        controls: {argument: widget}, in the order to show them.
+        title: file name of saved pictures and alternative text.
+        folder: where "Save picture" writes.
+        record: more settings for "Copy settings" (e.g. the checkpoint's hash), so that the JSON rebuilds the picture.
+    """
+
+    def __init__(
+        self,
+        render: Callable[..., Image.Image],
+        controls: Mapping[str, w.ValueWidget],
+        title: str = "panel",
+        folder: str | Path = "build/panels",
+        record: Mapping[str, Any] | None = None,
+    ):
+        self.render, self.controls, self.title = render, dict(controls), title
+        self.folder, self.record = Path(folder), dict(record or {})
+        self.defaults = self.settings
+        self.picture: Image.Image | None = None
+        self._pending: asyncio.TimerHandle | None = None
+        self._quiet = False
+        self.image = w.Image(format="png", layout=w.Layout(object_fit="contain", max_width="100%"))
+        self.message = w.HTML()
+        buttons = [self._button("Reset", self.reset, "undo"), self._button("Save picture", self.save, "download")]
+        buttons.append(self._button("Copy settings", self.show_settings, "copy"))
+        left = w.VBox([*self.controls.values(), w.HBox(buttons), self.message])
+        self.box = w.HBox([left, self.image], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))
+        for control in self.controls.values():
+            control.observe(self._changed, "value")
+
+    def _button(self, text: str, action: Callable[[], Any], icon: str) -> w.Button:
+        button = w.Button(description=text, icon=icon, layout=w.Layout(width="auto"))
+        button.on_click(lambda _: self._guarded(action))
+        return button
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The controls' values, as `render` gets them."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def _changed(self, _) -> None:
+        """Draw soon; a newer change replaces this one. Without a running event loop (scripts, tests): draw now."""
+        if self._quiet:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.update()
+            return
+        if self._pending is not None:
+            self._pending.cancel()
+        self._pending = loop.call_later(DELAY, self.update)
+
+    def update(self) -> None:
+        """Draw the picture for the controls as they stand; an error is shown in the panel."""
+        self._guarded(self._draw)
+
+    def _draw(self) -> None:
+        self.picture = self.render(**self.settings)
+        self.image.value = png_bytes(self.picture)
+        self.message.value = ""
+
+    def _guarded(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except Exception as error:  # whatever it is, the learner must see it here and not in a log
+            self.message.value = f"<b style='color:#b00020'>{type(error).__name__}:</b> {_escape(str(error))}"
+
+    def reset(self) -> None:
+        """Put every control back to where it began, and draw once."""
+        self._quiet = True
+        for name, value in self.defaults.items():
+            self.controls[name].value = value
+        self._quiet = False
+        self._draw()
+
+    def save(self) -> Path:
+        """Write the picture as PNG with a number of its own; the path is shown and returned."""
+        number = 1 + len(list(self.folder.glob(f"{self.title}-*.png")))
+        path = save(self.picture, self.folder / f"{self.title}-{number:03d}.png")
+        self.message.value = f"saved <code>{_escape(path.name)}</code> in <code>{_escape(path.parent.name)}/</code>"
+        return path
+
+    def show_settings(self) -> str:
+        """Everything that rebuilds this picture, as JSON to copy."""
+        text = json.dumps({**self.record, **self.settings})
+        self.message.value = f"<textarea rows=3 cols=44 readonly onclick='this.select()'>{_escape(text)}</textarea>"
+        return text
+
+    def show(self) -> None:
+        """Draw, then display the live panel and, for readers without a kernel, the picture itself."""
+        self._draw()
+        display(_StaticAndLive(self.box, self.picture))
+
+
+class _StaticAndLive:
+    """One output with two faces: the widget for front ends with a kernel, a PNG for all others."""
+
+    def __init__(self, box: w.Box, picture: Image.Image):
+        self.box, self.picture = box, picture
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        bundle = self.box._repr_mimebundle_()
+        return {**bundle, "image/png": png_bytes(self.picture)}
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+# ------------------------------------------------------------------------------------------------ the course's panels
+
+
+def render_latent(
+    g: Generator, seed: int, second: int, blend: float, truncation: float, noise: str, noise_seed: int = 0
+) -> Image.Image:
+    """The blend of two seeds' codes, large, above the two it lies between."""
+    ends = latents.ws_from_seeds(g, [seed, second], truncation)
+    middle = latents.blend(ends[:1], ends[1:], blend)
+    drawn = torch.Generator().manual_seed(noise_seed) if noise == "random" else noise
+    with torch.no_grad():
+        images = g.synthesis(torch.cat([ends, middle]), drawn).cpu()
+    side = max(1, 384 // g.resolution)
+    large = show.to_pil(images[2], side)
+    small = [show.to_pil(image, max(1, side // 3)) for image in images[:2]]
+    canvas = Image.new("RGB", (large.width, large.height + small[0].height + 6), show.PAPER)
+    canvas.paste(large, (0, 0))
+    canvas.paste(small[0], (0, large.height + 6))
+    canvas.paste(small[1], (large.width - small[1].width, large.height + 6))
+    return canvas
+
+
+def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel:
+    """Walk through the latent space: two seeds, the way between them, psi and the noise."""
+    controls = {
+        "seed": int_slider("seed", 3, 0, 999, "the face on the left"),
+        "second": int_slider("second seed", 14, 0, 999, "the face on the right"),
+        "blend": float_slider("blend", 0.0, -0.5, 1.5, 0.02, "0: the first, 1: the second, outside: beyond them"),
+        "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "0: the mean face, 1: untouched"),
+        "noise": choice("noise", ["const", "none", "random"]),
+        "noise_seed": int_slider("noise seed", 0, 0, 99, "which random noise"),
+    }
+    return Panel(partial(render_latent, g), controls, "face", record=record)
+
+
+def render_dataset(dataset: LMDBDataset, page: int, columns: int, mirror: bool, zoom: int) -> Image.Image:
+    """One page of a dataset, `columns` x 4 images, with their indices on top."""
+    first = min(page * columns * 4, len(dataset) - 1)
+    last = min(first + columns * 4, len(dataset))
+    images = torch.stack([dataset[i, mirror] for i in range(first, last)])
+    return show.label(show.grid(images, columns, zoom), f"images {first} to {last - 1} of {len(dataset):,}")
+
+
+def dataset_panel(dataset: LMDBDataset) -> Panel:
+    """Browse a dataset page by page."""
+    pages = max(0, (len(dataset) - 1) // 32)
+    controls = {
+        "page": int_slider("page", 0, 0, pages),
+        "columns": int_slider("columns", 8, 2, 12),
+        "mirror": w.Checkbox(False, description="mirrored"),
+        "zoom": int_slider("zoom", 1 if dataset.resolution > 64 else 2, 1, 4),
+    }
+    return Panel(partial(render_dataset, dataset), controls, "dataset")
+
+
+def render_augmented(images: torch.Tensor, p: float, seed: int, kinds: str) -> Image.Image:
+    """Images [N, 3, R, R] in [-1, 1] above what the discriminator gets to see of them."""
+    rng = torch.Generator().manual_seed(seed)
+    seen = AugmentPipe(kinds)(images, p, rng)
+    return show.rows({"image": images, "what D sees": seen}, 2)
+
+
+def augment_panel(images: torch.Tensor) -> Panel:
+    """Preview adaptive augmentation: what probability p does to images [N, 3, R, R] in [-1, 1]."""
+    controls = {
+        "p": float_slider("p", 0.3, 0.0, 1.0, 0.05, "probability of each transform"),
+        "seed": int_slider("seed", 0, 0, 99),
+        "kinds": choice("transforms", ["bgc", "bg", "b"]),
+    }
+    return Panel(partial(render_augmented, images), controls, "augmented")
+
+
+class TrainingMonitor:
+    """A live view of a run: the same latents at every sample (a timeline), and the losses so far.
+
+    Give `on_sample` and `on_log` to `Trainer.run`. To stop, interrupt the kernel: the run saves and returns.
+
+    columns: fixed latents to follow; most: rows to keep, evenly spread over the run.
+    """
+
+    def __init__(self, columns: int = 8, most: int = 7):
+        self.columns, self.most = columns, most
+        self.samples: dict[int, torch.Tensor] = {}  # images seen -> uint8 [columns, 3, R, R]
+        self.image = w.Image(format="png")
+        self.status = w.HTML("waiting for the first samples")
+        self.box = w.VBox([self.status, self.image])
+
+    def on_sample(self, trainer: Trainer, images: torch.Tensor) -> None:
+        """Add a row to the timeline."""
+        self.samples[trainer.images_seen] = show.to_uint8(images[: self.columns]).cpu()
+        self.image.value = png_bytes(self.picture())
+
+    def on_log(self, trainer: Trainer, values: Mapping[str, float]) -> None:
+        """Refresh the line of numbers."""
+        left = (trainer.config.images - trainer.images_seen) / max(values["images_per_second"], 1e-9)
+        self.status.value = (
+            f"{trainer.images_seen:,} of {trainer.config.images:,} images, {values['images_per_second']:.0f} a second, "
+            f"about {max(0, left):.0f} s left · ADA p {values['augment_p']:.2f} · loss G {values['loss_g']:.2f}, "
+            f"D {values['loss_d']:.2f} · interrupt the kernel to stop and save"
+        )
+
+    def picture(self) -> Image.Image:
+        """The timeline: a row per sample, oldest on top."""
+        seen = sorted(self.samples)
+        chosen = sorted({seen[round(i * (len(seen) - 1) / max(1, self.most - 1))] for i in range(self.most)})
+        return show.rows({f"{n:,}": self.samples[n] for n in chosen}, 1 if self.samples[seen[0]].shape[-1] > 64 else 2)
+
+    def run(self, trainer: Trainer) -> Generator:
+        """Show the monitor, train, leave the finished timeline as a static picture; returns `g_ema`."""
+        blank = Image.new("RGB", (8, 8), show.PAPER)
+        handle = display(_StaticAndLive(self.box, blank), display_id=True)
+        g_ema = trainer.run(self.on_log, self.on_sample, progress=False)
+        if handle is not None and self.samples:
+            handle.update(_StaticAndLive(self.box, self.picture()))
+        return g_ema
