@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import numbers
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,14 @@ from typing import ClassVar
 
 AUGMENT_MODES = ("none", "adaptive", "fixed")
 PRECISIONS = ("auto", "float32", "bfloat16")
+
+# annotation of a field -> (does a value fit?, in words)
+_KINDS = {
+    "int": (lambda value: isinstance(value, numbers.Integral) and not isinstance(value, bool), "a whole number"),
+    "float": (lambda value: isinstance(value, numbers.Real) and math.isfinite(value), "a finite number"),
+    "bool": (lambda value: isinstance(value, bool), "True or False"),
+    "str": (lambda value: isinstance(value, str), "a text"),
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class TrainConfig:
     tensorboard: bool = False  # also write TensorBoard events
 
     def __post_init__(self) -> None:
+        self._check_types()
         for name in ("images", "batch", "r1_interval", "pl_interval", "pl_batch_shrink", "augment_interval", "keep"):
             self._require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("snapshot_images", "sample_images", "log_images", "sample_rows", "sample_columns"):
@@ -70,11 +81,26 @@ class TrainConfig:
             self._require(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
         for name in ("lr", "pl_weight", "workers", "seed"):
             self._require(getattr(self, name) >= 0, name, "0 or more")
-        for name in ("r1_gamma", "ema_images", "ema_rampup", "augment_images"):
+        for name in ("r1_gamma", "ema_images", "ema_rampup"):
             value = getattr(self, name)
             self._require(value is None or value >= 0, name, "0 or more, or None for the default")
+        few = self.augment_images is not None and self.augment_images < 1
+        self._require(not few, "augment_images", "at least 1, or None for the default")
+        self._require(-1 < self.augment_target < 1, "augment_target", "a number between -1 and 1")
+        from stylegan2.training.augment import PRESETS  # here: it needs torch, for which `--help` should not wait
+
+        self._require(self.augment_pipe in PRESETS, "augment_pipe", f"one of {', '.join(PRESETS)}")
         self._require(self.augment in AUGMENT_MODES, "augment", f"one of {', '.join(AUGMENT_MODES)}")
         self._require(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}")
+
+    def _check_types(self) -> None:
+        """Every field is what its annotation says: whole, finite number, or text."""
+        for field in dataclasses.fields(self):
+            kind, _, optional = str(field.type).partition(" | ")  # annotations are text in this file
+            value = getattr(self, field.name)
+            if kind in _KINDS and optional in ("", "None") and not (optional and value is None):
+                fits, expected = _KINDS[kind]
+                self._require(fits(value), field.name, expected + " or None" * bool(optional))
 
     def _require(self, fine: bool, name: str, expected: str) -> None:
         if not fine:
@@ -112,7 +138,10 @@ class TrainConfig:
         return {**dataclasses.asdict(self), "out": os.fspath(self.out)}
 
     # Fields that a resumed run may change: they alter neither the parameters' path nor the meaning of a snapshot.
-    FREE: ClassVar[tuple[str, ...]] = ("out", "images", "workers", "snapshot_images", "keep", "sample_images", "log_images", "tensorboard")
+    FREE: ClassVar[tuple[str, ...]] = (
+        *("out", "images", "workers", "tensorboard"),
+        *("snapshot_images", "keep", "sample_images", "log_images"),
+    )
 
     def check_same(self, path: Path) -> None:
         """Compare with the config.json of the run to be resumed.
@@ -120,7 +149,10 @@ class TrainConfig:
         Raises ValueError naming every field that differs and may not. `images` may grow, except when fine-tuning with
         a half-life that depends on it.
         """
-        old = json.loads(path.read_text())
+        try:
+            old = json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"'{path}' is not readable as JSON ({error}): use another folder for a new run") from error
         new = self.to_json()
         free = [f for f in self.FREE if f != "images" or not self.fine_tune]
         changed = [f"{k}: {old.get(k)!r} then, {new[k]!r} now" for k in new if k not in free and old.get(k) != new[k]]

@@ -32,11 +32,19 @@ class Averages:
         self._sums, self._counts = {}, {}
         return means
 
+    def state_dict(self) -> dict[str, dict[str, float]]:
+        """The unfinished means, for a snapshot: a resumed run then logs what an uninterrupted one does."""
+        return {"sums": {name: float(total) for name, total in self._sums.items()}, "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: dict[str, dict[str, float]]) -> None:
+        """Continue where `state_dict` was taken."""
+        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
+
 
 class RunLog:
     """Writes one line per call to `log.csv`, and TensorBoard events below `tensorboard/` if asked to.
 
-    Opening it for a resumed run drops lines at or beyond `images_seen`: they belong to work that will be done again.
+    Opening it for a resumed run drops lines beyond `images_seen`: they belong to work that will be done again.
     """
 
     def __init__(self, folder: Path, images_seen: int = 0, tensorboard: bool = False):
@@ -74,7 +82,7 @@ def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:
     with open(part, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows({**row, "images": int(row["images"])} for row in rows)
+        writer.writerows({**_rounded(row), "images": int(row["images"])} for row in rows)
     os.replace(part, path)
 
 

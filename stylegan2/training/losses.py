@@ -21,7 +21,10 @@ def generator_loss(fake_logits: Tensor) -> Tensor:
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Logistic loss of the discriminator, E[softplus(-D(x))] + E[softplus(D(G(z)))]. Logits [N, 1]; returns a scalar."""
+    """Logistic loss of the discriminator, E[softplus(-D(x))] + E[softplus(D(G(z)))] (arXiv 1406.2661, equation 1).
+
+    Logits: [N, 1]. Returns a scalar.
+    """
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 
 

@@ -19,7 +19,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """"auto", "float32" or "bfloat16" -> the type of the convolutions."""
+    """Type of the convolutions for a setting: "auto", "float32" or "bfloat16"."""
     if precision == "auto":
         return torch.bfloat16 if has_bfloat16(device) else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]

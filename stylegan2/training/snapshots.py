@@ -16,9 +16,7 @@ def snapshot_files(folder: Path) -> list[Path]:
     return sorted((folder / "snapshots").glob("[0-9]*.pt"))
 
 
-def write(
-    folder: Path, images: int, g_ema: Generator, g: Generator, d: Discriminator, state: dict, meta: dict
-) -> Path:
+def write(folder: Path, images: int, g_ema: Generator, g: Generator, d: Discriminator, state: dict, meta: dict) -> Path:
     """Save everything that resuming needs, named by the images seen."""
     path = folder / "snapshots" / f"{images:09d}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,9 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import torch
@@ -22,15 +23,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from stylegan2 import display
-from stylegan2.data.dataset import batches
+from stylegan2 import checkpoints, display
+from stylegan2.data.dataset import batches, check_batch
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.training import losses, transfer
 from stylegan2.training.augment import AdaptiveP, AugmentPipe
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.logs import Averages, RunLog
 from stylegan2.training.runtime import keep_memory_warm, pick_dtype
-from stylegan2.training.snapshots import latest, prune, read_training_state, write
+from stylegan2.training.snapshots import latest, prune, read_training_state, snapshot_files, write
 
 BETAS = (0.0, 0.99)
 
@@ -86,6 +87,9 @@ class Trainer:
         self.g, self.d = g.to(self.device).train(), d.to(self.device).train()
         self.g_ema = copy.deepcopy(g_ema or g).to(self.device).eval().requires_grad_(False)
         self._check_sizes()
+        check_batch(len(dataset), config.batch)
+        self.g.requires_grad_(True)  # an earlier trainer may have frozen parts of the same networks
+        self.d.requires_grad_(True)
         self.frozen = transfer.freeze(methods, self.g, self.d)
         self.g_parameters = [p for p in self.g.parameters() if p.requires_grad]
         self.d_parameters = [p for p in self.d.parameters() if p.requires_grad]
@@ -118,6 +122,11 @@ class Trainer:
     def images_seen(self) -> int:
         """Real images shown to the discriminator so far."""
         return self.step * self.config.batch
+
+    @property
+    def precision(self) -> str:
+        """Type of the convolutions, "float32" or "bfloat16"."""
+        return str(self.d.compute_dtype).removeprefix("torch.")
 
     @property
     def folder(self) -> Path:
@@ -191,7 +200,9 @@ class Trainer:
 
     # ------------------------------------------------------------------------------------------------------ the loop
 
-    def run(self, on_log: Callable | None = None, on_sample: Callable | None = None, progress: bool = True) -> Generator:
+    def run(
+        self, on_log: Callable | None = None, on_sample: Callable | None = None, progress: bool = True
+    ) -> Generator:
         """Train until `config.images` images were shown, resuming what the run's folder holds; returns `g_ema`.
 
         Ctrl-C (or the notebook's stop button, or `stop()`) finishes the iteration, saves and returns.
@@ -205,18 +216,23 @@ class Trainer:
             keep_memory_warm()
         self.resume()
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.json").write_text(json.dumps(self.config.to_json(), indent=2))
+        self._write_config()
         log = RunLog(self.folder, self.images_seen, self.config.tensorboard)
         c = self.config
         stream = batches(self.dataset, c.batch, c.seed, self.step, c.workers, c.mirror, pin=self.device.type == "cuda")
         self._stop = False
         bar = tqdm(total=c.steps * c.batch, initial=self.images_seen, unit="img", disable=not progress, smoothing=0.1)
-        with bar, self._stop_on_interrupt():
+        with bar, closing(log), self._stop_on_interrupt():
             if self.step == 0:
                 self._sample(on_sample)
             self._loop(stream, log, bar, on_log, on_sample)
-        log.close()
         return self.g_ema
+
+    def _write_config(self) -> None:
+        """config.json in one step: a kill leaves the old or the new one."""
+        part = self.folder / ".config.part"
+        part.write_text(json.dumps(self.config.to_json(), indent=2))
+        os.replace(part, self.folder / "config.json")
 
     def _loop(self, stream: Iterator[Tensor], log: RunLog, bar: tqdm, on_log, on_sample) -> None:
         start, images = time.perf_counter(), self.images_seen
@@ -255,7 +271,7 @@ class Trainer:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        previous = signal.getsignal(signal.SIGINT)
+        previous = signal.getsignal(signal.SIGINT) or signal.SIG_DFL  # None: set by code outside Python
 
         def handler(number, frame):
             self.stop()
@@ -295,8 +311,10 @@ class Trainer:
             "d_optimiser": self.d_optimiser.state_dict(),
             "path_length_mean": float(self.path_length.mean),
             "ada": self.ada.state_dict(),
+            "averages": self._averages.state_dict(),
+            "dataset_length": len(self.dataset),
         }
-        meta = {"images": self.images_seen, "precision": str(self.d.compute_dtype), "frozen": self.frozen}
+        meta = {"images": self.images_seen, "precision": self.precision, "frozen": self.frozen}
         write(self.folder, self.images_seen, self.g_ema, self.g, self.d, state, meta)
         prune(self.folder, self.config.keep)
         return self.images_seen
@@ -305,15 +323,18 @@ class Trainer:
         """Load the newest readable snapshot of the run's folder, if there is one. Returns whether.
 
         Raises:
-            ValueError: when the folder holds a run with other settings.
+            ValueError: when the folder holds a run with other settings, frozen parameters, networks or data.
+            CheckpointError: when its newest readable snapshot is a model without training state.
         """
-        if self.step or not (self.folder / "config.json").exists():
+        if self.step or not snapshot_files(self.folder):
             return False
-        self.config.check_same(self.folder / "config.json")
+        if (self.folder / "config.json").exists():
+            self.config.check_same(self.folder / "config.json")
         path = latest(self.folder)
         if path is None:
             return False
         found = read_training_state(path, self.device)
+        self._check_resumable(path, found)
         for own, other in ((self.g, found.g), (self.d, found.d), (self.g_ema, found.g_ema)):
             own.load_state_dict(other.state_dict())
         state = found.training
@@ -321,8 +342,32 @@ class Trainer:
         self.d_optimiser.load_state_dict(state["d_optimiser"])
         self.path_length.mean = torch.tensor(state["path_length_mean"], device=self.device)
         self.ada.load_state_dict(state["ada"])
+        if "averages" in state:
+            self._averages.load_state_dict(state["averages"])
         self.step = state["step"]
         return True
+
+    def _check_resumable(self, path: Path, found: checkpoints.Checkpoint) -> None:
+        """What config.json does not tell: networks, frozen parameters and data must be those of the snapshot."""
+        pairs = {"generator": (self.g, found.g), "discriminator": (self.d, found.d)}
+        differ = [name for name, (own, other) in pairs.items() if _shapes(own) != _shapes(other)]
+        if found.info.get("frozen", self.frozen) != self.frozen:
+            differ.append(f"frozen parameters ({len(found.info['frozen'])} then, {len(self.frozen)} now)")
+        length = found.training.get("dataset_length", len(self.dataset))
+        if length != len(self.dataset):
+            differ.append(f"dataset ({length:,} images then, {len(self.dataset):,} now)")
+        if differ:
+            raise ValueError(
+                f"'{path}' is of a run with another {' and another '.join(differ)}: "
+                "start it as before to resume it, or use another folder for a new run"
+            )
+        before = str(found.info.get("precision", self.precision)).removeprefix("torch.")
+        if before != self.precision:
+            warnings.warn(f"resuming in {self.precision} a run begun in {before}: results will differ", stacklevel=3)
+
+
+def _shapes(network: torch.nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
 @contextmanager

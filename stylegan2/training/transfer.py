@@ -38,7 +38,9 @@ class FreezeD(Method):
     def freeze(self, generator: Generator, discriminator: Discriminator) -> list[str]:
         sizes = [int(r) for r in discriminator.blocks]  # blocks are named by the resolution they take in
         if self.min_resolution not in sizes:
-            raise ValueError(f"FreezeD({self.min_resolution}): expected one of {sizes}, the discriminator's resolutions")
+            raise ValueError(
+                f"FreezeD({self.min_resolution}): expected one of {sizes}, the discriminator's resolutions"
+            )
         frozen = {"from_rgb": discriminator.from_rgb}
         frozen |= {f"blocks.{r}": discriminator.blocks[str(r)] for r in sizes if r >= self.min_resolution}
         return [f"D.{name}" for prefix, module in frozen.items() for name in freeze_module(module, prefix)]

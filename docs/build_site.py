@@ -1,0 +1,189 @@
+"""Build the browsable site from the executed notebooks, README and friends, with sphinx. It opens offline, from file://.
+
+A source tree is put together under build/site_source/ that mirrors the repository, so that relative links and pictures
+in README and notebooks work as they stand; sphinx (docs/conf.py) turns it into build/site/.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from base64 import b64decode
+from pathlib import Path
+
+import nbformat
+from notebook_files import ROOT, find_notebooks
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+PAGES = ("CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "checkpoints/README.md", "benchmarks/README.md")
+IMAGE_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif"}
+
+MARKDOWN_IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)[^)]*\)")
+HTML_IMAGE = re.compile(r"""<img\b[^>]*?\bsrc=["']([^"']+)["'][^>]*>""", re.IGNORECASE)
+MARKDOWN_LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
+FENCED_CODE = re.compile(r"(^```.*?^```[^\S\n]*$)", re.MULTILINE | re.DOTALL)
+
+
+def is_remote(target: str) -> bool:
+    return re.match(r"[a-z]+:", target) is not None
+
+
+def alt_text(html: str) -> str:
+    match = re.search(r"""\balt=["']([^"']*)["']""", html)
+    return match.group(1) if match else ""
+
+
+def localise(text: str, folder: Path, source: Path) -> str:
+    """Markdown of a file in `folder`, made to work in the site.
+
+    Local pictures and linked files are copied to the same place below `source`; a picture from the network (a badge)
+    becomes its words; a link to what the site does not show (a folder, a missing file) becomes plain text.
+    """
+    parts = FENCED_CODE.split(text)  # odd ones are fenced code, which stays as it is
+    return "".join(part if i % 2 else _localise_prose(part, folder, source) for i, part in enumerate(parts))
+
+
+def _localise_prose(text: str, folder: Path, source: Path) -> str:
+    def copy(target: str) -> bool:
+        origin = (folder / target).resolve()
+        if not origin.is_file() or not origin.is_relative_to(ROOT):
+            return False
+        destination = source / origin.relative_to(ROOT)
+        if not destination.exists() and destination.suffix != ".ipynb":
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(origin, destination)
+        return True
+
+    def html_image(match: re.Match) -> str:
+        return alt_text(match[0]) if is_remote(match[1]) or not copy(match[1]) else match[0]
+
+    def markdown_image(match: re.Match) -> str:
+        return match[1] if is_remote(match[2]) or not copy(match[2]) else match[0]
+
+    def link(match: re.Match) -> str:
+        return match[0] if is_remote(match[2]) or copy(match[2]) else match[1]
+
+    text = HTML_IMAGE.sub(html_image, text)
+    text = MARKDOWN_IMAGE.sub(markdown_image, text)
+    return MARKDOWN_LINK.sub(link, text)
+
+
+def without_widgets(output: dict) -> bool:
+    """Drop the live view, which has no kernel here. True when something worth showing is left."""
+    data = output.get("data")
+    if data is None or WIDGET_VIEW not in data:
+        return True
+    del data[WIDGET_VIEW]
+    return any(mime != "text/plain" for mime in data)
+
+
+def place_notebook(path: Path, folder: Path, source: Path) -> nbformat.NotebookNode:
+    """Write the site's version of an executed notebook into the source tree and return it."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = localise(cell.source, folder, source)
+        elif cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if without_widgets(output)]
+    destination = source / "notebooks" / path.name
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, destination)
+    return notebook
+
+
+def label(name: str, notebook: nbformat.NotebookNode) -> str:
+    """Number and title, as in `00 · Meet StyleGAN2`; a number that the title bears already is not repeated."""
+    match = re.search(r"^# +(.+)", notebook.cells[0].source, re.MULTILINE)
+    title = match[1].strip() if match else name[3:].replace("_", " ")
+    return title if title.startswith(name[:2]) else f"{name[:2]} · {title}"
+
+
+def first_sentence(notebook: nbformat.NotebookNode) -> str:
+    """The first paragraph of plain text after the title, or nothing."""
+    prose = "\n\n".join(cell.source for cell in notebook.cells[:3] if cell.cell_type == "markdown")
+    for paragraph in re.split(r"\n\s*\n", prose):
+        if re.match(r"[A-Za-z*_`]", paragraph.strip()) and len(paragraph) > 40:
+            return re.split(r"(?<=[.!?])\s", " ".join(paragraph.split()))[0]
+    return ""
+
+
+def picture(notebook: nbformat.NotebookNode) -> tuple[str, bytes] | None:
+    """(suffix, bytes) of the notebook's most telling picture: the one that weighs most."""
+    found = []
+    for output in (o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs):
+        for mime, suffix in IMAGE_SUFFIXES.items():
+            if mime in output.get("data", {}):
+                found.append((suffix, b64decode(output["data"][mime])))
+    return max(found, key=lambda pair: len(pair[1]), default=None)
+
+
+def write_overview(notebooks: dict[str, nbformat.NotebookNode], source: Path) -> None:
+    """The page that lists the notebooks, each with its title, first sentence and a picture."""
+    lines = ["# The notebooks", "", "Run top to bottom on this machine; every picture below was made in that run.", ""]
+    for name, notebook in notebooks.items():
+        lines += [f"## [{label(name, notebook)}](notebooks/{name}.ipynb)", "", first_sentence(notebook), ""]
+        if shown := picture(notebook):
+            target = source / "overview" / f"overview-{name}{shown[0]}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(shown[1])
+            lines += [f"[![A picture from {name}](overview/{target.name})](notebooks/{name}.ipynb)", ""]
+    (source / "overview.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def toctree(caption: str, entries: list[str]) -> str:
+    body = "\n".join(entries)
+    return f"\n```{{toctree}}\n:caption: {caption}\n:hidden:\n:maxdepth: 1\n\n{body}\n```\n"
+
+
+def assemble(executed: Path, source: Path) -> None:
+    """Put the source tree together: notebooks (executed where there is one, else as committed), README and pages."""
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    pages = [page for page in PAGES if (ROOT / page).is_file()]
+    for page in pages:
+        target = source / page
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(localise((ROOT / page).read_text(encoding="utf-8"), (ROOT / page).parent, source))
+    notebooks = {}
+    for path in find_notebooks():
+        chosen = executed / path.name if (executed / path.name).is_file() else path
+        notebooks[path.stem] = place_notebook(chosen, path.parent, source)
+    write_overview(notebooks, source)
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else "# Cartoonize Yourself\n"
+    entries = [f"{label(name, notebook)} <notebooks/{name}>" for name, notebook in notebooks.items()]
+    contents = toctree("The course", ["overview", *entries])
+    contents += toctree("The project", [page.removesuffix(".md") for page in pages])
+    (source / "index.md").write_text(localise(text, ROOT, source) + "\n" + contents, encoding="utf-8")
+
+
+def copy_raw_images(source: Path, site: Path) -> None:
+    """Pictures that pages name in raw HTML are unknown to sphinx: put them where the pages look for them."""
+    for page in source.rglob("*.md"):
+        for target in HTML_IMAGE.findall(page.read_text(encoding="utf-8")):
+            origin = (page.parent / target).resolve()
+            if origin.is_file():
+                destination = site / origin.relative_to(source.resolve())
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(origin, destination)
+
+
+def build_site(executed: Path, site: Path) -> Path:
+    """Build everything anew; returns the path of the index. Raises RuntimeError with sphinx's words if it fails."""
+    source = site.with_name("site_source")
+    assemble(executed, source)
+    fresh = site.with_name(f".site.{os.getpid()}")
+    command = [sys.executable, "-m", "sphinx", "-q", "-E", "-b", "html", "-c", str(ROOT / "docs")]
+    command += ["-d", str(site.with_name("site_cache")), str(source), str(fresh)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    site.with_name("site.log").write_text(result.stdout + result.stderr)
+    if result.returncode:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise RuntimeError(f"sphinx failed:\n{result.stderr[-2000:]}")
+    copy_raw_images(source, fresh)
+    shutil.rmtree(site, ignore_errors=True)
+    os.replace(fresh, site)
+    return site / "index.html"

@@ -1,0 +1,90 @@
+"""Finding, cleaning and writing the course's notebooks."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+UNKNOWN_CELL_SECONDS = 2.0  # for a cell that no earlier run timed
+
+
+def find_notebooks(names: list[str] | None = None) -> list[Path]:
+    """The course's notebooks in order; with `names`, those whose name begins with one of them.
+
+    Raises FileNotFoundError where there is none, or none of that name.
+    """
+    paths = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise FileNotFoundError(f"No notebook named like 00_meet_stylegan2.ipynb in {ROOT / 'notebooks'}.")
+    unknown = [name for name in names or [] if not any(p.stem.startswith(name) for p in paths)]
+    if unknown:
+        known = ", ".join(p.stem for p in paths)
+        raise FileNotFoundError(f"No notebook begins with {', '.join(unknown)}. There are: {known}.")
+    return [p for p in paths if not names or any(p.stem.startswith(name) for name in names)]
+
+
+def count_pictures(notebook: nbformat.NotebookNode) -> int:
+    """Image outputs of all code cells."""
+    outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+    return sum(any(mime.startswith("image/") for mime in output.get("data", {})) for output in outputs)
+
+
+def clean(notebook: nbformat.NotebookNode) -> None:
+    """Keep what a reader needs: outputs yes; widget state, timings and this machine's paths no."""
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["kernelspec"] = dict(KERNEL)
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            _drop_machine_paths(output)
+
+
+def _drop_machine_paths(output: nbformat.NotebookNode) -> None:
+    """Paths below the checkout become relative to it: they mean something on the reader's machine too."""
+
+    def relative(text: str) -> str:
+        return text.replace(f"{ROOT}{os.sep}", "").replace(str(ROOT), ".")
+
+    if "text" in output:
+        output["text"] = relative(output["text"])
+    for mime in ("text/plain", "text/html", "text/markdown"):
+        if mime in output.get("data", {}):
+            output["data"][mime] = relative(output["data"][mime])
+
+
+def write_atomically(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write to a neighbour first and rename, so that a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    nbformat.write(notebook, partial)
+    os.replace(partial, path)
+
+
+class Timings:
+    """Seconds of each code cell in the last run on this machine, to estimate the time left of the next."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self.seconds: dict[str, list[float]] = json.loads(path.read_text())
+        except (OSError, ValueError):
+            self.seconds = {}
+
+    def expected(self, path: Path) -> list[float]:
+        """Seconds expected of each code cell; a guess where the notebook is new or its cells have changed in number."""
+        code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code" and c.source.strip()]
+        known = self.seconds.get(path.stem, [])
+        return known if len(known) == len(code) else [UNKNOWN_CELL_SECONDS] * len(code)
+
+    def record(self, name: str, seconds: list[float]) -> None:
+        self.seconds[name] = [round(s, 2) for s in seconds]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".tmp")
+        partial.write_text(json.dumps(self.seconds))
+        os.replace(partial, self.path)

@@ -1,0 +1,11 @@
+"""Checkpoint files: `load` reads ours and rosinality's and never executes what is in them; `save` and `export` write.
+
+    checkpoint = checkpoints.load("checkpoints/pocket/photo.pt")
+    images = checkpoint.g_ema(z, truncation=0.7)
+"""
+
+from stylegan2.checkpoints.checkpoint import Checkpoint, describe, export, load, save
+from stylegan2.checkpoints.errors import CheckpointError
+from stylegan2.checkpoints.files import sha256
+
+__all__ = ["Checkpoint", "CheckpointError", "describe", "export", "load", "save", "sha256"]

@@ -1,0 +1,76 @@
+"""Networks to tensors and back, in our own names. The tensors alone say how large the networks are."""
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2.checkpoints.errors import CheckpointError, check_entries, need_entries
+from stylegan2.networks import Discriminator, Generator
+
+
+def from_network(network: nn.Module, half: bool = False) -> dict[str, Tensor]:
+    """State dict on the CPU, float16 with `half` (for shipping: half the size, about 3 decimals of precision).
+
+    Raises:
+        ValueError: a number that float16 cannot hold.
+    """
+    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    if not half:
+        return state
+    for name, tensor in state.items():
+        if tensor.abs().max() > torch.finfo(torch.float16).max:
+            raise ValueError(f"{name} holds {tensor.abs().max():.3g}, too large for float16: save with half=False")
+    return {name: tensor.half() for name, tensor in state.items()}
+
+
+def to_generator(state: Mapping[str, Tensor]) -> Generator:
+    """State dict -> float32 G on the CPU, `w_mean` included.
+
+    Raises:
+        CheckpointError: which entries do not fit.
+    """
+    sizes = _resolutions(state, r"synthesis\.blocks\.(\d+)\.conv1\.bias", "generator")
+    needed = {f"synthesis.blocks.{r}.conv1.bias": 1 for r in sizes}
+    needed |= {"mapping.layers.0.weight": 2, "synthesis.blocks.4.conv1.affine.weight": 2}
+    need_entries("generator", state, needed)
+    with torch.device("meta"):  # shapes only: nothing is drawn, nothing is allocated
+        g = Generator(
+            resolution=sizes[-1],
+            z_dim=state["mapping.layers.0.weight"].shape[1],
+            w_dim=state["synthesis.blocks.4.conv1.affine.weight"].shape[1],
+            mapping_layers=sum(re.fullmatch(r"mapping\.layers\.\d+\.weight", k) is not None for k in state),
+            channels={r: state[f"synthesis.blocks.{r}.conv1.bias"].shape[0] for r in sizes},
+        )
+    return _fill(g, state, "generator")
+
+
+def to_discriminator(state: Mapping[str, Tensor]) -> Discriminator:
+    """State dict -> float32 D on the CPU.
+
+    Raises:
+        CheckpointError: which entries do not fit.
+    """
+    sizes = [4, *_resolutions(state, r"blocks\.(\d+)\.conv0\.bias", "discriminator", first=8)]
+    needed = {f"blocks.{r}.conv0.bias": 1 for r in sizes[1:]} | {"head.out.weight": 2}
+    need_entries("discriminator", state, needed)
+    channels = {r: state[f"blocks.{r}.conv0.bias"].shape[0] for r in sizes[1:]}
+    with torch.device("meta"):
+        d = Discriminator(sizes[-1], channels | {4: state["head.out.weight"].shape[1]})
+    return _fill(d, state, "discriminator")
+
+
+def _resolutions(state: Mapping[str, Tensor], pattern: str, name: str, first: int = 4) -> list[int]:
+    """The resolutions that entries are named after: first, 2 * first, ... without a gap."""
+    found = sorted(int(match[1]) for match in (re.fullmatch(pattern, k) for k in state) if match)
+    if (first == 4 and len(found) < 2) or not found or found != [first << k for k in range(len(found))]:
+        raise CheckpointError(f"the {name} has blocks for the resolutions {found}, expected {first}, {2 * first}, ...")
+    return found
+
+
+def _fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> nn.Module:
+    check_entries(name, state, {k: tuple(v.shape) for k, v in network.state_dict().items()})
+    # clone: parameters own their memory, so that training one network never writes into another
+    network.load_state_dict({k: v.float().clone() for k, v in state.items()}, assign=True)
+    return network

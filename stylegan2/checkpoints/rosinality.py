@@ -1,0 +1,215 @@
+"""The layout of rosinality's StyleGAN2 `.pt` files, which most published PyTorch checkpoints follow.
+
+Every entry of that layout is one row of a table: their name, ours, their shape. Both directions read the same table,
+so a network that goes out and comes back is the same network. The numbers are never transposed; some shapes gain
+axes of size 1 (a convolution is [1, O, I, k, k] there, and [O, I, k, k] here).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2.checkpoints.errors import CheckpointError, check_entries, need_entries
+from stylegan2.networks import Discriminator, Generator
+
+NOISE_SEED = 0  # for the fixed noise images, where a file has none
+
+
+class Row(NamedTuple):
+    """One entry: its name there, its name in our state dict, its shape there."""
+
+    theirs: str
+    ours: str
+    shape: tuple[int, ...]
+
+
+# --------------------------------------------------------------------------------------------- the generator's table
+def generator_rows(g: Generator) -> list[Row]:
+    """All parameters and noise images of G, in the order of rosinality's own state dict (kernels are not in it)."""
+    ours = g.state_dict()
+    names = [*_mapping_names(len(g.mapping.layers)), *_synthesis_names(g.synthesis.resolutions)]
+    return [Row(a, b, _generator_shape(a, ours[b].shape)) for a, b in names]
+
+
+def _mapping_names(depth: int) -> Iterator[tuple[str, str]]:
+    for i in range(depth):  # style.0 is the normalisation, which has no parameters
+        yield f"style.{i + 1}.weight", f"mapping.layers.{i}.weight"
+        yield f"style.{i + 1}.bias", f"mapping.layers.{i}.bias"
+
+
+def _synthesis_names(sizes: list[int]) -> Iterator[tuple[str, str]]:
+    yield "input.input", "synthesis.blocks.4.const"
+    yield from _conv_names("conv1", "synthesis.blocks.4.conv1")
+    yield from _to_rgb_names("to_rgb1", "synthesis.blocks.4.to_rgb")
+    for k, r in enumerate(sizes[1:]):
+        yield from _conv_names(f"convs.{2 * k}", f"synthesis.blocks.{r}.conv0")
+        yield from _conv_names(f"convs.{2 * k + 1}", f"synthesis.blocks.{r}.conv1")
+    for k, r in enumerate(sizes[1:]):
+        yield from _to_rgb_names(f"to_rgbs.{k}", f"synthesis.blocks.{r}.to_rgb")
+    convs = ["4.conv1", *[f"{r}.conv{i}" for r in sizes[1:] for i in (0, 1)]]
+    for i, conv in enumerate(convs):
+        yield f"noises.noise_{i}", f"synthesis.blocks.{conv}.noise_const"
+
+
+def _conv_names(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    yield f"{theirs}.conv.weight", f"{ours}.weight"
+    yield f"{theirs}.conv.modulation.weight", f"{ours}.affine.weight"
+    yield f"{theirs}.conv.modulation.bias", f"{ours}.affine.bias"
+    yield f"{theirs}.noise.weight", f"{ours}.noise_strength"
+    yield f"{theirs}.activate.bias", f"{ours}.bias"
+
+
+def _to_rgb_names(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    yield f"{theirs}.bias", f"{ours}.bias"
+    yield f"{theirs}.conv.weight", f"{ours}.weight"
+    yield f"{theirs}.conv.modulation.weight", f"{ours}.affine.weight"
+    yield f"{theirs}.conv.modulation.bias", f"{ours}.affine.bias"
+
+
+def _generator_shape(name: str, shape: torch.Size) -> tuple[int, ...]:
+    if name.endswith(".conv.weight"):
+        return (1, *shape)  # [1, O, I, k, k]
+    if name.endswith("noise.weight"):
+        return (1,)
+    if re.fullmatch(r"to_rgb(1|s\.\d+)\.bias", name):
+        return (1, *shape, 1, 1)  # [1, 3, 1, 1]
+    return tuple(shape)
+
+
+def generator_kernels(g: Generator) -> dict[str, Tensor]:
+    """The low-pass filters that their state dict also holds: gain 4, since each follows an insertion of zeros."""
+    blocks = range(len(g.synthesis.resolutions) - 1)
+    names = [f"convs.{2 * k}.conv.blur.kernel" for k in blocks] + [f"to_rgbs.{k}.upsample.kernel" for k in blocks]
+    return {name: _kernel(gain=4.0) for name in names}
+
+
+# ----------------------------------------------------------------------------------------- the discriminator's table
+def discriminator_rows(d: Discriminator) -> list[Row]:
+    """All parameters of D, in the order of rosinality's own state dict. The shapes are the same there and here."""
+    ours = d.state_dict()
+    return [Row(a, b, tuple(ours[b].shape)) for a, b in _discriminator_names(d.resolutions)]
+
+
+def _discriminator_names(sizes: list[int]) -> Iterator[tuple[str, str]]:
+    yield "convs.0.0.weight", "from_rgb.weight"
+    yield "convs.0.1.bias", "from_rgb.bias"
+    for k, r in enumerate(sizes[:-1], start=1):
+        yield f"convs.{k}.conv1.0.weight", f"blocks.{r}.conv0.weight"
+        yield f"convs.{k}.conv1.1.bias", f"blocks.{r}.conv0.bias"
+        yield f"convs.{k}.conv2.1.weight", f"blocks.{r}.conv1.weight"
+        yield f"convs.{k}.conv2.2.bias", f"blocks.{r}.conv1.bias"
+        yield f"convs.{k}.skip.1.weight", f"blocks.{r}.skip.weight"
+    for theirs, ours in {"final_conv": "conv", "final_linear": "fc"}.items():
+        yield f"{theirs}.0.weight", f"head.{ours}.weight"
+        yield (f"{theirs}.1.bias" if ours == "conv" else f"{theirs}.0.bias"), f"head.{ours}.bias"
+    yield "final_linear.1.weight", "head.out.weight"
+    yield "final_linear.1.bias", "head.out.bias"
+
+
+def discriminator_kernels(d: Discriminator) -> dict[str, Tensor]:
+    """The low-pass filters that their state dict also holds: gain 1, since each goes before a halving."""
+    blocks = range(1, len(d.resolutions))
+    return {f"convs.{k}.{part}.0.kernel": _kernel(gain=1.0) for k in blocks for part in ("conv2", "skip")}
+
+
+def _kernel(gain: float) -> Tensor:
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    return torch.outer(taps, taps) * (gain / taps.sum() ** 2)  # [4, 4]
+
+
+# -------------------------------------------------------------------------------------------------- there and back
+def from_generator(g: Generator) -> dict[str, Tensor]:
+    """Our G -> their complete state dict, kernels and noise images included, so that a strict load succeeds there."""
+    return _to_theirs(g.state_dict(), generator_rows(g), generator_kernels(g))
+
+
+def from_discriminator(d: Discriminator) -> dict[str, Tensor]:
+    """Our D -> their complete state dict, kernels included."""
+    return _to_theirs(d.state_dict(), discriminator_rows(d), discriminator_kernels(d))
+
+
+def _to_theirs(ours: Mapping[str, Tensor], rows: list[Row], kernels: dict[str, Tensor]) -> dict[str, Tensor]:
+    tensors = {row.theirs: ours[row.ours].detach().cpu().float().reshape(row.shape).clone() for row in rows}
+    return tensors | kernels
+
+
+def to_generator(theirs: Mapping[str, Tensor]) -> Generator:
+    """Their state dict -> our G on the CPU, its size, widths and depth read off the tensors; `w_mean` stays zero.
+
+    Missing `noises.*` are drawn from a fixed seed, missing `*.kernel` are what we always use; anything else that is
+    missing, unknown, of another shape, or another kernel is an error.
+
+    Raises:
+        CheckpointError: which entries do not fit.
+    """
+    with torch.device("meta"):  # shapes only: nothing is drawn, nothing is allocated
+        g = _empty_generator(theirs)
+    theirs = _seeded_noise(g) | dict(theirs)
+    ours = _to_ours(theirs, g, generator_rows(g), generator_kernels(g), "generator")
+    g.load_state_dict(ours | {"mapping.w_mean": torch.zeros(g.w_dim)}, assign=True)
+    return g
+
+
+def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
+    """Their state dict -> our D on the CPU; what `to_generator` says about entries holds here too.
+
+    Raises:
+        CheckpointError: which entries do not fit.
+    """
+    with torch.device("meta"):
+        d = _empty_discriminator(theirs)
+    ours = _to_ours(theirs, d, discriminator_rows(d), discriminator_kernels(d), "discriminator")
+    d.load_state_dict(ours, assign=True)
+    return d
+
+
+def _to_ours(
+    theirs: Mapping[str, Tensor], network: nn.Module, rows: list[Row], kernels: Mapping[str, Tensor], name: str
+) -> dict[str, Tensor]:
+    shapes = {row.theirs: row.shape for row in rows} | {k: tuple(kernel.shape) for k, kernel in kernels.items()}
+    check_entries(name, theirs, shapes, optional=set(kernels))
+    for k, kernel in kernels.items():
+        if k in theirs and not torch.allclose(theirs[k].float(), kernel, atol=1e-3):
+            raise CheckpointError(f"the {name}'s {k} is not the low-pass filter [1, 3, 3, 1] that this package uses")
+    ours = network.state_dict()
+    # clone: parameters own their memory, so that training one network never writes into another
+    return {row.ours: theirs[row.theirs].float().reshape(ours[row.ours].shape).clone() for row in rows}
+
+
+def _seeded_noise(g: Generator) -> dict[str, Tensor]:
+    rng = torch.Generator().manual_seed(NOISE_SEED)
+    rows = [row for row in generator_rows(g) if row.theirs.startswith("noises.")]
+    return {row.theirs: torch.randn(row.shape, generator=rng, device="cpu") for row in rows}
+
+
+# --------------------------------------------------------------------------------- reading sizes off the tensors
+def _empty_generator(theirs: Mapping[str, Tensor]) -> Generator:
+    blocks = _count(theirs, r"to_rgbs\.(\d+)\.conv\.weight")
+    sizes = {"style.1.weight": 2, "input.input": 4, "conv1.conv.modulation.weight": 2, "to_rgbs.0.conv.weight": 5}
+    need_entries("generator", theirs, sizes | {f"convs.{2 * k}.conv.weight": 5 for k in range(blocks)})
+    channels = {4: theirs["input.input"].shape[1]}
+    channels |= {8 << k: theirs[f"convs.{2 * k}.conv.weight"].shape[1] for k in range(blocks)}
+    return Generator(
+        resolution=4 << blocks,
+        z_dim=theirs["style.1.weight"].shape[1],
+        w_dim=theirs["conv1.conv.modulation.weight"].shape[1],
+        mapping_layers=_count(theirs, r"style\.(\d+)\.weight"),
+        channels=channels,
+    )
+
+
+def _empty_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
+    blocks = _count(theirs, r"convs\.(\d+)\.skip\.1\.weight")
+    names = [f"convs.{k}.skip.1.weight" for k in range(1, max(blocks, 1) + 1)]  # the image's side first
+    need_entries("discriminator", theirs, dict.fromkeys(names, 4))
+    skips = [theirs[name] for name in names]  # [out, in, 1, 1]
+    resolution = 4 << blocks
+    channels = {resolution >> k: skip.shape[1] for k, skip in enumerate(skips)} | {4: skips[-1].shape[0]}
+    return Discriminator(resolution, channels)
+
+
+def _count(theirs: Mapping[str, Tensor], pattern: str) -> int:
+    return sum(re.fullmatch(pattern, name) is not None for name in theirs)

@@ -1,0 +1,363 @@
+"""The judge: a small network that reads attributes and landmarks off any pocket face, rendered or generated.
+
+    judge = Judge.load("checkpoints/pocket/judge.pt")
+    reading = judge.read(images)             # float [N, 3, H, W] in [-1, 1], or uint8
+    reading.landmarks                        # [N, 16, 2] in image sides
+    reading.column("smile")                  # [N]
+
+It knows all four domains, so it measures how much of a face survives the way from photo to cartoon. Its features define
+the *pocket distance* between image sets (:mod:`stylegan2.metrics`). It errs, and every result says by how much:
+:func:`evaluate_judge` measures it on faces that it never saw. :mod:`stylegan2.judge_training` trains it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stylegan2.checkpoints.errors import CheckpointError, check_entries
+from stylegan2.data import pocket
+
+SIZE = 64  # pixels of the images that it looks at
+FORMAT = "stylegan2 pocket judge"
+EYES = (pocket.LANDMARKS.index("eye_left"), pocket.LANDMARKS.index("eye_right"))
+EVALUATION_SEED = 800_000  # sequences of faces that neither a data set nor the judge's training draws from
+
+
+def _groups() -> dict[str, list[int]]:
+    """Categorical attribute -> its one-hot columns in `Faces.vector()`."""
+    groups: dict[str, list[int]] = {}
+    for column, name in enumerate(pocket.VECTOR_NAMES):
+        if ": " in name:
+            groups.setdefault(name.split(": ")[0], []).append(column)
+    return groups
+
+
+GROUPS = _groups()
+FLAGS = [pocket.VECTOR_NAMES.index(name) for name in ("glasses", "freckles", "earrings")]
+CONTINUOUS = sorted(set(range(len(pocket.VECTOR_NAMES))) - set(FLAGS) - {c for g in GROUPS.values() for c in g})
+
+
+@dataclass
+class Reading:
+    """What the judge reads off N faces.
+
+    Attributes:
+        attributes: [N, A], columns and units of `Faces.vector()`; flags and choices as probabilities in 0..1.
+        landmarks: [N, K, 2], (x, y) of `pocket.LANDMARKS` in image sides, y down.
+        features: [N, F], each about mean 0 and sd 1 over rendered faces of all domains.
+        domain: [N, 4], probabilities of `pocket.DOMAINS`.
+    """
+
+    attributes: Tensor
+    landmarks: Tensor
+    features: Tensor
+    domain: Tensor
+
+    def __len__(self) -> int:
+        return len(self.attributes)
+
+    def column(self, name: str) -> Tensor:
+        """One attribute, [N]. Raises ValueError for a name that is not in `pocket.VECTOR_NAMES`."""
+        if name not in pocket.VECTOR_NAMES:
+            raise ValueError(f"unknown attribute {name!r}: expected one of {', '.join(pocket.VECTOR_NAMES)}")
+        return self.attributes[:, pocket.VECTOR_NAMES.index(name)]
+
+    def interocular(self) -> Tensor:
+        """Distance between the eyes in image sides, [N]: the unit of landmark errors."""
+        return interocular(self.landmarks)
+
+    @staticmethod
+    def concatenate(parts: Iterable[Reading]) -> Reading:
+        """Readings of several batches, in order."""
+        parts = list(parts)
+        return Reading(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Reading)))
+
+
+def interocular(landmarks: Tensor) -> Tensor:
+    """Landmarks [N, K, 2] -> distance between the centres of the eyes [N]."""
+    return (landmarks[:, EYES[0]] - landmarks[:, EYES[1]]).norm(dim=1)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 [N, 3, H, W] -> float in [-1, 1]; float passes. Raises ValueError for anything that is no such batch."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images must be [N, 3, H, W], got {list(images.shape)}")
+    if images.dtype == torch.uint8:
+        return images.float().div_(127.5).sub_(1)
+    if not images.is_floating_point():
+        raise ValueError(f"images must be float in [-1, 1] or uint8, got {images.dtype}")
+    return images.float()
+
+
+# ------------------------------------------------------------------------------------------------------- the network
+def _conv(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
+
+
+class Residual(nn.Module):
+    """x + two 3x3 convolutions (arXiv 1512.03385)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.first, self.second = _conv(channels, channels), _conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> the same shape."""
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+@dataclass
+class Raw:
+    """What training compares with the truth: `attributes` and `domain` before sigmoid and softmax."""
+
+    attributes: Tensor  # [N, A]
+    domain: Tensor  # [N, 4]
+    heat: Tensor  # [N, K, h * w], log-probabilities of where a landmark lies
+    landmarks: Tensor  # [N, K, 2]
+    features: Tensor  # [N, F], not standardised
+
+
+class Judge(nn.Module):
+    """Convolutions down to 4x4, a way back up to 32x32 for the landmarks, and a look at every landmark.
+
+    A landmark is the mean position under a softmax over the 32x32 map (soft-argmax), which is far more precise than
+    regression: the map says where, the mean says it to fractions of a pixel. The same map then picks the local features
+    at each landmark, without which small things (iris, gaze, freckles) are lost in the global average.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int] = (32, 56, 96, 144), neck: int = 32, look: int = 128):
+        super().__init__()
+        a, b, c, d = widths
+        points, names, domains = len(pocket.LANDMARKS), len(pocket.VECTOR_NAMES), len(pocket.DOMAINS)
+        self.stem = nn.Sequential(nn.PixelUnshuffle(2), _conv(12, a), nn.ReLU(inplace=True), Residual(a))  # 32x32
+        self.down16 = nn.Sequential(_conv(a, b, stride=2), nn.ReLU(inplace=True), Residual(b))
+        self.down8 = nn.Sequential(_conv(b, c, stride=2), nn.ReLU(inplace=True), Residual(c))
+        self.down4 = nn.Sequential(_conv(c, d, stride=2), nn.ReLU(inplace=True))
+        self.sideways = nn.ModuleList(_conv(width, neck, kernel=1) for width in (d, c, b, a))
+        self.refine = nn.ModuleList([_conv(neck, neck), _conv(neck, neck)])  # 16x16, 32x32
+        self.points = nn.Conv2d(neck, points, 1)
+        self.look = nn.Linear(points * neck, look)
+        self.hidden = nn.Linear(d + look, 192)
+        self.attributes = nn.Linear(192, names)
+        self.domain = nn.Linear(d, domains)
+        cells = (torch.arange(SIZE // 2) + 0.5) / (SIZE // 2)
+        grid = torch.stack(torch.meshgrid(cells, cells, indexing="xy"), dim=2).reshape(-1, 2)  # [1024, 2] (x, y)
+        self.register_buffer("grid", grid, persistent=False)
+        self.register_buffer("feature_mean", torch.zeros(d))
+        self.register_buffer("feature_sd", torch.ones(d))
+
+    def raw(self, x: Tensor) -> Raw:
+        """Images [N, 3, 64, 64] in [-1, 1] -> everything, before sigmoid and softmax."""
+        x32 = self.stem(x)
+        x16 = self.down16(x32)
+        x8 = self.down8(x16)
+        x4 = self.down4(x8)  # [N, 144, 4, 4]
+        up = self._upwards(x4, x8, x16, x32)  # [N, neck, 32, 32]
+        heat = self.points(up).flatten(2).float().log_softmax(dim=2)  # [N, K, 1024]
+        where = heat.exp()
+        seen = torch.einsum("nkp,ncp->nkc", where.to(up.dtype), up.flatten(2))  # [N, K, neck]
+        features = x4.float().mean((2, 3))  # [N, 144]
+        looked = F.relu(self.look(seen.flatten(1)))
+        hidden = F.relu(self.hidden(torch.cat([features.to(looked.dtype), looked], dim=1)))
+        return Raw(self.attributes(hidden).float(), self.domain(features).float(), heat, where @ self.grid, features)
+
+    def _upwards(self, x4: Tensor, x8: Tensor, x16: Tensor, x32: Tensor) -> Tensor:
+        """A feature pyramid (arXiv 1612.03144): coarse knows which eye, fine knows where exactly."""
+        s4, s8, s16, s32 = (side(x) for side, x in zip(self.sideways, (x4, x8, x16, x32), strict=True))
+        up = F.interpolate(s4, scale_factor=2) + s8
+        up = F.relu(self.refine[0](F.relu(F.interpolate(up, scale_factor=2) + s16)))
+        return F.relu(self.refine[1](F.relu(F.interpolate(up, scale_factor=2) + s32)))
+
+    def forward(self, images: Tensor) -> Reading:
+        """Images float [N, 3, H, W] in [-1, 1] -> Reading. Other sizes than 64 are resized, antialiased."""
+        if images.shape[-2:] != (SIZE, SIZE):
+            images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
+        raw = self.raw(images)
+        return Reading(
+            attributes=_probabilities(raw.attributes),
+            landmarks=raw.landmarks,
+            features=(raw.features - self.feature_mean) / self.feature_sd,
+            domain=raw.domain.softmax(dim=1),
+        )
+
+    @torch.inference_mode()
+    def _read(self, images: Tensor) -> Reading:
+        return self(to_float(images).to(self.grid.device))
+
+    def read(self, images: Tensor, batch: int = 64) -> Reading:
+        """Read any number of images, float in [-1, 1] or uint8, in batches and without gradients.
+
+        Raises:
+            ValueError: for no images, or a tensor that is no batch of images.
+        """
+        if len(images) == 0:
+            raise ValueError("there are no images to read")
+        was_training = self.training
+        self.eval()  # the statistics of one batch must not colour the reading
+        parts = [self._read(part) for part in images.split(batch)]
+        self.train(was_training)
+        return Reading.concatenate(parts)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the weights as float16 (about 1.4 MB), atomically."""
+        state = {k: v.half() if v.is_floating_point() else v for k, v in self.state_dict().items()}
+        content = {
+            "format": FORMAT,
+            "version": 1,
+            "renderer": pocket.VERSION,
+            "attributes": list(pocket.VECTOR_NAMES),
+            "landmarks": list(pocket.LANDMARKS),
+            "state": {k: v.cpu() for k, v in state.items()},
+        }
+        save_atomically(content, path)
+
+    @staticmethod
+    def load(path: str | os.PathLike, device: torch.device | str = "cpu") -> Judge:
+        """Open a saved judge in evaluation mode, without gradients for its weights.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            CheckpointError: the file is no judge, or one for another renderer.
+        """
+        content = read_dict(path)
+        for key, here in (("attributes", pocket.VECTOR_NAMES), ("landmarks", pocket.LANDMARKS)):
+            if tuple(content[key]) != tuple(here):
+                raise CheckpointError(f"'{path}' reads other {key} than the renderer draws: train it again")
+        judge = Judge()
+        expected = {name: tuple(value.shape) for name, value in judge.state_dict().items()}
+        check_entries("judge", content["state"], expected)
+        judge.load_state_dict(content["state"])  # into float32
+        return judge.to(device).eval().requires_grad_(False)
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    """Attribute outputs [N, A] -> flags through a sigmoid, choices through a softmax, the others unchanged."""
+    out = logits.clone()
+    out[:, FLAGS] = logits[:, FLAGS].sigmoid()
+    for columns in GROUPS.values():
+        out[:, columns] = logits[:, columns].softmax(dim=1)
+    return out
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+def save_atomically(content: Mapping, path: str | os.PathLike) -> None:
+    """torch.save beside the target, then rename: a killed process leaves the old file or the new one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(dict(content), part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_dict(path: str | os.PathLike, expected: str = FORMAT) -> dict:
+    """Open a file of `save_atomically`; nothing in it is executed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is something else than `expected`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no judge at '{path}': `make pocket` trains one")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointError(f"'{path}' cannot be read: expected a file of the {expected!r} format") from error
+    if not isinstance(content, dict) or content.get("format") != expected:
+        raise CheckpointError(f"'{path}' is something else: expected a file of the {expected!r} format")
+    return content
+
+
+# -------------------------------------------------------------------------------------------------- how far to trust it
+def evaluate_judge(judge: Judge, per_domain: int = 500, seed: int = 1) -> dict:
+    """The judge's errors on rendered faces that it never saw.
+
+    Returns:
+        {domain: {"landmarks": {"mean", "p95", "by_point"}, "domain_accuracy", "correlation": {attribute: r},
+        "mae": {attribute: in sd of the domain}, "accuracy": {flag or choice: share right}}}. Landmark errors are in
+        units of the distance between the eyes, p95 over faces and points.
+    """
+    return {domain: _evaluate_domain(judge, domain, per_domain, seed) for domain in pocket.DOMAINS}
+
+
+def _evaluate_domain(judge: Judge, domain: str, n: int, seed: int) -> dict:
+    faces = pocket.sample(domain, n, seed=EVALUATION_SEED + seed)
+    reading = judge.read(pocket.render(faces, domain, SIZE))
+    truth, told = faces.vector(), reading.attributes.cpu()
+    points = pocket.landmarks(faces, domain)
+    error = (reading.landmarks.cpu() - points).norm(dim=2) / interocular(points)[:, None]  # [n, K]
+    names = {column: pocket.VECTOR_NAMES[column] for column in CONTINUOUS}
+    right = {pocket.VECTOR_NAMES[c]: (told[:, c] > 0.5) == (truth[:, c] > 0.5) for c in FLAGS}
+    right |= {name: told[:, c].argmax(1) == truth[:, c].argmax(1) for name, c in GROUPS.items()}
+    return {
+        "faces": n,
+        "landmarks": {
+            "mean": _short(error.mean()),
+            "p95": _short(error.flatten().quantile(0.95)),
+            "by_point": dict(zip(pocket.LANDMARKS, map(_short, error.mean(0)), strict=True)),
+        },
+        "domain_accuracy": _short((reading.domain.argmax(1).cpu() == pocket.DOMAINS.index(domain)).float().mean()),
+        "correlation": {name: _short(correlation(told[:, c], truth[:, c])) for c, name in names.items()},
+        "mae": {name: _short((told[:, c] - truth[:, c]).abs().mean() / truth[:, c].std()) for c, name in names.items()},
+        "accuracy": {name: _short(hits.float().mean()) for name, hits in right.items()},
+    }
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's r of two [N]; 0 where one of them does not vary."""
+    a, b = a.double() - a.double().mean(), b.double() - b.double().mean()
+    return (a @ b) / (a.norm() * b.norm()).clamp_min(1e-12)
+
+
+def _short(value: Tensor) -> float:
+    return round(float(value), 4)
+
+
+SHOWN = ("yaw", "pitch", "roll", "smile", "mouth_open", "eye_open", "gaze", "skin", "fringe", "hair_volume", "light")
+
+
+def format_evaluation(result: Mapping) -> str:
+    """The main lines of `evaluate_judge` as a table, one column per domain."""
+    rows: list[tuple[str, list[float]]] = [
+        ("landmark error, mean (eye distances)", [r["landmarks"]["mean"] for r in result.values()]),
+        ("landmark error, 95 %", [r["landmarks"]["p95"] for r in result.values()]),
+        ("domain, share right", [r["domain_accuracy"] for r in result.values()]),
+    ]
+    rows += [(f"{name}, correlation", [r["correlation"][name] for r in result.values()]) for name in SHOWN]
+    rows += [
+        (f"{name}, correlation", [_rgb_mean(r["correlation"], name) for r in result.values()])
+        for name in ("hair_colour", "eye_colour", "background", "clothes_colour")
+    ]
+    flags = next(iter(result.values()))["accuracy"]
+    rows += [(f"{name}, share right", [r["accuracy"][name] for r in result.values()]) for name in flags]
+    head = f"{'':38}" + "".join(f"{domain:>11}" for domain in result)
+    return "\n".join([head, *(f"{name:38}" + "".join(f"{v:11.3f}" for v in values) for name, values in rows)])
+
+
+def _rgb_mean(values: Mapping[str, float], name: str) -> float:
+    return sum(values[f"{name}_{channel}"] for channel in "rgb") / 3
+
+
+def errors_beside(path: str | os.PathLike) -> dict:
+    """The recorded errors of a shipped judge: `judge.json` beside `judge.pt`.
+
+    Raises:
+        FileNotFoundError: if they were not recorded.
+    """
+    beside = Path(path).with_suffix(".json")
+    if not beside.is_file():
+        raise FileNotFoundError(f"no '{beside}': `train_judge` writes it beside the weights")
+    return json.loads(beside.read_text())
