@@ -101,13 +101,10 @@ def label(name: str, notebook: nbformat.NotebookNode) -> str:
     return title if title.startswith(name[:2]) else f"{name[:2]} · {title}"
 
 
-def first_sentence(notebook: nbformat.NotebookNode) -> str:
-    """The first paragraph of plain text after the title, or nothing."""
-    prose = "\n\n".join(cell.source for cell in notebook.cells[:3] if cell.cell_type == "markdown")
-    for paragraph in re.split(r"\n\s*\n", prose):
-        if re.match(r"[A-Za-z*_`]", paragraph.strip()) and len(paragraph) > 40:
-            return re.split(r"(?<=[.!?])\s", " ".join(paragraph.split()))[0]
-    return ""
+def what_you_will_learn(notebook: nbformat.NotebookNode) -> str:
+    """The first list in the notebook's opening cell, as markdown; empty where there is none."""
+    match = re.search(r"^(?:[-*] .+\n?(?:  +.+\n?)*)+", notebook.cells[0].source, re.MULTILINE)
+    return match[0].strip() if match else ""
 
 
 def picture(notebook: nbformat.NotebookNode) -> tuple[str, bytes] | None:
@@ -121,10 +118,10 @@ def picture(notebook: nbformat.NotebookNode) -> tuple[str, bytes] | None:
 
 
 def write_overview(notebooks: dict[str, nbformat.NotebookNode], source: Path) -> None:
-    """The page that lists the notebooks, each with its title, first sentence and a picture."""
+    """The page that lists the notebooks, each with its title, what it teaches and a picture."""
     lines = ["# The notebooks", "", "Run top to bottom on this machine; every picture below was made in that run.", ""]
     for name, notebook in notebooks.items():
-        lines += [f"## [{label(name, notebook)}](notebooks/{name}.ipynb)", "", first_sentence(notebook), ""]
+        lines += [f"## [{label(name, notebook)}](notebooks/{name}.ipynb)", "", what_you_will_learn(notebook), ""]
         if shown := picture(notebook):
             target = source / "overview" / f"overview-{name}{shown[0]}"
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """What a notebook asks for: models, datasets, folders and step budgets. Only this module knows the scale.
 
-    from stylegan2.course import setup
-    course = setup()
-    source = course.source()
+from stylegan2.course import setup
+course = setup()
+source = course.source()
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class Course:
     def _load(self, name: str) -> checkpoints.Checkpoint:
         path = self.shipped / f"{name}.pt"
         if not path.exists():
-            raise CourseError(f"checkpoints/pocket/{name}.pt is missing: get the whole repository, or run `make pocket`")
+            raise CourseError(
+                f"checkpoints/pocket/{name}.pt is missing: get the whole repository, or run `make pocket`"
+            )
         return checkpoints.load(path, device=self.device)
 
     def source(self) -> checkpoints.Checkpoint:

@@ -1,4 +1,4 @@
-"""Pictures from tensors: grids, strips, labels, and files. Everything returns a PIL image, which notebooks show by itself."""
+"""Pictures from tensors: grids, strips, labels, and files. Most functions return a PIL image, which a notebook shows."""
 
 from __future__ import annotations
 
@@ -140,5 +140,21 @@ def curves(rows: Sequence[dict[str, float]], names: dict[str, list[str]]):
         axis.set(title=title, xlabel="images seen")
         axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
+    plt.close(figure)
+    return figure
+
+
+def bars(values: dict[str, float], highlight: Sequence[str] = (), xlabel: str = ""):
+    """Horizontal bars with their numbers; the names in `highlight` in colour, the others grey."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 0.5 + 0.42 * len(values)), layout="constrained")
+    colours = ["#7a5cff" if name in highlight else "#c9c9d2" for name in values]
+    drawn = axis.barh(list(values), list(values.values()), color=colours)
+    axis.bar_label(drawn, fmt="%.3g", padding=4)
+    axis.invert_yaxis()
+    axis.set(xlabel=xlabel)
+    axis.margins(x=0.12)
+    axis.spines[["top", "right"]].set_visible(False)
     plt.close(figure)
     return figure

@@ -1,7 +1,7 @@
 """Exercises that check themselves: `check("00-truncation", my_function)` says exact, close, or how far off.
 
-Each exercise holds a reference answer and the inputs to compare on. An answer that is still `...` is told so kindly: the
-notebooks run top to bottom with nothing filled in.
+Each exercise holds a reference answer and the inputs to compare on. An answer that is still `...` is told so
+kindly: the notebooks run top to bottom with nothing filled in.
 """
 
 from __future__ import annotations
@@ -136,5 +136,3 @@ def _compare_numbers(exercise: Exercise, given: Any, expected: Tensor) -> str:
     if difference <= CLOSE * max(expected.abs().max().item(), 1e-12):
         return f"close: right up to rounding (largest difference {difference:.1e})"
     return f"not yet: largest difference {difference:.3g}. Hint: {exercise.hint}"
-
-

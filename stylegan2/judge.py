@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from stylegan2.checkpoints.errors import CheckpointError, check_entries
 from stylegan2.data import pocket
 
+SHAPE_GAIN = 10.0  # landmarks lie within a few tenths of an image side: brings them to about unit spread
 SIZE = 64  # pixels of the images that it looks at
 FORMAT = "stylegan2 pocket judge"
 EYES = (pocket.LANDMARKS.index("eye_left"), pocket.LANDMARKS.index("eye_right"))
@@ -127,15 +128,57 @@ class Raw:
     features: Tensor  # [N, F], not standardised
 
 
-class Judge(nn.Module):
-    """Convolutions down to 4x4, a way back up to 32x32 for the landmarks, and a look at every landmark.
+GLIMPSES = ("eye_left", "eye_right", "nose_tip", "mouth_centre", "face_left", "face_right")
+GLIMPSE_SIZE, GLIMPSE_REACH = 16, 0.5  # samples per side; from middle to edge, in distances between the eyes
 
-    A landmark is the mean position under a softmax over the 32x32 map (soft-argmax), which is far more precise than
-    regression: the map says where, the mean says it to fractions of a pixel. The same map then picks the local features
-    at each landmark, without which small things (iris, gaze, freckles) are lost in the global average.
+
+class Glimpses(nn.Module):
+    """A second look at eyes, nose, mouth and ears: upright pieces of the image, each seen by its own small network.
+
+    Averaged over the whole image, things of two or three pixels (iris, lids, corners of the mouth) are lost. Taken at
+    the landmarks and turned upright, they always lie in the same place (spatial transformer, arXiv 1506.02025).
     """
 
-    def __init__(self, widths: tuple[int, int, int, int] = (32, 56, 96, 144), neck: int = 32, look: int = 128):
+    def __init__(self, out_features: int = 32):
+        super().__init__()
+        p = len(GLIMPSES)
+        self.at = [pocket.LANDMARKS.index(name) for name in GLIMPSES]
+        self.net = nn.Sequential(
+            nn.Conv2d(3 * p, 24 * p, 3, padding=1, groups=p),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(24 * p, 32 * p, 3, stride=2, padding=1, groups=p),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32 * p, 32 * p, 3, stride=2, padding=1, groups=p),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32 * p, out_features * p, 4, groups=p),
+        )
+        ticks = (torch.arange(GLIMPSE_SIZE) + 0.5) * (2 / GLIMPSE_SIZE) - 1
+        square = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), dim=2)
+        self.register_buffer("square", square * GLIMPSE_REACH, persistent=False)  # [16, 16, 2], in eye distances
+
+    def pieces(self, images: Tensor, landmarks: Tensor) -> Tensor:
+        """[N, 3, H, W] and [N, K, 2] -> [N, P, 3, 16, 16]."""
+        across = (landmarks[:, EYES[1]] - landmarks[:, EYES[0]])[:, None, None, None]  # [N, 1, 1, 1, 2]
+        down = torch.stack([-across[..., 1], across[..., 0]], dim=-1)
+        offset = self.square[..., :1] * across + self.square[..., 1:] * down  # [N, 1, 16, 16, 2]
+        grid = (landmarks[:, self.at, None, None] + offset) * 2 - 1  # [N, P, 16, 16, 2]
+        taken = F.grid_sample(images, grid.flatten(1, 2), padding_mode="border", align_corners=False)
+        return taken.unflatten(2, (len(self.at), GLIMPSE_SIZE)).transpose(1, 2)
+
+    def forward(self, images: Tensor, landmarks: Tensor) -> Tensor:
+        """-> [N, P * out_features]"""
+        return self.net(self.pieces(images, landmarks).flatten(1, 2)).flatten(1)
+
+
+class Judge(nn.Module):
+    """Convolutions down to 4x4, a way back up to 32x32 for the landmarks, and a second look at the landmarks.
+
+    A landmark is the mean position under a softmax over the 32x32 map (soft-argmax), which is far more precise than
+    regression: the map says where, the mean says it to fractions of a pixel. Attributes are then read from three
+    things: the whole image, the places of the landmarks relative to each other, and glimpses at the landmarks.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int] = (32, 56, 96, 144), neck: int = 32, features: int = 160):
         super().__init__()
         a, b, c, d = widths
         points, names, domains = len(pocket.LANDMARKS), len(pocket.VECTOR_NAMES), len(pocket.DOMAINS)
@@ -146,30 +189,29 @@ class Judge(nn.Module):
         self.sideways = nn.ModuleList(_conv(width, neck, kernel=1) for width in (d, c, b, a))
         self.refine = nn.ModuleList([_conv(neck, neck), _conv(neck, neck)])  # 16x16, 32x32
         self.points = nn.Conv2d(neck, points, 1)
-        self.look = nn.Linear(points * neck, look)
-        self.hidden = nn.Linear(d + look, 192)
-        self.attributes = nn.Linear(192, names)
-        self.domain = nn.Linear(d, domains)
+        self.glimpses = Glimpses()
+        self.hidden = nn.Linear(d + 2 * points + 32 * len(GLIMPSES), features)
+        self.attributes = nn.Linear(features, names)
+        self.domain = nn.Linear(features, domains)
         cells = (torch.arange(SIZE // 2) + 0.5) / (SIZE // 2)
         grid = torch.stack(torch.meshgrid(cells, cells, indexing="xy"), dim=2).reshape(-1, 2)  # [1024, 2] (x, y)
         self.register_buffer("grid", grid, persistent=False)
-        self.register_buffer("feature_mean", torch.zeros(d))
-        self.register_buffer("feature_sd", torch.ones(d))
+        self.register_buffer("feature_mean", torch.zeros(features))
+        self.register_buffer("feature_sd", torch.ones(features))
 
     def raw(self, x: Tensor) -> Raw:
         """Images [N, 3, 64, 64] in [-1, 1] -> everything, before sigmoid and softmax."""
         x32 = self.stem(x)
         x16 = self.down16(x32)
         x8 = self.down8(x16)
-        x4 = self.down4(x8)  # [N, 144, 4, 4]
-        up = self._upwards(x4, x8, x16, x32)  # [N, neck, 32, 32]
-        heat = self.points(up).flatten(2).float().log_softmax(dim=2)  # [N, K, 1024]
-        where = heat.exp()
-        seen = torch.einsum("nkp,ncp->nkc", where.to(up.dtype), up.flatten(2))  # [N, K, neck]
-        features = x4.float().mean((2, 3))  # [N, 144]
-        looked = F.relu(self.look(seen.flatten(1)))
-        hidden = F.relu(self.hidden(torch.cat([features.to(looked.dtype), looked], dim=1)))
-        return Raw(self.attributes(hidden).float(), self.domain(features).float(), heat, where @ self.grid, features)
+        x4 = self.down4(x8)
+        heat = self.points(self._upwards(x4, x8, x16, x32)).flatten(2).float().log_softmax(dim=2)  # [N, K, 1024]
+        landmarks = heat.exp() @ self.grid  # [N, K, 2]
+        fixed = landmarks.detach()  # attributes must not pull at the landmarks
+        shape = (fixed - fixed.mean(dim=1, keepdim=True)) * SHAPE_GAIN
+        seen = [x4.float().mean((2, 3)), shape.flatten(1), self.glimpses(x, fixed).float()]
+        features = F.relu(self.hidden(torch.cat(seen, dim=1))).float()  # [N, F]
+        return Raw(self.attributes(features).float(), self.domain(features).float(), heat, landmarks, features)
 
     def _upwards(self, x4: Tensor, x8: Tensor, x16: Tensor, x32: Tensor) -> Tensor:
         """A feature pyramid (arXiv 1612.03144): coarse knows which eye, fine knows where exactly."""

@@ -46,7 +46,7 @@ class JudgeConfig:
         ValueError: for numbers that cannot work.
     """
 
-    images: int = 120_000  # shown in all
+    images: int = 100_000  # shown in all
     batch: int = 64
     own_faces: int = 3500  # rendered per domain with that domain's statistics
     cross_faces: int = 900  # rendered per pair of another domain's statistics and this domain
@@ -151,7 +151,7 @@ def roughen(images: Tensor, landmarks: Tensor, rng: torch.Generator) -> tuple[Te
     kernel = (torch.outer(taps, taps) / 16).expand(3, 1, 3, 3)
     for _ in range(2):
         soft = F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel, groups=3)
-        images = images.lerp(soft, uniform(-0.6, 1.0, 1, 1, 1).clamp_min(0))
+        images = images.lerp(soft, uniform(-1.0, 1.0, 1, 1, 1).clamp_min(0))
     blotches = F.interpolate(torch.randn(n, 3, 8, 8, generator=rng), (SIZE, SIZE), mode="bilinear", align_corners=False)
     grain = torch.randn(n, 3, SIZE, SIZE, generator=rng)
     images = images * uniform(0.9, 1.1, 1, 1, 1) + uniform(-0.08, 0.08, 1, 1, 1) + uniform(-0.02, 0.02, 3, 1, 1)
@@ -260,7 +260,7 @@ def _standardise_features(judge: Judge, pool: Pool) -> None:
 
 def train_judge(
     path: str | os.PathLike,
-    images: int = 120_000,
+    images: int = 100_000,
     seed: int = 0,
     scratch: str | os.PathLike = "build/pocket",
     progress: bool = True,
@@ -291,7 +291,10 @@ def train_judge(
     run.judge.save(path)
     judge = Judge.load(path)
     minutes = (time.perf_counter() - started) / 60
-    errors = {"training": {**_settings(config), "minutes": round(minutes, 1)}, "errors": evaluate_judge(judge, config.evaluation_faces)}
+    errors = {
+        "training": {**_settings(config), "minutes": round(minutes, 1)},
+        "errors": evaluate_judge(judge, config.evaluation_faces),
+    }
     _write_json(errors, path.with_suffix(".json"))
     state.unlink(missing_ok=True)
     if progress:

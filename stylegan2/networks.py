@@ -75,7 +75,7 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Convolution with equalised learning rate; `down` filters and halves the resolution; `activate` adds bias and lrelu."""
+    """Convolution with equalised learning rate; `down` filters and halves the size, `activate` adds bias and lrelu."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, down: bool = False, activate: bool = True):
         super().__init__()
@@ -158,10 +158,11 @@ class MappingNetwork(nn.Module):
 
     @torch.no_grad()
     def update_mean(self, samples: int = 10_000, seed: int = 0) -> Tensor:
-        """Set `w_mean` to the mean w of `samples` seeded z, and return it [w_dim]. The same seed gives the same mean."""
+        """Set `w_mean` to the mean w of `samples` seeded z, and return it [w_dim]: the same for the same seed."""
         rng = torch.Generator().manual_seed(seed)
         z = torch.randn(samples, self.z_dim, generator=rng).to(self.w_mean.device)
-        self.w_mean.copy_(torch.stack([self.w(chunk).double().mean(0) for chunk in z.split(1000)]).mean(0))
+        sums = [self.w(chunk).double().sum(0) for chunk in z.split(1000)]
+        self.w_mean.copy_(torch.stack(sums).sum(0) / samples)
         return self.w_mean
 
 
@@ -265,7 +266,10 @@ class SynthesisNetwork(nn.Module):
         self.compute_dtype = torch.float32
         inputs = [None, *[self.channels[r] for r in self.resolutions]]
         self.blocks = nn.ModuleDict(
-            {str(r): SynthesisBlock(c, self.channels[r], w_dim, r) for c, r in zip(inputs, self.resolutions, strict=False)}
+            {
+                str(r): SynthesisBlock(c, self.channels[r], w_dim, r)
+                for c, r in zip(inputs, self.resolutions, strict=False)
+            }
         )
 
     @property
@@ -462,7 +466,7 @@ class Preset:
 
 PRESETS = {
     "pocket": Preset(base=2048, maximum=128, z_dim=128, w_dim=128, mapping_layers=4),  # 1.1 M + 1.2 M at 64 px
-    "config-f": Preset(base=32768, maximum=512, z_dim=512, w_dim=512, mapping_layers=8),  # the paper's, 30 M + 29 M at 256 px
+    "config-f": Preset(base=32768, maximum=512, z_dim=512, w_dim=512, mapping_layers=8),  # 30 M + 29 M at 256 px
 }
 
 

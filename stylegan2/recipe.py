@@ -14,16 +14,20 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from stylegan2 import checkpoints, display, networks
+from stylegan2 import checkpoints, display, metrics, networks
 from stylegan2.data import pocket
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
+from stylegan2.editing.latents import draw
+from stylegan2.judge import Judge
+from stylegan2.judge_training import train_judge
+from stylegan2.networks import Generator
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.trainer import Trainer, step_generator
 from stylegan2.training.transfer import FreezeD
@@ -58,8 +62,6 @@ class Recipe:
 
 def make_judge(recipe: Recipe) -> None:
     """Train the judge and write its held-out errors beside it."""
-    from stylegan2.judge import train_judge
-
     train_judge(recipe.path("judge"), images=recipe.judge_images, seed=recipe.seed)
 
 
@@ -117,10 +119,10 @@ def _train(recipe: Recipe, name: str, trainer: Trainer, with_discriminator: bool
 
 
 @torch.no_grad()
-def generate(g, count: int, seed: int = 1, batch: int = 50) -> Tensor:
+def generate(g: Generator, count: int, seed: int = 1) -> Tensor:
     """`count` images without truncation, uint8 [count, 3, R, R]."""
     z = torch.randn(count, g.z_dim, generator=step_generator(seed, 0))
-    return torch.cat([display.to_uint8(g(chunk, noise="const")) for chunk in z.split(batch)])
+    return display.to_uint8(draw(g, g.mapping(z)))
 
 
 def contact_sheet(recipe: Recipe, name: str, domain: str) -> None:
@@ -132,20 +134,61 @@ def contact_sheet(recipe: Recipe, name: str, domain: str) -> None:
     display.save(display.stack(pictures, gap=10), recipe.shipped / f"{name}.png")
 
 
+@torch.no_grad()
+def paired(source: Generator, target: Generator, count: int, same: str, seed: int = 1) -> tuple[Tensor, Tensor]:
+    """`count` pairs from source and target, uint8 [count, 3, R, R] each; same="w": one code through both, made by the
+    source's mapping; same="z": each through its own mapping."""
+    z = torch.randn(count, source.z_dim, generator=step_generator(seed, 0))
+    ws = source.mapping(z), (source if same == "w" else target).mapping(z)
+    return tuple(display.to_uint8(draw(g, w)) for g, w in zip((source, target), ws, strict=True))
+
+
+def measure_model(judge: Judge, g: Generator, domain: str) -> dict:
+    """Distance to the rendered domain, repeated faces and attributes of what g makes, as plain values."""
+    reference = metrics.rendered_reference(judge, domain, REPORT_FACES)
+    reading = judge.read(generate(g, REPORT_FACES))
+    distance = metrics.measure_pocket_distance(judge, reading, reference)
+    repeated = metrics.repeats(judge, reading, reference)
+    coverage = metrics.attribute_coverage(judge, reading, reference)
+    print(distance, repeated, coverage, sep="\n")
+    found = {
+        "pocket_distance": asdict(distance),
+        "repeats": {k: v for k, v in asdict(repeated).items() if k != "twins"},
+    }
+    return found | {"coverage": asdict(coverage)}
+
+
+def measure_structure(judge: Judge, source: Generator, target: Generator, domain: str) -> dict:
+    """Landmark error between source and target for the same w and for the same z, as plain values."""
+    found = {}
+    for same in ("w", "z"):
+        pair = paired(source, target, REPORT_FACES, same)
+        error = metrics.measure_landmark_error(judge, *pair, "photo", domain)
+        print(f"same {same}: {error}")
+        found[f"landmark_error_same_{same}"] = asdict(error)
+    return found
+
+
 def make_report(recipe: Recipe) -> None:
     """Measure what is shipped; writes checkpoints/pocket/report.json and the contact sheets."""
-    from stylegan2.judge import Judge
-    from stylegan2.metrics import report_model
-
     judge = Judge.load(recipe.path("judge"))
-    results = {}
-    for name, domain in {"photo": "photo", "webtoon_baseline": "webtoon"}.items():
-        contact_sheet(recipe, name, domain)
-        found = checkpoints.load(recipe.path(name))
-        results[name] = {**found.info, **report_model(judge, generate(found.g_ema, REPORT_FACES), domain)}
+    photo, webtoon = (checkpoints.load(recipe.path(name)) for name in ("photo", "webtoon_baseline"))
+    results = {"photo": photo.info | measure_model(judge, photo.g_ema, "photo")}
+    results["webtoon_baseline"] = webtoon.info | measure_model(judge, webtoon.g_ema, "webtoon")
+    results["webtoon_baseline"] |= measure_structure(judge, photo.g_ema, webtoon.g_ema, "webtoon")
+    contact_sheet(recipe, "photo", "photo")
+    contact_sheet(recipe, "webtoon_baseline", "webtoon")
+    domain_sheet(recipe)
     part = recipe.shipped / ".report.part"
     part.write_text(json.dumps(results, indent=2))
     os.replace(part, recipe.shipped / "report.json")
+
+
+def domain_sheet(recipe: Recipe) -> None:
+    """The same eight people in all four domains at 128 px, as checkpoints/pocket/domains.png."""
+    faces = pocket.sample("photo", 8, seed=3)
+    drawn = {domain: pocket.render(faces, domain, 128) for domain in pocket.DOMAINS}
+    display.save(display.rows(drawn), recipe.shipped / "domains.png")
 
 
 STEPS: dict[str, Callable[[Recipe], None]] = {

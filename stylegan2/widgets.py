@@ -1,8 +1,8 @@
 """Panels: sliders beside one picture that is updated in place.
 
-A panel is thin: it turns controls into keyword arguments of a plain function `render(**settings) -> PIL image`, which is
-tested without any widget. It shows errors inside itself, never queues work (while you drag, only the latest position is
-drawn), and leaves a static picture in the output for readers without a kernel (GitHub, the course's site).
+A panel is thin: it turns controls into keyword arguments of a plain function `render(**settings) -> PIL image`, which
+is tested without any widget. It shows errors inside itself, never queues work (while you drag, only the latest position
+is drawn), and leaves a static picture in the output for readers without a kernel (GitHub, the course's site).
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def int_slider(label: str, value: int, low: int, high: int, help: str = "") -> w
     return w.IntSlider(value, low, high, description=label, tooltip=help, continuous_update=True, style=_STYLE)
 
 
-def float_slider(label: str, value: float, low: float, high: float, step: float = 0.05, help: str = "") -> w.FloatSlider:
+def float_slider(
+    label: str, value: float, low: float, high: float, step: float = 0.05, help: str = ""
+) -> w.FloatSlider:
     """A slider over numbers that reports while it is dragged."""
     return w.FloatSlider(value, min=low, max=high, step=step, description=label, tooltip=help, style=_STYLE)
 

@@ -181,13 +181,12 @@ def run_all_cells(page) -> None:
     for _ in range(3):
         page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
         page.locator(".lm-Menu-item", has_text=re.compile("^Run All Cells$")).click()
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            if any(re.search(r"\[[*\d]", text) for text in prompts.all_inner_texts()):
-                time.sleep(2)
-            if any(re.search(r"\[[*\d]", text) for text in prompts.all_inner_texts()):
+        seen = 0
+        for _ in range(15):
+            time.sleep(1)
+            seen = seen + 1 if any(re.search(r"\[[*\d]", p) for p in prompts.all_inner_texts()) else 0
+            if seen == 3:  # it lasts
                 return
-            time.sleep(0.5)
     pytest.fail("no cell started to run")
 
 

@@ -58,8 +58,22 @@ def test_render_shape_and_range(domain, size):
 def plain_face() -> Faces:
     """A face on which every attribute can show."""
     return sample("photo", 1, start=3).replace(
-        yaw=0.1, roll=0, gaze=0, hair_style="long", fringe=0.2, hair_length=0.5, glasses="round", eye_open=0.9,
-        light=-0.5, mouth_open=0.5, smile=0.3, beard="none", skin=0.7, freckles=0, earrings=0, blush=0.2,
+        yaw=0.1,
+        roll=0,
+        gaze=0,
+        hair_style="long",
+        fringe=0.2,
+        hair_length=0.5,
+        glasses="round",
+        eye_open=0.9,
+        light=-0.5,
+        mouth_open=0.5,
+        smile=0.3,
+        beard="none",
+        skin=0.7,
+        freckles=0,
+        earrings=0,
+        blush=0.2,
         hair_volume=0.3,
     )
 
@@ -108,10 +122,18 @@ def test_landmarks_lie_in_the_image(domain):
     ],
 )
 def test_landmarks_lie_on_what_is_drawn(domain, names, change):
-    plain = {"glasses": "none", "beard": "none", "eye_open": 1.0, "fringe": 0.0, "hair_style": "bun", "gaze": 0.0,
-             "mouth_open": 0.0}
+    plain = {
+        "glasses": "none",
+        "beard": "none",
+        "eye_open": 1.0,
+        "fringe": 0.0,
+        "hair_style": "bun",
+        "gaze": 0.0,
+        "mouth_open": 0.0,
+    }
     faces = sample(domain, 24, seed=7).replace(
-        **plain, brow_height=0.8, smile=0.7, nose_size=0.9, face_height=0.9, eye_colour=(0.1, 0.9, 0.2), skin=0.8)
+        **plain, brow_height=0.8, smile=0.7, nose_size=0.9, face_height=0.9, eye_colour=(0.1, 0.9, 0.2), skin=0.8
+    )
     size = 128
     difference = changed(render(faces, domain, size), render(faces.replace(**change), domain, size))
     points = dict(zip(LANDMARKS, landmarks(faces, domain).unbind(1), strict=True))

@@ -119,9 +119,14 @@ def test_import_adds_at_most_half_a_second_to_torch():
         seconds, heavy = result.stdout.split("\n")[:2]
         return float(seconds), heavy
 
-    runs = [run() for _ in range(2)]  # the better of two: the machine may be busy
-    assert min(seconds for seconds, _ in runs) <= 0.5
-    assert runs[0][1] == "", f"imported without need: {runs[0][1]}"
+    best = float("inf")
+    for _ in range(3):  # the best of three: the machine may be busy
+        seconds, heavy = run()
+        assert heavy == "", f"imported without need: {heavy}"
+        best = min(best, seconds)
+        if best <= 0.5:
+            return
+    pytest.fail(f"import stylegan2 took {best:.2f} s on top of import torch")
 
 
 def test_console_script_and_module_are_the_same_program():

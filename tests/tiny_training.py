@@ -2,7 +2,7 @@
 
     python tests/tiny_training.py JOBS.json
 
-imports PyTorch once, then forks for every job: {"out": folder, "kill_before_step": 11, ...} (see `run_job`).
+imports PyTorch once, then forks for every job: {"out": folder, "kill_before_step": 7, ...} (see `run_job`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import torch
@@ -52,11 +53,11 @@ def tiny_networks(resolution: int = 8, width: int = 6, seed: int = 0) -> tuple[G
 
 
 def tiny_config(out, **changes) -> TrainConfig:
-    """24 iterations in which every interval ends at other iterations than a snapshot is written."""
+    """16 iterations in which every interval ends at other iterations than a snapshot is written."""
     settings = {
-        "images": 96, "batch": 4, "seed": 5, "precision": "float32",
+        "images": 64, "batch": 4, "seed": 5, "precision": "float32",
         "r1_interval": 5, "pl_interval": 3, "augment_interval": 2, "augment_images": 300, "augment_p": 0.3,
-        "snapshot_images": 16, "keep": 3, "sample_images": 40, "sample_rows": 1, "sample_columns": 3, "log_images": 12,
+        "snapshot_images": 16, "keep": 3, "sample_images": 24, "sample_rows": 1, "sample_columns": 3, "log_images": 12,
     }  # fmt: skip
     return TrainConfig(out=out, **(settings | changes))
 
@@ -96,7 +97,7 @@ def run_job(job: dict) -> None:
 
 
 def fork_job(job: dict) -> int:
-    """A job in a process of its own, its stderr in OUT.txt; returns the exit code, negative for a signal.
+    """A job in a process of its own, what it says in OUT.txt; returns the exit code, negative for a signal.
 
     "kill_after_snapshots": killed from outside, at whatever point it is, when so many snapshots lie there.
     "truncate": before it starts, the newest snapshot loses its second half.
@@ -106,14 +107,17 @@ def fork_job(job: dict) -> int:
         os.truncate(newest, newest.stat().st_size // 2)
     process = os.fork()
     if process == 0:
-        errors = os.open(f"{job['out']}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(errors, 2)
+        said = os.open(f"{job['out']}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
         code = 1
         try:
             run_job(job)
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
-            sys.excepthook(*sys.exc_info()) if code else None
+            sys.stdout.flush()
             os._exit(code)
     while (
         "kill_after_snapshots" in job

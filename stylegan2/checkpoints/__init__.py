@@ -1,7 +1,7 @@
 """Checkpoint files: `load` reads ours and rosinality's and never executes what is in them; `save` and `export` write.
 
-    checkpoint = checkpoints.load("checkpoints/pocket/photo.pt")
-    images = checkpoint.g_ema(z, truncation=0.7)
+checkpoint = checkpoints.load("checkpoints/pocket/photo.pt")
+images = checkpoint.g_ema(z, truncation=0.7)
 """
 
 from stylegan2.checkpoints.checkpoint import Checkpoint, describe, export, load, save

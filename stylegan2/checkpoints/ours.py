@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from stylegan2.checkpoints.blank import blank
 from stylegan2.checkpoints.errors import CheckpointError, check_entries, need_entries
 from stylegan2.networks import Discriminator, Generator
 
@@ -35,7 +36,7 @@ def to_generator(state: Mapping[str, Tensor]) -> Generator:
     needed = {f"synthesis.blocks.{r}.conv1.bias": 1 for r in sizes}
     needed |= {"mapping.layers.0.weight": 2, "synthesis.blocks.4.conv1.affine.weight": 2}
     need_entries("generator", state, needed)
-    with torch.device("meta"):  # shapes only: nothing is drawn, nothing is allocated
+    with blank():
         g = Generator(
             resolution=sizes[-1],
             z_dim=state["mapping.layers.0.weight"].shape[1],
@@ -56,7 +57,7 @@ def to_discriminator(state: Mapping[str, Tensor]) -> Discriminator:
     needed = {f"blocks.{r}.conv0.bias": 1 for r in sizes[1:]} | {"head.out.weight": 2}
     need_entries("discriminator", state, needed)
     channels = {r: state[f"blocks.{r}.conv0.bias"].shape[0] for r in sizes[1:]}
-    with torch.device("meta"):
+    with blank():
         d = Discriminator(sizes[-1], channels | {4: state["head.out.weight"].shape[1]})
     return _fill(d, state, "discriminator")
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from stylegan2.checkpoints.blank import blank
 from stylegan2.checkpoints.errors import CheckpointError, check_entries, need_entries
 from stylegan2.networks import Discriminator, Generator
 
@@ -145,7 +146,7 @@ def to_generator(theirs: Mapping[str, Tensor]) -> Generator:
     Raises:
         CheckpointError: which entries do not fit.
     """
-    with torch.device("meta"):  # shapes only: nothing is drawn, nothing is allocated
+    with blank():
         g = _empty_generator(theirs)
     theirs = _seeded_noise(g) | dict(theirs)
     ours = _to_ours(theirs, g, generator_rows(g), generator_kernels(g), "generator")
@@ -159,7 +160,7 @@ def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
     Raises:
         CheckpointError: which entries do not fit.
     """
-    with torch.device("meta"):
+    with blank():
         d = _empty_discriminator(theirs)
     ours = _to_ours(theirs, d, discriminator_rows(d), discriminator_kernels(d), "discriminator")
     d.load_state_dict(ours, assign=True)
@@ -182,7 +183,7 @@ def _to_ours(
 def _seeded_noise(g: Generator) -> dict[str, Tensor]:
     rng = torch.Generator().manual_seed(NOISE_SEED)
     rows = [row for row in generator_rows(g) if row.theirs.startswith("noises.")]
-    return {row.theirs: torch.randn(row.shape, generator=rng, device="cpu") for row in rows}
+    return {row.theirs: torch.randn(row.shape, generator=rng) for row in rows}
 
 
 # --------------------------------------------------------------------------------- reading sizes off the tensors

@@ -33,8 +33,19 @@ TARGET_SET_SIZE = 1000  # images of a target domain: small on purpose, as in the
 CHUNK_PIXELS = 32 * 64 * 64  # drawn at once: larger batches fall out of the processor's cache
 
 __all__ = [
-    "ATTRIBUTES", "DOMAINS", "LANDMARKS", "TARGET_SET_SIZE", "VECTOR_NAMES", "VERSION", "Attribute", "Faces",
-    "captions", "dataset_size", "landmarks", "render", "sample",
+    "ATTRIBUTES",
+    "DOMAINS",
+    "LANDMARKS",
+    "TARGET_SET_SIZE",
+    "VECTOR_NAMES",
+    "VERSION",
+    "Attribute",
+    "Faces",
+    "captions",
+    "dataset_size",
+    "landmarks",
+    "render",
+    "sample",
 ]
 
 

@@ -224,7 +224,7 @@ class _Lots:
 
     def bump(self, name: str) -> Tensor:
         """Triangular in -1..1, standard deviation 0.41 (the sum of two uniforms): the middle is likelier."""
-        return (self.uniform(name + "/1") + self.uniform(name + "/2") - 1.0)
+        return self.uniform(name + "/1") + self.uniform(name + "/2") - 1.0
 
     def chance(self, name: str, p: float | Tensor) -> Tensor:
         return (self.uniform(name) < p).long()
@@ -329,8 +329,14 @@ def nearest_name(colours: Tensor, table: Palette) -> list[str]:
     return [names[k] for k in distance.argmin(1).tolist()]
 
 
-_LENGTHS = {"bob": "chin-length", "long": "long", "wavy": "long wavy", "curly": "curly", "side part": "short",
-            "crop": "short cropped"}
+_LENGTHS = {
+    "bob": "chin-length",
+    "long": "long",
+    "wavy": "long wavy",
+    "curly": "curly",
+    "side part": "short",
+    "crop": "short cropped",
+}
 
 
 def _hair_phrase(style: str, colour: str, fringe: float) -> str:
@@ -356,8 +362,14 @@ def _smile_phrase(smile: float, opened: float) -> str:
     return "an open mouth" if opened > 0.4 else ""
 
 
-_OPENINGS = ("a face with", "a person with", "someone with", "a picture of a person with", "the head of a person with",
-             "a portrait of someone with")
+_OPENINGS = (
+    "a face with",
+    "a person with",
+    "someone with",
+    "a picture of a person with",
+    "the head of a person with",
+    "a portrait of someone with",
+)
 
 
 def captions(faces: Faces) -> list[str]:

@@ -165,7 +165,7 @@ class Mouth:
         self.band = band = scene.band(0.02, 0.85)
         x = band.x - g.mouth_x
         self.u = u = x / g.mouth_w
-        arch = (1 - u * u)
+        arch = 1 - u * u
         full = arch.clamp_min(0)
         self.y = band.y - g.mouth_y - g.bend * (0.5 - (u * u).clamp_max(1.6))
         bow = 1 - 0.32 * torch.exp(-((u / 0.20) ** 2))
@@ -193,8 +193,10 @@ def mouth(scene: Scene) -> None:
     teeth = m.inner_up + 0.42 * g.gape - m.y
     band.paint(hole * sdf.coverage(-teeth, band.px) * sdf.step(f["smile"], -0.1, 0.2), rgb((0.96, 0.94, 0.90)))
     _mouth_line(scene, m)
-    band.multiply(0.30 * sdf.bell(m.u, m.y - m.inner_low.clamp_min(0) - 2.6 * g.lip - 0.012, 0.6, 0.022) * (1 - s.hard),
-                  (0.55, 0.42, 0.40))
+    band.multiply(
+        0.30 * sdf.bell(m.u, m.y - m.inner_low.clamp_min(0) - 2.6 * g.lip - 0.012, 0.6, 0.022) * (1 - s.hard),
+        (0.55, 0.42, 0.40),
+    )
 
 
 def _mouth_line(scene: Scene, m: Mouth) -> None:
@@ -270,4 +272,3 @@ def features(scene: Scene, face: Tensor) -> None:
     brows(scene)
     beard(scene, face)
     mouth(scene)
-

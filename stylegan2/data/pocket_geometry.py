@@ -18,13 +18,38 @@ from stylegan2.data.pocket_faces import Faces
 from stylegan2.data.pocket_styles import HAIR_STYLES, Style
 
 LANDMARKS = (
-    "eye_left", "eye_right", "eye_left_outer", "eye_left_inner", "eye_right_inner", "eye_right_outer", "brow_left",
-    "brow_right", "nose_tip", "mouth_left", "mouth_right", "mouth_centre", "chin", "hair_line", "face_left",
+    "eye_left",
+    "eye_right",
+    "eye_left_outer",
+    "eye_left_inner",
+    "eye_right_inner",
+    "eye_right_outer",
+    "brow_left",
+    "brow_right",
+    "nose_tip",
+    "mouth_left",
+    "mouth_right",
+    "mouth_centre",
+    "chin",
+    "hair_line",
+    "face_left",
     "face_right",
 )  # left and right of the image, not of the person
 YAW, PITCH, ROLL = math.radians(32), math.radians(12), math.radians(14)
 HAIR_FIELDS = (
-    "side", "top", "end0", "end1", "flare", "wave", "curl", "open_w", "hairline", "sweep", "side_end", "bun", "tail",
+    "side",
+    "top",
+    "end0",
+    "end1",
+    "flare",
+    "wave",
+    "curl",
+    "open_w",
+    "hairline",
+    "sweep",
+    "side_end",
+    "bun",
+    "tail",
 )
 
 
@@ -171,16 +196,22 @@ def landmarks(g: Geometry, zoom: float) -> Tensor:
     centre_shift = chin_shift(g) * 0.55
     tilt = [-g.eye_tilt * width for width in g.eye_w]
     points = [
-        (left, g.eye_y), (right, g.eye_y),
-        (left - g.eye_w[0], g.eye_y + tilt[0]), (left + g.eye_w[0], g.eye_y - tilt[0]),
-        (right - g.eye_w[1], g.eye_y - tilt[1]), (right + g.eye_w[1], g.eye_y + tilt[1]),
-        (left, g.brow_y), (right, g.brow_y),
+        (left, g.eye_y),
+        (right, g.eye_y),
+        (left - g.eye_w[0], g.eye_y + tilt[0]),
+        (left + g.eye_w[0], g.eye_y - tilt[0]),
+        (right - g.eye_w[1], g.eye_y - tilt[1]),
+        (right + g.eye_w[1], g.eye_y + tilt[1]),
+        (left, g.brow_y),
+        (right, g.brow_y),
         (g.nose_x, g.nose_y),
-        (g.mouth_x - g.mouth_w, g.mouth_y - corner), (g.mouth_x + g.mouth_w, g.mouth_y - corner),
+        (g.mouth_x - g.mouth_w, g.mouth_y - corner),
+        (g.mouth_x + g.mouth_w, g.mouth_y - corner),
         (g.mouth_x, g.mouth_y + corner),
         (chin_shift(g), g.h + 0.0 * g.w),
         (g.line_x, hairline_at(g, g.line_x)),
-        (centre_shift - g.w, face_y), (centre_shift + g.w, face_y),
+        (centre_shift - g.w, face_y),
+        (centre_shift + g.w, face_y),
     ]
     x = torch.cat([p[0].expand_as(g.w) for p in points], dim=1).squeeze(2)  # [N, K]
     y = torch.cat([p[1].expand_as(g.w) for p in points], dim=1).squeeze(2)

@@ -9,4 +9,12 @@ from stylegan2.ops.modulated_conv import modulated_conv2d
 from stylegan2.ops.precision import upcast
 from stylegan2.ops.resample import blurred_conv_down, blurred_conv_up, downsample2d, upsample2d
 
-__all__ = ["bias_act", "blurred_conv_down", "blurred_conv_up", "downsample2d", "modulated_conv2d", "upcast", "upsample2d"]
+__all__ = [
+    "bias_act",
+    "blurred_conv_down",
+    "blurred_conv_up",
+    "downsample2d",
+    "modulated_conv2d",
+    "upcast",
+    "upsample2d",
+]

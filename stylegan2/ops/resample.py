@@ -1,4 +1,4 @@
-"""Resampling with a low-pass filter, so that no layer aliases (StyleGAN2, arXiv 1912.04958, section 4.1 and appendix B).
+"""Resampling with a low-pass filter, so that no layer aliases (arXiv 1912.04958, section 4.1 and appendix B).
 
 The filter is the separable binomial [1, 3, 3, 1]. Doubling the resolution is "insert zeros, then filter"; halving it
 is "filter, then keep every second pixel". Outside the image is zero, as in the original.

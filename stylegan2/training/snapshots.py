@@ -25,8 +25,8 @@ def write(folder: Path, images: int, g_ema: Generator, g: Generator, d: Discrimi
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` snapshots."""
-    for path in snapshot_files(folder)[:-keep]:
+    """Delete all but the newest `keep` snapshots, and what a kill left of an unfinished one."""
+    for path in [*snapshot_files(folder)[:-keep], *(folder / "snapshots").glob(".*.part")]:
         path.unlink()
 
 

@@ -1,0 +1,454 @@
+"""The command line: `python -m stylegan2 VERB`, installed as `stylegan2` too.
+
+Each verb is a few lines around a function of the package. What is heavy is imported inside the verb, so that `--help`
+answers at once. Errors that a user can mend come as one line on stderr, exit code 2; `--debug` shows where they arose.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from stylegan2.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from stylegan2.checkpoints import Checkpoint
+    from stylegan2.training.trainer import Trainer
+
+EXPECTED = (ValueError, OSError, ImportError)  # errors whose message says what to do (CheckpointError is a ValueError)
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
+
+
+class Verbs(TyperGroup):
+    """All verbs, with expected errors as one line."""
+
+    def parse_args(self, ctx, args):
+        """`--debug` may stand anywhere."""
+        if "--debug" in args:
+            args = ["--debug", *[arg for arg in args if arg != "--debug"]]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx):
+        """Run a verb; exit code 2 for an expected error, 130 for Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            if ctx.params.get("debug"):
+                raise
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(cls=Verbs, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+CheckpointPath = Annotated[Path, typer.Argument(metavar="CKPT", help="A checkpoint, or the folder of a training run.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto: a GPU where there is one.")]
+
+
+@app.callback(no_args_is_help=True, epilog="python -m stylegan2 VERB --help explains a verb, with examples.")
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False):
+    """A StyleGAN2 course in notebooks, and its commands: images to dataset, dataset to model, model to faces."""
+
+
+# ------------------------------------------------------------------------------------------------------------- data
+
+
+@app.command()
+def prepare(
+    src: Annotated[str, typer.Argument(metavar="SRC", help="Folder, .zip, or rendered set (pocket:webtoon?n=1000).")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the dataset (LMDB) to write.")],
+    size: Annotated[list[int], typer.Option(help="Side in pixels; repeat for several sizes.")] = [64],  # noqa: B006
+    workers: Annotated[int, typer.Option(help="Processes; 0 works in this one.")] = 2,
+    format: Annotated[str | None, typer.Option(help="jpeg, or png (no loss). [default: jpeg; png if rendered]")] = None,
+    quality: Annotated[int, typer.Option(help="JPEG quality, 1 to 100.")] = 100,
+    crop: Annotated[bool, typer.Option(help="Take the centre square, or squeeze the whole picture into one.")] = True,
+    limit: Annotated[int | None, typer.Option(help="Take only so many images.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another dataset in OUT.")] = False,
+) -> None:
+    """Turn images into a dataset for training.
+
+    The same command goes on where an interrupted one stopped. Files that are no images are skipped and listed.
+
+    \b
+    Examples:
+      python -m stylegan2 prepare my_faces/ data/mine.lmdb --size 64
+      python -m stylegan2 prepare faces.zip data/faces.lmdb --size 128 --size 256 --workers 8
+      python -m stylegan2 prepare pocket:webtoon data/webtoon.lmdb
+    """
+    from stylegan2.data import prepare as module
+
+    try:
+        report = module.prepare(
+            src, out, tuple(size), quality, format, workers=workers, crop=crop, limit=limit, overwrite=overwrite
+        )
+    except RuntimeError as error:  # the folder is locked, or worker processes died
+        raise ValueError(str(error)) from error
+    typer.echo(str(report))
+
+
+@app.command()
+def inspect(path: Annotated[Path, typer.Argument(metavar="PATH", help="A dataset made by `prepare`.")]) -> None:
+    """Say what a dataset holds: number, sizes, format, colours.
+
+    \b
+    Example:
+      python -m stylegan2 inspect data/webtoon.lmdb
+    """
+    from stylegan2.data import dataset
+
+    typer.echo(str(dataset.inspect(path)))
+
+
+# --------------------------------------------------------------------------------------------------------- training
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    data: Annotated[Path, typer.Option(help="Dataset made by `prepare`.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
+    images: Annotated[int, typer.Option(help="Length of the run, in images shown.")] = TrainConfig.images,
+    source: Annotated[Path | None, typer.Option(help="Checkpoint to fine-tune (with a discriminator).")] = None,
+    preset: Annotated[str, typer.Option(help="Size of new networks without --source: pocket, config-f.")] = "pocket",
+    size: Annotated[int | None, typer.Option(help="Resolution. [default: --source's; else the dataset's]")] = None,
+    freeze_d: Annotated[int | None, typer.Option(help="Freeze D's layers at this resolution and above.")] = None,
+    batch: Annotated[int, typer.Option(help="Images per iteration.")] = TrainConfig.batch,
+    lr: Annotated[float, typer.Option(help="Learning rate of both networks.")] = TrainConfig.lr,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = TrainConfig.seed,
+    augment: Annotated[str, typer.Option(help="adaptive (ADA), fixed or none.")] = TrainConfig.augment,
+    augment_pipe: Annotated[str, typer.Option(help="none, b, bg or bgc.")] = TrainConfig.augment_pipe,
+    augment_p: Annotated[float, typer.Option(help="First p (adaptive), or the only one.")] = TrainConfig.augment_p,
+    augment_target: Annotated[float, typer.Option(help="Of r_t, for adaptive p.")] = TrainConfig.augment_target,
+    augment_interval: Annotated[
+        int, typer.Option(help="Iterations between moves of p.")
+    ] = TrainConfig.augment_interval,
+    augment_images: Annotated[
+        int | None, typer.Option(help="Images for p to go from 0 to 1. [default: 500,000; fine-tuning 100,000]")
+    ] = TrainConfig.augment_images,
+    r1_gamma: Annotated[
+        float | None, typer.Option(help="Weight of R1. [default: 2e-4 * resolution^2 / batch]")
+    ] = TrainConfig.r1_gamma,
+    r1_interval: Annotated[int, typer.Option(help="R1 every so many iterations.")] = TrainConfig.r1_interval,
+    pl_weight: Annotated[float, typer.Option(help="Weight of path length; 0: off.")] = TrainConfig.pl_weight,
+    pl_interval: Annotated[int, typer.Option(help="Path length every so many iterations.")] = TrainConfig.pl_interval,
+    pl_batch_shrink: Annotated[int, typer.Option(help="Its batch is smaller by this.")] = TrainConfig.pl_batch_shrink,
+    pl_decay: Annotated[float, typer.Option(help="Of the mean path length.")] = TrainConfig.pl_decay,
+    style_mixing: Annotated[float, typer.Option(help="Probability of mixing two codes.")] = TrainConfig.style_mixing,
+    ema_images: Annotated[
+        int | None, typer.Option(help="Half-life of the averaged generator in images. [default: 625 batches]")
+    ] = TrainConfig.ema_images,
+    ema_rampup: Annotated[float | None, typer.Option(help="From scratch: at most this share of the images so far.")] = (
+        TrainConfig.ema_rampup
+    ),
+    mirror: Annotated[bool, typer.Option(help="Mirror every other image.")] = TrainConfig.mirror,
+    workers: Annotated[int, typer.Option(help="Processes that read images.")] = TrainConfig.workers,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = TrainConfig.precision,
+    snapshot_images: Annotated[int, typer.Option(help="Images between snapshots.")] = TrainConfig.snapshot_images,
+    keep: Annotated[int, typer.Option(help="Snapshots kept.")] = TrainConfig.keep,
+    sample_images: Annotated[int, typer.Option(help="Images between sample pictures.")] = TrainConfig.sample_images,
+    sample_rows: Annotated[int, typer.Option(help="Rows of a sample picture.")] = TrainConfig.sample_rows,
+    sample_columns: Annotated[int, typer.Option(help="Columns of a sample picture.")] = TrainConfig.sample_columns,
+    log_images: Annotated[int, typer.Option(help="Images between lines of log.csv.")] = TrainConfig.log_images,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events too.")] = TrainConfig.tensorboard,
+    device: Device = "auto",
+) -> None:
+    """Train a model from scratch, or fine-tune one with --source.
+
+    Resume a run by giving the same command again; it goes on exactly where it was. Ctrl-C saves and stops. The folder
+    gets config.json, log.csv, samples/ (always the same faces) and snapshots/.
+
+    \b
+    Examples:
+      python -m stylegan2 train --data data/webtoon.lmdb --out runs/webtoon \\
+          --source checkpoints/pocket/photo.pt --freeze-d 32 --images 24000
+      python -m stylegan2 train --data data/faces.lmdb --out runs/faces --preset pocket --images 200000
+    """
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    chosen = {name: value for name, value in ctx.params.items() if name in names}
+    config = TrainConfig(**chosen, fine_tune=source is not None)
+    trainer = _make_trainer(config, data, source, preset, size, freeze_d, _device(device))
+    _say_start(trainer)
+    trainer.run()
+    _say_end(trainer)
+
+
+def _make_trainer(config, data, source, preset, size, freeze_d, device) -> Trainer:
+    """Dataset, networks and methods for a run."""
+    import copy
+
+    from stylegan2 import networks
+    from stylegan2.data.dataset import LMDBDataset
+    from stylegan2.training.trainer import Trainer
+    from stylegan2.training.transfer import FreezeD
+
+    methods = [] if freeze_d is None else [FreezeD(freeze_d)]
+    if source is None:
+        dataset = LMDBDataset(data, size, cache=True)
+        g, d = networks.build(dataset.resolution, preset, config.seed)
+        return Trainer(config, dataset, g, d, methods=methods, device=device)
+    found = _load(source)
+    if found.d is None:
+        raise ValueError(f"'{source}' has no discriminator, which fine-tuning starts from: use a snapshot of a run")
+    dataset = LMDBDataset(data, size or found.g_ema.resolution, cache=True)
+    g = found.g or copy.deepcopy(found.g_ema)
+    return Trainer(config, dataset, g, found.d, found.g_ema, methods, device)
+
+
+def _say_start(trainer: Trainer) -> None:
+    config = trainer.config
+    resumed = trainer.resume()
+    typer.echo(f"{trainer.dataset!r}, {trainer.g.resolution} px, {trainer.precision} on {trainer.device}")
+    if trainer.frozen:
+        typer.echo(f"frozen, {len(trainer.frozen)} parameters:\n  " + "\n  ".join(trainer.frozen))
+    if resumed:
+        typer.echo(f"resumed at {trainer.images_seen:,} of {config.images:,} images")
+    typer.echo(f"results: {config.out}/ with log.csv, samples/, snapshots/; Ctrl-C saves and stops")
+
+
+def _say_end(trainer: Trainer) -> None:
+    if trainer.step < trainer.config.steps:
+        typer.echo(
+            f"stopped at {trainer.images_seen:,} images and saved; the same command goes on from there", err=True
+        )
+        raise typer.Exit(INTERRUPTED)
+    typer.echo(f"done: {trainer.images_seen:,} images. Faces from it:")
+    typer.echo(f"  python -m stylegan2 generate {trainer.config.out} --seeds 0-31 --out faces.png")
+
+
+# ------------------------------------------------------------------------------------------------------------ models
+
+
+@app.command()
+def generate(
+    checkpoint: CheckpointPath,
+    out: Annotated[Path, typer.Option(help="A folder (one file per seed), or one picture (FILE.png).")],
+    seeds: Annotated[str, typer.Option(help="Which faces: 7, or 0-31, or 1,5,20-29.")] = "0-31",
+    truncation: Annotated[float, typer.Option(help="psi: 1 varied, 0 the mean face, 0.7 in between.")] = 0.7,
+    grid: Annotated[bool, typer.Option("--grid", help="All in one picture, also when OUT is a folder.")] = False,
+    columns: Annotated[int, typer.Option(help="Faces per row of that picture.")] = 8,
+    noise: Annotated[str, typer.Option(help="const (fixed), random (another for each seed) or none.")] = "const",
+    batch: Annotated[int, typer.Option(help="Images at once; changes nothing but memory and time.")] = 16,
+    device: Device = "auto",
+) -> None:
+    """Draw faces. One seed is one face, whatever else is drawn.
+
+    \b
+    Examples:
+      python -m stylegan2 generate checkpoints/pocket/photo.pt --seeds 0-31 --out faces.png
+      python -m stylegan2 generate runs/webtoon --seeds 3,8,20-29 --truncation 1 --out faces/
+    """
+    from stylegan2 import display
+
+    numbers = parse_seeds(seeds)
+    if batch < 1 or columns < 1:
+        raise ValueError(f"batch is {batch}, columns is {columns}, expected at least 1")
+    g = _load(checkpoint, _device(device), g_ema_only=True).g_ema
+    images = _draw(g, numbers, truncation, noise, batch)
+    single = out.suffix.lower() in PICTURES
+    if single or grid:
+        path = display.save(display.grid(images, min(columns, len(images))), out if single else out / "grid.png")
+        typer.echo(f"{len(images)} faces in {path}")
+        return
+    for number, image in zip(numbers, images, strict=True):
+        display.save(display.to_pil(image), out / f"seed{number:05d}.png")
+    typer.echo(f"{len(images)} faces in {out}/")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds of a text such as "0-3,8" -> [0, 1, 2, 3, 8]. Raises ValueError for anything else."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise ValueError(f"seeds {text!r}: expected whole numbers and ranges, such as 7 or 0-31 or 1,5,20-29")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+def _draw(g, seeds: list[int], truncation: float, noise: str, batch: int):
+    """Images of seeds, [N, 3, R, R] on the CPU, with a progress bar."""
+    import torch
+    from tqdm import tqdm
+
+    from stylegan2.editing.latents import ws_from_seeds
+    from stylegan2.training.trainer import step_generator
+
+    images = []
+    for start in tqdm(range(0, len(seeds), batch), desc="generate", unit="batch", disable=len(seeds) <= batch, delay=1):
+        chunk = seeds[start : start + batch]
+        noises = noise
+        if noise == "random":  # drawn seed by seed: else a face would depend on its neighbours
+            each = [g.synthesis.draw_noise(1, step_generator(seed, 0, stream=2)) for seed in chunk]
+            noises = [torch.cat(layer) for layer in zip(*each, strict=True)]
+        with torch.no_grad():
+            images.append(g.synthesis(ws_from_seeds(g, chunk, truncation), noises).cpu())
+    return torch.cat(images)
+
+
+@app.command()
+def describe(checkpoint: CheckpointPath) -> None:
+    """Say what a checkpoint holds: networks, sizes, history.
+
+    \b
+    Example:
+      python -m stylegan2 describe checkpoints/pocket/photo.pt
+    """
+    from stylegan2 import checkpoints
+
+    found = _load(checkpoint)
+    shown = {"format", "resolution", "parameters", "images"}  # by checkpoints.describe
+    rest = [f"{key:>10}: {_short(value)}" for key, value in found.info.items() if key not in shown]
+    typer.echo("\n".join([str(checkpoint), checkpoints.describe(found), *rest]))
+
+
+def _short(value) -> str:
+    """A value of `info` in one line: the first few of many."""
+    if not isinstance(value, list | tuple):
+        return str(value)
+    more = f" and {len(value) - 4} more" if len(value) > 4 else ""
+    return (", ".join(map(str, value[:4])) or "none") + more
+
+
+@app.command()
+def convert(
+    checkpoint: CheckpointPath,
+    out: Annotated[Path, typer.Argument(metavar="OUT.pt", help="File to write, in the layout of rosinality's code.")],
+) -> None:
+    """Write a checkpoint for tools that read the layout of rosinality/stylegan2-pytorch.
+
+    \b
+    Example:
+      python -m stylegan2 convert checkpoints/pocket/photo.pt photo_rosinality.pt
+    """
+    from stylegan2 import checkpoints
+
+    found = _load(checkpoint)
+    checkpoints.export(out, found)
+    parts = ["g_ema", *[part for part in ("g", "d") if getattr(found, part) is not None]]
+    typer.echo(f"{out}: {', '.join(parts)} in rosinality's layout")
+
+
+@app.command()
+def metrics(
+    checkpoint: CheckpointPath,
+    domain: Annotated[str, typer.Option(help="Rendered faces to compare with: photo, webtoon, storybook, portrait.")],
+    source: Annotated[
+        Path | None, typer.Option(help="Model it was fine-tuned from: how much structure is left?")
+    ] = None,
+    faces: Annotated[int, typer.Option(help="Generated, and as many rendered ones.")] = 1000,
+    judge: Annotated[Path, typer.Option(help="The network that reads faces.")] = Path("checkpoints/pocket/judge.pt"),
+) -> None:
+    """Measure a pocket model by the judge: distance to rendered faces, repeats, attributes, landmark error.
+
+    \b
+    Examples:
+      python -m stylegan2 metrics checkpoints/pocket/photo.pt --domain photo
+      python -m stylegan2 metrics runs/webtoon --domain webtoon --source checkpoints/pocket/photo.pt
+    """
+    from stylegan2 import metrics as measures
+    from stylegan2 import recipe
+    from stylegan2.judge import Judge
+
+    reader = Judge.load(judge)
+    g = _load(checkpoint, g_ema_only=True).g_ema
+    reference = measures.rendered_reference(reader, domain, faces)
+    reading = reader.read(recipe.generate(g, faces))
+    for measure in (measures.measure_pocket_distance, measures.repeats, measures.attribute_coverage):
+        typer.echo(measure(reader, reading, reference))
+    for same in ("w", "z") if source else ():
+        pair = recipe.paired(_load(source, g_ema_only=True).g_ema, g, faces, same)
+        typer.echo(f"same {same}: {measures.measure_landmark_error(reader, *pair, 'photo', domain)}")
+
+
+@app.command()
+def pocket(
+    steps: Annotated[
+        list[str] | None, typer.Argument(metavar="[STEP]...", help="Steps to make. [default: all]")
+    ] = None,
+    photo_images: Annotated[
+        int | None, typer.Option(help="Length of the source's training. [default: recipe's]")
+    ] = None,
+    webtoon_images: Annotated[int | None, typer.Option(help="Length of the fine-tuning. [default: recipe's]")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make also what is there already.")] = False,
+) -> None:
+    """Rebuild the shipped pocket models in checkpoints/pocket/: judge, photo, webtoon, report.
+
+    Run it in the folder of the course. Steps whose result is there are skipped; an interrupted one goes on where it
+    was. To train from nothing again, delete build/pocket/ and use --force.
+
+    \b
+    Examples:
+      python -m stylegan2 pocket
+      python -m stylegan2 pocket photo --photo-images 50000 --force
+    """
+    from stylegan2 import recipe
+
+    unknown = [step for step in steps or [] if step not in recipe.STEPS]
+    if unknown:
+        raise ValueError(f"no step {unknown[0]!r}; the steps are: {', '.join(recipe.STEPS)}")
+    lengths = {"photo_images": photo_images, "webtoon_images": webtoon_images}
+    chosen = recipe.Recipe(**{name: value for name, value in lengths.items() if value is not None})
+    made = []
+    for step in [name for name in recipe.STEPS if not steps or name in steps]:
+        result = pocket_result(chosen.shipped, step)
+        stale = step == "report" and made  # it describes the others
+        if result.exists() and not force and not stale:
+            typer.echo(f"{step}: {result} is there (--force makes it again)")
+            continue
+        typer.echo(f"{step} -> {result}")
+        recipe.STEPS[step](chosen)
+        made.append(step)
+
+
+def pocket_result(folder: Path, step: str) -> Path:
+    """The file that a step of the recipe leaves when it is done."""
+    return folder / {"webtoon": "webtoon_baseline.pt", "report": "report.json"}.get(step, f"{step}.pt")
+
+
+# ----------------------------------------------------------------------------------------------------------- helpers
+
+
+def _load(path: Path, device="cpu", g_ema_only: bool = False) -> Checkpoint:
+    """A checkpoint; of a run's folder the newest readable snapshot."""
+    from stylegan2 import checkpoints
+    from stylegan2.training import snapshots
+
+    if path.is_dir():
+        newest = snapshots.latest(path)
+        if newest is None:
+            raise FileNotFoundError(
+                f"'{path}' is a folder without readable snapshots/: expected a file or a run's folder"
+            )
+        path = newest
+    return checkpoints.load(path, device=device, g_ema_only=g_ema_only)
+
+
+def _device(name: str):
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device {name!r} cannot be used ({str(error).splitlines()[0]}): expected auto, cpu, cuda"
+        ) from error
+    return device
+
+
+def main() -> None:
+    """Entry point of `python -m stylegan2` and of the console script."""
+    app(prog_name="stylegan2")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,393 @@
+"""Every verb of the command line on tiny data, and what it says to bad input."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import re
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_training import tiny_networks
+from typer.testing import CliRunner
+
+from stylegan2 import checkpoints, cli
+from stylegan2.training import snapshots
+from stylegan2.training.config import TrainConfig
+from stylegan2.training.trainer import Trainer
+
+RUN = ["--images", 16, "--batch", 4, "--snapshot-images", 8, "--sample-images", 8, "--precision", "float32"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny networks gain nothing from threads, and lose much on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def call(*words, code: int = 0) -> str:
+    """What a command says (stdout and stderr); its exit code must be `code`, and nothing may look like a traceback."""
+    result = CliRunner().invoke(cli.app, [str(word) for word in words])
+    assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def refusal(*words) -> str:
+    """The one line that a command answers to bad input, exit code 2."""
+    result = CliRunner().invoke(cli.app, [str(word) for word in words])
+    assert result.exit_code == 2, f"{result.output}\n{result.exception!r}"
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """A folder with six images, one of them in a folder below, and a text."""
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "more").mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.png", "c.jpg", "d.png", "e.png", "more/f.png"):
+        Image.fromarray(rng.integers(0, 255, (20, 24, 3), dtype=np.uint8)).save(folder / name)
+    (folder / "broken.png").write_text("no image at all")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(pictures, tmp_path_factory) -> Path:
+    """The pictures at 8 and 16 px."""
+    out = tmp_path_factory.mktemp("data") / "tiny.lmdb"
+    call("prepare", pictures, out, "--size", 8, "--size", 16, "--workers", 0)
+    return out
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A checkpoint with g_ema, g and d."""
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    g, d = tiny_networks()
+    checkpoints.save(path, g_ema=g, g=g, d=d, meta={"images": 1234, "frozen": [f"D.{k}" for k in range(9)]})
+    return path
+
+
+# -------------------------------------------------------------------------------------------------------------- help
+
+
+def test_help_as_a_program_and_as_a_module_names_every_verb_at_once():
+    code = "import sys; import stylegan2.cli; print('torch' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-m", "stylegan2", "--help"], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    for verb in ("prepare", "inspect", "train", "generate", "describe", "convert", "metrics", "pocket"):
+        assert re.search(rf"^  {verb}  ", done.stdout, re.MULTILINE), verb
+    light = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert light.stdout.strip() == "False"  # so that --help does not wait for PyTorch
+
+
+def test_without_a_verb_there_is_help():
+    assert "Commands:" in CliRunner().invoke(cli.app, []).output
+
+
+@pytest.mark.parametrize("verb", [command.callback.__name__ for command in cli.app.registered_commands])
+def test_every_verb_has_an_example_and_describes_its_options(verb):
+    text = call(verb, "--help")
+    assert f"python -m stylegan2 {verb} " in text
+    options = re.findall(r"^  --[\w-]+(?: / --[\w-]+)?(?: <\w+>| [A-Z]+)?\s+(\S.*)$", text, re.MULTILINE)
+    assert len(options) == len(re.findall(r"^  --", text, re.MULTILINE))
+
+
+def test_train_offers_every_setting_with_its_default():
+    options = inspect.signature(cli.train).parameters
+    for field in dataclasses.fields(TrainConfig):
+        if field.name not in ("out", "fine_tune"):
+            assert options[field.name].default == field.default, field.name
+    assert re.search(r"--r1-interval <int> .*\[default:\s+16\]", call("train", "--help"))
+
+
+def test_unknown_verbs_and_options_are_refused():
+    assert "No such command" in call("trian", code=2)
+    assert "No such option" in call("generate", "x.pt", "--sedes", "1", code=2)
+    assert "--out" in call("generate", "x.pt", code=2)
+
+
+def test_debug_shows_where_an_error_arose(tmp_path):
+    result = CliRunner().invoke(cli.app, ["describe", str(tmp_path / "none.pt"), "--debug"])
+    assert isinstance(result.exception, checkpoints.CheckpointError)
+
+
+def test_main_is_the_program(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["stylegan2", "describe", str(tmp_path / "none.pt")])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2 and "there is no file" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------------------------------------------------- data
+
+
+def test_prepare_reports_and_lists_what_it_skipped(pictures, tmp_path):
+    text = call("prepare", pictures, tmp_path / "a.lmdb", "--size", 8, "--workers", 0, "--format", "png")
+    assert "6 images of 8 px" in text and "1 files skipped" in text and "skipped broken.png" in text
+    assert "6 were there" in call(
+        "prepare", pictures, tmp_path / "a.lmdb", "--size", 8, "--workers", 0, "--format", "png"
+    )
+    assert "PNG" in call("inspect", tmp_path / "a.lmdb")
+
+
+def test_prepare_reads_zips_and_rendered_sets(pictures, tmp_path):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        for path in sorted(pictures.glob("*.png")):
+            archive.write(path, path.name)
+    assert "4 images" in call("prepare", tmp_path / "p.zip", tmp_path / "z.lmdb", "--size", 8, "--workers", 0)
+    rendered = call("prepare", "pocket:webtoon?n=3", tmp_path / "w.lmdb", "--size", 16, "--workers", 0, "--limit", 2)
+    assert "2 images of 16 px" in rendered
+
+
+def test_prepare_refuses(pictures, tmp_path, dataset):
+    out = tmp_path / "x.lmdb"
+    assert "no such folder or zip" in refusal("prepare", tmp_path / "none", out)
+    assert "expected 'jpeg' or 'png'" in refusal("prepare", pictures, out, "--format", "gif")
+    assert "quality=0" in refusal("prepare", pictures, out, "--quality", 0)
+    assert "workers=-1" in refusal("prepare", pictures, out, "--workers", -1)
+    assert "prepared differently" in refusal("prepare", pictures, dataset, "--size", 8, "--workers", 0)
+    assert "no pocket domain" in refusal("prepare", "pocket:manga", out)
+
+
+def test_prepare_replaces_only_if_told_to(pictures, tmp_path):
+    out = tmp_path / "o.lmdb"
+    call("prepare", pictures, out, "--size", 8, "--workers", 0)
+    text = call("prepare", pictures, out, "--size", 16, "--workers", 0, "--overwrite", "--limit", 2)
+    assert "2 images of 16 px" in text
+
+
+def test_inspect(dataset, tmp_path):
+    text = call("inspect", dataset)
+    assert "6 images, 8 px, 16 px, JPEG" in text and "mean" in text
+    assert "no dataset at" in refusal("inspect", tmp_path / "none.lmdb")
+    assert "not an LMDB but a folder" in refusal("inspect", tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------------- training
+
+
+def test_train_from_scratch_then_resume_then_generate_from_the_folder(dataset, tmp_path):
+    command = ["train", "--data", dataset, "--out", tmp_path / "run", "--size", 8, *RUN]
+    text = call(*command)
+    assert "8 px, float32 on cpu" in text and "resumed" not in text and "done: 16 images" in text
+    assert f"generate {tmp_path / 'run'}" in text.replace("\n", "")
+    assert "resumed at 16 of 16 images" in call(*command)
+    longer = call(*[24 if word == 16 else word for word in command])
+    assert "resumed at 16 of 24 images" in longer and "done: 24 images" in longer
+    call("generate", tmp_path / "run", "--seeds", "0-3", "--out", tmp_path / "faces.png")
+    assert Image.open(tmp_path / "faces.png").size == (4 * 8 + 3 * 2, 8)
+
+
+def test_train_passes_every_setting_on(dataset, tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(Trainer, "run", lambda self: seen.update(trainer=self))
+    monkeypatch.setattr(cli, "_say_end", lambda trainer: None)
+    values = {
+        "images": 99, "batch": 3, "seed": 4, "lr": 0.01, "r1_gamma": 2.0, "r1_interval": 7, "pl_weight": 1.5,
+        "pl_interval": 5, "pl_batch_shrink": 3, "pl_decay": 0.2, "style_mixing": 0.4, "ema_images": 77,
+        "ema_rampup": 0.5, "augment": "fixed", "augment_pipe": "bg", "augment_p": 0.25, "augment_target": 0.5,
+        "augment_interval": 9, "augment_images": 1111, "workers": 1, "precision": "float32", "snapshot_images": 11,
+        "keep": 5, "sample_images": 12, "sample_rows": 2, "sample_columns": 6, "log_images": 13,
+    }  # fmt: skip
+    words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)]
+    call("train", "--data", dataset, "--out", tmp_path, "--size", 8, "--no-mirror", "--tensorboard", *words)
+    expected = TrainConfig(out=tmp_path, fine_tune=False, mirror=False, tensorboard=True, **values)
+    assert seen["trainer"].config == expected
+
+
+def test_fine_tuning_names_what_is_frozen(dataset, model, tmp_path):
+    text = call("train", "--data", dataset, "--out", tmp_path, "--source", model, "--freeze-d", 8, *RUN)
+    assert "frozen, 7 parameters:\n  D.blocks.8.conv0.bias\n" in text and "  D.from_rgb.weight\n" in text
+    before, after = checkpoints.load(model), checkpoints.load(snapshots.latest(tmp_path))
+    assert torch.equal(before.d.from_rgb.weight, after.d.from_rgb.weight)
+    assert not torch.equal(before.d.head.fc.weight, after.d.head.fc.weight)
+    assert not torch.equal(before.g.synthesis.blocks["4"].const, after.g.synthesis.blocks["4"].const)
+
+
+def test_a_source_with_g_ema_and_d_only_can_be_fine_tuned(dataset, tmp_path):
+    g, d = tiny_networks()
+    checkpoints.save(tmp_path / "half.pt", g_ema=g, d=d)
+    assert "done" in call("train", "--data", dataset, "--out", tmp_path / "run", "--source", tmp_path / "half.pt", *RUN)
+
+
+def test_ctrl_c_saves_says_how_to_go_on_and_ends_with_130(dataset, tmp_path, monkeypatch):
+    step = Trainer.train_step
+
+    def interrupted(self, real):
+        if self.step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        step(self, real)
+
+    command = ["train", "--data", dataset, "--out", tmp_path, "--size", 8, *RUN]
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    text = call(*command, code=130)
+    assert "stopped at 8 images and saved; the same command goes on from there" in text
+    monkeypatch.undo()
+    torch.set_num_threads(1)
+    assert "resumed at 8 of 16 images" in call(*command)
+
+
+def test_train_refuses(dataset, model, tmp_path):
+    start = ["train", "--data", dataset, "--out", tmp_path / "run", "--size", 8]
+    assert "6 images, fewer than one batch of 16" in refusal(*start)
+    assert "augment is 'always'" in refusal(*start, "--augment", "always")
+    assert "no preset 'huge'; there are: pocket, config-f" in refusal(*start, "--preset", "huge", "--batch", 2)
+    assert "FreezeD(64): expected one of [8]" in refusal(*start, "--batch", 2, "--freeze-d", 64)
+    assert "has no images of 32 px; it has 8, 16 px" in refusal(*start[:-1], 32)
+    assert "device 'warp' cannot be used" in refusal(*start, "--batch", 2, "--device", "warp")
+    assert "resolutions differ" in refusal(*start[:-1], 16, "--batch", 2, "--source", model)
+    assert "there is no file" in refusal(*start, "--source", tmp_path / "none.pt")
+    assert "no dataset at" in refusal("train", "--data", tmp_path / "none", "--out", tmp_path / "run")
+    checkpoints.save(tmp_path / "g.pt", g_ema=tiny_networks()[0])
+    assert "has no discriminator" in refusal(*start, "--source", tmp_path / "g.pt")
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_run_in_the_same_folder_is_refused(dataset, tmp_path):
+    command = ["train", "--data", dataset, "--out", tmp_path, "--size", 8, *RUN]
+    call(*command)
+    assert "lr: 0.0025 then, 0.01 now" in refusal(*command, "--lr", 0.01)
+
+
+# ------------------------------------------------------------------------------------------------------------ models
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("noise", ["const", "random", "none"])
+def test_one_seed_is_one_face_whatever_else_is_drawn(model, tmp_path, noise):
+    common = ["--truncation", 1, "--noise", noise]
+    call("generate", model, "--seeds", "3,5-7,12", "--batch", 2, "--out", tmp_path / "many", *common)
+    assert sorted(p.name for p in (tmp_path / "many").iterdir()) == [f"seed{k:05d}.png" for k in (3, 5, 6, 7, 12)]
+    call("generate", model, "--seeds", 7, "--out", tmp_path / "one", *common)
+    one, same = pixels(tmp_path / "one" / "seed00007.png"), pixels(tmp_path / "many" / "seed00007.png")
+    assert abs(one - same).max() <= 1  # another batch size rounds differently
+    assert abs(one - pixels(tmp_path / "many" / "seed00006.png")).max() > 8
+
+
+def test_truncation_zero_is_the_mean_face(model, tmp_path):
+    call("generate", model, "--seeds", "0-1", "--truncation", 0, "--out", tmp_path)
+    assert abs(pixels(tmp_path / "seed00000.png") - pixels(tmp_path / "seed00001.png")).max() <= 1
+
+
+def test_generate_one_picture_or_a_folder(model, tmp_path):
+    call("generate", model, "--seeds", "0-4", "--columns", 2, "--out", tmp_path / "sheet.jpg")
+    assert Image.open(tmp_path / "sheet.jpg").size == (2 * 8 + 2, 3 * 8 + 4)
+    assert "grid.png" in call("generate", model, "--seeds", "0-4", "--grid", "--out", tmp_path / "folder")
+    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["grid.png"]
+
+
+def test_generate_refuses(model, tmp_path):
+    assert "seeds '5-2': expected" in refusal("generate", model, "--seeds", "5-2", "--out", tmp_path)
+    assert 'noise must be "random"' in refusal("generate", model, "--seeds", 1, "--noise", "blue", "--out", tmp_path)
+    assert "columns is 0" in refusal("generate", model, "--columns", 0, "--out", tmp_path)
+    (tmp_path / "page.pt").write_text("<!DOCTYPE html><html>quota exceeded</html>")
+    assert "web page" in refusal("generate", tmp_path / "page.pt", "--out", tmp_path)
+    assert "without readable snapshots" in refusal("generate", tmp_path, "--out", tmp_path)
+
+
+def test_seeds():
+    assert cli.parse_seeds("7") == [7] and cli.parse_seeds("0-3, 9") == [0, 1, 2, 3, 9]
+    for wrong in ("", "a", "1,", "-1", "3-1", "1-2-3", "1.5"):
+        with pytest.raises(ValueError, match="expected whole numbers and ranges"):
+            cli.parse_seeds(wrong)
+
+
+def test_describe_says_what_is_in_a_checkpoint(model):
+    text = call("describe", model)
+    assert "8 x 8, 4 codes of 8" in text and "g_ema, g, d" in text and "1,234 images" in text
+    assert "D.0, D.1, D.2, D.3 and 5 more" in text
+
+
+def test_convert_writes_what_load_reads_back(model, tmp_path):
+    assert "g_ema, g, d in rosinality's layout" in call("convert", model, tmp_path / "r.pt")
+    ours, theirs = checkpoints.load(model), checkpoints.load(tmp_path / "r.pt")
+    assert theirs.info["format"] == "rosinality"
+    z = torch.randn(2, 8)
+    torch.testing.assert_close(theirs.g_ema(z, noise="none"), ours.g_ema(z, noise="none"), rtol=1e-4, atol=1e-4)
+    assert "there is no file" in refusal("convert", tmp_path / "none.pt", tmp_path / "x.pt")
+
+
+def test_metrics_of_a_model_and_of_what_it_keeps_of_its_source(tmp_path):
+    from stylegan2.judge import Judge
+    from stylegan2.networks import Generator
+
+    torch.manual_seed(0)
+    Judge().save(tmp_path / "judge.pt")
+    channels = {r: 4 for r in (4, 8, 16, 32, 64)}
+    for name in ("source", "target"):
+        checkpoints.save(tmp_path / f"{name}.pt", g_ema=Generator(64, 8, 8, 2, channels))
+    options = ["--judge", tmp_path / "judge.pt", "--domain", "webtoon", "--faces", 16]
+    text = call("metrics", tmp_path / "target.pt", "--source", tmp_path / "source.pt", *options)
+    assert "pocket distance" in text and "same w: landmark error" in text and "same z: landmark error" in text
+    assert "floor" in text and "ceiling" in text
+    options[3] = "manga"
+    assert "manga" in refusal("metrics", tmp_path / "target.pt", *options)
+    assert "judge" in refusal("metrics", tmp_path / "target.pt", "--domain", "photo", "--judge", tmp_path / "no.pt")
+
+
+# ------------------------------------------------------------------------------------------------------------ recipe
+
+
+@pytest.fixture
+def steps(tmp_path, monkeypatch) -> list[str]:
+    """The recipe in an empty folder, with steps that only leave their result; returns the names of those that ran."""
+    from stylegan2 import recipe
+
+    ran: list[str] = []
+
+    def step(name: str):
+        def make(r: recipe.Recipe) -> None:
+            ran.append(f"{name} {r.photo_images} {r.webtoon_images}")
+            path = cli.pocket_result(r.shipped, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+        return make
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recipe, "STEPS", {name: step(name) for name in recipe.STEPS})
+    return ran
+
+
+def test_pocket_makes_all_steps_once(steps):
+    text = call("pocket", "--photo-images", 11, "--webtoon-images", 22)
+    assert steps == [f"{name} 11 22" for name in ("judge", "photo", "webtoon", "report")]
+    assert "webtoon -> checkpoints/pocket/webtoon_baseline.pt" in text
+    assert "photo.pt is there (--force makes it again)" in call("pocket")
+    assert len(steps) == 4
+
+
+def test_pocket_makes_chosen_steps_and_the_report_again(steps):
+    call("pocket", "photo")
+    assert [name.split()[0] for name in steps] == ["photo"]
+    call("pocket")
+    call("pocket", "photo", "report", "--force")
+    assert [name.split()[0] for name in steps[4:]] == ["photo", "report"]
+    Path("checkpoints/pocket/webtoon_baseline.pt").unlink()
+    call("pocket")
+    assert [name.split()[0] for name in steps[6:]] == ["webtoon", "report"]  # the report describes the new model
+
+
+def test_pocket_lists_the_steps_there_are(steps):
+    assert "no step 'cake'; the steps are: judge, photo, webtoon, report" in refusal("pocket", "cake")
+    assert steps == []
