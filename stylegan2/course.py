@@ -57,17 +57,17 @@ class Course:
         """One of two budgets, e.g. how many images to train on: `course` for learners, `test` for automatic checks."""
         return course if self.budget == "course" else test
 
-    def _load(self, name: str) -> checkpoints.Checkpoint:
+    def _shipped_file(self, name: str) -> Path:
         path = self.shipped / f"{name}.pt"
         if not path.exists():
             raise CourseError(
-                f"checkpoints/pocket/{name}.pt is missing: get the whole repository, or run `make pocket`"
+                f"checkpoints/pocket/{path.name} is missing: get the whole repository, or run `make pocket`"
             )
-        return checkpoints.load(path, device=self.device)
+        return path
 
     def source(self) -> checkpoints.Checkpoint:
         """The model everything starts from: a generator of photo-like faces, with its discriminator."""
-        return self._load("photo")
+        return checkpoints.load(self._shipped_file("photo"), device=self.device)
 
     def target(self, method: str = "baseline", domain: str = "webtoon") -> checkpoints.Checkpoint:
         """A model fine-tuned from the source to `domain` by `method`."""
@@ -75,17 +75,14 @@ class Course:
         there = sorted(p.stem for p in self.shipped.glob("*_*.pt"))
         if name not in there:
             raise CourseError(f"no shipped model '{name}'; there are: {', '.join(there) or 'none'}")
-        return self._load(name)
+        return checkpoints.load(self._shipped_file(name), device=self.device)
 
     @cached_property
     def judge(self):
         """The network that reads attributes and landmarks off a face."""
         from stylegan2.judge import Judge
 
-        path = self.shipped / "judge.pt"
-        if not path.exists():
-            raise CourseError("checkpoints/pocket/judge.pt is missing: get the whole repository, or run `make pocket`")
-        return Judge.load(path)
+        return Judge.load(self._shipped_file("judge"))
 
     def dataset(self, source: str | os.PathLike = "pocket:webtoon") -> Path:
         """An LMDB of `source` at the course's resolution, prepared at first use.

@@ -1,4 +1,4 @@
-"""Pictures from tensors: grids, strips, labels, and files. Most functions return a PIL image, which a notebook shows."""
+"""Pictures from tensors: grids, strips, labels, files. Most functions return a PIL image, which a notebook shows."""
 
 from __future__ import annotations
 

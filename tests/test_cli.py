@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_training import tiny_networks
+from tiny_training import (
+    one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
+)
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli
@@ -25,15 +28,6 @@ from stylegan2.training.config import TrainConfig
 from stylegan2.training.trainer import Trainer
 
 RUN = ["--images", 16, "--batch", 4, "--snapshot-images", 8, "--sample-images", 8, "--precision", "float32"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny networks gain nothing from threads, and lose much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def call(*words, code: int = 0) -> str:

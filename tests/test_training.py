@@ -12,23 +12,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import Pictures, Trainer, random_pictures, tiny_config, tiny_networks, tiny_trainer
+from tiny_training import (
+    Pictures,
+    Trainer,
+    one_thread,  # noqa: F401  (applies to every test here)
+    random_pictures,
+    tiny_config,
+    tiny_networks,
+    tiny_trainer,
+)
 
 from stylegan2 import checkpoints
 from stylegan2.training import snapshots
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.logs import RunLog, read_log
 from stylegan2.training.transfer import FreezeD
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny networks gain nothing from threads, and lose much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
 
 # ------------------------------------------------------------------------------------------------------ exact resume
 

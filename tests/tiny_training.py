@@ -1,4 +1,4 @@
-"""A training run of a second or two for the tests, and a process that runs, kills and resumes several of them.
+"""A training run of half a second for the tests, and a process that runs, kills and resumes several of them.
 
     python tests/tiny_training.py JOBS.json
 
@@ -15,6 +15,7 @@ import time
 import traceback
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -22,6 +23,15 @@ from torch.utils.data import Dataset
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.trainer import Trainer
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny networks gain nothing from threads, and lose much on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 class Pictures(Dataset):
@@ -131,4 +141,5 @@ def fork_job(job: dict) -> int:
 
 if __name__ == "__main__":
     jobs = json.loads(Path(sys.argv[1]).read_text())
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports what takes a second, once for all processes
     print(json.dumps([fork_job(job) for job in jobs]))
