@@ -38,6 +38,7 @@ pocket: $(READY)  ## Rebuild every shipped pocket model from nothing (hours; con
 	@$(BIN)/python -m stylegan2 pocket
 
 install: $(READY)  ## Only make .venv
+	@echo "$(VENV) is ready."
 
 lint: $(READY)  ## Check code and notebooks with ruff
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . || \

@@ -151,7 +151,7 @@ def bars(values: dict[str, float], highlight: Sequence[str] = (), xlabel: str = 
     figure, axis = plt.subplots(figsize=(7, 0.5 + 0.42 * len(values)), layout="constrained")
     colours = ["#7a5cff" if name in highlight else "#c9c9d2" for name in values]
     drawn = axis.barh(list(values), list(values.values()), color=colours)
-    axis.bar_label(drawn, fmt="%.3g", padding=4)
+    axis.bar_label(drawn, [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in values.values()], padding=4)
     axis.invert_yaxis()
     axis.set(xlabel=xlabel)
     axis.margins(x=0.12)

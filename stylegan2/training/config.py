@@ -46,6 +46,10 @@ class TrainConfig:
     pl_decay: float = 0.01  # of the running mean path length
     style_mixing: float = 0.9  # probability of mixing two codes
 
+    # Warm-up from scratch: D sees blurred images first (arXiv 2106.12423, appendix F.2), and noise is off meanwhile
+    blur_sigma: float = 0.0  # of the Gaussian at the start, in pixels; falls to 0 in a straight line; 0: no warm-up
+    blur_images: int = 0  # images until it is gone
+
     # Averaged generator
     ema_images: int | None = None  # half-life in images; None: batch * 625 (10k at 16); * at most a quarter of the run
     ema_rampup: float | None = 0.05  # half-life is at most this share of the images so far; * None: no ramp-up
@@ -79,7 +83,7 @@ class TrainConfig:
             self._require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("style_mixing", "augment_p", "pl_decay"):
             self._require(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
-        for name in ("lr", "pl_weight", "workers", "seed"):
+        for name in ("lr", "pl_weight", "workers", "seed", "blur_sigma", "blur_images"):
             self._require(getattr(self, name) >= 0, name, "0 or more")
         for name in ("r1_gamma", "ema_images", "ema_rampup"):
             value = getattr(self, name)
@@ -125,6 +129,10 @@ class TrainConfig:
         if self.fine_tune:
             return min(half_life, self.images / 4)
         return half_life if self.ema_rampup is None else min(half_life, images_seen * self.ema_rampup)
+
+    def blur_at(self, images_seen: int) -> float:
+        """Standard deviation in pixels of the blur that D sees after `images_seen` images."""
+        return self.blur_sigma * (1 - images_seen / self.blur_images) if images_seen < self.blur_images else 0.0
 
     @property
     def augment_length(self) -> int:

@@ -71,6 +71,18 @@ class PathLengthRegulariser:
         return (lengths - self.mean).square().mean()
 
 
+def blur(images: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of images [N, 3, H, W], sigma in pixels, edges mirrored; sigma 0 returns `images` itself."""
+    reach = min(math.ceil(3 * sigma), images.shape[-1] - 1)
+    if reach == 0:
+        return images
+    x = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
+    taps = torch.exp(-0.5 * (x / sigma).square())
+    row = (taps / taps.sum()).expand(3, 1, 1, -1)  # [3, 1, 1, 2 * reach + 1]
+    padded = F.pad(images, [reach] * 4, mode="reflect")
+    return F.conv2d(F.conv2d(padded, row, groups=3), row.transpose(2, 3), groups=3)
+
+
 def draw_crossover(num_ws: int, probability: float, rng: torch.Generator) -> int:
     """The layer where style mixing changes codes: 1..num_ws-1 with the given probability, else num_ws (no mixing)."""
     mix = torch.rand((), generator=rng) < probability

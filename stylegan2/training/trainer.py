@@ -162,7 +162,7 @@ class Trainer:
 
     def _r1_step(self, real: Tensor, rng: torch.Generator) -> None:
         params = self.augment.draw(len(real), *real.shape[2:], self.ada.p, rng)
-        penalty = losses.r1_penalty(lambda x: self.d(self.augment.apply(x, params)), real)
+        penalty = losses.r1_penalty(lambda x: self.d(self.augment.apply(losses.blur(x, self._blur), params)), real)
         weight = self.config.r1_weight(self.g.resolution) / 2 * self.config.r1_interval
         self._update(self.d_optimiser, penalty * weight)
         self._averages.add(r1=penalty)
@@ -187,10 +187,15 @@ class Trainer:
         crossover = losses.draw_crossover(self.g.num_ws, self.config.style_mixing, rng)
         ws = losses.mix_styles(self.g.mapping, z[0], z[1], crossover)
         ws = losses.requires_graph(ws) if for_path_length else ws
-        return self.g.synthesis(ws, noise=rng), ws
+        # under the warm-up's blur D cannot see noise, and G would learn to draw edges and eyes out of it afterwards
+        return self.g.synthesis(ws, noise="none" if self._blur else rng), ws
 
     def _augmented(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        return self.augment(images, self.ada.p, rng)
+        return self.augment(losses.blur(images, self._blur), self.ada.p, rng)
+
+    @property
+    def _blur(self) -> float:
+        return self.config.blur_at(self.images_seen)
 
     @staticmethod
     def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
