@@ -8,6 +8,7 @@ import time
 
 BAR_WIDTH = 16
 TERMINAL_SECONDS = 0.5  # how often the line is drawn anew in a terminal
+TRUST_SECONDS = 30.0  # how long it takes until this machine's pace outweighs what was expected
 LOG_SECONDS = 20.0  # how often a line is written where there is no terminal (CI, a file)
 
 
@@ -73,9 +74,9 @@ class Progress:
 
     def seconds_left(self) -> float:
         """Estimated seconds until the last notebook is done."""
-        pace = self.spent / self.done if self.done else 1.0
+        pace = (self.spent + TRUST_SECONDS) / (self.done + TRUST_SECONDS)
         expected = self.plan[self.name][self.cell - 1] if self.cell and self.plan[self.name] else 0.0
-        in_cell = min((time.monotonic() - self.cell_start) / pace, expected) if pace else 0.0
+        in_cell = min((time.monotonic() - self.cell_start) / pace, expected)
         return max(self.total - self.done - in_cell, 0.0) * pace
 
     def line(self) -> str:

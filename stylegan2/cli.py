@@ -141,6 +141,10 @@ def train(
     pl_batch_shrink: Annotated[int, typer.Option(help="Its batch is smaller by this.")] = TrainConfig.pl_batch_shrink,
     pl_decay: Annotated[float, typer.Option(help="Of the mean path length.")] = TrainConfig.pl_decay,
     style_mixing: Annotated[float, typer.Option(help="Probability of mixing two codes.")] = TrainConfig.style_mixing,
+    blur_sigma: Annotated[
+        float, typer.Option(help="From scratch: D sees images blurred by so many pixels at first; 0: sharp.")
+    ] = TrainConfig.blur_sigma,
+    blur_images: Annotated[int, typer.Option(help="Images until that blur is gone.")] = TrainConfig.blur_images,
     ema_images: Annotated[
         int | None, typer.Option(help="Half-life of the averaged generator in images. [default: 625 batches]")
     ] = TrainConfig.ema_images,

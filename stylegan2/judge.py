@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from stylegan2.checkpoints.errors import CheckpointError, check_entries
 from stylegan2.data import pocket
 
+AXES = 48  # principal axes of the features that are kept: 99 % of the variance, and sets of a few hundred faces suffice
 SHAPE_GAIN = 10.0  # landmarks lie within a few tenths of an image side: brings them to about unit spread
 SIZE = 64  # pixels of the images that it looks at
 FORMAT = "stylegan2 pocket judge"
@@ -54,7 +55,8 @@ class Reading:
     Attributes:
         attributes: [N, A], columns and units of `Faces.vector()`; flags and choices as probabilities in 0..1.
         landmarks: [N, K, 2], (x, y) of `pocket.LANDMARKS` in image sides, y down.
-        features: [N, F], each about mean 0 and sd 1 over rendered faces of all domains.
+        features: [N, 48], principal axes of the last hidden layer; mean 0, and variances that add up to 100, over
+            rendered faces of all domains.
         domain: [N, 4], probabilities of `pocket.DOMAINS`.
     """
 
@@ -125,7 +127,7 @@ class Raw:
     domain: Tensor  # [N, 4]
     heat: Tensor  # [N, K, h * w], log-probabilities of where a landmark lies
     landmarks: Tensor  # [N, K, 2]
-    features: Tensor  # [N, F], not standardised
+    features: Tensor  # [N, F], the last hidden layer as it is
 
 
 GLIMPSES = ("eye_left", "eye_right", "nose_tip", "mouth_centre", "face_left", "face_right")
@@ -197,7 +199,7 @@ class Judge(nn.Module):
         grid = torch.stack(torch.meshgrid(cells, cells, indexing="xy"), dim=2).reshape(-1, 2)  # [1024, 2] (x, y)
         self.register_buffer("grid", grid, persistent=False)
         self.register_buffer("feature_mean", torch.zeros(features))
-        self.register_buffer("feature_sd", torch.ones(features))
+        self.register_buffer("feature_axes", torch.eye(features, AXES))
 
     def raw(self, x: Tensor) -> Raw:
         """Images [N, 3, 64, 64] in [-1, 1] -> everything, before sigmoid and softmax."""
@@ -228,7 +230,7 @@ class Judge(nn.Module):
         return Reading(
             attributes=_probabilities(raw.attributes),
             landmarks=raw.landmarks,
-            features=(raw.features - self.feature_mean) / self.feature_sd,
+            features=(raw.features - self.feature_mean) @ self.feature_axes,
             domain=raw.domain.softmax(dim=1),
         )
 
@@ -329,7 +331,8 @@ def evaluate_judge(judge: Judge, per_domain: int = 500, seed: int = 1) -> dict:
 
     Returns:
         {domain: {"landmarks": {"mean", "p95", "by_point"}, "domain_accuracy", "correlation": {attribute: r},
-        "mae": {attribute: in sd of the domain}, "accuracy": {flag or choice: share right}}}. Landmark errors are in
+        "mae": {attribute: in sd of the domain}, "accuracy": {flag or choice: share right}, "commonest": {flag or
+        choice: share of the commonest, which is what blind guessing gets right}}}. Landmark errors are in
         units of the distance between the eyes, p95 over faces and points.
     """
     return {domain: _evaluate_domain(judge, domain, per_domain, seed) for domain in pocket.DOMAINS}
@@ -355,7 +358,14 @@ def _evaluate_domain(judge: Judge, domain: str, n: int, seed: int) -> dict:
         "correlation": {name: _short(correlation(told[:, c], truth[:, c])) for c, name in names.items()},
         "mae": {name: _short((told[:, c] - truth[:, c]).abs().mean() / truth[:, c].std()) for c, name in names.items()},
         "accuracy": {name: _short(hits.float().mean()) for name, hits in right.items()},
+        "commonest": commonest(truth),
     }
+
+
+def commonest(truth: Tensor) -> dict[str, float]:
+    """Share of the commonest value of each flag and choice in attribute vectors [N, A]."""
+    flags = {pocket.VECTOR_NAMES[c]: _short(truth[:, c].mean().maximum(1 - truth[:, c].mean())) for c in FLAGS}
+    return flags | {name: _short(truth[:, columns].mean(0).max()) for name, columns in GROUPS.items()}
 
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:
@@ -384,7 +394,9 @@ def format_evaluation(result: Mapping) -> str:
         for name in ("hair_colour", "eye_colour", "background", "clothes_colour")
     ]
     flags = next(iter(result.values()))["accuracy"]
-    rows += [(f"{name}, share right", [r["accuracy"][name] for r in result.values()]) for name in flags]
+    for name in flags:
+        rows.append((f"{name}, share right", [r["accuracy"][name] for r in result.values()]))
+        rows.append(("   blind guessing", [r["commonest"][name] for r in result.values()]))
     head = f"{'':38}" + "".join(f"{domain:>11}" for domain in result)
     return "\n".join([head, *(f"{name:38}" + "".join(f"{v:11.3f}" for v in values) for name, values in rows)])
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from stylegan2.data import pocket
 from stylegan2.judge import (
+    AXES,
     CONTINUOUS,
     FLAGS,
     GROUPS,
@@ -249,13 +250,20 @@ def _settings(config: JudgeConfig) -> dict:
 
 
 @torch.no_grad()
-def _standardise_features(judge: Judge, pool: Pool) -> None:
-    """Set the mean and sd of the features over rendered faces of all domains."""
+def _set_feature_axes(judge: Judge, pool: Pool) -> None:
+    """Principal axes of the features over rendered faces of all domains, scaled to a total variance of 100.
+
+    Units are brought to sd 1 first; those that hardly ever fire (a ReLU can die) are not blown up.
+    """
     judge.eval()
     chosen = pool.images[:: max(1, len(pool) // 4000)]
-    features = torch.cat([judge.raw(part.float().div(127.5).sub(1)).features for part in chosen.split(64)])
+    features = torch.cat([judge.raw(part.float().div(127.5).sub(1)).features for part in chosen.split(64)]).double()
+    sd = features.std(0)
+    scale = 1 / sd.clamp_min(0.1 * float(sd.median()) + 1e-6)
+    variances, axes = torch.linalg.eigh(torch.cov((features * scale).T))  # smallest first
+    kept, axes = variances.flip(0)[:AXES], axes.flip(1)[:, :AXES]
     judge.feature_mean.copy_(features.mean(0))
-    judge.feature_sd.copy_(features.std(0).clamp_min(1e-4))
+    judge.feature_axes.copy_(scale[:, None] * axes * (100 / kept.sum()).sqrt())
 
 
 def train_judge(
@@ -287,7 +295,7 @@ def train_judge(
     pool = kept_pool(config, Path(scratch))
     _train(run, pool, state, progress)
     run.judge.eval()
-    _standardise_features(run.judge, pool)
+    _set_feature_axes(run.judge, pool)
     run.judge.save(path)
     judge = Judge.load(path)
     minutes = (time.perf_counter() - started) / 60

@@ -96,8 +96,8 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
 def pocket_distance(judge: Judge, a: Images | FeatureStatistics, b: Images | FeatureStatistics) -> float:
     """Fréchet distance of two image sets on the judge's features. Not FID: other features, another scale.
 
-    It falls with the number of images, so compare only distances over as many images. Each feature has about sd 1 over
-    rendered faces.
+    It falls with the number of images, so compare only distances over as many images. 100 is the total variance of
+    rendered faces of all domains.
     """
     a, b = (s if isinstance(s, FeatureStatistics) else feature_statistics(judge, s) for s in (a, b))
     return frechet_distance(a, b)

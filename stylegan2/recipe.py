@@ -18,13 +18,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from stylegan2 import checkpoints, display, metrics, networks
 from stylegan2.data import pocket
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
-from stylegan2.editing.latents import draw
+from stylegan2.editing.latents import draw, ws_from_seeds
 from stylegan2.judge import Judge
 from stylegan2.judge_training import train_judge
 from stylegan2.networks import Generator
@@ -181,9 +182,32 @@ def make_report(recipe: Recipe) -> None:
     contact_sheet(recipe, "photo", "photo")
     contact_sheet(recipe, "webtoon_baseline", "webtoon")
     domain_sheets(recipe)
+    pair_sheet(recipe, photo.g_ema, webtoon.g_ema)
+    timeline(recipe, "webtoon_baseline")
     part = recipe.shipped / ".report.part"
     part.write_text(json.dumps(results, indent=2))
     os.replace(part, recipe.shipped / "report.json")
+
+
+def pair_sheet(recipe: Recipe, source: Generator, target: Generator) -> None:
+    """pairs.jpg: the same codes w through the source and through the fine-tuned generator."""
+    ws = ws_from_seeds(source, range(10), truncation=0.8)
+    pairs = {"source": draw(source, ws), "fine-tuned": draw(target, ws)}
+    display.save(display.rows(pairs, scale=2), recipe.shipped / "pairs.jpg")
+
+
+def timeline(recipe: Recipe, name: str, most: int = 6) -> None:
+    """NAME_timeline.jpg: the first row of a run's sample pictures, from its start to its end."""
+    files = sorted((recipe.work / name / "samples").glob("*.png"))
+    if not files:  # the run was made elsewhere: the picture that is there stays
+        return
+    chosen = sorted({files[round(i * (len(files) - 1) / (most - 1))] for i in range(most)})
+    rows = []
+    for file in chosen:
+        with Image.open(file) as sheet:
+            row = sheet.convert("RGB").crop((0, 0, sheet.width, SIZE))
+        rows.append(display.label(row.resize((row.width * 2, row.height * 2)), f"{int(file.stem):,} images", 130))
+    display.save(display.stack(rows), recipe.shipped / f"{name}_timeline.jpg")
 
 
 def domain_sheets(recipe: Recipe) -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylegan2.training import augment
-from stylegan2.training.augment import TRANSFORMS, AdaptiveP, AugmentConfig, AugmentParams, AugmentPipe
+from stylegan2.training import augment, image_moves
+from stylegan2.training.adaptive import AdaptiveP
+from stylegan2.training.augment import TRANSFORMS, AugmentConfig, AugmentParams, AugmentPipe
 
 SIZE = 16
 
@@ -96,7 +97,7 @@ def test_all_four_quarter_turns_are_drawn():
 
 
 def test_filter_is_orthogonal():
-    taps = torch.tensor(augment.SYM6, dtype=torch.float64)
+    taps = torch.tensor(image_moves.SYM6, dtype=torch.float64)
     assert taps.sum() == pytest.approx(math.sqrt(2), abs=1e-9)
     for shift in range(0, 12, 2):
         assert taps[shift:] @ taps[: 12 - shift] == pytest.approx(float(shift == 0), abs=1e-9)
@@ -104,8 +105,8 @@ def test_filter_is_orthogonal():
 
 @pytest.mark.parametrize("size", [8, 16, 25])
 def test_resampling_there_and_back_loses_nothing_inside(size):
-    up, down = augment._resampling(size, torch.float64, torch.device("cpu"))
-    first = math.floor(augment.FILTER_CENTRE)
+    up, down = image_moves.resampling(size, torch.float64, torch.device("cpu"))
+    first = math.floor(image_moves.FILTER_CENTRE)
     back = down[:, first : first + 2 * size] @ up  # the filters, without a warp in between
     inner = slice(3, -3)
     assert torch.allclose(back[inner], torch.eye(size, dtype=torch.float64)[inner], atol=1e-9)
@@ -303,7 +304,7 @@ def test_twice_differentiable(preset):
 def test_lookup_is_twice_differentiable_in_every_entry():
     grid = torch.rand(1, 4, 5, 2, generator=rng(), dtype=torch.float64) * 2 - 1
     image = torch.randn(1, 2, 4, 4, generator=rng(1), dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradgradcheck(lambda x: augment._Sample.apply(x, grid), (image,))
+    assert torch.autograd.gradgradcheck(lambda x: image_moves.Sample.apply(x, grid), (image,))
 
 
 def test_r1_through_the_pipe_reaches_the_discriminator():
@@ -335,7 +336,7 @@ def test_memory_format_does_not_matter():
 
 
 def test_training_works_after_a_preview_in_inference_mode():
-    augment._resampling.cache_clear()
+    image_moves.resampling.cache_clear()
     with torch.inference_mode():
         AugmentPipe()(noise(), 1.0, rng())
     images = noise().requires_grad_()

@@ -260,7 +260,8 @@ def test_a_shifted_image_shifts_the_landmarks(shipped, dx, dy):
 
 
 @needs_shipped
-def test_shipped_features_are_standardised(shipped):
-    images = torch.cat([pocket.render(pocket.sample(d, 40, seed=6), d) for d in pocket.DOMAINS])
-    features = shipped.read(images).features
-    assert features.mean().abs() < 0.1 and 0.8 < features.std(0).mean() < 1.2
+def test_shipped_features_are_scaled_principal_axes(shipped):
+    images = torch.cat([pocket.render(pocket.sample(d, 30, seed=6), d) for d in pocket.DOMAINS])
+    variance = shipped.read(images).features.var(0)
+    assert 80 < variance.sum() < 125 and variance[:8].sum() > 0.4 * variance.sum()
+    assert variance.max() < 40  # no unit that hardly ever fires was blown up

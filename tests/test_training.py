@@ -48,16 +48,17 @@ def runs(tmp_path_factory) -> tuple[Path, dict[str, list[int]]]:
     Returns the folder with all of them, and the exit codes by name.
     """
     folder = tmp_path_factory.mktemp("runs")
-    jobs = [{"out": str(folder / WHOLE)}]
+    settings = {"blur_sigma": 1.0, "blur_images": 24}  # so noise begins to learn between two snapshots
+    jobs = [{"out": str(folder / WHOLE), "settings": settings}]
     for name, (first, second) in KILLED.items():
-        out = {"out": str(folder / name)}
+        out = {"out": str(folder / name), "settings": settings}
         jobs += [out | first, out | second]
     (folder / "jobs.json").write_text(json.dumps(jobs))
     helper = Path(__file__).with_name("tiny_training.py")
     root = helper.parent.parent
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, helper, folder / "jobs.json"], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, helper, folder / "jobs.json"], env=environment, capture_output=True, text=True, timeout=800
     )
     assert done.returncode == 0, done.stderr
     codes: dict[str, list[int]] = {}
@@ -288,6 +289,18 @@ def test_another_run_in_the_same_folder_is_refused_by_name(tmp_path):
     tiny_trainer(tmp_path, images=24, keep=1, log_images=4, workers=0).run(progress=False)  # these may change
 
 
+def test_a_setting_that_an_older_version_did_not_have_counts_as_its_default(tmp_path):
+    tiny_trainer(tmp_path, images=8).run(progress=False)
+    older = {k: v for k, v in json.loads((tmp_path / "config.json").read_text()).items() if k != "blur_sigma"}
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    assert tiny_trainer(tmp_path, images=8).resume()
+    with pytest.raises(ValueError, match="blur_sigma: 0.0 then, 1.0 now"):
+        tiny_trainer(tmp_path, images=8, blur_sigma=1.0).resume()
+    (tmp_path / "config.json").write_text("{half")
+    with pytest.raises(ValueError, match="config.json' is not readable as JSON"):
+        tiny_trainer(tmp_path, images=8).resume()
+
+
 def test_settings_may_change_before_the_first_snapshot(tmp_path):
     tmp_path.joinpath("config.json").write_text(json.dumps(tiny_config(tmp_path, lr=0.01).to_json()))
     trainer = tiny_trainer(tmp_path, images=8)
@@ -307,6 +320,7 @@ WRONG = [
     ("images", 0), ("images", 1.5), ("images", "many"), ("batch", 0), ("batch", True), ("seed", -1), ("lr", -1.0),
     ("lr", float("nan")), ("lr", float("inf")), ("r1_gamma", -1.0), ("r1_interval", 0), ("pl_weight", -2.0),
     ("pl_interval", 0), ("pl_batch_shrink", 0), ("pl_decay", 2.0), ("style_mixing", 1.1), ("ema_images", -1),
+    ("blur_sigma", -1.0), ("blur_images", -1),
     ("ema_rampup", -0.1), ("augment", "sometimes"), ("augment_pipe", "xyz"), ("augment_p", 1.5),
     ("augment_target", 1.0), ("augment_interval", 0), ("augment_images", 0), ("mirror", 1), ("workers", -1),
     ("precision", "float16"), ("snapshot_images", 0), ("keep", 0), ("sample_images", 0), ("sample_rows", 0),

@@ -139,7 +139,9 @@ class TrainConfig:
         """Images in which p can go from 0 to 1: 100k when fine-tuning, since short runs need it to adapt sooner."""
         if self.augment_images is not None:
             return self.augment_images
-        return 100_000 if self.fine_tune else 500_000
+        from stylegan2.training.adaptive import LENGTH_FINE_TUNING, LENGTH_FROM_SCRATCH  # here: torch is slow to import
+
+        return LENGTH_FINE_TUNING if self.fine_tune else LENGTH_FROM_SCRATCH
 
     def to_json(self) -> dict:
         """All fields as plain values."""
@@ -158,12 +160,13 @@ class TrainConfig:
         a half-life that depends on it.
         """
         try:
-            old = json.loads(path.read_text())
+            defaults = {field.name: field.default for field in dataclasses.fields(self)}  # of fields added since
+            old = defaults | json.loads(path.read_text())
         except json.JSONDecodeError as error:
             raise ValueError(f"'{path}' is not readable as JSON ({error}): use another folder for a new run") from error
         new = self.to_json()
         free = [f for f in self.FREE if f != "images" or not self.fine_tune]
-        changed = [f"{k}: {old.get(k)!r} then, {new[k]!r} now" for k in new if k not in free and old.get(k) != new[k]]
+        changed = [f"{k}: {old[k]!r} then, {new[k]!r} now" for k in new if k not in free and old[k] != new[k]]
         if changed:
             raise ValueError(
                 f"'{path.parent}' holds a run with other settings ({'; '.join(changed)}): "

@@ -27,7 +27,8 @@ from stylegan2 import checkpoints, display
 from stylegan2.data.dataset import batches, check_batch
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.training import losses, transfer
-from stylegan2.training.augment import AdaptiveP, AugmentPipe
+from stylegan2.training.adaptive import AdaptiveP
+from stylegan2.training.augment import AugmentPipe
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.logs import Averages, RunLog
 from stylegan2.training.runtime import keep_memory_warm, pick_dtype
