@@ -8,6 +8,7 @@ source = course.source()
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,6 +85,10 @@ class Course:
 
         return Judge.load(self._shipped_file("judge"))
 
+    def record(self, name: str = "photo") -> dict[str, str]:
+        """What says exactly which shipped model a picture is of, for a panel's "Copy settings"."""
+        return {"model": f"checkpoints/pocket/{name}.pt", "sha256": checkpoints.sha256(self._shipped_file(name))[:16]}
+
     def dataset(self, source: str | os.PathLike = "pocket:webtoon") -> Path:
         """An LMDB of `source` at the course's resolution, prepared at first use.
 
@@ -95,12 +100,12 @@ class Course:
         return Path(ensure_lmdb(source, self.build / "datasets", self.resolution))
 
     def new_run(self, name: str) -> Path:
-        """An empty folder for a training run called `name`; what an earlier execution left there is removed."""
-        import shutil
-
+        """An empty folder for a training run called `name`; the run before it is kept as `name.previous`."""
         folder = self.build / "runs" / name
+        previous = folder.with_name(f"{name}.previous")
         if folder.exists():
-            shutil.rmtree(folder)
+            shutil.rmtree(previous, ignore_errors=True)
+            folder.rename(previous)
         return folder
 
 

@@ -73,7 +73,7 @@ EXERCISES: dict[str, Exercise] = {
     "03-ada": Exercise(
         _ada_step,
         [(0.2, 0.7, 16), (0.2, 0.5, 16), (0.0, 0.1, 16), (1.0, 0.9, 8)],
-        "one move is batch * 4 / 100_000, up when r_t is above 0.6, else down; p stays within 0 and 1",
+        "one move is batch * 4 / 100_000, up when r_t is above 0.6, down when it is below; p stays within 0 and 1",
     ),
     "03-freeze": Exercise(
         {"from_rgb", "blocks.64", "blocks.32", "blocks.16"},

@@ -34,10 +34,10 @@ def resolutions(resolution: int) -> list[int]:
     """4, 8, ... up to `resolution`.
 
     Raises:
-        ValueError: if `resolution` is not a power of two of at least 8.
+        ValueError: if `resolution` is not a power of two from 8 to 1024.
     """
-    if resolution < 8 or resolution & (resolution - 1):
-        raise ValueError(f"resolution must be a power of two of at least 8 (8, 16, ... 1024), got {resolution}")
+    if not 8 <= resolution <= 1024 or resolution & (resolution - 1):
+        raise ValueError(f"resolution must be a power of two from 8 to 1024, got {resolution}")
     return [2**k for k in range(2, resolution.bit_length())]
 
 
@@ -127,7 +127,7 @@ class MappingNetwork(nn.Module):
         """
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"z must be [N, {self.z_dim}], one code per image, got {list(z.shape)}")
-        z = z.to(self.w_mean.dtype)
+        z = z.to(self.w_mean)  # type and device: latents are drawn on the CPU, the same for every machine
         x = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
         for layer in self.layers:
             x = layer(x)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from stylegan2.judge import Judge
 from stylegan2.judge_training import train_judge
 from stylegan2.networks import Generator
 from stylegan2.training.config import TrainConfig
+from stylegan2.training.logs import read_log
 from stylegan2.training.trainer import Trainer, step_generator
 from stylegan2.training.transfer import FreezeD
 
@@ -111,14 +111,22 @@ def make_webtoon(recipe: Recipe) -> None:
 
 def _train(recipe: Recipe, name: str, trainer: Trainer, with_discriminator: bool = False) -> None:
     """Run to the end and ship the averaged generator (a source also ships what fine-tuning starts from)."""
-    start, before = time.time(), trainer.images_seen
     g_ema = trainer.run()
     if trainer.step < trainer.config.steps:
-        raise SystemExit(f"stopped at {trainer.images_seen:,} images; the same command goes on from there")
+        raise KeyboardInterrupt(f"stopped at {trainer.images_seen:,} images; the same command goes on from there")
     meta = {"images": trainer.images_seen, "seed": recipe.seed, "renderer": pocket.VERSION, "frozen": trainer.frozen}
-    meta |= {"seconds": round(time.time() - start), "resumed_at": before}
+    meta |= {"seconds": training_seconds(trainer.folder), "precision": trainer.precision}
     parts = {"g": trainer.g, "d": trainer.d} if with_discriminator else {}
     checkpoints.save(recipe.path(name), g_ema=g_ema, **parts, half=True, meta=meta)
+
+
+def training_seconds(run: Path) -> int:
+    """Seconds that a run trained, also when it was interrupted: its log holds images and images/s, line by line."""
+    seconds, before = 0.0, 0.0
+    for row in read_log(run / "log.csv"):
+        seconds += (row["images"] - before) / row["images_per_second"]
+        before = row["images"]
+    return round(seconds)
 
 
 @torch.no_grad()
@@ -146,21 +154,6 @@ def paired(source: Generator, target: Generator, count: int, same: str, seed: in
     return tuple(display.to_uint8(draw(g, w)) for g, w in zip((source, target), ws, strict=True))
 
 
-def measure_model(judge: Judge, g: Generator, domain: str) -> dict:
-    """Distance to the rendered domain, repeated faces and attributes of what g makes, as plain values."""
-    reference = metrics.rendered_reference(judge, domain, REPORT_FACES)
-    reading = judge.read(generate(g, REPORT_FACES))
-    distance = metrics.measure_pocket_distance(judge, reading, reference)
-    repeated = metrics.repeats(judge, reading, reference)
-    coverage = metrics.attribute_coverage(judge, reading, reference)
-    print(distance, repeated, coverage, sep="\n")
-    found = {
-        "pocket_distance": asdict(distance),
-        "repeats": {k: v for k, v in asdict(repeated).items() if k != "twins"},
-    }
-    return found | {"coverage": asdict(coverage)}
-
-
 def measure_structure(judge: Judge, source: Generator, target: Generator, domain: str) -> dict:
     """Landmark error between source and target for the same w and for the same z, as plain values."""
     found = {}
@@ -176,8 +169,9 @@ def make_report(recipe: Recipe) -> None:
     """Measure what is shipped; writes checkpoints/pocket/report.json and the contact sheets."""
     judge = Judge.load(recipe.path("judge"))
     photo, webtoon = (checkpoints.load(recipe.path(name)) for name in ("photo", "webtoon_baseline"))
-    results = {"photo": photo.info | measure_model(judge, photo.g_ema, "photo")}
-    results["webtoon_baseline"] = webtoon.info | measure_model(judge, webtoon.g_ema, "webtoon")
+    results = {"photo": photo.info | metrics.report_model(judge, generate(photo.g_ema, REPORT_FACES), "photo")}
+    measured = metrics.report_model(judge, generate(webtoon.g_ema, REPORT_FACES), "webtoon")
+    results["webtoon_baseline"] = webtoon.info | measured
     results["webtoon_baseline"] |= measure_structure(judge, photo.g_ema, webtoon.g_ema, "webtoon")
     contact_sheet(recipe, "photo", "photo")
     contact_sheet(recipe, "webtoon_baseline", "webtoon")

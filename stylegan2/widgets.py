@@ -20,6 +20,7 @@ from IPython.display import display
 from PIL import Image
 
 from stylegan2 import display as show
+from stylegan2.course import CourseError, find_root
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.display import png_bytes, save
 from stylegan2.editing import latents
@@ -58,7 +59,7 @@ class Panel:
         render: called with one keyword argument per control; returns a PIL image.
         controls: {argument: widget}, in the order to show them.
         title: file name of saved pictures and alternative text.
-        folder: where "Save picture" writes.
+        folder: where "Save picture" writes; None: build/panels in the course's folder, or here outside of it.
         record: more settings for "Copy settings" (e.g. the checkpoint's hash), so that the JSON rebuilds the picture.
     """
 
@@ -67,11 +68,11 @@ class Panel:
         render: Callable[..., Image.Image],
         controls: Mapping[str, w.ValueWidget],
         title: str = "panel",
-        folder: str | Path = "build/panels",
+        folder: str | Path | None = None,
         record: Mapping[str, Any] | None = None,
     ):
         self.render, self.controls, self.title = render, dict(controls), title
-        self.folder, self.record = Path(folder), dict(record or {})
+        self.folder, self.record = Path(folder or _panels_folder()), dict(record or {})
         self.defaults = self.settings
         self.picture: Image.Image | None = None
         self._pending: asyncio.TimerHandle | None = None
@@ -133,9 +134,10 @@ class Panel:
 
     def save(self) -> Path:
         """Write the picture as PNG with a number of its own; the path is shown and returned."""
-        number = 1 + len(list(self.folder.glob(f"{self.title}-*.png")))
+        taken = [int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"{self.title}-[0-9]*.png")]
+        number = 1 + max(taken, default=0)
         path = save(self.picture, self.folder / f"{self.title}-{number:03d}.png")
-        self.message.value = f"saved <code>{_escape(path.name)}</code> in <code>{_escape(path.parent.name)}/</code>"
+        self.message.value = f"saved as <code>{_escape('/'.join(path.parts[-3:]))}</code>"
         return path
 
     def show_settings(self) -> str:
@@ -148,6 +150,13 @@ class Panel:
         """Draw, then display the live panel and, for readers without a kernel, the picture itself."""
         self._draw()
         display(_StaticAndLive(self.box, self.picture))
+
+
+def _panels_folder() -> Path:
+    try:
+        return find_root() / "build" / "panels"
+    except CourseError:
+        return Path("build/panels")
 
 
 class _StaticAndLive:
@@ -217,7 +226,7 @@ def dataset_panel(dataset: LMDBDataset) -> Panel:
         "mirror": w.Checkbox(False, description="mirrored"),
         "zoom": int_slider("zoom", 1 if dataset.resolution > 64 else 2, 1, 4),
     }
-    return Panel(partial(render_dataset, dataset), controls, "dataset")
+    return Panel(partial(render_dataset, dataset), controls, "dataset", record={"dataset": dataset.path.name})
 
 
 def render_augmented(images: torch.Tensor, p: float, seed: int, kinds: str) -> Image.Image:

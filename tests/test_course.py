@@ -56,6 +56,7 @@ def test_new_run_is_empty(here):
     folder.mkdir(parents=True)
     (folder / "old").touch()
     assert not found.new_run("x").exists()
+    assert (folder.with_name("x.previous") / "old").exists()
 
 
 def test_own_folder_becomes_a_dataset(here):

@@ -8,7 +8,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from stylegan2 import ops
-from stylegan2.networks import Discriminator, Generator, minibatch_stddev, resolutions, widths
+from stylegan2.networks import Discriminator, Generator, build, minibatch_stddev, resolutions, widths
 
 WIDTHS = {4: 8, 8: 8, 16: 6, 32: 4, 64: 3}
 
@@ -280,3 +280,18 @@ def test_second_order_works_in_bfloat16():
     (grad.square().sum() + path.square().sum()).backward()
     grads = [p.grad for p in [*g.parameters(), *d.parameters()] if p.grad is not None]
     assert len(grads) > 40 and all(gradient.isfinite().all() for gradient in grads)
+
+
+def test_latents_of_another_device_are_taken_along():
+    """z and seeds are drawn on the CPU; the networks may be on a GPU. The meta device shows it without one."""
+    g = build(16, "pocket")[0].to("meta")
+    assert g(torch.randn(2, g.z_dim), noise="const").device.type == "meta"
+
+
+@pytest.mark.gpu
+def test_a_gpu_draws_the_same_images():
+    g = build(64, "pocket")[0].eval().requires_grad_(False)
+    z = torch.randn(4, g.z_dim, generator=torch.Generator().manual_seed(0))
+    here = g(z, noise="const")
+    there = g.to("cuda")(z, noise="const").cpu()
+    assert (here - there).abs().max() < 1e-3 * here.std()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import ipywidgets
 import pytest
@@ -120,6 +121,7 @@ class Faces:
     """Enough of a dataset for the panel."""
 
     resolution = 64
+    path = Path("faces.lmdb")
 
     def __init__(self, n):
         self.images = pocket.render(pocket.sample("webtoon", n), "webtoon")

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -246,9 +247,15 @@ def batches(
         prefetch_factor=4,
         persistent_workers=True,
         pin_memory=pin,
+        worker_init_fn=_ignore_interrupt,
         generator=torch.Generator().manual_seed(0),  # else the loader would draw a seed from the global state
     )
     return iter(loader)
+
+
+def _ignore_interrupt(_: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the trainer still needs its workers to finish the iteration."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _read_here(dataset: Dataset, order: BatchOrder, pin: bool) -> Iterator[torch.Tensor]:

@@ -103,7 +103,8 @@ def requires_graph(ws: Tensor) -> Tensor:
 
 @torch.no_grad()
 def update_average(average: Generator, model: Generator, beta: float) -> None:
-    """Exponential moving average of parameters: average = beta * average + (1 - beta) * model. Buffers are copied."""
+    """Exponential moving average of parameters: average = beta * average + (1 - beta) * model.
+
+    Buffers stay: the fixed noise is the same in both, and `w_mean` is the average's own (`update_mean`).
+    """
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - beta)
-    for a, b in zip(average.buffers(), model.buffers(), strict=True):
-        a.copy_(b)

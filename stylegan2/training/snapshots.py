@@ -24,9 +24,16 @@ def write(folder: Path, images: int, g_ema: Generator, g: Generator, d: Discrimi
     return path
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` snapshots, and what a kill left of an unfinished one."""
-    for path in [*snapshot_files(folder)[:-keep], *(folder / "snapshots").glob(".*.part")]:
+def prune(folder: Path, keep: int, images: int) -> None:
+    """Delete all but the newest `keep` snapshots up to `images`, which was just written.
+
+    Later ones are damaged (`latest` passed them over) or of work that has been redone: they go too, and so does what a
+    kill left of an unfinished one.
+    """
+    files = snapshot_files(folder)
+    later = [path for path in files if int(path.stem) > images]
+    old = [path for path in files if path not in later][:-keep]
+    for path in [*later, *old, *(folder / "snapshots").glob(".*.part")]:
         path.unlink()
 
 

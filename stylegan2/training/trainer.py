@@ -301,6 +301,7 @@ class Trainer:
         return torch.cat([self.g_ema(chunk, noise="const") for chunk in z.split(self.config.batch)])
 
     def _sample(self, on_sample: Callable | None) -> None:
+        self.g_ema.mapping.update_mean()  # so that `on_sample` may truncate
         images = self.sample()
         picture = display.grid(images.cpu(), self.config.sample_columns)
         display.save(picture, self.folder / "samples" / f"{self.images_seen:09d}.png")
@@ -322,7 +323,7 @@ class Trainer:
         }
         meta = {"images": self.images_seen, "precision": self.precision, "frozen": self.frozen}
         write(self.folder, self.images_seen, self.g_ema, self.g, self.d, state, meta)
-        prune(self.folder, self.config.keep)
+        prune(self.folder, self.config.keep, self.images_seen)
         return self.images_seen
 
     def resume(self) -> bool:
