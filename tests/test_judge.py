@@ -1,5 +1,6 @@
 """The judge: readings, files, training that goes on, and the shipped weights held to their recorded errors."""
 
+import math
 import pickle
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def test_bad_files_are_refused(tmp_path, capsys):
     path = tmp_path / "judge.pt"
     with pytest.raises(FileNotFoundError, match="make pocket"):
         Judge.load(path)
-    for content in (b"", b"<html>quota</html>", pickle.dumps(Evil())):
+    for content in (b"", b"<html>quota</html>", pickle.dumps(Evil(), protocol=2)):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match="judge.pt"):
             Judge.load(path)
@@ -145,9 +146,9 @@ def test_a_judge_for_other_faces_is_refused(tmp_path):
     save_atomically({**content, "landmarks": ["nose"]}, tmp_path / "judge.pt")
     with pytest.raises(CheckpointError, match="other landmarks"):
         Judge.load(tmp_path / "judge.pt")
-    del content["state"]["look.bias"]
+    del content["state"]["hidden.bias"]
     save_atomically(content, tmp_path / "judge.pt")
-    with pytest.raises(CheckpointError, match="look.bias"):
+    with pytest.raises(CheckpointError, match="hidden.bias"):
         Judge.load(tmp_path / "judge.pt")
 
 
@@ -243,7 +244,8 @@ def test_shipped_judge_keeps_its_recorded_errors(shipped):
         assert was["landmarks"]["mean"] < 0.06
         assert found["landmarks"]["mean"] < 1.35 * was["landmarks"]["mean"], domain
         for name in ("yaw", "smile", "skin", "hair_colour_r"):
-            assert found["correlation"][name] > was["correlation"][name] - 0.08, (domain, name)
+            z_was, z_found = (math.atanh(r["correlation"][name]) for r in (was, found))  # Fisher: sd 1 / sqrt(n - 3)
+            assert z_found > z_was - 3 / math.sqrt(25 - 3), (domain, name)
         assert found["accuracy"]["glasses"] >= was["accuracy"]["glasses"] - 0.05
         assert found["domain_accuracy"] >= was["domain_accuracy"] - 0.05
 

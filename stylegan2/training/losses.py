@@ -105,6 +105,9 @@ def requires_graph(ws: Tensor) -> Tensor:
 def update_average(average: Generator, model: Generator, beta: float) -> None:
     """Exponential moving average of parameters: average = beta * average + (1 - beta) * model.
 
-    Buffers stay: the fixed noise is the same in both, and `w_mean` is the average's own (`update_mean`).
+    Buffers (the fixed noise) are copied, all but `w_mean`, which belongs to the average's own mapping (`update_mean`).
     """
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - beta)
+    for (name, a), b in zip(average.named_buffers(), model.buffers(), strict=True):
+        if not name.endswith("w_mean"):
+            a.copy_(b)
