@@ -46,7 +46,7 @@ class Recipe:
     photo_faces: int = 30_000  # rendered photos to learn from
     photo_images: int = 200_000  # images shown to the discriminator
     webtoon_images: int = 24_000
-    judge_images: int = 150_000
+    judge_images: int = 100_000
     seed: int = 0
 
     def path(self, name: str) -> Path:
