@@ -44,8 +44,8 @@ class Recipe:
     shipped: Path = Path("checkpoints/pocket")
     work: Path = Path("build/pocket")  # datasets and runs: large, resumable, not shipped
     photo_faces: int = 30_000  # rendered photos to learn from
-    photo_images: int = 200_000  # images shown to the discriminator
-    webtoon_images: int = 24_000
+    photo_images: int = 93_104  # images shown to the discriminator
+    webtoon_images: int = 10_000
     judge_images: int = 100_000
     seed: int = 0
 
