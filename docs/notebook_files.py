@@ -44,6 +44,14 @@ def clean(notebook: nbformat.NotebookNode) -> None:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             _drop_machine_paths(output)
+            _keep_one_picture(output)
+
+
+def _keep_one_picture(output: nbformat.NotebookNode) -> None:
+    """Pillow shows every picture as PNG and as JPEG; the JPEG is several times smaller."""
+    data = output.get("data", {})
+    if "image/jpeg" in data:
+        data.pop("image/png", None)
 
 
 def _drop_machine_paths(output: nbformat.NotebookNode) -> None:

@@ -88,6 +88,13 @@ def png_bytes(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def jpeg_bytes(picture: Image.Image) -> bytes:
+    """The picture as a JPEG file in memory, for what is kept in a notebook."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
 def save(picture: Image.Image, path: str | os.PathLike, quality: int = 92) -> Path:
     """Write a picture atomically; the format follows the file's ending. Folders are made as needed."""
     path = Path(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from PIL import Image
 from stylegan2 import display as show
 from stylegan2.course import CourseError, find_root
 from stylegan2.data.dataset import LMDBDataset
-from stylegan2.display import png_bytes, save
+from stylegan2.display import jpeg_bytes, png_bytes, save
 from stylegan2.editing import latents
 from stylegan2.networks import Generator
 from stylegan2.training.augment import AugmentPipe
@@ -160,14 +161,14 @@ def _panels_folder() -> Path:
 
 
 class _StaticAndLive:
-    """One output with two faces: the widget for front ends with a kernel, a PNG for all others."""
+    """One output with two faces: the widget for front ends with a kernel, a picture for all others."""
 
     def __init__(self, box: w.Box, picture: Image.Image):
         self.box, self.picture = box, picture
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         bundle = self.box._repr_mimebundle_()
-        return {**bundle, "image/png": png_bytes(self.picture)}
+        return {**bundle, "image/jpeg": b64encode(jpeg_bytes(self.picture)).decode()}
 
 
 def _escape(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from base64 import b64decode
 from pathlib import Path
 
 import ipywidgets
@@ -86,7 +87,7 @@ def test_settings_rebuild_the_picture(panel):
 def test_static_picture_beside_the_live_panel(panel):
     panel.update()
     bundle = widgets._StaticAndLive(panel.box, panel.picture)._repr_mimebundle_()
-    assert bundle["image/png"].startswith(b"\x89PNG")
+    assert b64decode(bundle["image/jpeg"]).startswith(b"\xff\xd8")
     assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
