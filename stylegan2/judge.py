@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stylegan2.checkpoints import files
 from stylegan2.checkpoints.errors import CheckpointError, check_entries
 from stylegan2.data import pocket
 
@@ -263,7 +264,7 @@ class Judge(nn.Module):
             "landmarks": list(pocket.LANDMARKS),
             "state": {k: v.cpu() for k, v in state.items()},
         }
-        save_atomically(content, path)
+        files.write(Path(path), content)
 
     @staticmethod
     def load(path: str | os.PathLike, device: torch.device | str = "cpu") -> Judge:
@@ -294,20 +295,8 @@ def _probabilities(logits: Tensor) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------------------------- files
-def save_atomically(content: Mapping, path: str | os.PathLike) -> None:
-    """torch.save beside the target, then rename: a killed process leaves the old file or the new one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        torch.save(dict(content), part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def read_dict(path: str | os.PathLike, expected: str = FORMAT) -> dict:
-    """Open a file of `save_atomically`; nothing in it is executed.
+    """Open a dict that `files.write` wrote; nothing in it is executed.
 
     Raises:
         FileNotFoundError: there is no such file.

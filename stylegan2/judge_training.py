@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylegan2.checkpoints import files
 from stylegan2.data import pocket
 from stylegan2.judge import (
     AXES,
@@ -28,7 +29,6 @@ from stylegan2.judge import (
     evaluate_judge,
     format_evaluation,
     read_dict,
-    save_atomically,
 )
 from stylegan2.training.runtime import keep_memory_warm, pick_dtype
 
@@ -108,7 +108,7 @@ def kept_pool(config: JudgeConfig, folder: Path) -> Pool:
         if content["made_for"] == made_for:
             return Pool(**content["pool"])
     pool = render_pool(config.own_faces, config.cross_faces, config.seed)
-    save_atomically({"format": POOL_FORMAT, "made_for": made_for, "pool": vars(pool)}, path)
+    files.write(path, {"format": POOL_FORMAT, "made_for": made_for, "pool": vars(pool)})
     return pool
 
 
@@ -206,7 +206,7 @@ class _Run:
             "step": self.step,
             "settings": _settings(self.config),
         }
-        save_atomically({"format": TRAINING_FORMAT, **state}, path)
+        files.write(path, {"format": TRAINING_FORMAT, **state})
 
     def resume(self, path: Path) -> None:
         """Go on where a run with the same settings stopped; a file of other settings is passed over."""

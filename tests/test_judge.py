@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stylegan2 import judge_training as training
+from stylegan2.checkpoints import files
 from stylegan2.checkpoints.errors import CheckpointError
 from stylegan2.data import pocket
 from stylegan2.judge import (
@@ -18,7 +19,6 @@ from stylegan2.judge import (
     evaluate_judge,
     format_evaluation,
     read_dict,
-    save_atomically,
     to_float,
 )
 
@@ -103,15 +103,15 @@ def test_save_and_load_give_the_same_judge(tmp_path):
 
 def test_a_failing_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "judge.pt"
-    save_atomically({"format": "x", "value": 1}, path)
+    files.write(path, {"format": "x", "value": 1})
 
-    def half_written(content, part):
-        Path(part).write_bytes(b"half")
+    def half_written(content, file):
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", half_written)
     with pytest.raises(OSError, match="disk full"):
-        save_atomically({"format": "x", "value": 2}, path)
+        files.write(path, {"format": "x", "value": 2})
     monkeypatch.undo()
     assert read_dict(path, "x")["value"] == 1 and [p.name for p in tmp_path.iterdir()] == ["judge.pt"]
 
@@ -143,11 +143,11 @@ def test_bad_files_are_refused(tmp_path, capsys):
 def test_a_judge_for_other_faces_is_refused(tmp_path):
     untrained().save(tmp_path / "judge.pt")
     content = read_dict(tmp_path / "judge.pt")
-    save_atomically({**content, "landmarks": ["nose"]}, tmp_path / "judge.pt")
+    files.write(tmp_path / "judge.pt", {**content, "landmarks": ["nose"]})
     with pytest.raises(CheckpointError, match="other landmarks"):
         Judge.load(tmp_path / "judge.pt")
     del content["state"]["hidden.bias"]
-    save_atomically(content, tmp_path / "judge.pt")
+    files.write(tmp_path / "judge.pt", content)
     with pytest.raises(CheckpointError, match="hidden.bias"):
         Judge.load(tmp_path / "judge.pt")
 
