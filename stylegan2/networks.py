@@ -48,6 +48,12 @@ def _check_widths(channels: Mapping[int, int], sizes: list[int]) -> dict[int, in
     return {r: int(channels[r]) for r in sizes}
 
 
+def _kernels(out_channels: int, in_channels: int, side: int) -> nn.Parameter:
+    """Standard normal weights [O, I, k, k], in the memory layout of the activations: nothing is rearranged at use."""
+    weight = torch.randn(out_channels, in_channels, side, side)
+    return nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
+
+
 class EqualLinear(nn.Module):
     """Fully connected layer with equalised learning rate (arXiv 1710.10196, section 4.1): scaled at run time.
 
@@ -68,32 +74,42 @@ class EqualLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_features] -> [N, out_features]"""
-        weight, bias = self.weight * self.weight_gain, self.bias * self.bias_gain
+        bias = self.bias if self.bias_gain == 1 else self.bias * self.bias_gain
+        x = x * self.weight_gain  # the same as scaling the weights, of which there are more
         if self.activate:
-            return ops.bias_act(F.linear(x, weight), bias)
-        return F.linear(x, weight, bias)
+            return ops.bias_act(F.linear(x, self.weight), bias)
+        return F.linear(x, self.weight, bias)
 
 
 class EqualConv2d(nn.Module):
-    """Convolution with equalised learning rate; `down` filters and halves the size, `activate` adds bias and lrelu."""
+    """Convolution with equalised learning rate.
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, down: bool = False, activate: bool = True):
+    Args:
+        in_channels, out_channels, kernel: sizes.
+        down: filter and halve the size.
+        activate: add a bias, then a leaky ReLU with its gain.
+        gain: what the result is multiplied with besides (as part of weights and bias: it costs no pass over memory).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, down=False, activate=True, gain: float = 1.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.weight = _kernels(out_channels, in_channels, kernel)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if activate else None
-        self.weight_gain = 1 / math.sqrt(in_channels * kernel**2)
+        self.gain = gain * ops.GAIN if activate else gain
+        self.weight_gain = self.gain / math.sqrt(in_channels * kernel**2)
         self.down = down
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, H, W], or half of H and W with `down`."""
         weight = (self.weight * self.weight_gain).to(x.dtype)
+        bias = None if self.bias is None else (self.bias * self.gain).to(x.dtype)
         if not self.down:
-            y = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+            y = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
         elif weight.shape[-1] == 1:  # a 1x1 convolution commutes with taking every second pixel: filter and halve first
-            y = F.conv2d(ops.downsample2d(x), weight)
+            y = F.conv2d(ops.downsample2d(x), weight, bias)
         else:
-            y = ops.blurred_conv_down(x, weight)
-        return y if self.bias is None else ops.bias_act(y, self.bias)
+            y = ops.blurred_conv_down(x, weight, bias)
+        return y if bias is None else F.leaky_relu_(y, ops.SLOPE)
 
 
 class MappingNetwork(nn.Module):
@@ -173,7 +189,7 @@ class StyledConv(nn.Module):
         super().__init__()
         self.resolution, self.up = resolution, up
         self.affine = EqualLinear(w_dim, in_channels, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.weight = _kernels(out_channels, in_channels, 3)
         self.weight_gain = 1 / math.sqrt(in_channels * 9)
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -181,10 +197,9 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """x [N, in, H, W], w [N, w_dim], noise [N or 1, 1, R, R] or None -> [N, out, R, R]"""
-        x = ops.modulated_conv2d(x, self.weight * self.weight_gain, self.affine(w), up=self.up)
-        if noise is not None:
-            x = x + (noise * self.noise_strength).to(x.dtype)
-        return ops.bias_act(x, self.bias)
+        noise = None if noise is None else noise * self.noise_strength
+        style = self.affine(w) * self.weight_gain  # scaling the few styles spares scaling the many weights
+        return ops.styled_conv(x, self.weight, style, self.bias, noise, self.up)
 
 
 class ToRGB(nn.Module):
@@ -199,8 +214,7 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, H, W], w [N, w_dim] -> [N, 3, H, W]"""
-        rgb = ops.modulated_conv2d(x, self.weight * self.weight_gain, self.affine(w), demodulate=False)
-        return ops.upcast(rgb) + self.bias[:, None, None]
+        return ops.modulated_rgb(x, self.weight, self.affine(w) * self.weight_gain, self.bias)
 
 
 class SynthesisBlock(nn.Module):
@@ -238,7 +252,8 @@ class SynthesisBlock(nn.Module):
         """
         if x is None:
             x = self.const.expand(len(ws), -1, -1, -1)
-        x = x.to(dtype=dtype, memory_format=torch.channels_last)
+        layout = ops.memory_format(x.device, dtype, self.conv1.weight.shape[:2], self.resolution)
+        x = x.to(dtype=dtype, memory_format=layout)
         for conv, w, noise in zip(self.convs, ws.unbind(1), noises, strict=False):
             x = conv(x, w, noise)
         colours = self.to_rgb(x, ws[:, -1])
@@ -370,12 +385,12 @@ class DiscriminatorBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
         self.conv0 = EqualConv2d(in_channels, in_channels, 3)
-        self.conv1 = EqualConv2d(in_channels, out_channels, 3, down=True)
-        self.skip = EqualConv2d(in_channels, out_channels, 1, down=True, activate=False)
+        self.conv1 = EqualConv2d(in_channels, out_channels, 3, down=True, gain=SQRT_HALF)
+        self.skip = EqualConv2d(in_channels, out_channels, 1, down=True, activate=False, gain=SQRT_HALF)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in, R, R] -> [N, out, R/2, R/2]"""
-        return (self.conv1(self.conv0(x)) + self.skip(x)) * SQRT_HALF
+        return self.skip(x).add_(self.conv1(self.conv0(x)))
 
 
 def minibatch_stddev(x: Tensor, group_size: int = 4) -> Tensor:

@@ -4,17 +4,24 @@ R1 and path length regularisation differentiate a gradient, so every operation h
 *second* derivative PyTorch knows.
 """
 
-from stylegan2.ops.activation import bias_act
-from stylegan2.ops.modulated_conv import modulated_conv2d
+from stylegan2.ops.activation import GAIN, SLOPE, bias_act
+from stylegan2.ops.conv import conv3x3, memory_format
+from stylegan2.ops.modulated_conv import modulated_conv2d, modulated_rgb, styled_conv
 from stylegan2.ops.precision import upcast
 from stylegan2.ops.resample import blurred_conv_down, blurred_conv_up, downsample2d, upsample2d
 
 __all__ = [
+    "GAIN",
+    "SLOPE",
     "bias_act",
     "blurred_conv_down",
     "blurred_conv_up",
+    "conv3x3",
     "downsample2d",
+    "memory_format",
     "modulated_conv2d",
+    "modulated_rgb",
+    "styled_conv",
     "upcast",
     "upsample2d",
 ]

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylegan2.ops.activation import GAIN, SLOPE
+from stylegan2.ops.conv import conv3x3, uses_winograd
 from stylegan2.ops.precision import upcast
 from stylegan2.ops.resample import blurred_conv_up
 
@@ -40,9 +42,83 @@ def modulated_conv2d(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool 
     Returns:
         [N, O, H, W], or [N, O, 2H, 2W] with `up`.
     """
-    y = x * style.to(x.dtype)[:, :, None, None]
-    kernel = weight.to(x.dtype)
-    y = blurred_conv_up(y, kernel) if up else F.conv2d(y, kernel, padding=weight.shape[-1] // 2)
+    y = _convolve(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype), up)
     if demodulate:
         y = y * demodulation(weight, style).to(x.dtype)[:, :, None, None]
     return y
+
+
+def modulated_rgb(x: Tensor, weight: Tensor, style: Tensor, bias: Tensor) -> Tensor:
+    """Modulated 1x1 convolution without demodulation, plus bias, in float32 or better.
+
+    Args:
+        x: activations [N, I, H, W].
+        weight: [3, I, 1, 1].
+        style: [N, I], already multiplied with the weights' scale.
+        bias: [3].
+
+    Returns:
+        [N, 3, H, W]
+    """
+    if len(x) == 1 and not _needs_graph(x, weight, style, bias):
+        return upcast(F.conv2d(x, (weight * style[0][:, None, None]).to(x.dtype))).add_(bias[:, None, None])
+    return upcast(modulated_conv2d(x, weight, style, demodulate=False)) + bias[:, None, None]
+
+
+def _needs_graph(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
+def _convolve(x: Tensor, kernel: Tensor, up: bool, bias: Tensor | None = None) -> Tensor:
+    if up:
+        return blurred_conv_up(x, kernel, bias)
+    return conv3x3(x, kernel, bias) if kernel.shape[-1] == 3 else F.conv2d(x, kernel, bias)
+
+
+def styled_conv(
+    x: Tensor, weight: Tensor, style: Tensor, bias: Tensor, noise: Tensor | None = None, up: bool = False
+) -> Tensor:
+    """Modulated 3x3 convolution, noise, bias and leaky ReLU: one grey box of figure 2c, in few passes over memory.
+
+    A leaky ReLU lets positive factors through, gain * lrelu(y) = lrelu(gain * y): its gain becomes part of the
+    demodulation, the bias and the noise. What follows the convolution works in place, which autograd allows, since no
+    gradient needs these intermediate values.
+
+    Args:
+        x: activations [N, I, H, W].
+        weight: [O, I, 3, 3].
+        style: [N, I], already multiplied with the weights' scale.
+        bias: [O].
+        noise: added to every feature, already multiplied with its strength: [N or 1, 1, R, R]; None for none.
+        up: double the resolution.
+
+    Returns:
+        [N, O, R, R], R = H or 2H.
+    """
+    factor, bias = demodulation(weight, style) * GAIN, (bias * GAIN).to(x.dtype)  # [N, O], [O]
+    if not _needs_graph(x, weight, style, bias) and _folding_pays(x, weight, up):
+        y = _folded_conv(x, weight, style, factor, bias, up)
+    else:
+        y = _convolve(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype), up)
+        y = torch.addcmul(bias[:, None, None], y, factor.to(x.dtype)[:, :, None, None])
+    if noise is not None:
+        y = y.add_((noise * GAIN).to(x.dtype))
+    return F.leaky_relu_(y, SLOPE)
+
+
+def _folded_conv(x: Tensor, weight: Tensor, style: Tensor, factor: Tensor, bias: Tensor, up: bool) -> Tensor:
+    """The convolution with style [N, I] and factor [N, O] folded into a kernel per image, as in the paper."""
+    kernels = (weight * style[:, None, :, None, None]).mul_(factor[:, :, None, None, None]).to(x.dtype)
+    images = [_convolve(image, kernel, up, bias) for image, kernel in zip(x.split(1), kernels, strict=True)]
+    return images[0] if len(images) == 1 else torch.cat(images)
+
+
+def _folding_pays(x: Tensor, weight: Tensor, up: bool) -> bool:
+    """Scale the weights, as the paper does, instead of the activations? Only image by image, and where maps are large.
+
+    Winograd's convolution goes image by image in any case.
+    """
+    n, _, h, w = x.shape
+    pixels = h * w * (4 if up else 1)
+    one_by_one = n == 1 or uses_winograd(x.device, x.dtype, weight.shape[:2], min(h, w))
+    return one_by_one and 9 * min(weight.shape[:2]) < pixels

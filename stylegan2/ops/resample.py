@@ -7,6 +7,8 @@ All blurs are depthwise convolutions. On a CPU they are several times faster in 
 the networks use throughout.
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,10 +18,15 @@ TAPS = (1.0, 3.0, 3.0, 1.0)
 
 def fir_kernel(x: Tensor, gain: float = 1.0) -> Tensor:
     """The 4x4 filter, summing to `gain`, as one depthwise kernel per channel of x: [C, 1, 4, 4]."""
-    taps = torch.tensor(TAPS, dtype=torch.float32, device=x.device)
-    kernel = torch.outer(taps, taps)
-    kernel = kernel * (gain / kernel.sum())
-    return kernel.to(x.dtype).expand(x.shape[1], 1, 4, 4)
+    return _fir_kernel(gain, x.dtype, x.device).expand(x.shape[1], 1, 4, 4)
+
+
+@lru_cache
+def _fir_kernel(gain: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # what is kept here must serve in training too
+        taps = torch.tensor(TAPS, dtype=torch.float64)
+        kernel = torch.outer(taps, taps)
+        return (kernel * (gain / kernel.sum())).to(device, dtype)
 
 
 def upsample2d(x: Tensor) -> Tensor:
@@ -33,29 +40,31 @@ def downsample2d(x: Tensor) -> Tensor:
     return F.conv2d(y, fir_kernel(y), stride=2, padding=1, groups=y.shape[1]).to(x.dtype)
 
 
-def blurred_conv_up(x: Tensor, weight: Tensor) -> Tensor:
+def blurred_conv_up(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A 3x3 convolution that doubles the resolution, then the low-pass filter.
 
     Args:
         x: activations [N, I, H, W].
         weight: [O, I, 3, 3].
+        bias: [O], added at the end.
 
     Returns:
         [N, O, 2H, 2W]
     """
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # [N, O, 2H+1, 2W+1]
-    return F.conv2d(y, fir_kernel(y, gain=4.0), padding=1, groups=y.shape[1])
+    return F.conv2d(y, fir_kernel(y, gain=4.0), bias, padding=1, groups=y.shape[1])
 
 
-def blurred_conv_down(x: Tensor, weight: Tensor) -> Tensor:
+def blurred_conv_down(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The low-pass filter, then a 3x3 convolution that halves the resolution.
 
     Args:
         x: activations [N, I, H, W].
         weight: [O, I, 3, 3].
+        bias: [O], added at the end.
 
     Returns:
         [N, O, H/2, W/2]
     """
     y = F.conv2d(x, fir_kernel(x), padding=2, groups=x.shape[1])  # [N, I, H+1, W+1]
-    return F.conv2d(y, weight, stride=2)
+    return F.conv2d(y, weight, bias, stride=2)
