@@ -426,9 +426,10 @@ class DiscriminatorHead(nn.Module):
         self.fc = EqualLinear(channels * 16, channels, activate=True)
         self.out = EqualLinear(channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C, 4, 4] -> [N, 1]"""
-        return self.out(self.fc(self.conv(minibatch_stddev(x)).flatten(1)))
+    def forward(self, x: Tensor, batches: int = 1) -> Tensor:
+        """[N, C, 4, 4] -> [N, 1]; `batches` as in `Discriminator.forward`."""
+        x = torch.cat([minibatch_stddev(batch) for batch in x.chunk(batches)])
+        return self.out(self.fc(self.conv(x).flatten(1)))
 
 
 class Discriminator(nn.Module):
@@ -454,18 +455,25 @@ class Discriminator(nn.Module):
         )
         self.head = DiscriminatorHead(self.channels[4])
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, batches: int = 1) -> Tensor:
         """[N, 3, R, R] in [-1, 1] -> logits [N, 1] (float32).
 
+        Args:
+            images: [N, 3, R, R].
+            batches: so many batches of equal size, one after the other, are judged in one pass, each by its own
+                minibatch stddev: the logits are those of a call for each batch.
+
         Raises:
-            ValueError: images of another size.
+            ValueError: images of another size, or a number of them that is no multiple of `batches`.
         """
         if images.ndim != 4 or images.shape[1:] != (3, self.resolution, self.resolution):
             raise ValueError(f"images must be [N, 3, {self.resolution}, {self.resolution}], got {list(images.shape)}")
+        if len(images) % batches:
+            raise ValueError(f"{len(images)} images cannot be {batches} batches of equal size")
         x = self.from_rgb(images.to(dtype=self.compute_dtype, memory_format=torch.channels_last))
         for block in self.blocks.values():
             x = block(x)
-        return self.head(ops.upcast(x))
+        return self.head(ops.upcast(x), batches)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,9 @@ def uses_winograd(device: torch.device, dtype: torch.dtype, channels: tuple[int,
     return fits and _has_nnpack() and torch._C._get_nnpack_enabled()
 
 
-def memory_format(device: torch.device, dtype: torch.dtype, channels: tuple[int, int], side: int) -> torch.memory_format:
+def memory_format(
+    device: torch.device, dtype: torch.dtype, channels: tuple[int, int], side: int
+) -> torch.memory_format:
     """The layout in memory that suits the convolution best; arguments as in `uses_winograd`."""
     return torch.contiguous_format if uses_winograd(device, dtype, channels, side) else torch.channels_last
 

@@ -45,6 +45,7 @@ class TrainConfig:
     pl_batch_shrink: int = 2  # path length on a batch this many times smaller
     pl_decay: float = 0.01  # of the running mean path length
     style_mixing: float = 0.9  # probability of mixing two codes
+    reuse_fakes: bool = False  # G learns from the images that D has just seen: a generator pass less per iteration
 
     # Warm-up from scratch: D sees blurred images first (arXiv 2106.12423, appendix F.2), and noise is off meanwhile
     blur_sigma: float = 0.0  # of the Gaussian at the start, in pixels; falls to 0 in a straight line; 0: no warm-up
