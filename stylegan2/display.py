@@ -81,17 +81,10 @@ def rows(named: dict[str, Tensor], scale: int = 1, width: int | None = None) -> 
     return stack([label(grid(images, len(images), scale), name, width) for name, images in named.items()], gap=2)
 
 
-def png_bytes(picture: Image.Image) -> bytes:
-    """The picture as a PNG file in memory, for an image widget. Light compression: a slider should not wait for it."""
+def jpeg_bytes(picture: Image.Image, quality: int = 88) -> bytes:
+    """The picture as a JPEG file in memory, for an image widget or to be kept in a notebook."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def jpeg_bytes(picture: Image.Image) -> bytes:
-    """The picture as a JPEG file in memory, for what is kept in a notebook."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=88)
+    picture.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 

@@ -7,8 +7,10 @@ from torch.nn import functional as F
 from stylegan2 import ops
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.ops import conv
-from stylegan2.ops.modulated_conv import _folding_pays, demodulation
+from stylegan2.ops.modulated_conv import _folding_pays, demodulation, weight_energy
 from stylegan2.ops.resample import Filter, FilterBack, fir_kernel
+from stylegan2.training import losses
+from stylegan2.training.trainer import lazy_adam
 
 
 def randn(*shape, seed=0, **kwargs) -> torch.Tensor:
@@ -137,7 +139,7 @@ def test_colours_are_the_plain_modulated_convolution(n):
 def test_demodulation_brings_features_to_unit_variance():
     weight, style = randn(5, 64, 3, 3), randn(2, 64, seed=1)
     x = randn(2, 64, 24, 24, seed=2)
-    y = F.conv2d((x * style[:, :, None, None]), weight) * demodulation(weight, style)[:, :, None, None]
+    y = F.conv2d((x * style[:, :, None, None]), weight) * demodulation(weight_energy(weight), style)[:, :, None, None]
     assert ((y.std(dim=(2, 3)) - 1).abs() < 0.15).all()
 
 
@@ -153,9 +155,59 @@ def test_batches_judged_together_get_the_logits_of_batches_alone():
         d(randn(5, 3, 16, 16), batches=2)
 
 
-def test_a_batch_draws_what_its_images_draw_alone(winograd):
+def tiny_generator() -> Generator:
     torch.manual_seed(0)
-    g = Generator(16, 8, 8, 2, {4: 8, 8: 8, 16: 4}).requires_grad_(False)
+    return Generator(16, 8, 8, 2, {4: 8, 8: 8, 16: 4}).requires_grad_(False)
+
+
+CHANGES = {
+    "an optimiser step": lambda g, other: _adam_step(g),
+    "an average": lambda g, other: losses.update_average(g, other, 0.5),
+    "loaded weights": lambda g, other: g.load_state_dict(other.state_dict()),
+    "a new tensor": lambda g, other: [setattr(a, "data", b.data.clone()) for a, b in zip_parameters(g, other)],
+    "another type and back": lambda g, other: g.half().float(),
+}
+
+
+def zip_parameters(g: Generator, other: Generator):
+    return zip(g.parameters(), other.parameters(), strict=True)
+
+
+def _adam_step(g: Generator) -> None:
+    """Fused, as in training. Its parameters require gradients before and after."""
+    g.requires_grad_(True)
+    g.synthesis(g.mapping(randn(1, 8)), "const").sum().backward()
+    with torch.no_grad():
+        g.synthesis(g.mapping(randn(1, 8)), "const")
+    lazy_adam(list(g.parameters()), lr=0.1, interval=4).step()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_kept_of_weights_follows_them(change):
+    """The squared weights are kept between pictures, but never longer than the weights themselves."""
+    g, other = tiny_generator(), tiny_generator()
+    for p in other.parameters():
+        p.mul_(torch.rand(p.shape, generator=torch.Generator().manual_seed(p.numel())) + 0.5)
+    ws = g.mapping(randn(1, 8))
+    g.synthesis(ws, "const")  # keeps them
+    CHANGES[change](g, other)
+    fresh = tiny_generator()
+    fresh.load_state_dict(g.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(g.synthesis(ws, "const"), fresh.synthesis(ws, "const"), rtol=0, atol=0)
+
+
+def test_what_was_kept_under_inference_mode_serves_optimisation():
+    g = tiny_generator()
+    with torch.inference_mode():
+        g.synthesis(g.mapping(randn(1, 8)), "const")
+    ws = g.mapping(randn(1, 8)).clone().requires_grad_()
+    g.synthesis(ws, "const").sum().backward()
+    assert ws.grad.abs().sum() > 0
+
+
+def test_a_batch_draws_what_its_images_draw_alone(winograd):
+    g = tiny_generator()
     ws = g.mapping(randn(3, 8))
     alone = torch.cat([g.synthesis(w[None], "const") for w in ws])
     assert_same([g.synthesis(ws, "const")], [alone], 1e-4)

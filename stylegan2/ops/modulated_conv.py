@@ -12,17 +12,21 @@ from stylegan2.ops.resample import blurred_conv_up
 EPS = 1e-8
 
 
-def demodulation(weight: Tensor, style: Tensor) -> Tensor:
+def weight_energy(weight: Tensor) -> Tensor:
+    """sum_k w_oik^2: [O, I, k, k] -> [O, I], in float32 or better."""
+    return upcast(weight).square().sum(dim=(2, 3))
+
+
+def demodulation(energy: Tensor, style: Tensor) -> Tensor:
     """1 / sqrt(sum_{i,k} (s_i w_oik)^2 + eps), the factor of equation 3, in float32 or better.
 
     Args:
-        weight: [O, I, k, k], already scaled.
+        energy: `weight_energy` of the weights [O, I].
         style: [N, I].
 
     Returns:
         [N, O]
     """
-    energy = upcast(weight).square().sum(dim=(2, 3))  # [O, I]
     return torch.rsqrt(upcast(style).square() @ energy.t() + EPS)
 
 
@@ -44,7 +48,7 @@ def modulated_conv2d(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool 
     """
     y = _convolve(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype), up)
     if demodulate:
-        y = y * demodulation(weight, style).to(x.dtype)[:, :, None, None]
+        y = y * demodulation(weight_energy(weight), style).to(x.dtype)[:, :, None, None]
     return y
 
 
@@ -76,7 +80,13 @@ def _convolve(x: Tensor, kernel: Tensor, up: bool, bias: Tensor | None = None) -
 
 
 def styled_conv(
-    x: Tensor, weight: Tensor, style: Tensor, bias: Tensor, noise: Tensor | None = None, up: bool = False
+    x: Tensor,
+    weight: Tensor,
+    style: Tensor,
+    bias: Tensor,
+    noise: Tensor | None = None,
+    up: bool = False,
+    energy: Tensor | None = None,
 ) -> Tensor:
     """Modulated 3x3 convolution, noise, bias and leaky ReLU: one grey box of figure 2c, in few passes over memory.
 
@@ -91,11 +101,13 @@ def styled_conv(
         bias: [O].
         noise: added to every feature, already multiplied with its strength: [N or 1, 1, R, R]; None for none.
         up: double the resolution.
+        energy: `weight_energy(weight)`, from a caller who has it already.
 
     Returns:
         [N, O, R, R], R = H or 2H.
     """
-    factor, bias = demodulation(weight, style) * GAIN, (bias * GAIN).to(x.dtype)  # [N, O], [O]
+    energy = weight_energy(weight) if energy is None else energy
+    factor, bias = demodulation(energy, style) * GAIN, (bias * GAIN).to(x.dtype)  # [N, O], [O]
     if not _needs_graph(x, weight, style, bias) and _folding_pays(x, weight, up):
         y = _folded_conv(x, weight, style, factor, bias, up)
     else:
