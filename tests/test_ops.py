@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from stylegan2 import ops
+from stylegan2 import checkpoints, ops
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.ops import conv
 from stylegan2.ops.modulated_conv import _folding_pays, demodulation, weight_energy
@@ -195,6 +195,17 @@ def test_what_is_kept_of_weights_follows_them(change):
     fresh.load_state_dict(g.state_dict())
     with torch.no_grad():
         torch.testing.assert_close(g.synthesis(ws, "const"), fresh.synthesis(ws, "const"), rtol=0, atol=0)
+
+
+def test_loaded_weights_lie_as_the_convolutions_want_them(tmp_path):
+    """Otherwise every convolution rearranges its weights first."""
+    g = tiny_generator()
+    checkpoints.save(tmp_path / "g.pt", g_ema=g, half=True)
+    checkpoints.export(tmp_path / "theirs.pt", checkpoints.load(tmp_path / "g.pt"))
+    for name in ("g.pt", "theirs.pt"):
+        loaded = checkpoints.load(tmp_path / name).g_ema
+        for conv in loaded.synthesis.convs:
+            assert conv.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_what_was_kept_under_inference_mode_serves_optimisation():

@@ -72,6 +72,5 @@ def _resolutions(state: Mapping[str, Tensor], pattern: str, name: str, first: in
 
 def _fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> nn.Module:
     check_entries(name, state, {k: tuple(v.shape) for k, v in network.state_dict().items()})
-    # clone: parameters own their memory, so that training one network never writes into another
-    network.load_state_dict({k: v.float().clone() for k, v in state.items()}, assign=True)
+    network.load_state_dict(state)  # copied into the parameters: float32, in the memory layout that the networks chose
     return network

@@ -150,7 +150,7 @@ def to_generator(theirs: Mapping[str, Tensor]) -> Generator:
         g = _empty_generator(theirs)
     theirs = _seeded_noise(g) | dict(theirs)
     ours = _to_ours(theirs, g, generator_rows(g), generator_kernels(g), "generator")
-    g.load_state_dict(ours | {"mapping.w_mean": torch.zeros(g.w_dim)}, assign=True)
+    g.load_state_dict(ours | {"mapping.w_mean": torch.zeros(g.w_dim)})
     return g
 
 
@@ -163,7 +163,7 @@ def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
     with blank():
         d = _empty_discriminator(theirs)
     ours = _to_ours(theirs, d, discriminator_rows(d), discriminator_kernels(d), "discriminator")
-    d.load_state_dict(ours, assign=True)
+    d.load_state_dict(ours)
     return d
 
 

@@ -16,17 +16,17 @@ from torch.nn import functional as F
 TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
-@lru_cache
-def _fir_kernel(gain: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+@lru_cache(maxsize=256)
+def _fir_kernel(channels: int, gain: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # what is kept here must serve in training too
         taps = torch.tensor(TAPS, dtype=torch.float64)
         kernel = torch.outer(taps, taps)
-        return (kernel * (gain / kernel.sum())).to(device, dtype)
+        return (kernel * (gain / kernel.sum())).to(device, dtype).repeat(channels, 1, 1, 1)
 
 
 def fir_kernel(x: Tensor, gain: float = 1.0) -> Tensor:
     """The 4x4 filter, summing to `gain`, as one depthwise kernel per channel of x: [C, 1, 4, 4]."""
-    return _fir_kernel(gain, x.dtype, x.device).expand(x.shape[1], 1, 4, 4)
+    return _fir_kernel(x.shape[1], gain, x.dtype, x.device)
 
 
 class Filter(torch.autograd.Function):
