@@ -144,6 +144,13 @@ def curves(rows: Sequence[dict[str, float]], names: dict[str, list[str]]):
     return figure
 
 
+def figure_to_pil(figure) -> Image.Image:
+    """A matplotlib figure as a picture."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=140)
+    return Image.open(buffer).convert("RGB")
+
+
 def bars(values: dict[str, float], highlight: Sequence[str] = (), xlabel: str = ""):
     """Horizontal bars with their numbers; the names in `highlight` in colour, the others grey."""
     import matplotlib.pyplot as plt

@@ -1,7 +1,7 @@
 """How everything in checkpoints/pocket/ is made, from nothing: `make pocket`, or `python -m stylegan2 pocket`.
 
     judge     a network that reads attributes and landmarks off any face, trained on rendered faces
-    photo     the source model: a generator and a discriminator trained from scratch on rendered photos
+    photo     the source model: a generator and a discriminator trained from scratch on rendered photos, in two runs
     webtoon   the baseline: the source fine-tuned with ADA + FreezeD on 1,000 webtoon faces
     report    how good they are, measured by the judge, and contact sheets
 
@@ -30,6 +30,7 @@ from stylegan2.judge_training import train_judge
 from stylegan2.networks import Generator
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.logs import read_log
+from stylegan2.training.snapshots import snapshot_files
 from stylegan2.training.trainer import Trainer, step_generator
 from stylegan2.training.transfer import FreezeD
 
@@ -44,7 +45,9 @@ class Recipe:
     shipped: Path = Path("checkpoints/pocket")
     work: Path = Path("build/pocket")  # datasets and runs: large, resumable, not shipped
     photo_faces: int = 30_000  # rendered photos to learn from
-    photo_images: int = 93_104  # images shown to the discriminator
+    warmup_images: int = 93_104  # images shown to the discriminator in the source's warm-up run
+    photo_images: int = 300_000  # and in the long run after it
+    curve_images: int = 20_000  # between two points of the source's learning curve
     webtoon_images: int = 10_000
     judge_images: int = 100_000
     seed: int = 0
@@ -66,11 +69,11 @@ def make_judge(recipe: Recipe) -> None:
     train_judge(recipe.path("judge"), images=recipe.judge_images, seed=recipe.seed)
 
 
-def photo_config(recipe: Recipe) -> TrainConfig:
-    """The source model's settings."""
+def warmup_config(recipe: Recipe) -> TrainConfig:
+    """The source model's first run: shapes and colours."""
     return TrainConfig(
-        out=recipe.work / "photo",
-        images=recipe.photo_images,
+        out=recipe.work / "photo_warmup",
+        images=recipe.warmup_images,
         seed=recipe.seed,
         r1_gamma=0.2,  # ADA's heuristic gives 0.05; its paper's own settings are about four times theirs
         blur_sigma=2.0,  # without this warm-up D looks at grain and edges first, and G answers with noise for eyes
@@ -82,10 +85,32 @@ def photo_config(recipe: Recipe) -> TrainConfig:
     )
 
 
+def photo_config(recipe: Recipe) -> TrainConfig:
+    """The source model's second run, from the weights of the first: everything else."""
+    return TrainConfig(
+        out=recipe.work / "photo",
+        images=recipe.photo_images,
+        seed=recipe.seed + 1,  # other data order and latents than in the first run
+        r1_gamma=0.2,
+        pl_interval=8,
+        augment="none",
+        reuse_fakes=True,  # a tenth more images in the same time
+        snapshot_images=recipe.curve_images,
+        keep=1_000,  # all of them: the report measures how the distance falls
+        sample_images=8_000,
+        log_images=1_600,
+    )
+
+
 def make_photo(recipe: Recipe) -> None:
-    """Train the source model from scratch."""
-    g, d = networks.build(SIZE, "pocket", recipe.seed)
-    _train(recipe, "photo", Trainer(photo_config(recipe), recipe.dataset("photo"), g, d), with_discriminator=True)
+    """Train the source model from scratch, in two runs."""
+    data, start = recipe.dataset("photo"), recipe.work / "photo_warmup.pt"
+    if not start.exists():
+        g, d = networks.build(SIZE, "pocket", recipe.seed)
+        _train(recipe, start, Trainer(warmup_config(recipe), data, g, d), with_discriminator=True)
+    warm = checkpoints.load(start)
+    trainer = Trainer(photo_config(recipe), data, warm.g, warm.d, warm.g_ema)
+    _train(recipe, recipe.path("photo"), trainer, with_discriminator=True, before=warm.info)
 
 
 def baseline_config(recipe: Recipe, domain: str) -> TrainConfig:
@@ -106,18 +131,24 @@ def make_webtoon(recipe: Recipe) -> None:
     source = checkpoints.load(recipe.path("photo"))
     config = baseline_config(recipe, "webtoon")
     trainer = Trainer(config, recipe.dataset("webtoon"), source.g, source.d, source.g_ema, [FreezeD(32)])
-    _train(recipe, "webtoon_baseline", trainer)
+    _train(recipe, recipe.path("webtoon_baseline"), trainer)
 
 
-def _train(recipe: Recipe, name: str, trainer: Trainer, with_discriminator: bool = False) -> None:
-    """Run to the end and ship the averaged generator (a source also ships what fine-tuning starts from)."""
+def _train(
+    recipe: Recipe, path: Path, trainer: Trainer, with_discriminator: bool = False, before: dict | None = None
+) -> None:
+    """Run to the end and save the averaged generator (a source also has what fine-tuning starts from).
+
+    before: what the file that the run started from says of itself, when the run is only the second half of a training.
+    """
     g_ema = trainer.run()
     if trainer.step < trainer.config.steps:
         raise KeyboardInterrupt(f"stopped at {trainer.images_seen:,} images; the same command goes on from there")
-    meta = {"images": trainer.images_seen, "seed": recipe.seed, "renderer": pocket.VERSION, "frozen": trainer.frozen}
-    meta |= {"seconds": training_seconds(trainer.folder), "precision": trainer.precision}
+    before = before or {}
+    meta = {"images": trainer.images_seen + before.get("images", 0), "seed": recipe.seed, "frozen": trainer.frozen}
+    meta |= {"seconds": training_seconds(trainer.folder) + before.get("seconds", 0), "precision": trainer.precision}
     parts = {"g": trainer.g, "d": trainer.d} if with_discriminator else {}
-    checkpoints.save(recipe.path(name), g_ema=g_ema, **parts, half=True, meta=meta)
+    checkpoints.save(path, g_ema=g_ema, **parts, half=True, meta=meta | {"renderer": pocket.VERSION})
 
 
 def training_seconds(run: Path) -> int:
@@ -173,14 +204,45 @@ def make_report(recipe: Recipe) -> None:
     measured = metrics.report_model(judge, generate(webtoon.g_ema, REPORT_FACES), "webtoon")
     results["webtoon_baseline"] = webtoon.info | measured
     results["webtoon_baseline"] |= measure_structure(judge, photo.g_ema, webtoon.g_ema, "webtoon")
+    results["photo"]["curve"] = photo_curve(recipe, judge)
+    curve_sheet(recipe, results["photo"]["curve"], results["photo"]["pocket_distance"]["floor"])
     contact_sheet(recipe, "photo", "photo")
     contact_sheet(recipe, "webtoon_baseline", "webtoon")
     domain_sheets(recipe)
     pair_sheet(recipe, photo.g_ema, webtoon.g_ema)
-    timeline(recipe, "webtoon_baseline")
+    for name in ("photo", "webtoon_baseline"):
+        timeline(recipe, name)
     part = recipe.shipped / ".report.part"
     part.write_text(json.dumps(results, indent=2))
     os.replace(part, recipe.shipped / "report.json")
+
+
+def photo_curve(recipe: Recipe, judge: Judge) -> list[dict[str, float]]:
+    """Pocket distance of the source against images shown: one point for the warm-up, one per snapshot of the long run.
+
+    Empty where the runs are not: they are in `recipe.work`, which is not shipped.
+    """
+    warm, every = recipe.work / "photo_warmup.pt", recipe.curve_images
+    if not warm.exists():
+        return []
+    start = checkpoints.load(warm).info["images"]
+    run = {int(path.stem): path for path in snapshot_files(photo_config(recipe).out)}
+    files = {0: warm} | {images: path for images, path in run.items() if images % every == 0}
+    points = []
+    for images, path in files.items():
+        faces = generate(checkpoints.load(path).g_ema, REPORT_FACES)
+        distance = metrics.report_model(judge, faces, "photo")["pocket_distance"]["value"]
+        points.append({"images": start + images, "pocket distance": distance})
+        print(f"{start + images:,} images: pocket distance {distance:.1f}")
+    return points
+
+
+def curve_sheet(recipe: Recipe, points: list[dict[str, float]], floor: float) -> None:
+    """photo_curve.jpg: the source's learning curve above the distance of photos to photos."""
+    if points:
+        rows = [{**point, "floor": floor} for point in points]
+        picture = display.figure_to_pil(display.curves(rows, {"photo": ["pocket distance", "floor"]}))
+        display.save(picture, recipe.shipped / "photo_curve.jpg")
 
 
 def pair_sheet(recipe: Recipe, source: Generator, target: Generator) -> None:

@@ -204,8 +204,8 @@ def test_loaded_weights_lie_as_the_convolutions_want_them(tmp_path):
     checkpoints.export(tmp_path / "theirs.pt", checkpoints.load(tmp_path / "g.pt"))
     for name in ("g.pt", "theirs.pt"):
         loaded = checkpoints.load(tmp_path / name).g_ema
-        for conv in loaded.synthesis.convs:
-            assert conv.weight.is_contiguous(memory_format=torch.channels_last)
+        for layer in loaded.synthesis.convs:
+            assert layer.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_what_was_kept_under_inference_mode_serves_optimisation():

@@ -28,9 +28,10 @@ def test_prune_keeps_what_was_just_written(tmp_path):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The recipe's steps at a few images each, the source stopped half-way and gone on with."""
+    """The recipe's steps at a few images each, the source's long run stopped half-way and gone on with."""
     folder = tmp_path_factory.mktemp("recipe")
-    small = recipe.Recipe(folder / "shipped", folder / "work", photo_faces=32, photo_images=48, webtoon_images=32)
+    lengths = {"warmup_images": 16, "photo_images": 48, "curve_images": 32, "webtoon_images": 32}
+    small = recipe.Recipe(folder / "shipped", folder / "work", photo_faces=32, **lengths)
     small.shipped.mkdir()
     (small.shipped / "judge.pt").write_bytes((SHIPPED / "judge.pt").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
@@ -44,7 +45,7 @@ def made(tmp_path_factory):
 
 def test_models_say_what_they_are(made):
     photo, webtoon = (checkpoints.load(made.path(name)) for name in ("photo", "webtoon_baseline"))
-    assert photo.info["images"] == 48 and photo.info["seconds"] >= 0 and photo.d is not None
+    assert photo.info["images"] == 16 + 48 and photo.info["seconds"] >= 0 and photo.d is not None
     assert webtoon.info["images"] == 32 and webtoon.d is None
     assert "D.from_rgb.weight" in webtoon.info["frozen"] and photo.info["frozen"] == []
 
@@ -63,13 +64,15 @@ def test_report_has_numbers_beside_their_floor_and_ceiling(made):
     for name in ("photo", "webtoon_baseline"):
         distance = report[name]["pocket_distance"]
         assert distance["floor"] < distance["ceiling"] and distance["value"] > distance["floor"]
+    assert [point["images"] for point in report["photo"]["curve"]] == [16, 16 + 32]
+    assert all(point["pocket distance"] > 1 for point in report["photo"]["curve"])
     for same in ("w", "z"):
         assert report["webtoon_baseline"][f"landmark_error_same_{same}"]["value"] >= 0
 
 
 def test_pictures_are_there(made):
     names = {path.name for path in made.shipped.glob("*.jpg")}
-    assert names == {"photo.jpg", "webtoon_baseline.jpg", "webtoon_baseline_timeline.jpg", "pairs.jpg"} | {
-        "domains.jpg",
-        "worlds.jpg",
+    assert names == {"photo.jpg", "photo_curve.jpg", "photo_timeline.jpg", "pairs.jpg", "domains.jpg", "worlds.jpg"} | {
+        "webtoon_baseline.jpg",
+        "webtoon_baseline_timeline.jpg",
     }
