@@ -1,0 +1,88 @@
+"""Our own package as a contestant. Its methods are the interface that `peers.py` gives to the other implementations."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from stylegan2.data.dataset import LMDBDataset
+from stylegan2.data.prepare import prepare
+from stylegan2.networks import Discriminator, Generator
+from stylegan2.training.config import TrainConfig
+from stylegan2.training.runtime import pick_dtype
+from stylegan2.training.trainer import Trainer
+
+
+class Drawing(NamedTuple):
+    """The two ways into a generator, both with the fixed noise."""
+
+    from_z: Callable[[Tensor], Tensor]  # [N, z_dim] -> [N, 3, R, R]
+    from_ws: Callable[[Tensor], Tensor]  # [N, L, w_dim] -> [N, 3, R, R]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What all contestants train with."""
+
+    r1_gamma: float
+    lr: float = 0.0025
+    r1_interval: int = 16
+    pl_weight: float = 2.0
+    pl_interval: int = 4
+    pl_batch_shrink: int = 2
+    style_mixing: float = 0.9
+    augment_p: float = 0.3
+    ema_beta: float = 0.999
+
+    g_ratio = property(lambda self: self.pl_interval / (self.pl_interval + 1))
+    d_ratio = property(lambda self: self.r1_interval / (self.r1_interval + 1))
+
+
+class Ours:
+    """This package.
+
+    Args:
+        device: where to compute.
+        precision: "float32", or "mixed": the best type that the machine has in hardware.
+    """
+
+    def __init__(self, device: torch.device, precision: str = "float32"):
+        self.device, self.notes = device, []
+        self.precision = "float32" if precision == "float32" else "auto"
+
+    def generator(self, g: Generator) -> Drawing:
+        """`g` itself, ready to draw."""
+        g = g.to(self.device).eval().requires_grad_(False)
+        g.synthesis.compute_dtype = pick_dtype(self.precision, self.device)
+        return Drawing(lambda z: g(z, noise="const"), lambda ws: g.synthesis(ws, "const"))
+
+    def trainer(self, g: Generator, d: Discriminator, real: Tensor, schedule: Schedule) -> Callable[[int], None]:
+        """A function that trains for some iterations on the same batch of uint8 images [N, 3, R, R]."""
+        config = TrainConfig(
+            tempfile.gettempdir(), batch=len(real), lr=schedule.lr, precision=self.precision,
+            r1_gamma=schedule.r1_gamma, r1_interval=schedule.r1_interval,
+            pl_weight=schedule.pl_weight, pl_interval=schedule.pl_interval, pl_batch_shrink=schedule.pl_batch_shrink,
+            style_mixing=schedule.style_mixing, augment="fixed", augment_p=schedule.augment_p,
+        )  # fmt: skip
+        trainer = Trainer(config, real, g, d, device=self.device)
+
+        def run(iterations: int) -> None:
+            for _ in range(iterations):
+                trainer.train_step(real)
+
+        return run
+
+    def prepare(self, photos: Path, out: Path, sizes: tuple[int, ...], workers: int) -> None:
+        """Photos in folders -> LMDB."""
+        prepare(photos, out, sizes, workers=workers, progress=False)
+
+    def reader(self, path: Path, resolution: int) -> Callable[[list[int]], Tensor]:
+        """Indices -> float images [N, 3, R, R] in [-1, 1], read from disk and decoded every time."""
+        dataset = LMDBDataset(path, resolution)
+        return lambda indices: dataset.batch([(i, False) for i in indices]).float() / 127.5 - 1
