@@ -26,7 +26,7 @@ from tqdm import tqdm
 from benchmarks import contest, limits, peers, photos, table
 from benchmarks.worker import ROOT, Worker
 from benchmarks.workloads import WORKLOADS, Workload
-from stylegan2.training.runtime import has_bfloat16
+from stylegan2.runtime import has_bfloat16
 
 ROUNDS, BUDGET = 5, 90.0
 QUICK_ROUNDS, QUICK_BUDGET = 2, 0.0

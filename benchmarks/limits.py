@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.flops import convolution
-from stylegan2.training.runtime import has_bfloat16
+from stylegan2.runtime import has_bfloat16
 
 SHAPES = [(1, 512, 64), (1, 256, 128), (1, 128, 256), (16, 128, 32)]  # batch, width, side: config-f's large layers
 COPY_BYTES = 256 << 20

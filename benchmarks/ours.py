@@ -14,8 +14,8 @@ from torch import Tensor
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
 from stylegan2.networks import Discriminator, Generator
+from stylegan2.runtime import pick_dtype
 from stylegan2.training.config import TrainConfig
-from stylegan2.training.runtime import pick_dtype
 from stylegan2.training.trainer import Trainer
 
 
@@ -85,4 +85,4 @@ class Ours:
     def reader(self, path: Path, resolution: int) -> Callable[[list[int]], Tensor]:
         """Indices -> float images [N, 3, R, R] in [-1, 1], read from disk and decoded every time."""
         dataset = LMDBDataset(path, resolution)
-        return lambda indices: dataset.batch([(i, False) for i in indices]).float() / 127.5 - 1
+        return lambda indices: dataset.batch([(i, False) for i in indices]).float().div_(127.5).sub_(1)

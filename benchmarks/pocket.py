@@ -17,8 +17,8 @@ import torch
 
 from stylegan2 import display, networks
 from stylegan2.data import pocket
+from stylegan2.runtime import keep_memory_warm
 from stylegan2.training.config import TrainConfig
-from stylegan2.training.runtime import keep_memory_warm
 from stylegan2.training.trainer import Trainer
 from stylegan2.widgets import LIVE_QUALITY
 

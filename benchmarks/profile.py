@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.ours import Ours
 from benchmarks.workloads import WORKLOADS, Job
-from stylegan2.training.runtime import keep_memory_warm
+from stylegan2.runtime import keep_memory_warm
 
 DEFAULT = ("generator-256-b4", "generator-256-b1", "slider-64-b1", "train-64-b16", "latent-step-256")
 KINDS = {

@@ -123,7 +123,7 @@ class Session:
         import torch
 
         from benchmarks import ours, peers, workloads
-        from stylegan2.training.runtime import keep_memory_warm
+        from stylegan2.runtime import keep_memory_warm
 
         who, self.device = Contestant(**contestant), torch.device(device)
         if who.warm:
@@ -160,7 +160,7 @@ class Session:
     def limits(self, device: str) -> dict[str, float]:
         """What the machine can do, in warm memory."""
         from benchmarks import limits
-        from stylegan2.training.runtime import keep_memory_warm
+        from stylegan2.runtime import keep_memory_warm
 
         keep_memory_warm()
         return limits.measure(device)

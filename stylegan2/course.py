@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from stylegan2 import checkpoints
+from stylegan2.runtime import keep_memory_warm
 
 SCALES = ("auto", "pocket")
 BUDGETS = ("course", "test")
@@ -139,6 +140,7 @@ def setup(scale: str | None = None, seed: int = 0) -> Course:
     if budget not in BUDGETS:
         raise ValueError(f"COURSE_BUDGET is {budget!r}, expected one of: {', '.join(BUDGETS)}")
     torch.manual_seed(seed)
+    keep_memory_warm()
     warnings.filterwarnings("ignore", message=".*IProgress not found.*")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     machine = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"

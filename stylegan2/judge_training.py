@@ -30,7 +30,7 @@ from stylegan2.judge import (
     format_evaluation,
     read_dict,
 )
-from stylegan2.training.runtime import keep_memory_warm, pick_dtype
+from stylegan2.runtime import keep_memory_warm, pick_dtype
 
 NO_EFFECT = ("save_every", "evaluation_faces", "precision")  # settings that may change when a training goes on
 TRAINING_SEED = 700_000  # sequences of faces that no data set and no evaluation draws from

@@ -167,22 +167,31 @@ class LMDBDataset(Dataset):
 
     def __getitem__(self, item: int | tuple[int, bool]) -> torch.Tensor:
         index, flip = item if isinstance(item, tuple) else (item, False)
-        index = index + self.length if index < 0 else index
-        if not 0 <= index < self.length:
-            raise IndexError(f"image {index} of '{self.path}', which has {self.length} (0 to {self.length - 1})")
+        index = self._checked(index)
         if self.is_cached:
             image = self.cached()._pixels[index].clone()
         else:
-            image = torch.from_numpy(self._decode(index)).permute(2, 0, 1).contiguous()  # [3, H, W]
+            image = torch.tensor(self._decode(index)).permute(2, 0, 1).contiguous()  # [3, H, W]
         return image.flip(2) if flip else image
 
+    def _checked(self, index: int) -> int:
+        """The index counted from the front. Raises IndexError outside of the dataset."""
+        found = index + self.length if index < 0 else index
+        if not 0 <= found < self.length:
+            raise IndexError(f"image {found} of '{self.path}', which has {self.length} (0 to {self.length - 1})")
+        return found
+
     def batch(self, pairs: Sequence[tuple[int, bool]]) -> torch.Tensor:
-        """A list of (index, flip) -> uint8 [N, 3, H, W]."""
-        if not self.is_cached:
-            return torch.stack([self[pair] for pair in pairs])
-        indices = torch.tensor([index for index, _ in pairs])
+        """A list of (index, flip) -> uint8 [N, 3, H, W].
+
+        Decoded images stay as they come, pixel by pixel (channels_last): nothing is rearranged on the way.
+        """
         flips = torch.tensor([bool(flip) for _, flip in pairs])
-        images = self.cached()._pixels[indices]  # [N, 3, H, W], a copy
+        if self.is_cached:
+            images = self.cached()._pixels[torch.tensor([index for index, _ in pairs])]  # a copy
+        else:
+            pixels = np.stack([self._decode(self._checked(index)) for index, _ in pairs])  # [N, H, W, 3]
+            images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         images[flips] = images[flips].flip(3)
         return images
 
@@ -209,8 +218,8 @@ class LMDBDataset(Dataset):
                 f"'{self.path}' says it has {self.length} images but lacks "
                 f"'{image_key(self.resolution, index).decode()}'; prepare it again with overwrite=True"
             )
-        with Image.open(io.BytesIO(data)) as image:
-            return np.array(image.convert("RGB"))
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:  # what `prepare` and the original write
+            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_pixels": None, "_wants_cache": False}  # a worker reads from disk, it needs no copy

@@ -26,12 +26,12 @@ from tqdm.auto import tqdm
 from stylegan2 import checkpoints, display
 from stylegan2.data.dataset import batches, check_batch
 from stylegan2.networks import Discriminator, Generator
+from stylegan2.runtime import keep_memory_warm, pick_dtype
 from stylegan2.training import losses, transfer
 from stylegan2.training.adaptive import AdaptiveP
 from stylegan2.training.augment import AugmentPipe
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.logs import Averages, RunLog
-from stylegan2.training.runtime import keep_memory_warm, pick_dtype
 from stylegan2.training.snapshots import latest, prune, read_training_state, snapshot_files, write
 
 BETAS = (0.0, 0.99)
@@ -139,7 +139,7 @@ class Trainer:
     def train_step(self, real: Tensor) -> None:
         """One iteration on real images, uint8 [N, 3, R, R]."""
         rng = step_generator(self.config.seed, self.step)
-        real = real.to(self.device, non_blocking=True).float() / 127.5 - 1
+        real = real.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
         with torch.set_grad_enabled(self.config.reuse_fakes):
             fake, _ = self._fakes(len(real), rng)
         self._discriminator_step(real, fake.detach(), rng)
