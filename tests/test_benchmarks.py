@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import compare, contest, flops, jobs, limits, peers, photos, stubs, table, workloads
+from benchmarks import compare, contest, flops, jobs, limits, peers, photos, profile, stubs, table, workloads
 from benchmarks.contest import Result
 from benchmarks.ours import Ours, Schedule
 from benchmarks.worker import Contestant, Worker, WorkerError, request
@@ -317,3 +317,17 @@ def test_contestants_survive_json():
 
 def test_options_are_complete():
     assert isinstance(compare.parser().parse_args([]), Namespace)
+
+
+# ------------------------------------------------------------------------------------------------------------- profile
+def test_shares_add_up_and_bound_what_fusing_can_give():
+    spent = {"aten::mkldnn_convolution": 50.0, "aten::convolution_backward": 10.0, "aten::addmm": 10.0}
+    found = profile.shares(spent | {"aten::leaky_relu_backward": 15.0, "aten::copy_": 5.0, "aten::normal_": 10.0})
+    assert found == pytest.approx({"convolutions": 0.6, "matrix products": 0.1, "passes": 0.2, "rest": 0.1})
+    assert profile.bound(found["passes"]) == pytest.approx(1.25)
+
+
+def test_a_job_is_profiled_by_its_operators():
+    x = torch.ones(64, 64)
+    seconds, spent = profile.profiled(jobs.Job(lambda: (x @ x).mul(2)))
+    assert seconds > 0 and {"aten::mm", "aten::mul"} <= spent.keys()
