@@ -65,7 +65,7 @@ def prepare(
     src: Annotated[str, typer.Argument(metavar="SRC", help="Folder, .zip, or rendered set (pocket:webtoon?n=1000).")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the dataset (LMDB) to write.")],
     size: Annotated[list[int], typer.Option(help="Side in pixels; repeat for several sizes.")] = [64],  # noqa: B006
-    workers: Annotated[int, typer.Option(help="Processes; 0 works in this one.")] = 2,
+    workers: Annotated[int, typer.Option(help="Images worked on at once; 0: one after the other.")] = 2,
     format: Annotated[str | None, typer.Option(help="jpeg, or png (no loss). [default: jpeg; png if rendered]")] = None,
     quality: Annotated[int, typer.Option(help="JPEG quality, 1 to 100.")] = 100,
     crop: Annotated[bool, typer.Option(help="Take the centre square, or squeeze the whole picture into one.")] = True,

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import types
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -459,26 +460,46 @@ def test_real_pocket_source_is_stored_without_loss(tmp_path):
 # --------------------------------------------------------------------------------------- workers, kills and resuming
 
 
-def test_workers_write_the_same_bytes(folder, tmp_path, monkeypatch):
+KINDS = {"threads": (8, "_encode_in_threads"), "processes": (0, "_encode_in_pool")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_workers_write_the_same_bytes(folder, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(prep, "CHUNK", 4)
     alone = quietly(folder, tmp_path / "alone", sizes=(16, 32))
-    monkeypatch.setattr(workers, "WORTH_WORKERS", -1.0)  # call them in at once
+    most_threads, function = KINDS[kind]
+    monkeypatch.setattr(workers, "MOST_THREADS", most_threads)
+    monkeypatch.setattr(workers, "WORTH_WORKERS", -1.0)  # call processes in at once
     started = []
-    real = workers._encode_in_pool
-    monkeypatch.setattr(workers, "_encode_in_pool", lambda *a: started.append(a[-1]) or real(*a))
+    real = getattr(workers, function)
+    monkeypatch.setattr(workers, function, lambda *a: started.append(a[-1]) or real(*a))
     together = quietly(folder, tmp_path / "together", sizes=(16, 32), workers=2)
     assert started == [2] and together.skipped == alone.skipped
     assert contents(alone.out) == contents(together.out)
 
 
+def test_threads_are_strict_and_leave_pillow_as_it_was(tmp_path, monkeypatch):
+    """A caller that tolerates cut-off files gets them refused all the same, and its setting back."""
+    whole = tmp_path / "many"
+    whole.mkdir()
+    for k in range(40):
+        picture(k).save(whole / f"{k}.jpg")
+        (whole / f"{k}.jpg").write_bytes((whole / f"{k}.jpg").read_bytes()[: -200 if k % 2 else None])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    limit, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    report = quietly(whole, tmp_path / "out", workers=4)
+    assert report.length == 20 and all("damaged" in reason for _, reason in report.skipped)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES and limit == Image.MAX_IMAGE_PIXELS and warnings.filters == filters
+
+
 CHILD = """
 import os, signal, sys
 
-def main(source, out, count, kill_at):
+def main(source, out, count, kill_at, most_threads):
     from stylegan2.data import prepare, workers
 
     prepare.CHUNK = 4
-    workers.WORTH_WORKERS = -1.0
+    workers.WORTH_WORKERS, workers.MOST_THREADS = -1.0, most_threads
     real, calls = prepare._put, 0
 
     def put(env, pairs):
@@ -495,15 +516,15 @@ def main(source, out, count, kill_at):
     prepare.prepare(source, out, sizes=(16, 32), workers=count, progress=False)
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(*sys.argv[1:3], *map(int, sys.argv[3:]))
 """
 
 
-def start_child(tmp_path, folder, out, count, kill_at):
+def start_child(tmp_path, folder, out, count, kill_at, most_threads=0):
     script = tmp_path / "child.py"
     script.write_text(CHILD)
     return subprocess.Popen(
-        [sys.executable, script, folder, out, str(count), str(kill_at)],
+        [sys.executable, script, folder, out, str(count), str(kill_at), str(most_threads)],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -536,7 +557,8 @@ def test_sigkill_within_a_transaction_then_resume(folder, tmp_path, kill_at):
     assert contents(out) == whole
 
 
-def test_sigkill_from_outside_with_workers(folder, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_sigkill_from_outside_with_workers(folder, tmp_path, kind):
     for k in range(300):
         picture(k).save(folder / f"more{k:03d}.png")
     whole = contents(quietly(folder, tmp_path / "whole", sizes=(16, 32)).out)
@@ -544,7 +566,7 @@ def test_sigkill_from_outside_with_workers(folder, tmp_path):
     rng = random.Random(0)
     seen = []
     for _ in range(2):
-        child = start_child(tmp_path, folder, out, 2, -1)
+        child = start_child(tmp_path, folder, out, 2, -1, KINDS[kind][0])
         target = (seen[-1] if seen else 0) + rng.randint(20, 60)
         deadline = time.monotonic() + 60
         while child.poll() is None and time.monotonic() < deadline and stored(out) < target:

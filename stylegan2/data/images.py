@@ -59,7 +59,7 @@ def describe(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _strict_pillow() -> Iterator[None]:
+def strict_pillow() -> Iterator[None]:
     """Pillow with its safety on, whatever the caller's process has set: bombs are errors, cut-off files are damaged."""
     tolerant, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
@@ -103,7 +103,7 @@ def decode(data: bytes, shrink_to: int | None = None) -> Image.Image:
     sane picture.
     """
     try:
-        with _strict_pillow(), Image.open(io.BytesIO(data), formats=_known_formats()) as image:
+        with strict_pillow(), Image.open(io.BytesIO(data), formats=_known_formats()) as image:
             if shrink_to and min(image.size) >= 4 * shrink_to:
                 factor = 2 * shrink_to / min(image.size)
                 image.draft(None, (round(image.width * factor), round(image.height * factor)))

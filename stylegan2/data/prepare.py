@@ -80,7 +80,7 @@ def prepare(
     sizes     edge lengths in pixels; each image is stored at every size
     format    "jpeg" (default for files, at `quality` 1..100) or "png" (lossless; default for rendered sets)
     resample  lanczos, bicubic, bilinear, box or nearest
-    workers   processes; 0 works in this one (the bytes are the same)
+    workers   threads, or processes above 8 and for rendered sets; 0 works in this thread (the bytes are the same)
     crop      True takes the centre square, False squeezes the whole picture into a square
     limit     only the first so many items; with `seed` the first of a shuffled list instead of a sorted one
     overwrite begin anew even though `out` holds another dataset

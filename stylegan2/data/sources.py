@@ -44,6 +44,7 @@ class Source:
     refused: dict[int, str] = field(default_factory=dict)
 
     lossless_by_default = False
+    threads = True  # may several threads load from it at once, and do they gain from it?
 
     def __len__(self) -> int:
         return len(self.names)
@@ -114,6 +115,7 @@ class PocketSource(Source):
     start: int = 0
 
     lossless_by_default = True
+    threads = False  # drawing is a matter of many small steps in Python
 
     def enter_worker(self) -> None:
         import torch

@@ -1,7 +1,9 @@
-"""Loading and encoding many images, in this process or in several; the bytes are the same.
+"""Loading and encoding many images, by threads or by processes; the bytes are the same.
 
-Workers are spawned, not forked (threads of torch or OpenCV do not survive a fork), and starting them takes a second or
-two: they are called in only when the first chunks show that the rest will take longer than that.
+Pillow decodes and resizes without holding Python's lock, so a few threads keep as many cores busy, and they start at
+once. Only encoding holds the lock: from about 8 workers on, processes are faster. Rendered sets need processes too.
+Processes are spawned, not forked (threads of torch or OpenCV do not survive a fork), and starting them takes a second
+or two: they are called in only when the first chunks show that the rest will take longer than that.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 
-from stylegan2.data.images import Settings, encode
+from stylegan2.data.images import Settings, encode, strict_pillow
 from stylegan2.data.sources import Source
 
+MOST_THREADS = 8  # more workers are processes
 WORTH_WORKERS = 4.0  # seconds of work left that justify starting processes
 TRIAL_CHUNKS = 2  # done here before deciding; the first one is slow for reasons of its own (imports, warm-up)
 
@@ -36,7 +39,10 @@ def encode_chunk(listing: Source, settings: Settings, chunk: range) -> list[Enco
 
 
 def encode_all(listing: Source, settings: Settings, chunks: list[range], workers: int) -> Iterator[list[Encoded]]:
-    """The encoded items of each chunk, in order, with up to `workers` processes (0: only this one)."""
+    """The encoded items of each chunk, in order, with up to `workers` threads or processes (0: only this thread)."""
+    if listing.threads and 1 <= workers <= MOST_THREADS:
+        yield from _encode_in_threads(listing, settings, chunks, workers)
+        return
     for number, chunk in enumerate(chunks):
         begin = time.perf_counter()
         yield encode_chunk(listing, settings, chunk)
@@ -44,6 +50,27 @@ def encode_all(listing: Source, settings: Settings, chunks: list[range], workers
         if workers and number + 1 >= TRIAL_CHUNKS and left > WORTH_WORKERS:
             yield from _encode_in_pool(listing, settings, chunks[number + 1 :], workers)
             return
+
+
+def _encode_in_threads(
+    listing: Source, settings: Settings, chunks: list[range], workers: int
+) -> Iterator[list[Encoded]]:
+    """As above by threads, image by image, a chunk ahead of the reader."""
+
+    def collected(chunk: list[Future]) -> list[Encoded]:
+        return [item for future in chunk for item in future.result()]
+
+    # strict around all of them: `decode` changes the same settings for each image, and puts back what it found
+    with strict_pillow():
+        pool, ahead = ThreadPoolExecutor(workers), deque()
+        try:
+            for chunk in chunks:
+                ahead.append([pool.submit(encode_chunk, listing, settings, range(i, i + 1)) for i in chunk])
+                if len(ahead) > 1:
+                    yield collected(ahead.popleft())
+            yield from map(collected, ahead)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _encode_in_pool(listing: Source, settings: Settings, chunks: list[range], workers: int) -> Iterator[list[Encoded]]:
