@@ -71,10 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.quick:
         options.rounds, options.budget = min(options.rounds, QUICK_ROUNDS), QUICK_BUDGET
         chosen = [replace(w, amount=photos.QUICK_COUNT) if w.amount == photos.COUNT else w for w in chosen]
-    report = run(chosen, folders, options)
-    print(table.render(report))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2))
+    print(table.render(run(chosen, folders, options)))
 
 
 def read_peers(given: Sequence[str]) -> dict[str, Path]:
@@ -115,11 +112,21 @@ def run(chosen: Sequence[Workload], folders: dict[str, Path], options: argparse.
     }
     with tempfile.TemporaryDirectory(prefix="stylegan2-compare-") as scratch:
         report["limits"] = _limits(Path(scratch), options.device)
-        found = {w.name: _measure(w, i, len(chosen), folders, options, Path(scratch)) for i, w in enumerate(chosen, 1)}
+        found = {}
+        for number, w in enumerate(chosen, 1):
+            found[w] = _measure(w, number, len(chosen), folders, options, Path(scratch))
+            _add(report, found, options)
         report["limits"] = limits.merge(report["limits"], _limits(Path(scratch), options.device))
-    for w in chosen:
-        report["workloads"][w.name] = entry(w, found[w.name], report["limits"], options.device)
+    _add(report, found, options)
     return report
+
+
+def _add(report: dict, found: dict[Workload, dict[str, contest.Result]], options: argparse.Namespace) -> None:
+    """Put what was found so far into the report, and into the file: an interruption loses one workload at most."""
+    for w, results in found.items():
+        report["workloads"][w.name] = entry(w, results, report["limits"], options.device)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2))
 
 
 def entry(w: Workload, results: dict[str, contest.Result], limit: dict[str, float], device: str) -> dict:

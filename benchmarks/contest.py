@@ -89,7 +89,8 @@ def measure(
                     "start", workload=workload, contestant=request(who), device=device, scratch=str(scratch)
                 )
         for number in range(rounds):
-            for name, worker in workers.items():
+            turns = [*workers.items()]
+            for name, worker in turns[number % len(turns) :] + turns[: number % len(turns)]:  # nobody always first
                 progress(name)
                 result = results[name]
                 spent = number >= FEWEST and sum(result.seconds) > budget

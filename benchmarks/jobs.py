@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import subprocess
 import sys
@@ -180,4 +181,5 @@ display.save(display.to_pil(latents.draw(g, latents.ws_from_seeds(g, [0]))[0]), 
 def first_image(contestant: Ours, scratch: Path) -> Job:
     """A fresh Python: import, load the shipped checkpoint, save one image."""
     code = FIRST_IMAGE.format(checkpoint=str(ROOT / "checkpoints" / "pocket" / "photo.pt"))
-    return Job(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONPATH": str(ROOT)}
+    return Job(lambda: subprocess.run([sys.executable, "-c", code], check=True, env=environment))

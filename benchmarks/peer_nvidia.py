@@ -68,7 +68,7 @@ class Nvidia:
     def trainer(self, g: Generator, d: Discriminator, real: Tensor, schedule: Schedule) -> Callable[[int], None]:
         """Their losses, augmentation and optimiser settings, in the phases of their training loop (CUDA only there)."""
         net, critic = self._their_generator(g).requires_grad_(False), self._their_discriminator(d).requires_grad_(False)
-        average = copy.deepcopy(net).eval()
+        average, misc = copy.deepcopy(net).eval(), importlib.import_module("torch_utils.misc")
         augment = importlib.import_module("training.augment").AugmentPipe(**dict.fromkeys(BGC, 1)).to(self.device)
         augment.p.fill_(schedule.augment_p)
         loss = importlib.import_module("training.loss").StyleGAN2Loss(
@@ -99,7 +99,9 @@ class Nvidia:
                         adam[module].zero_grad(set_to_none=True)
                         loss.accumulate_gradients(name, images, labels, z, labels, True, interval)
                         module.requires_grad_(False)
-                        _without_nan(module)
+                        for p in module.parameters():
+                            if p.grad is not None:
+                                misc.nan_to_num(p.grad, nan=0, posinf=1e5, neginf=-1e5, out=p.grad)
                         adam[module].step()
                 _average(average, net, schedule.ema_beta)
                 step += 1
@@ -107,17 +109,11 @@ class Nvidia:
         return run
 
 
-def _without_nan(module: nn.Module) -> None:
-    for p in module.parameters():
-        if p.grad is not None:
-            torch.nan_to_num(p.grad, nan=0, posinf=1e5, neginf=-1e5, out=p.grad)
-
-
 @torch.no_grad()
 def _average(average: nn.Module, model: nn.Module, beta: float) -> None:
-    """One parameter after the other, as there."""
+    """One parameter after the other, as there, but in place."""
     for a, b in zip(average.parameters(), model.parameters(), strict=True):
-        a.copy_(b.lerp(a, beta))
+        a.lerp_(b, 1 - beta)
     for a, b in zip(average.buffers(), model.buffers(), strict=True):
         a.copy_(b)
 

@@ -69,7 +69,7 @@ def render(report: Mapping) -> str:
     peers, variant = list(report["peers"]), second_variant(report["device"])
     second = "with our allocator settings" if variant == "warm" else "in their lower precision"
     header = ["workload", "unit", *OURS, *[f"{name} ({variant})" for name in peers]]
-    header += ["× faster peer", f"× {second}", "share of limit", "deviation"]
+    header += ["× faster peer", f"× {second}", "share of limit", "deviation", "of mixed"]
     footnotes: list[str] = []
     rows = [_row(name, entry, peers, variant, footnotes) for name, entry in report["workloads"].items()]
     lines = [_line(header), _line(["---"] * len(header)), *map(_line, rows), ""]
@@ -97,8 +97,15 @@ def _row(name: str, entry: Mapping, peers: Sequence[str], variant: str, footnote
         cells.append(cell(peer) + (f" ({cell(other)})" if other in contestants else ""))
     ratios = [derived[key] for key in derived if key.startswith("ratio_to_")]
     cells += [_pair(pair, lambda v: f"{v:.2f}") for pair in ratios]
-    deviations = [c["deviation"] for who, c in contestants.items() if who in peers and c["deviation"] is not None]
-    return [*cells, _pair(derived["share_of_limit"], "{:.0%}".format), f"{max(deviations):.1e}" if deviations else "–"]
+    cells.append(_pair(derived["share_of_limit"], "{:.0%}".format))
+    return [*cells, _deviation(contestants, peers), _deviation(contestants, ["ours mixed"])]
+
+
+def _deviation(contestants: Mapping[str, Mapping], names: Sequence[str]) -> str:
+    """The largest of some contestants'."""
+    found = [contestants[name]["deviation"] for name in names if name in contestants]
+    known = [deviation for deviation in found if deviation is not None]
+    return f"{max(known):.1e}" if known else "–"
 
 
 def _pair(values: Mapping[str, float | None], form) -> str:
@@ -125,5 +132,6 @@ def _legend(report: Mapping, second: str) -> list[str]:
         f"Peers compute in float32, in brackets {second}. Ratios and shares: ours in float32 / in mixed precision; "
         "above 1 ours is faster. Share: the least convolution work at the limit's rate, over the time taken "
         "(Winograd's algorithm can pass 100%).",
-        "Deviation: the largest difference between the peers' output and ours in float32, in standard deviations.",
+        "Deviation: the largest difference between the peers' output and ours in float32, in standard deviations; "
+        "then that of our mixed precision.",
     ]

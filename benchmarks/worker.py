@@ -115,6 +115,13 @@ class Worker:
 # ------------------------------------------------------------------------------------------------- the worker's side
 
 
+def exact_float32() -> None:
+    """No TensorFloat-32 on a GPU, for anybody: "float32" in the table means float32."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+
 class Session:
     """What a worker holds between requests."""
 
@@ -128,6 +135,7 @@ class Session:
         who, self.device = Contestant(**contestant), torch.device(device)
         if who.warm:
             keep_memory_warm()
+        exact_float32()
         if who.kind == "ours":
             implementation = ours.Ours(self.device, who.precision)
         else:
@@ -163,6 +171,7 @@ class Session:
         from stylegan2.runtime import keep_memory_warm
 
         keep_memory_warm()
+        exact_float32()
         return limits.measure(device)
 
     def _synchronise(self) -> None:

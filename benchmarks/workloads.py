@@ -81,7 +81,7 @@ WORKLOADS = {
             "s/step", 1, flops.latent_step(_F256, 512),
         ),
         Workload(
-            "lmdb-prepare", f"{photos.COUNT} photos of 512 px to LMDB at 128 and 256 px, 2 workers", jobs.prepare,
+            "lmdb-prepare", "photos of 512 px to LMDB at 128 and 256 px, 2 workers", jobs.prepare,
             "images/s", photos.COUNT, kinds=SCRIPTS, variants=False, photos=True,
         ),
         Workload(

@@ -438,14 +438,15 @@ def _load(path: Path, device="cpu", g_ema_only: bool = False) -> Checkpoint:
 
 
 def _device(name: str):
-    """Where to compute; on the way there, memory is told to stay warm."""
+    """Where to compute; a CPU's memory is told to stay warm."""
     import torch
 
     from stylegan2.runtime import keep_memory_warm
 
-    keep_memory_warm()
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        keep_memory_warm()
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

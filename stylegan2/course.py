@@ -140,9 +140,10 @@ def setup(scale: str | None = None, seed: int = 0) -> Course:
     if budget not in BUDGETS:
         raise ValueError(f"COURSE_BUDGET is {budget!r}, expected one of: {', '.join(BUDGETS)}")
     torch.manual_seed(seed)
-    keep_memory_warm()
     warnings.filterwarnings("ignore", message=".*IProgress not found.*")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        keep_memory_warm()
     machine = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
     print(f"pocket scale ({POCKET_SIZE}-pixel faces, nothing to download) on {machine}, PyTorch {torch.__version__}")
     return Course(find_root(), "pocket", budget, device)

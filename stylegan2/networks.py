@@ -194,35 +194,16 @@ class StyledConv(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.register_buffer("noise_const", torch.randn(1, 1, resolution, resolution))
-        self._kept_energy: tuple[tuple, Tensor] | None = None  # of which weights, and the energy
-
-    def _energy(self) -> Tensor:
-        """Squared weights summed over the kernel [out, in]; kept while the weights are frozen and stay the same.
-
-        In a 256-pixel generator they are 30 million squares a picture, whatever the code. (Weights that train are not
-        kept: a fused optimiser changes them without counting up `_version`.)
-        """
-        if self.weight.requires_grad or self.weight.is_inference():
-            return ops.weight_energy(self.weight)
-        key = (self.weight.data_ptr(), self.weight._version, self.weight.dtype, self.weight.device)
-        if self._kept_energy is None or self._kept_energy[0] != key:
-            with torch.inference_mode(False), torch.no_grad():  # what is kept must serve outside of it too
-                self._kept_energy = key, ops.weight_energy(self.weight)
-        return self._kept_energy[1]
-
-    def _apply(self, *args, **kwargs):  # every move to another device or type comes through here
-        self._kept_energy = None
-        return super()._apply(*args, **kwargs)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """x [N, in, H, W], w [N, w_dim], noise [N or 1, 1, R, R] or None -> [N, out, R, R]"""
         noise = None if noise is None else noise * self.noise_strength
         style = self.affine(w) * self.weight_gain  # scaling the few styles spares scaling the many weights
-        return ops.styled_conv(x, self.weight, style, self.bias, noise, self.up, self._energy())
+        return ops.styled_conv(x, self.weight, style, self.bias, noise, self.up)
 
 
 class ToRGB(nn.Module):
-    """Modulated 1x1 convolution to colours, without demodulation; always in float32, since its outputs are summed."""
+    """Modulated 1x1 convolution to colours, without demodulation. Its outputs are summed, always in float32."""
 
     def __init__(self, in_channels: int, w_dim: int):
         super().__init__()

@@ -227,7 +227,7 @@ def photo_curve(recipe: Recipe, judge: Judge) -> list[dict[str, float]]:
         return []
     start = checkpoints.load(warm).info["images"]
     run = {int(path.stem): path for path in snapshot_files(photo_config(recipe).out)}
-    files = {0: warm} | {images: path for images, path in run.items() if images % every == 0}
+    files = {0: warm} | {images: path for images, path in run.items() if images % every == 0 or images == max(run)}
     points = []
     for images, path in files.items():
         faces = generate(checkpoints.load(path).g_ema, REPORT_FACES)

@@ -25,8 +25,12 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
-# glibc's mallopt: parameter number -> value in bytes
-_KEEP_FREED_MEMORY = {-3: 1 << 30, -1: (1 << 31) - 1, -2: 256 << 20}  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD
+# glibc's mallopt: parameter number -> values in bytes, the first that is accepted (older versions have an upper limit)
+_KEEP_FREED_MEMORY = {
+    -3: (1 << 30, 32 << 20),  # M_MMAP_THRESHOLD
+    -1: ((1 << 31) - 1,),  # M_TRIM_THRESHOLD
+    -2: (256 << 20,),  # M_TOP_PAD
+}
 
 
 def keep_memory_warm() -> bool:
@@ -42,4 +46,4 @@ def keep_memory_warm() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # another C library
         return False
-    return all(mallopt(parameter, value) for parameter, value in _KEEP_FREED_MEMORY.items())
+    return all([any(mallopt(number, value) for value in values) for number, values in _KEEP_FREED_MEMORY.items()])

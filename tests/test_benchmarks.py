@@ -103,7 +103,7 @@ def test_table_shows_values_variants_and_failures():
     assert len(cells) == header.count("|") - 1
     assert cells == [
         *("some-work", "s/image", "2 [1]", "0.5", "4 (3)", "7 (failed [2])"),
-        *("2.00 / 8.00", "1.50 / 6.00", "50% / 25%", "2.0e-05"),
+        *("2.00 / 8.00", "1.50 / 6.00", "50% / 25%", "2.0e-05", "–"),
     ]
     assert f"[1] {table.BUSY}" in text and "[2] RuntimeError: boom" in text and "a" * 10 in text
 
@@ -156,7 +156,8 @@ def test_a_round_trip_and_a_failure(tiny, tmp_path):
     good, bad = results["ours float32"], results["ours mixed"]
     assert len(good.seconds) == 3 and good.error is None and 0 < good.median < 1
     assert bad.median is None and bad.error == "ValueError: cannot"
-    assert turns == ["ours float32", "ours mixed"] * 4
+    there, back = ["ours float32", "ours mixed"], ["ours mixed", "ours float32"]
+    assert turns == there + there + back + there  # start-up, then three rounds that begin with another one each time
     assert "a peer that prints" in (tmp_path / "scratch" / "tiny-ours-float32.log").read_text()
 
 

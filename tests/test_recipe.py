@@ -64,7 +64,7 @@ def test_report_has_numbers_beside_their_floor_and_ceiling(made):
     for name in ("photo", "webtoon_baseline"):
         distance = report[name]["pocket_distance"]
         assert distance["floor"] < distance["ceiling"] and distance["value"] > distance["floor"]
-    assert [point["images"] for point in report["photo"]["curve"]] == [16, 16 + 32]
+    assert [point["images"] for point in report["photo"]["curve"]] == [16, 16 + 32, 16 + 48]
     assert all(point["pocket distance"] > 1 for point in report["photo"]["curve"])
     for same in ("w", "z"):
         assert report["webtoon_baseline"][f"landmark_error_same_{same}"]["value"] >= 0

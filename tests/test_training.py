@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
@@ -24,6 +25,7 @@ from tiny_training import (
 
 from stylegan2 import checkpoints
 from stylegan2.training import snapshots
+from stylegan2.training import trainer as trainer_module
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.logs import RunLog, read_log
 from stylegan2.training.transfer import FreezeD
@@ -137,6 +139,23 @@ def test_a_damaged_snapshot_is_passed_over_with_a_warning(runs):
     said = (folder / "newest snapshot damaged.txt").read_text()
     assert "passing over a snapshot that cannot be read" in said and "000000032.pt" in said
     assert "passing over" not in (folder / "between snapshots.txt").read_text()
+
+
+def test_moments_stored_in_another_memory_layout_mean_the_same(tmp_path):
+    """Adam's fused step walks through memory: moments must lie as their parameter does."""
+    ours, theirs = tiny_trainer(tmp_path / "a"), tiny_trainer(tmp_path / "b")
+    real = torch.randint(256, (4, 3, 8, 8), dtype=torch.uint8)
+    ours.train_step(real)
+    state = copy.deepcopy(ours.d_optimiser.state_dict())
+    for moments in state["state"].values():
+        moments.update({name: value.contiguous() for name, value in moments.items()})
+    theirs.d.load_state_dict(ours.d.state_dict())
+    trainer_module._load_moments(theirs.d_optimiser, state)
+    for a, b in zip(ours.d_parameters, theirs.d_parameters, strict=True):
+        a.grad, b.grad = torch.ones_like(a), torch.ones_like(b)
+    ours.d_optimiser.step()
+    theirs.d_optimiser.step()
+    assert all(map(torch.equal, ours.d_parameters, theirs.d_parameters))
 
 
 def test_ctrl_c_saves_where_it_stopped(runs):

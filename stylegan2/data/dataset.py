@@ -218,7 +218,7 @@ class LMDBDataset(Dataset):
                 f"'{self.path}' says it has {self.length} images but lacks "
                 f"'{image_key(self.resolution, index).decode()}'; prepare it again with overwrite=True"
             )
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:  # what `prepare` and the original write
+        with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
     def __getstate__(self) -> dict:

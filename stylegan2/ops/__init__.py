@@ -6,7 +6,7 @@ R1 and path length regularisation differentiate a gradient, so every operation h
 
 from stylegan2.ops.activation import GAIN, SLOPE, bias_act
 from stylegan2.ops.conv import conv3x3, memory_format
-from stylegan2.ops.modulated_conv import modulated_conv2d, modulated_rgb, styled_conv, weight_energy
+from stylegan2.ops.modulated_conv import modulated_conv2d, modulated_rgb, styled_conv
 from stylegan2.ops.precision import upcast
 from stylegan2.ops.resample import blurred_conv_down, blurred_conv_up, downsample2d, upsample2d
 
@@ -24,5 +24,4 @@ __all__ = [
     "styled_conv",
     "upcast",
     "upsample2d",
-    "weight_energy",
 ]

@@ -2,8 +2,8 @@
 
 On a CPU, a wide layer on a large map is computed with Winograd's minimal filtering (arXiv 1509.09308, F(6x6, 3x3): 64
 multiplications instead of 324 per tile). PyTorch's CPU builds contain it in NNPACK but choose it only for themselves on
-machines without oneDNN. Its results differ from the direct sum by about 1e-5 of their standard deviation.
-`with torch.backends.nnpack.flags(enabled=False):` switches it off.
+machines without oneDNN. Its results differ from the direct sum by 5e-6 of their standard deviation, at worst by
+1e-4. `with torch.backends.nnpack.flags(enabled=False):` switches it off.
 """
 
 from functools import cache
@@ -13,21 +13,24 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
-# Measured on two cores: 320-440 GFLOP/s at 128 channels and 128 px or more, where the direct convolution does 140.
-# Below these sizes transforming the tiles costs more than it saves.
+# Measured on two cores: 320-440 GFLOP/s (as the direct sum counts them) at 128 channels and 128 px or more, where the
+# direct convolution reaches at most 230. Below these sizes transforming the tiles costs more than it saves. With many
+# threads it was not measured, so there the direct convolution stays.
 WINOGRAD_SIDE, WINOGRAD_CHANNELS, WINOGRAD_WORK = 64, 64, 128 * 128 * 64 * 64
+WINOGRAD_THREADS = 4
 
 
 @cache
 def _has_nnpack() -> bool:
-    return hasattr(torch, "_nnpack_spatial_convolution") and torch.backends.nnpack.is_available()
+    names = (torch, "_nnpack_spatial_convolution"), (torch._C, "_get_nnpack_enabled")  # private: may go one day
+    return all(hasattr(module, name) for module, name in names) and torch.backends.nnpack.is_available()
 
 
 def uses_winograd(device: torch.device, dtype: torch.dtype, channels: tuple[int, int], side: int) -> bool:
-    """Does `conv3x3` use Winograd's algorithm from channels[0] to channels[1] features on maps of side x side?"""
+    """Does `conv3x3` use Winograd's algorithm on maps of side x side, for weights of channels = (O, I)?"""
     large = side >= WINOGRAD_SIDE and min(channels) >= WINOGRAD_CHANNELS
     large = large and channels[0] * channels[1] * side**2 >= WINOGRAD_WORK
-    fits = large and device.type == "cpu" and dtype == torch.float32
+    fits = large and device.type == "cpu" and dtype == torch.float32 and torch.get_num_threads() <= WINOGRAD_THREADS
     return fits and _has_nnpack() and torch._C._get_nnpack_enabled()
 
 

@@ -12,21 +12,17 @@ from stylegan2.ops.resample import blurred_conv_up
 EPS = 1e-8
 
 
-def weight_energy(weight: Tensor) -> Tensor:
-    """sum_k w_oik^2: [O, I, k, k] -> [O, I], in float32 or better."""
-    return upcast(weight).square().sum(dim=(2, 3))
-
-
-def demodulation(energy: Tensor, style: Tensor) -> Tensor:
+def demodulation(weight: Tensor, style: Tensor) -> Tensor:
     """1 / sqrt(sum_{i,k} (s_i w_oik)^2 + eps), the factor of equation 3, in float32 or better.
 
     Args:
-        energy: `weight_energy` of the weights [O, I].
-        style: [N, I].
+        weight: [O, I, k, k].
+        style: [N, I], already multiplied with the weights' scale.
 
     Returns:
         [N, O]
     """
+    energy = upcast(weight).square().sum(dim=(2, 3))  # [O, I]
     return torch.rsqrt(upcast(style).square() @ energy.t() + EPS)
 
 
@@ -48,12 +44,12 @@ def modulated_conv2d(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool 
     """
     y = _convolve(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype), up)
     if demodulate:
-        y = y * demodulation(weight_energy(weight), style).to(x.dtype)[:, :, None, None]
+        y = y * demodulation(weight, style).to(x.dtype)[:, :, None, None]
     return y
 
 
 def modulated_rgb(x: Tensor, weight: Tensor, style: Tensor, bias: Tensor) -> Tensor:
-    """Modulated 1x1 convolution without demodulation, plus bias, in float32 or better.
+    """Modulated 1x1 convolution in the type of x, without demodulation; its result plus bias in float32 or better.
 
     Args:
         x: activations [N, I, H, W].
@@ -86,7 +82,6 @@ def styled_conv(
     bias: Tensor,
     noise: Tensor | None = None,
     up: bool = False,
-    energy: Tensor | None = None,
 ) -> Tensor:
     """Modulated 3x3 convolution, noise, bias and leaky ReLU: one grey box of figure 2c, in few passes over memory.
 
@@ -96,18 +91,16 @@ def styled_conv(
 
     Args:
         x: activations [N, I, H, W].
-        weight: [O, I, 3, 3].
+        weight: [O, I, 3, 3], as it is stored: its equalised-learning-rate scale is part of the style.
         style: [N, I], already multiplied with the weights' scale.
         bias: [O].
         noise: added to every feature, already multiplied with its strength: [N or 1, 1, R, R]; None for none.
         up: double the resolution.
-        energy: `weight_energy(weight)`, from a caller who has it already.
 
     Returns:
         [N, O, R, R], R = H or 2H.
     """
-    energy = weight_energy(weight) if energy is None else energy
-    factor, bias = demodulation(energy, style) * GAIN, (bias * GAIN).to(x.dtype)  # [N, O], [O]
+    factor, bias = demodulation(weight, style) * GAIN, (bias * GAIN).to(x.dtype)  # [N, O], [O]
     if not _needs_graph(x, weight, style, bias) and _folding_pays(x, weight, up):
         y = _folded_conv(x, weight, style, factor, bias, up)
     else:

@@ -348,8 +348,8 @@ class Trainer:
         for own, other in ((self.g, found.g), (self.d, found.d), (self.g_ema, found.g_ema)):
             own.load_state_dict(other.state_dict())
         state = found.training
-        self.g_optimiser.load_state_dict(state["g_optimiser"])
-        self.d_optimiser.load_state_dict(state["d_optimiser"])
+        _load_moments(self.g_optimiser, state["g_optimiser"])
+        _load_moments(self.d_optimiser, state["d_optimiser"])
         self.path_length.mean = torch.tensor(state["path_length_mean"], device=self.device)
         self.ada.load_state_dict(state["ada"])
         if "averages" in state:
@@ -374,6 +374,15 @@ class Trainer:
         before = str(found.info.get("precision", self.precision)).removeprefix("torch.")
         if before != self.precision:
             warnings.warn(f"resuming in {self.precision} a run begun in {before}: results will differ", stacklevel=3)
+
+
+def _load_moments(optimiser: torch.optim.Optimizer, state: dict) -> None:
+    """Load Adam's state, its moments in the memory layout of the parameters: the fused step takes that for granted."""
+    optimiser.load_state_dict(state)
+    for parameter, moments in optimiser.state.items():
+        for name, value in moments.items():
+            if value.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _shapes(network: torch.nn.Module) -> dict[str, torch.Size]:
