@@ -46,9 +46,9 @@ class Recipe:
     work: Path = Path("build/pocket")  # datasets and runs: large, resumable, not shipped
     photo_faces: int = 30_000  # rendered photos to learn from
     warmup_images: int = 93_104  # images shown to the discriminator in the source's warm-up run
-    photo_images: int = 300_000  # and in the long run after it
+    photo_images: int = 150_000  # and in the long run after it
     curve_images: int = 20_000  # between two points of the source's learning curve
-    webtoon_images: int = 10_000
+    webtoon_images: int = 20_000
     judge_images: int = 100_000
     seed: int = 0
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import compare, contest, flops, jobs, limits, peers, photos, profile, stubs, table, workloads
+from benchmarks import compare, contest, flops, jobs, limits, peers, photos, profile, quality, stubs, table, workloads
 from benchmarks.contest import Result
 from benchmarks.ours import Ours, Schedule
-from benchmarks.worker import Contestant, Worker, WorkerError, request
+from benchmarks.worker import ROOT, Contestant, Worker, WorkerError, request
 from stylegan2.networks import Discriminator, Generator
 
 TINY = {4: 3, 8: 2}
@@ -332,3 +332,23 @@ def test_a_job_is_profiled_by_its_operators():
     x = torch.ones(64, 64)
     seconds, spent = profile.profiled(jobs.Job(lambda: (x @ x).mul(2)))
     assert seconds > 0 and {"aten::mm", "aten::mul"} <= spent.keys()
+
+
+# ------------------------------------------------------------------------------------------------------------- quality
+def test_variants_differ_in_what_is_compared_only(tmp_path):
+    assert list(quality.variants(True)) == ["float32", "bfloat16", "reused fakes"]
+    assert "bfloat16" not in quality.variants(False)
+    recipe = quality.Recipe(work=tmp_path)
+    configs = [
+        quality.replace(quality.baseline_config(recipe, "webtoon"), **settings)
+        for settings in quality.variants(True).values()
+    ]
+    assert len({config.seed for config in configs}) == len({config.lr for config in configs}) == 1
+
+
+def test_a_variant_is_trained_and_measured(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    recipe = quality.Recipe(work=tmp_path)
+    row = quality.run(recipe, "reused fakes", {"reuse_fakes": True}, images=32, faces=40)
+    assert row["images"] == 32 and row["floor"] < row["value"] and row["floor"] < row["ceiling"]
+    assert (tmp_path / "reused-fakes-32-0" / "snapshots" / "000000032.pt").exists()

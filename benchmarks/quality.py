@@ -1,0 +1,72 @@
+"""Does speed cost quality? The same fine-tuning, from the same seed, in each precision and with reused fakes.
+
+    python -m benchmarks.quality [--images 10000] [--seeds 0] [--json FILE]
+
+Fine-tunes the shipped source model to webtoons as the recipe's baseline does, and prints the pocket distance of the
+result and the images per second of each run. Runs are kept in build/quality: the same command goes on where it was
+stopped. How far apart two seeds lie tells which differences mean something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from stylegan2 import checkpoints, metrics
+from stylegan2.judge import Judge
+from stylegan2.recipe import REPORT_FACES, Recipe, baseline_config, generate, training_seconds
+from stylegan2.runtime import has_bfloat16
+from stylegan2.training.trainer import Trainer
+from stylegan2.training.transfer import FreezeD
+
+DOMAIN = "webtoon"
+
+
+def variants(has_mixed: bool) -> dict[str, dict]:
+    """Name -> settings that differ from the baseline's."""
+    found: dict[str, dict] = {"float32": {"precision": "float32"}}
+    if has_mixed:
+        found["bfloat16"] = {"precision": "auto"}
+    return found | {"reused fakes": {"precision": "auto", "reuse_fakes": True}}
+
+
+def run(recipe: Recipe, name: str, settings: dict, images: int, faces: int = REPORT_FACES) -> dict:
+    """Train one variant (or go on with it) and measure it."""
+    out = recipe.work / f"{name.replace(' ', '-')}-{images}-{recipe.seed}"
+    config = replace(baseline_config(recipe, DOMAIN), out=out, images=images, **settings)
+    source = checkpoints.load(recipe.path("photo"))
+    data = recipe.dataset(DOMAIN)
+    g = Trainer(config, data, source.g, source.d, source.g_ema, [FreezeD(32)]).run()
+    judge = Judge.load(recipe.path("judge"))
+    distance = metrics.report_model(judge, generate(g, faces), DOMAIN)["pocket_distance"]
+    speed = images / max(training_seconds(out), 1)
+    return {"name": name, "seed": recipe.seed, "images": images, "images_per_second": speed, **distance}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train all variants and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=10_000, help="length of each run (default: 10,000)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run of each for every seed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to FILE")
+    options = parser.parse_args(arguments)
+    rows = []
+    for seed in options.seeds:
+        recipe = Recipe(work=Path("build/quality"), seed=seed)
+        for name, settings in variants(has_bfloat16(torch.device("cpu"))).items():
+            rows.append(run(recipe, name, settings, options.images))
+    print("| variant | seed | images/s | pocket distance | floor | ceiling |\n|---|---|---|---|---|---|")
+    for row in rows:
+        numbers = f"{row['images_per_second']:.1f} | {row['value']:.2f} | {row['floor']:.2f} | {row['ceiling']:.2f}"
+        print(f"| {row['name']} | {row['seed']} | {numbers} |")
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2))
+
+
+if __name__ == "__main__":
+    main()
