@@ -131,6 +131,7 @@ def save_video(frames: Sequence[Image.Image], path: str | os.PathLike, fps: int 
 def curves(rows: Sequence[dict[str, float]], names: dict[str, list[str]]):
     """Lines of a training log, one small plot per entry of `names`: {"losses": ["loss_g", "loss_d"], ...}."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 2.6), squeeze=False, layout="constrained")
     for axis, (title, columns) in zip(axes[0], names.items(), strict=True):
@@ -138,6 +139,8 @@ def curves(rows: Sequence[dict[str, float]], names: dict[str, list[str]]):
             points = [(row["images"], row[column]) for row in rows if column in row]
             axis.plot(*zip(*points, strict=True) if points else ((), ()), label=column)
         axis.set(title=title, xlabel="images seen")
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.xaxis.set_major_formatter(lambda images, _: f"{images:,.0f}")
         axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     plt.close(figure)
