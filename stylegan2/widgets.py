@@ -201,8 +201,8 @@ def render_latent(
 def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel:
     """Walk through the latent space: two seeds, the way between them, psi and the noise."""
     controls = {
-        "seed": int_slider("seed", 19, 0, 999, "the face on the left"),
-        "second": int_slider("second seed", 14, 0, 999, "the face on the right"),
+        "seed": int_slider("seed", 10, 0, 999, "the face on the left"),
+        "second": int_slider("second seed", 0, 0, 999, "the face on the right"),
         "blend": float_slider("blend", 0.0, -0.5, 1.5, 0.02, "0: the first, 1: the second, outside: beyond them"),
         "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "0: the mean face, 1: untouched"),
         "noise": choice("noise", ["const", "none", "random"]),
