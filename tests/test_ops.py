@@ -100,6 +100,11 @@ def test_winograd_is_for_wide_float32_layers_on_a_cpu():
         assert not conv.uses_winograd(cpu, torch.float32, wide, 128)
 
 
+def test_winograd_stays_out_of_torch_compile(monkeypatch):
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert not conv.uses_winograd(torch.device("cpu"), torch.float32, (128, 128), 128)
+
+
 # -------------------------------------------------------------------------------------------------- styled convolution
 def textbook(x, weight, style, bias, noise, up):
     """Figure 2c step by step: modulate, convolve, demodulate, noise, bias, leaky ReLU with its gain."""

@@ -31,7 +31,9 @@ def uses_winograd(device: torch.device, dtype: torch.dtype, channels: tuple[int,
     large = side >= WINOGRAD_SIDE and min(channels) >= WINOGRAD_CHANNELS
     large = large and channels[0] * channels[1] * side**2 >= WINOGRAD_WORK
     fits = large and device.type == "cpu" and dtype == torch.float32 and torch.get_num_threads() <= WINOGRAD_THREADS
-    return fits and _has_nnpack() and torch._C._get_nnpack_enabled()
+    if not fits or torch.compiler.is_compiling():  # `torch.compile` cannot see through the private operator
+        return False
+    return _has_nnpack() and torch._C._get_nnpack_enabled()
 
 
 def memory_format(
