@@ -5,8 +5,9 @@ What a shared machine does meanwhile then hits all of them alike, and medians ov
 
 from __future__ import annotations
 
+import contextlib
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,19 +105,13 @@ def measure(
     return results
 
 
-class _recorded:
+@contextlib.contextmanager
+def _recorded(result: Result) -> Iterator[None]:
     """Puts a worker's failure into its result instead of ending the run."""
-
-    def __init__(self, result: Result):
-        self.result = result
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind, error, trace) -> bool:
-        if isinstance(error, WorkerError):
-            self.result.error = str(error)
-        return isinstance(error, WorkerError)
+    try:
+        yield
+    except WorkerError as error:
+        result.error = str(error)
 
 
 def _compare(results: dict[str, Result], workers: dict[str, Worker], scratch: Path) -> None:

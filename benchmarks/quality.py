@@ -17,12 +17,10 @@ from pathlib import Path
 
 import torch
 
-from stylegan2 import checkpoints, metrics
+from stylegan2 import metrics
 from stylegan2.judge import Judge
-from stylegan2.recipe import REPORT_FACES, Recipe, baseline_config, generate, training_seconds
+from stylegan2.recipe import REPORT_FACES, Recipe, baseline_config, baseline_trainer, generate, training_seconds
 from stylegan2.runtime import has_bfloat16
-from stylegan2.training.trainer import Trainer
-from stylegan2.training.transfer import FreezeD
 
 DOMAIN = "webtoon"
 
@@ -39,13 +37,13 @@ def run(recipe: Recipe, name: str, settings: dict, images: int, faces: int = REP
     """Train one variant (or go on with it) and measure it."""
     out = recipe.work / f"{name.replace(' ', '-')}-{images}-{recipe.seed}"
     config = replace(baseline_config(recipe, DOMAIN), out=out, images=images, **settings)
-    source = checkpoints.load(recipe.path("photo"))
-    data = recipe.dataset(DOMAIN)
-    g = Trainer(config, data, source.g, source.d, source.g_ema, [FreezeD(32)]).run()
+    g = baseline_trainer(recipe, DOMAIN, config).run()
     judge = Judge.load(recipe.path("judge"))
-    distance = metrics.report_model(judge, generate(g, faces), DOMAIN)["pocket_distance"]
+    distance = metrics.measure_pocket_distance(judge, generate(g, faces), DOMAIN)
     speed = images / max(training_seconds(out), 1)
-    return {"name": name, "seed": recipe.seed, "images": images, "images_per_second": speed, **distance}
+    return {"name": name, "seed": recipe.seed, "images": images, "images_per_second": speed} | {
+        key: getattr(distance, key) for key in ("value", "floor", "ceiling")
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -126,11 +126,15 @@ def baseline_config(recipe: Recipe, domain: str) -> TrainConfig:
     )
 
 
-def make_webtoon(recipe: Recipe) -> None:
-    """Fine-tune the source to webtoons: ADA and FreezeD, nothing that keeps structure."""
+def baseline_trainer(recipe: Recipe, domain: str, config: TrainConfig) -> Trainer:
+    """The source, about to be fine-tuned to a domain: ADA and FreezeD, nothing that keeps structure."""
     source = checkpoints.load(recipe.path("photo"))
-    config = baseline_config(recipe, "webtoon")
-    trainer = Trainer(config, recipe.dataset("webtoon"), source.g, source.d, source.g_ema, [FreezeD(32)])
+    return Trainer(config, recipe.dataset(domain), source.g, source.d, source.g_ema, [FreezeD(32)])
+
+
+def make_webtoon(recipe: Recipe) -> None:
+    """Fine-tune the source to webtoons."""
+    trainer = baseline_trainer(recipe, "webtoon", baseline_config(recipe, "webtoon"))
     _train(recipe, recipe.path("webtoon_baseline"), trainer)
 
 
@@ -228,10 +232,10 @@ def photo_curve(recipe: Recipe, judge: Judge) -> list[dict[str, float]]:
     start = checkpoints.load(warm).info["images"]
     run = {int(path.stem): path for path in snapshot_files(photo_config(recipe).out)}
     files = {0: warm} | {images: path for images, path in run.items() if images % every == 0 or images == max(run)}
-    points = []
+    points, reference = [], metrics.rendered_reference(judge, "photo", REPORT_FACES)  # rendered and read once
     for images, path in files.items():
         faces = generate(checkpoints.load(path).g_ema, REPORT_FACES)
-        distance = metrics.report_model(judge, faces, "photo")["pocket_distance"]["value"]
+        distance = metrics.measure_pocket_distance(judge, faces, reference).value
         points.append({"images": start + images, "pocket distance": distance})
         print(f"{start + images:,} images: pocket distance {distance:.1f}")
     return points

@@ -166,13 +166,8 @@ class LMDBDataset(Dataset):
         return f"LMDBDataset('{self.path}', {self.length:,} images of {self.resolution} px{cached})"
 
     def __getitem__(self, item: int | tuple[int, bool]) -> torch.Tensor:
-        index, flip = item if isinstance(item, tuple) else (item, False)
-        index = self._checked(index)
-        if self.is_cached:
-            image = self.cached()._pixels[index].clone()
-        else:
-            image = torch.tensor(self._decode(index)).permute(2, 0, 1).contiguous()  # [3, H, W]
-        return image.flip(2) if flip else image
+        pair = item if isinstance(item, tuple) else (item, False)
+        return self.batch([pair])[0].contiguous()  # [3, H, W]
 
     def _checked(self, index: int) -> int:
         """The index counted from the front. Raises IndexError outside of the dataset."""
@@ -186,11 +181,11 @@ class LMDBDataset(Dataset):
 
         Decoded images stay as they come, pixel by pixel (channels_last): nothing is rearranged on the way.
         """
-        flips = torch.tensor([bool(flip) for _, flip in pairs])
+        indices, flips = [self._checked(index) for index, _ in pairs], torch.tensor([bool(flip) for _, flip in pairs])
         if self.is_cached:
-            images = self.cached()._pixels[torch.tensor([index for index, _ in pairs])]  # a copy
+            images = self.cached()._pixels[torch.tensor(indices)]  # a copy
         else:
-            pixels = np.stack([self._decode(self._checked(index)) for index, _ in pairs])  # [N, H, W, 3]
+            pixels = np.stack([self._decode(index) for index in indices])  # [N, H, W, 3]
             images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         images[flips] = images[flips].flip(3)
         return images

@@ -104,7 +104,7 @@ def styled_conv(
     if not _needs_graph(x, weight, style, bias) and _folding_pays(x, weight, up):
         y = _folded_conv(x, weight, style, factor, bias, up)
     else:
-        y = _convolve(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype), up)
+        y = modulated_conv2d(x, weight, style, demodulate=False, up=up)
         y = torch.addcmul(bias[:, None, None], y, factor.to(x.dtype)[:, :, None, None])
     if noise is not None:
         y = y.add_((noise * GAIN).to(x.dtype))
