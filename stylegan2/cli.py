@@ -438,23 +438,10 @@ def _load(path: Path, device="cpu", g_ema_only: bool = False) -> Checkpoint:
 
 
 def _device(name: str):
-    """Where to compute; a CPU's memory is told to stay warm."""
-    import torch
+    """Where to compute."""
+    from stylegan2.runtime import pick_device
 
-    from stylegan2.runtime import keep_memory_warm
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        keep_memory_warm()
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device {name!r} cannot be used ({str(error).splitlines()[0]}): expected auto, cpu, cuda"
-        ) from error
-    return device
+    return pick_device(name)
 
 
 def main() -> None:

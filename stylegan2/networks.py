@@ -9,10 +9,11 @@ Which code drives what, at any size: ws[0] the 4x4 convolution; ws[1] the up-con
 ws[2] the second 8x8 convolution; ws[3] the up-convolution to 16x16 and the 8x8 tRGB; and so on, two per resolution.
 """
 
+import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -165,12 +166,17 @@ class MappingNetwork(nn.Module):
         return w[:, None].expand(-1, self.num_ws, -1)
 
     def truncate(self, ws: Tensor, truncation: float, cutoff: int | None = None) -> Tensor:
-        """w_mean + psi * (ws - w_mean) on the first `cutoff` codes of ws [N, L, w_dim]."""
+        """mean_ws + psi * (ws - mean_ws) on the first `cutoff` codes of ws [N, L, w_dim]."""
         if truncation == 1:
             return ws
         cutoff = self.num_ws if cutoff is None else cutoff
-        near = torch.lerp(self.w_mean.expand_as(ws[:, :cutoff]), ws[:, :cutoff], float(truncation))
+        near = torch.lerp(self.mean_ws[:cutoff].expand_as(ws[:, :cutoff]), ws[:, :cutoff], float(truncation))
         return torch.cat([near, ws[:, cutoff:]], dim=1)
+
+    @property
+    def mean_ws(self) -> Tensor:
+        """The centre of truncation of every layer's code, [L, w_dim]: `w_mean` for all of them."""
+        return self.w_mean.expand(self.num_ws, -1)
 
     @torch.no_grad()
     def update_mean(self, samples: int = 10_000, seed: int = 0) -> Tensor:
@@ -180,6 +186,48 @@ class MappingNetwork(nn.Module):
         sums = [self.w(chunk).double().sum(0) for chunk in z.split(1000)]
         self.w_mean.copy_(torch.stack(sums).sum(0) / samples)
         return self.w_mean
+
+
+class SharedMapping(MappingNetwork):
+    """A mapping whose first k codes come from another network's mapping (FreezeStyle, arXiv 2106.12445).
+
+    It is what a model needs to carry to be sampled as it was trained: `G.mapping(z)` gives the source's codes for the
+    coarse layers and its own for the others, each truncated around the mean of the mapping that made it.
+
+    Args:
+        own: the mapping that makes the codes from k on; its tensors are taken over, not copied.
+        source: the mapping that makes the first k codes; copied.
+        k: how many codes, from 1 to num_ws.
+
+    Raises:
+        ValueError: for a k outside of that, or mappings that do not fit each other.
+    """
+
+    def __init__(self, own: MappingNetwork, source: MappingNetwork, k: int):
+        if not 1 <= k <= own.num_ws:
+            raise ValueError(f"k is {k}, expected 1 to {own.num_ws}, the number of codes")
+        sizes = [(m.z_dim, m.w_dim, m.num_ws) for m in (own, source)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"mappings differ: (z_dim, w_dim, codes) {sizes[0]} and {sizes[1]}")
+        super().__init__(own.z_dim, own.w_dim, own.num_ws, layers=0)
+        self.layers, self.w_mean = own.layers, own.w_mean
+        self.source = copy.deepcopy(source)
+        self.k = k
+        self.register_buffer("from_source", (torch.arange(own.num_ws) < k).to(own.w_mean))  # [L]: k travels in files
+
+    def broadcast(self, w: Tensor) -> Tensor:
+        """Not possible here: one w does not tell the codes of all layers."""
+        raise TypeError("the codes come from two mappings: call the mapping with z, or use mapping.source for one w")
+
+    def forward(self, z: Tensor, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """[N, z_dim] -> ws [N, L, w_dim]; arguments as in `MappingNetwork.forward`."""
+        own = super().broadcast(self.w(z))
+        return self.truncate(torch.cat([self.source(z)[:, : self.k], own[:, self.k :]], dim=1), truncation, cutoff)
+
+    @property
+    def mean_ws(self) -> Tensor:
+        """[L, w_dim]: the source's mean w for the first k codes, its own for the others."""
+        return torch.cat([self.source.mean_ws[: self.k], super().mean_ws[self.k :]])
 
 
 class StyledConv(nn.Module):
@@ -260,6 +308,14 @@ class SynthesisBlock(nn.Module):
         return x, colours if rgb is None else ops.upsample2d(rgb) + colours
 
 
+class Stage(NamedTuple):
+    """What a synthesis network knows after one resolution; all that the blocks above it need."""
+
+    resolution: int
+    x: Tensor  # features [N, C, R, R], in the network's compute_dtype
+    rgb: Tensor  # running RGB sum [N, 3, R, R], float32
+
+
 class SynthesisNetwork(nn.Module):
     """ws -> image, with output skips: every resolution adds its colours to the upsampled image so far (figure 7b).
 
@@ -321,6 +377,32 @@ class SynthesisNetwork(nn.Module):
             raise ValueError(f"a list of noise needs {len(self.convs)} tensors, one per convolution, got {len(noise)}")
         return noise
 
+    def stages(self, ws: Tensor, noise: Noise = "random", after: "Stage | None" = None) -> Iterator["Stage"]:
+        """Draw the image resolution by resolution: one `Stage` per block, the last one's `rgb` is the image.
+
+        Nothing is computed beyond the stage that was asked for last. Since a stage is all that the next block needs,
+        another network of the same sizes may go on from it (layer swapping).
+
+        Args:
+            ws: [N, L, w_dim].
+            noise: see `draw_noise`.
+            after: go on from this stage, at the resolution above it; None: from the constant.
+
+        Raises:
+            ValueError: ws of another shape.
+        """
+        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
+            raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}; see G.mapping")
+        noises, at = self.draw_noise(len(ws), noise), 0
+        for r, block in zip(self.resolutions, self.blocks.values(), strict=True):
+            n = len(block.convs)
+            if after is None or r > after.resolution:
+                x, rgb = (None, None) if after is None else (after.x, after.rgb)
+                x, rgb = block(x, rgb, ws[:, at : at + n + 1], noises[at : at + n], self.compute_dtype)
+                after = Stage(r, x, rgb)
+                yield after
+            at += n
+
     def forward(self, ws: Tensor, noise: Noise = "random", return_rgbs: bool = False):
         """Draw the image.
 
@@ -335,16 +417,8 @@ class SynthesisNetwork(nn.Module):
         Raises:
             ValueError: ws of another shape.
         """
-        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}; see G.mapping")
-        noises = iter(self.draw_noise(len(ws), noise))
-        x, rgb, rgbs, at = None, None, {}, 0
-        for block in self.blocks.values():
-            n = len(block.convs)
-            x, rgb = block(x, rgb, ws[:, at : at + n + 1], [next(noises) for _ in range(n)], self.compute_dtype)
-            rgbs[block.resolution] = rgb
-            at += n
-        return (rgb, rgbs) if return_rgbs else rgb
+        rgbs = {stage.resolution: stage.rgb for stage in self.stages(ws, noise)}
+        return (rgbs[self.resolution], rgbs) if return_rgbs else rgbs[self.resolution]
 
 
 class Generator(nn.Module):

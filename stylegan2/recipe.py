@@ -1,7 +1,7 @@
 """How everything in checkpoints/pocket/ is made, from nothing: `make pocket`, or `python -m stylegan2 pocket`.
 
     judge     a network that reads attributes and landmarks off any face, trained on rendered faces
-    photo     the source model: a generator and a discriminator trained from scratch on rendered photos, in two runs
+    photo     the source model: a generator and a discriminator trained from scratch on rendered photos, in three runs
     webtoon   the baseline: the source fine-tuned with ADA + FreezeD on 1,000 webtoon faces
     report    how good they are, measured by the judge, and contact sheets
 
@@ -28,6 +28,7 @@ from stylegan2.editing.latents import draw, ws_from_seeds
 from stylegan2.judge import Judge
 from stylegan2.judge_training import train_judge
 from stylegan2.networks import Generator
+from stylegan2.runtime import pick_device
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.logs import read_log
 from stylegan2.training.snapshots import snapshot_files
@@ -46,11 +47,13 @@ class Recipe:
     work: Path = Path("build/pocket")  # datasets and runs: large, resumable, not shipped
     photo_faces: int = 30_000  # rendered photos to learn from
     warmup_images: int = 93_104  # images shown to the discriminator in the source's warm-up run
-    photo_images: int = 150_000  # and in the long run after it
+    photo_images: int = 150_000  # in the long run after it
+    large_images: int = 1_200_000  # and in the last one, in large batches: for a GPU
     curve_images: int = 20_000  # between two points of the source's learning curve
     webtoon_images: int = 20_000
     judge_images: int = 100_000
     seed: int = 0
+    device: str = "auto"  # of the training; measuring is done on the CPU
 
     def path(self, name: str) -> Path:
         """A shipped file, e.g. path("photo") -> checkpoints/pocket/photo.pt."""
@@ -102,15 +105,45 @@ def photo_config(recipe: Recipe) -> TrainConfig:
     )
 
 
+def large_config(recipe: Recipe) -> TrainConfig:
+    """The source model's third run: details and variety, from four times as many images in each iteration."""
+    return TrainConfig(
+        out=recipe.work / "photo_large",
+        images=recipe.large_images,
+        batch=64,
+        seed=recipe.seed + 2,
+        r1_gamma=0.2,
+        pl_interval=8,
+        ema_rampup=None,  # the average starts from a good one
+        augment="none",
+        reuse_fakes=True,
+        snapshot_images=10 * recipe.curve_images,
+        keep=1_000,
+        sample_images=100_000,
+        log_images=12_800,
+    )
+
+
+def photo_runs(recipe: Recipe) -> dict[Path, TrainConfig]:
+    """The source's runs, each from the weights of the one before: {the file a run leaves: its settings}."""
+    return {
+        recipe.work / "photo_warmup.pt": warmup_config(recipe),
+        recipe.work / "photo_long.pt": photo_config(recipe),
+        recipe.path("photo"): large_config(recipe),
+    }
+
+
 def make_photo(recipe: Recipe) -> None:
-    """Train the source model from scratch, in two runs."""
-    data, start = recipe.dataset("photo"), recipe.work / "photo_warmup.pt"
-    if not start.exists():
-        g, d = networks.build(SIZE, "pocket", recipe.seed)
-        _train(recipe, start, Trainer(warmup_config(recipe), data, g, d), with_discriminator=True)
-    warm = checkpoints.load(start)
-    trainer = Trainer(photo_config(recipe), data, warm.g, warm.d, warm.g_ema)
-    _train(recipe, recipe.path("photo"), trainer, with_discriminator=True, before=warm.info)
+    """Train the source model from scratch; runs before the last one are skipped where their result is there."""
+    g, d = networks.build(SIZE, "pocket", recipe.seed)
+    start = checkpoints.Checkpoint(g_ema=g, g=g, d=d)
+    for path, config in photo_runs(recipe).items():
+        if path == recipe.path("photo") or not path.exists():
+            trainer = Trainer(
+                config, recipe.dataset("photo"), start.g, start.d, start.g_ema, device=pick_device(recipe.device)
+            )
+            _train(recipe, path, trainer, with_discriminator=True, before=start.info)
+        start = checkpoints.load(path)
 
 
 def baseline_config(recipe: Recipe, domain: str) -> TrainConfig:
@@ -129,7 +162,8 @@ def baseline_config(recipe: Recipe, domain: str) -> TrainConfig:
 def baseline_trainer(recipe: Recipe, domain: str, config: TrainConfig) -> Trainer:
     """The source, about to be fine-tuned to a domain: ADA and FreezeD, nothing that keeps structure."""
     source = checkpoints.load(recipe.path("photo"))
-    return Trainer(config, recipe.dataset(domain), source.g, source.d, source.g_ema, [FreezeD(32)])
+    device = pick_device(recipe.device)
+    return Trainer(config, recipe.dataset(domain), source.g, source.d, source.g_ema, [FreezeD(32)], device)
 
 
 def make_webtoon(recipe: Recipe) -> None:
@@ -222,23 +256,32 @@ def make_report(recipe: Recipe) -> None:
 
 
 def photo_curve(recipe: Recipe, judge: Judge) -> list[dict[str, float]]:
-    """Pocket distance of the source against images shown: one point for the warm-up, one per snapshot of the long run.
+    """Pocket distance of the source against images shown: one point per run's start, one per snapshot of the later runs.
 
     Empty where the runs are not: they are in `recipe.work`, which is not shipped.
     """
-    warm, every = recipe.work / "photo_warmup.pt", recipe.curve_images
-    if not warm.exists():
-        return []
-    start = checkpoints.load(warm).info["images"]
-    run = {int(path.stem): path for path in snapshot_files(photo_config(recipe).out)}
-    files = {0: warm} | {images: path for images, path in run.items() if images % every == 0 or images == max(run)}
-    points, reference = [], metrics.rendered_reference(judge, "photo", REPORT_FACES)  # rendered and read once
-    for images, path in files.items():
-        faces = generate(checkpoints.load(path).g_ema, REPORT_FACES)
-        distance = metrics.measure_pocket_distance(judge, faces, reference).value
-        points.append({"images": start + images, "pocket distance": distance})
-        print(f"{start + images:,} images: pocket distance {distance:.1f}")
+    points, reference = [], None
+    starts = list(photo_runs(recipe).items())
+    for (start, _), (_, config) in zip(starts, starts[1:], strict=False):
+        if not start.exists():
+            return []
+        shown, every = checkpoints.load(start).info["images"], config.snapshot_images
+        run = {int(path.stem): path for path in snapshot_files(config.out)}
+        files = {0: start} | {images: path for images, path in run.items() if _regular(images, every, max(run))}
+        reference = reference or metrics.rendered_reference(judge, "photo", REPORT_FACES)  # rendered and read once
+        for images, path in files.items():
+            if points and points[-1]["images"] == shown + images:  # where one run ends the next one starts
+                continue
+            faces = generate(checkpoints.load(path, g_ema_only=True).g_ema, REPORT_FACES)
+            distance = metrics.measure_pocket_distance(judge, faces, reference).value
+            points.append({"images": shown + images, "pocket distance": distance})
+            print(f"{shown + images:,} images: pocket distance {distance:.1f}")
     return points
+
+
+def _regular(images: int, every: int, last: int) -> bool:
+    """Is this a snapshot after `every` images, or the last one? (Others were written where a run was interrupted.)"""
+    return images % every < 64 or images == last
 
 
 def curve_sheet(recipe: Recipe, points: list[dict[str, float]], floor: float) -> None:

@@ -1,4 +1,4 @@
-"""What we ask of the machine: the number type of convolutions, and memory that stays warm."""
+"""What we ask of the machine: a device, the number type of convolutions, and memory that stays warm."""
 
 from __future__ import annotations
 
@@ -16,6 +16,29 @@ def has_bfloat16(device: torch.device) -> bool:
         return False
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private: absent in some releases
     return any(getattr(torch.cpu, probe)() for probe in probes if hasattr(torch.cpu, probe))
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Where to compute; a CPU's memory is told to stay warm.
+
+    Args:
+        name: "cpu", "cuda", "cuda:1", ...; "auto": a GPU where there is one.
+
+    Raises:
+        ValueError: a device that cannot be used here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        keep_memory_warm()
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device {name!r} cannot be used ({str(error).splitlines()[0]}): expected auto, cpu, cuda"
+        ) from error
+    return device
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from stylegan2.checkpoints.blank import blank
-from stylegan2.checkpoints.errors import CheckpointError, check_entries, need_entries
-from stylegan2.networks import Discriminator, Generator
+from stylegan2.checkpoints.errors import CheckpointError, check_entries, few, need_entries
+from stylegan2.networks import Discriminator, Generator, MappingNetwork, SharedMapping
 
 
 def from_network(network: nn.Module, half: bool = False) -> dict[str, Tensor]:
@@ -44,7 +44,19 @@ def to_generator(state: Mapping[str, Tensor]) -> Generator:
             mapping_layers=sum(re.fullmatch(r"mapping\.layers\.\d+\.weight", k) is not None for k in state),
             channels={r: state[f"synthesis.blocks.{r}.conv1.bias"].shape[0] for r in sizes},
         )
+    if "mapping.from_source" in state:
+        g.mapping = _shared(g.mapping, state)
     return _fill(g, state, "generator")
+
+
+def _shared(own: MappingNetwork, state: Mapping[str, Tensor]) -> SharedMapping:
+    """A mapping that shares k codes with a source, k read off `from_source`, a one for each of them."""
+    taken = state["mapping.from_source"].float()
+    k = int(taken.sum())
+    if not torch.equal(taken, (torch.arange(own.num_ws) < k).float()):
+        raise CheckpointError(f"mapping.from_source is {few([f'{v:g}' for v in taken])}, expected {own.num_ws} ones, then zeros")
+    with blank():
+        return SharedMapping(own, own, k)
 
 
 def to_discriminator(state: Mapping[str, Tensor]) -> Discriminator:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stylegan2.checkpoints.blank import blank
 from stylegan2.checkpoints.errors import CheckpointError, check_entries, need_entries
-from stylegan2.networks import Discriminator, Generator
+from stylegan2.networks import Discriminator, Generator, SharedMapping
 
 NOISE_SEED = 0  # for the fixed noise images, where a file has none
 
@@ -123,7 +123,16 @@ def _kernel(gain: float) -> Tensor:
 
 # -------------------------------------------------------------------------------------------------- there and back
 def from_generator(g: Generator) -> dict[str, Tensor]:
-    """Our G -> their complete state dict, kernels and noise images included, so that a strict load succeeds there."""
+    """Our G -> their complete state dict, kernels and noise images included, so that a strict load succeeds there.
+
+    Raises:
+        CheckpointError: for a generator with two mappings, which that layout has no place for.
+    """
+    if isinstance(g.mapping, SharedMapping):
+        raise CheckpointError(
+            f"the first {g.mapping.k} codes of this model come from its source's mapping, and rosinality's layout has "
+            "only one mapping: it can be saved in our format only"
+        )
     return _to_theirs(g.state_dict(), generator_rows(g), generator_kernels(g))
 
 
