@@ -81,6 +81,6 @@ $(READY): pyproject.toml constraints.txt
 	fi
 	@rm -f $(READY) && touch $(VENV)/.installing
 	@PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
-	  --constraint constraints.txt --editable '.[notebooks,docs,test]' \
+	  --constraint constraints.txt --editable '.[notebooks,docs,test,full]' \
 	  || { rm -f $(VENV)/.installing; echo "pip could not install; its reason stands above. Run the same command again to go on." >&2; exit 1; }
 	@rm -f $(VENV)/.installing && echo "$(CURDIR)" > $(READY)

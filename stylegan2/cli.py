@@ -7,6 +7,8 @@ answers at once. Errors that a user can mend come as one line on stderr, exit co
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +20,7 @@ from stylegan2.training.config import TrainConfig
 if TYPE_CHECKING:
     from stylegan2.checkpoints import Checkpoint
     from stylegan2.training.trainer import Trainer
+    from stylegan2.training.transfer import Method
 
 EXPECTED = (ValueError, OSError, ImportError)  # errors whose message says what to do (CheckpointError is a ValueError)
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -118,7 +121,18 @@ def train(
     source: Annotated[Path | None, typer.Option(help="Checkpoint to fine-tune (with a discriminator).")] = None,
     preset: Annotated[str, typer.Option(help="Size of new networks without --source: pocket, config-f.")] = "pocket",
     size: Annotated[int | None, typer.Option(help="Resolution. [default: --source's; else the dataset's]")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="How to fine-tune: baseline, freeze-g, freeze-style, freeze-sg, structure-loss, ..."),
+    ] = None,
     freeze_d: Annotated[int | None, typer.Option(help="Freeze D's layers at this resolution and above.")] = None,
+    freeze_g: Annotated[int | None, typer.Option(help="Freeze G's blocks up to this resolution.")] = None,
+    freeze_mapping: Annotated[bool, typer.Option(help="--freeze-g freezes the mapping too.")] = True,
+    freeze_style: Annotated[int | None, typer.Option(help="Take so many codes from the source's mapping.")] = None,
+    freeze_fc: Annotated[bool, typer.Option("--freeze-fc", help="Take all codes from it.")] = False,
+    structure_loss: Annotated[float | None, typer.Option(help="Weight of StructureLoss (the paper: 1).")] = None,
+    structure_at: Annotated[str, typer.Option(help="Resolutions that it compares.")] = "4,8,16",
+    structure_on: Annotated[str, typer.Option(help="What it compares: rgb (running sums) or features.")] = "rgb",
     batch: Annotated[int, typer.Option(help="Images per iteration.")] = TrainConfig.batch,
     lr: Annotated[float, typer.Option(help="Learning rate of both networks.")] = TrainConfig.lr,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = TrainConfig.seed,
@@ -171,47 +185,75 @@ def train(
     Resume a run by giving the same command again; it goes on exactly where it was. Ctrl-C saves and stops. The folder
     gets config.json, log.csv, samples/ (always the same faces) and snapshots/.
 
+    What a fine-tuned model keeps of its source is said by --method, by single switches, or both: a switch adds to the
+    method, and --freeze-d replaces the method's own. FreezeSG is --freeze-g 8 --no-freeze-mapping --freeze-style 4.
+
     \b
     Examples:
       python -m stylegan2 train --data data/webtoon.lmdb --out runs/webtoon \\
-          --source checkpoints/pocket/photo.pt --freeze-d 32 --images 24000
+          --source checkpoints/pocket/photo.pt --method freeze-sg --images 24000
+      python -m stylegan2 train --data data/webtoon.lmdb --out runs/structure \\
+          --source checkpoints/pocket/photo.pt --freeze-d 32 --structure-loss 2 --structure-at 4,8
       python -m stylegan2 train --data data/faces.lmdb --out runs/faces --preset pocket --images 200000
     """
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     chosen = {name: value for name, value in ctx.params.items() if name in names}
     config = TrainConfig(**chosen, fine_tune=source is not None)
-    trainer = _make_trainer(config, data, source, preset, size, freeze_d, _device(device))
+    trainer = _make_trainer(config, data, source, preset, size, ctx.params, _device(device))
     _say_start(trainer)
     trainer.run()
     _say_end(trainer)
 
 
-def _make_trainer(config, data, source, preset, size, freeze_d, device) -> Trainer:
+def _make_trainer(config, data, source, preset, size, switches, device) -> Trainer:
     """Dataset, networks and methods for a run."""
-    import copy
-
     from stylegan2 import networks
     from stylegan2.data.dataset import LMDBDataset
     from stylegan2.training.trainer import Trainer
-    from stylegan2.training.transfer import FreezeD
 
-    methods = [] if freeze_d is None else [FreezeD(freeze_d)]
     if source is None:
+        _refuse_without_source(switches)
         dataset = LMDBDataset(data, size, cache=True)
         g, d = networks.build(dataset.resolution, preset, config.seed)
-        return Trainer(config, dataset, g, d, methods=methods, device=device)
+        return Trainer(config, dataset, g, d, methods=_methods(switches, dataset.resolution), device=device)
     found = _load(source)
     if found.d is None:
         raise ValueError(f"'{source}' has no discriminator, which fine-tuning starts from: use a snapshot of a run")
     dataset = LMDBDataset(data, size or found.g_ema.resolution, cache=True)
-    g = found.g or copy.deepcopy(found.g_ema)
-    return Trainer(config, dataset, g, found.d, found.g_ema, methods, device)
+    return Trainer.fine_tune(config, dataset, found, _methods(switches, found.g_ema.resolution), device)
+
+
+def _methods(switches: dict, resolution: int) -> list[Method]:
+    """Transfer methods of --method and the single switches."""
+    from stylegan2.training import transfer
+
+    chosen = transfer.method(switches["method"], resolution) if switches["method"] else []
+    if switches["freeze_d"] is not None:
+        chosen = [m for m in chosen if not isinstance(m, transfer.FreezeD)] + [transfer.FreezeD(switches["freeze_d"])]
+    if switches["freeze_g"] is not None:
+        chosen.append(transfer.FreezeG(switches["freeze_g"], switches["freeze_mapping"]))
+    if switches["freeze_style"] is not None:
+        chosen.append(transfer.FreezeStyle(switches["freeze_style"]))
+    if switches["freeze_fc"]:
+        chosen.append(transfer.FreezeFC())
+    if switches["structure_loss"] is not None:
+        at = tuple(parse_seeds(switches["structure_at"], "--structure-at"))
+        chosen.append(transfer.StructureLoss(at, switches["structure_loss"], switches["structure_on"]))
+    return chosen
+
+
+def _refuse_without_source(switches: dict) -> None:
+    given = [name for name in ("method", "freeze_g", "freeze_style", "freeze_fc", "structure_loss") if switches[name]]
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} keeps something of a trained model: name it with --source")
 
 
 def _say_start(trainer: Trainer) -> None:
     config = trainer.config
     resumed = trainer.resume()
     typer.echo(f"{trainer.dataset!r}, {trainer.g.resolution} px, {trainer.precision} on {trainer.device}")
+    for method in trainer.methods:
+        typer.echo(f"method: {method}")
     if trainer.frozen:
         typer.echo(f"frozen, {len(trainer.frozen)} parameters:\n  " + "\n  ".join(trainer.frozen))
     if resumed:
@@ -268,13 +310,13 @@ def generate(
     typer.echo(f"{len(images)} faces in {out}/")
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Seeds of a text such as "0-3,8" -> [0, 1, 2, 3, 8]. Raises ValueError for anything else."""
+def parse_seeds(text: str, name: str = "seeds") -> list[int]:
+    """Numbers of a text such as "0-3,8" -> [0, 1, 2, 3, 8]. Raises ValueError for anything else."""
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise ValueError(f"seeds {text!r}: expected whole numbers and ranges, such as 7 or 0-31 or 1,5,20-29")
+            raise ValueError(f"{name} {text!r}: expected whole numbers and ranges, such as 7 or 0-31 or 1,5,20-29")
         seeds += range(int(first), int(last or first) + 1)
     return seeds
 
@@ -297,6 +339,72 @@ def _draw(g, seeds: list[int], truncation: float, noise: str, batch: int):
         with torch.no_grad():
             images.append(g.synthesis(ws_from_seeds(g, chunk, truncation), noises).cpu())
     return torch.cat(images)
+
+
+@app.command()
+def swap(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Model of the low resolutions, e.g. photos.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Model of the others, fine-tuned from SOURCE.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="FILE.pt: the new generator; FILE.png: a picture.")],
+    resolution: Annotated[int, typer.Option(help="The first resolution taken from TARGET.")] = 16,
+    width: Annotated[float, typer.Option(help="0: a hard cut; above: blended over about so many resolutions.")] = 0.0,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Low resolutions from TARGET, the rest SOURCE's.")] = False,
+    strip: Annotated[bool, typer.Option("--strip", help="A picture of all hard cuts, one row each.")] = False,
+    seeds: Annotated[str, typer.Option(help="Faces of the picture: 7, or 0-7, or 1,5,20-29.")] = "0-7",
+    truncation: Annotated[float, typer.Option(help="psi of the picture: 1 varied, 0 the mean face.")] = 0.7,
+    half: Annotated[bool, typer.Option("--half", help="FILE.pt in half precision: half the size.")] = False,
+) -> None:
+    """Swap layers: one model's structure in the style of another.
+
+    FILE.pt can be used wherever a checkpoint can. A picture has the rows source, swapped, target; with --reverse the
+    other way round. Codes always come from SOURCE's mapping, which FILE.pt gets too.
+
+    \b
+    Examples:
+      python -m stylegan2 swap checkpoints/pocket/photo.pt checkpoints/pocket/webtoon_baseline.pt cuts.png --strip
+      python -m stylegan2 swap photo.pt webtoon.pt faces.png --resolution 32 --width 0.5 --reverse
+      python -m stylegan2 swap photo.pt webtoon.pt swapped.pt --resolution 16 --half
+    """
+    from stylegan2.editing import layer_swapping
+
+    numbers, kind = parse_seeds(seeds), out.suffix.lower()
+    if kind not in (".pt", *PICTURES):
+        raise ValueError(f"'{out}': OUT must end in .pt (the new generator) or in {', '.join(PICTURES)} (a picture)")
+    if strip and (width or kind == ".pt"):
+        raise ValueError("--strip draws all hard cuts: OUT must be a picture, and --width left out")
+    names = ("target", "source") if reverse else ("source", "target")  # who draws below the cut, and who above it
+    paths = (target, source) if reverse else (source, target)
+    pair = [_load(path, g_ema_only=True).g_ema for path in paths]
+    mapping = "target" if reverse else "source"  # of the pair; SOURCE's in either case
+    swapped = layer_swapping.swap(*pair, resolution, width, mapping)
+    if kind == ".pt":
+        _save_swapped(out, swapped, paths, half, resolution=resolution, width=width, mapping=mapping)
+    else:
+        _draw_swapped(out, dict(zip(names, pair, strict=True)), swapped, numbers, truncation, strip)
+
+
+def _save_swapped(out: Path, swapped, paths: tuple[Path, Path], half: bool, **settings) -> None:
+    """The new generator in a file that says what it was made of."""
+    from stylegan2 import checkpoints
+
+    below, above = map(str, paths)
+    checkpoints.save(out, g_ema=swapped, half=half, meta={"swapped": {"source": below, "target": above} | settings})
+    typer.echo(f"{out}: {below} below {settings['resolution']} px, {above} from there on")
+
+
+def _draw_swapped(out: Path, pair: dict, swapped, seeds: list[int], truncation: float, strip: bool) -> None:
+    """The same codes through one model, the swapped one and the other, or through every hard cut."""
+    from stylegan2 import display
+    from stylegan2.editing import layer_swapping
+    from stylegan2.editing.latents import draw, ws_from_seeds
+
+    ws = ws_from_seeds(swapped, seeds, truncation)
+    (first, below), (last, above) = pair.items()
+    if strip:
+        rows = layer_swapping.strip(below, above, ws, names=(first, last))
+    else:
+        rows = {first: draw(below, ws), "swapped": draw(swapped, ws), last: draw(above, ws)}
+    typer.echo(f"{len(seeds)} faces in {display.save(display.rows(rows), out)}")
 
 
 @app.command()
@@ -345,20 +453,60 @@ def convert(
 @app.command()
 def metrics(
     checkpoint: CheckpointPath,
-    domain: Annotated[str, typer.Option(help="Rendered faces to compare with: photo, webtoon, storybook, portrait.")],
+    domain: Annotated[
+        str | None, typer.Option(help="Pocket: rendered faces to compare with, photo, webtoon, storybook or portrait.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Full scale: real images to compare with: dataset, folder or .zip.")
+    ] = None,
     source: Annotated[
         Path | None, typer.Option(help="Model it was fine-tuned from: how much structure is left?")
     ] = None,
-    faces: Annotated[int, typer.Option(help="Generated, and as many rendered ones.")] = 1000,
-    judge: Annotated[Path, typer.Option(help="The network that reads faces.")] = Path("checkpoints/pocket/judge.pt"),
+    faces: Annotated[int, typer.Option(help="Pocket: generated, and as many rendered ones.")] = 1000,
+    judge: Annotated[Path, typer.Option(help="Pocket: the network that reads faces.")] = Path(
+        "checkpoints/pocket/judge.pt"
+    ),
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Full scale: fid, kid, pr (precision and recall), ppl (path length), structure (to --source); repeat "
+            "for several. [default: fid, kid, pr]"
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option(help="Full scale: generated; ppl 5,000 pairs, structure 1,000.")] = 50_000,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Full scale: Inception's file, or a folder with those of all networks. [default: fetch]"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Full scale: write the numbers here too (FILE.json).")] = None,
+    batch: Annotated[int, typer.Option(help="Full scale: images at once.")] = 32,
+    device: Device = "auto",
 ) -> None:
-    """Measure a pocket model by the judge: distance to rendered faces, repeats, attributes, landmark error.
+    """Measure a model.
+
+    A pocket model by the judge (--domain): distance to rendered faces, repeats, attributes, landmark error. At full
+    scale (--data, --measure) by the networks that papers use: FID, KID, precision and recall, path length, structure
+    distance; these need the packages of the extra `full`, and weights that are fetched once.
 
     \b
     Examples:
       python -m stylegan2 metrics checkpoints/pocket/photo.pt --domain photo
       python -m stylegan2 metrics runs/webtoon --domain webtoon --source checkpoints/pocket/photo.pt
+      python -m stylegan2 metrics runs/disney --data data/disney.lmdb --out runs/disney/metrics.json
+      python -m stylegan2 metrics runs/disney --measure ppl --measure structure --source ffhq256.pt
     """
+    full_scale = data is not None or bool(measure)
+    if full_scale == (domain is not None):
+        raise ValueError("give either --domain (a pocket model, by the judge), or --data or --measure (full scale)")
+    if full_scale:
+        _measure_in_full(checkpoint, data, source, measure, images, weights, out, batch, _device(device))
+    elif weights or out:
+        raise ValueError("--weights and --out are for full scale: give --data instead of --domain")
+    else:
+        _measure_by_judge(checkpoint, domain, source, faces, judge)
+
+
+def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces: int, judge: Path) -> None:
     from stylegan2 import metrics as measures
     from stylegan2 import recipe
     from stylegan2.judge import Judge
@@ -372,6 +520,26 @@ def metrics(
     for same in ("w", "z") if source else ():
         pair = recipe.paired(_load(source, g_ema_only=True).g_ema, g, faces, same)
         typer.echo(f"same {same}: {measures.measure_landmark_error(reader, *pair, 'photo', domain)}")
+
+
+def _measure_in_full(checkpoint, data, source, measure, images, weights, out, batch, device) -> None:
+    from stylegan2.metrics import full
+
+    chosen = tuple(measure or full.COMPARED)
+    if images < 1 or batch < 1:
+        raise ValueError(f"images is {images}, batch is {batch}, expected at least 1")
+    if source is not None and "structure" not in chosen:
+        raise ValueError("--source is for --measure structure, which was not asked for")
+    if out is not None:  # before hours of work, not after
+        _make_room(out)
+    g = _load(checkpoint, device, g_ema_only=True).g_ema
+    real = None if data is None else full.open_images(data, g.resolution)
+    other = None if source is None else _load(source, device, g_ema_only=True).g_ema
+    found = full.measure_generator(g, chosen, real, other, images, weights, batch)
+    typer.echo(full.format_results(found))
+    if out is not None:
+        given = {"checkpoint": str(checkpoint), "data": data, "source": source and str(source)}
+        _write_json(out, {name: value for name, value in given.items() if value} | found)
 
 
 @app.command()
@@ -435,6 +603,20 @@ def _load(path: Path, device="cpu", g_ema_only: bool = False) -> Checkpoint:
             )
         path = newest
     return checkpoints.load(path, device=device, g_ema_only=g_ema_only)
+
+
+def _make_room(path: Path) -> None:
+    """Make the folder of a file that will be written. Raises ValueError where a folder has the file's name."""
+    if path.is_dir():
+        raise ValueError(f"'{path}' is a folder: expected the name of a file to write")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _write_json(path: Path, content: dict) -> None:
+    """Write a JSON file so that it holds all of this or what it held before."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(part, path)
 
 
 def _device(name: str):

@@ -79,6 +79,12 @@ class Course:
             raise CourseError(f"no shipped model '{name}'; there are: {', '.join(there) or 'none'}")
         return checkpoints.load(self._shipped_file(name), device=self.device)
 
+    def scoreboard(self, name: str = "scoreboard") -> list[dict]:
+        """Rows of the shipped comparison of methods ("scoreboard") or of their settings ("sweeps")."""
+        from stylegan2.scoreboard import read_rows
+
+        return read_rows(self.shipped / f"{name}.json")
+
     @cached_property
     def judge(self):
         """The network that reads attributes and landmarks off a face."""

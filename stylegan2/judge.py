@@ -79,6 +79,10 @@ class Reading:
         """Distance between the eyes in image sides, [N]: the unit of landmark errors."""
         return interocular(self.landmarks)
 
+    def cpu(self) -> Reading:
+        """The same reading in main memory."""
+        return Reading(*(getattr(self, field.name).cpu() for field in fields(Reading)))
+
     @staticmethod
     def concatenate(parts: Iterable[Reading]) -> Reading:
         """Readings of several batches, in order."""

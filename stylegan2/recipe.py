@@ -162,8 +162,7 @@ def baseline_config(recipe: Recipe, domain: str) -> TrainConfig:
 def baseline_trainer(recipe: Recipe, domain: str, config: TrainConfig) -> Trainer:
     """The source, about to be fine-tuned to a domain: ADA and FreezeD, nothing that keeps structure."""
     source = checkpoints.load(recipe.path("photo"))
-    device = pick_device(recipe.device)
-    return Trainer(config, recipe.dataset(domain), source.g, source.d, source.g_ema, [FreezeD(32)], device)
+    return Trainer.fine_tune(config, recipe.dataset(domain), source, [FreezeD(32)], pick_device(recipe.device))
 
 
 def make_webtoon(recipe: Recipe) -> None:
@@ -256,7 +255,7 @@ def make_report(recipe: Recipe) -> None:
 
 
 def photo_curve(recipe: Recipe, judge: Judge) -> list[dict[str, float]]:
-    """Pocket distance of the source against images shown: one point per run's start, one per snapshot of the later runs.
+    """Pocket distance of the source against images shown: where runs start, and at each snapshot of the later ones.
 
     Empty where the runs are not: they are in `recipe.work`, which is not shipped.
     """

@@ -373,12 +373,12 @@ def test_gradients_of_one_network_never_move_the_other(tmp_path):
     trainer = tiny_trainer(tmp_path)
     rng, real = torch.Generator().manual_seed(0), torch.rand(4, 3, 8, 8) * 2 - 1
     before = [p.clone() for p in trainer.g.parameters()]
-    trainer._discriminator_step(real, trainer._fakes(4, rng)[0].detach(), rng)
+    trainer._discriminator_step(real, trainer._fakes(4, rng).images.detach(), rng)
     trainer._r1_step(real, rng)
     assert all(map(torch.equal, before, trainer.g.parameters())) and all(p.grad is None for p in trainer.g.parameters())
     before = [p.clone() for p in trainer.d.parameters()]
     gradients = [None if p.grad is None else p.grad.clone() for p in trainer.d.parameters()]
-    trainer._generator_step(trainer._fakes(4, rng)[0], rng)
+    trainer._generator_step(trainer._fakes(4, rng), rng)
     trainer._path_length_step(rng)
     assert all(map(torch.equal, before, trainer.d.parameters()))
     assert differences(gradients, [p.grad for p in trainer.d.parameters()]) == []
@@ -392,7 +392,7 @@ def test_reused_fakes_are_those_that_the_discriminator_saw(tmp_path, monkeypatch
     fakes, d_step, g_step = trainer._fakes, trainer._discriminator_step, trainer._generator_step
     monkeypatch.setattr(trainer, "_fakes", lambda *args: drawn.append(fakes(*args)) or drawn[-1])
     monkeypatch.setattr(trainer, "_discriminator_step", lambda r, f, rng: seen.update(d=f) or d_step(r, f, rng))
-    monkeypatch.setattr(trainer, "_generator_step", lambda f, rng: seen.update(g=f) or g_step(f, rng))
+    monkeypatch.setattr(trainer, "_generator_step", lambda f, rng: seen.update(g=f.images) or g_step(f, rng))
     before = [p.clone() for p in trainer.g.parameters()]
     trainer.train_step(torch.randint(256, (4, 3, 8, 8), dtype=torch.uint8))
     assert len(drawn) == 1 and torch.equal(seen["d"], seen["g"])

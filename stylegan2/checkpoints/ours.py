@@ -54,7 +54,9 @@ def _shared(own: MappingNetwork, state: Mapping[str, Tensor]) -> SharedMapping:
     taken = state["mapping.from_source"].float()
     k = int(taken.sum())
     if not torch.equal(taken, (torch.arange(own.num_ws) < k).float()):
-        raise CheckpointError(f"mapping.from_source is {few([f'{v:g}' for v in taken])}, expected {own.num_ws} ones, then zeros")
+        raise CheckpointError(
+            f"mapping.from_source is {few([f'{v:g}' for v in taken])}, expected {own.num_ws} ones, then zeros"
+        )
     with blank():
         return SharedMapping(own, own, k)
 

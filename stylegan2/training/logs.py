@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -44,19 +44,21 @@ class Averages:
 class RunLog:
     """Writes one line per call to `log.csv`, and TensorBoard events below `tensorboard/` if asked to.
 
+    extra: columns beside COLUMNS, the losses that transfer methods add.
+
     Opening it for a resumed run drops lines beyond `images_seen`: they belong to work that will be done again.
     """
 
-    def __init__(self, folder: Path, images_seen: int = 0, tensorboard: bool = False):
-        self.path = folder / "log.csv"
+    def __init__(self, folder: Path, images_seen: int = 0, tensorboard: bool = False, extra: Sequence[str] = ()):
+        self.path, self.columns = folder / "log.csv", (*COLUMNS, *extra)
         kept = [row for row in read_log(self.path) if row["images"] <= images_seen]
-        _write_rows(self.path, kept)
+        _write_rows(self.path, self.columns, kept)
         self._writer = _tensorboard(folder / "tensorboard", images_seen) if tensorboard else None
 
     def write(self, images: int, values: dict[str, float]) -> None:
-        """Append a line; names outside COLUMNS go to TensorBoard only."""
+        """Append a line; names that are no column go to TensorBoard only."""
         with open(self.path, "a", newline="") as file:
-            csv.DictWriter(file, COLUMNS, extrasaction="ignore").writerow({"images": images, **_rounded(values)})
+            csv.DictWriter(file, self.columns, extrasaction="ignore").writerow({"images": images, **_rounded(values)})
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, images)
@@ -76,11 +78,11 @@ def read_log(path: str | os.PathLike) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in row.items() if value != ""} for row in rows]
 
 
-def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:
+def _write_rows(path: Path, columns: Sequence[str], rows: list[dict[str, float]]) -> None:
     """Replace the file in one step."""
     part = path.with_suffix(".part")
     with open(part, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows({**_rounded(row), "images": int(row["images"])} for row in rows)
     os.replace(part, path)

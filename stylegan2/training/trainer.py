@@ -31,6 +31,7 @@ from stylegan2.training import losses, transfer
 from stylegan2.training.adaptive import AdaptiveP
 from stylegan2.training.augment import AugmentPipe
 from stylegan2.training.config import TrainConfig
+from stylegan2.training.draws import Draws, Fakes
 from stylegan2.training.logs import Averages, RunLog
 from stylegan2.training.snapshots import latest, prune, read_training_state, snapshot_files, write
 
@@ -58,19 +59,21 @@ class Trainer:
     Args:
         config: all settings.
         dataset: yields uint8 [3, R, R] for (index, flip); see `stylegan2.data.dataset`.
-        g, d: the networks to train, modified in place; for fine-tuning, the source's.
+        g, d: the networks to train, modified in place; for fine-tuning see `Trainer.fine_tune`.
         g_ema: averaged generator to go on with; None: a copy of `g`.
-        methods: transfer methods.
+        methods: transfer methods; what they call the source is `g` as it is given here.
         device: default the networks'.
 
     Attributes:
         step: iterations done; images_seen: real images shown so far.
         g_ema: the averaged generator, which is what a run is for.
         frozen: exact names of the frozen parameters.
+        source: the generator that methods compare with: a copy that never changes; None where none compares.
         last: values of the last line of the log.
 
     Raises:
-        ValueError: for a dataset smaller than a batch, or of another resolution than the networks.
+        ValueError: for a dataset smaller than a batch, or of another resolution than the networks, or a method that
+            does not fit the networks.
     """
 
     def __init__(
@@ -83,15 +86,20 @@ class Trainer:
         methods: Sequence[transfer.Method] = (),
         device: torch.device | str | None = None,
     ):
-        self.config, self.dataset = config, dataset
+        self.config, self.dataset, self.methods = config, dataset, tuple(methods)
         self.device = torch.device(device) if device else next(g.parameters()).device
         self.g, self.d = g.to(self.device).train(), d.to(self.device).train()
         self.g_ema = copy.deepcopy(g_ema or g).to(self.device).eval().requires_grad_(False)
         self._check_sizes()
         check_batch(len(dataset), config.batch)
+        self.source = copy.deepcopy(self.g).eval().requires_grad_(False)
+        for method in self.methods:
+            method.prepare(self.g, self.source)
+            method.prepare(self.g_ema, self.source)
+        self.g_ema.requires_grad_(False)
         self.g.requires_grad_(True)  # an earlier trainer may have frozen parts of the same networks
         self.d.requires_grad_(True)
-        self.frozen = transfer.freeze(methods, self.g, self.d)
+        self.frozen = transfer.freeze(self.methods, self.g, self.d)
         self.g_parameters = [p for p in self.g.parameters() if p.requires_grad]
         self.d_parameters = [p for p in self.d.parameters() if p.requires_grad]
         self.g_optimiser = lazy_adam(self.g_parameters, config.lr, config.pl_interval)
@@ -106,11 +114,35 @@ class Trainer:
             fixed=config.augment != "adaptive",
         )
         dtype = pick_dtype(config.precision, self.device)
-        self.g.synthesis.compute_dtype = self.d.compute_dtype = dtype
+        self.g.synthesis.compute_dtype = self.d.compute_dtype = self.source.synthesis.compute_dtype = dtype
+        if not self.loss_names:
+            self.source = None
         self.step = 0
         self.last: dict[str, float] = {}
         self._averages = Averages()
         self._stop = False
+
+    @classmethod
+    def fine_tune(
+        cls,
+        config: TrainConfig,
+        dataset: Dataset,
+        source: checkpoints.Checkpoint,
+        methods: Sequence[transfer.Method] = (),
+        device: torch.device | str | None = None,
+    ) -> Trainer:
+        """A run that starts from copies of a model, which itself stays as it is.
+
+        It starts from the averaged generator, which is the one that makes the source's pictures: then what is frozen
+        is exactly the source's, in the averaged generator that comes out as well.
+
+        Raises:
+            ValueError: for a source without a discriminator, and as the class does.
+        """
+        if source.d is None:
+            raise ValueError("the source has no discriminator, which fine-tuning needs: use a checkpoint with 'd'")
+        g = copy.deepcopy(source.g_ema).requires_grad_(True)
+        return cls(config, dataset, g, copy.deepcopy(source.d), methods=methods, device=device)
 
     def _check_sizes(self) -> None:
         sizes = {"generator": self.g.resolution, "discriminator": self.d.resolution}
@@ -118,6 +150,11 @@ class Trainer:
         if len(set(sizes.values())) > 1:
             listed = ", ".join(f"{name} {size} px" for name, size in sizes.items())
             raise ValueError(f"resolutions differ: {listed}; prepare the dataset at {self.g.resolution} px")
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """Names of the losses that the methods add."""
+        return tuple(name for method in self.methods for name in method.loss_names)
 
     @property
     def images_seen(self) -> int:
@@ -141,13 +178,13 @@ class Trainer:
         rng = step_generator(self.config.seed, self.step)
         real = real.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
         with torch.set_grad_enabled(self.config.reuse_fakes):
-            fake, _ = self._fakes(len(real), rng)
-        self._discriminator_step(real, fake.detach(), rng)
+            fakes = self._fakes(len(real), rng)
+        self._discriminator_step(real, fakes.images.detach(), rng)
         if self.step % self.config.r1_interval == 0:
             self._r1_step(real, rng)
         if not self.config.reuse_fakes:
-            fake, _ = self._fakes(len(real), rng)
-        self._generator_step(fake, rng)
+            fakes = self._fakes(len(real), rng)
+        self._generator_step(fakes, rng)
         if self.config.pl_weight and self.step % self.config.pl_interval == 0:
             self._path_length_step(rng)
         self.step += 1
@@ -172,29 +209,35 @@ class Trainer:
         self._update(self.d_optimiser, penalty * weight)
         self._averages.add(r1=penalty)
 
-    def _generator_step(self, fake: Tensor, rng: torch.Generator) -> None:
+    def _generator_step(self, fakes: Fakes, rng: torch.Generator) -> None:
         with _without_gradients(self.d_parameters):
-            loss = losses.generator_loss(self.d(self._augmented(fake, rng)))
-            self._update(self.g_optimiser, loss)
-        self._averages.add(loss_g=loss)
+            loss = losses.generator_loss(self.d(self._augmented(fakes.images, rng)))
+            added = {k: v for method in self.methods for k, v in method.losses(fakes, self.source).items()}
+            self._update(self.g_optimiser, sum(added.values(), start=loss))
+        self._averages.add(loss_g=loss, **added)
 
     def _path_length_step(self, rng: torch.Generator) -> None:
         n = max(1, self.config.batch // self.config.pl_batch_shrink)
-        fake, ws = self._fakes(n, rng, for_path_length=True)
-        near = self._near(rng)
-        noise = torch.randn(fake.shape, generator=near, device=near.device)
-        penalty = self.path_length(fake, ws, noise)
+        fakes, near = self._fakes(n, rng, for_path_length=True), self._near(rng)
+        noise = torch.randn(fakes.images.shape, generator=near, device=near.device)
+        penalty = self.path_length(fakes.images, fakes.ws, noise)
         self._update(self.g_optimiser, penalty * self.config.pl_weight * self.config.pl_interval)
         self._averages.add(path_length=self.path_length.mean)
 
-    def _fakes(self, n: int, rng: torch.Generator, for_path_length: bool = False) -> tuple[Tensor, Tensor]:
-        """n new images [n, 3, R, R] and their ws [n, L, w_dim], with style mixing and fresh noise."""
+    def _fakes(self, n: int, rng: torch.Generator, for_path_length: bool = False) -> Fakes:
+        """n new images, with style mixing and fresh noise."""
+        draws = self._draw(n, rng)
+        ws = draws.ws(self.g.mapping)
+        ws = losses.requires_graph(ws) if for_path_length else ws
+        stages = {stage.resolution: stage for stage in self.g.synthesis.stages(ws, draws.noise)}
+        return Fakes(draws, ws, stages)
+
+    def _draw(self, n: int, rng: torch.Generator) -> Draws:
         z = torch.randn(2, n, self.g.z_dim, generator=rng).to(self.device)
         crossover = losses.draw_crossover(self.g.num_ws, self.config.style_mixing, rng)
-        ws = losses.mix_styles(self.g.mapping, z[0], z[1], crossover)
-        ws = losses.requires_graph(ws) if for_path_length else ws
         # under the warm-up's blur D cannot see noise, and G would learn to draw edges and eyes out of it afterwards
-        return self.g.synthesis(ws, noise="none" if self._blur else self._near(rng)), ws
+        noise = self.g.synthesis.draw_noise(n, "none" if self._blur else self._near(rng))
+        return Draws(z, crossover, noise)
 
     def _near(self, rng: torch.Generator) -> torch.Generator:
         """`rng` itself on a CPU; else a generator seeded by it on the device, where much noise is drawn much faster."""
@@ -234,7 +277,7 @@ class Trainer:
         self.resume()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_config()
-        log = RunLog(self.folder, self.images_seen, self.config.tensorboard)
+        log = RunLog(self.folder, self.images_seen, self.config.tensorboard, self.loss_names)
         c = self.config
         stream = batches(self.dataset, c.batch, c.seed, self.step, c.workers, c.mirror, pin=self.device.type == "cuda")
         self._stop = False
@@ -245,10 +288,14 @@ class Trainer:
             self._loop(stream, log, bar, on_log, on_sample)
         return self.g_ema
 
+    @property
+    def _methods_told(self) -> list[str]:
+        return [str(method) for method in self.methods]
+
     def _write_config(self) -> None:
         """config.json in one step: a kill leaves the old or the new one."""
         part = self.folder / ".config.part"
-        part.write_text(json.dumps(self.config.to_json(), indent=2))
+        part.write_text(json.dumps({**self.config.to_json(), "methods": self._methods_told}, indent=2))
         os.replace(part, self.folder / "config.json")
 
     def _loop(self, stream: Iterator[Tensor], log: RunLog, bar: tqdm, on_log, on_sample) -> None:
@@ -312,16 +359,21 @@ class Trainer:
         return torch.cat([self.g_ema(chunk, noise="const") for chunk in z.split(self.config.batch)])
 
     def _sample(self, on_sample: Callable | None) -> None:
-        self.g_ema.mapping.update_mean()  # so that `on_sample` may truncate
+        self._update_mean()  # so that `on_sample` may truncate
         images = self.sample()
         picture = display.grid(images.cpu(), self.config.sample_columns)
         display.save(picture, self.folder / "samples" / f"{self.images_seen:09d}.png")
         if on_sample:
             on_sample(self, images)
 
+    def _update_mean(self) -> None:
+        """Bring the averaged generator's mean w up to date; that of a frozen mapping stays, to the last bit."""
+        if any(parameter.requires_grad for parameter in self.g.mapping.layers.parameters()):
+            self.g_ema.mapping.update_mean()
+
     def save(self) -> int:
         """Write a snapshot and drop old ones; returns `images_seen`."""
-        self.g_ema.mapping.update_mean()
+        self._update_mean()
         state = {
             "step": self.step,
             "batch": self.config.batch,
@@ -333,6 +385,7 @@ class Trainer:
             "dataset_length": len(self.dataset),
         }
         meta = {"images": self.images_seen, "precision": self.precision, "frozen": self.frozen}
+        meta["methods"] = self._methods_told
         write(self.folder, self.images_seen, self.g_ema, self.g, self.d, state, meta)
         prune(self.folder, self.config.keep, self.images_seen)
         return self.images_seen
@@ -371,6 +424,9 @@ class Trainer:
         differ = [name for name, (own, other) in pairs.items() if _shapes(own) != _shapes(other)]
         if found.info.get("frozen", self.frozen) != self.frozen:
             differ.append(f"frozen parameters ({len(found.info['frozen'])} then, {len(self.frozen)} now)")
+        told = found.info.get("methods", self._methods_told)
+        if told != self._methods_told:
+            differ.append(f"methods ({', '.join(told) or 'none'} then, {', '.join(self._methods_told) or 'none'} now)")
         length = found.training.get("dataset_length", len(self.dataset))
         if length != len(self.dataset):
             differ.append(f"dataset ({length:,} images then, {len(self.dataset):,} now)")

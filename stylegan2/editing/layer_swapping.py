@@ -1,0 +1,213 @@
+"""Layer swapping: the low resolutions of one generator, the high ones of another (arXiv 2010.05334, section 2).
+
+A generator and one fine-tuned from it still understand each other's features: the blocks of one may go on where the
+blocks of the other stop. Low resolutions decide pose and structure, high ones rendering. With the photo model as source
+and the cartoon model as target a photo's structure is drawn as a cartoon (arXiv 2106.12445); exchanged, a cartoon's
+proportions are rendered as a photo (Toonify).
+
+`swap_resolution` is the first resolution taken from the target. What passes from one model to the other is all that a
+block leaves behind: its features *and* the sum of the colours so far. `swap` makes a new generator, `swap_images`
+draws with the two there are, `strip` draws every cut.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2.networks import Generator, Noise, Stage, resolutions
+
+
+def cuts(resolution: int) -> list[int]:
+    """Every swap resolution of a model of that size: 4 (all blocks from the target), 8, ..., `resolution`."""
+    return resolutions(resolution)
+
+
+def target_share(sizes: Sequence[int], swap_resolution: int, width: float = 0.0) -> dict[int, float]:
+    """How much of each resolution's block comes from the target: {resolution: share from 0 to 1}.
+
+    Over x = log2(r / swap_resolution) + 1/2 the share is the logistic function 1 / (1 + exp(-x / width)). The cut
+    (x = 0) lies halfway between `swap_resolution` and the resolution below it, so width 0 is the limit of small widths:
+    0 below the cut, 1 above it. (Toonify's `blend_width` counts convolutions, of which a resolution has two.)
+
+    Args:
+        sizes: the model's resolutions, 4, 8, ..., R.
+        swap_resolution: one of them, the first that is (mainly) the target's.
+        width: softness of the cut, in resolutions (octaves): 0 hard; 0.5: 73 % on its own side of the cut.
+
+    Raises:
+        ValueError: a swap resolution that the model does not have, or a width that is negative or not finite.
+    """
+    if swap_resolution not in sizes:
+        raise ValueError(
+            f"swap_resolution is {swap_resolution}, expected one of {list(sizes)}, the first resolution taken from the "
+            f"target; {sizes[0]} takes all of them (for none, use the source itself)"
+        )
+    if not 0 <= width < math.inf:
+        raise ValueError(f"width is {width}, expected 0 (a hard cut) or a positive number of resolutions")
+    offsets = {r: math.log2(r / swap_resolution) + 0.5 for r in sizes}  # never 0
+    if width == 0:
+        return {r: float(x > 0) for r, x in offsets.items()}
+    return {r: (1 + math.tanh(x / width / 2)) / 2 for r, x in offsets.items()}  # the logistic, without overflow
+
+
+@torch.no_grad()
+def swap(
+    source: Generator,
+    target: Generator,
+    swap_resolution: int,
+    width: float = 0.0,
+    mapping: Literal["source", "target"] = "source",
+) -> Generator:
+    """A new generator: below `swap_resolution` the source's blocks, from there on the target's.
+
+    The other direction is `swap(target, source, ...)`. All of a block goes with it: weights, biases, strength and fixed
+    images of the noise, the constant at 4x4.
+
+    Args:
+        source, target: generators of the same sizes, the one fine-tuned from the other (or both from a third); they
+            stay as they are.
+        swap_resolution: first resolution taken from the target; see `cuts`.
+        width: above 0 blends the blocks around the cut, as in Toonify; see `target_share`.
+        mapping: whose mapping makes the codes. The source's by default: then a seed is the same w in both.
+
+    Returns:
+        a copy in eval mode, without gradients. It computes in the models' `compute_dtype`, or in the wider of two.
+
+    Raises:
+        ValueError: models that do not fit each other, or impossible settings.
+    """
+    _check_pair(source, target)
+    models = {"source": source, "target": target}
+    if mapping not in models:
+        raise ValueError(f"mapping is {mapping!r}, expected 'source' or 'target'")
+    shares = target_share(source.synthesis.resolutions, swap_resolution, width)
+    g = copy.deepcopy(source)
+    g.mapping = copy.deepcopy(models[mapping].mapping)
+    for r, share in shares.items():
+        _blend(g.synthesis.blocks[str(r)], target.synthesis.blocks[str(r)], share)
+    g.synthesis.compute_dtype = torch.promote_types(source.synthesis.compute_dtype, target.synthesis.compute_dtype)
+    return g.eval().requires_grad_(False)
+
+
+def _blend(block: nn.Module, other: nn.Module, share: float) -> None:
+    """Move every tensor of `block` towards its counterpart in place; shares 0 and 1 are exact."""
+    theirs = other.state_dict()
+    for name, tensor in block.state_dict().items():
+        tensor.lerp_(theirs[name], share)
+
+
+def _check_pair(source: Generator, target: Generator) -> None:
+    """ValueError with all differences unless the blocks of the two can be exchanged."""
+    sizes = [
+        {
+            "resolution": g.resolution,
+            "w_dim": g.w_dim,
+            "channels": g.synthesis.channels,
+            "device": str(g.mapping.w_mean.device),
+        }
+        for g in (source, target)
+    ]
+    differences = [f"{name} {ours} and {sizes[1][name]}" for name, ours in sizes[0].items() if ours != sizes[1][name]]
+    if differences:
+        raise ValueError(
+            f"source and target do not fit each other: {'; '.join(differences)}. Layers can be swapped between a model "
+            "and one fine-tuned from it, on one device"
+        )
+
+
+@torch.no_grad()
+def swap_images(
+    source: Generator,
+    target: Generator,
+    ws: Tensor,
+    swap_resolution: int,
+    noise: Noise = "const",
+    target_ws: Tensor | None = None,
+) -> Tensor:
+    """Images of a hard swap, drawn by the two models: the source draws up to the cut, the target goes on from there.
+
+    The same images as those of `swap(source, target, swap_resolution).synthesis(ws, noise)` where both models compute
+    in one type; no generator is copied.
+
+    Args:
+        source, target: generators of the same sizes.
+        ws: [N, L, w_dim], as a rule from `source.mapping`.
+        swap_resolution: first resolution drawn by the target; see `cuts`.
+        noise: see `SynthesisNetwork.draw_noise`; drawn once. "const": the fixed images of the model that draws.
+        target_ws: [N, L, w_dim], codes for the target's layers, e.g. from its own mapping; None: `ws`. (At the cut one
+            code drives two layers: the source's last tRGB has it from `ws`, the target's up-convolution from here.)
+
+    Returns:
+        [N, 3, R, R], roughly in [-1, 1].
+
+    Raises:
+        ValueError: models that do not fit each other, a swap resolution they do not have, or wrong shapes.
+    """
+    target_share(source.synthesis.resolutions, swap_resolution)  # refuses what is no resolution of theirs
+    noise, target_ws = _prepare(source, target, ws, noise, target_ws)
+    if swap_resolution == 4:
+        return _finish(target, target_ws, noise, after=None)
+    stages = source.synthesis.stages(ws, noise)
+    last = next(stage for stage in stages if stage.resolution == swap_resolution // 2)
+    return _finish(target, target_ws, noise, after=last)
+
+
+@torch.no_grad()
+def strip(
+    source: Generator,
+    target: Generator,
+    ws: Tensor,
+    noise: Noise = "const",
+    target_ws: Tensor | None = None,
+    names: tuple[str, str] = ("source", "target"),
+) -> dict[str, Tensor]:
+    """The same faces at every cut, from all source to all target, for `display.rows`.
+
+    The source draws once, and the target goes on from each of its stages.
+
+    Args:
+        source, target, ws, noise, target_ws: as in `swap_images`. The noise is the same in all rows.
+        names: of the first and of the last row.
+
+    Returns:
+        {"source", "from R", ..., "from 8", "target"}: [N, 3, R, R] each, roughly in [-1, 1]. "from 8": 8x8 and above
+        come from the target.
+
+    Raises:
+        ValueError: models that do not fit each other, or wrong shapes.
+    """
+    noise, target_ws = _prepare(source, target, ws, noise, target_ws)
+    rows = {names[1]: _finish(target, target_ws, noise, after=None)}
+    for stage in source.synthesis.stages(ws, noise):
+        if stage.resolution == source.resolution:
+            rows[names[0]] = stage.rgb
+        else:
+            rows[f"from {2 * stage.resolution}"] = _finish(target, target_ws, noise, stage)
+    return dict(reversed(rows.items()))
+
+
+def _prepare(
+    source: Generator, target: Generator, ws: Tensor, noise: Noise, target_ws: Tensor | None
+) -> tuple[Noise, Tensor]:
+    """Checked arguments: noise that is the same at every call, and the target's codes."""
+    _check_pair(source, target)
+    if target_ws is not None and target_ws.shape != ws.shape:
+        raise ValueError(
+            f"ws is {list(ws.shape)} and target_ws is {list(target_ws.shape)}: one code of each per image is needed"
+        )
+    if noise not in ("const", "none"):  # "const" stays: each model has fixed images of its own
+        noise = source.synthesis.draw_noise(len(ws), noise)
+    return noise, ws if target_ws is None else target_ws
+
+
+def _finish(g: Generator, ws: Tensor, noise: Noise, after: Stage | None) -> Tensor:
+    """The image [N, 3, R, R] that g makes of a stage of another model (None: from its own constant)."""
+    for stage in g.synthesis.stages(ws, noise, after):
+        image = stage.rgb
+    return image

@@ -1,0 +1,246 @@
+"""The measures of papers, at full scale: FID, KID, precision and recall, perceptual path length, structure distance.
+
+    real = open_images("data/webtoon.lmdb", g.resolution)
+    print(image_distances(GeneratedImages(g, 50_000), real))  # {"fid": ..., "kid": ..., "precision": ..., ...}
+    print(perceptual_path_length(g))
+    print(structure_distance(photos, cartoons).mean())
+
+Networks and formulas of the first three are torch-fidelity's, which holds itself to the numbers of the original
+implementations, has all three, and is maintained. (clean-fid has rested since 2022 and lacks precision and recall;
+torchmetrics takes its Inception from torch-fidelity.) The loop over the images is ours, so that an image is drawn once
+for all networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from stylegan2.metrics import path_length, pretrained, structure
+from stylegan2.metrics.image_sets import GeneratedImages, Images, SourceImages, batches, open_images
+from stylegan2.metrics.path_length import path_lengths, perceptual_path_length
+from stylegan2.metrics.pocket import Measure
+from stylegan2.metrics.pretrained import FIDELITY, Extractor, Where, need
+from stylegan2.metrics.structure import measure_structure, structure_distance
+from stylegan2.networks import Generator
+
+__all__ = [
+    "COMPARED",
+    "MEASURES",
+    "GeneratedImages",
+    "Images",
+    "SourceImages",
+    "extract_features",
+    "fid",
+    "format_results",
+    "image_distances",
+    "kid",
+    "load_networks",
+    "measure_generator",
+    "measure_structure",
+    "open_images",
+    "path_lengths",
+    "perceptual_path_length",
+    "precision_recall",
+    "structure_distance",
+]
+
+MEASURES = {"fid": "inception", "kid": "inception", "pr": "vgg", "ppl": "lpips", "structure": "dino"}  # -> its network
+COMPARED = ("fid", "kid", "pr")  # measures that need real images
+LOADERS = {  # network -> what loads it
+    "inception": pretrained.inception,
+    "vgg": pretrained.vgg,
+    "lpips": pretrained.lpips_distance,
+    "dino": pretrained.dino,
+}
+KID_SUBSET = 1000  # images of each of the 100 subsets, as usual
+NEIGHBOURS = 3  # k of precision and recall, as in their paper
+FEW = 10_000  # images, below which FID says more about their number than about the generator
+
+
+# --------------------------------------------------------------------------------- FID, KID, precision and recall
+@torch.no_grad()
+def extract_features(
+    images: Images, extractors: Mapping[str, Extractor], batch: int = 32, device="cpu", what: str | None = "images"
+) -> dict[str, Tensor]:
+    """What each network sees in each image, in one pass over the images: {network: features [N, F] on the CPU}."""
+    found: dict[str, list[Tensor]] = {name: [] for name in extractors}
+    for chunk in batches(images, batch, what):
+        chunk = chunk.to(device)
+        for name, extractor in extractors.items():
+            found[name].append(extractor(chunk).cpu())
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def fid(generated: Tensor, real: Tensor) -> dict[str, float]:
+    """Fréchet Inception Distance (arXiv 1706.08500, eq. 6) of features [N, F] and [M, F].
+
+    Few images make it larger, the same images or not: compare numbers only for equal N and M.
+    """
+    module = need("torch_fidelity.metric_fid", FIDELITY)
+    statistics = [module.fid_features_to_statistics(features) for features in (generated, real)]
+    return {"fid": module.fid_statistics_to_metric(*statistics, verbose=False)[module.KEY_METRIC_FID]}
+
+
+def kid(generated: Tensor, real: Tensor) -> dict[str, float]:
+    """Kernel Inception Distance (arXiv 1801.01401) of features [N, F] and [M, F]: mean and sd over 100 subsets.
+
+    Unbiased: about 0 (also below) for equal distributions, however few the images. Not multiplied by 1000.
+    """
+    module = need("torch_fidelity.metric_kid", FIDELITY)
+    subset = min(KID_SUBSET, len(generated), len(real))
+    found = module.kid_features_to_metric(generated, real, kid_subset_size=subset, verbose=False)
+    return {"kid": found[module.KEY_METRIC_KID_MEAN], "kid_sd": found[module.KEY_METRIC_KID_STD]}
+
+
+def precision_recall(generated: Tensor, real: Tensor) -> dict[str, float]:
+    """Improved precision and recall (arXiv 1904.06991, k = 3) of features [N, F] and [M, F], each in 0..1.
+
+    Precision: the share of generated images among the real ones; recall: of real images among the generated ones.
+    """
+    module = need("torch_fidelity.metric_prc", FIDELITY)
+    options = {"prc_neighborhood": NEIGHBOURS, "prc_batch_size": 2500, "save_cpu_ram": True}  # all pairs at once: 30 GB
+    found = module.prc_features_to_metric(generated, real, **options, verbose=False)
+    return {"precision": found[module.KEY_METRIC_PRECISION], "recall": found[module.KEY_METRIC_RECALL]}
+
+
+FORMULAS = {"fid": fid, "kid": kid, "pr": precision_recall}
+
+
+def load_networks(measures: Sequence[str], weights: Where = None, device="cpu") -> dict[str, Callable]:
+    """The networks that measures need: {name: network}.
+
+    Args:
+        measures: some of `MEASURES`.
+        weights: a folder with the files of all networks; the file of Inception, or of the one network that is needed;
+            None: PyTorch's cache, filled from the network.
+        device: where to compute.
+
+    Raises:
+        ImportError, FileNotFoundError, ConnectionError, ValueError: a missing package or file; says what to do.
+    """
+    wanted = _networks_of(measures)
+    if weights is not None and not Path(weights).exists():
+        raise FileNotFoundError(f"no weights at '{weights}': expected a folder with the files of {', '.join(wanted)}")
+    if weights is not None and not Path(weights).is_dir():
+        of_file = "inception" if "inception" in wanted else wanted[0]
+        return {name: LOADERS[name](weights if name == of_file else None, device) for name in wanted}
+    return {name: LOADERS[name](weights, device) for name in wanted}
+
+
+def _networks_of(measures: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(MEASURES[measure] for measure in measures))
+
+
+def image_distances(
+    generated: Images,
+    real: Images,
+    measures: Sequence[str] = COMPARED,
+    networks: Mapping[str, Extractor] | None = None,
+    batch: int = 32,
+    device: torch.device | str = "cpu",
+) -> dict[str, float]:
+    """How far generated images are from real ones.
+
+    Args:
+        generated, real: two sets of images, of any and of different number.
+        measures: some of "fid", "kid", "pr" (precision and recall).
+        networks: {"inception": extractor, "vgg": extractor}, as far as needed; default: the published ones.
+        batch: images that a network looks at together.
+        device: where the networks are.
+
+    Returns:
+        {"fid", "kid", "kid_sd", "precision", "recall"}, as far as asked for.
+
+    Raises:
+        ValueError: fewer than 4 images, or another measure. As `load_networks` besides.
+    """
+    _check_measures(measures, COMPARED)
+    if min(len(generated), len(real)) <= NEIGHBOURS:
+        raise ValueError(f"{len(generated)} generated and {len(real)} real images: expected at least {NEIGHBOURS + 1}")
+    networks = load_networks(measures, device=device) if networks is None else networks
+    extractors = {name: networks[name] for name in _networks_of(measures)}
+    named = {"generated": generated, "real": real}
+    sets = [extract_features(images, extractors, batch, device, name) for name, images in named.items()]
+    found: dict[str, float] = {}
+    for measure in measures:
+        pair = [features[MEASURES[measure]] for features in sets]
+        found |= FORMULAS[measure](*(p.to(device) for p in pair) if measure == "pr" else pair)
+    return found
+
+
+def _check_measures(measures: Sequence[str], known: Sequence[str]) -> None:
+    unknown = [measure for measure in measures if measure not in known]
+    if unknown or not measures:
+        raise ValueError(f"measures {list(measures)}: expected some of {', '.join(known)}")
+
+
+# ---------------------------------------------------------------------------------------------------------- everything
+def measure_generator(
+    g: Generator,
+    measures: Sequence[str] = COMPARED,
+    real: Dataset | None = None,
+    source: Generator | None = None,
+    count: int = 50_000,
+    weights: Where = None,
+    batch: int = 32,
+) -> dict:
+    """Several measures of one generator as plain values, ready for JSON. Networks are loaded before anything is drawn.
+
+    Args:
+        g: the generator; networks work on its device.
+        measures: some of `MEASURES`.
+        real: real images of its resolution, for "fid", "kid" and "pr".
+        source: the generator that it was fine-tuned from, for "structure".
+        count: generated images (at most 5,000 pairs for "ppl" and 1,000 for "structure").
+        weights: see `load_networks`.
+        batch: images at once.
+
+    Raises:
+        ValueError: an unknown measure, or one whose real images or source are not given. As `load_networks` besides.
+    """
+    _check_measures(measures, tuple(MEASURES))
+    compared = [measure for measure in measures if measure in COMPARED]
+    if compared and real is None:
+        raise ValueError(f"{', '.join(compared)} compare with real images: give a dataset or folder of them (--data)")
+    if "structure" in measures and source is None:
+        raise ValueError("structure compares with the model that this one was fine-tuned from: give it (--source)")
+    device = g.mapping.w_mean.device
+    networks = load_networks(measures, weights, device)
+    found: dict = {"resolution": g.resolution}
+    if compared:
+        found |= {"images": count, "real_images": len(real)}
+        found |= image_distances(GeneratedImages(g, count), real, compared, networks, batch, device)
+    if "ppl" in measures:
+        pairs = min(count, path_length.PAIRS)
+        found |= {"ppl": perceptual_path_length(g, pairs, networks["lpips"], batch=max(1, batch // 2))}
+        found |= {"ppl_pairs": pairs}
+    if "structure" in measures:
+        pairs = min(count, structure.PAIRS)
+        by_code = measure_structure(source, g, pairs, networks["dino"], max(1, batch // 4))
+        found |= {f"structure_{key}": asdict(measure) for key, measure in by_code.items()}
+    return found
+
+
+def format_results(found: Mapping) -> str:
+    """The result of `measure_generator`, one measure a line."""
+    lines = []
+    if "images" in found:
+        few = min(found["images"], found["real_images"]) < FEW
+        note = " (few images make FID larger: compare it only with FID of as many)" if few and "fid" in found else ""
+        lines.append(f"{found['images']:,} generated against {found['real_images']:,} real images{note}")
+    if "fid" in found:
+        lines.append(f"FID {found['fid']:.4g}")
+    if "kid" in found:
+        lines.append(f"KID {found['kid']:.4g} (sd {found['kid_sd']:.2g} over 100 subsets)")
+    if "precision" in found:
+        lines.append(f"precision {found['precision']:.3f}, recall {found['recall']:.3f}")
+    if "ppl" in found:
+        lines.append(f"PPL {found['ppl']:.4g} ({found['ppl_pairs']:,} pairs in W, steps at the end)")
+    lines += [str(Measure(**value)) for key, value in found.items() if key.startswith("structure_")]
+    return "\n".join(lines)

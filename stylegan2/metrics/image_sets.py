@@ -1,0 +1,105 @@
+"""Sets of images to measure: drawn from a generator by seeds, or read from a dataset, folder or zip; all uint8."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from stylegan2.data.dataset import LMDBDataset, is_lmdb
+from stylegan2.data.images import Settings
+from stylegan2.data.sources import open_source
+from stylegan2.display import to_uint8
+from stylegan2.editing.latents import z_from_seeds
+from stylegan2.networks import Generator, MappingNetwork
+from stylegan2.training.trainer import step_generator
+
+Images = Tensor | Dataset  # [N, 3, H, W], uint8 or float in [-1, 1], at once or image by image
+
+
+class GeneratedImages(Dataset):
+    """Images of seeds, drawn when they are asked for: item i -> uint8 [3, R, R], on the generator's device.
+
+    One seed is one image, noise included, whatever is drawn beside it; no files are needed.
+
+    Args:
+        g: the generator.
+        count: how many.
+        truncation: psi; published numbers are for 1, without truncation.
+        first_seed: item i is the image of seed `first_seed` + i.
+        mapping: makes the codes; default `g`'s. With the source's mapping, source and target share their codes.
+    """
+
+    def __init__(
+        self, g: Generator, count: int, truncation=1.0, first_seed: int = 0, mapping: MappingNetwork | None = None
+    ):
+        self.g, self.count, self.truncation, self.first_seed = g, count, truncation, first_seed
+        self.mapping = mapping or g.mapping
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Tensor:
+        if not 0 <= index < self.count:
+            raise IndexError(f"image {index} of {self.count}")
+        return self.__getitems__([index])[0]
+
+    @torch.no_grad()
+    def __getitems__(self, indices: Sequence[int]) -> list[Tensor]:
+        """Several at once; what a `DataLoader` asks for."""
+        seeds = [self.first_seed + index for index in indices]
+        ws = self.mapping(z_from_seeds(self.mapping.z_dim, seeds), self.truncation)
+        return list(to_uint8(self.g.synthesis(ws, noise_of_seeds(self.g, seeds))))
+
+
+def noise_of_seeds(g: Generator, seeds: Sequence[int]) -> list[Tensor]:
+    """Noise of every convolution, [N, 1, R, R] each, as `generate --noise random` draws it: a seed's own."""
+    each = [g.synthesis.draw_noise(1, step_generator(seed, 0, stream=2)) for seed in seeds]
+    return [torch.cat(layer) for layer in zip(*each, strict=True)]
+
+
+class SourceImages(Dataset):
+    """Images of a folder, a zip or a rendered set, cropped and resized as `prepare` does: item i -> uint8 [3, S, S].
+
+    Raises:
+        FileNotFoundError, ValueError: no such source; and, when its turn comes, for a file that is no image.
+    """
+
+    def __init__(self, path: str | os.PathLike, size: int):
+        self.source, self.size = open_source(path), size
+        self.settings = Settings(sizes=(size,))
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Tensor:
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        (loaded,) = self.source.load(range(index, index + 1), self.settings)
+        if isinstance(loaded, str):
+            raise ValueError(
+                f"'{self.source.names[index]}' in {self.source.title} gives no image ({loaded}): take it out, or make "
+                "a dataset, which leaves it out: python -m stylegan2 prepare"
+            )
+        return torch.from_numpy(np.array(loaded[self.size])).permute(2, 0, 1)
+
+
+def open_images(path: str | os.PathLike, size: int) -> Dataset:
+    """Real images of `size` px: a prepared dataset (LMDB) as it is; a folder, zip or rendered set by `SourceImages`.
+
+    Raises:
+        FileNotFoundError, ValueError: nothing there, or a dataset without images of that size.
+    """
+    return LMDBDataset(path, size) if is_lmdb(path) else SourceImages(path, size)
+
+
+def batches(images: Images, batch: int, what: str | None) -> Iterator[Tensor]:
+    """All images in order, uint8 [n, 3, H, W]; a progress bar called `what`, should it take more than a second."""
+    loader = DataLoader(images, batch, generator=torch.Generator())  # without one it would draw from the global state
+    for chunk in tqdm(loader, desc=what, unit="batch", delay=1, leave=False, disable=what is None):
+        yield to_uint8(chunk)

@@ -1,0 +1,103 @@
+"""The scoreboard to look at: a scatter plot with the Pareto front, a table, and rows of faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stylegan2.scoreboard import SOURCE_DOMAIN
+
+COLOURS = {
+    "baseline": "#8a8a94",
+    "freeze-style": "#c98b1d",
+    "structure-loss": "#2f7fd1",
+    "freeze-g": "#1f9d6b",
+    "freeze-sg": "#7a5cff",
+    "structure-loss+freeze-g": "#d1476f",
+}
+OTHER = "#444450"  # methods that are not in the course's list
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the points that no other one beats in both coordinates (less is better), by the first coordinate."""
+    front: list[int] = []
+    for i in sorted(range(len(points)), key=lambda i: points[i]):
+        if not front or points[i][1] < points[front[-1]][1]:
+            front.append(i)
+    return front
+
+
+def scatter(rows: Sequence[dict], domains: Sequence[str] | None = None, same: str = "w"):
+    """Landmark error against domain distance, one plot per domain: the lower left corner is where one wants to be.
+
+    Filled marks: the whole target model; hollow ones: its low resolutions swapped for the source's (squares: below 16,
+    triangles: below 32). Bars: one sd. Grey steps: the Pareto front. Dotted lines: landmark errors of the same
+    attributes drawn in both domains, and of random pairs.
+
+    Args:
+        rows: of `scoreboard.rows`.
+        domains: to show; None: all.
+        same: "w" or "z", the codes that source and target have in common.
+    """
+    import matplotlib.pyplot as plt
+
+    domains = domains or list(dict.fromkeys(row["domain"] for row in rows))
+    figure, axes = plt.subplots(1, len(domains), figsize=(4.6 * len(domains), 4.4), squeeze=False, layout="constrained")
+    for axis, domain in zip(axes[0], domains, strict=True):
+        _scatter_domain(axis, [row for row in rows if row["domain"] == domain], f"landmark_error_same_{same}")
+        axis.set(title=f"{SOURCE_DOMAIN} → {domain}", xlabel=f"landmark error, same {same}  (less: the face is kept)")
+    axes[0][0].set_ylabel("pocket distance to the domain  (less: better cartoons)")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def _scatter_domain(axis, rows: Sequence[dict], error: str) -> None:
+    points = [(row[error]["mean"], row["domain_distance"]["mean"]) for row in rows]
+    front = pareto(points)
+    axis.step([points[i][0] for i in front], [points[i][1] for i in front], where="post", color="#c9c9d2", zorder=0)
+    for row, (x, y) in zip(rows, points, strict=True):
+        colour, swap = COLOURS.get(row["method"], OTHER), row["swap"]
+        label = row["method"] if swap is None else None
+        mark = {"fmt": "o" if swap is None else _MARKS.get(swap, "D"), "mfc": colour if swap is None else "white"}
+        order = 2 if swap else 3  # where a swap changes nothing (its layers were frozen), the filled mark is seen
+        bars = row["domain_distance"]["sd"], row[error]["sd"]
+        axis.errorbar(x, y, *bars, color=colour, ms=8, label=label, zorder=order, **mark)
+    for x, name in ((rows[0]["floor"], "same attributes"), (rows[0]["ceiling"], "random pairs")):
+        axis.axvline(x, color="#9a9aa4", ls=":", lw=1)
+        axis.text(x, axis.get_ylim()[1], name, rotation=90, va="top", ha="right", size=8, color="#6a6a74")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+_MARKS = {16: "s", 32: "^"}
+
+
+def table(rows: Sequence[dict], domain: str, swaps: Sequence[int | None] = (None,)) -> str:
+    """The rows of a domain as a Markdown table, least landmark error first; best numbers in bold."""
+    chosen = [row for row in rows if row["domain"] == domain and row["swap"] in swaps]
+    chosen.sort(key=lambda row: row["landmark_error_same_w"]["mean"])
+    columns = {
+        "domain_distance": 1,
+        "landmark_error_same_w": 3,
+        "landmark_error_same_z": 3,
+        "attributes_kept_same_w": 2,
+    }
+    best = {c: (max if c.startswith("attributes") else min)(row[c]["mean"] for row in chosen) for c in columns}
+    lines = ["| method | swap | domain distance ↓ | landmark error, same w ↓ | same z ↓ | attributes kept ↑ | seeds |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for row in chosen:
+        cells = [_cell(row[c], digits, row[c]["mean"] == best[c]) for c, digits in columns.items()]
+        swap = "–" if row["swap"] is None else str(row["swap"])
+        lines.append(f"| {row['method']} | {swap} | " + " | ".join(cells) + f" | {row['seeds']} |")
+    floor, ceiling = chosen[0]["floor"], chosen[0]["ceiling"]
+    lines.append("")
+    lines.append(
+        f"Landmark error: {floor:.3f} for the same attributes in both domains, {ceiling:.3f} for random pairs."
+    )
+    return "\n".join(lines)
+
+
+def _cell(number: dict, digits: int, best: bool) -> str:
+    text = f"{number['mean']:.{digits}f}"
+    text = f"**{text}**" if best else text
+    return text if number["sd"] is None else f"{text} ± {number['sd']:.{digits}f}"

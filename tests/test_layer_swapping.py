@@ -1,0 +1,410 @@
+"""Layer swapping: both ways to swap agree, everything of a block goes with it, and the verb `swap`."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_training import (
+    one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
+)
+from typer.testing import CliRunner
+
+from stylegan2 import checkpoints, cli, display, ops
+from stylegan2.editing import latents
+from stylegan2.editing.layer_swapping import cuts, strip, swap, swap_images, target_share
+from stylegan2.networks import Generator, SharedMapping
+
+SIZES = [4, 8, 16, 32]
+POCKET = Path(__file__).parents[1] / "checkpoints" / "pocket"
+PHOTO, WEBTOON = POCKET / "photo.pt", POCKET / "webtoon_baseline.pt"
+
+
+def generator(seed: int, resolution: int = 32, width: int = 6) -> Generator:
+    """A tiny generator that no longer has the zeros of a new one: biases and noise strengths are random too."""
+    g = tiny_networks(resolution, width, seed)[0].eval().requires_grad_(False)
+    rng = torch.Generator().manual_seed(seed)
+    for name, tensor in g.state_dict().items():
+        if name.endswith(("bias", "noise_strength", "w_mean")):
+            tensor.add_(0.3 * torch.randn(tensor.shape, generator=rng))
+    return g
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[Generator, Generator]:
+    """Source and target."""
+    return generator(1), generator(2)
+
+
+def codes(g: Generator, count: int = 3) -> torch.Tensor:
+    return latents.ws_from_seeds(g, range(count))
+
+
+def noise_list(g: Generator, count: int = 3) -> list[torch.Tensor]:
+    return g.synthesis.draw_noise(count, torch.Generator().manual_seed(7))
+
+
+def blocks(g: Generator, resolution: int) -> dict[str, torch.Tensor]:
+    return g.synthesis.blocks[str(resolution)].state_dict()
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-5) -> None:
+    torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
+
+
+# ----------------------------------------------------------------------------------------------------- share of target
+
+
+def test_cuts_are_the_resolutions():
+    assert cuts(64) == [4, 8, 16, 32, 64]
+
+
+def test_a_hard_cut_begins_at_the_swap_resolution():
+    assert target_share(SIZES, 16) == {4: 0, 8: 0, 16: 1, 32: 1}
+    assert target_share(SIZES, 4) == {4: 1, 8: 1, 16: 1, 32: 1}
+
+
+def test_a_soft_cut_is_the_logistic_function_of_the_octaves():
+    share = target_share(SIZES, 16, width=1)
+    expected = [1 / (1 + 2.718281828459045**-x) for x in (-1.5, -0.5, 0.5, 1.5)]
+    assert list(share.values()) == pytest.approx(expected, abs=1e-12)
+    assert share[8] + share[16] == pytest.approx(1)  # the cut lies halfway between the two
+    assert target_share(SIZES, 16, width=0.5)[16] == pytest.approx(0.731, abs=1e-3)
+
+
+def test_soft_cuts_tend_to_the_hard_one_and_to_the_average():
+    for cut in SIZES:
+        for width in (1e-9, 1e-3, 0.01):
+            assert target_share(SIZES, cut, width) == pytest.approx(target_share(SIZES, cut), abs=1e-12)
+        assert target_share(SIZES, cut, 1e6) == pytest.approx(dict.fromkeys(SIZES, 0.5), abs=1e-5)
+
+
+# --------------------------------------------------------------------------------------------------------- both ways
+
+
+@pytest.mark.parametrize("cut", SIZES)
+@pytest.mark.parametrize("kind", ["const", "none", "list"])
+def test_a_new_generator_and_two_that_take_turns_draw_the_same(pair, cut, kind):
+    source, target = pair
+    ws, noise = codes(source), noise_list(source) if kind == "list" else kind
+    images = swap_images(*pair, ws, cut, noise)
+    close(images, swap(*pair, cut).synthesis(ws, noise))
+    assert cut == 4 or (images - target.synthesis(ws, noise)).abs().max() > 0.1
+    assert (images - source.synthesis(ws, noise)).abs().max() > 0.1
+
+
+def test_noise_is_drawn_once(pair):
+    ws, swapped = codes(pair[0]), swap(*pair, 16)
+    images = swap_images(*pair, ws, 16, torch.Generator().manual_seed(3))
+    close(images, swapped.synthesis(ws, torch.Generator().manual_seed(3)))
+    torch.manual_seed(4)
+    images = swap_images(*pair, ws, 16, "random")
+    torch.manual_seed(4)
+    close(images, swapped.synthesis(ws, "random"))
+
+
+def test_fixed_noise_is_that_of_the_model_that_draws(pair):
+    """With the other model's noise images the picture would be another one: the test above can tell."""
+    ws = codes(pair[0])
+    wrong = swap_images(*pair, ws, 16, pair[0].synthesis.draw_noise(3, "const"))
+    assert (swap_images(*pair, ws, 16, "const") - wrong).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("cut", SIZES)
+def test_a_network_swapped_with_itself_is_itself(pair, cut):
+    source, ws = pair[0], codes(pair[0])
+    itself = source.synthesis(ws, "const")
+    assert torch.equal(swap_images(source, source, ws, cut), itself)
+    for width in (0, 0.3, 2):
+        swapped = swap(source, source, cut, width)
+        assert equal(swapped.state_dict(), source.state_dict())
+        assert torch.equal(swapped.synthesis(ws, "const"), itself)
+
+
+def without_colours(g: Generator) -> Generator:
+    """A copy whose blocks add no colours of their own."""
+    g = copy.deepcopy(g)
+    for block in g.synthesis.blocks.values():
+        block.to_rgb.weight.zero_()
+        block.to_rgb.bias.zero_()
+    return g
+
+
+@pytest.mark.parametrize("cut", [8, 16, 32])
+def test_the_colours_so_far_are_handed_over_too(pair, cut):
+    """Bug 14 of the original: with features alone, a target that adds no colours would leave the image black."""
+    source, target = pair[0], without_colours(pair[1])
+    ws = codes(source)
+    rgb = source.synthesis(ws, "const", return_rgbs=True)[1][cut // 2]
+    while rgb.shape[-1] < 32:
+        rgb = ops.upsample2d(rgb)
+    close(swap_images(source, target, ws, cut), rgb)
+    close(swap(source, target, cut).synthesis(ws, "const"), rgb)
+    assert rgb.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("cut", SIZES)
+def test_below_the_cut_nothing_depends_on_the_target(pair, cut):
+    ws = codes(pair[0])
+    ours = pair[0].synthesis(ws, "const", return_rgbs=True)[1]
+    swapped = swap(*pair, cut).synthesis(ws, "const", return_rgbs=True)[1]
+    assert [r for r in SIZES if torch.equal(ours[r], swapped[r])] == [r for r in SIZES if r < cut]
+
+
+def test_the_target_may_draw_with_codes_of_its_own(pair):
+    source, target = pair
+    ws, theirs = codes(source), codes(target)
+    close(swap_images(*pair, ws, 4, target_ws=theirs), target.synthesis(theirs, "const"))
+    images = swap_images(*pair, ws, 16, target_ws=theirs)
+    *_, below = (stage for stage in source.synthesis.stages(ws, "const") if stage.resolution < 16)
+    *_, last = target.synthesis.stages(theirs, "const", after=below)
+    close(images, last.rgb)
+    assert (images - swap_images(*pair, ws, 16)).abs().max() > 0.01
+
+
+def test_models_may_compute_in_different_types(pair):
+    source, target = (copy.deepcopy(g) for g in pair)
+    ws, exact = codes(source), swap_images(*pair, codes(pair[0]), 16)
+    source.synthesis.compute_dtype = torch.bfloat16
+    for a, b in ((source, target), (target, source)):
+        images = swap_images(a, b, ws, 16)
+        assert images.dtype == torch.float32 and images.isfinite().all()
+    close(swap_images(source, target, ws, 16), exact, 0.15)
+    assert swap(source, target, 16).synthesis.compute_dtype == torch.float32
+    assert swap(source, source, 16).synthesis.compute_dtype == torch.bfloat16
+
+
+# ---------------------------------------------------------------------------------------------------- the new generator
+
+
+@pytest.mark.parametrize("cut", SIZES)
+def test_whole_blocks_change_over_at_the_cut(pair, cut):
+    for source, target in (pair, pair[::-1]):
+        swapped = swap(source, target, cut)
+        for r in SIZES:
+            assert equal(blocks(swapped, r), blocks(target if r >= cut else source, r)), r
+
+
+def test_a_soft_swap_blends_every_tensor_of_a_block(pair):
+    swapped = swap(*pair, 8, width=0.7)
+    for r, share in target_share(SIZES, 8, 0.7).items():
+        source, target = blocks(pair[0], r), blocks(pair[1], r)
+        for name, tensor in blocks(swapped, r).items():
+            close(tensor, (1 - share) * source[name] + share * target[name], 1e-6)
+    assert {"const", "conv1.noise_const", "conv1.noise_strength"} < blocks(swapped, 4).keys()
+
+
+def test_the_smallest_widths_are_a_hard_swap(pair):
+    assert equal(swap(*pair, 16, width=1e-3).state_dict(), swap(*pair, 16).state_dict())
+
+
+def test_the_mapping_is_the_sources_unless_wanted_otherwise(pair):
+    z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    source, target = (g.mapping(z, truncation=0.5) for g in pair)
+    assert torch.equal(swap(*pair, 16).mapping(z, truncation=0.5), source)
+    assert torch.equal(swap(*pair, 16, mapping="target").mapping(z, truncation=0.5), target)
+
+
+def test_the_models_stay_as_they_were_and_share_nothing_with_the_new_one():
+    pair = tiny_networks(32, 6, 1)[0], tiny_networks(32, 6, 2)[0]
+    before = [{name: tensor.clone() for name, tensor in g.state_dict().items()} for g in pair]
+    swapped = swap(*pair, 16, width=0.5)
+    assert not swapped.training and not any(p.requires_grad for p in swapped.parameters())
+    for tensor in swapped.state_dict().values():
+        tensor.fill_(9)
+    assert equal(pair[0].state_dict(), before[0]) and equal(pair[1].state_dict(), before[1])
+    assert all(g.training and all(p.requires_grad for p in g.parameters()) for g in pair)
+
+
+def test_a_saved_one_draws_the_same_images(pair, tmp_path):
+    swapped, ws = swap(*pair, 16, width=0.4), codes(pair[0])
+    checkpoints.save(tmp_path / "swapped.pt", g_ema=swapped)
+    loaded = checkpoints.load(tmp_path / "swapped.pt").g_ema
+    assert torch.equal(codes(loaded), ws)
+    assert torch.equal(loaded.synthesis(ws, "const"), swapped.synthesis(ws, "const"))
+
+
+def test_a_shared_mapping_comes_along(pair, tmp_path):
+    source, target = pair[0], copy.deepcopy(pair[1])
+    target.mapping = SharedMapping(target.mapping, source.mapping, k=3)
+    swapped = swap(source, target, 16, mapping="target")
+    checkpoints.save(tmp_path / "shared.pt", g_ema=swapped)
+    ws = codes(target)
+    for g in (swapped, checkpoints.load(tmp_path / "shared.pt").g_ema):
+        assert isinstance(g.mapping, SharedMapping) and torch.equal(codes(g), ws)
+        close(g.synthesis(ws, "const"), swap_images(source, target, ws, 16))
+    assert swap(target, source, 16).mapping.k == 3
+    assert type(swap(source, target, 16).mapping) is type(source.mapping)
+
+
+# ------------------------------------------------------------------------------------------------------------- strip
+
+
+@pytest.mark.parametrize("kind", ["const", "list"])
+def test_the_strips_rows_are_the_single_calls(pair, kind):
+    source, target = pair
+    ws, noise = codes(source), noise_list(source) if kind == "list" else kind
+    rows = strip(*pair, ws, noise)
+    assert list(rows) == ["source", "from 32", "from 16", "from 8", "target"]
+    assert torch.equal(rows["source"], source.synthesis(ws, noise))
+    assert torch.equal(rows["target"], target.synthesis(ws, noise))
+    for cut in (8, 16, 32):
+        assert torch.equal(rows[f"from {cut}"], swap_images(*pair, ws, cut, noise))
+    assert display.rows(rows).height == 5 * 32 + 4 * 2
+
+
+def test_the_strips_rows_have_the_same_random_noise_and_other_names(pair):
+    ws, theirs = codes(pair[0]), codes(pair[1])
+    rows = strip(*pair, ws, torch.Generator().manual_seed(7), theirs, names=("photo", "webtoon"))
+    assert list(rows) == ["photo", "from 32", "from 16", "from 8", "webtoon"]
+    assert torch.equal(rows["from 16"], swap_images(*pair, ws, 16, noise_list(pair[0]), theirs))
+    assert torch.equal(rows["webtoon"], pair[1].synthesis(theirs, noise_list(pair[0])))
+
+
+def test_the_strip_draws_no_block_twice_from_the_same_features(pair):
+    source, target = (copy.deepcopy(g) for g in pair)
+    drawn = {"source": [], "target": []}
+    for name, g in (("source", source), ("target", target)):
+        for block in g.synthesis.blocks.values():
+            block.register_forward_hook(lambda block, *_, name=name: drawn[name].append(block.resolution))
+    strip(source, target, codes(source))
+    assert drawn["source"] == SIZES
+    assert sorted(drawn["target"]) == [4, 8, 8, 16, 16, 16, 32, 32, 32, 32]
+
+
+# ------------------------------------------------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize("wrong", [0, 2, 12, 64, "16"])
+def test_unknown_cuts_are_refused_with_a_list(pair, wrong):
+    message = rf"swap_resolution is {wrong}, expected one of \[4, 8, 16, 32\]"
+    with pytest.raises(ValueError, match=message):
+        swap(*pair, wrong)
+    with pytest.raises(ValueError, match=message):
+        swap_images(*pair, codes(pair[0]), wrong)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, float("nan"), float("inf")])
+def test_impossible_widths_are_refused(pair, wrong):
+    with pytest.raises(ValueError, match=rf"width is {wrong}, expected 0"):
+        swap(*pair, 16, width=wrong)
+
+
+def test_models_of_other_sizes_are_refused(pair):
+    ws = codes(pair[0])
+    small, wide = generator(3, resolution=16), generator(3, width=8)
+    for other, message in ((small, "resolution 32 and 16; channels"), (wide, r"channels \{4: 6, .*\{4: 8")):
+        for call in (lambda g: swap(pair[0], g, 16), lambda g: swap_images(pair[0], g, ws, 16)):
+            with pytest.raises(ValueError, match=message):
+                call(other)
+    with pytest.raises(ValueError, match="channels"):
+        strip(pair[0], wide, ws)
+
+
+def test_other_mistakes_are_refused(pair):
+    ws = codes(pair[0])
+    with pytest.raises(ValueError, match="mapping is 'both', expected 'source' or 'target'"):
+        swap(*pair, 16, mapping="both")
+    with pytest.raises(ValueError, match=r"ws is \[3, 8, 8\] and target_ws is \[2, 8, 8\]"):
+        swap_images(*pair, ws, 16, target_ws=ws[:2])
+    with pytest.raises(ValueError, match=r"ws must be \[N, 8, 8\], got \[3, 7, 8\]"):
+        strip(*pair, ws[:, :7])
+    with pytest.raises(ValueError, match="noise must be"):
+        swap_images(*pair, ws, 16, noise="blue")
+
+
+# ---------------------------------------------------------------------------------------------------------- the verb
+
+
+def call(*words, code: int = 0) -> str:
+    """What `swap` says; its exit code must be `code`."""
+    result = CliRunner().invoke(cli.app, ["swap", *map(str, words)])
+    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
+    return result.output if code == 0 else result.stderr
+
+
+def shipped() -> list[Generator]:
+    return [checkpoints.load(path, g_ema_only=True).g_ema for path in (PHOTO, WEBTOON)]
+
+
+def test_the_verb_writes_a_generator(tmp_path):
+    out = tmp_path / "swapped.pt"
+    text = call(PHOTO, WEBTOON, out, "--resolution", 32, "--width", 0.5)
+    assert f"{PHOTO} below 32 px, {WEBTOON} from there on" in text
+    found, expected = checkpoints.load(out), swap(*shipped(), 32, 0.5)
+    assert equal(found.g_ema.state_dict(), expected.state_dict())
+    assert found.info["swapped"] == {
+        "source": str(PHOTO), "target": str(WEBTOON), "resolution": 32, "width": 0.5, "mapping": "source",
+    }  # fmt: skip
+    assert found.d is None and found.g is None
+
+
+def test_the_verb_reversed_and_in_half_precision(tmp_path):
+    out = tmp_path / "half.pt"
+    text = call(PHOTO, WEBTOON, out, "--reverse", "--half")
+    assert f"{WEBTOON} below 16 px, {PHOTO} from there on" in text
+    photo, webtoon = shipped()
+    found, expected = checkpoints.load(out), swap(webtoon, photo, 16, mapping="target")
+    assert found.info["swapped"]["source"] == str(WEBTOON) and found.info["swapped"]["mapping"] == "target"
+    for name, tensor in expected.state_dict().items():
+        torch.testing.assert_close(found.g_ema.state_dict()[name], tensor.half().float(), rtol=0, atol=0)
+    assert torch.equal(expected.mapping.w_mean, photo.mapping.w_mean)
+
+
+def rows_of(path: Path, count: int) -> list[torch.Tensor]:
+    """A picture's rows of `count` 64-pixel faces without their labels, float [3, 64, W] in 0..255."""
+    picture = Image.open(path).convert("RGB")
+    width = count * 66 - 2
+    pixels = torch.tensor(np.array(picture)[:, -width:]).permute(2, 0, 1).float()
+    return [pixels[:, top : top + 64] for top in range(0, picture.height, 66)]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_verb_draws_source_swapped_and_target(tmp_path, reverse):
+    out, options = tmp_path / "faces.png", ["--seeds", "3,5", "--truncation", 0.8]
+    assert "2 faces in" in call(PHOTO, WEBTOON, out, *options, *["--reverse"] * reverse)
+    photo, webtoon = shipped()
+    ws = latents.ws_from_seeds(photo, [3, 5], 0.8)
+    pair = (webtoon, photo) if reverse else (photo, webtoon)
+    for row, g in zip(rows_of(out, 2), (pair[0], swap(*pair, 16), pair[1]), strict=True):
+        expected = display.to_uint8(latents.draw(g, ws)).float()
+        assert (row[..., :64] - expected[0]).abs().max() <= 1 and (row[..., 66:] - expected[1]).abs().max() <= 1
+
+
+def test_the_verb_draws_all_cuts(tmp_path):
+    out = tmp_path / "cuts.png"
+    call(PHOTO, WEBTOON, out, "--strip", "--seeds", 5)
+    photo, webtoon = shipped()
+    rows = strip(photo, webtoon, latents.ws_from_seeds(photo, [5], 0.7))
+    for row, images in zip(rows_of(out, 1), rows.values(), strict=True):
+        assert (row - display.to_uint8(images)[0].float()).abs().max() <= 1
+
+
+def test_the_verb_refuses(tmp_path):
+    g, small = tmp_path / "g.pt", tmp_path / "small.pt"
+    checkpoints.save(g, g_ema=generator(1))
+    checkpoints.save(small, g_ema=generator(1, resolution=16))
+    out = tmp_path / "out.pt"
+    for words, message in (
+        ((g, g, out, "--resolution", 64), r"swap_resolution is 64, expected one of \[4, 8, 16, 32\]"),
+        ((g, g, out, "--width", -1), "width is -1.0, expected 0"),
+        ((g, small, out), "do not fit each other: resolution 32 and 16"),
+        ((g, g, tmp_path / "out"), r"OUT must end in .pt \(the new generator\) or in .png"),
+        ((g, g, out, "--strip"), "--strip draws all hard cuts"),
+        ((g, g, tmp_path / "a.png", "--strip", "--width", 1), "--strip draws all hard cuts"),
+        ((g, g, tmp_path / "a.png", "--seeds", "x"), "seeds 'x': expected"),
+        ((g, tmp_path / "none.pt", out), "there is no file"),
+    ):
+        said = call(*words, code=2)
+        assert said.startswith("error: ") and re.search(message, said), said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["g.pt", "small.pt"]
