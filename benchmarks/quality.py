@@ -2,7 +2,7 @@
 
     python -m benchmarks.quality [--images 10000] [--seeds 0] [--json FILE]
 
-Fine-tunes the shipped source model to webtoons as the recipe's baseline does, and prints the pocket distance of the
+Fine-tunes the shipped source model to webtoons as the scoreboard's baseline does, and prints the pocket distance of the
 result and the images per second of each run. Runs are kept in build/quality: the same command goes on where it was
 stopped. How far apart two seeds lie tells which differences mean something.
 """
@@ -17,31 +17,35 @@ from pathlib import Path
 
 import torch
 
-from stylegan2 import metrics
+from stylegan2 import checkpoints, metrics
 from stylegan2.judge import Judge
-from stylegan2.recipe import REPORT_FACES, Recipe, baseline_config, baseline_trainer, generate, training_seconds
+from stylegan2.recipe import REPORT_FACES, generate, training_seconds
 from stylegan2.runtime import has_bfloat16
+from stylegan2.scoreboard import Entry, Study
+from stylegan2.training.trainer import Trainer
+from stylegan2.training.transfer import method
 
 DOMAIN = "webtoon"
 
 
 def variants(has_mixed: bool) -> dict[str, dict]:
     """Name -> settings that differ from the baseline's."""
-    found: dict[str, dict] = {"float32": {"precision": "float32"}}
+    found: dict[str, dict] = {"float32": {"precision": "float32", "reuse_fakes": False}}
     if has_mixed:
-        found["bfloat16"] = {"precision": "auto"}
+        found["bfloat16"] = {"precision": "auto", "reuse_fakes": False}
     return found | {"reused fakes": {"precision": "auto", "reuse_fakes": True}}
 
 
-def run(recipe: Recipe, name: str, settings: dict, images: int, faces: int = REPORT_FACES) -> dict:
+def run(study: Study, seed: int, name: str, settings: dict) -> dict:
     """Train one variant (or go on with it) and measure it."""
-    out = recipe.work / f"{name.replace(' ', '-')}-{images}-{recipe.seed}"
-    config = replace(baseline_config(recipe, DOMAIN), out=out, images=images, **settings)
-    g = baseline_trainer(recipe, DOMAIN, config).run()
-    judge = Judge.load(recipe.path("judge"))
-    distance = metrics.measure_pocket_distance(judge, generate(g, faces), DOMAIN)
+    entry = Entry(DOMAIN, "baseline", tuple(method("baseline", 64)), seed)
+    out = study.work / f"{name.replace(' ', '-')}-{study.images}-{seed}"
+    config = replace(study.config(entry), out=out, **settings)
+    g = Trainer.fine_tune(config, study.dataset(DOMAIN), checkpoints.load(study.source), entry.methods).run()
+    judge, images = Judge.load(study.judge), study.images
+    distance = metrics.measure_pocket_distance(judge, generate(g, study.faces), DOMAIN)
     speed = images / max(training_seconds(out), 1)
-    return {"name": name, "seed": recipe.seed, "images": images, "images_per_second": speed} | {
+    return {"name": name, "seed": seed, "images": images, "images_per_second": speed} | {
         key: getattr(distance, key) for key in ("value", "floor", "ceiling")
     }
 
@@ -54,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to FILE")
     options = parser.parse_args(arguments)
     rows = []
+    study = Study(work=Path("build/quality"), images=options.images, faces=REPORT_FACES)
     for seed in options.seeds:
-        recipe = Recipe(work=Path("build/quality"), seed=seed)
         for name, settings in variants(has_bfloat16(torch.device("cpu"))).items():
-            rows.append(run(recipe, name, settings, options.images))
+            rows.append(run(study, seed, name, settings))
     print("| variant | seed | images/s | pocket distance | floor | ceiling |\n|---|---|---|---|---|---|")
     for row in rows:
         numbers = f"{row['images_per_second']:.1f} | {row['value']:.2f} | {row['floor']:.2f} | {row['ceiling']:.2f}"

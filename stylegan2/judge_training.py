@@ -6,7 +6,6 @@ would learn that a webtoon smiles and has pink hair, and would read that into a 
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stylegan2 import text_files
 from stylegan2.checkpoints import files
 from stylegan2.data import pocket
 from stylegan2.judge import (
@@ -303,7 +303,7 @@ def train_judge(
         "training": {**_settings(config), "minutes": round(minutes, 1)},
         "errors": evaluate_judge(judge, config.evaluation_faces),
     }
-    _write_json(errors, path.with_suffix(".json"))
+    text_files.write_json(path.with_suffix(".json"), errors)
     state.unlink(missing_ok=True)
     if progress:
         print(format_evaluation(errors["errors"]))
@@ -325,9 +325,3 @@ def _train(run: _Run, pool: Pool, state: Path, progress: bool) -> None:
                 bar.set_postfix({name: f"{value:.3f}" for name, value in recent.items()}, refresh=False)
             if run.step % every == 0:
                 run.save(state)
-
-
-def _write_json(content: dict, path: Path) -> None:
-    part = path.with_name(f".{path.name}.tmp")
-    part.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(part, path)

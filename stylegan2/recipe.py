@@ -1,18 +1,18 @@
 """How everything in checkpoints/pocket/ is made, from nothing: `make pocket`, or `python -m stylegan2 pocket`.
 
-    judge     a network that reads attributes and landmarks off any face, trained on rendered faces
-    photo     the source model: a generator and a discriminator trained from scratch on rendered photos, in three runs
-    webtoon   the baseline: the source fine-tuned with ADA + FreezeD on 1,000 webtoon faces
-    report    how good they are, measured by the judge, and contact sheets
+    judge       a network that reads attributes and landmarks off any face, trained on rendered faces
+    photo       the source model: a generator and a discriminator trained from scratch on rendered photos, in three runs
+    targets     the source fine-tuned to webtoon, storybook and portrait faces, by several methods
+    scoreboard  the comparison of all methods (hours on a CPU; `python -m stylegan2 scoreboard` has options)
+    report      how good source and baseline are, measured by the judge, and contact sheets
 
 Every step is seeded, shows its progress, resumes where it was killed, and is skipped when its result is there.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stylegan2 import checkpoints, display, metrics, networks
+from stylegan2 import checkpoints, display, metrics, networks, scoreboard, scoreboard_view, text_files
 from stylegan2.data import pocket
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
@@ -29,11 +29,12 @@ from stylegan2.judge import Judge
 from stylegan2.judge_training import train_judge
 from stylegan2.networks import Generator
 from stylegan2.runtime import pick_device
+from stylegan2.scoreboard import Entry, Study, methods_study
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.logs import read_log
 from stylegan2.training.snapshots import snapshot_files
 from stylegan2.training.trainer import Trainer, step_generator
-from stylegan2.training.transfer import FreezeD
+from stylegan2.training.transfer import METHODS
 
 SIZE = 64
 REPORT_FACES = 2000  # faces on either side of a distance
@@ -48,9 +49,9 @@ class Recipe:
     photo_faces: int = 30_000  # rendered photos to learn from
     warmup_images: int = 93_104  # images shown to the discriminator in the source's warm-up run
     photo_images: int = 150_000  # in the long run after it
-    large_images: int = 1_200_000  # and in the last one, in large batches: for a GPU
+    large_images: int = 444_224  # and in the last one, in large batches: for a GPU
     curve_images: int = 20_000  # between two points of the source's learning curve
-    webtoon_images: int = 20_000
+    target_images: int = 24_000
     judge_images: int = 100_000
     seed: int = 0
     device: str = "auto"  # of the training; measuring is done on the CPU
@@ -59,12 +60,18 @@ class Recipe:
         """A shipped file, e.g. path("photo") -> checkpoints/pocket/photo.pt."""
         return self.shipped / f"{name}.pt"
 
-    def dataset(self, domain: str) -> LMDBDataset:
-        """The domain's rendered faces as an LMDB held in memory, rendered at first use."""
-        count = pocket.dataset_size(domain) or self.photo_faces
-        folder = self.work / f"{domain}-{count}-v{pocket.VERSION}.lmdb"
-        prepare(f"pocket:{domain}?n={count}", folder, sizes=(SIZE,))
+    @property
+    def photos(self) -> LMDBDataset:
+        """The rendered photos as an LMDB held in memory, rendered at first use."""
+        folder = self.work / f"photo-{self.photo_faces}-v{pocket.VERSION}.lmdb"
+        prepare(f"pocket:photo?n={self.photo_faces}", folder, sizes=(SIZE,))
         return LMDBDataset(folder, cache=True)
+
+    @property
+    def study(self) -> Study:
+        """How targets are trained and compared."""
+        files = {"source": self.path("photo"), "judge": self.path("judge"), "work": self.work / "scoreboard"}
+        return Study(**files, images=self.target_images, faces=REPORT_FACES, device=self.device)
 
 
 def make_judge(recipe: Recipe) -> None:
@@ -138,53 +145,73 @@ def make_photo(recipe: Recipe) -> None:
     g, d = networks.build(SIZE, "pocket", recipe.seed)
     start = checkpoints.Checkpoint(g_ema=g, g=g, d=d)
     for path, config in photo_runs(recipe).items():
-        if path == recipe.path("photo") or not path.exists():
-            trainer = Trainer(
-                config, recipe.dataset("photo"), start.g, start.d, start.g_ema, device=pick_device(recipe.device)
-            )
-            _train(recipe, path, trainer, with_discriminator=True, before=start.info)
+        last = path == recipe.path("photo")
+        if last or not path.exists():
+            nets = start.g, start.d, start.g_ema
+            trainer = Trainer(config, recipe.photos, *nets, device=pick_device(recipe.device))
+            _finish(recipe, path, trainer, start.info, last)
         start = checkpoints.load(path)
 
 
-def baseline_config(recipe: Recipe, domain: str) -> TrainConfig:
-    """Settings of the baseline: StyleGAN2-ADA fine-tuning, as in the paper's comparison."""
-    return TrainConfig(
-        out=recipe.work / f"{domain}_baseline",
-        images=recipe.webtoon_images,
-        seed=recipe.seed,
-        fine_tune=True,
-        r1_gamma=0.2,
-        snapshot_images=4_000,
-        sample_images=2_000,
-    )
+SHIPPED = {  # target models that come with the course
+    "webtoon": tuple(METHODS),
+    "storybook": ("baseline", "freeze-sg"),
+    "portrait": ("baseline", "freeze-sg"),
+}
 
 
-def baseline_trainer(recipe: Recipe, domain: str, config: TrainConfig) -> Trainer:
-    """The source, about to be fine-tuned to a domain: ADA and FreezeD, nothing that keeps structure."""
-    source = checkpoints.load(recipe.path("photo"))
-    return Trainer.fine_tune(config, recipe.dataset(domain), source, [FreezeD(32)], pick_device(recipe.device))
+def shipped_entries() -> dict[str, Entry]:
+    """File name -> the training it comes from, e.g. "webtoon_freeze-sg"."""
+    chosen = {(domain, name) for domain, names in SHIPPED.items() for name in names}
+    entries = methods_study(SHIPPED, size=SIZE)
+    return {f"{e.domain}_{e.name}": e for e in entries if (e.domain, e.name) in chosen}
 
 
-def make_webtoon(recipe: Recipe) -> None:
-    """Fine-tune the source to webtoons."""
-    trainer = baseline_trainer(recipe, "webtoon", baseline_config(recipe, "webtoon"))
-    _train(recipe, recipe.path("webtoon_baseline"), trainer)
+def make_targets(recipe: Recipe) -> None:
+    """Fine-tune the source to the target domains, by the methods that are shipped."""
+    for name, entry in shipped_entries().items():
+        print(f"{name}: {', '.join(map(str, entry.methods))}")
+        scoreboard.train_entry(recipe.study, entry)
+        shutil.copyfile(recipe.study.model(entry), recipe.path(name))
 
 
-def _train(
-    recipe: Recipe, path: Path, trainer: Trainer, with_discriminator: bool = False, before: dict | None = None
-) -> None:
-    """Run to the end and save the averaged generator (a source also has what fine-tuning starts from).
+def make_scoreboard(recipe: Recipe, jobs: int = 1) -> None:
+    """Train and measure all methods: webtoon with three seeds, the other domains with one, and the settings' sweep."""
+    entries = [*methods_study(("webtoon",), (0, 1, 2)), *methods_study([d for d in SHIPPED if d != "webtoon"])]
+    rows = scoreboard.rows(scoreboard.run(recipe.study, entries, jobs))
+    text_files.write_json(recipe.shipped / "scoreboard.json", rows)
+    scoreboard_pictures(recipe)
+    swept = scoreboard.rows(scoreboard.run(recipe.study, scoreboard.sweep_study(), jobs))
+    text_files.write_json(recipe.shipped / "sweeps.json", swept)
 
-    before: what the file that the run started from says of itself, when the run is only the second half of a training.
+
+def scoreboard_pictures(recipe: Recipe) -> None:
+    """scoreboard.jpg: the scatter plot; methods.jpg: the same codes through every method's webtoon model."""
+    rows = scoreboard.read_rows(recipe.shipped / "scoreboard.json")
+    display.save(display.figure_to_pil(scoreboard_view.scatter(rows)), recipe.shipped / "scoreboard.jpg")
+    targets = {name: f"webtoon_{name}" for name in SHIPPED["webtoon"]}
+    display.save(same_codes(recipe, targets, range(10)), recipe.shipped / "methods.jpg")
+
+
+def same_codes(recipe: Recipe, targets: dict[str, str], seeds: Iterable[int]) -> Image.Image:
+    """A row of the source's faces, and one of the same codes w through each target: {label: name of its file}."""
+    source = checkpoints.load(recipe.path("photo")).g_ema
+    ws = ws_from_seeds(source, seeds, truncation=0.8)
+    drawn = {label: draw(checkpoints.load(recipe.path(name)).g_ema, ws) for label, name in targets.items()}
+    return display.rows({"source": draw(source, ws), **drawn}, scale=2)
+
+
+def _finish(recipe: Recipe, path: Path, trainer: Trainer, before: dict, last: bool) -> None:
+    """Run to the end and save the averaged generator, D, and if it is not the last run, G to go on with.
+
+    before: what the file that the run started from says of itself.
     """
     g_ema = trainer.run()
     if trainer.step < trainer.config.steps:
         raise KeyboardInterrupt(f"stopped at {trainer.images_seen:,} images; the same command goes on from there")
-    before = before or {}
     meta = {"images": trainer.images_seen + before.get("images", 0), "seed": recipe.seed, "frozen": trainer.frozen}
     meta |= {"seconds": training_seconds(trainer.folder) + before.get("seconds", 0), "precision": trainer.precision}
-    parts = {"g": trainer.g, "d": trainer.d} if with_discriminator else {}
+    parts = {"d": trainer.d} if last else {"g": trainer.g, "d": trainer.d}
     checkpoints.save(path, g_ema=g_ema, **parts, half=True, meta=meta | {"renderer": pocket.VERSION})
 
 
@@ -244,14 +271,12 @@ def make_report(recipe: Recipe) -> None:
     results["photo"]["curve"] = photo_curve(recipe, judge)
     curve_sheet(recipe, results["photo"]["curve"], results["photo"]["pocket_distance"]["floor"])
     contact_sheet(recipe, "photo", "photo")
-    contact_sheet(recipe, "webtoon_baseline", "webtoon")
+    for domain in SHIPPED:
+        contact_sheet(recipe, f"{domain}_freeze-sg", domain)
     domain_sheets(recipe)
-    pair_sheet(recipe, photo.g_ema, webtoon.g_ema)
-    for name in ("photo", "webtoon_baseline"):
-        timeline(recipe, name)
-    part = recipe.shipped / ".report.part"
-    part.write_text(json.dumps(results, indent=2))
-    os.replace(part, recipe.shipped / "report.json")
+    pair_sheet(recipe)
+    timeline(recipe, "photo")
+    text_files.write_json(recipe.shipped / "report.json", results)
 
 
 def photo_curve(recipe: Recipe, judge: Judge) -> list[dict[str, float]]:
@@ -291,11 +316,11 @@ def curve_sheet(recipe: Recipe, points: list[dict[str, float]], floor: float) ->
         display.save(picture, recipe.shipped / "photo_curve.jpg")
 
 
-def pair_sheet(recipe: Recipe, source: Generator, target: Generator) -> None:
-    """pairs.jpg: the same codes w through the source and through the fine-tuned generator."""
-    ws = ws_from_seeds(source, range(10), truncation=0.8)
-    pairs = {"source": draw(source, ws), "fine-tuned": draw(target, ws)}
-    display.save(display.rows(pairs, scale=2), recipe.shipped / "pairs.jpg")
+def pair_sheet(recipe: Recipe) -> None:
+    """pairs.jpg: the same codes w through the source and through fine-tuned generators."""
+    targets = {"webtoon\nbaseline": "webtoon_baseline", "webtoon\nFreezeSG": "webtoon_freeze-sg"}
+    targets |= {f"{domain}\nFreezeSG": f"{domain}_freeze-sg" for domain in SHIPPED if domain != "webtoon"}
+    display.save(same_codes(recipe, targets, range(10)), recipe.shipped / "pairs.jpg")
 
 
 def timeline(recipe: Recipe, name: str, most: int = 6) -> None:
@@ -325,6 +350,13 @@ def domain_sheets(recipe: Recipe) -> None:
 STEPS: dict[str, Callable[[Recipe], None]] = {
     "judge": make_judge,
     "photo": make_photo,
-    "webtoon": make_webtoon,
+    "targets": make_targets,
+    "scoreboard": make_scoreboard,
     "report": make_report,
 }
+
+
+def result(recipe: Recipe, step: str) -> Path:
+    """The file that a step leaves when it is done."""
+    last = {"targets": f"{list(shipped_entries())[-1]}.pt", "scoreboard": "sweeps.json", "report": "report.json"}
+    return recipe.shipped / last.get(step, f"{step}.pt")

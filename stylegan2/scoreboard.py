@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stylegan2 import checkpoints, metrics
+from stylegan2 import checkpoints, metrics, text_files
 from stylegan2.data import pocket
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import ensure_lmdb
@@ -117,7 +117,7 @@ class Study:
 
     source: Path = Path("checkpoints/pocket/photo.pt")
     judge: Path = Path("checkpoints/pocket/judge.pt")
-    work: Path = Path("build/scoreboard")
+    work: Path = Path("build/pocket/scoreboard")
     images: int = 24_000
     batch: int = 32
     faces: int = 2000
@@ -181,16 +181,8 @@ def run_entry(study: Study, entry: Entry, progress: bool = True) -> dict:
     result = {"domain": entry.domain, "method": entry.name, "seed": entry.seed, "measured": measured}
     result |= {"methods": [str(m) for m in entry.methods], "images": study.images, "batch": study.batch}
     result |= {"faces": study.faces, "seconds": [round(trained - begin), round(time.time() - trained)]}
-    write_json(path, result)
+    text_files.write_json(path, result)
     return result
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content, indent=2))
-    os.replace(part, path)
 
 
 # ------------------------------------------------------------------------------------------------------------ measuring

@@ -338,17 +338,14 @@ def test_a_job_is_profiled_by_its_operators():
 def test_variants_differ_in_what_is_compared_only(tmp_path):
     assert list(quality.variants(True)) == ["float32", "bfloat16", "reused fakes"]
     assert "bfloat16" not in quality.variants(False)
-    recipe = quality.Recipe(work=tmp_path)
-    configs = [
-        quality.replace(quality.baseline_config(recipe, "webtoon"), **settings)
-        for settings in quality.variants(True).values()
-    ]
+    study, entry = quality.Study(work=tmp_path), quality.Entry("webtoon", "baseline", ())
+    configs = [quality.replace(study.config(entry), **settings) for settings in quality.variants(True).values()]
     assert len({config.seed for config in configs}) == len({config.lr for config in configs}) == 1
 
 
 def test_a_variant_is_trained_and_measured(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    recipe = quality.Recipe(work=tmp_path)
-    row = quality.run(recipe, "reused fakes", {"reuse_fakes": True}, images=32, faces=40)
+    study = quality.Study(work=tmp_path, images=32, faces=40)
+    row = quality.run(study, 0, "reused fakes", {"reuse_fakes": True})
     assert row["images"] == 32 and row["floor"] < row["value"] and row["floor"] < row["ceiling"]
     assert (tmp_path / "reused-fakes-32-0" / "snapshots" / "000000032.pt").exists()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from stylegan2 import checkpoints, cli
 from stylegan2.training import snapshots
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.trainer import Trainer
+from stylegan2.training.transfer import FreezeD, FreezeFC, FreezeG, FreezeSG, FreezeStyle, StructureLoss
 
 RUN = ["--images", 16, "--batch", 4, "--snapshot-images", 8, "--sample-images", 8, "--precision", "float32"]
 
@@ -80,12 +82,23 @@ def model(tmp_path_factory) -> Path:
 
 def test_help_as_a_program_and_as_a_module_names_every_verb_at_once():
     code = "import sys; import stylegan2.cli; print('torch' in sys.modules)"
-    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-m", "stylegan2", "--help"], env=environment, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr
-    for verb in ("prepare", "inspect", "train", "generate", "describe", "convert", "metrics", "pocket"):
+    for verb in (
+        "prepare",
+        "inspect",
+        "train",
+        "generate",
+        "describe",
+        "convert",
+        "metrics",
+        "pocket",
+        "swap",
+        "scoreboard",
+    ):
         assert re.search(rf"^  {verb}  ", done.stdout, re.MULTILINE), verb
     light = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=400)
     assert light.stdout.strip() == "False"  # so that --help does not wait for PyTorch
@@ -104,7 +117,7 @@ def test_every_verb_has_an_example_and_describes_its_options(verb):
 
 
 def test_train_offers_every_setting_with_its_default():
-    options = inspect.signature(cli.train).parameters
+    options = inspect.signature(cli.training.train).parameters
     for field in dataclasses.fields(TrainConfig):
         if field.name not in ("out", "fine_tune"):
             assert options[field.name].default == field.default, field.name
@@ -192,7 +205,7 @@ def test_train_from_scratch_then_resume_then_generate_from_the_folder(dataset, t
 def test_train_passes_every_setting_on(dataset, tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr(Trainer, "run", lambda self: seen.update(trainer=self))
-    monkeypatch.setattr(cli, "_say_end", lambda trainer: None)
+    monkeypatch.setattr(cli.training, "_say_end", lambda trainer: None)
     values = {
         "images": 99, "batch": 3, "seed": 4, "lr": 0.01, "r1_gamma": 2.0, "r1_interval": 7, "pl_weight": 1.5,
         "pl_interval": 5, "pl_batch_shrink": 3, "pl_decay": 0.2, "style_mixing": 0.4, "ema_images": 77,
@@ -214,6 +227,60 @@ def test_fine_tuning_names_what_is_frozen(dataset, model, tmp_path):
     assert torch.equal(before.d.from_rgb.weight, after.d.from_rgb.weight)
     assert not torch.equal(before.d.head.fc.weight, after.d.head.fc.weight)
     assert not torch.equal(before.g.synthesis.blocks["4"].const, after.g.synthesis.blocks["4"].const)
+
+
+SWITCHES = {
+    "--method freeze-sg": (FreezeD(4), FreezeSG(8, 4)),
+    "--method structure-loss+freeze-g --freeze-d 8": (StructureLoss(), FreezeG(8), FreezeD(8)),
+    "--freeze-g 4": (FreezeG(4),),
+    "--freeze-g 8 --no-freeze-mapping --freeze-style 2": (FreezeG(8, mapping=False), FreezeStyle(2)),
+    "--freeze-fc": (FreezeFC(),),
+    "--structure-loss 2 --structure-at 4,8": (StructureLoss((4, 8), 2.0),),
+    "--structure-loss 1 --structure-at 8 --structure-on features": (StructureLoss((8,), on="features"),),
+    "--structure-loss 1 --structure-at 8 --structure-relative": (StructureLoss((8,), relative=True),),
+}
+
+
+@pytest.mark.parametrize(("switches", "methods"), SWITCHES.items(), ids=list(SWITCHES))
+def test_switches_become_methods(dataset, model, tmp_path, monkeypatch, switches, methods):
+    seen = []
+    monkeypatch.setattr(Trainer, "fine_tune", lambda *args: seen.append(tuple(args[3])) or Mock())
+    monkeypatch.setattr(cli.training, "_say_start", lambda trainer: None)
+    monkeypatch.setattr(cli.training, "_say_end", lambda trainer: None)
+    call("train", "--data", dataset, "--out", tmp_path, "--source", model, *switches.split())
+    assert seen == [methods]
+
+
+def test_a_method_is_named_trained_and_described(dataset, model, tmp_path):
+    options = [
+        "--data",
+        dataset,
+        "--source",
+        model,
+        "--freeze-style",
+        2,
+        "--structure-loss",
+        1,
+        "--structure-at",
+        "4,8",
+    ]
+    text = call("train", "--out", tmp_path, *options, *RUN)
+    assert "method: FreezeStyle(k=2)\nmethod: StructureLoss(resolutions=(4, 8)" in text
+    assert "  G.mapping.source.layers.0.bias\n" in text
+    assert "methods: FreezeStyle(k=2), StructureLoss" in call("describe", tmp_path)
+    assert "structure" in (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
+    assert "faces" in call("generate", tmp_path, "--seeds", "0-3", "--out", tmp_path / "faces.png")
+
+
+def test_methods_need_a_source_and_a_name_that_exists(dataset, model, tmp_path):
+    start = ["train", "--data", dataset, "--out", tmp_path / "run", "--batch", 2]
+    assert "--freeze-g keeps something of a trained model: name it with --source" in refusal(*start, "--freeze-g", 4)
+    assert "--method keeps something" in refusal(*start, "--method", "freeze-sg")
+    start += ["--source", model]
+    assert "no method 'freeze'; there are: baseline, freeze-g" in refusal(*start, "--method", "freeze")
+    structure = [*start, "--structure-loss", 1]
+    assert "--structure-at '4-': expected whole numbers" in refusal(*structure, "--structure-at", "4-")
+    assert "no resolution 16" in refusal(*structure)
 
 
 def test_a_source_with_g_ema_and_d_only_can_be_fine_tuned(dataset, tmp_path):
@@ -244,7 +311,9 @@ def test_train_refuses(dataset, model, tmp_path):
     assert "6 images, fewer than one batch of 16" in refusal(*start)
     assert "augment is 'always'" in refusal(*start, "--augment", "always")
     assert "no preset 'huge'; there are: pocket, config-f" in refusal(*start, "--preset", "huge", "--batch", 2)
-    assert "FreezeD(64): expected one of [8]" in refusal(*start, "--batch", 2, "--freeze-d", 64)
+    assert "FreezeD(min_resolution=64): no resolution 64, expected some of [8]" in refusal(
+        *start, "--batch", 2, "--freeze-d", 64
+    )
     assert "has no images of 32 px; it has 8, 16 px" in refusal(*start[:-1], 32)
     assert "device 'warp' cannot be used" in refusal(*start, "--batch", 2, "--device", "warp")
     assert "resolutions differ" in refusal(*start[:-1], 16, "--batch", 2, "--source", model)
@@ -352,8 +421,8 @@ def steps(tmp_path, monkeypatch) -> list[str]:
 
     def step(name: str):
         def make(r: recipe.Recipe) -> None:
-            ran.append(f"{name} {r.photo_images} {r.webtoon_images}")
-            path = cli.pocket_result(r.shipped, name)
+            ran.append(f"{name} {r.photo_images} {r.target_images}")
+            path = recipe.result(r, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
 
@@ -365,11 +434,11 @@ def steps(tmp_path, monkeypatch) -> list[str]:
 
 
 def test_pocket_makes_all_steps_once(steps):
-    text = call("pocket", "--photo-images", 11, "--webtoon-images", 22)
-    assert steps == [f"{name} 11 22" for name in ("judge", "photo", "webtoon", "report")]
-    assert "webtoon -> checkpoints/pocket/webtoon_baseline.pt" in text
+    text = call("pocket", "--photo-images", 11, "--target-images", 22)
+    assert steps == [f"{name} 11 22" for name in ("judge", "photo", "targets", "scoreboard", "report")]
+    assert "targets -> checkpoints/pocket/portrait_freeze-sg.pt" in text
     assert "photo.pt is there (--force makes it again)" in call("pocket")
-    assert len(steps) == 4
+    assert len(steps) == 5
 
 
 def test_pocket_makes_chosen_steps_and_the_report_again(steps):
@@ -377,12 +446,12 @@ def test_pocket_makes_chosen_steps_and_the_report_again(steps):
     assert [name.split()[0] for name in steps] == ["photo"]
     call("pocket")
     call("pocket", "photo", "report", "--force")
-    assert [name.split()[0] for name in steps[4:]] == ["photo", "report"]
-    Path("checkpoints/pocket/webtoon_baseline.pt").unlink()
+    assert [name.split()[0] for name in steps[5:]] == ["photo", "report"]
+    Path("checkpoints/pocket/portrait_freeze-sg.pt").unlink()
     call("pocket")
-    assert [name.split()[0] for name in steps[6:]] == ["webtoon", "report"]  # the report describes the new model
+    assert [name.split()[0] for name in steps[7:]] == ["targets", "report"]  # the report describes the new models
 
 
 def test_pocket_lists_the_steps_there_are(steps):
-    assert "no step 'cake'; the steps are: judge, photo, webtoon, report" in refusal("pocket", "cake")
+    assert "no step 'cake'; the steps are: judge, photo, targets, scoreboard, report" in refusal("pocket", "cake")
     assert steps == []

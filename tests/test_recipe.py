@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from stylegan2 import checkpoints, recipe
+from stylegan2 import checkpoints, recipe, scoreboard
 from stylegan2.training import snapshots
+from stylegan2.training.transfer import method
 
 SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "pocket"
 
@@ -30,33 +32,43 @@ def test_prune_keeps_what_was_just_written(tmp_path):
 def made(tmp_path_factory):
     """The recipe's steps at a few images each, the source's long run stopped half-way and gone on with."""
     folder = tmp_path_factory.mktemp("recipe")
-    lengths = {"warmup_images": 16, "photo_images": 48, "curve_images": 32, "webtoon_images": 32}
-    small = recipe.Recipe(folder / "shipped", folder / "work", photo_faces=32, **lengths)
+    lengths = {"warmup_images": 16, "photo_images": 48, "large_images": 128, "curve_images": 8, "target_images": 64}
+    small = recipe.Recipe(folder / "shipped", folder / "work", photo_faces=64, device="cpu", **lengths)
     small.shipped.mkdir()
     (small.shipped / "judge.pt").write_bytes((SHIPPED / "judge.pt").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe, "REPORT_FACES", 40)
-        recipe.make_photo(replace(small, photo_images=32))
-        recipe.make_photo(small)  # goes on from 32
-        recipe.make_webtoon(small)
+        patch.setattr(recipe, "SHIPPED", {"webtoon": ("baseline", "freeze-sg")})
+        patch.setattr(scoreboard, "METHODS", {name: scoreboard.METHODS[name] for name in ("baseline", "freeze-sg")})
+        patch.setattr(scoreboard, "sweep_study", lambda: [])
+        recipe.make_photo(replace(small, photo_images=32, large_images=64))
+        small.path("photo").unlink()
+        (small.work / "photo_long.pt").unlink()
+        recipe.make_photo(small)  # goes on from 32, and from 64 of the last run
+        recipe.make_targets(small)
+        recipe.make_scoreboard(small)
         recipe.make_report(small)
     return small
 
 
 def test_models_say_what_they_are(made):
-    photo, webtoon = (checkpoints.load(made.path(name)) for name in ("photo", "webtoon_baseline"))
-    assert photo.info["images"] == 16 + 48 and photo.info["seconds"] >= 0 and photo.d is not None
-    assert webtoon.info["images"] == 32 and webtoon.d is None
+    photo, webtoon = (checkpoints.load(made.path(name)) for name in ("photo", "webtoon_freeze-sg"))
+    assert photo.info["images"] == 16 + 48 + 128 and photo.info["seconds"] >= 0
+    assert photo.d is not None and photo.g is None  # fine-tuning starts from the averaged generator
+    assert checkpoints.load(made.work / "photo_long.pt").g is not None
+    assert webtoon.info["images"] == 64 and webtoon.d is None
     assert "D.from_rgb.weight" in webtoon.info["frozen"] and photo.info["frozen"] == []
+    assert webtoon.info["methods"] == [str(m) for m in method("freeze-sg", 64)]
 
 
-def test_frozen_layers_of_the_baseline_are_the_sources(made):
-    photo = checkpoints.load(made.path("photo"))
-    run = checkpoints.load(snapshots.snapshot_files(made.work / "webtoon_baseline")[-1])
-    before, after = photo.d.state_dict(), run.d.state_dict()
-    frozen = {name.removeprefix("D.") for name in run.info["frozen"]}
-    assert all((before[name] == after[name]).all() for name in frozen)
-    assert any((before[name] != after[name]).any() for name in before.keys() - frozen)
+def test_what_a_target_froze_is_the_sources(made):
+    photo, target = (checkpoints.load(made.path(name)).g_ema.state_dict() for name in ("photo", "webtoon_freeze-sg"))
+    frozen = [
+        n.removeprefix("G.") for n in checkpoints.load(made.path("webtoon_freeze-sg")).info["frozen"] if n[0] == "G"
+    ]
+    assert len(frozen) > 20
+    assert all(torch.equal(target[name], photo[name.replace("source.", "")]) for name in frozen)
+    assert not torch.equal(target["synthesis.blocks.64.conv1.weight"], photo["synthesis.blocks.64.conv1.weight"])
 
 
 def test_report_has_numbers_beside_their_floor_and_ceiling(made):
@@ -64,15 +76,22 @@ def test_report_has_numbers_beside_their_floor_and_ceiling(made):
     for name in ("photo", "webtoon_baseline"):
         distance = report[name]["pocket_distance"]
         assert distance["floor"] < distance["ceiling"] and distance["value"] > distance["floor"]
-    assert [point["images"] for point in report["photo"]["curve"]] == [16, 16 + 32, 16 + 48]
+    assert [point["images"] for point in report["photo"]["curve"]] == [16, 16 + 16, 16 + 32, 16 + 48, 64 + 128]
     assert all(point["pocket distance"] > 1 for point in report["photo"]["curve"])
     for same in ("w", "z"):
         assert report["webtoon_baseline"][f"landmark_error_same_{same}"]["value"] >= 0
 
 
+def test_the_scoreboard_has_all_seeds(made):
+    rows = scoreboard.read_rows(made.shipped / "scoreboard.json")
+    assert [(r["domain"], r["method"], r["swap"]) for r in rows] == [
+        ("webtoon", name, swap) for name in ("baseline", "freeze-sg") for swap in (None, 16, 32)
+    ]
+    assert all(row["seeds"] == 3 and row["landmark_error_same_w"]["sd"] >= 0 for row in rows)
+
+
 def test_pictures_are_there(made):
-    names = {path.name for path in made.shipped.glob("*.jpg")}
-    assert names == {"photo.jpg", "photo_curve.jpg", "photo_timeline.jpg", "pairs.jpg", "domains.jpg", "worlds.jpg"} | {
-        "webtoon_baseline.jpg",
-        "webtoon_baseline_timeline.jpg",
+    names = {path.stem for path in made.shipped.glob("*.jpg")}
+    assert names == {"photo", "photo_curve", "photo_timeline", "pairs", "domains", "worlds"} | {
+        *("scoreboard", "methods", "webtoon_freeze-sg")
     }

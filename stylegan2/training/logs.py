@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import Tensor
+
+from stylegan2 import text_files
 
 COLUMNS = ("images", "loss_g", "loss_d", "r1", "path_length", "augment_p", "r_t", "images_per_second")
 
@@ -80,12 +83,11 @@ def read_log(path: str | os.PathLike) -> list[dict[str, float]]:
 
 def _write_rows(path: Path, columns: Sequence[str], rows: list[dict[str, float]]) -> None:
     """Replace the file in one step."""
-    part = path.with_suffix(".part")
-    with open(part, "w", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows({**_rounded(row), "images": int(row["images"])} for row in rows)
-    os.replace(part, path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows({**_rounded(row), "images": int(row["images"])} for row in rows)
+    text_files.write_text(path, text.getvalue())
 
 
 def _rounded(values: dict[str, float]) -> dict[str, str]:

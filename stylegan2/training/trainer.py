@@ -8,8 +8,6 @@ that was not.
 from __future__ import annotations
 
 import copy
-import json
-import os
 import signal
 import threading
 import time
@@ -23,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from stylegan2 import checkpoints, display
+from stylegan2 import checkpoints, display, text_files
 from stylegan2.data.dataset import batches, check_batch
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.runtime import keep_memory_warm, pick_dtype
@@ -293,10 +291,7 @@ class Trainer:
         return [str(method) for method in self.methods]
 
     def _write_config(self) -> None:
-        """config.json in one step: a kill leaves the old or the new one."""
-        part = self.folder / ".config.part"
-        part.write_text(json.dumps({**self.config.to_json(), "methods": self._methods_told}, indent=2))
-        os.replace(part, self.folder / "config.json")
+        text_files.write_json(self.folder / "config.json", {**self.config.to_json(), "methods": self._methods_told})
 
     def _loop(self, stream: Iterator[Tensor], log: RunLog, bar: tqdm, on_log, on_sample) -> None:
         start, images = time.perf_counter(), self.images_seen

@@ -1,0 +1,17 @@
+"""The command line: `python -m stylegan2 VERB`, installed as `stylegan2` too.
+
+Each verb is a few lines around a function of the package. What is heavy is imported inside the verb, so that `--help`
+answers at once. Errors that a user can mend come as one line on stderr, exit code 2; `--debug` shows where they arose.
+"""
+
+# in the order in which `--help` lists the verbs
+# isort: off
+from stylegan2.cli import data, training, models, measuring, studies
+from stylegan2.cli.common import app, parse_seeds
+
+__all__ = ["app", "data", "main", "measuring", "models", "parse_seeds", "studies", "training"]
+
+
+def main() -> None:
+    """Entry point of `python -m stylegan2` and of the console script."""
+    app(prog_name="stylegan2")

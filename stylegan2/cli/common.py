@@ -1,0 +1,89 @@
+"""What all verbs share: the program itself, errors in one line, options that several verbs have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from stylegan2.checkpoints import Checkpoint
+
+EXPECTED = (ValueError, OSError, ImportError)  # errors whose message says what to do (CheckpointError is a ValueError)
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
+
+
+class Verbs(TyperGroup):
+    """All verbs, with expected errors as one line."""
+
+    def parse_args(self, ctx, args):
+        """`--debug` may stand anywhere."""
+        if "--debug" in args:
+            args = ["--debug", *[arg for arg in args if arg != "--debug"]]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx):
+        """Run a verb; exit code 2 for an expected error, 130 for Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            if ctx.params.get("debug"):
+                raise
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(cls=Verbs, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+CheckpointPath = Annotated[Path, typer.Argument(metavar="CKPT", help="A checkpoint, or the folder of a training run.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto: a GPU where there is one.")]
+
+
+@app.callback(no_args_is_help=True, epilog="python -m stylegan2 VERB --help explains a verb, with examples.")
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False):
+    """A StyleGAN2 course in notebooks, and its commands: images to dataset, dataset to model, model to faces."""
+
+
+def parse_seeds(text: str, name: str = "seeds") -> list[int]:
+    """Numbers of a text such as "0-3,8" -> [0, 1, 2, 3, 8]. Raises ValueError for anything else."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise ValueError(f"{name} {text!r}: expected whole numbers and ranges, such as 7 or 0-31 or 1,5,20-29")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+def load(path: Path, device="cpu", g_ema_only: bool = False) -> Checkpoint:
+    """A checkpoint; of a run's folder the newest readable snapshot."""
+    from stylegan2 import checkpoints
+    from stylegan2.training import snapshots
+
+    if path.is_dir():
+        newest = snapshots.latest(path)
+        if newest is None:
+            raise FileNotFoundError(
+                f"'{path}' is a folder without readable snapshots/: expected a file or a run's folder"
+            )
+        path = newest
+    return checkpoints.load(path, device=device, g_ema_only=g_ema_only)
+
+
+def make_room(path: Path) -> None:
+    """Make the folder of a file that will be written. Raises ValueError where a folder has the file's name."""
+    if path.is_dir():
+        raise ValueError(f"'{path}' is a folder: expected the name of a file to write")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def on_device(name: str):
+    """Where to compute."""
+    from stylegan2.runtime import pick_device
+
+    return pick_device(name)

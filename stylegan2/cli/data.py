@@ -1,0 +1,56 @@
+"""Images to dataset: `prepare`, `inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylegan2.cli.common import app
+
+
+@app.command()
+def prepare(
+    src: Annotated[str, typer.Argument(metavar="SRC", help="Folder, .zip, or rendered set (pocket:webtoon?n=1000).")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the dataset (LMDB) to write.")],
+    size: Annotated[list[int], typer.Option(help="Side in pixels; repeat for several sizes.")] = [64],  # noqa: B006
+    workers: Annotated[int, typer.Option(help="Images worked on at once; 0: one after the other.")] = 2,
+    format: Annotated[str | None, typer.Option(help="jpeg, or png (no loss). [default: jpeg; png if rendered]")] = None,
+    quality: Annotated[int, typer.Option(help="JPEG quality, 1 to 100.")] = 100,
+    crop: Annotated[bool, typer.Option(help="Take the centre square, or squeeze the whole picture into one.")] = True,
+    limit: Annotated[int | None, typer.Option(help="Take only so many images.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another dataset in OUT.")] = False,
+) -> None:
+    """Turn images into a dataset for training.
+
+    The same command goes on where an interrupted one stopped. Files that are no images are skipped and listed.
+
+    \b
+    Examples:
+      python -m stylegan2 prepare my_faces/ data/mine.lmdb --size 64
+      python -m stylegan2 prepare faces.zip data/faces.lmdb --size 128 --size 256 --workers 8
+      python -m stylegan2 prepare pocket:webtoon data/webtoon.lmdb
+    """
+    from stylegan2.data import prepare as module
+
+    try:
+        report = module.prepare(
+            src, out, tuple(size), quality, format, workers=workers, crop=crop, limit=limit, overwrite=overwrite
+        )
+    except RuntimeError as error:  # the folder is locked, or worker processes died
+        raise ValueError(str(error)) from error
+    typer.echo(str(report))
+
+
+@app.command()
+def inspect(path: Annotated[Path, typer.Argument(metavar="PATH", help="A dataset made by `prepare`.")]) -> None:
+    """Say what a dataset holds: number, sizes, format, colours.
+
+    \b
+    Example:
+      python -m stylegan2 inspect data/webtoon.lmdb
+    """
+    from stylegan2.data import dataset
+
+    typer.echo(str(dataset.inspect(path)))

@@ -1,0 +1,103 @@
+"""How good is a model? `metrics`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylegan2 import text_files
+from stylegan2.cli.common import CheckpointPath, Device, app, load, make_room, on_device
+
+
+@app.command()
+def metrics(
+    checkpoint: CheckpointPath,
+    domain: Annotated[
+        str | None, typer.Option(help="Pocket: rendered faces to compare with, photo, webtoon, storybook or portrait.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Full scale: real images to compare with: dataset, folder or .zip.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="Model it was fine-tuned from: how much structure is left?")
+    ] = None,
+    faces: Annotated[int, typer.Option(help="Pocket: generated, and as many rendered ones.")] = 1000,
+    judge: Annotated[Path, typer.Option(help="Pocket: the network that reads faces.")] = Path(
+        "checkpoints/pocket/judge.pt"
+    ),
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Full scale: fid, kid, pr (precision and recall), ppl (path length), structure (to --source); repeat "
+            "for several. [default: fid, kid, pr]"
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option(help="Full scale: generated; ppl 5,000 pairs, structure 1,000.")] = 50_000,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Full scale: Inception's file, or a folder with those of all networks. [default: fetch]"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Full scale: write the numbers here too (FILE.json).")] = None,
+    batch: Annotated[int, typer.Option(help="Full scale: images at once.")] = 32,
+    device: Device = "auto",
+) -> None:
+    """Measure a model.
+
+    A pocket model by the judge (--domain): distance to rendered faces, repeats, attributes, landmark error. At full
+    scale (--data, --measure) by the networks that papers use: FID, KID, precision and recall, path length, structure
+    distance; these need the packages of the extra `full`, and weights that are fetched once.
+
+    \b
+    Examples:
+      python -m stylegan2 metrics checkpoints/pocket/photo.pt --domain photo
+      python -m stylegan2 metrics runs/webtoon --domain webtoon --source checkpoints/pocket/photo.pt
+      python -m stylegan2 metrics runs/disney --data data/disney.lmdb --out runs/disney/metrics.json
+      python -m stylegan2 metrics runs/disney --measure ppl --measure structure --source ffhq256.pt
+    """
+    full_scale = data is not None or bool(measure)
+    if full_scale == (domain is not None):
+        raise ValueError("give either --domain (a pocket model, by the judge), or --data or --measure (full scale)")
+    if full_scale:
+        _measure_in_full(checkpoint, data, source, measure, images, weights, out, batch, on_device(device))
+    elif weights or out:
+        raise ValueError("--weights and --out are for full scale: give --data instead of --domain")
+    else:
+        _measure_by_judge(checkpoint, domain, source, faces, judge)
+
+
+def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces: int, judge: Path) -> None:
+    from stylegan2 import metrics as measures
+    from stylegan2 import recipe
+    from stylegan2.judge import Judge
+
+    reader = Judge.load(judge)
+    g = load(checkpoint, g_ema_only=True).g_ema
+    reference = measures.rendered_reference(reader, domain, faces)
+    reading = reader.read(recipe.generate(g, faces))
+    for measure in (measures.measure_pocket_distance, measures.repeats, measures.attribute_coverage):
+        typer.echo(measure(reader, reading, reference))
+    for same in ("w", "z") if source else ():
+        pair = recipe.paired(load(source, g_ema_only=True).g_ema, g, faces, same)
+        typer.echo(f"same {same}: {measures.measure_landmark_error(reader, *pair, 'photo', domain)}")
+
+
+def _measure_in_full(checkpoint, data, source, measure, images, weights, out, batch, device) -> None:
+    from stylegan2.metrics import full
+
+    chosen = tuple(measure or full.COMPARED)
+    if images < 1 or batch < 1:
+        raise ValueError(f"images is {images}, batch is {batch}, expected at least 1")
+    if source is not None and "structure" not in chosen:
+        raise ValueError("--source is for --measure structure, which was not asked for")
+    if out is not None:  # before hours of work, not after
+        make_room(out)
+    g = load(checkpoint, device, g_ema_only=True).g_ema
+    real = None if data is None else full.open_images(data, g.resolution)
+    other = None if source is None else load(source, device, g_ema_only=True).g_ema
+    found = full.measure_generator(g, chosen, real, other, images, weights, batch)
+    typer.echo(full.format_results(found))
+    if out is not None:
+        given = {"checkpoint": str(checkpoint), "data": data, "source": source and str(source)}
+        text_files.write_json(out, {name: value for name, value in given.items() if value} | found)

@@ -1,0 +1,175 @@
+"""Model to faces, and to other files: `generate`, `swap`, `describe`, `convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, load, on_device, parse_seeds
+
+
+@app.command()
+def generate(
+    checkpoint: CheckpointPath,
+    out: Annotated[Path, typer.Option(help="A folder (one file per seed), or one picture (FILE.png).")],
+    seeds: Annotated[str, typer.Option(help="Which faces: 7, or 0-31, or 1,5,20-29.")] = "0-31",
+    truncation: Annotated[float, typer.Option(help="psi: 1 varied, 0 the mean face, 0.7 in between.")] = 0.7,
+    grid: Annotated[bool, typer.Option("--grid", help="All in one picture, also when OUT is a folder.")] = False,
+    columns: Annotated[int, typer.Option(help="Faces per row of that picture.")] = 8,
+    noise: Annotated[str, typer.Option(help="const (fixed), random (another for each seed) or none.")] = "const",
+    batch: Annotated[int, typer.Option(help="Images at once; changes nothing but memory and time.")] = 16,
+    device: Device = "auto",
+) -> None:
+    """Draw faces. One seed is one face, whatever else is drawn.
+
+    \b
+    Examples:
+      python -m stylegan2 generate checkpoints/pocket/photo.pt --seeds 0-31 --out faces.png
+      python -m stylegan2 generate runs/webtoon --seeds 3,8,20-29 --truncation 1 --out faces/
+    """
+    from stylegan2 import display
+
+    numbers = parse_seeds(seeds)
+    if batch < 1 or columns < 1:
+        raise ValueError(f"batch is {batch}, columns is {columns}, expected at least 1")
+    g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
+    images = _draw(g, numbers, truncation, noise, batch)
+    single = out.suffix.lower() in PICTURES
+    if single or grid:
+        path = display.save(display.grid(images, min(columns, len(images))), out if single else out / "grid.png")
+        typer.echo(f"{len(images)} faces in {path}")
+        return
+    for number, image in zip(numbers, images, strict=True):
+        display.save(display.to_pil(image), out / f"seed{number:05d}.png")
+    typer.echo(f"{len(images)} faces in {out}/")
+
+
+def _draw(g, seeds: list[int], truncation: float, noise: str, batch: int):
+    """Images of seeds, [N, 3, R, R] on the CPU, with a progress bar."""
+    import torch
+    from tqdm import tqdm
+
+    from stylegan2.editing.latents import ws_from_seeds
+    from stylegan2.training.trainer import step_generator
+
+    images = []
+    for start in tqdm(range(0, len(seeds), batch), desc="generate", unit="batch", disable=len(seeds) <= batch, delay=1):
+        chunk = seeds[start : start + batch]
+        noises = noise
+        if noise == "random":  # drawn seed by seed: else a face would depend on its neighbours
+            each = [g.synthesis.draw_noise(1, step_generator(seed, 0, stream=2)) for seed in chunk]
+            noises = [torch.cat(layer) for layer in zip(*each, strict=True)]
+        with torch.no_grad():
+            images.append(g.synthesis(ws_from_seeds(g, chunk, truncation), noises).cpu())
+    return torch.cat(images)
+
+
+@app.command()
+def swap(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Model of the low resolutions, e.g. photos.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Model of the others, fine-tuned from SOURCE.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="FILE.pt: the new generator; FILE.png: a picture.")],
+    resolution: Annotated[int, typer.Option(help="The first resolution taken from TARGET.")] = 16,
+    width: Annotated[float, typer.Option(help="0: a hard cut; above: blended over about so many resolutions.")] = 0.0,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Low resolutions from TARGET, the rest SOURCE's.")] = False,
+    strip: Annotated[bool, typer.Option("--strip", help="A picture of all hard cuts, one row each.")] = False,
+    seeds: Annotated[str, typer.Option(help="Faces of the picture: 7, or 0-7, or 1,5,20-29.")] = "0-7",
+    truncation: Annotated[float, typer.Option(help="psi of the picture: 1 varied, 0 the mean face.")] = 0.7,
+    half: Annotated[bool, typer.Option("--half", help="FILE.pt in half precision: half the size.")] = False,
+) -> None:
+    """Swap layers: one model's structure in the style of another.
+
+    FILE.pt can be used wherever a checkpoint can. A picture has the rows source, swapped, target; with --reverse the
+    other way round. Codes always come from SOURCE's mapping, which FILE.pt gets too.
+
+    \b
+    Examples:
+      python -m stylegan2 swap checkpoints/pocket/photo.pt checkpoints/pocket/webtoon_baseline.pt cuts.png --strip
+      python -m stylegan2 swap photo.pt webtoon.pt faces.png --resolution 32 --width 0.5 --reverse
+      python -m stylegan2 swap photo.pt webtoon.pt swapped.pt --resolution 16 --half
+    """
+    from stylegan2.editing import layer_swapping
+
+    numbers, kind = parse_seeds(seeds), out.suffix.lower()
+    if kind not in (".pt", *PICTURES):
+        raise ValueError(f"'{out}': OUT must end in .pt (the new generator) or in {', '.join(PICTURES)} (a picture)")
+    if strip and (width or kind == ".pt"):
+        raise ValueError("--strip draws all hard cuts: OUT must be a picture, and --width left out")
+    names = ("target", "source") if reverse else ("source", "target")  # who draws below the cut, and who above it
+    paths = (target, source) if reverse else (source, target)
+    pair = [load(path, g_ema_only=True).g_ema for path in paths]
+    mapping = "target" if reverse else "source"  # of the pair; SOURCE's in either case
+    swapped = layer_swapping.swap(*pair, resolution, width, mapping)
+    if kind == ".pt":
+        _save_swapped(out, swapped, paths, half, resolution=resolution, width=width, mapping=mapping)
+    else:
+        _draw_swapped(out, dict(zip(names, pair, strict=True)), swapped, numbers, truncation, strip)
+
+
+def _save_swapped(out: Path, swapped, paths: tuple[Path, Path], half: bool, **settings) -> None:
+    """The new generator in a file that says what it was made of."""
+    from stylegan2 import checkpoints
+
+    below, above = map(str, paths)
+    checkpoints.save(out, g_ema=swapped, half=half, meta={"swapped": {"source": below, "target": above} | settings})
+    typer.echo(f"{out}: {below} below {settings['resolution']} px, {above} from there on")
+
+
+def _draw_swapped(out: Path, pair: dict, swapped, seeds: list[int], truncation: float, strip: bool) -> None:
+    """The same codes through one model, the swapped one and the other, or through every hard cut."""
+    from stylegan2 import display
+    from stylegan2.editing import layer_swapping
+    from stylegan2.editing.latents import draw, ws_from_seeds
+
+    ws = ws_from_seeds(swapped, seeds, truncation)
+    (first, below), (last, above) = pair.items()
+    if strip:
+        rows = layer_swapping.strip(below, above, ws, names=(first, last))
+    else:
+        rows = {first: draw(below, ws), "swapped": draw(swapped, ws), last: draw(above, ws)}
+    typer.echo(f"{len(seeds)} faces in {display.save(display.rows(rows), out)}")
+
+
+@app.command()
+def describe(checkpoint: CheckpointPath) -> None:
+    """Say what a checkpoint holds: networks, sizes, history.
+
+    \b
+    Example:
+      python -m stylegan2 describe checkpoints/pocket/photo.pt
+    """
+    from stylegan2 import checkpoints
+
+    found = load(checkpoint)
+    shown = {"format", "resolution", "parameters", "images"}  # by checkpoints.describe
+    rest = [f"{key:>10}: {_short(value)}" for key, value in found.info.items() if key not in shown]
+    typer.echo("\n".join([str(checkpoint), checkpoints.describe(found), *rest]))
+
+
+def _short(value) -> str:
+    """A value of `info` in one line: the first few of many."""
+    if not isinstance(value, list | tuple):
+        return str(value)
+    more = f" and {len(value) - 4} more" if len(value) > 4 else ""
+    return (", ".join(map(str, value[:4])) or "none") + more
+
+
+@app.command()
+def convert(
+    checkpoint: CheckpointPath,
+    out: Annotated[Path, typer.Argument(metavar="OUT.pt", help="File to write, in the layout of rosinality's code.")],
+) -> None:
+    """Write a checkpoint for tools that read the layout of rosinality/stylegan2-pytorch.
+
+    \b
+    Example:
+      python -m stylegan2 convert checkpoints/pocket/photo.pt photo_rosinality.pt
+    """
+    from stylegan2 import checkpoints
+
+    found = load(checkpoint)
+    checkpoints.export(out, found)
+    parts = ["g_ema", *[part for part in ("g", "d") if getattr(found, part) is not None]]
+    typer.echo(f"{out}: {', '.join(parts)} in rosinality's layout")

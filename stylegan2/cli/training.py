@@ -1,0 +1,179 @@
+"""Dataset to model: `train`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stylegan2.cli.common import INTERRUPTED, Device, app, load, on_device, parse_seeds
+from stylegan2.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from stylegan2.training.trainer import Trainer
+    from stylegan2.training.transfer import Method
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    data: Annotated[Path, typer.Option(help="Dataset made by `prepare`.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
+    images: Annotated[int, typer.Option(help="Length of the run, in images shown.")] = TrainConfig.images,
+    source: Annotated[Path | None, typer.Option(help="Checkpoint to fine-tune (with a discriminator).")] = None,
+    preset: Annotated[str, typer.Option(help="Size of new networks without --source: pocket, config-f.")] = "pocket",
+    size: Annotated[int | None, typer.Option(help="Resolution. [default: --source's; else the dataset's]")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="How to fine-tune: baseline, freeze-g, freeze-style, freeze-sg, structure-loss, ..."),
+    ] = None,
+    freeze_d: Annotated[int | None, typer.Option(help="Freeze D's layers at this resolution and above.")] = None,
+    freeze_g: Annotated[int | None, typer.Option(help="Freeze G's blocks up to this resolution.")] = None,
+    freeze_mapping: Annotated[bool, typer.Option(help="--freeze-g freezes the mapping too.")] = True,
+    freeze_style: Annotated[int | None, typer.Option(help="Take so many codes from the source's mapping.")] = None,
+    freeze_fc: Annotated[bool, typer.Option("--freeze-fc", help="Take all codes from it.")] = False,
+    structure_loss: Annotated[float | None, typer.Option(help="Weight of StructureLoss (the paper: 1).")] = None,
+    structure_at: Annotated[str, typer.Option(help="Resolutions that it compares.")] = "4,8,16",
+    structure_on: Annotated[str, typer.Option(help="What it compares: rgb (running sums) or features.")] = "rgb",
+    structure_relative: Annotated[
+        bool, typer.Option("--structure-relative", help="Divide each resolution's term by the source's variance there.")
+    ] = False,
+    batch: Annotated[int, typer.Option(help="Images per iteration.")] = TrainConfig.batch,
+    lr: Annotated[float, typer.Option(help="Learning rate of both networks.")] = TrainConfig.lr,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = TrainConfig.seed,
+    augment: Annotated[str, typer.Option(help="adaptive (ADA), fixed or none.")] = TrainConfig.augment,
+    augment_pipe: Annotated[str, typer.Option(help="none, b, bg or bgc.")] = TrainConfig.augment_pipe,
+    augment_p: Annotated[float, typer.Option(help="First p (adaptive), or the only one.")] = TrainConfig.augment_p,
+    augment_target: Annotated[float, typer.Option(help="Of r_t, for adaptive p.")] = TrainConfig.augment_target,
+    augment_interval: Annotated[
+        int, typer.Option(help="Iterations between moves of p.")
+    ] = TrainConfig.augment_interval,
+    augment_images: Annotated[
+        int | None, typer.Option(help="Images for p to go from 0 to 1. [default: 500,000; fine-tuning 100,000]")
+    ] = TrainConfig.augment_images,
+    r1_gamma: Annotated[
+        float | None, typer.Option(help="Weight of R1. [default: 2e-4 * resolution^2 / batch]")
+    ] = TrainConfig.r1_gamma,
+    r1_interval: Annotated[int, typer.Option(help="R1 every so many iterations.")] = TrainConfig.r1_interval,
+    pl_weight: Annotated[float, typer.Option(help="Weight of path length; 0: off.")] = TrainConfig.pl_weight,
+    pl_interval: Annotated[int, typer.Option(help="Path length every so many iterations.")] = TrainConfig.pl_interval,
+    pl_batch_shrink: Annotated[int, typer.Option(help="Its batch is smaller by this.")] = TrainConfig.pl_batch_shrink,
+    pl_decay: Annotated[float, typer.Option(help="Of the mean path length.")] = TrainConfig.pl_decay,
+    style_mixing: Annotated[float, typer.Option(help="Probability of mixing two codes.")] = TrainConfig.style_mixing,
+    reuse_fakes: Annotated[
+        bool, typer.Option("--reuse-fakes", help="G learns from the images D has just seen: about a tenth faster.")
+    ] = TrainConfig.reuse_fakes,
+    blur_sigma: Annotated[
+        float, typer.Option(help="From scratch: D sees images blurred by so many pixels at first; 0: sharp.")
+    ] = TrainConfig.blur_sigma,
+    blur_images: Annotated[int, typer.Option(help="Images until that blur is gone.")] = TrainConfig.blur_images,
+    ema_images: Annotated[
+        int | None, typer.Option(help="Half-life of the averaged generator in images. [default: 625 batches]")
+    ] = TrainConfig.ema_images,
+    ema_rampup: Annotated[float | None, typer.Option(help="From scratch: at most this share of the images so far.")] = (
+        TrainConfig.ema_rampup
+    ),
+    mirror: Annotated[bool, typer.Option(help="Mirror every other image.")] = TrainConfig.mirror,
+    workers: Annotated[int, typer.Option(help="Processes that read images.")] = TrainConfig.workers,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = TrainConfig.precision,
+    snapshot_images: Annotated[int, typer.Option(help="Images between snapshots.")] = TrainConfig.snapshot_images,
+    keep: Annotated[int, typer.Option(help="Snapshots kept.")] = TrainConfig.keep,
+    sample_images: Annotated[int, typer.Option(help="Images between sample pictures.")] = TrainConfig.sample_images,
+    sample_rows: Annotated[int, typer.Option(help="Rows of a sample picture.")] = TrainConfig.sample_rows,
+    sample_columns: Annotated[int, typer.Option(help="Columns of a sample picture.")] = TrainConfig.sample_columns,
+    log_images: Annotated[int, typer.Option(help="Images between lines of log.csv.")] = TrainConfig.log_images,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events too.")] = TrainConfig.tensorboard,
+    device: Device = "auto",
+) -> None:
+    """Train a model from scratch, or fine-tune one with --source.
+
+    Resume a run by giving the same command again; it goes on exactly where it was. Ctrl-C saves and stops. The folder
+    gets config.json, log.csv, samples/ (always the same faces) and snapshots/.
+
+    What a fine-tuned model keeps of its source is said by --method, by single switches, or both: a switch adds to the
+    method, and --freeze-d replaces the method's own. FreezeSG is --freeze-g 8 --no-freeze-mapping --freeze-style 4.
+
+    \b
+    Examples:
+      python -m stylegan2 train --data data/webtoon.lmdb --out runs/webtoon \\
+          --source checkpoints/pocket/photo.pt --method freeze-sg --images 24000
+      python -m stylegan2 train --data data/webtoon.lmdb --out runs/structure \\
+          --source checkpoints/pocket/photo.pt --freeze-d 32 --structure-loss 2 --structure-at 4,8
+      python -m stylegan2 train --data data/faces.lmdb --out runs/faces --preset pocket --images 200000
+    """
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    chosen = {name: value for name, value in ctx.params.items() if name in names}
+    config = TrainConfig(**chosen, fine_tune=source is not None)
+    trainer = _make_trainer(config, data, source, preset, size, ctx.params, on_device(device))
+    _say_start(trainer)
+    trainer.run()
+    _say_end(trainer)
+
+
+def _make_trainer(config, data, source, preset, size, switches, device) -> Trainer:
+    """Dataset, networks and methods for a run."""
+    from stylegan2 import networks
+    from stylegan2.data.dataset import LMDBDataset
+    from stylegan2.training.trainer import Trainer
+
+    if source is None:
+        _refuse_without_source(switches)
+        dataset = LMDBDataset(data, size, cache=True)
+        g, d = networks.build(dataset.resolution, preset, config.seed)
+        return Trainer(config, dataset, g, d, methods=_methods(switches, dataset.resolution), device=device)
+    found = load(source)
+    if found.d is None:
+        raise ValueError(f"'{source}' has no discriminator, which fine-tuning starts from: use a snapshot of a run")
+    dataset = LMDBDataset(data, size or found.g_ema.resolution, cache=True)
+    return Trainer.fine_tune(config, dataset, found, _methods(switches, found.g_ema.resolution), device)
+
+
+def _methods(switches: dict, resolution: int) -> list[Method]:
+    """Transfer methods of --method and the single switches."""
+    from stylegan2.training import transfer
+
+    chosen = transfer.method(switches["method"], resolution) if switches["method"] else []
+    if switches["freeze_d"] is not None:
+        chosen = [m for m in chosen if not isinstance(m, transfer.FreezeD)] + [transfer.FreezeD(switches["freeze_d"])]
+    if switches["freeze_g"] is not None:
+        chosen.append(transfer.FreezeG(switches["freeze_g"], switches["freeze_mapping"]))
+    if switches["freeze_style"] is not None:
+        chosen.append(transfer.FreezeStyle(switches["freeze_style"]))
+    if switches["freeze_fc"]:
+        chosen.append(transfer.FreezeFC())
+    if switches["structure_loss"] is not None:
+        at = tuple(parse_seeds(switches["structure_at"], "--structure-at"))
+        how = switches["structure_on"], switches["structure_relative"]
+        chosen.append(transfer.StructureLoss(at, switches["structure_loss"], *how))
+    return chosen
+
+
+def _refuse_without_source(switches: dict) -> None:
+    given = [name for name in ("method", "freeze_g", "freeze_style", "freeze_fc", "structure_loss") if switches[name]]
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} keeps something of a trained model: name it with --source")
+
+
+def _say_start(trainer: Trainer) -> None:
+    config = trainer.config
+    resumed = trainer.resume()
+    typer.echo(f"{trainer.dataset!r}, {trainer.g.resolution} px, {trainer.precision} on {trainer.device}")
+    for method in trainer.methods:
+        typer.echo(f"method: {method}")
+    if trainer.frozen:
+        typer.echo(f"frozen, {len(trainer.frozen)} parameters:\n  " + "\n  ".join(trainer.frozen))
+    if resumed:
+        typer.echo(f"resumed at {trainer.images_seen:,} of {config.images:,} images")
+    typer.echo(f"results: {config.out}/ with log.csv, samples/, snapshots/; Ctrl-C saves and stops")
+
+
+def _say_end(trainer: Trainer) -> None:
+    if trainer.step < trainer.config.steps:
+        typer.echo(
+            f"stopped at {trainer.images_seen:,} images and saved; the same command goes on from there", err=True
+        )
+        raise typer.Exit(INTERRUPTED)
+    typer.echo(f"done: {trainer.images_seen:,} images. Faces from it:")
+    typer.echo(f"  python -m stylegan2 generate {trainer.config.out} --seeds 0-31 --out faces.png")

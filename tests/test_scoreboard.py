@@ -1,0 +1,194 @@
+"""The scoreboard: rows from results, the Pareto front, measuring, and a study that goes on where it was."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_training import one_thread  # noqa: F401  (applies to every test here)
+from typer.testing import CliRunner
+
+from stylegan2 import checkpoints, cli, scoreboard, scoreboard_view
+from stylegan2.scoreboard import Entry, Ruler, Study
+from stylegan2.training.transfer import METHODS, FreezeD, FreezeSG, StructureLoss
+
+ROOT = Path(__file__).resolve().parents[1]
+POCKET = ROOT / "checkpoints" / "pocket"
+
+
+def result(domain="webtoon", method="baseline", error=0.2, distance=20.0, swap=None) -> dict:
+    numbers = {"domain_distance": distance, "landmark_error_same_w": error, "landmark_error_same_z": error + 0.01}
+    numbers |= {"attributes_kept_same_w": 0.5, "floor": 0.1, "ceiling": 0.3, "swap": swap}
+    return {"domain": domain, "method": method, "measured": [numbers]}
+
+
+# ---------------------------------------------------------------------------------------------------------------- rows
+
+
+def test_rows_are_means_and_sd_over_seeds():
+    rows = scoreboard.rows([result(error=0.2), result(error=0.4), result(method="freeze-g", error=0.1)])
+    assert [(row["method"], row["seeds"]) for row in rows] == [("baseline", 2), ("freeze-g", 1)]
+    assert rows[0]["landmark_error_same_w"]["mean"] == pytest.approx(0.3)
+    assert rows[0]["landmark_error_same_w"]["sd"] == pytest.approx(0.02**0.5)  # of a sample: n - 1
+    assert rows[1]["landmark_error_same_z"] == {"mean": pytest.approx(0.11), "sd": None}
+
+
+def test_domains_and_swaps_are_rows_of_their_own():
+    rows = scoreboard.rows([result(), result(swap=16), result(domain="portrait")])
+    assert [(row["domain"], row["swap"]) for row in rows] == [("webtoon", None), ("webtoon", 16), ("portrait", None)]
+
+
+def test_reading_rows_says_what_is_wrong(tmp_path):
+    with pytest.raises(FileNotFoundError, match="python -m stylegan2 scoreboard makes it"):
+        scoreboard.read_rows(tmp_path / "scoreboard.json")
+    (tmp_path / "other.json").write_text('[{"domain": "webtoon"}]')
+    with pytest.raises(ValueError, match=r"other.json' is no scoreboard"):
+        scoreboard.read_rows(tmp_path / "other.json")
+
+
+def test_studies_name_every_training_once():
+    entries = [*scoreboard.methods_study(seeds=(0, 1)), *scoreboard.sweep_study()]
+    keys = [entry.key for entry in entries]
+    assert len(set(keys)) == len(keys) and all(not set(key) & set(" (),=/") for key in keys)
+    assert len(scoreboard.methods_study(seeds=(0, 1))) == 3 * len(METHODS) * 2
+    sweep = {entry.name: entry.methods for entry in scoreboard.sweep_study()}
+    assert sweep["FreezeSG(16, 6)"] == (FreezeD(32), FreezeSG(16, 6))
+    assert sweep["StructureLoss(weight=3.0, relative=True)"][1] == StructureLoss(weight=3.0, relative=True)
+
+
+# ------------------------------------------------------------------------------------------------------------- looking
+
+
+def test_pareto_front_is_what_nothing_beats():
+    points = [(1, 9), (2, 5), (3, 6), (4, 5), (5, 1), (5, 2)]
+    assert scoreboard_view.pareto(points) == [0, 1, 4]
+    assert scoreboard_view.pareto([]) == []
+
+
+def test_table_marks_the_best_and_bounds_the_errors():
+    rows = scoreboard.rows([result(error=0.2), result(error=0.4), result(method="freeze-g", error=0.1, distance=30.0)])
+    lines = scoreboard_view.table(rows, "webtoon").splitlines()
+    assert lines[2].startswith("| freeze-g | – | 30.0 | **0.100** |")
+    assert lines[3].startswith("| baseline | – | **20.0** ± 0.0 | 0.300 ± 0.141 |")
+    assert "0.100 for the same attributes in both domains, 0.300 for random pairs" in lines[-1]
+
+
+def test_scatter_draws_every_row_of_the_shipped_scoreboard():
+    rows = scoreboard.read_rows(POCKET / "scoreboard.json")
+    figure = scoreboard_view.scatter(rows)
+    assert len(figure.axes) == 3
+    for axis, domain in zip(figure.axes, scoreboard.TARGETS, strict=True):
+        drawn = {(float(c[0].get_xdata()[0]), float(c[0].get_ydata()[0])) for c in axis.containers}
+        own = [row for row in rows if row["domain"] == domain]
+        assert drawn == {(r["landmark_error_same_w"]["mean"], r["domain_distance"]["mean"]) for r in own}
+
+
+# ----------------------------------------------------------------------------------------------------------- measuring
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Study:
+    """The shipped source and judge, trainings of one iteration, 40 faces."""
+    work = tmp_path_factory.mktemp("scoreboard")
+    return Study(POCKET / "photo.pt", POCKET / "judge.pt", work, images=32, faces=40, device="cpu")
+
+
+def test_the_source_as_its_own_target_has_no_landmark_error(study):
+    source = checkpoints.load(study.source).g_ema
+    found = dict(scoreboard.measure(study, "webtoon", source))
+    assert list(found) == list(scoreboard.SWAPS)
+    for numbers in found.values():
+        assert numbers["landmark_error_same_w"] == numbers["landmark_error_same_z"] == 0
+        assert numbers["ceiling"] > 0.05 and numbers["domain_distance"] > 30
+
+
+def test_a_swap_brings_the_target_nearer_to_the_source(study):
+    """The shipped baseline: the more layers are the source's, the less of a face is lost, and less webtoon."""
+    target = checkpoints.load(POCKET / "webtoon_baseline.pt").g_ema
+    found = dict(scoreboard.measure(study, "webtoon", target))
+    errors = [found[swap]["landmark_error_same_w"] for swap in (None, 16, 32)]
+    assert errors[0] > errors[1] > errors[2] > 0
+    assert found[None]["domain_distance"] < found[32]["domain_distance"]
+
+
+def test_the_ruler_is_drawn_once(study, monkeypatch):
+    first = Ruler(study, "webtoon")
+    assert 0 < first.floor < 0.3 and first.distance(first.readings["real"]) < 1e-6
+    monkeypatch.setattr(Ruler, "_make", lambda self: pytest.fail("drawn again"))
+    assert Ruler(study, "webtoon").floor == first.floor
+
+
+# ----------------------------------------------------------------------------------------------------------- a study
+
+
+def test_a_study_goes_on_where_it_was(study, monkeypatch):
+    entries = [Entry("webtoon", "baseline", (FreezeD(32),), seed) for seed in (0, 1)]
+    first = scoreboard.run(study, entries[:1])
+    assert study.model(entries[0]).exists() and not (study.work / "runs" / entries[0].key / "snapshots").exists()
+    trained = []
+    train = scoreboard.train_entry
+    monkeypatch.setattr(scoreboard, "train_entry", lambda s, e, *a: trained.append(e.seed) or train(s, e, *a))
+    both = scoreboard.run(study, entries)
+    assert trained == [1] and both[0] == first[0] and both[1]["seed"] == 1
+    assert both[0]["measured"][0] != both[1]["measured"][0]
+
+
+def test_a_trained_entry_is_measured_without_training_again(study, monkeypatch):
+    entry = Entry("webtoon", "shipped", (FreezeD(32),))
+    shutil.copy(POCKET / "webtoon_baseline.pt", study.model(entry))
+    monkeypatch.setattr(scoreboard, "Trainer", None)
+    assert scoreboard.run_entry(study, entry)["measured"][0]["domain_distance"] > 1
+
+
+def test_several_trainings_at_a_time_give_the_same_numbers(study, tmp_path):
+    """Two processes; one thread in each, as here."""
+    entries = [Entry("webtoon", name, (FreezeD(32), m)) for name, m in (("a", FreezeSG(8, 4)), ("b", StructureLoss()))]
+    other = Study(study.source, study.judge, tmp_path, study.images, faces=study.faces, device="cpu")
+    together = scoreboard.run(other, entries, jobs=2)
+    for entry, found in zip(entries, together, strict=True):
+        alone = scoreboard.run_entry(study, entry)
+        for name in scoreboard.NUMBERS:
+            assert found["measured"][0][name] == pytest.approx(alone["measured"][0][name], rel=1e-3)
+
+
+def test_the_command_writes_rows_and_a_picture(study, monkeypatch, tmp_path):
+    monkeypatch.setattr(scoreboard, "METHODS", {"baseline": METHODS["baseline"]})
+    paths = ["--source", study.source, "--judge", study.judge, "--work", study.work, "--out", tmp_path / "rows.json"]
+    options = [*paths, "--domain", "webtoon", "--images", 32, "--faces", 40, "--device", "cpu"]
+    found = CliRunner().invoke(cli.app, ["scoreboard", *map(str, options)])
+    assert found.exit_code == 0, found.output
+    assert "| baseline | – |" in found.output
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["swap"] for row in rows] == list(scoreboard.SWAPS) and (tmp_path / "rows.jpg").exists()
+    wrong = CliRunner().invoke(cli.app, ["scoreboard", "--domain", "manga"])
+    assert wrong.exit_code == 2 and "no target domain 'manga'" in wrong.output
+
+
+# ------------------------------------------------------------------------------------------------------------- shipped
+
+
+def test_the_shipped_scoreboard_says_what_the_course_says():
+    """FreezeG and FreezeSG keep more of the face than the baseline, at no worse a domain distance, in every domain."""
+    rows = {
+        (r["domain"], r["method"]): r for r in scoreboard.read_rows(POCKET / "scoreboard.json") if r["swap"] is None
+    }
+    assert {domain for domain, _ in rows} == set(scoreboard.TARGETS)
+    for domain in scoreboard.TARGETS:
+        base = rows[domain, "baseline"]
+        for name in ("freeze-g", "freeze-sg"):
+            better = rows[domain, name]
+            assert better["landmark_error_same_w"]["mean"] < 0.95 * base["landmark_error_same_w"]["mean"]
+            assert better["domain_distance"]["mean"] < 1.02 * base["domain_distance"]["mean"]
+    assert all(rows["webtoon", name]["seeds"] >= 3 for name in METHODS)
+
+
+def test_shipped_frozen_layers_are_the_sources():
+    source = checkpoints.load(POCKET / "photo.pt").g_ema.state_dict()
+    for path in sorted(POCKET.glob("*_freeze-*.pt")):
+        found = checkpoints.load(path)
+        own = found.g_ema.state_dict()
+        names = [name.removeprefix("G.") for name in found.info["frozen"] if name.startswith("G.")]
+        assert names, path
+        for name in names:
+            torch.testing.assert_close(own[name], source[name.replace("mapping.source.", "mapping.")], msg=str(path))
