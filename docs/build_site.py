@@ -18,7 +18,10 @@ import nbformat
 from notebook_files import ROOT, find_notebooks
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-PAGES = ("CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "checkpoints/README.md", "benchmarks/README.md")
+PAGES = (
+    *("checkpoints/pocket/SCOREBOARD.md", "checkpoints/README.md", "data/README.md", "benchmarks/README.md"),
+    *("CONTRIBUTING.md", "CHANGELOG.md"),
+)
 IMAGE_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif"}
 
 MARKDOWN_IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)[^)]*\)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stylegan2.scoreboard import SOURCE_DOMAIN
+from stylegan2.scoreboard import SOURCE_DOMAIN, Study
 
 COLOURS = {
     "baseline": "#8a8a94",
@@ -101,3 +101,50 @@ def _cell(number: dict, digits: int, best: bool) -> str:
     text = f"{number['mean']:.{digits}f}"
     text = f"**{text}**" if best else text
     return text if number["sd"] is None else f"{text} ± {number['sd']:.{digits}f}"
+
+
+PAGE = """# The scoreboard
+
+Six ways to fine-tune the source to another world, trained alike and measured alike. The question is what a method
+keeps of a face, and what that costs. All start from `photo.pt`, see {images:,} images in batches of {batch}, and differ
+only in their method.
+
+- **Domain distance**: pocket distance of {faces:,} generated faces to rendered faces of the domain. Less: better
+  cartoons.
+- **Landmark error**: how far the judge's 16 landmarks lie apart in source and target, in distances between the eyes.
+  *Same w*: one code through both generators; *same z*: each through its own mapping. Less: more of the face is kept.
+- **Attributes kept**: of the attributes that could be kept, how much is. 1: all, as when the same attributes are drawn
+  in both worlds; 0: as for random pairs.
+- **Swap** 16 (32): the source's layers below 16 (32) pixels, the target's from there on.
+
+A landmark error can be *below* that of the same attributes drawn in both worlds: a rendered webtoon has larger eyes and
+another chin, and a target that keeps the source's proportions has not gone all the way. Read it together with the
+domain distance.
+
+![Landmark error against domain distance](scoreboard.jpg)
+
+{tables}
+
+The same codes through the webtoon model of every method:
+
+![Rows of faces](methods.jpg)
+
+## The settings
+
+One setting changed at a time, webtoon, one seed. `relative` divides each resolution's term by the source's variance
+there.
+
+{sweeps}
+
+Made by `python -m stylegan2 pocket scoreboard`; the numbers are in `scoreboard.json` and `sweeps.json`.
+"""
+
+
+def page(rows: Sequence[dict], sweeps: Sequence[dict]) -> str:
+    """The scoreboard as a Markdown page: what is measured, tables with and without swaps, the settings."""
+    swaps = list(dict.fromkeys(row["swap"] for row in rows))
+    domains = list(dict.fromkeys(row["domain"] for row in rows))
+    tables = "\n\n".join(f"## {SOURCE_DOMAIN} → {domain}\n\n{table(rows, domain, swaps)}" for domain in domains)
+    swept = [table(sweeps, domain) for domain in dict.fromkeys(row["domain"] for row in sweeps)]
+    budget = {"images": Study.images, "batch": Study.batch, "faces": Study.faces}
+    return PAGE.format(tables=tables, sweeps="\n\n".join(swept) or "(not made yet)", **budget)

@@ -1,16 +1,32 @@
 """The benchmark's own arithmetic, its worker processes, and what it says when something is wrong. No peers needed."""
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import compare, contest, flops, jobs, limits, peers, photos, profile, quality, stubs, table, workloads
+from benchmarks import (
+    compare,
+    contest,
+    cuda_graphs,
+    flops,
+    jobs,
+    limits,
+    peers,
+    photos,
+    profile,
+    quality,
+    stubs,
+    table,
+    workloads,
+)
 from benchmarks.contest import Result
 from benchmarks.ours import Ours, Schedule
 from benchmarks.worker import ROOT, Contestant, Worker, WorkerError, request
 from stylegan2.networks import Discriminator, Generator
+from stylegan2.recipe import large_config
 
 TINY = {4: 3, 8: 2}
 
@@ -349,3 +365,25 @@ def test_a_variant_is_trained_and_measured(tmp_path, monkeypatch):
     row = quality.run(study, 0, "reused fakes", {"reuse_fakes": True})
     assert row["images"] == 32 and row["floor"] < row["value"] and row["floor"] < row["ceiling"]
     assert (tmp_path / "reused-fakes-32-0" / "snapshots" / "000000032.pt").exists()
+
+
+# --------------------------------------------------------------------------------------------------------- CUDA graphs
+def test_the_recordable_steps_train_all_three_networks(tmp_path, monkeypatch):
+    """On a CPU they run as they are: a few iterations in which every step has its turn."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(
+        cuda_graphs, "large_config", lambda recipe: replace(large_config(recipe), batch=2, ema_images=2)
+    )
+    training = cuda_graphs.start(torch.device("cpu"), 8, Path("checkpoints/pocket/photo.pt"))
+    networks = training.g, training.d, training.g_ema
+    before = [[p.detach().clone() for p in network.parameters()] for network in networks]
+    training.step()
+    assert training.iteration == 1 and all(value.isfinite() and value != 0 for value in training.told.values())
+    for old, network in zip(before, networks, strict=True):
+        moved = [not torch.equal(a, b) for a, b in zip(old, network.parameters(), strict=True)]
+        assert sum(moved) > 0.9 * len(moved)
+    training.steps = {name: lambda name=name: ran.append(name) for name in training.steps}
+    ran: list[str] = []
+    for _ in range(16):  # iterations 1 to 16: path length every 8, R1 every 16
+        training.step()
+    assert ran.count("main") == 16 and ran.count("path") == 2 and ran.count("r1") == 1

@@ -32,8 +32,10 @@ def test_prune_keeps_what_was_just_written(tmp_path):
 def made(tmp_path_factory):
     """The recipe's steps at a few images each, the source's long run stopped half-way and gone on with."""
     folder = tmp_path_factory.mktemp("recipe")
-    lengths = {"warmup_images": 16, "photo_images": 48, "large_images": 128, "curve_images": 8, "target_images": 64}
-    small = recipe.Recipe(folder / "shipped", folder / "work", photo_faces=64, device="cpu", **lengths)
+    lengths = {"warmup_images": 16, "photo_images": 48, "large_images": 128, "curve_images": 8, "target_images": 32}
+    small = recipe.Recipe(
+        folder / "shipped", folder / "work", photo_faces=64, webtoon_seeds=(0, 1), device="cpu", **lengths
+    )
     small.shipped.mkdir()
     (small.shipped / "judge.pt").write_bytes((SHIPPED / "judge.pt").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
@@ -56,7 +58,7 @@ def test_models_say_what_they_are(made):
     assert photo.info["images"] == 16 + 48 + 128 and photo.info["seconds"] >= 0
     assert photo.d is not None and photo.g is None  # fine-tuning starts from the averaged generator
     assert checkpoints.load(made.work / "photo_long.pt").g is not None
-    assert webtoon.info["images"] == 64 and webtoon.d is None
+    assert webtoon.info["images"] == 32 and webtoon.d is None
     assert "D.from_rgb.weight" in webtoon.info["frozen"] and photo.info["frozen"] == []
     assert webtoon.info["methods"] == [str(m) for m in method("freeze-sg", 64)]
 
@@ -87,7 +89,7 @@ def test_the_scoreboard_has_all_seeds(made):
     assert [(r["domain"], r["method"], r["swap"]) for r in rows] == [
         ("webtoon", name, swap) for name in ("baseline", "freeze-sg") for swap in (None, 16, 32)
     ]
-    assert all(row["seeds"] == 3 and row["landmark_error_same_w"]["sd"] >= 0 for row in rows)
+    assert all(row["seeds"] == 2 and row["landmark_error_same_w"]["sd"] >= 0 for row in rows)
 
 
 def test_pictures_are_there(made):

@@ -183,6 +183,11 @@ def test_the_shipped_scoreboard_says_what_the_course_says():
     assert all(rows["webtoon", name]["seeds"] >= 3 for name in METHODS)
 
 
+def test_the_page_shows_the_shipped_numbers():
+    rows, sweeps = (scoreboard.read_rows(POCKET / f"{name}.json") for name in ("scoreboard", "sweeps"))
+    assert (POCKET / "SCOREBOARD.md").read_text() == scoreboard_view.page(rows, sweeps)
+
+
 def test_shipped_frozen_layers_are_the_sources():
     source = checkpoints.load(POCKET / "photo.pt").g_ema.state_dict()
     for path in sorted(POCKET.glob("*_freeze-*.pt")):
