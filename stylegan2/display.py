@@ -168,3 +168,32 @@ def bars(values: dict[str, float], highlight: Sequence[str] = (), xlabel: str = 
     axis.spines[["top", "right"]].set_visible(False)
     plt.close(figure)
     return figure
+
+
+def paths(
+    named: dict[str, dict[str, tuple[float, float]]], xlabel="", ylabel="", limits: dict[str, float] | None = None
+):
+    """How two numbers go together while a setting moves: a line through named points per entry of `named`.
+
+    Args:
+        named: {line: {point: (x, y)}}; points are joined in the order given, and their names written beside them.
+        xlabel, ylabel: of the axes.
+        limits: {name: x} to mark by dotted vertical lines, e.g. the floor and the ceiling of a measure.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    colours, sides = ("#7a5cff", "#c98b1d", "#1f9d6b", "#d1476f"), ((7, 5, "left"), (-7, -12, "right"))
+    for i, (name, points) in enumerate(named.items()):
+        colour, (dx, dy, align) = colours[i % len(colours)], sides[i % len(sides)]
+        axis.plot(*zip(*points.values(), strict=True), "o-", color=colour, label=name)
+        for text, at in points.items():
+            axis.annotate(text, at, (dx, dy), textcoords="offset points", ha=align, size=9, color=colour)
+    for name, x in (limits or {}).items():
+        axis.axvline(x, color="#9a9aa4", ls=":", lw=1)
+        axis.text(x, axis.get_ylim()[1], name, rotation=90, va="top", ha="right", size=8, color="#6a6a74")
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.legend(frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    plt.close(figure)
+    return figure

@@ -6,6 +6,7 @@ kindly: the notebooks run top to bottom with nothing filled in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,27 @@ def _truncate(w: Tensor, w_mean: Tensor, psi: float) -> Tensor:
 def _ada_step(p: float, r_t: float, batch: int) -> float:
     step = batch * 4 / 100_000
     return min(max(p + (step if r_t > 0.6 else -step), 0.0), 1.0)
+
+
+def _share(r: int, swap_resolution: int, width: float) -> float:
+    return 1 / (1 + math.exp(-(math.log2(r / swap_resolution) + 0.5) / width))
+
+
+def _origin(name: str, swap_resolution: int) -> str:
+    part, *rest = name.split(".")
+    return "target" if part == "synthesis" and int(rest[1]) >= swap_resolution else "source"
+
+
+def _sums(*seeds: int) -> list[dict[int, Tensor]]:
+    """Running RGB sums {r: [2, 3, r, r]}, one dict per seed."""
+    return [{r: _normal(2, 3, r, r, seed=seed + r) for r in (4, 8, 16, 32)} for seed in seeds]
+
+
+def _pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    def beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
+        return a != b and a[0] <= b[0] and a[1] <= b[1]
+
+    return [i for i, point in enumerate(points) if not any(beats(other, point) for other in points)]
 
 
 EXERCISES: dict[str, Exercise] = {
@@ -78,6 +100,61 @@ EXERCISES: dict[str, Exercise] = {
     "03-freeze": Exercise(
         {"from_rgb", "blocks.64", "blocks.32", "blocks.16"},
         hint="from the image down to and including the block that takes in 16x16 features",
+    ),
+    "04-codes": Exercise(
+        lambda max_resolution: 2 * math.log2(max_resolution) - 2,
+        [(4,), (8,), (16,), (256,)],
+        "the 4x4 block listens to codes 0 and 1, and every doubling brings two more; log2 counts doublings",
+    ),
+    "04-style": Exercise(
+        lambda source_ws, own_ws, k: torch.cat([source_ws[:, :k], own_ws[:, k:]], dim=1),
+        [(_normal(2, 10, 8), _normal(2, 10, 8, seed=1), k) for k in (4, 1, 10)],
+        "codes lie along dimension 1: the first k of one tensor, then the others of the other one",
+    ),
+    "04-same": Exercise(
+        {"a", "d"},
+        hint="ask two things of each: which parameters learn, and which codes can move",
+    ),
+    "05-structure": Exercise(
+        lambda own, other, resolutions: sum((own[r] - other[r]).square().mean() for r in resolutions),
+        [(*_sums(0, 100), resolutions) for resolutions in ((4, 8, 16), (8,), (4, 32))],
+        "one mean squared difference per resolution, and their sum",
+    ),
+    "05-relative": Exercise(
+        lambda own, other: (own - other).square().mean() / other.var(dim=(0, 2, 3)).mean(),
+        [(_normal(4, 3, 8, 8), gain * _normal(4, 3, 8, 8, seed=1)) for gain in (1.0, 0.05)],
+        "other.var(dim=(0, 2, 3)) has one number for each of the three colours; take their mean",
+    ),
+    "05-pareto": Exercise(
+        _pareto,
+        [
+            ([(0.13, 22.0), (0.11, 19.0), (0.07, 25.0), (0.04, 40.0), (0.12, 18.0)],),
+            ([(1.0, 1.0), (2.0, 2.0), (1.0, 3.0)],),
+            ([(3.0, 1.0)],),
+        ],
+        "a point stays unless another one is at most as large in both numbers, and smaller in one of them",
+    ),
+    "06-share": Exercise(
+        _share,
+        [(16, 16, 1.0), (8, 16, 1.0), (64, 16, 0.5), (4, 64, 2.0)],
+        "x = log2(r / swap_resolution) + 1/2 goes into 1 / (1 + exp(-x / width))",
+    ),
+    "06-origin": Exercise(
+        _origin,
+        [
+            ("mapping.layers.0.weight", 16),
+            ("synthesis.blocks.4.const", 16),
+            ("synthesis.blocks.8.to_rgb.bias", 16),
+            ("synthesis.blocks.16.conv0.weight", 16),
+            ("synthesis.blocks.64.conv1.noise_const", 8),
+            ("synthesis.blocks.4.conv1.bias", 4),
+            ("mapping.w_mean", 4),
+        ],
+        "name.split('.') gives the parts; the resolution is a number there, and the mapping has none",
+    ),
+    "06-codes": Exercise(
+        {5},
+        hint="a tRGB shares its code with the up-convolution of the next block, and the cut lies between the two",
     ),
 }
 

@@ -44,9 +44,12 @@ def scatter(rows: Sequence[dict], domains: Sequence[str] | None = None, same: st
     figure, axes = plt.subplots(1, len(domains), figsize=(4.6 * len(domains), 4.4), squeeze=False, layout="constrained")
     for axis, domain in zip(axes[0], domains, strict=True):
         _scatter_domain(axis, [row for row in rows if row["domain"] == domain], f"landmark_error_same_{same}")
-        axis.set(title=f"{SOURCE_DOMAIN} → {domain}", xlabel=f"landmark error, same {same}  (less: the face is kept)")
-    axes[0][0].set_ylabel("pocket distance to the domain  (less: better cartoons)")
+        axis.set(title=f"{SOURCE_DOMAIN} → {domain}", xlabel=f"landmark error, same {same} (less: the face is kept)")
+    axes[0][0].set_ylabel("domain distance (less: better cartoons)")
     handles, labels = axes[0][0].get_legend_handles_labels()
+    for swap in sorted({row["swap"] for row in rows} & _MARKS.keys()):
+        handles += axes[0][0].plot([], [], _MARKS[swap], color="#6a6a74", mfc="white", ms=8)
+        labels.append(f"below {swap} px the source's")
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     plt.close(figure)
     return figure
@@ -66,6 +69,7 @@ def _scatter_domain(axis, rows: Sequence[dict], error: str) -> None:
     for x, name in ((rows[0]["floor"], "same attributes"), (rows[0]["ceiling"], "random pairs")):
         axis.axvline(x, color="#9a9aa4", ls=":", lw=1)
         axis.text(x, axis.get_ylim()[1], name, rotation=90, va="top", ha="right", size=8, color="#6a6a74")
+    axis.set_xlim(left=0)
     axis.spines[["top", "right"]].set_visible(False)
 
 

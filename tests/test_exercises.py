@@ -65,3 +65,34 @@ def test_close_is_told_from_exact():
 def test_unknown_exercise_lists_the_known():
     with pytest.raises(ValueError, match="00-truncation"):
         check("99-nothing", 1)
+
+
+def test_structure_exercises_ask_for_what_the_package_does():
+    """Exercises of notebook 05 against StructureLoss and the scoreboard's Pareto front."""
+    from stylegan2.networks import build
+    from stylegan2.scoreboard_view import pareto
+    from stylegan2.training.draws import Draws, Fakes
+    from stylegan2.training.transfer import StructureLoss, source_stages
+
+    g, other = (build(16, "pocket", seed)[0].eval() for seed in (0, 1))
+    z = torch.randn(2, 3, g.z_dim, generator=torch.Generator().manual_seed(0))
+    draws = Draws(z, 3, g.synthesis.draw_noise(3, torch.Generator().manual_seed(0)))
+    own, theirs = (source_stages(network, draws, 16) for network in (other, g))
+    fakes = Fakes(draws, draws.ws(other.mapping), own)
+    rgbs = [{r: stage.rgb for r, stage in stages.items()} for stages in (own, theirs)]
+    by_hand = EXERCISES["05-structure"].reference(*rgbs, (4, 8))
+    assert torch.equal(by_hand, StructureLoss((4, 8)).distance(fakes, g))
+    relative = EXERCISES["05-relative"].reference(rgbs[0][8], rgbs[1][8])
+    assert torch.equal(relative, StructureLoss((8,), relative=True).distance(fakes, g))
+    exercise = EXERCISES["05-pareto"]
+    assert all(exercise.reference(*inputs) == sorted(pareto(*inputs)) for inputs in exercise.inputs)
+
+
+def test_style_exercise_asks_for_what_freeze_style_does():
+    """Exercise of notebook 04 against the mapping that FreezeStyle makes."""
+    from stylegan2.networks import SharedMapping, build
+
+    own, theirs = (build(16, "pocket", seed)[0].mapping for seed in (0, 1))
+    z = torch.randn(2, own.z_dim, generator=torch.Generator().manual_seed(0))
+    by_hand = EXERCISES["04-style"].reference(theirs(z), own(z), 4)
+    assert torch.equal(by_hand, SharedMapping(own, theirs, 4)(z))

@@ -100,6 +100,9 @@ class Trainer:
         self.frozen = transfer.freeze(self.methods, self.g, self.d)
         self.g_parameters = [p for p in self.g.parameters() if p.requires_grad]
         self.d_parameters = [p for p in self.d.parameters() if p.requires_grad]
+        if not self.g_parameters or not self.d_parameters:
+            whole = "generator" if not self.g_parameters else "discriminator"
+            raise ValueError(f"{', '.join(self._methods_told)}: nothing of the {whole} is left to train")
         self.g_optimiser = lazy_adam(self.g_parameters, config.lr, config.pl_interval)
         self.d_optimiser = lazy_adam(self.d_parameters, config.lr, config.r1_interval)
         self.path_length = losses.PathLengthRegulariser(config.pl_decay, self.device)

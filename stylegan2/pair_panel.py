@@ -1,0 +1,167 @@
+"""One code in two worlds: source, target and swapped face side by side, with the landmarks that the judge reads.
+
+    image = render_pair(source, {"webtoon": target}, judge, "webtoon", seed=3)
+    pair_panel(source, {"webtoon": target}, judge).show()
+
+The landmark error below a picture is that of this one pair, in units of the distance between the source's eyes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Literal
+
+import ipywidgets as w
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from stylegan2 import display, metrics
+from stylegan2.data import pocket
+from stylegan2.editing import latents
+from stylegan2.editing.layer_swapping import cuts, swap_images
+from stylegan2.judge import Judge, Reading
+from stylegan2.networks import Generator
+from stylegan2.widgets import Panel, choice, float_slider, int_slider
+
+SIDE = 256  # pixels of each of the three pictures, or the model's own size where that is more
+GAP, FONT = 8, 14
+HERE, THERE, EDGE = (255, 210, 63), (47, 209, 255), (24, 24, 32)  # landmarks of this picture, of the source; outlines
+LINES = (("eye_left_outer", "eye_left_inner"), ("eye_right_inner", "eye_right_outer"), ("mouth_left", "mouth_right"))
+LINES = tuple(tuple(map(pocket.LANDMARKS.index, ends)) for ends in LINES)
+
+
+@torch.no_grad()
+def pair_images(
+    source: Generator,
+    target: Generator,
+    seed: int,
+    truncation: float = 0.8,
+    same: Literal["w", "z"] = "w",
+    swap_resolution: int = 16,
+) -> Tensor:
+    """The three images of one seed, drawn with each model's fixed noise: source, target, swapped.
+
+    Args:
+        source, target: generators of the same sizes, the target fine-tuned from the source.
+        seed: of z.
+        truncation: psi, around the mean of the mapping that makes the code.
+        same: "w": the source's code through both; "z": the target gets the code of its own mapping.
+        swap_resolution: first resolution that the swapped image takes from the target.
+
+    Returns:
+        [3, 3, R, R], roughly in [-1, 1].
+
+    Raises:
+        ValueError: for another `same`, or models or a resolution that cannot be swapped.
+    """
+    if same not in ("w", "z"):
+        raise ValueError(f"same is {same!r}, expected 'w' (one code through both) or 'z' (each its own mapping)")
+    z = latents.z_from_seeds(source.z_dim, [seed])
+    ws = source.mapping(z, truncation)
+    own = ws if same == "w" else target.mapping(z, truncation)
+    swapped = swap_images(source, target, ws, swap_resolution, target_ws=own)
+    return torch.cat([source.synthesis(ws, "const"), target.synthesis(own, "const"), swapped])
+
+
+def render_pair(
+    source: Generator,
+    targets: Mapping[str, Generator],
+    judge: Judge,
+    target: str,
+    same: Literal["w", "z"] = "w",
+    seed: int = 0,
+    truncation: float = 0.8,
+    swap_resolution: int = 16,
+    landmarks: bool = True,
+) -> Image.Image:
+    """Source, target and swapped face of one seed, large, and how far their landmarks lie apart.
+
+    Args:
+        source: the generator that the targets were fine-tuned from.
+        targets: generators by name.
+        judge: reads the landmarks.
+        target: name of the one to show.
+        same, seed, truncation, swap_resolution: as in `pair_images`.
+        landmarks: draw them: this picture's yellow, the source's blue, a line between the two that belong together.
+
+    Raises:
+        ValueError: for a name that is not among the targets, and as `pair_images`.
+    """
+    if target not in targets:
+        raise ValueError(f"no target {target!r}; there are: {', '.join(targets)}")
+    images = pair_images(source, targets[target], seed, truncation, same, swap_resolution)
+    reading = judge.read(images)
+    first = Reading(*(value[:1].expand_as(value) for value in vars(reading).values()))  # the source, three times
+    _, *errors = metrics.landmark_error(judge, first, reading).tolist()
+    scale = max(1, SIDE // source.resolution)
+    pictures = [display.to_pil(image, scale) for image in images.cpu()]
+    if landmarks:
+        for picture, points in zip(pictures, reading.landmarks.tolist(), strict=True):
+            _draw_landmarks(picture, points, reading.landmarks[0].tolist())
+    titles = ["source", target, f"swapped from {swap_resolution}x{swap_resolution}"]
+    notes = [f"seed {seed}, psi {truncation:g}, same {same}"]
+    notes += [f"landmark error {error:.3f} eye distances" for error in errors]
+    return _side_by_side(pictures, titles, notes)
+
+
+def _draw_landmarks(picture: Image.Image, points: list[list[float]], of_source: list[list[float]]) -> None:
+    """Dots at the landmarks, lines through eyes and mouth; where they lie elsewhere in the source, a line to there."""
+    pen, side = ImageDraw.Draw(picture), picture.width
+    here, there = ([(x * side, y * side) for x, y in places] for places in (points, of_source))
+    moved = here != there
+    for a, b in LINES:
+        pen.line([here[a], here[b]], HERE, 2)
+    for own, other in zip(here, there, strict=True):
+        if moved:
+            pen.line([own, other], THERE, 1)
+            pen.circle(other, 2, THERE, EDGE)
+        pen.circle(own, 3, HERE, EDGE)
+
+
+def _side_by_side(pictures: list[Image.Image], titles: list[str], notes: list[str]) -> Image.Image:
+    """Pictures in a row, each with a title above it and a note below it."""
+    side, band = pictures[0].width, FONT + 10
+    canvas = Image.new("RGB", (len(pictures) * (side + GAP) - GAP, side + 2 * band), display.PAPER)
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(FONT)
+    for i, (picture, title, note) in enumerate(zip(pictures, titles, notes, strict=True)):
+        x = i * (side + GAP)
+        canvas.paste(picture, (x, band))
+        pen.text((x + side / 2, band / 2), title, display.INK, font, anchor="mm")
+        pen.text((x + side / 2, side + band * 1.5), note, display.INK, font, anchor="mm")
+    return canvas
+
+
+def pair_panel(
+    source: Generator,
+    targets: Mapping[str, Generator],
+    judge: Judge,
+    seed: int = 0,
+    records: Mapping[str, Mapping[str, str]] | None = None,
+) -> Panel:
+    """Compare a source with what was fine-tuned from it, face by face.
+
+    Args:
+        source, targets, judge: as in `render_pair`.
+        seed: to begin with.
+        records: {"source", or a target's name: what says exactly which model that is}, for "Copy settings"; see
+            `Course.record`.
+    """
+    controls = {
+        "target": choice("target", list(targets)),
+        "same": choice("same", ["w", "z"]),
+        "seed": int_slider("seed", seed, 0, 999),
+        "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "0: the mean face, 1: untouched"),
+        "swap_resolution": choice("swap from", cuts(source.resolution), min(16, source.resolution)),
+        "landmarks": w.Checkbox(True, description="landmarks"),
+    }
+    panel = Panel(partial(render_pair, source, targets, judge), controls, "pair")
+
+    def note_models(_=None) -> None:
+        names = {"source": "source", "model": controls["target"].value}
+        panel.record = {key: records[name] for key, name in names.items() if name in (records or {})}
+
+    controls["target"].observe(note_models, "value")
+    note_models()
+    return panel
