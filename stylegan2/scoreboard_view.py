@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 from stylegan2.scoreboard import SOURCE_DOMAIN, Study
@@ -86,19 +87,26 @@ def table(rows: Sequence[dict], domain: str, swaps: Sequence[int | None] = (None
         "landmark_error_same_z": 3,
         "attributes_kept_same_w": 2,
     }
-    best = {c: (max if c.startswith("attributes") else min)(row[c]["mean"] for row in chosen) for c in columns}
+    best = {
+        c: (max if c.startswith("attributes") else min)(_shown(row[c], n) for row in chosen) for c, n in columns.items()
+    }
     lines = ["| method | swap | domain distance ↓ | landmark error, same w ↓ | same z ↓ | attributes kept ↑ | seeds |"]
     lines.append("|---|---|---|---|---|---|---|")
     for row in chosen:
-        cells = [_cell(row[c], digits, row[c]["mean"] == best[c]) for c, digits in columns.items()]
+        cells = [_cell(row[c], n, _shown(row[c], n) == best[c]) for c, n in columns.items()]
         swap = "–" if row["swap"] is None else str(row["swap"])
         lines.append(f"| {row['method']} | {swap} | " + " | ".join(cells) + f" | {row['seeds']} |")
-    floor, ceiling = chosen[0]["floor"], chosen[0]["ceiling"]
+    floor, ceiling = chosen[0]["floor"], statistics.fmean(row["ceiling"] for row in chosen)
     lines.append("")
     lines.append(
         f"Landmark error: {floor:.3f} for the same attributes in both domains, {ceiling:.3f} for random pairs."
     )
     return "\n".join(lines)
+
+
+def _shown(number: dict, digits: int) -> float:
+    """As it is printed: what looks equal counts as equal."""
+    return round(number["mean"], digits)
 
 
 def _cell(number: dict, digits: int, best: bool) -> str:

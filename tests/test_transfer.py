@@ -102,6 +102,10 @@ def test_names_are_exact_and_these_parameters_lose_their_gradient(methods, names
         ([FreezeStyle(7)], r"k is 7, expected 1 to 6"),
         ([FreezeStyle(2), FreezeStyle(2)], r"takes its first 2 codes from another model already"),
         ([FreezeG(16)], r"FreezeG\(max_resolution=16, mapping=True\): nothing of the generator is left to train"),
+        (
+            [StructureLoss((4,)), StructureLoss((8,))],
+            r"two methods add a loss of the same name \(structure, structure\)",
+        ),
         ([StructureLoss((4, 32))], r"no resolution 32, expected some of \[4, 8, 16\]"),
     ],
 )

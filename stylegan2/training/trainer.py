@@ -116,6 +116,8 @@ class Trainer:
         )
         dtype = pick_dtype(config.precision, self.device)
         self.g.synthesis.compute_dtype = self.d.compute_dtype = self.source.synthesis.compute_dtype = dtype
+        if len(set(self.loss_names)) < len(self.loss_names):
+            raise ValueError(f"two methods add a loss of the same name ({', '.join(self.loss_names)}): use one of them")
         if not self.loss_names:
             self.source = None
         self.step = 0
