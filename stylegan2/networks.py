@@ -216,8 +216,8 @@ class SharedMapping(MappingNetwork):
         self.register_buffer("from_source", (torch.arange(own.num_ws) < k).to(own.w_mean))  # [L]: k travels in files
 
     def broadcast(self, w: Tensor) -> Tensor:
-        """Not possible here: one w does not tell the codes of all layers."""
-        raise TypeError("the codes come from two mappings: call the mapping with z, or use mapping.source for one w")
+        """Raises ValueError: one w does not tell the codes of all layers."""
+        raise ValueError("the codes come from two mappings: call the mapping with z, or use mapping.source for one w")
 
     def forward(self, z: Tensor, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
         """[N, z_dim] -> ws [N, L, w_dim]; arguments as in `MappingNetwork.forward`."""

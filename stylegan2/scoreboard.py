@@ -75,8 +75,8 @@ def methods_study(domains: Iterable[str] = TARGETS, seeds: Iterable[int] = (0,),
     return [Entry(d, name, tuple(method(name, size)), s) for s in seeds for d in domains for name in METHODS]
 
 
-def sweep_study(domain: str = "webtoon", size: int = 64) -> list[Entry]:
-    """What the methods' own settings do: one changes at a time, seed 0."""
+def sweep_study(domain: str = "webtoon", seeds: Iterable[int] = (0,), size: int = 64) -> list[Entry]:
+    """What the methods' own settings do: how far FreezeSG reaches, how StructureLoss compares and what it weighs."""
     frozen = [FreezeSG(r, k) for r, k in ((4, 2), (8, 2), (8, 6), (16, 4), (16, 6), (32, 8))]
     weights = [StructureLoss(weight=weight) for weight in (10.0, 100.0)]
     relative = [StructureLoss(weight=weight, relative=True) for weight in (0.3, 1.0, 3.0)]
@@ -127,6 +127,23 @@ class Study:
         """Where an entry's numbers go."""
         return self.work / f"{entry.key}.json"
 
+    @cached_property
+    def made_from(self) -> dict[str, str]:
+        """Hashes of the source and of the judge."""
+        return {name: checkpoints.sha256(getattr(self, name))[:16] for name in ("source", "judge")}
+
+    def made_with(self, entry: Entry) -> dict:
+        """Everything that an entry's numbers depend on."""
+        budget = {"images": self.images, "batch": self.batch, "faces": self.faces}
+        return budget | {"methods": [str(m) for m in entry.methods]} | self.made_from
+
+    def check(self, path: Path, told: dict, entry: Entry) -> None:
+        """Hold what a file says of how it was made against this study. Raises ValueError naming what differs."""
+        wanted = self.made_with(entry)
+        differ = [f"{k}: {told[k]!r} there, {wanted[k]!r} here" for k in wanted if told.get(k, wanted[k]) != wanted[k]]
+        if differ:
+            raise ValueError(f"'{path}' is of another study ({'; '.join(differ)}): give another folder for this one")
+
     def model(self, entry: Entry) -> Path:
         """Where its generator goes."""
         return self.work / f"{entry.key}.pt"
@@ -154,7 +171,11 @@ class Study:
 def train_entry(study: Study, entry: Entry, progress: bool = True) -> Generator:
     """The entry's averaged generator: trained now, or read where that was done before."""
     if study.model(entry).exists():
-        return checkpoints.load(study.model(entry), g_ema_only=True).g_ema
+        found = checkpoints.load(study.model(entry), g_ema_only=True)
+        study.check(
+            study.model(entry), {k: v for k, v in found.info.items() if k in ("images", "methods", "source")}, entry
+        )
+        return found.g_ema
     source = checkpoints.load(study.source)
     trainer = Trainer.fine_tune(
         study.config(entry), study.dataset(entry.domain), source, entry.methods, pick_device(study.device)
@@ -162,7 +183,8 @@ def train_entry(study: Study, entry: Entry, progress: bool = True) -> Generator:
     trainer.run(progress=progress)
     if trainer.step < trainer.config.steps:
         raise KeyboardInterrupt(f"{entry.key}: stopped at {trainer.images_seen:,} images; the same command goes on")
-    meta = {"images": trainer.images_seen, "seed": entry.seed, "methods": [str(m) for m in entry.methods]}
+    meta = {"images": study.images, "seed": entry.seed, "methods": [str(m) for m in entry.methods]}
+    meta |= {"source": study.made_from["source"]}
     meta |= {"frozen": trainer.frozen, "precision": trainer.precision, "renderer": pocket.VERSION}
     checkpoints.save(study.model(entry), g_ema=trainer.g_ema, half=True, meta=meta)
     shutil.rmtree(trainer.folder / "snapshots")  # gigabytes for a study, and all that matters is saved
@@ -173,14 +195,15 @@ def run_entry(study: Study, entry: Entry, progress: bool = True) -> dict:
     """Train and measure one entry; its numbers, one dict per swap, also written to `study.result(entry)`."""
     path = study.result(entry)
     if path.exists():
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
+        study.check(path, found, entry)
+        return found
     begin = time.time()
     target = train_entry(study, entry, progress)
     trained = time.time()
     measured = [{"swap": swap, **numbers} for swap, numbers in measure(study, entry.domain, target)]
     result = {"domain": entry.domain, "method": entry.name, "seed": entry.seed, "measured": measured}
-    result |= {"methods": [str(m) for m in entry.methods], "images": study.images, "batch": study.batch}
-    result |= {"faces": study.faces, "seconds": [round(trained - begin), round(time.time() - trained)]}
+    result |= study.made_with(entry) | {"seconds": [round(trained - begin), round(time.time() - trained)]}
     text_files.write_json(path, result)
     return result
 
@@ -193,7 +216,8 @@ class Ruler:
 
     def __init__(self, study: Study, domain: str):
         self.study, self.domain = study, domain
-        self.path = study.work / f"ruler-{domain}-{study.faces}-v{pocket.VERSION}.pt"
+        version = f"v{pocket.VERSION}-{study.made_from['judge']}"
+        self.path = study.work / f"ruler-{domain}-{study.faces}-{version}.pt"
 
     @cached_property
     def judge(self) -> Judge:
@@ -254,6 +278,8 @@ def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int 
                 "landmark_error_same_w": float(metrics.landmark_error(ruler.judge, from_source, same_w).mean()),
                 "landmark_error_same_z": float(metrics.landmark_error(ruler.judge, from_source, same_z).mean()),
                 "attributes_kept_same_w": ruler.attributes_kept(from_source, same_w),
+                "distance_floor": ruler.distance(ruler.readings["more_real"]),
+                "distance_ceiling": ruler.distance(ruler.readings["as_source"]),
                 "floor": ruler.floor,
                 "ceiling": float(metrics.landmark_error(ruler.judge, from_source, metrics.shuffled(same_z)).mean()),
             },
@@ -326,21 +352,24 @@ def rows(results: Iterable[dict]) -> list[dict]:
     """Results of entries -> one row per domain, method and swap, its numbers as mean and sd over the seeds.
 
     sd is null for a single seed. `floor` and `ceiling` bound the landmark errors: the same attributes drawn in both
-    domains, and random pairs.
+    domains, and random pairs of these images. `distance_floor` and `distance_ceiling` bound the domain distance: other
+    rendered faces of the domain, and rendered photos.
     """
     groups: dict[tuple, list[dict]] = {}
     for result in results:
+        budget = {name: result[name] for name in ("images", "batch", "faces")}
         for measured in result["measured"]:
-            groups.setdefault((result["domain"], result["method"], measured["swap"]), []).append(measured)
+            groups.setdefault((result["domain"], result["method"], measured["swap"]), []).append(measured | budget)
     return [
         {
             "domain": domain,
             "method": name,
             "swap": swap,
             **{number: _spread([m[number] for m in found]) for number in NUMBERS},
-            "floor": found[0]["floor"],
+            **{bound: found[0][bound] for bound in ("floor", "distance_floor", "distance_ceiling")},
             "ceiling": statistics.fmean(m["ceiling"] for m in found),
             "seeds": len(found),
+            **{name: found[0][name] for name in ("images", "batch", "faces")},
         }
         for (domain, name, swap), found in groups.items()
     ]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 
-from stylegan2.scoreboard import SOURCE_DOMAIN, Study
+from stylegan2.scoreboard import SOURCE_DOMAIN
 
 COLOURS = {
     "baseline": "#8a8a94",
@@ -67,41 +66,52 @@ def _scatter_domain(axis, rows: Sequence[dict], error: str) -> None:
         order = 2 if swap else 3  # where a swap changes nothing (its layers were frozen), the filled mark is seen
         bars = row["domain_distance"]["sd"], row[error]["sd"]
         axis.errorbar(x, y, *bars, color=colour, ms=8, label=label, zorder=order, **mark)
-    for x, name in ((rows[0]["floor"], "same attributes"), (rows[0]["ceiling"], "random pairs")):
+    ceiling = max(row["ceiling"] for row in rows)
+    for x, name in ((rows[0]["floor"], "same attributes"), (ceiling, "random pairs")):
         axis.axvline(x, color="#9a9aa4", ls=":", lw=1)
         axis.text(x, axis.get_ylim()[1], name, rotation=90, va="top", ha="right", size=8, color="#6a6a74")
-    axis.set_xlim(left=0)
+    if any(row["swap"] for row in rows):
+        axis.set_xlim(left=0)
     axis.spines[["top", "right"]].set_visible(False)
 
 
 _MARKS = {16: "s", 32: "^"}
 
 
+COLUMNS = {"domain_distance": 1, "landmark_error_same_w": 3, "landmark_error_same_z": 3, "attributes_kept_same_w": 2}
+
+
 def table(rows: Sequence[dict], domain: str, swaps: Sequence[int | None] = (None,)) -> str:
-    """The rows of a domain as a Markdown table, least landmark error first; best numbers in bold."""
+    """The rows of a domain as a Markdown table, least landmark error first; best numbers in bold.
+
+    Raises ValueError where there is no such row.
+    """
     chosen = [row for row in rows if row["domain"] == domain and row["swap"] in swaps]
+    if not chosen:
+        there = sorted({(row["domain"], str(row["swap"])) for row in rows})
+        raise ValueError(f"no row of {domain!r} with a swap of {list(swaps)}; there are {there or 'none at all'}")
     chosen.sort(key=lambda row: row["landmark_error_same_w"]["mean"])
-    columns = {
-        "domain_distance": 1,
-        "landmark_error_same_w": 3,
-        "landmark_error_same_z": 3,
-        "attributes_kept_same_w": 2,
-    }
     best = {
-        c: (max if c.startswith("attributes") else min)(_shown(row[c], n) for row in chosen) for c, n in columns.items()
+        column: (max if column.startswith("attributes") else min)(_shown(row[column], digits) for row in chosen)
+        for column, digits in COLUMNS.items()
     }
     lines = ["| method | swap | domain distance ↓ | landmark error, same w ↓ | same z ↓ | attributes kept ↑ | seeds |"]
     lines.append("|---|---|---|---|---|---|---|")
     for row in chosen:
-        cells = [_cell(row[c], n, _shown(row[c], n) == best[c]) for c, n in columns.items()]
+        cells = [_cell(row[column], n, _shown(row[column], n) == best[column]) for column, n in COLUMNS.items()]
         swap = "–" if row["swap"] is None else str(row["swap"])
         lines.append(f"| {row['method']} | {swap} | " + " | ".join(cells) + f" | {row['seeds']} |")
-    floor, ceiling = chosen[0]["floor"], statistics.fmean(row["ceiling"] for row in chosen)
-    lines.append("")
-    lines.append(
-        f"Landmark error: {floor:.3f} for the same attributes in both domains, {ceiling:.3f} for random pairs."
+    return "\n".join([*lines, "", _bounds(chosen)])
+
+
+def _bounds(rows: Sequence[dict]) -> str:
+    """Between what the numbers lie, in one line."""
+    row, random = rows[0], sorted(round(row["ceiling"], 2) for row in rows)
+    pairs = f"{random[0]:.2f}" + f" to {random[-1]:.2f}" * (random[0] < random[-1])
+    return (
+        f"Landmark error: {row['floor']:.3f} for the same attributes in both domains, {pairs} for random pairs. "
+        f"Domain distance: {row['distance_floor']:.1f} for rendered faces, {row['distance_ceiling']:.0f} for photos."
     )
-    return "\n".join(lines)
 
 
 def _shown(number: dict, digits: int) -> float:
@@ -143,8 +153,9 @@ The same codes through the webtoon model of every method:
 
 ## The settings
 
-One setting changed at a time, webtoon, one seed. `relative` divides each resolution's term by the source's variance
-there.
+How far FreezeSG reaches (resolution, number of codes), and how StructureLoss compares: its weight, its resolutions,
+RGB sums or features. `relative` divides each resolution's term by the source's variance there. Most have one seed, and
+three seeds of a method differ by about 0.003 in landmark error and 1 in distance: smaller gaps mean nothing.
 
 {sweeps}
 
@@ -158,5 +169,5 @@ def page(rows: Sequence[dict], sweeps: Sequence[dict]) -> str:
     domains = list(dict.fromkeys(row["domain"] for row in rows))
     tables = "\n\n".join(f"## {SOURCE_DOMAIN} → {domain}\n\n{table(rows, domain, swaps)}" for domain in domains)
     swept = [table(sweeps, domain) for domain in dict.fromkeys(row["domain"] for row in sweeps)]
-    budget = {"images": Study.images, "batch": Study.batch, "faces": Study.faces}
+    budget = {name: rows[0][name] for name in ("images", "batch", "faces")}
     return PAGE.format(tables=tables, sweeps="\n\n".join(swept) or "(not made yet)", **budget)

@@ -231,7 +231,14 @@ def test_fine_tuning_names_what_is_frozen(dataset, model, tmp_path):
 
 SWITCHES = {
     "--method freeze-sg": (FreezeD(4), FreezeSG(8, 4)),
-    "--method structure-loss+freeze-g --freeze-d 8": (StructureLoss(), FreezeG(8), FreezeD(8)),
+    "--method structure-loss+freeze-g --freeze-d 8": (FreezeD(8), StructureLoss(), FreezeG(8)),
+    "--method freeze-g --no-freeze-mapping": (FreezeD(4), FreezeG(8, mapping=False)),
+    "--method freeze-sg --freeze-g 4 --freeze-style 2": (FreezeD(4), FreezeSG(4, 2)),
+    "--method structure-loss --structure-loss 10 --structure-relative": (
+        FreezeD(4),
+        StructureLoss(weight=10.0, relative=True),
+    ),
+    "--method structure-loss --structure-at 8": (FreezeD(4), StructureLoss((8,))),
     "--freeze-g 4": (FreezeG(4),),
     "--freeze-g 8 --no-freeze-mapping --freeze-style 2": (FreezeG(8, mapping=False), FreezeStyle(2)),
     "--freeze-fc": (FreezeFC(),),
@@ -281,6 +288,21 @@ def test_methods_need_a_source_and_a_name_that_exists(dataset, model, tmp_path):
     structure = [*start, "--structure-loss", 1]
     assert "--structure-at '4-': expected whole numbers" in refusal(*structure, "--structure-at", "4-")
     assert "no resolution 16" in refusal(*structure)
+
+
+@pytest.mark.parametrize(
+    ("switches", "message"),
+    [
+        ("--structure-at 4,8", "describe a StructureLoss: add it with --structure-loss 1"),
+        ("--no-freeze-mapping", "go with --freeze-g, which is not there"),
+        ("--method freeze-sg --freeze-mapping", "would make FreezeSG take its codes for nothing"),
+        ("--method freeze-sg --freeze-fc", "leave out what takes some of them"),
+    ],
+)
+def test_switches_without_effect_are_refused(dataset, model, tmp_path, switches, message):
+    start = ["train", "--data", dataset, "--out", tmp_path / "run", "--source", model]
+    assert message in refusal(*start, *switches.split())
+    assert "--structure-loss keeps something" in refusal(*start[:-2], "--structure-loss", 0)
 
 
 def test_a_source_with_g_ema_and_d_only_can_be_fine_tuned(dataset, tmp_path):
@@ -403,7 +425,7 @@ def test_metrics_of_a_model_and_of_what_it_keeps_of_its_source(tmp_path):
     options = ["--judge", tmp_path / "judge.pt", "--domain", "webtoon", "--faces", 16]
     text = call("metrics", tmp_path / "target.pt", "--source", tmp_path / "source.pt", *options)
     assert "pocket distance" in text and "same w: landmark error" in text and "same z: landmark error" in text
-    assert "floor" in text and "ceiling" in text
+    assert "floor" in text and "ceiling" in text and text.count("kept of the clear") == 2
     options[3] = "manga"
     assert "manga" in refusal("metrics", tmp_path / "target.pt", *options)
     assert "judge" in refusal("metrics", tmp_path / "target.pt", "--domain", "photo", "--judge", tmp_path / "no.pt")

@@ -293,5 +293,6 @@ def test_a_gpu_draws_the_same_images():
     g = build(64, "pocket")[0].eval().requires_grad_(False)
     z = torch.randn(4, g.z_dim, generator=torch.Generator().manual_seed(0))
     here = g(z, noise="const")
-    there = g.to("cuda")(z, noise="const").cpu()
+    with torch.backends.cudnn.flags(allow_tf32=False):  # by default convolutions multiply with 10 bits there
+        there = g.to("cuda")(z, noise="const").cpu()
     assert (here - there).abs().max() < 1e-3 * here.std()

@@ -56,6 +56,7 @@ def test_freeze_d_trains_the_n_lowest_resolutions():
 def test_freeze_style_and_fc_take_codes_from_the_source():
     assert from_original_flags(256, freezeStyle=4) == [FreezeStyle(4)]
     assert from_original_flags(256, freezeFC=True) == [FreezeFC()]
+    assert from_original_flags(256, freezeStyle=4, freezeFC=True) == [FreezeFC()]
     assert parts(frozen_by(freezeStyle=4)) == {"G.mapping"}
     assert all(name.startswith("G.mapping.source.") for name in frozen_by(freezeStyle=4))
     g = Generator(256, 4, 4, 2, dict.fromkeys(resolutions(256), 2))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ POCKET = ROOT / "checkpoints" / "pocket"
 def result(domain="webtoon", method="baseline", error=0.2, distance=20.0, swap=None) -> dict:
     numbers = {"domain_distance": distance, "landmark_error_same_w": error, "landmark_error_same_z": error + 0.01}
     numbers |= {"attributes_kept_same_w": 0.5, "floor": 0.1, "ceiling": 0.3, "swap": swap}
-    return {"domain": domain, "method": method, "measured": [numbers]}
+    numbers |= {"distance_floor": 0.7, "distance_ceiling": 52.0}
+    return {"domain": domain, "method": method, "measured": [numbers], "images": 96, "batch": 32, "faces": 10}
 
 
 # ---------------------------------------------------------------------------------------------------------------- rows
@@ -71,7 +73,12 @@ def test_table_marks_the_best_and_bounds_the_errors():
     lines = scoreboard_view.table(rows, "webtoon").splitlines()
     assert lines[2].startswith("| freeze-g | – | 30.0 | **0.100** |")
     assert lines[3].startswith("| baseline | – | **20.0** ± 0.0 | 0.300 ± 0.141 |")
-    assert "0.100 for the same attributes in both domains, 0.300 for random pairs" in lines[-1]
+    assert "0.100 for the same attributes in both domains, 0.30 for random pairs" in lines[-1]
+    assert "0.7 for rendered faces, 52 for photos" in lines[-1]
+    tied = scoreboard.rows([result(error=0.1001), result(method="freeze-g", error=0.1004)])
+    assert scoreboard_view.table(tied, "webtoon").count("**0.100**") == 2
+    with pytest.raises(ValueError, match=r"no row of 'manga'.*webtoon"):
+        scoreboard_view.table(rows, "manga")
 
 
 def test_scatter_draws_every_row_of_the_shipped_scoreboard():
@@ -134,8 +141,21 @@ def test_a_study_goes_on_where_it_was(study, monkeypatch):
     assert both[0]["measured"][0] != both[1]["measured"][0]
 
 
+def test_results_of_another_study_are_not_mixed_in(study):
+    entry = Entry("webtoon", "baseline", (FreezeD(32),))
+    scoreboard.run_entry(study, entry)
+    for change in ({"images": 64}, {"faces": 20}, {"source": POCKET / "webtoon_baseline.pt"}):
+        with pytest.raises(ValueError, match=rf"another study \({list(change)[0]}: .* there, .* here\)"):
+            scoreboard.run_entry(replace(study, **change), entry)
+    with pytest.raises(ValueError, match="another study"):
+        scoreboard.run_entry(study, replace(entry, methods=(FreezeD(16),)))
+    study.result(entry).unlink()
+    with pytest.raises(ValueError, match=r"\.pt' is of another study \(images"):
+        scoreboard.run_entry(replace(study, images=64), entry)
+
+
 def test_a_trained_entry_is_measured_without_training_again(study, monkeypatch):
-    entry = Entry("webtoon", "shipped", (FreezeD(32),))
+    entry, study = Entry("webtoon", "shipped", (FreezeD(32),)), replace(study, images=24_000)
     shutil.copy(POCKET / "webtoon_baseline.pt", study.model(entry))
     monkeypatch.setattr(scoreboard, "Trainer", None)
     assert scoreboard.run_entry(study, entry)["measured"][0]["domain_distance"] > 1
@@ -183,8 +203,9 @@ def test_the_shipped_scoreboard_says_what_the_course_says():
     assert all(rows["webtoon", name]["seeds"] >= 3 for name in METHODS)
 
 
-def test_the_page_shows_the_shipped_numbers():
+def test_the_pages_show_the_shipped_numbers():
     rows, sweeps = (scoreboard.read_rows(POCKET / f"{name}.json") for name in ("scoreboard", "sweeps"))
+    assert scoreboard_view.table(rows, "webtoon") in (ROOT / "README.md").read_text()
     assert (POCKET / "SCOREBOARD.md").read_text() == scoreboard_view.page(rows, sweeps)
 
 

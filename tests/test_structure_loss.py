@@ -72,6 +72,18 @@ def test_drawing_noise_or_crossover_anew_would_not_score_zero():
         assert (fakes.stages[16].rgb - theirs[16].rgb).square().mean() > 1e-4
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("loss", [StructureLoss((4, 8, 16)), StructureLoss((8, 16), on="features")], ids=str)
+def test_the_trainer_shares_all_draws_with_the_source(tmp_path, loss, precision):
+    """At step 0 the target is the source, whatever z, crossover and noise were drawn: the loss must be 0."""
+    trainer = fine_tuner(tmp_path, loss, style_mixing=1.0, precision=precision)
+    for seed in range(5):
+        fakes = trainer._fakes(4, torch.Generator().manual_seed(seed))
+        distance = loss.distance(fakes, trainer.source).detach()
+        assert distance <= 1e-6 * fakes.images.detach().var()
+    assert all(noise is not None and noise.std() > 0.5 for noise in fakes.draws.noise)
+
+
 def test_one_pass_of_each_network_only_as_far_as_needed(tmp_path):
     trainer = fine_tuner(tmp_path, StructureLoss((4, 8)), pl_weight=0.0)
     calls = []

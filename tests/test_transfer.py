@@ -100,7 +100,7 @@ def test_names_are_exact_and_these_parameters_lose_their_gradient(methods, names
         ([FreezeSG(5, 2)], r"no resolution 5, expected some of \[4, 8, 16\]"),
         ([FreezeStyle(0)], r"k is 0, expected 1 to 6"),
         ([FreezeStyle(7)], r"k is 7, expected 1 to 6"),
-        ([FreezeStyle(2), FreezeStyle(2)], r"takes its first 2 codes from another model already"),
+        ([FreezeStyle(2), FreezeStyle(2)], r"the first 2 codes come from another model already"),
         ([FreezeG(16)], r"FreezeG\(max_resolution=16, mapping=True\): nothing of the generator is left to train"),
         (
             [StructureLoss((4,)), StructureLoss((8,))],
@@ -251,6 +251,11 @@ def test_a_damaged_k_is_refused(tmp_path):
     checkpoints.save(tmp_path / "bad.pt", g_ema=g)
     with pytest.raises(checkpoints.CheckpointError, match=r"bad.pt.*from_source is 1, 0, 1, 0 and 2 more"):
         checkpoints.load(tmp_path / "bad.pt")
+    for wrong in (0.0, float("nan")):
+        g.mapping.from_source.fill_(wrong)
+        checkpoints.save(tmp_path / "bad.pt", g_ema=g)
+        with pytest.raises(checkpoints.CheckpointError, match="from_source is"):
+            checkpoints.load(tmp_path / "bad.pt")
 
 
 def test_with_a_frozen_mapping_taking_codes_changes_nothing(tmp_path):
@@ -295,8 +300,24 @@ def test_resuming_with_other_methods_is_refused(tmp_path):
         fine_tuner(tmp_path, StructureLoss((4,)), images=16, snapshot_images=16).run(progress=False)
 
 
-def test_all_methods_train_in_bfloat16(tmp_path):
-    trainer = fine_tuner(tmp_path, FreezeSG(4, 2), StructureLoss((4, 8)), precision="bfloat16", images=8)
-    assert trainer.source.synthesis.compute_dtype == torch.bfloat16
+def test_resuming_from_another_source_is_refused(tmp_path):
+    """What is frozen would be one source's, and what is compared with the other's."""
+    fine_tuner(tmp_path, StructureLoss((4,)), images=16, snapshot_images=16).run(progress=False)
+    with pytest.raises(ValueError, match="another source"):
+        fine_tuner(tmp_path, StructureLoss((4,)), images=16, start=source(seed=8), snapshot_images=16).run(
+            progress=False
+        )
+
+
+@pytest.mark.parametrize("methods", COMBINATIONS.values(), ids=COMBINATIONS)
+def test_all_methods_train_in_bfloat16(tmp_path, methods):
+    trainer = fine_tuner(tmp_path, *methods, precision="bfloat16", images=8)
+    assert trainer.g.synthesis.compute_dtype == torch.bfloat16
+    assert trainer.source is None or trainer.source.synthesis.compute_dtype == torch.bfloat16
+    before = state(trainer)
     trainer.run(progress=False)
-    assert trainer.last["structure"] >= 0 and all(p.isfinite().all() for p in trainer.g.parameters())
+    after = state(trainer)
+    assert all(torch.equal(before[name], after[name]) for name in trainer.frozen)
+    moved = [n for n, p in trainer.g.named_parameters() if p.requires_grad and not torch.equal(before[f"G.{n}"], p)]
+    assert len(moved) == sum(p.requires_grad for p in trainer.g.parameters())
+    assert all(p.isfinite().all() for p in trainer.g.parameters())

@@ -44,7 +44,7 @@ class Checkpoint:
 
     @property
     def w_mean(self) -> Tensor:
-        """[w_dim], the centre of truncation of g_ema."""
+        """[w_dim], the mean w of g_ema's own mapping, the centre of truncation of the codes it makes."""
         return self.g_ema.mapping.w_mean
 
 

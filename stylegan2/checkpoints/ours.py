@@ -1,5 +1,6 @@
 """Networks to tensors and back, in our own names. The tensors alone say how large the networks are."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 
@@ -24,6 +25,15 @@ def from_network(network: nn.Module, half: bool = False) -> dict[str, Tensor]:
         if tensor.abs().max() > torch.finfo(torch.float16).max:
             raise ValueError(f"{name} holds {tensor.abs().max():.3g}, too large for float16: save with half=False")
     return {name: tensor.half() for name, tensor in state.items()}
+
+
+def fingerprint(network: nn.Module) -> str:
+    """16 hexadecimal digits that tell a network's numbers from those of any other: of names, shapes and values."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def to_generator(state: Mapping[str, Tensor]) -> Generator:
@@ -52,10 +62,10 @@ def to_generator(state: Mapping[str, Tensor]) -> Generator:
 def _shared(own: MappingNetwork, state: Mapping[str, Tensor]) -> SharedMapping:
     """A mapping that shares k codes with a source, k read off `from_source`, a one for each of them."""
     taken = state["mapping.from_source"].float()
-    k = int(taken.sum())
-    if not torch.equal(taken, (torch.arange(own.num_ws) < k).float()):
+    k = int((taken == 1).sum())
+    if k == 0 or not torch.equal(taken, (torch.arange(own.num_ws) < k).float()):
         raise CheckpointError(
-            f"mapping.from_source is {few([f'{v:g}' for v in taken])}, expected {own.num_ws} ones, then zeros"
+            f"mapping.from_source is {few([f'{v:g}' for v in taken.flatten()])}, expected {own.num_ws} ones, then zeros"
         )
     with blank():
         return SharedMapping(own, own, k)

@@ -78,9 +78,13 @@ def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces:
     reading = reader.read(recipe.generate(g, faces))
     for measure in (measures.measure_pocket_distance, measures.repeats, measures.attribute_coverage):
         typer.echo(measure(reader, reading, reference))
-    for same in ("w", "z") if source else ():
-        pair = recipe.paired(load(source, g_ema_only=True).g_ema, g, faces, same)
-        typer.echo(f"same {same}: {measures.measure_landmark_error(reader, *pair, 'photo', domain)}")
+    if source is None:
+        return
+    start = load(source, g_ema_only=True).g_ema
+    for same in ("w", "z"):
+        pair = [reader.read(images) for images in recipe.paired(start, g, faces, same)]
+        typer.echo(f"\nsame {same}: {measures.measure_landmark_error(reader, *pair, 'photo', domain)}")
+        typer.echo(measures.measure_attribute_agreement(reader, *pair, "photo", domain))
 
 
 def _measure_in_full(checkpoint, data, source, measure, images, weights, out, batch, device) -> None:

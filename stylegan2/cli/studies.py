@@ -55,7 +55,7 @@ def pocket(
 @app.command()
 def scoreboard(
     domain: Annotated[list[str] | None, typer.Option(help="Target domains; repeat. [default: all three]")] = None,
-    seeds: Annotated[str, typer.Option(help="One training of each method for every seed, such as 0-2.")] = "0",
+    seeds: Annotated[str, typer.Option(help="One training of each for every seed, such as 0-2.")] = "0",
     sweep: Annotated[bool, typer.Option("--sweep", help="Compare the methods' settings, not the methods.")] = False,
     source: Annotated[Path, typer.Option(help="Model to fine-tune.")] = Path("checkpoints/pocket/photo.pt"),
     judge: Annotated[Path, typer.Option(help="The network that reads faces.")] = Path("checkpoints/pocket/judge.pt"),
@@ -70,8 +70,8 @@ def scoreboard(
 ) -> None:
     """Compare all methods at pocket scale: each trained alike, then what is kept of a face, and how good cartoons are.
 
-    A training takes 7 minutes on two cores, measuring it 2 more. Every training leaves its numbers in WORK, and the
-    same command goes on from there.
+    A training takes about 7 minutes on two cores, measuring it about 2 more. Every training leaves its numbers in
+    WORK, and the same command goes on from there.
 
     \b
     Examples:
@@ -90,8 +90,9 @@ def scoreboard(
         raise ValueError(f"images is {images}, faces {faces}, jobs {jobs}: expected at least 1, 2 and 1")
     study = board.Study(source, judge, work, images, faces=faces, device=device)
     domains = tuple(domain or board.TARGETS)
-    entries = [e for d in domains for e in board.sweep_study(d)] if sweep else []
-    rows = board.rows(board.run(study, entries or board.methods_study(domains, parse_seeds(seeds)), jobs))
+    numbers = parse_seeds(seeds)
+    swept = [entry for name in domains for entry in board.sweep_study(name, numbers)]
+    rows = board.rows(board.run(study, swept if sweep else board.methods_study(domains, numbers), jobs))
     for name in domains:
         typer.echo(f"\n{name}\n" + view.table(rows, name, board.SWAPS))
     if out is not None:

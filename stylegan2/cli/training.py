@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import INTERRUPTED, Device, app, load, on_device, parse_seeds
+from stylegan2.cli.common import INTERRUPTED, Device, app, load, on_device
+from stylegan2.cli.methods import chosen_methods, refuse_without_source
 from stylegan2.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from stylegan2.training.trainer import Trainer
-    from stylegan2.training.transfer import Method
 
 
 @app.command()
@@ -31,12 +31,16 @@ def train(
     ] = None,
     freeze_d: Annotated[int | None, typer.Option(help="Freeze D's layers at this resolution and above.")] = None,
     freeze_g: Annotated[int | None, typer.Option(help="Freeze G's blocks up to this resolution.")] = None,
-    freeze_mapping: Annotated[bool, typer.Option(help="--freeze-g freezes the mapping too.")] = True,
+    freeze_mapping: Annotated[
+        bool | None, typer.Option(help="--freeze-g freezes the mapping too, or not. [default: it does]")
+    ] = None,
     freeze_style: Annotated[int | None, typer.Option(help="Take so many codes from the source's mapping.")] = None,
     freeze_fc: Annotated[bool, typer.Option("--freeze-fc", help="Take all codes from it.")] = False,
     structure_loss: Annotated[float | None, typer.Option(help="Weight of StructureLoss (the paper: 1).")] = None,
-    structure_at: Annotated[str, typer.Option(help="Resolutions that it compares.")] = "4,8,16",
-    structure_on: Annotated[str, typer.Option(help="What it compares: rgb (running sums) or features.")] = "rgb",
+    structure_at: Annotated[str | None, typer.Option(help="Resolutions it compares. [default: 4,8,16]")] = None,
+    structure_on: Annotated[
+        str | None, typer.Option(help="What it compares: rgb (running sums) or features. [default: rgb]")
+    ] = None,
     structure_relative: Annotated[
         bool, typer.Option("--structure-relative", help="Divide each resolution's term by the source's variance there.")
     ] = False,
@@ -92,8 +96,8 @@ def train(
     Resume a run by giving the same command again; it goes on exactly where it was. Ctrl-C saves and stops. The folder
     gets config.json, log.csv, samples/ (always the same faces) and snapshots/.
 
-    What a fine-tuned model keeps of its source is said by --method, by single switches, or both: a switch adds to the
-    method, and --freeze-d replaces the method's own. FreezeSG is --freeze-g 8 --no-freeze-mapping --freeze-style 4.
+    What a fine-tuned model keeps of its source is said by --method, by single switches, or both: a switch changes the
+    method's own setting, or adds to the method. FreezeSG is --freeze-g 8 --no-freeze-mapping --freeze-style 4.
 
     \b
     Examples:
@@ -119,41 +123,15 @@ def _make_trainer(config, data, source, preset, size, switches, device) -> Train
     from stylegan2.training.trainer import Trainer
 
     if source is None:
-        _refuse_without_source(switches)
+        refuse_without_source(switches)
         dataset = LMDBDataset(data, size, cache=True)
         g, d = networks.build(dataset.resolution, preset, config.seed)
-        return Trainer(config, dataset, g, d, methods=_methods(switches, dataset.resolution), device=device)
+        return Trainer(config, dataset, g, d, methods=chosen_methods(switches, dataset.resolution), device=device)
     found = load(source)
     if found.d is None:
         raise ValueError(f"'{source}' has no discriminator, which fine-tuning starts from: use a snapshot of a run")
     dataset = LMDBDataset(data, size or found.g_ema.resolution, cache=True)
-    return Trainer.fine_tune(config, dataset, found, _methods(switches, found.g_ema.resolution), device)
-
-
-def _methods(switches: dict, resolution: int) -> list[Method]:
-    """Transfer methods of --method and the single switches."""
-    from stylegan2.training import transfer
-
-    chosen = transfer.method(switches["method"], resolution) if switches["method"] else []
-    if switches["freeze_d"] is not None:
-        chosen = [m for m in chosen if not isinstance(m, transfer.FreezeD)] + [transfer.FreezeD(switches["freeze_d"])]
-    if switches["freeze_g"] is not None:
-        chosen.append(transfer.FreezeG(switches["freeze_g"], switches["freeze_mapping"]))
-    if switches["freeze_style"] is not None:
-        chosen.append(transfer.FreezeStyle(switches["freeze_style"]))
-    if switches["freeze_fc"]:
-        chosen.append(transfer.FreezeFC())
-    if switches["structure_loss"] is not None:
-        at = tuple(parse_seeds(switches["structure_at"], "--structure-at"))
-        how = switches["structure_on"], switches["structure_relative"]
-        chosen.append(transfer.StructureLoss(at, switches["structure_loss"], *how))
-    return chosen
-
-
-def _refuse_without_source(switches: dict) -> None:
-    given = [name for name in ("method", "freeze_g", "freeze_style", "freeze_fc", "structure_loss") if switches[name]]
-    if given:
-        raise ValueError(f"--{given[0].replace('_', '-')} keeps something of a trained model: name it with --source")
+    return Trainer.fine_tune(config, dataset, found, chosen_methods(switches, found.g_ema.resolution), device)
 
 
 def _say_start(trainer: Trainer) -> None:

@@ -10,8 +10,9 @@ Its numbers say how many blocks *train*; our methods say what is frozen, by reso
 | `--freezeFC` | `FreezeFC()` | all codes are the source's |
 | `--structure_loss=2` | `StructureLoss((8, 16), on="features")` | – (a loss, weight 1) |
 
-(REFERENCE: flags of happy-jihye/Cartoon-StyleGAN. Its freezeG also freezes the mapping, so that with freezeStyle it
-changes nothing: the paper's FreezeSG is `FreezeSG(16, 4)` here.)
+These are the flags of happy-jihye/Cartoon-StyleGAN. Its freezeG also freezes the mapping, so that freezeStyle changes
+nothing beside it; the paper's FreezeSG, which freezes 4x4 and 8x8, is `FreezeSG(8, 4)` here. freezeFC takes all codes,
+also beside freezeStyle. Path length, which the original switches off under freezeG, stays on.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def from_original_flags(
         methods.append(FreezeD(8 << freezeD))
     if _given("freezeG", freezeG, 0, blocks):
         methods.append(FreezeG(resolution >> freezeG))
-    if _given("freezeStyle", freezeStyle, 1, 2 * blocks + 2):
+    if _given("freezeStyle", freezeStyle, 1, 2 * blocks + 2) and not freezeFC:
         methods.append(FreezeStyle(freezeStyle))
     if freezeFC:
         methods.append(FreezeFC())

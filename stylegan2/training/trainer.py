@@ -91,6 +91,7 @@ class Trainer:
         self._check_sizes()
         check_batch(len(dataset), config.batch)
         self.source = copy.deepcopy(self.g).eval().requires_grad_(False)
+        self._origin = checkpoints.fingerprint(self.source)
         for method in self.methods:
             method.prepare(self.g, self.source)
             method.prepare(self.g_ema, self.source)
@@ -182,11 +183,11 @@ class Trainer:
         real = real.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
         with torch.set_grad_enabled(self.config.reuse_fakes):
             fakes = self._fakes(len(real), rng)
-        self._discriminator_step(real, fakes.images.detach(), rng)
+        seen, fakes = fakes.images.detach(), fakes if self.config.reuse_fakes else None  # features need much memory
+        self._discriminator_step(real, seen, rng)
         if self.step % self.config.r1_interval == 0:
             self._r1_step(real, rng)
-        if not self.config.reuse_fakes:
-            fakes = self._fakes(len(real), rng)
+        fakes = fakes or self._fakes(len(real), rng)
         self._generator_step(fakes, rng)
         if self.config.pl_weight and self.step % self.config.pl_interval == 0:
             self._path_length_step(rng)
@@ -385,7 +386,7 @@ class Trainer:
             "dataset_length": len(self.dataset),
         }
         meta = {"images": self.images_seen, "precision": self.precision, "frozen": self.frozen}
-        meta["methods"] = self._methods_told
+        meta |= {"methods": self._methods_told, "origin": self._origin}
         write(self.folder, self.images_seen, self.g_ema, self.g, self.d, state, meta)
         prune(self.folder, self.config.keep, self.images_seen)
         return self.images_seen
@@ -427,6 +428,9 @@ class Trainer:
         told = found.info.get("methods", self._methods_told)
         if told != self._methods_told:
             differ.append(f"methods ({', '.join(told) or 'none'} then, {', '.join(self._methods_told) or 'none'} now)")
+        compares = self.loss_names or any(name.startswith("G.") for name in self.frozen)
+        if compares and found.info.get("origin", self._origin) != self._origin:
+            differ.append("source")
         length = found.training.get("dataset_length", len(self.dataset))
         if length != len(self.dataset):
             differ.append(f"dataset ({length:,} images then, {len(self.dataset):,} now)")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -106,8 +106,8 @@ class FreezeStyle(Method):
     def prepare(self, generator: Generator, source: Generator) -> None:
         if isinstance(generator.mapping, SharedMapping):
             raise ValueError(
-                f"{self}: the generator takes its first {generator.mapping.k} codes from another model already; "
-                "start from a model with one mapping"
+                f"{self}: the first {generator.mapping.k} codes come from another model already: use one method that "
+                "takes codes, and start from a model with one mapping"
             )
         generator.mapping = SharedMapping(generator.mapping, source.mapping, self.k)
 
@@ -164,7 +164,7 @@ class StructureLoss(Method):
     relative: divide each resolution's term by the variance of the source's values there. Low resolutions add little to
     the image (in our source the sums at 4, 8 and 16 vary 400, 80 and 16 times less than the image), so that the paper's
     sum hardly counts beside the adversarial loss. Divided, each term is a share of what could be lost: 0 for nothing, 1
-    to 1.5 for a stranger.
+    to 1.5 for a stranger. (The variance is that of the batch at hand: of a process's share, if there are several.)
 
     Raises ValueError at construction for another `on`, no resolution, or a negative weight; in `prepare` for a
     resolution the generator does not have.
@@ -172,7 +172,7 @@ class StructureLoss(Method):
 
     resolutions: tuple[int, ...] = (4, 8, 16)
     weight: float = 1.0
-    on: str = "rgb"
+    on: Literal["rgb", "features"] = "rgb"
     relative: bool = False
 
     loss_names: ClassVar[tuple[str, ...]] = ("structure",)
