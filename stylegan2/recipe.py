@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from stylegan2.training.config import TrainConfig
 from stylegan2.training.logs import read_log
 from stylegan2.training.snapshots import snapshot_files
 from stylegan2.training.trainer import Trainer, step_generator
-from stylegan2.training.transfer import METHODS
+from stylegan2.training.transfer import METHODS, StructureLoss
 
 SIZE = 64
 REPORT_FACES = 2000  # faces on either side of a distance
@@ -190,9 +190,15 @@ def make_scoreboard(recipe: Recipe) -> None:
     rows = scoreboard.rows(scoreboard.run(recipe.study, entries))
     text_files.write_json(recipe.shipped / "scoreboard.json", rows)
     scoreboard_pictures(recipe)
-    swept = scoreboard.rows(scoreboard.run(recipe.study, scoreboard.sweep_study()))
+    swept = scoreboard.rows(scoreboard.run(recipe.study, _swept(recipe.webtoon_seeds)))
     text_files.write_text(recipe.shipped / "SCOREBOARD.md", scoreboard_view.page(rows, swept))
     text_files.write_json(recipe.shipped / "sweeps.json", swept)
+
+
+def _swept(seeds: Sequence[int]) -> list[Entry]:
+    """The sweep with one seed, and its best StructureLoss with all."""
+    entries = scoreboard.sweep_study(seeds=seeds)
+    return [e for e in entries if e.seed == seeds[0] or e.methods[-1] == StructureLoss(weight=3.0, relative=True)]
 
 
 def scoreboard_pictures(recipe: Recipe) -> None:

@@ -76,17 +76,12 @@ def methods_study(domains: Iterable[str] = TARGETS, seeds: Iterable[int] = (0,),
 
 
 def sweep_study(domain: str = "webtoon", seeds: Iterable[int] = (0,), size: int = 64) -> list[Entry]:
-    """What the methods' own settings do: how far FreezeSG reaches, how StructureLoss compares and what it weighs."""
-    frozen = [FreezeSG(r, k) for r, k in ((4, 2), (8, 2), (8, 6), (16, 4), (16, 6), (32, 8))]
-    weights = [StructureLoss(weight=weight) for weight in (10.0, 100.0)]
-    relative = [StructureLoss(weight=weight, relative=True) for weight in (0.3, 1.0, 3.0)]
-    places = [StructureLoss((4, 8), relative=True), StructureLoss((4, 8, 16, 32), relative=True)]
-    features = [StructureLoss((8, 16), on="features"), StructureLoss((8, 16), on="features", relative=True)]
+    """What the methods' own settings do: how far FreezeSG reaches, what StructureLoss weighs and how it compares."""
     free = FreezeG(8, mapping=False)  # the fourth of: mapping frozen or not x codes taken or not (see FreezeSG)
-    return [
-        Entry(domain, _short(m), (FreezeD(size // 2), m))
-        for m in [free, *frozen, *weights, *relative, *places, *features]
-    ]
+    frozen = [FreezeSG(4, 2), FreezeSG(16, 6)]
+    losses = [StructureLoss(weight=100.0), StructureLoss(relative=True), StructureLoss(weight=3.0, relative=True)]
+    settings = [free, *frozen, *losses]
+    return [Entry(domain, _short(m), (FreezeD(size // 2), m), seed) for seed in seeds for m in settings]
 
 
 def _short(method: Method) -> str:

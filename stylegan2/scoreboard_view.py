@@ -153,9 +153,9 @@ The same codes through the webtoon model of every method:
 
 ## The settings
 
-How far FreezeSG reaches (resolution, number of codes), and how StructureLoss compares: its weight, its resolutions,
-RGB sums or features. `relative` divides each resolution's term by the source's variance there. Most have one seed, and
-three seeds of a method differ by about 0.003 in landmark error and 1 in distance: smaller gaps mean nothing.
+How far FreezeSG reaches (resolution, number of codes), and what StructureLoss weighs. `relative` divides each
+resolution's term by the source's variance there. Most have one seed, and three seeds of a method differ by about 0.003
+in landmark error and 1 in distance: smaller gaps mean nothing.
 
 {sweeps}
 

@@ -42,7 +42,7 @@ def made(tmp_path_factory):
         patch.setattr(recipe, "REPORT_FACES", 40)
         patch.setattr(recipe, "SHIPPED", {"webtoon": ("baseline", "freeze-sg")})
         patch.setattr(scoreboard, "METHODS", {name: scoreboard.METHODS[name] for name in ("baseline", "freeze-sg")})
-        patch.setattr(scoreboard, "sweep_study", lambda: [])
+        patch.setattr(scoreboard, "sweep_study", lambda seeds: [])
         recipe.make_photo(replace(small, photo_images=32, large_images=64))
         small.path("photo").unlink()
         (small.work / "photo_long.pt").unlink()

@@ -50,7 +50,7 @@ def test_reading_rows_says_what_is_wrong(tmp_path):
 
 
 def test_studies_name_every_training_once():
-    entries = [*scoreboard.methods_study(seeds=(0, 1)), *scoreboard.sweep_study()]
+    entries = [*scoreboard.methods_study(seeds=(0, 1)), *scoreboard.sweep_study(seeds=(0, 1))]
     keys = [entry.key for entry in entries]
     assert len(set(keys)) == len(keys) and all(not set(key) & set(" (),=/") for key in keys)
     assert len(scoreboard.methods_study(seeds=(0, 1))) == 3 * len(METHODS) * 2
