@@ -202,11 +202,18 @@ def _swept(seeds: Sequence[int]) -> list[Entry]:
 
 
 def scoreboard_pictures(recipe: Recipe) -> None:
-    """scoreboard.jpg: the scatter plot; methods.jpg: the same codes through every method's webtoon model."""
+    """scoreboard.jpg: webtoon's scatter plot; scoreboards.jpg: all of them, with swaps; methods.jpg: faces.
+
+    methods.jpg has the same codes through every method's webtoon model.
+    """
     rows = scoreboard.read_rows(recipe.shipped / "scoreboard.json")
     whole = [row for row in rows if row["swap"] is None]
-    plots = [display.figure_to_pil(scoreboard_view.scatter(some)) for some in (whole, rows)]
-    display.save(display.stack(plots, gap=24), recipe.shipped / "scoreboard.jpg")
+    pictures = {
+        "scoreboard": scoreboard_view.scatter(whole, ["webtoon"], ceiling=False),
+        "scoreboards": scoreboard_view.scatter(rows),
+    }
+    for name, figure in pictures.items():
+        display.save(display.figure_to_pil(figure), recipe.shipped / f"{name}.jpg")
     targets = {name: f"webtoon_{name}" for name in SHIPPED["webtoon"]}
     display.save(same_codes(recipe, targets), recipe.shipped / "methods.jpg")
 

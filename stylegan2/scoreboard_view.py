@@ -26,7 +26,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-def scatter(rows: Sequence[dict], domains: Sequence[str] | None = None, same: str = "w"):
+def scatter(rows: Sequence[dict], domains: Sequence[str] | None = None, same: str = "w", ceiling: bool = True):
     """Landmark error against domain distance, one plot per domain: the lower left corner is where one wants to be.
 
     Filled marks: the whole target model; hollow ones: its low resolutions swapped for the source's (squares: below 16,
@@ -37,25 +37,28 @@ def scatter(rows: Sequence[dict], domains: Sequence[str] | None = None, same: st
         rows: of `scoreboard.rows`.
         domains: to show; None: all.
         same: "w" or "z", the codes that source and target have in common.
+        ceiling: mark random pairs, far to the right of everything else.
     """
     import matplotlib.pyplot as plt
 
     domains = domains or list(dict.fromkeys(row["domain"] for row in rows))
-    figure, axes = plt.subplots(1, len(domains), figsize=(4.6 * len(domains), 4.4), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        1, len(domains), figsize=(4.6 * len(domains) + 1.2, 4.4), squeeze=False, layout="constrained"
+    )
     for axis, domain in zip(axes[0], domains, strict=True):
-        _scatter_domain(axis, [row for row in rows if row["domain"] == domain], f"landmark_error_same_{same}")
+        _scatter_domain(axis, [row for row in rows if row["domain"] == domain], f"landmark_error_same_{same}", ceiling)
         axis.set(title=f"{SOURCE_DOMAIN} → {domain}", xlabel=f"landmark error, same {same} (less: the face is kept)")
     axes[0][0].set_ylabel("domain distance (less: better cartoons)")
     handles, labels = axes[0][0].get_legend_handles_labels()
     for swap in sorted({row["swap"] for row in rows} & _MARKS.keys()):
         handles += axes[0][0].plot([], [], _MARKS[swap], color="#6a6a74", mfc="white", ms=8)
         labels.append(f"below {swap} px the source's")
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, 1 + len(domains)), frameon=False)
     plt.close(figure)
     return figure
 
 
-def _scatter_domain(axis, rows: Sequence[dict], error: str) -> None:
+def _scatter_domain(axis, rows: Sequence[dict], error: str, ceiling: bool) -> None:
     points = [(row[error]["mean"], row["domain_distance"]["mean"]) for row in rows]
     front = pareto(points)
     axis.step([points[i][0] for i in front], [points[i][1] for i in front], where="post", color="#c9c9d2", zorder=0)
@@ -66,8 +69,10 @@ def _scatter_domain(axis, rows: Sequence[dict], error: str) -> None:
         order = 2 if swap else 3  # where a swap changes nothing (its layers were frozen), the filled mark is seen
         bars = row["domain_distance"]["sd"], row[error]["sd"]
         axis.errorbar(x, y, *bars, color=colour, ms=8, label=label, zorder=order, **mark)
-    ceiling = max(row["ceiling"] for row in rows)
-    for x, name in ((rows[0]["floor"], "same attributes"), (ceiling, "random pairs")):
+    bounds = {"same attributes": rows[0]["floor"]}
+    if ceiling:
+        bounds["random pairs"] = max(row["ceiling"] for row in rows)
+    for name, x in bounds.items():
         axis.axvline(x, color="#9a9aa4", ls=":", lw=1)
         axis.text(x, axis.get_ylim()[1], name, rotation=90, va="top", ha="right", size=8, color="#6a6a74")
     if any(row["swap"] for row in rows):
@@ -137,13 +142,15 @@ only in their method.
   *Same w*: one code through both generators; *same z*: each through its own mapping. Less: more of the face is kept.
 - **Attributes kept**: of the attributes that could be kept, how much is. 1: all, as when the same attributes are drawn
   in both worlds; 0: as for random pairs.
-- **Swap** 16 (32): the source's layers below 16 (32) pixels, the target's from there on.
+- **Swap** 16 (32): the source's layers below 16 (32) pixels, the target's from there on. It changes nothing where the
+  layers below 16 were frozen: they are the source's already. Swaps stand on top of the tables, since they keep most of
+  the face; look at their domain distance before you choose one.
 
 A landmark error can be *below* that of the same attributes drawn in both worlds: a rendered webtoon has larger eyes and
 another chin, and a target that keeps the source's proportions has not gone all the way. Read it together with the
 domain distance.
 
-![Landmark error against domain distance](scoreboard.jpg)
+![Landmark error against domain distance](scoreboards.jpg)
 
 {tables}
 

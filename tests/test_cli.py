@@ -425,7 +425,7 @@ def test_metrics_of_a_model_and_of_what_it_keeps_of_its_source(tmp_path):
     options = ["--judge", tmp_path / "judge.pt", "--domain", "webtoon", "--faces", 16]
     text = call("metrics", tmp_path / "target.pt", "--source", tmp_path / "source.pt", *options)
     assert "pocket distance" in text and "same w: landmark error" in text and "same z: landmark error" in text
-    assert "floor" in text and "ceiling" in text and text.count("kept of the clear") == 2
+    assert "floor" in text and "ceiling" in text and text.count("of the attributes that can be kept") == 2
     options[3] = "manga"
     assert "manga" in refusal("metrics", tmp_path / "target.pt", *options)
     assert "judge" in refusal("metrics", tmp_path / "target.pt", "--domain", "photo", "--judge", tmp_path / "no.pt")

@@ -96,3 +96,11 @@ def test_style_exercise_asks_for_what_freeze_style_does():
     z = torch.randn(2, own.z_dim, generator=torch.Generator().manual_seed(0))
     by_hand = EXERCISES["04-style"].reference(theirs(z), own(z), 4)
     assert torch.equal(by_hand, SharedMapping(own, theirs, 4)(z))
+
+
+def test_an_answer_that_changes_what_it_is_given_is_refused():
+    def in_place(source_ws, own_ws, k):
+        own_ws[:, :k] = source_ws[:, :k]
+        return own_ws
+
+    assert check("04-style", in_place).startswith("not yet: it changes what it is given")

@@ -95,5 +95,5 @@ def test_the_scoreboard_has_all_seeds(made):
 def test_pictures_are_there(made):
     names = {path.stem for path in made.shipped.glob("*.jpg")}
     assert names == {"photo", "photo_curve", "photo_timeline", "pairs", "domains", "worlds"} | {
-        *("scoreboard", "methods", "webtoon_freeze-sg")
+        *("scoreboard", "scoreboards", "methods", "webtoon_freeze-sg")
     }

@@ -72,19 +72,24 @@ def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces:
     from stylegan2 import recipe
     from stylegan2.judge import Judge
 
-    reader = Judge.load(judge)
-    g = load(checkpoint, g_ema_only=True).g_ema
+    reader, g = Judge.load(judge), load(checkpoint, g_ema_only=True).g_ema
+    start = None if source is None else load(source, g_ema_only=True).g_ema
     reference = measures.rendered_reference(reader, domain, faces)
     reading = reader.read(recipe.generate(g, faces))
     for measure in (measures.measure_pocket_distance, measures.repeats, measures.attribute_coverage):
         typer.echo(measure(reader, reading, reference))
-    if source is None:
+    if start is None:
         return
-    start = load(source, g_ema_only=True).g_ema
+    found = {}
     for same in ("w", "z"):
         pair = [reader.read(images) for images in recipe.paired(start, g, faces, same)]
-        typer.echo(f"\nsame {same}: {measures.measure_landmark_error(reader, *pair, 'photo', domain)}")
-        typer.echo(measures.measure_attribute_agreement(reader, *pair, "photo", domain))
+        typer.echo(f"same {same}: {measures.measure_landmark_error(reader, *pair, 'photo', domain)}")
+        found[same] = measures.measure_attribute_agreement(reader, *pair, "photo", domain)
+    for same, agreement in found.items():
+        typer.echo(
+            f"same {same}: of the attributes that can be kept, {agreement.mean():.2f} is (1: all, 0: as by chance)"
+        )
+    typer.echo(f"\nby attribute, same w\n{found['w']}")
 
 
 def _measure_in_full(checkpoint, data, source, measure, images, weights, out, batch, device) -> None:
