@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from stylegan2.checkpoints import Checkpoint
 from stylegan2.networks import Discriminator, Generator, SharedMapping, SynthesisBlock
 from stylegan2.training import transfer
 from stylegan2.training.transfer import FreezeD, FreezeFC, FreezeG, FreezeSG, FreezeStyle, Method
-from stylegan2.widgets import Panel, int_slider
+from stylegan2.widgets import Panel, int_slider, steps_slider
 
 TRAINS, FROZEN, SOURCE, PARTLY = "trains", "frozen", "source", "partly"
 
@@ -188,15 +188,7 @@ def _codes(g: Generator) -> tuple[str, ...]:
 
 def call(methods: Sequence[Method]) -> str:
     """Python that makes the methods: "[FreezeD(32), FreezeSG(8, 4)]"."""
-    return f"[{', '.join(map(_constructor, methods))}]"
-
-
-def _constructor(method: Method) -> str:
-    if not is_dataclass(method):
-        return repr(method)
-    given = [(field, getattr(method, field.name)) for field in fields(method)]
-    words = [repr(v) if f.default is MISSING else f"{f.name}={v!r}" for f, v in given if v != f.default]
-    return f"{type(method).__name__}({', '.join(words)})"
+    return f"[{', '.join(map(transfer.constructor, methods))}]"
 
 
 def notes(found: Plan, idle_methods: Sequence[Method] = ()) -> list[tuple[str, str]]:
@@ -224,9 +216,10 @@ def notes(found: Plan, idle_methods: Sequence[Method] = ()) -> list[tuple[str, s
 
 
 def _why_idle(method: Method, found: Plan) -> str:
+    name = transfer.constructor(method)
     if isinstance(method, (FreezeStyle, FreezeFC)) and found.g["mapping"].state == FROZEN:
-        return f"{_constructor(method)} changes nothing: the mapping is frozen, so its codes are the source's anyway."
-    return f"{_constructor(method)} changes nothing: the other methods freeze all of that already."
+        return f"{name} changes nothing: the mapping is frozen, so its codes are the source's anyway."
+    return f"{name} changes nothing: the other methods freeze all of that already."
 
 
 def _span(codes: Sequence[int]) -> str:
@@ -521,5 +514,4 @@ def planner_panel(checkpoint: Checkpoint, record: Mapping[str, Any] | None = Non
 def _resolutions(label: str, options: list[tuple[str, int]], value: int, help: str) -> w.SelectionSlider:
     options = [("nothing", 0), *options]
     value = value if value in dict(options).values() else 0
-    style = {"description_width": "90px"}
-    return w.SelectionSlider(options=options, value=value, description=label, tooltip=help, style=style)
+    return steps_slider(label, options, value, help)

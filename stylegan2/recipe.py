@@ -265,13 +265,11 @@ def contact_sheet(recipe: Recipe, name: str, domain: str) -> None:
     display.save(display.stack(pictures, gap=10), recipe.shipped / f"{name}.jpg")
 
 
-@torch.no_grad()
 def paired(source: Generator, target: Generator, count: int, same: str, seed: int = 1) -> tuple[Tensor, Tensor]:
     """`count` pairs from source and target, uint8 [count, 3, R, R] each; same="w": one code through both, made by the
     source's mapping; same="z": each through its own mapping."""
     z = torch.randn(count, source.z_dim, generator=step_generator(seed, 0))
-    ws = source.mapping(z), (source if same == "w" else target).mapping(z)
-    return tuple(display.to_uint8(draw(g, w)) for g, w in zip((source, target), ws, strict=True))
+    return generate(source, count, seed), scoreboard.images(source, target, z, same)
 
 
 def measure_structure(judge: Judge, source: Generator, target: Generator, domain: str) -> dict:

@@ -17,7 +17,6 @@ small file, so that an interrupted study goes on where it was; a *row* sums up t
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shutil
@@ -25,7 +24,7 @@ import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,21 +34,24 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylegan2 import checkpoints, metrics, text_files
+from stylegan2.checkpoints import files
 from stylegan2.data import pocket
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import ensure_lmdb
 from stylegan2.display import to_uint8
+from stylegan2.editing.latents import draw
 from stylegan2.editing.layer_swapping import swap_images
 from stylegan2.judge import Judge, Reading
 from stylegan2.networks import Generator
 from stylegan2.runtime import pick_device
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.trainer import Trainer, step_generator
-from stylegan2.training.transfer import METHODS, FreezeD, FreezeG, FreezeSG, Method, StructureLoss, method
+from stylegan2.training.transfer import METHODS, FreezeD, FreezeG, FreezeSG, Method, StructureLoss, constructor, method
 
 SOURCE_DOMAIN = "photo"
 TARGETS = tuple(domain for domain in pocket.DOMAINS if domain != SOURCE_DOMAIN)
 SWAPS = (None, 16, 32)  # first resolution from the target; None: all of it
+BATCH = 16  # images drawn at once
 CODES_SEED = 1  # of the codes that all entries are measured on
 NUMBERS = ("domain_distance", "landmark_error_same_w", "landmark_error_same_z", "attributes_kept_same_w")
 
@@ -77,21 +79,11 @@ def methods_study(domains: Iterable[str] = TARGETS, seeds: Iterable[int] = (0,),
 
 def sweep_study(domain: str = "webtoon", seeds: Iterable[int] = (0,), size: int = 64) -> list[Entry]:
     """What the methods' own settings do: how far FreezeSG reaches, what StructureLoss weighs and how it compares."""
-    free = FreezeG(8, mapping=False)  # the fourth of: mapping frozen or not x codes taken or not (see FreezeSG)
-    frozen = [FreezeSG(4, 2), FreezeSG(16, 6)]
-    losses = [StructureLoss(weight=100.0), StructureLoss(relative=True), StructureLoss(weight=3.0, relative=True)]
-    settings = [free, *frozen, *losses]
-    return [Entry(domain, _short(m), (FreezeD(size // 2), m), seed) for seed in seeds for m in settings]
-
-
-def _short(method: Method) -> str:
-    """FreezeSG(16, 6) -> "FreezeSG(16, 6)"; of a StructureLoss only what differs from the default."""
-    if isinstance(method, FreezeG) and not method.mapping:
-        return f"FreezeG({method.max_resolution}), mapping free"
-    values = [(f.name, getattr(method, f.name), f.default) for f in fields(method)]
-    if isinstance(method, StructureLoss):
-        return f"StructureLoss({', '.join(f'{name}={value}' for name, value, default in values if value != default)})"
-    return f"{type(method).__name__}({', '.join(str(value) for _, value, _ in values)})"
+    settings = [FreezeSG(4, 2), FreezeSG(16, 6)]
+    settings += [StructureLoss(weight=100.0), StructureLoss(relative=True), StructureLoss(weight=3.0, relative=True)]
+    # the first is the fourth of: mapping frozen or not x codes taken or not (see FreezeSG)
+    named = {"FreezeG(8), mapping free": FreezeG(8, mapping=False)} | {constructor(m): m for m in settings}
+    return [Entry(domain, name, (FreezeD(size // 2), m), seed) for seed in seeds for name, m in named.items()]
 
 
 # ------------------------------------------------------------------------------------------------------------ one entry
@@ -232,10 +224,7 @@ class Ruler:
         real = metrics.rendered_reference(self.judge, self.domain, n)
         as_source, as_target = metrics.same_faces(self.judge, SOURCE_DOMAIN, self.domain, n)
         found = {"real": real.first, "more_real": real.second, "as_source": as_source, "as_target": as_target}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(f".{os.getpid()}.{self.path.name}")  # several processes may get here
-        torch.save({name: {k: v.cpu() for k, v in vars(r).items()} for name, r in found.items()}, part)
-        os.replace(part, self.path)
+        files.write(self.path, {name: vars(reading.cpu()) for name, reading in found.items()})
 
     @cached_property
     def floor(self) -> float:
@@ -263,9 +252,14 @@ def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int 
     source = checkpoints.load(study.source, device, g_ema_only=True).g_ema
     target = target.to(device)
     z = torch.randn(study.faces, source.z_dim, generator=step_generator(CODES_SEED, 0))
-    from_source = ruler.judge.read(images(source, target, z, swap=math.inf)).cpu()
+    from_source = ruler.judge.read(to_uint8(draw(source, source.mapping(z)))).cpu()
+    bounds = {
+        "distance_floor": ruler.distance(ruler.readings["more_real"]),
+        "distance_ceiling": ruler.distance(ruler.readings["as_source"]),
+        "floor": ruler.floor,
+    }
     for swap in SWAPS:
-        same_w, same_z = (ruler.judge.read(images(source, target, z, swap, same)).cpu() for same in ("w", "z"))
+        same_w, same_z = (ruler.judge.read(images(source, target, z, same, swap)).cpu() for same in ("w", "z"))
         yield (
             swap,
             {
@@ -273,36 +267,26 @@ def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int 
                 "landmark_error_same_w": float(metrics.landmark_error(ruler.judge, from_source, same_w).mean()),
                 "landmark_error_same_z": float(metrics.landmark_error(ruler.judge, from_source, same_z).mean()),
                 "attributes_kept_same_w": ruler.attributes_kept(from_source, same_w),
-                "distance_floor": ruler.distance(ruler.readings["more_real"]),
-                "distance_ceiling": ruler.distance(ruler.readings["as_source"]),
-                "floor": ruler.floor,
+                **bounds,
                 "ceiling": float(metrics.landmark_error(ruler.judge, from_source, metrics.shuffled(same_z)).mean()),
             },
         )
 
 
 @torch.no_grad()
-def images(
-    source: Generator, target: Generator, z: Tensor, swap: float | None = None, same: str = "w", batch: int = 100
-) -> Tensor:
-    """Images of z [N, z_dim], uint8 [N, 3, R, R], with the fixed noise.
+def images(source: Generator, target: Generator, z: Tensor, same: str, swap: int | None = None) -> Tensor:
+    """The target's images of z [N, z_dim], uint8 [N, 3, R, R], with the fixed noise.
 
     Args:
-        swap: None: the target's; a resolution: the source's below it; infinity: the source's.
-        same: "w": the target's layers get the source's codes; "z": the codes of its own mapping.
+        same: "w": the target gets the source's codes; "z": the codes of its own mapping.
+        swap: below this resolution the source draws, with its own codes; None: nowhere.
     """
-    parts = []
-    for some in z.split(batch):
-        ws = source.mapping(some)
-        own = ws if same == "w" else target.mapping(some)
-        if swap is None:
-            drawn = target.synthesis(own, "const")
-        elif swap == math.inf:
-            drawn = source.synthesis(ws, "const")
-        else:
-            drawn = swap_images(source, target, ws, int(swap), target_ws=own)
-        parts.append(to_uint8(drawn))
-    return torch.cat(parts)
+    ws = source.mapping(z)
+    own = ws if same == "w" else target.mapping(z)
+    if swap is None:
+        return to_uint8(draw(target, own))
+    pairs = zip(ws.split(BATCH), own.split(BATCH), strict=True)
+    return to_uint8(torch.cat([swap_images(source, target, a, swap, target_ws=b) for a, b in pairs]))
 
 
 # -------------------------------------------------------------------------------------------------------- many entries

@@ -20,7 +20,7 @@ from stylegan2 import display as show
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layer_swapping import cuts, strip, swap, target_share
 from stylegan2.networks import Generator
-from stylegan2.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.widgets import Panel, choice, float_slider, int_slider, steps_slider
 
 SOURCE = "photo"  # what the source is called in captions
 BETWEEN, GAP = 5, 2  # pixels between the large pictures, and between the small ones
@@ -136,12 +136,8 @@ def swap_panel(source: Generator, targets: Mapping[str, Generator], record: Mapp
     sizes = cuts(source.resolution)
     controls = {
         "style": choice("style", list(targets)),
-        "swap_resolution": w.SelectionSlider(
-            options=sizes,
-            value=sizes[min(2, len(sizes) - 1)],
-            description="swap from",
-            tooltip="first resolution taken from the model on the right",
-            style={"description_width": "90px"},
+        "swap_resolution": steps_slider(
+            "swap from", sizes, sizes[min(2, len(sizes) - 1)], "first resolution taken from the model on the right"
         ),
         "width": float_slider("width", 0.0, 0.0, 2.0, 0.1, "0: a hard cut; above: the blocks around it are blended"),
         "seed": int_slider("seed", 14, 0, 999, "which face"),

@@ -51,6 +51,11 @@ def choice(label: str, options: list, value: Any = None) -> w.ToggleButtons | w.
     return kind(options=options, value=options[0] if value is None else value, description=label, style=_STYLE)
 
 
+def steps_slider(label: str, options: list, value: Any, help: str = "") -> w.SelectionSlider:
+    """A slider over a few values, or (name, value) pairs."""
+    return w.SelectionSlider(options=options, value=value, description=label, tooltip=help, style=_STYLE)
+
+
 _STYLE = {"description_width": "90px"}
 
 

@@ -27,8 +27,9 @@ from typer.testing import CliRunner
 from stylegan2 import checkpoints, cli, display, metrics
 from stylegan2.checkpoints import CheckpointError
 from stylegan2.data.prepare import prepare
+from stylegan2.editing.latents import noise_from_seeds
 from stylegan2.metrics import full, path_length, pocket, pretrained, structure
-from stylegan2.metrics.image_sets import GeneratedImages, SourceImages, noise_of_seeds, open_images
+from stylegan2.metrics.image_sets import GeneratedImages, SourceImages, open_images
 from stylegan2.networks import Generator
 
 R = 16  # pixels
@@ -204,7 +205,7 @@ def test_a_shared_mapping_gives_source_and_target_one_code(g):
     other = tiny_generator(1)
     same_w, same_z = GeneratedImages(other, 1, mapping=g.mapping)[0], GeneratedImages(other, 1)[0]
     ws = g.mapping(torch.randn(8, generator=torch.Generator().manual_seed(0))[None])
-    assert torch.equal(same_w, display.to_uint8(other.synthesis(ws, noise_of_seeds(other, [0])))[0])
+    assert torch.equal(same_w, display.to_uint8(other.synthesis(ws, noise_from_seeds(other, [0])))[0])
     assert not torch.equal(same_w, same_z)
 
 
@@ -256,7 +257,7 @@ def test_path_length_is_the_square_of_the_derivative_along_the_path(sampling):
         w1, w2 = g.mapping(torch.stack(z)).split(1)
         rng = path_length.step_generator(seed, 0, stream=3)
         t = torch.rand((), generator=rng) * (sampling == "full")
-        noise = noise_of_seeds(g, [seed])
+        noise = noise_from_seeds(g, [seed])
         line = partial(lambda w1, w2, noise, s: g.synthesis(w1 + s * (w2 - w1), noise), w1, w2, noise)
         _, moved = torch.autograd.functional.jvp(line, t.double(), torch.ones(()).double())
         assert float(length) == pytest.approx(float(moved.square().sum()), rel=1e-3)

@@ -51,16 +51,12 @@ def _draw(g, seeds: list[int], truncation: float, noise: str, batch: int):
     import torch
     from tqdm import tqdm
 
-    from stylegan2.editing.latents import ws_from_seeds
-    from stylegan2.training.trainer import step_generator
+    from stylegan2.editing.latents import noise_from_seeds, ws_from_seeds
 
     images = []
     for start in tqdm(range(0, len(seeds), batch), desc="generate", unit="batch", disable=len(seeds) <= batch, delay=1):
         chunk = seeds[start : start + batch]
-        noises = noise
-        if noise == "random":  # drawn seed by seed: else a face would depend on its neighbours
-            each = [g.synthesis.draw_noise(1, step_generator(seed, 0, stream=2)) for seed in chunk]
-            noises = [torch.cat(layer) for layer in zip(*each, strict=True)]
+        noises = noise_from_seeds(g, chunk) if noise == "random" else noise
         with torch.no_grad():
             images.append(g.synthesis(ws_from_seeds(g, chunk, truncation), noises).cpu())
     return torch.cat(images)

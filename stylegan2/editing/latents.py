@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stylegan2.networks import Generator
+from stylegan2.training.trainer import step_generator
 
 
 def z_from_seeds(z_dim: int, seeds: Iterable[int]) -> Tensor:
@@ -20,6 +21,12 @@ def z_from_seeds(z_dim: int, seeds: Iterable[int]) -> Tensor:
 def ws_from_seeds(g: Generator, seeds: Iterable[int], truncation: float = 1.0) -> Tensor:
     """Codes of seeds, on the generator's device: ws [N, L, w_dim], truncated with psi = `truncation`."""
     return g.mapping(z_from_seeds(g.z_dim, seeds).to(g.mapping.w_mean.device), truncation)
+
+
+def noise_from_seeds(g: Generator, seeds: Iterable[int]) -> list[Tensor]:
+    """Random noise for every convolution, [N, 1, R, R] each: a seed's own, the same whatever the batch."""
+    each = [g.synthesis.draw_noise(1, step_generator(seed, 0, stream=2)) for seed in seeds]
+    return [torch.cat(layer) for layer in zip(*each, strict=True)]
 
 
 def blend(a: Tensor, b: Tensor, amount: float) -> Tensor:

@@ -15,9 +15,8 @@ from stylegan2.data.dataset import LMDBDataset, is_lmdb
 from stylegan2.data.images import Settings
 from stylegan2.data.sources import open_source
 from stylegan2.display import to_uint8
-from stylegan2.editing.latents import z_from_seeds
+from stylegan2.editing.latents import noise_from_seeds, z_from_seeds
 from stylegan2.networks import Generator, MappingNetwork
-from stylegan2.training.trainer import step_generator
 
 Images = Tensor | Dataset  # [N, 3, H, W], uint8 or float in [-1, 1], at once or image by image
 
@@ -54,13 +53,7 @@ class GeneratedImages(Dataset):
         """Several at once; what a `DataLoader` asks for."""
         seeds = [self.first_seed + index for index in indices]
         ws = self.mapping(z_from_seeds(self.mapping.z_dim, seeds), self.truncation)
-        return list(to_uint8(self.g.synthesis(ws, noise_of_seeds(self.g, seeds))))
-
-
-def noise_of_seeds(g: Generator, seeds: Sequence[int]) -> list[Tensor]:
-    """Noise of every convolution, [N, 1, R, R] each, as `generate --noise random` draws it: a seed's own."""
-    each = [g.synthesis.draw_noise(1, step_generator(seed, 0, stream=2)) for seed in seeds]
-    return [torch.cat(layer) for layer in zip(*each, strict=True)]
+        return list(to_uint8(self.g.synthesis(ws, noise_from_seeds(self.g, seeds))))
 
 
 class SourceImages(Dataset):

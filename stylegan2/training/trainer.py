@@ -91,7 +91,6 @@ class Trainer:
         self._check_sizes()
         check_batch(len(dataset), config.batch)
         self.source = copy.deepcopy(self.g).eval().requires_grad_(False)
-        self._origin = checkpoints.fingerprint(self.source)
         for method in self.methods:
             method.prepare(self.g, self.source)
             method.prepare(self.g_ema, self.source)
@@ -99,6 +98,8 @@ class Trainer:
         self.g.requires_grad_(True)  # an earlier trainer may have frozen parts of the same networks
         self.d.requires_grad_(True)
         self.frozen = transfer.freeze(self.methods, self.g, self.d)
+        keeps = self.loss_names or any(name.startswith("G.") for name in self.frozen)
+        self._origin = checkpoints.fingerprint(self.source) if keeps else None  # a run goes on from its own source
         self.g_parameters = [p for p in self.g.parameters() if p.requires_grad]
         self.d_parameters = [p for p in self.d.parameters() if p.requires_grad]
         if not self.g_parameters or not self.d_parameters:
@@ -428,8 +429,7 @@ class Trainer:
         told = found.info.get("methods", self._methods_told)
         if told != self._methods_told:
             differ.append(f"methods ({', '.join(told) or 'none'} then, {', '.join(self._methods_told) or 'none'} now)")
-        compares = self.loss_names or any(name.startswith("G.") for name in self.frozen)
-        if compares and found.info.get("origin", self._origin) != self._origin:
+        if self._origin and found.info.get("origin", self._origin) != self._origin:
             differ.append("source")
         length = found.training.get("dataset_length", len(self.dataset))
         if length != len(self.dataset):

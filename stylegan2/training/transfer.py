@@ -14,7 +14,7 @@ losses. FreezeSG and StructureLoss: arXiv 2106.12445, sections 3.2 and 3.3; Free
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -241,6 +241,15 @@ def method(name: str, resolution: int) -> list[Method]:
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers
+
+
+def constructor(method: Method) -> str:
+    """Python that makes a method, without what is the default: "FreezeSG(8, 4)", "StructureLoss(relative=True)"."""
+    if not is_dataclass(method):
+        return repr(method)
+    given = [(field, getattr(method, field.name)) for field in fields(method)]
+    words = [repr(v) if f.default is MISSING else f"{f.name}={v!r}" for f, v in given if v != f.default]
+    return f"{type(method).__name__}({', '.join(words)})"
 
 
 def _check_resolutions(method: Method, wanted: Sequence[int], there: Sequence[int], what: str) -> None:
