@@ -11,7 +11,6 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,8 @@ from PIL import Image
 
 from stylegan2 import display as show
 from stylegan2.course import CourseError, find_root
-from stylegan2.data.dataset import LMDBDataset
 from stylegan2.display import jpeg_bytes, save
-from stylegan2.editing import latents
 from stylegan2.networks import Generator
-from stylegan2.training.augment import AugmentPipe
 from stylegan2.training.trainer import Trainer
 
 DELAY = 0.02  # seconds to wait for a newer position before drawing
@@ -179,78 +175,6 @@ class _StaticAndLive:
 
 def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-# ------------------------------------------------------------------------------------------------ the course's panels
-
-
-def render_latent(
-    g: Generator, seed: int, second: int, blend: float, truncation: float, noise: str, noise_seed: int = 0
-) -> Image.Image:
-    """The blend of two seeds' codes, large, above the two it lies between."""
-    ends = latents.ws_from_seeds(g, [seed, second], truncation)
-    middle = latents.blend(ends[:1], ends[1:], blend)
-    drawn = torch.Generator().manual_seed(noise_seed) if noise == "random" else noise
-    with torch.no_grad():
-        images = g.synthesis(torch.cat([ends, middle]), drawn).cpu()
-    side = max(1, 384 // g.resolution)
-    large = show.to_pil(images[2], side)
-    small = [show.to_pil(image, max(1, side // 3)) for image in images[:2]]
-    canvas = Image.new("RGB", (large.width, large.height + small[0].height + 6), show.PAPER)
-    canvas.paste(large, (0, 0))
-    canvas.paste(small[0], (0, large.height + 6))
-    canvas.paste(small[1], (large.width - small[1].width, large.height + 6))
-    return canvas
-
-
-def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel:
-    """Walk through the latent space: two seeds, the way between them, psi and the noise."""
-    controls = {
-        "seed": int_slider("seed", 10, 0, 999, "the face on the left"),
-        "second": int_slider("second seed", 0, 0, 999, "the face on the right"),
-        "blend": float_slider("blend", 0.0, -0.5, 1.5, 0.02, "0: the first, 1: the second, outside: beyond them"),
-        "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "0: the mean face, 1: untouched"),
-        "noise": choice("noise", ["const", "none", "random"]),
-        "noise_seed": int_slider("noise seed", 0, 0, 99, "which random noise"),
-    }
-    return Panel(partial(render_latent, g), controls, "face", record=record)
-
-
-def render_dataset(dataset: LMDBDataset, page: int, columns: int, mirror: bool, zoom: int) -> Image.Image:
-    """One page of a dataset, `columns` x 4 images, with their indices on top."""
-    first = min(page * columns * 4, len(dataset) - 1)
-    last = min(first + columns * 4, len(dataset))
-    images = torch.stack([dataset[i, mirror] for i in range(first, last)])
-    return show.label(show.grid(images, columns, zoom), f"images {first} to {last - 1} of {len(dataset):,}")
-
-
-def dataset_panel(dataset: LMDBDataset) -> Panel:
-    """Browse a dataset page by page."""
-    pages = max(0, (len(dataset) - 1) // 32)
-    controls = {
-        "page": int_slider("page", 0, 0, pages),
-        "columns": int_slider("columns", 8, 2, 12),
-        "mirror": w.Checkbox(False, description="mirrored"),
-        "zoom": int_slider("zoom", 1 if dataset.resolution > 64 else 2, 1, 4),
-    }
-    return Panel(partial(render_dataset, dataset), controls, "dataset", record={"dataset": dataset.path.name})
-
-
-def render_augmented(images: torch.Tensor, p: float, seed: int, kinds: str) -> Image.Image:
-    """Images [N, 3, R, R] in [-1, 1] above what the discriminator gets to see of them."""
-    rng = torch.Generator().manual_seed(seed)
-    seen = AugmentPipe(kinds)(images, p, rng)
-    return show.rows({"image": images, "what D sees": seen}, 2)
-
-
-def augment_panel(images: torch.Tensor) -> Panel:
-    """Preview adaptive augmentation: what probability p does to images [N, 3, R, R] in [-1, 1]."""
-    controls = {
-        "p": float_slider("p", 0.3, 0.0, 1.0, 0.05, "probability of each transform"),
-        "seed": int_slider("seed", 0, 0, 99),
-        "kinds": choice("transforms", ["bgc", "bg", "b"]),
-    }
-    return Panel(partial(render_augmented, images), controls, "augmented")
 
 
 class TrainingMonitor:

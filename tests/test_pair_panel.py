@@ -10,7 +10,7 @@ from stylegan2 import display
 from stylegan2.editing import latents
 from stylegan2.judge import Judge
 from stylegan2.networks import build
-from stylegan2.pair_panel import GAP, SIDE, pair_images, pair_panel, render_pair
+from stylegan2.panels.pair import GAP, SIDE, pair_images, pair_panel, render_pair
 
 NOTHING = {"target": "tuned", "landmarks": False}
 

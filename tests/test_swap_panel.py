@@ -13,11 +13,11 @@ from tiny_training import (
 )
 
 from stylegan2 import display
-from stylegan2 import swap_panel as panels
 from stylegan2.editing import latents
 from stylegan2.editing.layer_swapping import swap, swap_images, target_share
 from stylegan2.networks import Generator
-from stylegan2.swap_panel import BETWEEN, GAP, LINE, REST, TARGET, WIDTH, render_swap, share_bars, swap_panel
+from stylegan2.panels import swap as panels
+from stylegan2.panels.swap import BETWEEN, GAP, LINE, REST, TARGET, WIDTH, render_swap, share_bars, swap_panel
 
 SIZES = [4, 8, 16, 32]
 LARGE = (WIDTH - 2 * BETWEEN) // 3

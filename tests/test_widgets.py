@@ -10,9 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from stylegan2 import widgets
+from stylegan2 import display, widgets
 from stylegan2.data import pocket
 from stylegan2.networks import build
+from stylegan2.panels import dataset as dataset_panels
+from stylegan2.panels import latent
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def test_static_picture_beside_the_live_panel(panel):
 
 
 def test_latent_panel_follows_its_controls(g):
-    panel = widgets.latent_panel(g)
+    panel = latent.latent_panel(g)
     panel.update()
     first = panel.image.value
     for name, value in {"seed": 4, "blend": 0.5, "truncation": 0.3}.items():
@@ -105,16 +107,16 @@ def test_latent_panel_follows_its_controls(g):
 
 def test_latent_panel_blend_reaches_both_ends(g):
     def large(blend):
-        return widgets.render_latent(g, 1, 2, blend, 0.8, "const").crop((0, 0, 384, 384)).tobytes()
+        return latent.render_latent(g, 1, 2, blend, 0.8, "const").crop((0, 0, 384, 384)).tobytes()
 
-    swapped = widgets.render_latent(g, 2, 1, 0.0, 0.8, "const").crop((0, 0, 384, 384)).tobytes()
+    swapped = latent.render_latent(g, 2, 1, 0.0, 0.8, "const").crop((0, 0, 384, 384)).tobytes()
     assert large(1.0) == swapped and large(0.0) != swapped
 
 
 def test_random_noise_is_repeatable(g):
     for block in g.synthesis.convs:
         block.noise_strength.fill_(0.5)
-    drawn = [widgets.render_latent(g, 1, 2, 0, 1, "random", seed).tobytes() for seed in (3, 3, 4)]
+    drawn = [latent.render_latent(g, 1, 2, 0, 1, "random", seed).tobytes() for seed in (3, 3, 4)]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -136,7 +138,7 @@ class Faces:
 
 
 def test_dataset_panel_pages_to_the_end():
-    panel = widgets.dataset_panel(Faces(40))
+    panel = dataset_panels.dataset_panel(Faces(40))
     panel.controls["page"].value = panel.controls["page"].max
     assert panel.message.value == ""
     whole = panel.picture.size
@@ -146,9 +148,9 @@ def test_dataset_panel_pages_to_the_end():
 
 def test_augment_preview_at_zero_changes_nothing():
     images = Faces(3).images.float() / 127.5 - 1
-    same = widgets.render_augmented(images, 0.0, 0, "bgc")
-    assert widgets.render_augmented(images, 0.0, 5, "b").tobytes() == same.tobytes()
-    assert widgets.render_augmented(images, 0.9, 0, "bgc").tobytes() != same.tobytes()
+    same = dataset_panels.render_augmented(images, 0.0, 0, "bgc")
+    assert dataset_panels.render_augmented(images, 0.0, 5, "b").tobytes() == same.tobytes()
+    assert dataset_panels.render_augmented(images, 0.9, 0, "bgc").tobytes() != same.tobytes()
 
 
 def test_monitor_keeps_a_timeline():
@@ -159,6 +161,6 @@ def test_monitor_keeps_a_timeline():
         monitor.on_sample(trainer, torch.full((4, 3, 16, 16), seen / 40))
     monitor.on_log(trainer, {"images_per_second": 6.0, "augment_p": 0.1, "loss_g": 1.0, "loss_d": 2.0})
     assert "40 of 100" in monitor.status.value and "about 10 s left" in monitor.status.value
-    three, one = monitor.picture().height, widgets.show.grid(monitor.samples[0], scale=2).height
+    three, one = monitor.picture().height, display.grid(monitor.samples[0], scale=2).height
     assert 3 * one <= three <= 3 * one + 20  # five samples, three rows kept
     assert isinstance(monitor.box, ipywidgets.VBox)

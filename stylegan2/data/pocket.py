@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stylegan2.data import pocket_draw as draw
 from stylegan2.data import pocket_geometry
+from stylegan2.data.pocket_captions import captions, random_captions
 from stylegan2.data.pocket_faces import (
     ATTRIBUTES,
     DOMAINS,
@@ -22,7 +23,6 @@ from stylegan2.data.pocket_faces import (
     VERSION,
     Attribute,
     Faces,
-    captions,
     check_domain,
     sample,
 )
@@ -44,6 +44,7 @@ __all__ = [
     "captions",
     "dataset_size",
     "landmarks",
+    "random_captions",
     "render",
     "sample",
 ]

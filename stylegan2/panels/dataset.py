@@ -1,0 +1,51 @@
+"""Look through a dataset page by page, and at what augmentation makes of its images."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import ipywidgets as w
+import torch
+from PIL import Image
+
+from stylegan2 import display as show
+from stylegan2.data.dataset import LMDBDataset
+from stylegan2.training.augment import AugmentPipe
+from stylegan2.widgets import Panel, choice, float_slider, int_slider
+
+
+def render_dataset(dataset: LMDBDataset, page: int, columns: int, mirror: bool, zoom: int) -> Image.Image:
+    """One page of a dataset, `columns` x 4 images, with their indices on top."""
+    first = min(page * columns * 4, len(dataset) - 1)
+    last = min(first + columns * 4, len(dataset))
+    images = torch.stack([dataset[i, mirror] for i in range(first, last)])
+    return show.label(show.grid(images, columns, zoom), f"images {first} to {last - 1} of {len(dataset):,}")
+
+
+def dataset_panel(dataset: LMDBDataset) -> Panel:
+    """Browse a dataset page by page."""
+    pages = max(0, (len(dataset) - 1) // 32)
+    controls = {
+        "page": int_slider("page", 0, 0, pages),
+        "columns": int_slider("columns", 8, 2, 12),
+        "mirror": w.Checkbox(False, description="mirrored"),
+        "zoom": int_slider("zoom", 1 if dataset.resolution > 64 else 2, 1, 4),
+    }
+    return Panel(partial(render_dataset, dataset), controls, "dataset", record={"dataset": dataset.path.name})
+
+
+def render_augmented(images: torch.Tensor, p: float, seed: int, kinds: str) -> Image.Image:
+    """Images [N, 3, R, R] in [-1, 1] above what the discriminator gets to see of them."""
+    rng = torch.Generator().manual_seed(seed)
+    seen = AugmentPipe(kinds)(images, p, rng)
+    return show.rows({"image": images, "what D sees": seen}, 2)
+
+
+def augment_panel(images: torch.Tensor) -> Panel:
+    """Preview adaptive augmentation: what probability p does to images [N, 3, R, R] in [-1, 1]."""
+    controls = {
+        "p": float_slider("p", 0.3, 0.0, 1.0, 0.05, "probability of each transform"),
+        "seed": int_slider("seed", 0, 0, 99),
+        "kinds": choice("transforms", ["bgc", "bg", "b"]),
+    }
+    return Panel(partial(render_augmented, images), controls, "augmented")

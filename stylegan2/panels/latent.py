@@ -1,0 +1,47 @@
+"""Walk through the latent space: two seeds, the way between them, psi and the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from PIL import Image
+
+from stylegan2 import display as show
+from stylegan2.editing import latents
+from stylegan2.networks import Generator
+from stylegan2.widgets import Panel, choice, float_slider, int_slider
+
+
+def render_latent(
+    g: Generator, seed: int, second: int, blend: float, truncation: float, noise: str, noise_seed: int = 0
+) -> Image.Image:
+    """The blend of two seeds' codes, large, above the two it lies between."""
+    ends = latents.ws_from_seeds(g, [seed, second], truncation)
+    middle = latents.blend(ends[:1], ends[1:], blend)
+    drawn = torch.Generator().manual_seed(noise_seed) if noise == "random" else noise
+    with torch.no_grad():
+        images = g.synthesis(torch.cat([ends, middle]), drawn).cpu()
+    side = max(1, 384 // g.resolution)
+    large = show.to_pil(images[2], side)
+    small = [show.to_pil(image, max(1, side // 3)) for image in images[:2]]
+    canvas = Image.new("RGB", (large.width, large.height + small[0].height + 6), show.PAPER)
+    canvas.paste(large, (0, 0))
+    canvas.paste(small[0], (0, large.height + 6))
+    canvas.paste(small[1], (large.width - small[1].width, large.height + 6))
+    return canvas
+
+
+def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel:
+    """Walk through the latent space: two seeds, the way between them, psi and the noise."""
+    controls = {
+        "seed": int_slider("seed", 10, 0, 999, "the face on the left"),
+        "second": int_slider("second seed", 0, 0, 999, "the face on the right"),
+        "blend": float_slider("blend", 0.0, -0.5, 1.5, 0.02, "0: the first, 1: the second, outside: beyond them"),
+        "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "0: the mean face, 1: untouched"),
+        "noise": choice("noise", ["const", "none", "random"]),
+        "noise_seed": int_slider("noise seed", 0, 0, 99, "which random noise"),
+    }
+    return Panel(partial(render_latent, g), controls, "face", record=record)
