@@ -1,0 +1,50 @@
+"""Which of a generator's L codes an edit touches: presets by what they decide, or numbers such as "0-3,7".
+
+Code i drives the i-th styled convolution, two codes per resolution above 4x4 (see :mod:`stylegan2.networks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
+    """Named sets of layers of a model with `num_ws` codes (L = 2 log2(resolution) - 2).
+
+    coarse 0-1 (4x4 and the way to 8x8: pose, outline), middle 2-5 (8x8 to 32x32: features, hair), fine the rest
+    (colours, texture): the ranges in which SeFa's authors factorise a 256-pixel model with 14 codes. They are fixed
+    from below, since a resolution means the same in a model of any size that shows the whole face.
+    """
+    cuts = {"all": (0, num_ws), "coarse": (0, 2), "middle": (2, 6), "fine": (6, num_ws)}
+    return {name: tuple(range(low, min(high, num_ws))) for name, (low, high) in cuts.items()}
+
+
+def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
+    """Layers by preset ("coarse"), as text ("3", "0-4", "2,5-7") or as numbers, sorted and each once.
+
+    Raises:
+        ValueError: for text of another form, no layers at all, or layers that the model does not have.
+    """
+    presets = layer_presets(num_ws)
+    if isinstance(layers, str) and layers.strip() in presets:
+        found = presets[layers.strip()]
+    else:
+        found = _numbers(layers, presets) if isinstance(layers, str) else tuple(int(i) for i in layers)
+    wrong = sorted({i for i in found if not 0 <= i < num_ws})
+    if wrong or not found:
+        what = f"has no layers {', '.join(map(str, wrong))}" if wrong else "needs at least one layer"
+        raise ValueError(f"layers {layers!r}: a model with {num_ws} codes {what}; expected 0 to {num_ws - 1}")
+    return tuple(sorted(set(found)))
+
+
+def _numbers(text: str, presets: dict) -> tuple[int, ...]:
+    """ "2,5-7" -> (2, 5, 6, 7)."""
+    found: list[int] = []
+    for part in text.split(","):
+        ends = [end.strip() for end in part.split("-")]
+        if len(ends) > 2 or not all(end.isdigit() for end in ends):
+            raise ValueError(
+                f"layers {text!r}: expected one of {', '.join(presets)}, or numbers such as 3, 0-4 or 2,5-7"
+            )
+        found += range(int(ends[0]), int(ends[-1]) + 1)
+    return tuple(found)

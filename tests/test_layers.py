@@ -1,0 +1,34 @@
+"""Names and numbers of layers."""
+
+import pytest
+
+from stylegan2.editing.layers import layer_presets, parse_layers
+
+
+def test_presets_of_the_published_size_are_the_published_ones():
+    assert layer_presets(14) == {
+        "all": tuple(range(14)),
+        "coarse": (0, 1),
+        "middle": (2, 3, 4, 5),
+        "fine": tuple(range(6, 14)),
+    }
+
+
+@pytest.mark.parametrize("num_ws", [8, 10, 18])
+def test_presets_part_the_layers_of_any_model(num_ws):
+    presets = layer_presets(num_ws)
+    assert presets["coarse"] + presets["middle"] + presets["fine"] == presets["all"] == tuple(range(num_ws))
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [("coarse", (0, 1)), ("3", (3,)), ("0-4", (0, 1, 2, 3, 4)), ("2, 5-7", (2, 5, 6, 7)), ([7, 2, 2], (2, 7))],
+)
+def test_layers_are_found(given, found):
+    assert parse_layers(given, 10) == found
+
+
+@pytest.mark.parametrize("given", ["", "top", "1-2-3", "-1", "7-3", "10", [10], [-1], []])
+def test_what_is_wrong_is_named(given):
+    with pytest.raises(ValueError, match="layers"):
+        parse_layers(given, 10)
