@@ -1,0 +1,122 @@
+"""CLIP for generated faces (arXiv 2103.00020): how well does a text describe an image? Differentiable by the image.
+
+    clip = ClipModel.load("checkpoints/pocket/clip.pt")    # or ClipModel.load("ViT-B/32"), OpenAI's, downloaded
+    image = clip.encode_images(g.synthesis(ws))            # [N, E]
+    text = clip.encode_texts(["red hair", "a big smile"])  # [2, E]
+    similarity = image @ text.T                            # cosines, [N, 2]
+
+The pocket model has OpenAI's architecture and token table, a thousandth of the size, and knows nothing but rendered
+faces (:mod:`stylegan2.clip_training`). `clip.load(path)` opens it too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stylegan2.checkpoints import files
+from stylegan2.checkpoints.errors import CheckpointError
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the colours that CLIP was trained on, in 0..1
+SD = (0.26862954, 0.26130258, 0.27577711)
+TOKENS = 77  # of a text, two of them its beginning and end
+NEEDED = ("token_embedding.weight", "positional_embedding", "text_projection", "visual.conv1.weight", "logit_scale")
+
+
+class ClipModel(nn.Module):
+    """A CLIP that takes images as a generator draws them.
+
+    Args:
+        model: of `clip.load` or `clip.model.build_model`; taken over in float32, frozen.
+
+    Attributes:
+        size: side of the images it looks at.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model.float().eval().requires_grad_(False)
+        self.size = int(model.visual.input_resolution)
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("sd", torch.tensor(SD)[:, None, None], persistent=False)
+
+    @staticmethod
+    def load(name: str | os.PathLike, device: torch.device | str = "cpu") -> ClipModel:
+        """Open a file with a CLIP's weights, or one of OpenAI's by name ("ViT-B/32"; downloaded and hash-checked).
+
+        Raises:
+            CheckpointError: a file that is no CLIP.
+            ValueError: neither a file nor a name that `clip.available_models()` lists.
+        """
+        import clip
+        from clip.model import build_model
+
+        if Path(name).is_file():
+            return ClipModel(build_model(_state(Path(name)))).to(device)
+        if str(name) not in clip.available_models():
+            known = ", ".join(clip.available_models())
+            raise ValueError(f"no CLIP '{name}': expected a file (`make pocket` makes one) or one of {known}")
+        return ClipModel(clip.load(str(name), device="cpu")[0]).to(device)
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Images [N, 3, H, W], about [-1, 1] -> unit vectors [N, E], differentiable by the images.
+
+        A generator's values outside of [-1, 1] are clamped, as they are when a picture is shown.
+
+        Raises:
+            ValueError: for anything that is no such batch.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise ValueError(f"images must be float [N, 3, H, W] in [-1, 1], got {images.dtype} {list(images.shape)}")
+        x = images.float().mul(0.5).add(0.5).clamp(0, 1)
+        if x.shape[-2:] != (self.size, self.size):
+            x = F.interpolate(x, (self.size, self.size), mode="bicubic", antialias=True, align_corners=False)
+        return F.normalize(self.model.encode_image((x - self.mean) / self.sd), dim=1)
+
+    @torch.no_grad()
+    def encode_texts(self, texts: str | Sequence[str]) -> Tensor:
+        """Texts -> unit vectors [N, E].
+
+        Raises:
+            ValueError: for an empty text, or one of more than 75 tokens (about 50 words).
+        """
+        return F.normalize(self.model.encode_text(tokenize(texts).to(self.mean.device)), dim=1)
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words of a text that the model never saw; always empty for OpenAI's models.
+
+        The pocket model was trained on some 150 words; the rows of all other tokens in its table are zero.
+        """
+        import clip
+
+        table = self.model.token_embedding.weight
+        words = "".join(c if c.isalnum() else " " for c in text).split()
+        tokens = [clip.tokenize(word)[0] for word in words]
+        return [w for w, row in zip(words, tokens, strict=True) if not table[row[1 : int(row.argmax())]].any(1).all()]
+
+
+def tokenize(texts: str | Sequence[str]) -> Tensor:
+    """Texts -> tokens, long [N, 77]. Raises ValueError as `ClipModel.encode_texts`."""
+    import clip
+
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    if not texts or not all(text.strip() for text in texts):
+        raise ValueError("the text is empty: expected a description such as 'red hair'")
+    try:
+        return clip.tokenize(texts).long()
+    except RuntimeError as error:
+        raise ValueError(f"a text is too long ({error}): CLIP reads at most {TOKENS - 2} tokens") from error
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    """A CLIP's weights; nothing in the file is executed."""
+    state = files.read(path)
+    missing = [name for name in NEEDED if not isinstance(state, dict) or name not in state]
+    if missing:
+        raise CheckpointError(f"'{path}' is no CLIP of OpenAI's architecture: it lacks {', '.join(missing)}")
+    return state
