@@ -34,6 +34,7 @@ from stylegan2.runtime import keep_memory_warm, pick_device, pick_dtype
 TRAINING_FORMAT = "stylegan2 pocket CLIP, in training"
 FACES_SEED = 710_000  # sequences of faces that no data set, no judge and no evaluation draws from
 EVALUATION_SEED = 810_000
+LONGEST = 64  # tokens of a caption
 CHUNK = 500  # faces rendered by a worker at a time
 NO_EFFECT = ("save_every", "workers")  # settings that may change when a training goes on
 ARCHITECTURE = {
@@ -58,12 +59,12 @@ class ClipConfig:
         ValueError: for numbers that cannot work.
     """
 
-    images: int = 8_000_000  # shown in all: minutes on a GPU, hours on two cores (a tenth does for a trial)
-    batch: int = 1024  # faces that a caption is told apart from, less one
+    images: int = 16_000_000  # shown in all: minutes on a GPU, days on two cores (a twentieth does for a trial)
+    batch: int = 512  # faces that a caption is told apart from, less one
     own_faces: int = 24_000  # rendered per domain with that domain's statistics
     cross_faces: int = 4_000  # rendered per pair of another domain's statistics and this domain
     lr: float = 1e-3  # at its highest, after a warm-up; falls to 0 along a cosine
-    weight_decay: float = 0.1
+    weight_decay: float = 0.05
     seed: int = 0
     save_every: int = 500_000  # images between two states to continue from
     workers: int | None = None  # processes that render and write captions; None: one per core, none on a small machine
@@ -160,22 +161,20 @@ class _Run:
         torch.manual_seed(config.seed)  # initial weights only; everything else has its own generator
         self.config, self.device, self.step = config, device, 0
         self.model = CLIP(**ARCHITECTURE).float().to(device)
+        for block in self.model.transformer.resblocks:  # no buffer of the model: it would be copied at every use
+            block.attn_mask = block.attn_mask.to(device)
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim < 2]
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, config.lr, betas=(0.9, 0.98))
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, config.lr, total_steps=config.steps, pct_start=0.05, cycle_momentum=False
-        )
+        self.lr = torch.tensor(config.lr, device=device)  # a tensor: a recorded step reads it anew
+        self.optimiser = torch.optim.AdamW(groups, self.lr, betas=(0.9, 0.98), capturable=device.type == "cuda")
         self.known = torch.zeros(ARCHITECTURE["vocab_size"], dtype=torch.bool, device=device)  # tokens seen so far
         self.dtype = pick_dtype("auto", device)
         self.mean, self.sd = (torch.tensor(x, device=device)[:, None, None] for x in (MEAN, SD))
-
-    def parts(self) -> dict:
-        return {"model": self.model, "optimiser": self.optimiser, "schedule": self.schedule}
+        self.recorded = _Recorded(self._learn) if device.type == "cuda" else None
 
     def save(self, path: Path) -> None:
-        state = {name: part.state_dict() for name, part in self.parts().items()}
+        state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
         rest = {"step": self.step, "known": self.known.cpu(), "settings": _settings(self.config)}
         files.write(path, {"format": TRAINING_FORMAT, **state, **rest})
 
@@ -184,8 +183,10 @@ class _Run:
         content = read_dict(path, TRAINING_FORMAT)
         if content["settings"] != _settings(self.config):
             return
-        for name, part in self.parts().items():
-            part.load_state_dict(content[name])
+        self.model.load_state_dict(content["model"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.lr
         self.step, self.known = content["step"], content["known"].to(self.device)
 
     def train_step(self, images: Tensor, mirrored: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,9 +194,16 @@ class _Run:
         rng = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + self.step)
         x = torch.where(mirrored[:, None, None, None], images.flip(3), images).float().div_(127.5).sub_(1)
         x, _ = roughen(x, x.new_zeros(len(x), 1, 2), rng)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            seen = self.model.encode_image((x * 0.5 + 0.5 - self.mean) / self.sd)
-            read = self.model.encode_text(tokens)
+        self.lr.fill_(learning_rate(self.config, self.step))
+        self.known[tokens.flatten()] = True
+        self.step += 1
+        inputs = ((x * 0.5 + 0.5 - self.mean) / self.sd, tokens)
+        return self._learn(*inputs) if self.recorded is None else self.recorded(*inputs)
+
+    def _learn(self, x: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised images and tokens: one step of Adam."""
+        with torch.autocast(self.device.type, torch.bfloat16, self.dtype == torch.bfloat16, cache_enabled=False):
+            seen, read = self.model.encode_image(x), self.model.encode_text(tokens)
         logits = self.model.logit_scale.exp() * _cosines(seen.float(), read.float())
         right = torch.arange(len(x), device=self.device)
         loss = (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
@@ -203,11 +211,8 @@ class _Run:
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
-        self.schedule.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(0, math.log(100))  # as CLIP does
-            self.known[tokens.flatten()] = True
-        self.step += 1
         return loss.detach(), (logits.argmax(1) == right).float().mean()
 
     def state(self) -> dict[str, Tensor]:
@@ -215,6 +220,45 @@ class _Run:
         state = {name: value.detach().cpu().half() for name, value in self.model.state_dict().items()}
         state["token_embedding.weight"][~self.known.cpu()] = 0
         return state
+
+
+class _Recorded:
+    """A training step as one CUDA graph: so small a network otherwise waits for its thousand kernels to be launched.
+
+    The first steps run as they are, the next one is recorded, and from then on the recording is played with new inputs.
+    """
+
+    def __init__(self, step):
+        self.step, self.warmed, self.graph = step, 0, None
+
+    def __call__(self, x: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = F.pad(tokens, (0, LONGEST - tokens.shape[1]))  # zeros: after the text, where nothing looks
+        if self.warmed < 3:
+            self.warmed += 1
+            return self._on_the_side(x, tokens)
+        if self.graph is None:
+            self.inputs, self.graph = (x.clone(), tokens.clone()), torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.outputs = self.step(*self.inputs)
+        for kept, new in zip(self.inputs, (x, tokens), strict=True):
+            kept.copy_(new)
+        self.graph.replay()
+        return tuple(output.clone() for output in self.outputs)
+
+    def _on_the_side(self, x: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """A step on a stream of its own, as recording demands of what goes before it."""
+        here, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(here)
+        with torch.cuda.stream(side):
+            outputs = self.step(x, tokens)
+        here.wait_stream(side)
+        return outputs
+
+
+def learning_rate(config: ClipConfig, step: int) -> float:
+    """Linear up over the first twentieth of the run, then half a cosine down to 0."""
+    t = (step + 1) / config.steps
+    return config.lr * min(t / 0.05, 0.5 + 0.5 * math.cos(math.pi * t))
 
 
 def _cosines(a: Tensor, b: Tensor) -> Tensor:

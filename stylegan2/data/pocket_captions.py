@@ -203,17 +203,17 @@ def _around(f: Faces, names: dict[str, str]) -> list[str]:
 
 
 _TOPICS: tuple[tuple[Callable[[Faces, dict[str, str]], list[str]], float], ...] = (  # and how often each is picked
-    (_hair, 3.0),
-    (_mouth, 2.0),
-    (_glasses, 1.2),
-    (_beard, 1.2),
-    (_eyes, 1.5),
+    (_hair, 2.0),
+    (_mouth, 2.5),
+    (_glasses, 0.8),
+    (_beard, 0.8),
+    (_eyes, 2.0),
     (_skin, 1.5),
-    (_features, 1.0),
-    (_shape, 1.0),
-    (_pose, 1.0),
-    (_forehead, 0.7),
-    (_around, 1.2),
+    (_features, 2.0),
+    (_shape, 1.2),
+    (_pose, 1.5),
+    (_forehead, 0.8),
+    (_around, 1.5),
 )
 
 
