@@ -40,10 +40,11 @@ class ClipModel(nn.Module):
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        self.model = model.float().eval().requires_grad_(False)
+        self.model = model.float().requires_grad_(False)
         self.size = int(model.visual.input_resolution)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("sd", torch.tensor(SD)[:, None, None], persistent=False)
+        self.eval()
 
     @staticmethod
     def load(name: str | os.PathLike, device: torch.device | str = "cpu") -> ClipModel:
@@ -54,10 +55,9 @@ class ClipModel(nn.Module):
             ValueError: neither a file nor a name that `clip.available_models()` lists.
         """
         import clip
-        from clip.model import build_model
 
         if Path(name).is_file():
-            return ClipModel(build_model(_state(Path(name)))).to(device)
+            return ClipModel(_built(Path(name))).to(device)
         if str(name) not in clip.available_models():
             known = ", ".join(clip.available_models())
             raise ValueError(f"no CLIP '{name}': expected a file (`make pocket` makes one) or one of {known}")
@@ -113,10 +113,16 @@ def tokenize(texts: str | Sequence[str]) -> Tensor:
         raise ValueError(f"a text is too long ({error}): CLIP reads at most {TOKENS - 2} tokens") from error
 
 
-def _state(path: Path) -> dict[str, Tensor]:
-    """A CLIP's weights; nothing in the file is executed."""
+def _built(path: Path) -> nn.Module:
+    """The CLIP of a file's weights; nothing in the file is executed."""
+    from clip.model import build_model
+
     state = files.read(path)
     missing = [name for name in NEEDED if not isinstance(state, dict) or name not in state]
     if missing:
         raise CheckpointError(f"'{path}' is no CLIP of OpenAI's architecture: it lacks {', '.join(missing)}")
-    return state
+    try:
+        return build_model(state)
+    except (KeyError, RuntimeError) as error:  # entries that are missing, or do not fit each other
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"'{path}' is no CLIP of OpenAI's architecture: {reason}") from error

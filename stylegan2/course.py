@@ -92,6 +92,13 @@ class Course:
 
         return Judge.load(self._shipped_file("judge"))
 
+    @cached_property
+    def clip(self):
+        """The network that says how well a text describes a face."""
+        from stylegan2.clip_model import ClipModel
+
+        return ClipModel.load(self._shipped_file("clip"), self.device)
+
     def record(self, name: str = "photo") -> dict[str, str]:
         """What says exactly which shipped model a picture is of, for a panel's "Copy settings"."""
         return {"model": f"checkpoints/pocket/{name}.pt", "sha256": checkpoints.sha256(self._shipped_file(name))[:16]}

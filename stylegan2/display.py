@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +16,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 INK, PAPER = (40, 40, 48), (255, 255, 255)
+VIDEOS = (".mp4", ".gif")
+MOST_SHOWN = 4_000_000  # bytes of a video inside a notebook
+SMALLER = "draw fewer or smaller frames, or take kind='mp4'"
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -73,6 +79,16 @@ def stack(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:
     return canvas
 
 
+def beside(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:
+    """Pictures from left to right, aligned at the top."""
+    size = sum(p.width + gap for p in pictures) - gap, max(p.height for p in pictures)
+    canvas, x = Image.new("RGB", size, PAPER), 0
+    for picture in pictures:
+        canvas.paste(picture, (x, 0))
+        x += picture.width + gap
+    return canvas
+
+
 def rows(named: dict[str, Tensor], scale: int = 1, width: int | None = None) -> Image.Image:
     """One labelled row of images per entry: {"photo": [N, 3, H, W], "webtoon": ...}."""
     if width is None:
@@ -90,55 +106,144 @@ def jpeg_bytes(picture: Image.Image, quality: int = 88) -> bytes:
 
 def save(picture: Image.Image, path: str | os.PathLike, quality: int = 92) -> Path:
     """Write a picture atomically; the format follows the file's ending. Folders are made as needed."""
+    with _replacing(path) as part:
+        picture.save(part, quality=quality)
+    return Path(path)
+
+
+@contextmanager
+def _replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """A file beside `path` to write to; it takes that name at the end, and is removed if anything goes wrong."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.part{path.suffix}")
-    picture.save(part, quality=quality)
-    os.replace(part, path)
-    return path
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def gif(frames: Sequence[Image.Image], fps: int = 16, colours: int = 96):
+def gif(frames: Iterable[Image.Image], fps: int = 16, colours: int = 96):
     """An endless animation to show in a notebook (GitHub and the site show it too).
 
     One palette for all frames, and few colours, keep it small and free of flicker.
     """
     from IPython.display import Image as Shown
 
-    palette = frames[0].quantize(colours)
-    if len(frames) > 2:  # colours of the whole round, not only of its first frame
-        palette = stack([frames[0], frames[len(frames) // 3], frames[2 * len(frames) // 3]]).quantize(colours)
+    return Shown(data=_gif_bytes(frames, fps, colours), format="gif")
+
+
+def _gif_bytes(frames: Iterable[Image.Image], fps: int, colours: int = 96) -> bytes:
+    """An endless GIF. Its times are whole hundredths of a second: 24 frames a second become 25."""
+    frames = list(_alike(frames))
+    spread = frames[:: -(-len(frames) // 8)]  # colours of the whole round, not only of its first frame
+    palette = stack(spread, gap=0).quantize(colours)
     small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     buffer = io.BytesIO()
     small[0].save(buffer, "GIF", save_all=True, append_images=small[1:], duration=round(1000 / fps), loop=0)
-    return Shown(data=buffer.getvalue(), format="gif")
+    return buffer.getvalue()
 
 
-def save_video(frames: Sequence[Image.Image], path: str | os.PathLike, fps: int = 24) -> Path:
-    """Write frames as MP4 (H.264, plays everywhere), atomically; sides are cut to even numbers as the codec demands."""
-    import imageio.v2 as imageio
+def _alike(frames: Iterable[Image.Image]) -> Iterator[Image.Image]:
+    """The frames in RGB. Raises ValueError if there is none, or one of another size than the first."""
+    size = None
+    for i, frame in enumerate(frames):
+        size = size or frame.size
+        if frame.size != size:
+            raise ValueError(f"frame {i} is {frame.size} pixels, frame 0 is {size}: a video has one size")
+        yield frame.convert("RGB")
+    if size is None:
+        raise ValueError("a video needs at least one frame, got none")
+
+
+def save_video(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24, progress: bool = False) -> Path:
+    """Write frames atomically as GIF (a path that ends in .gif) or MP4 (H.264, plays everywhere).
+
+    Args:
+        frames: pictures of one size; they may be drawn while they are written, see `stylegan2.videos`. An MP4 has even
+            sides: a last odd row or column is cut off.
+        path: of the file.
+        fps: frames a second.
+        progress: show a bar with the time left, on stderr.
+
+    Raises:
+        ValueError: another ending, no frames, frames of several sizes, or fps below 1.
+    """
+    from tqdm import tqdm
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    with imageio.get_writer(part, fps=fps, quality=8, macro_block_size=1) as writer:
-        for frame in frames:
-            writer.append_data(np.asarray(frame)[: frame.height // 2 * 2, : frame.width // 2 * 2])
-    os.replace(part, path)
+    if path.suffix.lower() not in VIDEOS:
+        raise ValueError(f"'{path.name}': expected a name that ends in {' or '.join(VIDEOS)}")
+    if fps < 1:
+        raise ValueError(f"fps is {fps}, expected at least 1 frame a second")
+    frames = tqdm(frames, desc=path.name, unit=" frames", disable=not progress)
+    with _replacing(path) as part:
+        if path.suffix.lower() == ".gif":
+            part.write_bytes(_gif_bytes(frames, fps))
+        else:
+            _write_mp4(frames, part, fps)
     return path
 
 
-def curves(rows: Sequence[dict[str, float]], names: dict[str, list[str]]):
-    """Lines of a training log, one small plot per entry of `names`: {"losses": ["loss_g", "loss_d"], ...}."""
+def _write_mp4(frames: Iterable[Image.Image], path: Path, fps: int) -> None:
+    import imageio.v2 as imageio
+
+    writer = imageio.get_writer(path, fps=fps, quality=8, macro_block_size=1)
+    with closing(writer):  # as a context of its own it stays open after an error, and would write the file later
+        for frame in _alike(frames):
+            writer.append_data(np.asarray(frame)[: frame.height // 2 * 2, : frame.width // 2 * 2])
+
+
+def show_video(
+    video: str | os.PathLike | Iterable[Image.Image], fps: int = 16, kind: Literal["gif", "mp4"] = "gif", width=None
+):
+    """A video to show in a notebook, held by the notebook itself.
+
+    Args:
+        video: a file (.mp4 or .gif), shown as it is; or frames.
+        fps: of frames.
+        kind: what frames become: "gif" (GitHub and the site show it too), or "mp4" (smaller, with a time line; in an
+            open notebook only).
+        width: of the picture on the page, in pixels; None: as it is.
+
+    Raises:
+        ValueError: another file or kind; or more than 4 MB, which would make the notebook slow to open.
+    """
+    from IPython.display import Image as Shown
+    from IPython.display import Video
+
+    if isinstance(video, str | os.PathLike):
+        kind, data = Path(video).suffix.lower().lstrip("."), Path(video).read_bytes()
+    elif f".{kind}" in VIDEOS:
+        data = _video_bytes(video, kind, fps)
+    if f".{kind}" not in VIDEOS:
+        raise ValueError(f"a video is one of {', '.join(VIDEOS)}, got {kind!r}")
+    if len(data) > MOST_SHOWN:
+        raise ValueError(f"the video has {len(data) / 1e6:.1f} MB, at most {MOST_SHOWN / 1e6:g} are shown: {SMALLER}")
+    if kind == "gif":
+        return Shown(data=data, format="gif", width=width)
+    return Video(data=data, embed=True, mimetype="video/mp4", width=width, html_attributes="controls loop autoplay")
+
+
+def _video_bytes(frames: Iterable[Image.Image], kind: str, fps: int) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return save_video(frames, Path(folder) / f"video.{kind}", fps).read_bytes()
+
+
+def curves(
+    rows: Sequence[dict[str, float]], names: dict[str, list[str]], x: str = "images", xlabel: str = "images seen"
+):
+    """Lines of a log against its column `x`, one small plot per entry of `names`: {"losses": ["loss_g", "loss_d"]}."""
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 2.6), squeeze=False, layout="constrained")
     for axis, (title, columns) in zip(axes[0], names.items(), strict=True):
         for column in columns:
-            points = [(row["images"], row[column]) for row in rows if column in row]
+            points = [(row[x], row[column]) for row in rows if column in row]
             axis.plot(*zip(*points, strict=True) if points else ((), ()), label=column)
-        axis.set(title=title, xlabel="images seen")
+        axis.set(title=title, xlabel=xlabel)
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.xaxis.set_major_formatter(lambda images, _: f"{images:,.0f}")
         axis.legend(frameon=False)

@@ -60,6 +60,23 @@ def _pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     return [i for i, point in enumerate(points) if not any(beats(other, point) for other in points)]
 
 
+def _factorise(a: Tensor, count: int) -> Tensor:
+    rows = a / a.norm(dim=1, keepdim=True)
+    vectors = torch.linalg.svd(rows).Vh[:count]
+    return vectors * vectors[range(count), vectors.abs().argmax(dim=1)].sign()[:, None]
+
+
+def _cleanest(changes: Tensor, column: int) -> int:
+    sizes = changes.abs()
+    return int((sizes[:, column] / sizes.sum(dim=1)).argmax())
+
+
+def _mix(row: Tensor, col: Tensor, layers: Sequence[int]) -> Tensor:
+    chosen = torch.zeros(row.shape[-2], 1, dtype=torch.bool)
+    chosen[list(layers)] = True
+    return torch.where(chosen, col, row)
+
+
 EXERCISES: dict[str, Exercise] = {
     "00-truncation": Exercise(
         _truncate,
@@ -155,6 +172,35 @@ EXERCISES: dict[str, Exercise] = {
     "06-codes": Exercise(
         {5},
         hint="a tRGB shares its code with the up-convolution of the next block, and the cut lies between the two",
+    ),
+    "07-factorise": Exercise(
+        _factorise,
+        [(_normal(40, 8), 3), (_normal(12, 5, seed=1), 5), (_normal(30, 6, seed=2) * _normal(30, 1), 2)],
+        "every row to length 1; torch.linalg.svd(rows).Vh has the directions as rows, the largest value first; then "
+        "multiply each by the sign of its entry of largest size",
+    ),
+    "07-edit": Exercise(
+        lambda w, w_mean, psi, n, degree: w_mean + psi * (w - w_mean) + degree * n,
+        [
+            (_normal(3, 8), _normal(8, seed=1), psi, _normal(8, seed=2), d)
+            for psi, d in ((0.5, 3.0), (0, -2), (-0.7, 4))
+        ],
+        "psi pulls w towards the mean first; what the edit adds is never scaled",
+    ),
+    "07-cleanest": Exercise(
+        _cleanest,
+        [(_normal(6, 5), 2), (torch.tensor([[2.0, 2.0], [0.1, 1.0], [-1.0, 0.05]]), 0), (_normal(4, 9, seed=3), 8)],
+        "sizes without their signs; a row's share of the attribute is its size over the sum of the row's sizes",
+    ),
+    "09-mix": Exercise(
+        _mix,
+        [(_normal(2, 10, 8), _normal(2, 10, 8, seed=1), layers) for layers in ([0, 1], [3], [2, 7, 9], [])],
+        "copy the row's codes, then put the column's in at [..., layers, :]",
+    ),
+    "09-layer": Exercise(3, hint="look for the row that is dark under 'surroundings' and pale under 'pose' and 'eyes'"),
+    "09-same": Exercise(
+        {"a", "b", "d"},
+        hint="write down for each of the ten layers whose code it ends up with; in a chain the last exchange wins",
     ),
 }
 

@@ -69,6 +69,10 @@ class Reading:
     def __len__(self) -> int:
         return len(self.attributes)
 
+    def __getitem__(self, which: slice | Tensor) -> Reading:
+        """Of some of the faces."""
+        return Reading(*(getattr(self, field.name)[which] for field in fields(Reading)))
+
     def column(self, name: str) -> Tensor:
         """One attribute, [N]. Raises ValueError for a name that is not in `pocket.VECTOR_NAMES`."""
         if name not in pocket.VECTOR_NAMES:

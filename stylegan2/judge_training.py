@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from stylegan2 import text_files
 from stylegan2.checkpoints import files
 from stylegan2.data import pocket
+from stylegan2.data.roughen import roughen
 from stylegan2.judge import (
     AXES,
     CONTINUOUS,
@@ -127,41 +128,6 @@ def mirror(pool: Pool, chosen: Tensor) -> Pool:
     flipped = pool.landmarks[:, _mirror_order()] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
     landmarks = torch.where(chosen[:, None, None], flipped, pool.landmarks)
     return Pool(images, attributes, landmarks, pool.domain)
-
-
-def roughen(images: Tensor, landmarks: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Make renders as imperfect as generated faces: moved, soft, noisy, blotchy, of slightly other light.
-
-    Args:
-        images: [N, 3, 64, 64] in [-1, 1]; landmarks: [N, K, 2]; rng: a generator on their device.
-
-    Returns:
-        Images and the landmarks, moved along with them.
-    """
-    n = len(images)
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return torch.rand(n, *shape, generator=rng, device=rng.device) * (high - low) + low
-
-    def normal(side: int) -> Tensor:
-        return torch.randn(n, 3, side, side, generator=rng, device=rng.device)
-
-    move = uniform(-0.05, 0.05, 2)  # up to 3 pixels, fractions too
-    theta = torch.eye(2, 3, device=rng.device).repeat(n, 1, 1)
-    theta[:, :, 2] = -2 * move
-    grid = F.affine_grid(theta, [n, 3, SIZE, SIZE], align_corners=False)
-    images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    taps = torch.tensor([1.0, 2.0, 1.0], device=rng.device)
-    kernel = (torch.outer(taps, taps) / 16).expand(3, 1, 3, 3)
-    for _ in range(2):
-        soft = F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel, groups=3)
-        images = images.lerp(soft, uniform(-1.0, 1.0, 1, 1, 1).clamp_min(0))
-    blotches = F.interpolate(normal(8), (SIZE, SIZE), mode="bilinear", align_corners=False)
-    grain = normal(SIZE)
-    images = images * uniform(0.9, 1.1, 1, 1, 1) + uniform(-0.08, 0.08, 1, 1, 1) + uniform(-0.02, 0.02, 3, 1, 1)
-    for noise, amount in ((blotches, uniform(-0.05, 0.08, 1, 1, 1)), (grain, uniform(-0.03, 0.06, 1, 1, 1))):
-        images = images + noise * amount.clamp_min(0)  # below 0: none
-    return images.clamp_(-1, 1), landmarks + move[:, None]
 
 
 # ----------------------------------------------------------------------------------------------------------- the losses

@@ -4,6 +4,7 @@
     photo       the source model: a generator and a discriminator trained from scratch on rendered photos, in three runs
     targets     the source fine-tuned to webtoon, storybook and portrait faces, by several methods
     scoreboard  the comparison of all methods (hours on a CPU; `python -m stylegan2 scoreboard` has options)
+    clip        a tiny CLIP, trained on rendered faces and what can be said of them, and what its text edits do
     report      how good source and baseline are, measured by the judge, and contact sheets
 
 The lengths are those of the shipped files. One of them was made a little differently: the source's third run was done
@@ -24,7 +25,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stylegan2 import checkpoints, display, metrics, networks, scoreboard, scoreboard_view, text_files
+from stylegan2 import checkpoints, display, metrics, networks, scoreboard, scoreboard_view, text_files, text_study
+from stylegan2.clip_training import ClipConfig, train_clip
 from stylegan2.data import pocket
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
@@ -59,6 +61,7 @@ class Recipe:
     target_images: int = 24_000
     webtoon_seeds: tuple[int, ...] = (0, 1, 2)  # of the scoreboard; the other domains have one
     judge_images: int = 100_000
+    clip_images: int = 4_000_000  # hours on a CPU: for a GPU
     seed: int = 0
     device: str = "auto"  # of the training; measuring is done on the CPU
 
@@ -83,6 +86,14 @@ class Recipe:
 def make_judge(recipe: Recipe) -> None:
     """Train the judge and write its held-out errors beside it."""
     train_judge(recipe.path("judge"), images=recipe.judge_images, seed=recipe.seed)
+
+
+def make_clip(recipe: Recipe) -> None:
+    """Train the tiny CLIP; write its retrieval, and what the judge says of its edits, beside it."""
+    config = ClipConfig(images=recipe.clip_images, seed=recipe.seed)
+    clip = train_clip(recipe.path("clip"), config, recipe.device, recipe.work)
+    judge, source = Judge.load(recipe.path("judge")), checkpoints.load(recipe.path("photo")).g_ema
+    text_files.write_json(recipe.shipped / "text_edits.json", text_study.run(source, clip, judge))
 
 
 def warmup_config(recipe: Recipe) -> TrainConfig:
@@ -382,11 +393,17 @@ STEPS: dict[str, Callable[[Recipe], None]] = {
     "photo": make_photo,
     "targets": make_targets,
     "scoreboard": make_scoreboard,
+    "clip": make_clip,
     "report": make_report,
 }
 
 
 def result(recipe: Recipe, step: str) -> Path:
     """The file that a step leaves when it is done."""
-    last = {"targets": f"{list(shipped_entries())[-1]}.pt", "scoreboard": "sweeps.json", "report": "report.json"}
+    last = {
+        "targets": f"{list(shipped_entries())[-1]}.pt",
+        "scoreboard": "sweeps.json",
+        "clip": "text_edits.json",
+        "report": "report.json",
+    }
     return recipe.shipped / last.get(step, f"{step}.pt")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +21,19 @@ from IPython.display import display
 from PIL import Image
 
 from stylegan2 import display as show
+from stylegan2.controls import Progress, assign, choice, float_slider, int_slider, parse_settings, put, steps_slider
 from stylegan2.course import CourseError, find_root
 from stylegan2.display import jpeg_bytes, save
 from stylegan2.networks import Generator
 from stylegan2.training.trainer import Trainer
 
-DELAY = 0.02  # seconds to wait for a newer position before drawing
+__all__ = ["Panel", "TrainingMonitor", "choice", "float_slider", "int_slider", "steps_slider"]
+
+DELAY = 0.01  # seconds without a newer position before it is drawn: what piled up meanwhile is read first
+PATIENCE = 0.1  # but so many seconds after the first one at the latest, so that the picture follows a steady drag
+SETTLE = 0.25  # seconds without a newer position before the full picture replaces a preview
+TOOLS = "320px"  # width of buttons and messages, about that of a slider: so there is room for the picture beside them
 LIVE_QUALITY = 95  # of the JPEG on show: encoded in 0.2 ms where a PNG takes 4; "Save picture" writes every bit
-
-
-def int_slider(label: str, value: int, low: int, high: int, help: str = "") -> w.IntSlider:
-    """A slider over whole numbers that reports while it is dragged."""
-    return w.IntSlider(value, low, high, description=label, tooltip=help, continuous_update=True, style=_STYLE)
-
-
-def float_slider(
-    label: str, value: float, low: float, high: float, step: float = 0.05, help: str = ""
-) -> w.FloatSlider:
-    """A slider over numbers that reports while it is dragged."""
-    return w.FloatSlider(value, min=low, max=high, step=step, description=label, tooltip=help, style=_STYLE)
-
-
-def choice(label: str, options: list, value: Any = None) -> w.ToggleButtons | w.Dropdown:
-    """A few options as buttons, many as a list."""
-    kind = w.ToggleButtons if len(options) <= 4 else w.Dropdown
-    return kind(options=options, value=options[0] if value is None else value, description=label, style=_STYLE)
-
-
-def steps_slider(label: str, options: list, value: Any, help: str = "") -> w.SelectionSlider:
-    """A slider over a few values, or (name, value) pairs."""
-    return w.SelectionSlider(options=options, value=value, description=label, tooltip=help, style=_STYLE)
-
-
-_STYLE = {"description_width": "90px"}
 
 
 class Panel:
@@ -64,6 +45,11 @@ class Panel:
         title: file name of saved pictures and alternative text.
         folder: where "Save picture" writes; None: build/panels in the course's folder, or here outside of it.
         record: more settings for "Copy settings" (e.g. the checkpoint's hash), so that the JSON rebuilds the picture.
+        preview: a quicker `render` for while a control is moved; True: `render` itself with `preview=True`. The full
+            picture follows when the controls have come to rest.
+        video: called like `render`; returns the frames of a film, PIL images of one size (best with a length, for the
+            bar). Without it there is no button "Save video".
+        fps: frames a second of that film.
     """
 
     def __init__(
@@ -73,21 +59,39 @@ class Panel:
         title: str = "panel",
         folder: str | Path | None = None,
         record: Mapping[str, Any] | None = None,
+        preview: Callable[..., Image.Image] | bool = False,
+        video: Callable[..., Iterable[Image.Image]] | None = None,
+        fps: int = 24,
     ):
         self.render, self.controls, self.title = render, dict(controls), title
         self.folder, self.record = Path(folder or _panels_folder()), dict(record or {})
+        self.preview, self.video, self.fps = preview, video, fps
         self.defaults = self.settings
         self.picture: Image.Image | None = None
-        self._pending: asyncio.TimerHandle | None = None
+        self._finished = False  # is `picture` the full one of the controls as they stand?
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting_since: float | None = None  # the first change that no picture shows yet
         self._quiet = False
         self.image = w.Image(format="jpeg", layout=w.Layout(object_fit="contain", max_width="100%"))
-        self.message = w.HTML()
-        buttons = [self._button("Reset", self.reset, "undo"), self._button("Save picture", self.save, "download")]
-        buttons.append(self._button("Copy settings", self.show_settings, "copy"))
-        left = w.VBox([*self.controls.values(), w.HBox(buttons), self.message])
-        self.box = w.HBox([left, self.image], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))
+        self.message, self.progress = w.HTML(layout=w.Layout(max_width=TOOLS)), Progress()
+        self.film = w.Box(layout=w.Layout(max_width="100%"))  # holds the video last saved
+        left = w.VBox([*self.controls.values(), *self._tools(), self.progress.box, self.message])
+        right = w.VBox([self.image, self.film])
+        self.box = w.HBox([left, right], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))
         for control in self.controls.values():
             control.observe(self._changed, "value")
+
+    def _tools(self) -> list[w.Widget]:
+        """The buttons, and the field that takes settings."""
+        buttons = [self._button("Reset", self.reset, "undo"), self._button("Save picture", self.save, "download")]
+        if self.video is not None:
+            buttons.append(self._button("Save video", self._film_or_stop, "film"))
+        buttons.append(self._button("Copy settings", self.show_settings, "copy"))
+        self.pasted = w.Text(
+            placeholder="paste settings here, then Enter", continuous_update=False, layout=w.Layout(width="300px")
+        )
+        self.pasted.observe(lambda change: self._paste(change["new"]), "value")
+        return [w.HBox(buttons, layout=w.Layout(flex_flow="row wrap", max_width=TOOLS)), self.pasted]
 
     def _button(self, text: str, action: Callable[[], Any], icon: str) -> w.Button:
         button = w.Button(description=text, icon=icon, layout=w.Layout(width="auto"))
@@ -99,26 +103,61 @@ class Panel:
         """The controls' values, as `render` gets them."""
         return {name: control.value for name, control in self.controls.items()}
 
+    # ------------------------------------------------------------------------------------------------------- drawing
+
     def _changed(self, _) -> None:
         """Draw soon; a newer change replaces this one. Without a running event loop (scripts, tests): draw now."""
         if self._quiet:
             return
+        self._finished = False
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self.update()
             return
-        if self._pending is not None:
-            self._pending.cancel()
-        self._pending = loop.call_later(DELAY, self.update)
+        if self._waiting_since is None:
+            self._waiting_since = loop.time()
+        elif loop.time() > self._waiting_since + PATIENCE:
+            return  # the drawing is due, and will see this position
+        self._at(min(loop.time() + DELAY, self._waiting_since + PATIENCE), self._draw_soon)
+
+    def _at(self, when: float, action: Callable[[], None]) -> None:
+        """Call `action` at that time of the event loop, instead of what else is due."""
+        self._cancel()
+        self._timer = asyncio.get_running_loop().call_at(when, action)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+
+    def _draw_soon(self) -> None:
+        """A preview at once and the picture when the controls have come to rest; without a preview, the picture."""
+        if self.preview is False:
+            self.update()
+            return
+        self._waiting_since = None
+        self._guarded(lambda: self._put(self._render_preview()))
+        self._at(asyncio.get_running_loop().time() + SETTLE, self.update)
+
+    def _render_preview(self) -> Image.Image:
+        if self.preview is True:
+            return self.render(**self.settings, preview=True)
+        return self.preview(**self.settings)
 
     def update(self) -> None:
         """Draw the picture for the controls as they stand; an error is shown in the panel."""
         self._guarded(self._draw)
 
     def _draw(self) -> None:
-        self.picture = self.render(**self.settings)
-        self.image.value = jpeg_bytes(self.picture, LIVE_QUALITY)
+        self._cancel()
+        self._waiting_since = None
+        self._put(self.render(**self.settings))
+        self._finished = True
+
+    def _put(self, picture: Image.Image) -> None:
+        self.picture = picture
+        self.image.value = jpeg_bytes(picture, LIVE_QUALITY)
         self.message.value = ""
 
     def _guarded(self, action: Callable[[], Any]) -> None:
@@ -127,27 +166,122 @@ class Panel:
         except Exception as error:  # whatever it is, the learner must see it here and not in a log
             self.message.value = f"<b style='color:#b00020'>{type(error).__name__}:</b> {_escape(str(error))}"
 
+    @contextmanager
+    def _silence(self) -> Iterator[None]:
+        """Changes made here draw nothing."""
+        self._quiet = True
+        try:
+            yield
+        finally:
+            self._quiet = False
+
     def reset(self) -> None:
         """Put every control back to where it began, and draw once."""
-        self._quiet = True
-        for name, value in self.defaults.items():
-            self.controls[name].value = value
-        self._quiet = False
+        with self._silence():
+            assign(self.controls, self.defaults)
         self._draw()
 
+    # --------------------------------------------------------------------------------------------- pictures and films
+
     def save(self) -> Path:
-        """Write the picture as PNG with a number of its own; the path is shown and returned."""
-        taken = [int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"{self.title}-[0-9]*.png")]
-        number = 1 + max(taken, default=0)
-        path = save(self.picture, self.folder / f"{self.title}-{number:03d}.png")
-        self.message.value = f"saved as <code>{_escape('/'.join(path.parts[-3:]))}</code>"
+        """Write the picture of the controls as they stand as PNG with a number of its own; the path is returned."""
+        if not self._finished:
+            self._draw()
+        path = save(self.picture, self._next_path(".png"))
+        self._tell_saved(path)
         return path
 
+    def save_video(self) -> Path:
+        """Draw the film of the controls as they stand, with a bar, show it below the picture and return its path.
+
+        It is an MP4 with a number of its own. If the drawing fails or is interrupted, nothing is left of it.
+
+        Raises:
+            ValueError: for a panel without films.
+        """
+        if self.video is None:
+            raise ValueError(f"the panel '{self.title}' has no video: give Panel a function `video`")
+        self.message.value = ""
+        path = self._next_path(".mp4")
+        try:
+            show.save_video(self.progress.watch(self.video(**self.settings)), path, self.fps)
+        finally:
+            self.progress.hide()
+        layout = w.Layout(max_width="100%")
+        self.film.children = (w.Video(value=path.read_bytes(), width=str(self._film_width()), layout=layout),)
+        self._tell_saved(path)
+        return path
+
+    def _film_or_stop(self) -> None:
+        """What the button does: an interrupted kernel ends the film, not the panel."""
+        try:
+            self.save_video()
+        except KeyboardInterrupt:
+            self.message.value = "stopped; no video was written"
+
+    def _film_width(self) -> int:
+        return 384 if self.picture is None else self.picture.width
+
+    def _next_path(self, ending: str) -> Path:
+        taken = [int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"{self.title}-[0-9]*{ending}")]
+        return self.folder / f"{self.title}-{1 + max(taken, default=0):03d}{ending}"
+
+    def _tell_saved(self, path: Path) -> None:
+        self.message.value = f"saved as <code>{_escape('/'.join(path.parts[-3:]))}</code>"
+
+    # ------------------------------------------------------------------------------------------------------ settings
+
     def show_settings(self) -> str:
-        """Everything that rebuilds this picture, as JSON to copy."""
+        """Everything that rebuilds this picture, as JSON to copy; `apply` reads it."""
         text = json.dumps({**self.record, **self.settings})
-        self.message.value = f"<textarea rows=3 cols=44 readonly onclick='this.select()'>{_escape(text)}</textarea>"
+        self.message.value = (
+            f"<textarea rows=4 style='width:95%' readonly onclick='this.select()'>{_escape(text)}</textarea>"
+        )
         return text
+
+    def apply(self, settings: str | Mapping[str, Any]) -> None:
+        """Set the controls as `settings` says, and draw: the picture that "Copy settings" was pressed for.
+
+        Args:
+            settings: what "Copy settings" gave, or a dictionary. Controls that it does not name stay as they are.
+
+        Raises:
+            ValueError: no JSON object; a name that this panel does not have; a value that a control does not accept;
+                or settings of another model than the panel's. The controls then stay as they were.
+        """
+        settings = parse_settings(settings) if isinstance(settings, str) else dict(settings)
+        before = self.settings
+        with self._silence():
+            put(self.controls, settings)
+            try:
+                self._check_record({name: settings[name] for name in settings.keys() - self.controls.keys()})
+            except ValueError:
+                assign(self.controls, before)
+                raise
+        self._draw()
+
+    def _check_record(self, given: Mapping[str, Any]) -> None:
+        """Settings that are no controls must say what this panel's record says."""
+        if unknown := sorted(given.keys() - self.record.keys()):
+            known = ", ".join([*self.controls, *self.record])
+            raise ValueError(f"unknown settings {', '.join(map(repr, unknown))}: this panel has {known}")
+        for name, value in given.items():
+            if json.dumps(value, sort_keys=True) != json.dumps(self.record[name], sort_keys=True):
+                raise ValueError(
+                    f"these settings are for {name} {value!r}, this panel shows {self.record[name]!r}: "
+                    f"open a panel with that one, or leave {name} out"
+                )
+
+    def _paste(self, text: str) -> None:
+        """Apply what was pasted; the field is cleared where that went well, and kept to be mended where not."""
+        if not text.strip():
+            return
+
+        def apply() -> None:
+            self.apply(text)
+            self.pasted.value = ""
+
+        self._guarded(apply)
 
     def show(self) -> None:
         """Draw, then display the live panel and, for readers without a kernel, the picture itself."""

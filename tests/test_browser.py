@@ -1,245 +1,285 @@
-"""A learner's first minutes, in a real browser: open notebook 00 in JupyterLab, run it, move a slider, reset.
+"""The course in a real browser: notebooks opened and run in JupyterLab, panels used with mouse and keyboard.
 
-Screenshots of every step, the server's log and the page's console are left under build/browser/.
+Notebook 00 as its learner has it, and a notebook with every panel of the course. Screenshots, the server's log and the
+pages' consoles are left under build/browser/.
 """
 
 import json
-import os
 import re
-import secrets
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import browser
 import pytest
+from browser import FOLDER, ROOT, LivePanel, error_texts, open_notebook, run_all_cells, shoot
 from conftest import find_chromium
+
+import stylegan2
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "build" / "browser"
 NOTEBOOK = next(iter(sorted((ROOT / "notebooks").glob("00_*.ipynb"))), None)
-OPEN_SECONDS = 120  # for JupyterLab to show the notebook and start its kernel
-RUN_SECONDS = 300  # for all cells of the notebook
-PANEL_SECONDS = 60  # for the panel to answer a key or a click
+WIDTHS = (1280, 900)  # of the window, the file browser at its left included
 
-CHROMIUM_FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-# Every cell in the page, not only those in view; no questions and no news from the network.
-LAB_SETTINGS = {
-    "notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    "docmanager-extension/plugin": {"autosave": False},
+
+@dataclass(frozen=True)
+class Example:
+    """A panel of the course, and what to do with it.
+
+    Attributes:
+        code: what makes it.
+        slider: label of one to drag.
+        to: where to, as a fraction of its track.
+        click: a button or a box that changes the picture.
+    """
+
+    code: str
+    slider: str
+    to: float
+    click: str
+
+
+PREPARE = """
+from pathlib import Path
+
+import torch
+
+from stylegan2.data.dataset import LMDBDataset
+from stylegan2.editing.sefa import factorize
+
+photo = course.source()
+g = photo.g_ema
+targets = {style: course.target("freeze-sg", style).g_ema for style in ("webtoon", "storybook")}
+dataset = LMDBDataset(course.dataset("pocket:webtoon?n=64"))
+presets = {name: factorize(g, name, count=6) for name in ("all", "coarse", "middle", "fine")}
+record = course.record("photo")
+"""
+EXAMPLES = {
+    "latent": Example("latent_panel(g, record)", "blend", 0.6, "none"),
+    "dataset": Example("dataset_panel(dataset)", "page", 0.9, "mirrored"),
+    "augment": Example("augment_panel(torch.stack([dataset[i] for i in range(8)]) / 127.5 - 1)", "p", 0.9, "b"),
+    "planner": Example("planner_panel(photo, record)", "source codes", 0.9, "freeze the mapping"),
+    "pair": Example("pair_panel(g, targets, course.judge)", "seed", 0.7, "storybook"),
+    "swap": Example("swap_panel(g, targets, record)", "swap from", 0.9, "exchange the roles"),
+    "directions": Example("directions_panel(g, targets, presets, library='directions')", "0 ·", 0.9, "storybook"),
+    "mixing": Example("mixing_panel(g, targets, record)", "channels", 0.6, "fine"),
+    "text": Example("text_panel(g, targets, course.clip, record=record)", "ψ", 0.3, "storybook"),
 }
-# The slider to move: truncation, or whatever comes first where a panel has no such slider.
-SLIDER = re.compile("ψ|psi|truncation", re.IGNORECASE)
-DIGEST = """async image => {
-    const bytes = await (await fetch(image.src)).arrayBuffer();
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-    return Array.from(digest, b => b.toString(16).padStart(2, "0")).join("");
-}"""
+MODULES = {"augment": "dataset", "planner": "freeze_planner"}  # of stylegan2.panels, where it is not the panel's name
+every_panel = pytest.mark.parametrize("name", EXAMPLES)
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def setup_cell() -> str:
+    """The one that every notebook of the course begins with."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    return "".join(next(cell["source"] for cell in cells if cell["cell_type"] == "code"))
 
 
-def lab_environment() -> dict[str, str]:
-    """JupyterLab's settings and state in a folder of ours, the course at its smallest."""
-    settings = FOLDER / "settings"
-    for name, values in LAB_SETTINGS.items():
-        path = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values))
-    own = {name: str(FOLDER / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
-    own |= {"JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTERLAB_WORKSPACES_DIR": str(FOLDER / "workspaces")}
-    own |= {"COURSE_SCALE": "pocket", "COURSE_BUDGET": "test", "JUPYTER_PREFER_ENV_PATH": "1"}
-    return {**os.environ, **own}
-
-
-def copy_without_outputs(path: Path, folder: Path) -> None:
-    """As a learner finds it after "clear all outputs": what the test sees later, this run made."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            cell.update(outputs=[], execution_count=None)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / path.name).write_text(json.dumps(notebook), encoding="utf-8")
-
-
-def wait_for(condition: Callable[[], object], seconds: float, what: str) -> object:
-    """Poll until `condition()` is truthy and return that; fail saying `what` did not come."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.2)
-    pytest.fail(f"waited {seconds} s in vain for {what}")
+def panel_cell(name: str) -> str:
+    imports = f"from stylegan2.panels.{MODULES.get(name, name)} import {name}_panel"
+    return f"{imports}\n\npanel = {EXAMPLES[name].code}\npanel.folder = Path('saved')\npanel.show()"
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[str]:
-    """Address of notebook 00 in a JupyterLab of our own, token included."""
+def lab():
+    """Address of a notebook in a JupyterLab of our own, as a function of its name."""
     assert NOTEBOOK is not None, "notebooks/ has no notebook 00"
     shutil.rmtree(FOLDER, ignore_errors=True)
-    copy_without_outputs(NOTEBOOK, FOLDER / "notebooks")
-    port, token = free_port(), secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
-    command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
-    command += [f"--ServerApp.root_dir={FOLDER / 'notebooks'}", "--LabApp.extension_manager=readonly"]
-    environment = lab_environment()
-    with (FOLDER / "jupyter.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
-    try:
-        address = f"http://127.0.0.1:{port}"
-
-        def answers() -> bool:
-            assert server.poll() is None, (FOLDER / "jupyter.log").read_text()[-2000:]
-            try:
-                return urllib.request.urlopen(f"{address}/api?token={token}", timeout=5).status == 200
-            except (urllib.error.URLError, OSError):
-                return False
-
-        wait_for(answers, OPEN_SECONDS, "JupyterLab to answer")
-        yield f"{address}/lab/tree/{NOTEBOOK.name}?token={token}"
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-
-
-class Console:
-    """What the page complains about; complaints about pictures from the network (badges) are not ours."""
-
-    def __init__(self, page):
-        self.errors: list[str] = []
-        page.on("console", self._message)
-        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
-
-    def _message(self, message) -> None:
-        where = message.location.get("url", "")
-        remote = where.startswith("http") and not where.startswith("http://127.0.0.1")
-        if message.type == "error" and not remote:
-            self.errors.append(f"{message.text} ({where.split('?')[0]})")
+    browser.copy_without_outputs(NOTEBOOK, FOLDER / "notebooks")
+    sources = [setup_cell(), PREPARE.strip(), *map(panel_cell, EXAMPLES)]
+    browser.write_notebook(FOLDER / "notebooks" / "panels.ipynb", sources)
+    with browser.lab_server(FOLDER / "notebooks") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
-def page(lab):
-    """Notebook 00 open in headless Chromium, with nothing reached but this machine."""
-    chromium = find_chromium()
-    assert chromium, "CI must have Chromium: .ci/run installs it"
+def chromium():
+    path = find_chromium()
+    assert path, "CI must have Chromium: .ci/run installs it"
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.route(re.compile(r"^https?://(?!127\.0\.0\.1)"), lambda route: route.abort())
-        page.console = Console(page)
-        page.goto(lab)
-        cells = len(json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"])
-        wait_for(lambda: page.locator(".jp-Notebook .jp-Cell").count() == cells, OPEN_SECONDS, f"{cells} cells to show")
-        page.locator("#jupyterlab-splash").wait_for(state="detached", timeout=OPEN_SECONDS * 1000)
-        idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
-        idle.first.wait_for(state="attached", timeout=OPEN_SECONDS * 1000)
-        page.console.errors.clear()  # what JupyterLab says to itself while it starts on a busy machine is not ours
-        yield page
-        shoot(page, "6_last")
-        browser.close()
+        program = playwright.chromium.launch(executable_path=path, args=browser.CHROMIUM_FLAGS)
+        yield program
+        program.close()
 
 
-def shoot(page, name: str) -> None:
-    page.screenshot(path=str(FOLDER / f"{name}.png"))
+@pytest.fixture(scope="module")
+def page(lab, chromium):
+    """Notebook 00, opened."""
+    cells = len(json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"])
+    page = open_notebook(chromium, lab(NOTEBOOK.name), cells)
+    yield page
+    shoot(page, "notebook_6_last")
+    page.close()
 
 
-def unfinished(page) -> list[str]:
-    """Prompts of the code cells that hold something and have no number yet."""
-    cells = page.locator(".jp-Notebook .jp-CodeCell")
-    prompts = cells.locator(".jp-InputPrompt").all_inner_texts()
-    filled = [bool(text.strip()) for text in cells.locator(".jp-InputArea-editor .cm-content").all_inner_texts()]
-    return [p for p, f in zip(prompts, filled, strict=True) if f and not re.search(r"\[\d+\]", p)]
-
-
-def run_all_cells(page) -> None:
-    """Run > Run All Cells; again if nothing starts, since JupyterLab drops what a kernel that reconnects was told."""
-    prompts = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
-    for _ in range(3):
-        page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
-        page.locator(".lm-Menu-item", has_text=re.compile("^Run All Cells$")).click()
-        seen = 0
-        for _ in range(15):
-            time.sleep(1)
-            seen = seen + 1 if any(re.search(r"\[[*\d]", p) for p in prompts.all_inner_texts()) else 0
-            if seen == 3:  # it lasts
-                return
-    pytest.fail("no cell started to run")
-
-
-def error_texts(page) -> list[str]:
-    return page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').all_inner_texts()
-
-
-def digest(image) -> str:
-    """Fingerprint of the bytes that the image widget shows; empty while they are being replaced."""
+@pytest.fixture(scope="module")
+def panels(lab, chromium):
+    """The notebook of all panels, run."""
+    page = open_notebook(chromium, lab("panels.ipynb"), 2 + len(EXAMPLES))
     try:
-        return image.evaluate(DIGEST)
-    except Exception as error:  # playwright's own classes; only a fetch of a blob that was just replaced may fail
-        if "fetch" in str(error):
-            return ""
-        raise
+        run_all_cells(page)
+        yield page
+    finally:
+        shoot(page, "panels_last")
+        page.close()
 
 
-def find_panel(page):
-    """The first output with a slider and a picture in it."""
-    panels = page.locator(".jp-OutputArea-output").filter(has=page.locator(".noUi-handle"))
-    return panels.filter(has=page.locator("img.widget-image, .widget-image img")).first
+def open_panel(page, name: str) -> LivePanel:
+    return LivePanel(page, 2 + list(EXAMPLES).index(name), name)
+
+
+def check_console(page, name: str) -> None:
+    (FOLDER / f"console_{name}.txt").write_text("\n".join(page.console.errors))
+    assert page.console.errors == []
+
+
+# --------------------------------------------------------------------------------------------------------- notebook 00
 
 
 def test_notebook_runs_and_its_panel_answers(page):
-    shoot(page, "1_opened")
+    shoot(page, "notebook_1_opened")
     run_all_cells(page)
-    wait_for(lambda: error_texts(page) or not unfinished(page), RUN_SECONDS, "every cell to have run")
-    shoot(page, "2_ran")
-    assert error_texts(page) == []
+    shoot(page, "notebook_2_ran")
 
-    panel = find_panel(page)
-    panel.wait_for(timeout=PANEL_SECONDS * 1000)
-    panel.scroll_into_view_if_needed()
-    image = panel.locator("img.widget-image, .widget-image img").first
-    before = wait_for(lambda: digest(image), PANEL_SECONDS, "the panel's picture")
-    shoot(page, "3_panel")
-
-    sliders = panel.locator(".widget-slider")
-    named = sliders.filter(has_text=SLIDER)
-    slider = (named if named.count() else sliders).first
-    slider.locator(".noUi-handle").focus()
+    panel = LivePanel(page, name="notebook 00's panel")
+    first = panel.picture()
+    shoot(page, "notebook_3_panel")
+    panel.slider("ψ").locator(".noUi-handle").focus()
     for _ in range(3):
         page.keyboard.press("ArrowLeft")
-    wait_for(lambda: digest(image) not in ("", before), PANEL_SECONDS, "the picture to follow the slider")
-    shoot(page, "4_slider_moved")
+    panel.wait_for_change(first, "with the arrow keys")
+    shoot(page, "notebook_4_slider_moved")
+    panel.reset(first)
 
-    panel.get_by_role("button", name=re.compile("reset", re.IGNORECASE)).first.click()
-    wait_for(lambda: digest(image) == before, PANEL_SECONDS, "the first picture to come back after Reset")
-    shoot(page, "5_reset")
+    with panel.holding("seed") as move:
+        move(0.5)
+        panel.wait_for_change(first, "while a slider is dragged")
+    panel.reset(first)
+    shoot(page, "notebook_5_reset")
     assert error_texts(page) == []
 
 
-def test_page_has_no_errors_in_its_console(page):
-    """Last in this file: it judges what the test above left in the console."""
-    (FOLDER / "console.txt").write_text("\n".join(page.console.errors))
-    assert page.console.errors == []
+def test_notebook_leaves_no_errors_in_the_console(page):
+    """After the test above: it judges what that one left in the console."""
+    check_console(page, "notebook")
+
+
+# ---------------------------------------------------------------------------------------------------------- all panels
+
+
+def test_every_panel_of_the_course_is_here():
+    folder = Path(stylegan2.__file__).parent / "panels"
+    made = {name for path in folder.glob("*.py") for name in re.findall(r"^def (\w+)_panel\(", path.read_text(), re.M)}
+    assert made == set(EXAMPLES)
+
+
+@every_panel
+def test_panel_follows_drags_and_clicks_and_resets(panels, name):
+    panel, example = open_panel(panels, name), EXAMPLES[name]
+    first = panel.picture()
+    with panel.holding(example.slider) as move:
+        move(example.to)
+        panel.wait_for_change(first, f"while '{example.slider}' is dragged")
+    dragged = panel.picture()
+    panel.shoot(f"panel_{name}_dragged")
+    panel.click(example.click)
+    panel.wait_for_change(dragged, f"after a click on '{example.click}'")
+    panel.reset(first)
+    assert panel.picture() == first and panel.error() == ""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_cut_off(panels, width):
+    panels.set_viewport_size({**browser.WINDOW, "width": width})
+    found = {}
+    for name in EXAMPLES:
+        panel = open_panel(panels, name)
+        panel.shoot(f"panel_{name}_{width}")
+        found[name] = panel.layout_faults()
+    panels.set_viewport_size(browser.WINDOW)
+    assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+def test_picture_keeps_up_with_a_drag(panels):
+    panel = open_panel(panels, "latent")
+    seen = [panel.picture()]
+    with panel.holding("blend") as move:
+        for fraction in (0.4, 0.6, 0.8):
+            move(fraction)
+            seen.append(panel.wait_for_change(seen[-1], f"at {fraction:.0%} of the slider, mouse still down"))
+    panel.reset(seen[0])
+    assert len(set(seen)) == len(seen)
+
+
+def test_fast_drag_ends_at_the_last_position(panels):
+    panel = open_panel(panels, "latent")
+    first = panel.picture()
+    panel.type_number("blend", "1.5")
+    end = panel.wait_for_change(first, "after a number was typed")
+    panel.reset(first)
+    with panel.holding("blend") as move:
+        for fraction in (0.9, 0.1, 1.2):  # to the right, back, and beyond the end
+            move(fraction, steps=15)
+    panel.wait_for_picture(end, "the picture of the last position")
+    assert json.loads(panel.copied_settings())["blend"] == 1.5
+    assert panel.picture() == end
+    panel.reset(first)
+
+
+def test_copied_settings_bring_the_picture_back(panels):
+    panel, field = open_panel(panels, "latent"), "paste settings here, then Enter"
+    first = panel.picture()
+    panel.type_number("seed", "4")
+    panel.wait_for_change(first, "with another seed")
+    panel.click("none")
+    chosen, settings = panel.picture(), panel.copied_settings()
+    panel.shoot("panel_settings_copied")
+    assert json.loads(settings)["seed"] == 4 and json.loads(settings)["sha256"]
+    panel.reset(first)
+    panel.type_text(field, settings)
+    panel.wait_for_picture(chosen, "the picture of the pasted settings")
+
+    panel.type_text(field, settings.replace("none", "loud"))
+    browser.wait_for(lambda: "loud" in panel.error(), browser.PANEL_SECONDS, "an error inside the panel")
+    panel.shoot("panel_settings_refused")
+    assert panel.digest() == chosen, "refused settings changed the picture"
+    panel.click("Reset")
+    browser.wait_for(lambda: panel.digest() == first, browser.PANEL_SECONDS, "the first picture")
+    assert panel.error() == ""
+
+
+def test_video_is_saved_and_plays(panels):
+    panel = open_panel(panels, "latent")
+    panel.click("Save video")
+    film = panel.root.locator("video")
+    seconds = panel.wait(lambda: film.count() and film.evaluate("film => film.duration || 0"), "a video that plays")
+    saved = list((FOLDER / "notebooks" / "saved").glob("face-*.mp4"))
+    panel.shoot("panel_video")
+    assert seconds == pytest.approx(5.0, abs=0.1) and len(saved) == 1  # 2 x 60 frames, 24 a second
+    assert f"saved as {'/'.join(saved[0].parts[-2:])}" in panel.root.inner_text()
+
+
+def test_text_edit(panels):
+    panel = open_panel(panels, "text")
+    first, height = panel.picture(), panel.height()
+    panel.type_number("steps", "12")
+    panel.type_text("text", "a big smile")
+    panel.click("Edit")
+    panel.wait_for_change(first, "while the edit is optimised")
+    panel.wait(lambda: panel.height() > height, "the curve of the loss, below the finished edit")
+    edited = panel.picture()
+    panel.shoot("panel_text_edited")
+    with panel.holding("strength") as move:
+        move(0.9)
+        panel.wait_for_change(edited, "while the strength is dragged")
+    panel.picture()
+    panel.shoot("panel_text_stronger")
+    panel.reset(first)
+
+
+def test_panels_leave_no_errors(panels):
+    """Last in this file: it judges what the tests above left."""
+    assert error_texts(panels) == []
+    check_console(panels, "panels")

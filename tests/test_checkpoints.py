@@ -160,6 +160,31 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, g, monkeyp
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
+def test_deflated_is_smaller_reads_the_same_and_fails_cleanly(tmp_path, monkeypatch):
+    table = torch.zeros(2000, 64, dtype=torch.float16)
+    table[::50] = torch.randn(40, 64, generator=torch.Generator().manual_seed(0)).half()
+    content = {"table": table, "view": table[3:7].T, "steps": 12, "names": ["a", "b"], "none": None}
+    plain, packed = tmp_path / "plain.pt", tmp_path / "new" / "packed.pt"
+    files.write(plain, content)
+    files.write(packed, content, deflate=True)
+    assert packed.stat().st_size < 0.1 * plain.stat().st_size
+    for found in (files.read(packed), torch.load(packed, weights_only=True)):
+        assert list(found) == list(content) and found["names"] == ["a", "b"] and found["steps"] == 12
+        assert torch.equal(found["table"], table) and torch.equal(found["view"], content["view"])
+    assert zipfile.ZipFile(packed).testzip() is None
+    assert {e.compress_type for e in zipfile.ZipFile(packed).infolist()} == {zipfile.ZIP_DEFLATED}
+    before = packed.read_bytes()
+
+    def fail(self, name, data):
+        self.fp.write(b"half an entry")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
+    with pytest.raises(OSError, match="no space"):
+        files.write(packed, {"other": 1}, deflate=True)
+    assert packed.read_bytes() == before and list(packed.parent.iterdir()) == [packed]
+
+
 @pytest.mark.parametrize("kind", ["meta", "training"])
 def test_save_refuses_what_load_would_refuse(tmp_path, g, kind):
     with pytest.raises(TypeError, match=rf"{kind}\['deep'\]\[1\] is a PosixPath"):

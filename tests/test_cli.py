@@ -108,7 +108,7 @@ def test_without_a_verb_there_is_help():
     assert "Commands:" in CliRunner().invoke(cli.app, []).output
 
 
-@pytest.mark.parametrize("verb", [command.callback.__name__ for command in cli.app.registered_commands])
+@pytest.mark.parametrize("verb", [command.name or command.callback.__name__ for command in cli.app.registered_commands])
 def test_every_verb_has_an_example_and_describes_its_options(verb):
     text = call(verb, "--help")
     assert f"python -m stylegan2 {verb} " in text

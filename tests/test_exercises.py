@@ -98,9 +98,68 @@ def test_style_exercise_asks_for_what_freeze_style_does():
     assert torch.equal(by_hand, SharedMapping(own, theirs, 4)(z))
 
 
+def test_direction_exercises_ask_for_what_the_package_does():
+    """Exercises of notebook 07 against factorize and move."""
+    from stylegan2.editing import sefa
+    from stylegan2.editing.directions import move
+    from stylegan2.networks import build
+
+    g = build(16, "pocket", 0)[0].eval()
+    directions = sefa.factorize(g, "coarse", count=4)
+    by_hand = EXERCISES["07-factorise"].reference(sefa.style_weights(g, "coarse"), 4)
+    assert torch.allclose(by_hand.float(), directions.vectors, atol=1e-6)
+    w = g.mapping.w(torch.randn(2, g.z_dim, generator=torch.Generator().manual_seed(0))).detach()
+    edited = EXERCISES["07-edit"].reference(w, g.mapping.w_mean, 0.5, directions.vectors[1], -3.0)
+    theirs = move(g.mapping.truncate(g.mapping.broadcast(w), 0.5), directions, {1: -3.0}, "all")
+    assert torch.allclose(g.mapping.broadcast(edited), theirs, atol=1e-5)
+
+
+def test_likely_mistakes_with_directions_are_found():
+    def truncated_last(w, w_mean, psi, n, degree):
+        return w_mean + psi * (w + degree * n - w_mean)
+
+    def strongest(changes, column):
+        return int(changes[:, column].abs().argmax())
+
+    def rows_as_they_are(a, count):
+        vectors = torch.linalg.svd(a).Vh[:count]
+        return vectors * vectors[range(count), vectors.abs().argmax(dim=1)].sign()[:, None]
+
+    for name, wrong in (("edit", truncated_last), ("cleanest", strongest), ("factorise", rows_as_they_are)):
+        assert check(f"07-{name}", wrong).startswith("not yet"), name
+
+
 def test_an_answer_that_changes_what_it_is_given_is_refused():
     def in_place(source_ws, own_ws, k):
         own_ws[:, :k] = source_ws[:, :k]
         return own_ws
 
     assert check("04-style", in_place).startswith("not yet: it changes what it is given")
+
+
+def test_mixing_exercises_ask_for_what_the_package_does():
+    """Exercises of notebook 09 against `mix`, and against what the judge reads in the shipped model."""
+    from stylegan2 import checkpoints
+    from stylegan2.editing.style_mixing import mix
+    from stylegan2.judge import Judge
+    from stylegan2.metrics.ownership import measure_ownership
+
+    by_hand = EXERCISES["09-mix"]
+    assert all(torch.equal(by_hand.reference(*inputs), mix(*inputs)) for inputs in by_hand.inputs)
+
+    a, b = torch.randn(2, 10, 8, generator=torch.Generator().manual_seed(0))
+    chains = {
+        "a": mix(b, a, "4-9"),
+        "b": mix(mix(a, b, "2-3"), b, "0-1"),
+        "c": mix(mix(a, b, "0-3"), a, "2-5"),
+        "d": mix(mix(a, b, "0-5"), a, "4-5"),
+        "e": mix(a, mix(a, b, "2-3"), "0-3"),
+    }
+    found = {name for name, codes in chains.items() if torch.equal(codes, mix(a, b, "0-3"))}
+    assert found == EXERCISES["09-same"].reference
+
+    pocket = Path(__file__).resolve().parents[1] / "checkpoints" / "pocket"
+    source = checkpoints.load(pocket / "photo.pt", g_ema_only=True).g_ema
+    study = measure_ownership(source, Judge.load(pocket / "judge.pt"), ["0", "1", "2", "3", "4"], pairs=12)
+    best = max(study.found, key=lambda owned: owned.taken["surroundings"])
+    assert best.layers == (EXERCISES["09-layer"].reference,)

@@ -11,6 +11,7 @@ from stylegan2 import judge_training as training
 from stylegan2.checkpoints import files
 from stylegan2.checkpoints.errors import CheckpointError
 from stylegan2.data import pocket
+from stylegan2.data.roughen import roughen
 from stylegan2.judge import (
     FLAGS,
     GROUPS,
@@ -180,7 +181,7 @@ def test_landmarks_move_with_the_image():
     points = torch.rand(n, 1, 2, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.25
     dx, dy = cells[None, None, :] - points[:, :, :1], cells[None, :, None] - points[:, :, 1:]
     images = torch.exp(-(dx**2 + dy**2) / (2 * 0.03**2))[:, None].expand(-1, 3, -1, -1) * 1.9 - 0.95
-    rough, moved = training.roughen(images, points, torch.Generator().manual_seed(1))
+    rough, moved = roughen(images, points, torch.Generator().manual_seed(1))
     assert rough.shape == images.shape and rough.min() >= -1 and rough.max() <= 1
     light = (rough.mean(1) - rough.mean(1).flatten(1).median(1).values[:, None, None] - 0.5).clamp_min(0)
     light = light / light.sum((1, 2), keepdim=True)

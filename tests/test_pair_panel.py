@@ -102,6 +102,12 @@ def test_the_error_below_is_the_pairs(render, monkeypatch):
     assert half.tobytes() != zero.tobytes() and half.crop(third).tobytes() == zero.crop(third).tobytes()
 
 
+def test_a_preview_shows_the_faces_and_asks_no_judge(source, targets, render):
+    quick = render_pair(source, targets, None, "tuned", seed=2, preview=True)
+    full = render(**NOTHING, seed=2)
+    assert quick.size == full.size and faces(quick) == faces(full) and quick.tobytes() != full.tobytes()
+
+
 def test_errors_say_what_there_is(source, targets, render):
     with pytest.raises(ValueError, match="copy, tuned"):
         render(target="nobody")
@@ -138,3 +144,14 @@ def test_settings_name_the_models_and_rebuild_the_picture(panel, render):
     settings = json.loads(panel.show_settings())
     assert settings.pop("source") == {"model": "s.pt"} and settings.pop("model") == {"model": "t.pt"}
     assert render(**settings).tobytes() == panel.picture.tobytes()
+
+
+def test_settings_of_another_target_are_refused_and_the_target_stays(panel):
+    """Which model they are of depends on a control that they set themselves."""
+    panel.update()
+    panel.apply({"target": "tuned", "seed": 3, "source": {"model": "s.pt"}, "model": {"model": "t.pt"}})
+    panel.reset()
+    before = panel.settings
+    with pytest.raises(ValueError, match="settings are for model .*other.pt.*this panel shows .*t.pt"):
+        panel.apply({"target": "tuned", "seed": 3, "model": {"model": "other.pt"}})
+    assert panel.settings == before and panel.record == {"source": {"model": "s.pt"}}

@@ -1,16 +1,19 @@
 """Panels without a browser: every callback is a plain function, errors stay inside, settings rebuild the picture."""
 
 import asyncio
+import io
 import json
+import time
 from base64 import b64decode
 from pathlib import Path
 
 import ipywidgets
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from stylegan2 import display, widgets
+from stylegan2 import controls, display, videos, widgets
 from stylegan2.data import pocket
 from stylegan2.networks import build
 from stylegan2.panels import dataset as dataset_panels
@@ -74,6 +77,184 @@ def test_dragging_draws_only_the_latest(panel):
     assert drawn == [59]
 
 
+def test_positions_during_a_slow_picture_do_not_queue(panel):
+    """A drag of 0.4 s, a position every 4 ms, a picture takes 0.05 s: the loop is as busy as a kernel's."""
+    drawn = []
+
+    def slow(**settings):
+        time.sleep(0.05)
+        drawn.append(settings["red"])
+        return swatch(**settings)
+
+    panel.render = slow
+
+    async def drag():
+        for value in range(100, 200):
+            panel.controls["red"].value = value
+            await asyncio.sleep(0.004)
+        await asyncio.sleep(2 * widgets.PATIENCE)
+
+    asyncio.run(drag())
+    assert drawn[-1] == 199 and drawn == sorted(set(drawn))
+    assert 2 <= len(drawn) <= 20, drawn  # it follows, but draws far fewer than a hundred
+
+
+def test_a_drag_without_a_pause_is_followed(panel):
+    """Positions that come faster than DELAY must not put the picture off until the drag ends."""
+    drawn = []
+    panel.render = lambda **settings: drawn.append(settings["red"]) or swatch(**settings)
+
+    async def drag():
+        begin = time.monotonic()
+        while time.monotonic() - begin < 4 * widgets.PATIENCE:
+            panel.controls["red"].value = (panel.controls["red"].value + 1) % 250
+            await asyncio.sleep(0)
+        return len(drawn)
+
+    assert asyncio.run(drag()) >= 2
+
+
+# ----------------------------------------------------------------------------------------------- preview, then in full
+
+
+@pytest.fixture
+def both(panel):
+    """The panel with a preview, and a list of what was drawn: ("preview" or "full", red)."""
+    drawn = []
+
+    def render(red, blue, preview=False):
+        drawn.append(("preview" if preview else "full", red))
+        return swatch(red, 200 if preview else blue)
+
+    panel.render, panel.preview, panel.drawn = render, True, drawn
+    return panel
+
+
+def test_a_preview_at_once_and_the_picture_after_the_last_change(both, monkeypatch):
+    monkeypatch.setattr(widgets, "SETTLE", 0.08)
+
+    async def drag():
+        for value in (10, 20, 30):
+            both.controls["red"].value = value
+            await asyncio.sleep(3 * widgets.DELAY)  # three positions, none of which rests long enough
+        at_the_end = list(both.drawn)
+        await asyncio.sleep(3 * widgets.SETTLE)
+        return at_the_end
+
+    during = asyncio.run(drag())
+    assert during == [("preview", 10), ("preview", 20), ("preview", 30)]
+    assert both.drawn == [*during, ("full", 30)] and both.picture.getpixel((0, 0)) == (30, 0, 2)
+
+
+def test_saving_during_a_preview_saves_the_full_picture(both):
+    async def save_soon():
+        both.controls["red"].value = 10
+        await asyncio.sleep(3 * widgets.DELAY)
+        assert both.picture.getpixel((0, 0)) == (10, 0, 200)
+        path = both.save()
+        await asyncio.sleep(2 * widgets.SETTLE)
+        return path
+
+    path = asyncio.run(save_soon())
+    assert Image.open(path).getpixel((0, 0)) == (10, 0, 2)
+    assert both.drawn == [("preview", 10), ("full", 10)]  # nothing is drawn once more
+
+
+def test_a_preview_may_be_a_function_of_its_own(panel):
+    panel.preview = lambda red, blue: Image.new("RGB", (2, 2))
+
+    async def move():
+        panel.controls["red"].value = 3
+        await asyncio.sleep(3 * widgets.DELAY)
+        return panel.picture.size
+
+    assert asyncio.run(move()) == (2, 2)
+
+
+# --------------------------------------------------------------------------------------------------- pictures and films
+
+
+def film(red, blue):
+    return videos.Lazy(lambda i: swatch(red + i, blue), range(5))
+
+
+@pytest.fixture
+def filming(tmp_path):
+    sliders = {"red": widgets.int_slider("red", 1, 0, 255), "blue": widgets.int_slider("blue", 2, 0, 255)}
+    return widgets.Panel(swatch, sliders, "swatch", tmp_path, video=film)
+
+
+def buttons(panel) -> dict[str, ipywidgets.Button]:
+    def below(widget):
+        yield widget
+        for child in getattr(widget, "children", ()):
+            yield from below(child)
+
+    return {widget.description: widget for widget in below(panel.box) if isinstance(widget, ipywidgets.Button)}
+
+
+def test_only_panels_with_a_film_offer_to_save_one(panel, filming):
+    assert "Save video" in buttons(filming) and "Save video" not in buttons(panel)
+    with pytest.raises(ValueError, match="'swatch' has no video"):
+        panel.save_video()
+
+
+def test_the_button_writes_a_film_and_shows_it_in_the_panel(filming, tmp_path):
+    shown = []
+    filming.progress.bar.observe(
+        lambda change: shown.append((change["new"], filming.progress.box.layout.display)), "value"
+    )
+    buttons(filming)["Save video"].click()
+    assert "swatch-001.mp4" in filming.message.value
+    assert shown[-1] == (5, "flex") and filming.progress.bar.max == 5 and filming.progress.box.layout.display == "none"
+    (video,) = filming.film.children
+    assert video.value == (tmp_path / "swatch-001.mp4").read_bytes() and video.value[4:8] == b"ftyp"
+    assert filming.save_video().name == "swatch-002.mp4"
+
+
+def test_the_bar_tells_the_time_left_where_the_number_is_known(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(controls.time, "monotonic", lambda: next(clock))
+    bar, said = controls.Progress(), []
+    for _ in bar.watch([1, 2, 3, 4]):
+        said.append(bar.text.value)
+    assert said[0] == "1 of 4 frames, about 3 s left" and said[-1] == "4 of 4 frames, about 0 s left"
+    assert [bar.text.value for _ in bar.watch(iter("ab"))] == ["1 frames", "2 frames"]
+
+
+@pytest.mark.parametrize(
+    "error, said", [(RuntimeError("no <paint>"), "no &lt;paint&gt;"), (KeyboardInterrupt(), "stopped")]
+)
+def test_a_film_that_fails_or_is_stopped_leaves_nothing(filming, tmp_path, error, said):
+    def broken(red, blue):
+        yield swatch(1, 1)
+        raise error
+
+    filming.video = broken
+    buttons(filming)["Save video"].click()
+    assert said in filming.message.value and list(tmp_path.iterdir()) == [] and filming.film.children == ()
+    assert filming.progress.box.layout.display == "none"
+
+
+@pytest.mark.parametrize("name", ["Reset", "Save picture", "Copy settings", "Save video"])
+def test_errors_of_every_button_stay_inside(filming, name):
+    def fail(**settings):
+        raise RuntimeError("no paint")
+
+    filming.render = filming.video = fail
+    filming.record["no JSON"] = object()
+    buttons(filming)[name].click()
+    assert "Error" in filming.message.value
+
+
+def test_a_picture_that_failed_is_not_saved_as_another(panel, tmp_path):
+    panel.update()
+    panel.controls["red"].value = 255
+    with pytest.raises(ValueError, match="too red"):
+        panel.save()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_saved_pictures_are_numbered(panel):
     panel.update()
     assert [panel.save().name, panel.save().name] == ["swatch-001.png", "swatch-002.png"]
@@ -84,6 +265,77 @@ def test_settings_rebuild_the_picture(panel):
     settings = json.loads(panel.show_settings())
     assert settings.pop("model") == "none"
     assert swatch(**settings).tobytes() == panel.picture.tobytes()
+
+
+def encoded(panel) -> bytes:
+    buffer = io.BytesIO()
+    panel.picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_settings_rebuild_the_same_bytes_in_another_panel(g):
+    first, other = latent.latent_panel(g, {"model": "m"}), latent.latent_panel(g, {"model": "m"})
+    for name, value in {"seed": 4, "blend": 0.5, "truncation": -0.3, "noise": "random", "noise_seed": 7}.items():
+        first.controls[name].value = value
+    other.update()
+    assert encoded(first) != encoded(other)
+    other.apply(first.show_settings())
+    assert encoded(first) == encoded(other) and first.image.value == other.image.value
+    other.apply({"seed": 5})
+    assert other.settings == {**first.settings, "seed": 5}
+
+
+def test_pasting_draws_once_and_clears_the_field(panel):
+    panel.update()
+    calls = []
+    panel.render = lambda **settings: calls.append(settings) or swatch(**settings)
+    panel.pasted.value = '{"red": 7, "blue": 8, "model": "none"}'
+    assert calls == [{"red": 7, "blue": 8}] and panel.pasted.value == "" and panel.message.value == ""
+
+
+@pytest.mark.parametrize(
+    "pasted, said",
+    [
+        ("red 7", "not JSON"),
+        ("[1]", "expected settings such as"),
+        ('{"red": 7, "green": 8}', "unknown settings &#39;green&#39;: this panel has red, blue, model"),
+        ('{"blue": 9, "red": 300}', "red is 300, expected a whole number from 0 to 255"),
+        ('{"blue": 9, "red": 1.5}', "red is 1.5, expected a whole number"),
+        ('{"blue": 9, "red": "x"}', "red is &#39;x&#39;, expected a whole number"),
+        ('{"blue": 9, "red": true}', "red is True, expected a whole number"),
+        ('{"blue": 9, "model": "other"}', "settings are for model &#39;other&#39;, this panel shows &#39;none&#39;"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_and_nothing_moves(panel, pasted, said):
+    panel.update()
+    before, picture = panel.settings, panel.image.value
+    panel.pasted.value = pasted
+    assert said.replace("&#39;", "'") in panel.message.value
+    assert panel.settings == before and panel.image.value == picture and panel.pasted.value == pasted
+    with pytest.raises(ValueError):
+        panel.apply(pasted)
+
+
+def test_values_of_every_kind_of_control_come_back_from_json():
+    given = {
+        "flag": ipywidgets.Checkbox(False),
+        "pair": widgets.steps_slider("pair", [("one", (1, 2)), ("two", (3, 4))], (1, 2)),
+        "name": widgets.choice("name", ["a", "b", "c", "d", "e"]),
+        "text": ipywidgets.Text("x"),
+        "low": widgets.int_slider("low", 0, 0, 3),
+    }
+    given["text"].observe(lambda change: setattr(given["low"], "max", 9), "value")  # one that widens another
+    controls.put(given, json.loads(json.dumps({"flag": True, "pair": (3, 4), "name": "e", "text": "y", "low": 8})))
+    assert [c.value for c in given.values()] == [True, (3, 4), "e", "y", 8]
+    for name, value, said in (
+        ("flag", 1, "true or false"),
+        ("pair", [5, 6], r"one of \(1, 2\), \(3, 4\)"),
+        ("name", "z", "one of 'a', 'b'"),
+        ("low", 10, "from 0 to 9"),
+    ):
+        with pytest.raises(ValueError, match=f"{name} is .*expected .*{said}"):
+            controls.put(given, {name: value})
+    assert [c.value for c in given.values()] == [True, (3, 4), "e", "y", 8]
 
 
 def test_static_picture_beside_the_live_panel(panel):
@@ -120,6 +372,23 @@ def test_random_noise_is_repeatable(g):
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+@pytest.mark.parametrize("noise", ["const", "none", "random"])
+def test_latent_video_goes_to_the_second_face_and_back(g, noise):
+    settings = {"seed": 4, "second": 9, "truncation": 0.9, "noise": noise, "noise_seed": 3}
+    frames = latent.latent_video(g, **settings, frames=6)
+    assert len(frames) == 12
+    for i, blend in ((0, 0.0), (6, 1.0)):
+        still = latent.render_latent(g, blend=blend, **settings).crop((0, 0, 384, 384))
+        assert np.abs(np.asarray(still).astype(int) - np.asarray(frames[i])).max() <= 1
+
+
+def test_latent_panel_saves_a_video(g, tmp_path, monkeypatch):
+    panel = latent.latent_panel(g)
+    panel.folder = tmp_path
+    monkeypatch.setattr(panel, "video", lambda **settings: latent.latent_video(g, **settings, frames=3))
+    assert panel.save_video().stat().st_size > 0 and panel.message.value.startswith("saved")
+
+
 class Faces:
     """Enough of a dataset for the panel."""
 
@@ -144,6 +413,20 @@ def test_dataset_panel_pages_to_the_end():
     whole = panel.picture.size
     panel.controls["mirror"].value = True
     assert panel.picture.size == whole and panel.message.value == ""
+
+
+def test_every_page_exists_whatever_the_columns():
+    panel = dataset_panels.dataset_panel(Faces(40))
+    pages = panel.controls["page"]
+    for columns, last in ((2, 4), (3, 3), (8, 1), (12, 0)):
+        pages.value = pages.max
+        panel.controls["columns"].value = columns
+        assert pages.max == last and panel.message.value == "", columns
+    panel.controls["columns"].value = 2
+    panel.apply({"columns": 3, "page": 3})
+    panel.reset()
+    with pytest.raises(ValueError, match="page is 2, expected 0 to 1 with 8 columns"):
+        dataset_panels.render_dataset(Faces(40), 2, 8, False, 1)
 
 
 def test_augment_preview_at_zero_changes_nothing():

@@ -8,12 +8,13 @@ else; the one class that published files need besides is `argparse.Namespace`, a
 import argparse
 import difflib
 import hashlib
+import io
 import os
 import pickle
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -122,16 +123,21 @@ def _what_pickle(head: bytes) -> str:
     return "a Python pickle, which could run code when opened, so it was not"
 
 
-def write(path: Path, content: Any) -> None:
+def write(path: Path, content: Any, deflate: bool = False) -> None:
     """Save `content` so that `path` holds all of it or what it held before, whatever happens; folders are made.
 
     It goes to a file beside, is forced to the disk, and takes the name in one step.
+
+    Args:
+        path: the file.
+        content: what `torch.load(path, weights_only=True)` will give back.
+        deflate: compress it. `torch.load` reads it all the same, but cannot map it; pays where a table is mostly zeros.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
-            torch.save(content, file)
+            _save_deflated(content, file) if deflate else torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -139,6 +145,15 @@ def write(path: Path, content: Any) -> None:
         part.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _save_deflated(content: Any, file: BinaryIO) -> None:
+    """`torch.save` stores its zip's entries as they are; here they are compressed."""
+    stored = io.BytesIO()
+    torch.save(content, stored)
+    with zipfile.ZipFile(stored) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,10 +6,23 @@ answers at once. Errors that a user can mend come as one line on stderr, exit co
 
 # in the order in which `--help` lists the verbs
 # isort: off
-from stylegan2.cli import data, training, models, measuring, studies
+from stylegan2.cli import data, training, models, editing, text, mixing, video, measuring, studies
 from stylegan2.cli.common import app, parse_seeds
 
-__all__ = ["app", "data", "main", "measuring", "models", "parse_seeds", "studies", "training"]
+__all__ = [
+    "app",
+    "data",
+    "editing",
+    "main",
+    "measuring",
+    "mixing",
+    "models",
+    "parse_seeds",
+    "studies",
+    "text",
+    "training",
+    "video",
+]
 
 
 def main() -> None:

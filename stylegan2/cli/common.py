@@ -87,3 +87,14 @@ def on_device(name: str):
     from stylegan2.runtime import pick_device
 
     return pick_device(name)
+
+
+def captions_of(paths: list[Path]) -> dict[str, Path]:
+    """A caption for each checkpoint: its file's name, with a number where two have the same."""
+    named: dict[str, Path] = {}
+    for path in paths:
+        name, count = path.stem, 2
+        while name in named:
+            name, count = f"{path.stem} {count}", count + 1
+        named[name] = path
+    return named

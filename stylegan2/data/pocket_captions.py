@@ -136,7 +136,7 @@ def _ranges(value: float, low: Sequence[str], high: Sequence[str], at: tuple[flo
 def _hair(f: Faces, names: dict[str, str]) -> list[str]:
     cut, colour = styles.HAIR_NAMES[int(f.hair_style)], names["hair"]
     said = [phrase.format(colour) for phrase in _CUTS[cut]] + [
-        phrase.format("").replace("  ", " ") for phrase in _CUTS[cut]
+        " ".join(phrase.format("").split()) for phrase in _CUTS[cut]
     ]
     return [f"{colour} hair", f"{_SYNONYMS.get(colour, colour)} hair", *said]
 
@@ -202,7 +202,7 @@ def _around(f: Faces, names: dict[str, str]) -> list[str]:
     return said + (["earrings"] if f.earrings else [])
 
 
-_TOPICS: tuple[tuple[Callable[[Faces, dict[str, str]], list[str]], float], ...] = (  # and how often each is picked
+TOPICS: tuple[tuple[Callable[[Faces, dict[str, str]], list[str]], float], ...] = (  # and how often each is picked
     (_hair, 2.0),
     (_mouth, 2.5),
     (_glasses, 0.8),
@@ -232,7 +232,7 @@ def colour_names(faces: Faces) -> list[dict[str, str]]:
 def phrases(faces: Faces) -> list[list[list[str]]]:
     """Everything that can be said of each face: a list for each topic (hair, mouth, ...), some of them empty."""
     named = colour_names(faces)
-    return [[topic(faces[i], named[i]) for topic, _ in _TOPICS] for i in range(len(faces))]
+    return [[topic(faces[i], named[i]) for topic, _ in TOPICS] for i in range(len(faces))]
 
 
 def random_captions(
@@ -245,7 +245,7 @@ def random_captions(
         domains: the domain that each face is drawn in.
         rng: picks; give the next one, and other things are said.
     """
-    weights = torch.tensor([weight for _, weight in _TOPICS])
+    weights = torch.tensor([weight for _, weight in TOPICS])
     lots = torch.rand(len(sayable), 4 + MOST_PHRASES, generator=rng).tolist()
     order = torch.multinomial(weights.expand(len(sayable), -1), len(weights), generator=rng).tolist()
     return [_say(*each) for each in zip(sayable, domains, lots, order, strict=True)]

@@ -1,4 +1,4 @@
-"""Which of a generator's L codes an edit touches: presets by what they decide, or numbers such as "0-3,7".
+"""Which of a generator's L codes an edit touches: presets from coarse to fine, or numbers such as "0-3,7".
 
 Code i drives the i-th styled convolution, two codes per resolution above 4x4 (see :mod:`stylegan2.networks`).
 """
@@ -11,9 +11,12 @@ from collections.abc import Sequence
 def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
     """Named sets of layers of a model with `num_ws` codes (L = 2 log2(resolution) - 2).
 
-    coarse 0-1 (4x4 and the way to 8x8: pose, outline), middle 2-5 (8x8 to 32x32: features, hair), fine the rest
-    (colours, texture): the ranges in which SeFa's authors factorise a 256-pixel model with 14 codes. They are fixed
-    from below, since a resolution means the same in a model of any size that shows the whole face.
+    coarse 0-1 (4x4 and the way to 8x8), middle 2-5 (8x8 to 32x32), fine the rest: the ranges in which SeFa's authors
+    factorise a 256-pixel model with 14 codes. They are fixed from below, since a resolution means the same in a model
+    of any size that shows the whole face. What a range decides is each model's own: in large ones coarse layers hold
+    pose and outline, middle ones features, fine ones colours and texture (arXiv 1812.04948, section 3.1); in the
+    64-pixel photo model pose, hair, eyes and nose are all in 0-2, and the fine layers hold a tint of the skin
+    (:mod:`stylegan2.metrics.ownership` measures it).
     """
     cuts = {"all": (0, num_ws), "coarse": (0, 2), "middle": (2, 6), "fine": (6, num_ws)}
     return {name: tuple(range(low, min(high, num_ws))) for name, (low, high) in cuts.items()}

@@ -10,21 +10,31 @@ import torch
 from PIL import Image
 
 from stylegan2 import display as show
+from stylegan2 import videos
 from stylegan2.editing import latents
-from stylegan2.networks import Generator
+from stylegan2.networks import Generator, Noise
 from stylegan2.widgets import Panel, choice, float_slider, int_slider
+
+SIDE = 384  # pixels of the large face, about
 
 
 def render_latent(
     g: Generator, seed: int, second: int, blend: float, truncation: float, noise: str, noise_seed: int = 0
 ) -> Image.Image:
-    """The blend of two seeds' codes, large, above the two it lies between."""
+    """The blend of two seeds' codes, large, above the two it lies between. All three have the same noise.
+
+    Args:
+        g: a generator.
+        seed, second: of the two codes.
+        blend: 0 gives the first, 1 the second, beyond that it goes on.
+        truncation: psi.
+        noise: "const", "none" or "random".
+        noise_seed: which random noise.
+    """
     ends = latents.ws_from_seeds(g, [seed, second], truncation)
     middle = latents.blend(ends[:1], ends[1:], blend)
-    drawn = torch.Generator().manual_seed(noise_seed) if noise == "random" else noise
-    with torch.no_grad():
-        images = g.synthesis(torch.cat([ends, middle]), drawn).cpu()
-    side = max(1, 384 // g.resolution)
+    images = latents.draw(g, torch.cat([ends, middle]), g.synthesis.draw_noise(1, _noise(noise, noise_seed))).cpu()
+    side = max(1, SIDE // g.resolution)
     large = show.to_pil(images[2], side)
     small = [show.to_pil(image, max(1, side // 3)) for image in images[:2]]
     canvas = Image.new("RGB", (large.width, large.height + small[0].height + 6), show.PAPER)
@@ -34,8 +44,32 @@ def render_latent(
     return canvas
 
 
+def _noise(noise: str, seed: int) -> Noise:
+    """What `draw_noise` takes for the panel's word."""
+    return torch.Generator().manual_seed(seed) if noise == "random" else noise
+
+
+def latent_video(
+    g: Generator,
+    seed: int,
+    second: int,
+    blend: float = 0.0,
+    truncation: float = 0.8,
+    noise: str = "const",
+    noise_seed: int = 0,
+    frames: int = 60,
+) -> videos.Frames:
+    """From the first face to the second and back, `frames` each way; arguments as in `render_latent`.
+
+    The whole way is shown, whatever `blend` says.
+    """
+    return videos.interpolation(
+        g, [seed, second], frames, truncation, noise=_noise(noise, noise_seed), scale=max(1, SIDE // g.resolution)
+    )
+
+
 def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel:
-    """Walk through the latent space: two seeds, the way between them, psi and the noise."""
+    """Two seeds, the way between them (also as a video), psi and the noise."""
     controls = {
         "seed": int_slider("seed", 10, 0, 999, "the face on the left"),
         "second": int_slider("second seed", 0, 0, 999, "the face on the right"),
@@ -44,4 +78,4 @@ def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel
         "noise": choice("noise", ["const", "none", "random"]),
         "noise_seed": int_slider("noise seed", 0, 0, 99, "which random noise"),
     }
-    return Panel(partial(render_latent, g), controls, "face", record=record)
+    return Panel(partial(render_latent, g), controls, "face", record=record, video=partial(latent_video, g))

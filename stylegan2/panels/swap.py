@@ -2,13 +2,15 @@
 
     swap_panel(source, {"webtoon": webtoon, "storybook": storybook}).show()
 
-`render_swap` is its callback, a plain function from settings to a picture; `share_bars` draws `target_share` alone.
+`render_swap` is its callback, a plain function from settings to a picture; in `swap_video` the cut wanders from one end
+to the other and back; `share_bars` draws `target_share` alone.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import ipywidgets as w
@@ -17,8 +19,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from stylegan2 import display as show
+from stylegan2 import videos
 from stylegan2.editing.latents import ws_from_seeds
-from stylegan2.editing.layer_swapping import cuts, strip, swap, target_share
+from stylegan2.editing.layer_swapping import cuts, strip, swap, swap_images, target_share
 from stylegan2.networks import Generator
 from stylegan2.widgets import Panel, choice, float_slider, int_slider, steps_slider
 
@@ -40,6 +43,7 @@ def render_swap(
     truncation: float = 0.8,
     reverse: bool = False,
     seen: dict[tuple, dict[str, Tensor]] | None = None,
+    preview: bool = False,
 ) -> Image.Image:
     """One face: source | swapped | target, below it at every hard cut, below that each resolution's share.
 
@@ -55,38 +59,126 @@ def render_swap(
         truncation: psi.
         reverse: exchange the roles: the target below the cut (on the left), the source above it.
         seen: keeps the cuts of the last face between calls, so that moving the cut or its width draws one image only.
+        preview: of a face that was not seen, draw the large pictures only: half the time.
 
     Raises:
         ValueError: an unknown style, a resolution that the models do not have, or an impossible width.
     """
-    if style not in targets:
-        raise ValueError(f"unknown style {style!r}: expected one of {', '.join(targets)}")
+    (left, low), (right, high) = _ends(source, targets, style, reverse)
     shares = target_share(cuts(source.resolution), swap_resolution, width)
-    ends = [(SOURCE, source), (style, targets[style])]
-    (left, low), (right, high) = reversed(ends) if reverse else ends
     ws = ws_from_seeds(source, [seed], truncation)
     face = (style, seed, truncation, reverse)
     seen = {} if seen is None else seen
-    if face not in seen:
+    if face not in seen and not preview:
         seen.clear()
         seen[face] = _every_cut(low, high, ws)
-    at = seen[face]
+    at = seen.get(face) or _only_the_large(low, high, ws, None if width else swap_resolution)
     chosen = f"from {swap_resolution}"
     soft = f", width {width:g}" if width else ""
     swapped = swap(low, high, swap_resolution, width).synthesis(ws, "const") if width else at[chosen]
     large = [(left, at["none"]), (f"swapped {chosen}{soft}", swapped), (right, at["from 4"])]
-    parts = [
-        _row(large, BETWEEN),
-        _row(list(at.items()), GAP, chosen),
-        share_bars(shares, WIDTH, f"share of {right} in each resolution"),
-    ]
+    parts = [_row(large, BETWEEN), _row(list(at.items()), GAP, chosen), _shares_of(right, shares)]
     return show.stack(parts, gap=8)
+
+
+def _ends(
+    source: Generator, targets: Mapping[str, Generator], style: str, reverse: bool
+) -> list[tuple[str, Generator]]:
+    """(name, model) below the cut and above it. Raises ValueError for a style that there is not."""
+    if style not in targets:
+        raise ValueError(f"unknown style {style!r}: expected one of {', '.join(targets)}")
+    ends = [(SOURCE, source), (style, targets[style])]
+    return ends[::-1] if reverse else ends
+
+
+def _shares_of(right: str, shares: Mapping[int, float]) -> Image.Image:
+    return share_bars(shares, WIDTH, f"share of {right} in each resolution")
+
+
+@torch.no_grad()
+def swap_video(
+    source: Generator,
+    targets: Mapping[str, Generator],
+    style: str,
+    swap_resolution: int | None = None,
+    width: float = 0.0,
+    seed: int = 0,
+    truncation: float = 0.8,
+    reverse: bool = False,
+    frames: int = 144,
+) -> videos.Lazy:
+    """The cut wanders: nothing from the right-hand model, then block by block all of it, and back.
+
+    Between two cuts the weights of one block (with a soft cut: of several) go over from one model to the other in a
+    straight line. Above the shares stand the face of the model below the cut, the mixture, and the one above it.
+
+    Args:
+        source, targets, style, width, seed, truncation, reverse: as in `render_swap`.
+        swap_resolution: not used: all of them are shown.
+        frames: of the whole round.
+
+    Raises:
+        ValueError: as `render_swap`, and for fewer than two frames.
+    """
+    (left, low), (right, high) = _ends(source, targets, style, reverse)
+    way, ws = _Way(low, high, width), ws_from_seeds(source, [seed], truncation)
+    first, last = (g.synthesis(ws, "const") for g in (low, high))
+
+    @torch.no_grad()
+    def picture(position: float) -> Image.Image:
+        g, shares = way.at(position)
+        large = [(left, first), ("swapped", g.synthesis(ws, "const")), (right, last)]
+        return show.stack([_row(large, BETWEEN), _shares_of(right, shares)], gap=8)
+
+    return videos.Lazy(picture, videos.there_and_back(0, len(way) - 1, frames))
+
+
+class _Way:
+    """Models from all `low` to all `high`, one cut after the other, and what lies between two of them."""
+
+    def __init__(self, low: Generator, high: Generator, width: float):
+        sizes = cuts(low.resolution)
+        soft = width > 0  # then the cut at 4 is not quite `high` yet
+        self.stops = [None, *reversed(sizes)] + ["all"] * soft
+        self.shares = [dict.fromkeys(sizes, 0.0), *(target_share(sizes, r, width) for r in reversed(sizes))]
+        self.shares += [dict.fromkeys(sizes, 1.0)] * soft
+        self.ends, self.width = {None: low, "all": high}, width
+        self.mixture = copy.deepcopy(low)
+        self._model = lru_cache(maxsize=2)(self._make)  # the two around a position; the film needs no others
+
+    def __len__(self) -> int:
+        return len(self.stops)
+
+    def _make(self, stop: int) -> Mapping[str, Tensor]:
+        where = self.stops[stop]
+        low, high = self.ends.values()
+        g = self.ends[where] if where in self.ends else swap(low, high, where, self.width)
+        return g.synthesis.state_dict()
+
+    def at(self, position: float) -> tuple[Generator, dict[int, float]]:
+        """The model at 0 (low) to len - 1 (high), the same object every time; and each resolution's share of `high`."""
+        stop = min(int(position), len(self) - 2)
+        amount = position - stop
+        before, after = self._model(stop), self._model(stop + 1)
+        for name, tensor in self.mixture.synthesis.state_dict().items():
+            torch.lerp(before[name], after[name], amount, out=tensor)
+        pairs = zip(self.shares[stop].items(), self.shares[stop + 1].values(), strict=True)
+        return self.mixture, {r: a + (b - a) * amount for (r, a), b in pairs}
 
 
 def _every_cut(low: Generator, high: Generator, ws: Tensor) -> dict[str, Tensor]:
     """{"none": [1, 3, R, R], "from R": ..., ..., "from 4": ...}, named by the first resolution taken from `high`."""
     names = ["none", *(f"from {r}" for r in reversed(cuts(low.resolution)))]
     return dict(zip(names, strip(low, high, ws).values(), strict=True))
+
+
+def _only_the_large(low: Generator, high: Generator, ws: Tensor, cut: int | None) -> dict[str, Tensor | None]:
+    """As `_every_cut`, but None for all cuts between the ends except this one."""
+    drawn: dict[str, Tensor | None] = dict.fromkeys(["none", *(f"from {r}" for r in reversed(cuts(low.resolution)))])
+    drawn |= {"none": low.synthesis(ws, "const"), "from 4": high.synthesis(ws, "const")}
+    if cut not in (None, 4):
+        drawn[f"from {cut}"] = swap_images(low, high, ws, cut)
+    return drawn
 
 
 def share_bars(shares: Mapping[int, float], width: int = WIDTH, title: str = "", height: int = 36) -> Image.Image:
@@ -112,14 +204,20 @@ def share_bars(shares: Mapping[int, float], width: int = WIDTH, title: str = "",
     return canvas
 
 
-def _row(images: Sequence[tuple[str, Tensor]], gap: int, chosen: str | None = None) -> Image.Image:
-    """(name, [1, 3, R, R]) side by side, as large as the width allows, below their names; a frame around `chosen`."""
+def _row(images: Sequence[tuple[str, Tensor | None]], gap: int, chosen: str | None = None) -> Image.Image:
+    """(name, [1, 3, R, R]) side by side, as large as the width allows, below their names; a frame around `chosen`.
+
+    In the place of None there is a plain square.
+    """
     side = (WIDTH - gap * (len(images) - 1)) // len(images)
     canvas = Image.new("RGB", (WIDTH, LINE + side), show.PAPER)
     pen = ImageDraw.Draw(canvas)
     for i, (name, image) in enumerate(images):
         x = i * (side + gap)
-        canvas.paste(show.to_pil(image[0]).resize((side, side), Image.Resampling.BICUBIC), (x, LINE))
+        if image is None:
+            pen.rectangle((x, LINE, x + side - 1, LINE + side - 1), REST)
+        else:
+            canvas.paste(show.to_pil(image[0]).resize((side, side), Image.Resampling.BICUBIC), (x, LINE))
         pen.text((x + side / 2, LINE / 2), name, TARGET if name == chosen else show.INK, _font(), anchor="mm")
         if name == chosen:
             pen.rectangle((x, LINE, x + side - 1, LINE + side - 1), outline=TARGET, width=4)
@@ -144,4 +242,5 @@ def swap_panel(source: Generator, targets: Mapping[str, Generator], record: Mapp
         "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "0: the mean face, 1: untouched"),
         "reverse": w.Checkbox(False, description="exchange the roles", style={"description_width": "90px"}),
     }
-    return Panel(partial(render_swap, source, targets, seen={}), controls, "swap", record=record)
+    render, video = partial(render_swap, source, targets, seen={}), partial(swap_video, source, targets)
+    return Panel(render, controls, "swap", record=record, preview=True, video=video)

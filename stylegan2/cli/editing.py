@@ -1,0 +1,149 @@
+"""Directions of W: `factorize` finds them in a model, `apply-factor` moves faces along one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stylegan2.cli.common import (
+    PICTURES,
+    CheckpointPath,
+    Device,
+    app,
+    captions_of,
+    load,
+    make_room,
+    on_device,
+    parse_seeds,
+)
+
+LAYERS = "all, coarse (0-1), middle (2-5), fine (6 to the last), or numbers such as 2-5 or 0,3-4."
+
+
+@app.command()
+def factorize(
+    checkpoint: CheckpointPath,
+    out: Annotated[Path, typer.Argument(metavar="OUT.pt", help="File of directions to write.")],
+    layers: Annotated[str, typer.Option(help=f"Whose weights, and which codes to move: {LAYERS}")] = "all",
+    normalise: Annotated[bool, typer.Option(help="SeFa: every style counts the same.")] = True,
+    count: Annotated[int, typer.Option(help="Directions to keep; 0: all there are.")] = 10,
+    method: Annotated[
+        Literal["sefa", "ganspace"], typer.Option(help="sefa: from the weights; ganspace: from 10,000 codes.")
+    ] = "sefa",
+    judge: Annotated[
+        Path | None, typer.Option(help="Pocket models: the network that says what each direction does (slower).")
+    ] = None,
+    degree: Annotated[float, typer.Option(help="How far the judge's faces are moved, to both sides.")] = 3.0,
+    device: Device = "auto",
+) -> None:
+    """Find the directions of W that change faces most.
+
+    SeFa takes them from the weights of the layers' styles, GANSpace from the spread of the mapping's codes. What the
+    judge says is the mean of 64 faces, in standard deviations of the model's faces, for a positive degree.
+
+    \b
+    Examples:
+      python -m stylegan2 factorize checkpoints/pocket/photo.pt coarse.pt --layers coarse
+      python -m stylegan2 factorize photo.pt all.pt --count 6 --judge checkpoints/pocket/judge.pt
+      python -m stylegan2 factorize photo.pt components.pt --method ganspace --layers 2-5
+    """
+    from stylegan2.editing import ganspace, sefa
+
+    if out.suffix.lower() != ".pt":
+        raise ValueError(f"'{out}': OUT must end in .pt, it will hold the directions")
+    if count < 0:
+        raise ValueError(f"count is {count}, expected at least 1, or 0 for all directions")
+    make_room(out)
+    g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
+    if method == "sefa":
+        directions = sefa.factorize(g, layers, normalise, count or None)
+    else:
+        directions = ganspace.principal_directions(g, layers, count or None)
+    directions.made_from |= _origin(checkpoint)
+    words = None if judge is None else _judged(judge, g, directions, degree, device)
+    directions.save(out)
+    typer.echo(_table(directions, words))
+    typer.echo(f"{len(directions)} directions of {method}, layers {', '.join(map(str, directions.layers))}, in {out}")
+
+
+def _origin(checkpoint: Path) -> dict[str, str]:
+    """Which file the directions come from; of a run's folder only the folder."""
+    from stylegan2 import checkpoints
+
+    known = {"checkpoint": checkpoint.name}
+    return known if checkpoint.is_dir() else known | {"sha256": checkpoints.sha256(checkpoint)}
+
+
+def _judged(judge: Path, g, directions, degree: float, device: str) -> list[str]:
+    from stylegan2.editing.directions import judge_names, measure_directions
+    from stylegan2.judge import Judge
+
+    return judge_names(measure_directions(Judge.load(judge, on_device(device)), g, directions, degree), most=3)
+
+
+def _table(directions, words: list[str] | None) -> str:
+    """A line per direction: number, value and what it does."""
+    title = "eigenvalue" if directions.made_from["method"] == "sefa" else "sd of w"
+    lines = [f"   {title:>10}" + ("   a positive degree, says the judge" if words else "")]
+    for k, value in enumerate(directions.values.tolist()):
+        lines.append(f"{k:>2} {value:>10.4g}" + (f"   {words[k]}" if words else ""))
+    return "\n".join(lines)
+
+
+@app.command("apply-factor")
+def apply_factor(
+    checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints, or folders of runs.")],
+    factor: Annotated[Path, typer.Option(help="Directions, of `factorize` or of the directions panel.")],
+    out: Annotated[Path, typer.Option(help="FILE.png: degrees side by side; FILE.gif, FILE.mp4: there and back.")],
+    index: Annotated[int, typer.Option(help="Which direction, by number.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Which direction, by name.")] = None,
+    degree: Annotated[float, typer.Option(help="How far, to both sides; in pocket models up to about 5.")] = 5.0,
+    steps: Annotated[int, typer.Option(help="Picture: degrees from -DEGREE to DEGREE.")] = 5,
+    frames: Annotated[int, typer.Option(help="Video: frames of one round.")] = 72,
+    fps: Annotated[int, typer.Option(help="Video: frames a second.")] = 24,
+    seeds: Annotated[str, typer.Option(help="Which faces: 7, or 0-7, or 1,5,20-29.")] = "0-3",
+    truncation: Annotated[float, typer.Option(help="psi of the faces before the edit, which it does not scale.")] = 0.7,
+    layers: Annotated[str | None, typer.Option(help=f"Codes to move, in place of the file's: {LAYERS}")] = None,
+    scale: Annotated[int, typer.Option(help="Enlargement; 0: none in pictures, faces of about 256 px in videos.")] = 0,
+    device: Device = "auto",
+) -> None:
+    """Move faces along a direction, in one model or in several.
+
+    The first checkpoint's mapping makes the codes, all draw them, each with its fixed noise.
+
+    \b
+    Examples:
+      python -m stylegan2 apply-factor photo.pt --factor coarse.pt --index 4 --seeds 0-7 --out strip.png
+      python -m stylegan2 apply-factor photo.pt webtoon.pt --factor coarse.pt --index 4 --seeds 14 --out pose.gif
+      python -m stylegan2 apply-factor photo.pt --factor pose.pt --name pose --degree 3 --steps 7 --out pose.png
+    """
+    from stylegan2 import display, videos
+    from stylegan2.editing.directions import Directions, move, picture, strip
+    from stylegan2.editing.latents import ws_from_seeds
+
+    numbers, kind = list(dict.fromkeys(parse_seeds(seeds))), out.suffix.lower()
+    if kind not in (*PICTURES, *display.VIDEOS):
+        raise ValueError(f"'{out}': --out must end in one of {', '.join((*PICTURES, *display.VIDEOS))}")
+    if steps < 2 or scale < 0 or not degree > 0:
+        raise ValueError(
+            f"steps is {steps}, scale is {scale}, degree is {degree}: at least 2 steps, a scale of at least 0 "
+            "and a degree above 0 are expected (both signs are drawn)"
+        )
+    make_room(out)
+    directions = Directions.load(factor)
+    which = directions.index(index if name is None else name)
+    where = on_device(device)
+    models = {caption: load(path, where, g_ema_only=True).g_ema for caption, path in captions_of(checkpoints).items()}
+    ws = ws_from_seeds(next(iter(models.values())), numbers, truncation)
+    if kind in PICTURES:
+        degrees = [degree * (2 * i / (steps - 1) - 1) for i in range(steps)]
+        rows = strip(models, ws, directions, which, degrees, layers, faces=[f"seed {number}" for number in numbers])
+        display.save(picture(rows, degrees, scale or 1), out)
+    else:
+        amounts = videos.there_and_back(-degree, degree, frames)
+        shown = models if len(models) > 1 else next(iter(models.values()))
+        film = videos.sweep(shown, lambda d: move(ws, directions, {which: d}, layers), amounts, scale=scale or None)
+        display.save_video(film, out, fps, progress=True)
+    typer.echo(f"{directions.names[which]} from {-degree:g} to {degree:g}, faces: {len(numbers)}, in {out}")

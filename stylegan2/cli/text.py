@@ -1,0 +1,160 @@
+"""Edits by words: `edit`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, captions_of, load, make_room, on_device
+from stylegan2.cli.common import parse_seeds as numbers_of
+
+POCKET_CLIP = Path("checkpoints/pocket/clip.pt")
+LARGE_CLIP = "ViT-B/32"
+
+
+@app.command()
+def edit(
+    checkpoint: CheckpointPath,
+    text: Annotated[str, typer.Argument(help="What the faces should show: 'red hair', 'a big smile'.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="FILE.png: a row per strength; FILE.mp4, FILE.gif: a film.")
+    ],
+    others: Annotated[
+        list[Path] | None, typer.Option("--with", help="A model that draws the same codes; repeat.")
+    ] = None,
+    neutral: Annotated[
+        str | None, typer.Option(help="What they show now: 'brown hair'. Moves from it to TEXT.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Which faces: 7, or 0-3, or 1,5,20-29.")] = "0-7",
+    truncation: Annotated[
+        float, typer.Option(help="psi of the faces before the edit: 1 varied, 0 the mean face.")
+    ] = 0.7,
+    strengths: Annotated[
+        str, typer.Option(help="How far: 0 before, 1 as optimised, negative the opposite.")
+    ] = "-1,0,1,1.5",
+    layers: Annotated[str, typer.Option(help="Which codes may move: all, coarse, middle, fine, or 2-5.")] = "all",
+    steps: Annotated[int, typer.Option(help="Steps of the optimisation, at most.")] = 50,
+    lr: Annotated[float, typer.Option(help="Size of a step.")] = 0.1,
+    l2: Annotated[float, typer.Option(help="How strongly the codes are held where they were.")] = 0.002,
+    latents: Annotated[
+        Path | None, typer.Option(help="FILE.pt: keep the codes; if it is there, start from it.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="FILE.png: the loss, step by step.")] = None,
+    clip: Annotated[
+        str | None, typer.Option(help=f"A CLIP file, or {LARGE_CLIP}. [default: by the model's size]")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Change faces by a text (StyleCLIP), as strongly as you like.
+
+    The codes are optimised once. All strengths lie on the line from the first codes to the optimised ones, so another
+    strength costs nothing: keep the codes with --latents and call again. Ctrl-C ends the optimisation and draws what
+    there is.
+
+    \b
+    Examples:
+      python -m stylegan2 edit checkpoints/pocket/photo.pt "red hair" red.png --seeds 0-7
+      python -m stylegan2 edit photo.pt "a big smile" smile.mp4 --neutral "a frown" --strengths=-1,2 --with webtoon.pt
+      python -m stylegan2 edit photo.pt "glasses" g.png --latents glasses.pt --strengths 0,0.5,1,1.5,2
+    """
+    from stylegan2 import display
+    from stylegan2.editing.styleclip import EditConfig
+
+    kind = out.suffix.lower()
+    if kind not in (*PICTURES, *display.VIDEOS):
+        raise ValueError(f"'{out}': OUT must end in one of {', '.join((*PICTURES, *display.VIDEOS))}")
+    if plot is not None and plot.suffix.lower() not in PICTURES:
+        raise ValueError(f"'{plot}': --plot must end in one of {', '.join(PICTURES)}")
+    amounts, faces = parse_strengths(strengths), numbers_of(seeds)
+    if kind in display.VIDEOS and len(set(amounts)) < 2:
+        raise ValueError(f"strengths are {strengths}: a film needs at least two, such as -1,1.5")
+    config = EditConfig(text, neutral, steps=steps, lr=lr, l2=l2, layers=layers)
+    make_room(out)
+    where = on_device(device)
+    paths = captions_of([checkpoint, *(others or [])])
+    models = {name: load(path, where, g_ema_only=True).g_ema for name, path in paths.items()}
+    g = next(iter(models.values()))
+    _check_sizes(models)
+    found = _edit(g, config, faces, truncation, latents, clip, where)
+    if plot is not None:
+        display.save(display.figure_to_pil(found.figure()), plot)
+    if kind in PICTURES:
+        display.save(strength_rows(models, found, amounts), out)
+    else:
+        _film(models, found, amounts, out)
+    typer.echo(f"{text!r} on {len(found.start)} faces, {len(found.history)} steps ({found.stopped}): {out}")
+
+
+def parse_strengths(text: str) -> list[float]:
+    """Strengths of a text such as "-1,0,1.5". Raises ValueError for anything else."""
+    try:
+        amounts = [float(part) for part in text.split(",")]
+    except ValueError:
+        amounts = [math.nan]
+    if not all(map(math.isfinite, amounts)):
+        raise ValueError(f"strengths {text!r}: expected numbers such as -1,0,1,1.5")
+    return amounts
+
+
+def _edit(g, config, seeds: list[int], truncation: float, latents: Path | None, clip: str | None, where):
+    """An edit that was kept, or a new one."""
+    from stylegan2.clip_model import ClipModel
+    from stylegan2.editing.latents import ws_from_seeds
+    from stylegan2.editing.styleclip import TextEdit, optimise
+
+    if latents is not None and latents.exists():
+        kept = TextEdit.load(latents, where)
+        if (kept.config.text, kept.config.neutral) != (config.text, config.neutral):
+            raise ValueError(f"'{latents}' holds {_told(kept.config)}, not {_told(config)}: name another file")
+        typer.echo(f"{latents}: the codes of an earlier edit, nothing is optimised")
+        return kept
+    name = clip or (str(POCKET_CLIP) if g.resolution <= 64 else LARGE_CLIP)
+    model = ClipModel.load(name, where)
+    for text in (config.text, config.neutral or config.text):
+        if unknown := model.unknown_words(text):
+            typer.echo(f"note: {name} never saw the words {', '.join(unknown)}; they count for nothing", err=True)
+    found = optimise(g, model, ws_from_seeds(g, seeds, truncation), config, progress=True)
+    if latents is not None:
+        found.save(latents)
+    return found
+
+
+def _check_sizes(models: dict) -> None:
+    """Before the optimisation, not after it."""
+    sizes = {name: [g.num_ws, g.w_dim] for name, g in models.items()}
+    first = next(iter(sizes.values()))
+    if other := [name for name, size in sizes.items() if size != first]:
+        raise ValueError(
+            f"the edited codes are {first}, but '{other[0]}' takes {sizes[other[0]]}: leave it out of --with"
+        )
+
+
+def _told(config) -> str:
+    return repr(config.text) + (f" from {config.neutral!r}" if config.neutral is not None else "")
+
+
+def strength_rows(models: dict, found, amounts: list[float]):
+    """A row of faces for every model and strength."""
+    from stylegan2 import display
+    from stylegan2.editing.latents import draw
+
+    rows = {
+        f"{name if len(models) > 1 else 'strength'}\n{amount:+g}": draw(g, found.at(amount))
+        for name, g in models.items()
+        for amount in amounts
+    }
+    scale = max(1, 128 // next(iter(models.values())).resolution)
+    return display.rows({name: images.cpu() for name, images in rows.items()}, scale)
+
+
+def _film(models: dict, found, amounts: list[float], out: Path) -> None:
+    """From the least strength to the greatest and back, all faces side by side."""
+    from stylegan2 import display, videos
+
+    shown = models if len(models) > 1 else next(iter(models.values()))
+    path = videos.there_and_back(min(amounts), max(amounts), 72)
+    film = videos.sweep(shown, found.at, path, f"{found.config.text}: {{:+.1f}}")
+    display.save_video(film, out, progress=True)

@@ -1,0 +1,152 @@
+"""What panels are made of: sliders and choices that report while they are moved, values from JSON, a bar."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import ipywidgets as w
+from traitlets import TraitError
+
+_STYLE = {"description_width": "90px"}
+
+
+def int_slider(label: str, value: int, low: int, high: int, help: str = "") -> w.IntSlider:
+    """A slider over whole numbers that reports while it is dragged."""
+    return w.IntSlider(value, low, high, description=label, tooltip=help, continuous_update=True, style=_STYLE)
+
+
+def float_slider(
+    label: str, value: float, low: float, high: float, step: float = 0.05, help: str = ""
+) -> w.FloatSlider:
+    """A slider over numbers that reports while it is dragged."""
+    return w.FloatSlider(value, min=low, max=high, step=step, description=label, tooltip=help, style=_STYLE)
+
+
+def choice(label: str, options: list, value: Any = None) -> w.ToggleButtons | w.Dropdown:
+    """A few options as buttons, many as a list."""
+    settings = {"options": options, "value": options[0] if value is None else value, "description": label}
+    if len(options) > 4:
+        return w.Dropdown(**settings, style=_STYLE)
+    buttons = w.ToggleButtons(**settings, style=_STYLE | {"button_width": "auto"})
+    return buttons.add_class("widget-inline-hbox")  # the label beside the buttons, as that of a slider
+
+
+def steps_slider(label: str, options: list, value: Any, help: str = "") -> w.SelectionSlider:
+    """A slider over a few values, or (name, value) pairs."""
+    return w.SelectionSlider(options=options, value=value, description=label, tooltip=help, style=_STYLE)
+
+
+def option_values(control: w.ValueWidget) -> list:
+    """Every value that a choice offers, without their names; [] for controls that are no choice."""
+    options = getattr(control, "options", ())
+    if isinstance(options, Mapping):
+        return list(options.values())
+    return [option[1] if isinstance(option, tuple) and len(option) == 2 else option for option in options]
+
+
+def assign(controls: Mapping[str, w.ValueWidget], values: Mapping[str, Any]) -> None:
+    """Set controls, in their own order; twice, because one may widen what another accepts."""
+    for _ in range(2):
+        for name, control in controls.items():
+            if name in values:
+                control.value = values[name]
+
+
+def put(controls: Mapping[str, w.ValueWidget], values: Mapping[str, Any]) -> None:
+    """Set controls to values as JSON gives them: all of them, or none where one is impossible.
+
+    Args:
+        controls: {name: control}.
+        values: {name of a control: value}; controls that are not named stay as they are.
+
+    Raises:
+        ValueError: a value that its control refuses or would change (beyond the end of a slider, not among the
+            options), with what it accepts.
+    """
+    before = {name: control.value for name, control in controls.items()}
+    named = {name: control for name, control in controls.items() if name in values}
+    try:
+        for name, control in named.items():  # without a look: what comes later may widen what this one accepts
+            _try(control, values[name])
+        for name, control in named.items():
+            if not (_try(control, values[name]) and _same(control.value, values[name])):
+                raise ValueError(f"{name} is {values[name]!r}, expected {_expected(control)}")
+    except ValueError:
+        assign(controls, before)
+        raise
+
+
+def _try(control: w.ValueWidget, value: Any) -> bool:
+    """Set a control; False if it refuses. A tuple among the options comes from JSON as a list."""
+    as_json = {json.dumps(option): option for option in option_values(control)}
+    try:
+        control.value = as_json.get(json.dumps(value), value)
+    except TraitError:
+        return False
+    return True
+
+
+def _same(held: Any, given: Any) -> bool:
+    held, given = json.loads(json.dumps(held)), json.loads(json.dumps(given))
+    return held == given and isinstance(held, bool) == isinstance(given, bool)
+
+
+def _expected(control: w.ValueWidget) -> str:
+    """What a control accepts, in words."""
+    if options := option_values(control):
+        return f"one of {', '.join(map(repr, options))}"
+    if hasattr(control, "min") and hasattr(control, "max"):
+        kind = "a whole number" if isinstance(control.value, int) else "a number"
+        return f"{kind} from {control.min:g} to {control.max:g}"
+    return "true or false" if isinstance(control.value, bool) else f"a value like {control.value!r}"
+
+
+def parse_settings(text: str) -> dict[str, Any]:
+    """What "Copy settings" gave, as a dictionary. Raises ValueError for text that is no JSON object."""
+    try:
+        settings = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error}): expected what a panel's Copy settings gives") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f'expected settings such as {{"seed": 3}}, got {text.strip()[:40]}')
+    return settings
+
+
+class Progress:
+    """A bar with the time left, shown while something is drawn.
+
+    Attributes:
+        box: the widget.
+    """
+
+    def __init__(self):
+        self.bar, self.text = w.IntProgress(layout=w.Layout(width="150px")), w.HTML()
+        self.box = w.HBox([self.bar, self.text])
+        self.hide()
+
+    def hide(self) -> None:
+        """Take it out of sight."""
+        self.box.layout.display = "none"
+
+    def watch(self, items: Iterable) -> Iterator:
+        """The items as they are, while the bar says how many came and, where their number is known, the time left."""
+        total = len(items) if hasattr(items, "__len__") else 0
+        self.bar.value, self.bar.max = 0, max(total, 1)
+        self.text.value, self.box.layout.display = "", "flex"
+        begin = told = time.monotonic()
+        for done, item in enumerate(items, 1):
+            now = time.monotonic()
+            if now - told > 0.1 or done == total:  # messages to the browser cost time too
+                told = now
+                self._tell(done, total, now - begin)
+            yield item
+
+    def _tell(self, done: int, total: int, seconds: float) -> None:
+        if total:
+            self.bar.value = done
+            self.text.value = f"{done} of {total} frames, about {seconds / done * (total - done):.0f} s left"
+        else:
+            self.text.value = f"{done} frames"

@@ -1,0 +1,329 @@
+"""Directions in W: what finds them, keeps them, moves faces along them and says what they do.
+
+    directions = sefa.factorize(g, layers="coarse")             # or ganspace.principal_directions(g)
+    ws = ws_from_seeds(g, [14], truncation=0.7)
+    image = g.synthesis(move(ws, directions, {0: 4.0, 3: -2.0}), "const")
+
+An edit is ws + degree * vector on some of the layers' codes (arXiv 2007.06600, equation 1). Truncation comes first and
+the edit after it: `ws` has been truncated when it gets here, and psi never scales the degree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from stylegan2 import display
+from stylegan2.checkpoints import CheckpointError, files
+from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.layers import parse_layers
+from stylegan2.judge import Judge, Reading
+from stylegan2.metrics.changes import Change, attribute_spread, describe_changes, measure_changes
+from stylegan2.networks import Generator
+
+FORMAT = "stylegan2 directions"
+EXPECTED = "expected directions, as `factorize` writes them"
+
+
+# -------------------------------------------------------------------------------------------------------- what they are
+@dataclass
+class Directions:
+    """K directions in W.
+
+    Attributes:
+        vectors: [K, w_dim], of length 1 (float32, CPU).
+        values: [K], how much each matters by the method that found it, the largest first: eigenvalues (SeFa), standard
+            deviations of w (GANSpace).
+        layers: which of the L codes they move.
+        names: one each; empty: "direction 0", "direction 1", ...
+        made_from: plain values: "method", "layers", "normalise", "generator" (its fingerprint), "sha256" of the file.
+
+    Raises:
+        ValueError: shapes that do not fit, vectors of another length than 1, no layers, or a name given twice.
+    """
+
+    vectors: Tensor
+    values: Tensor
+    layers: tuple[int, ...]
+    names: list[str] = field(default_factory=list)
+    made_from: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.vectors, self.values = (t.detach().float().cpu() for t in (self.vectors, self.values))
+        self.layers, self.made_from = tuple(int(i) for i in self.layers), dict(self.made_from)
+        self.names = list(self.names) or [f"direction {k}" for k in range(len(self.vectors))]
+        _check(self)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def index(self, which: int | str) -> int:
+        """Number of a direction, given by number or by name. Raises ValueError, with a list, for one there is not."""
+        if isinstance(which, str):
+            if which not in self.names:
+                raise ValueError(f"no direction is called {which!r}; there are: {', '.join(self.names)}")
+            return self.names.index(which)
+        if not 0 <= which < len(self):
+            raise ValueError(f"there is no direction {which}: expected 0 to {len(self) - 1}")
+        return int(which)
+
+    def select(self, which: Iterable[int | str]) -> Directions:
+        """Some of them, by number or name, in the order given."""
+        rows = [self.index(w) for w in which]
+        names = [self.names[k] for k in rows]
+        return Directions(self.vectors[rows], self.values[rows], self.layers, names, self.made_from)
+
+    def rename(self, which: int | str, name: str) -> None:
+        """Call a direction by what it does ("pose"). Raises ValueError for a name that another one has."""
+        names = list(self.names)
+        names[self.index(which)] = name
+        _check_names(names)
+        self.names = names
+
+    def mix(self, degrees: Mapping[int | str, float], name: str) -> Directions:
+        """One direction made of several: sum of degree * vector, brought to length 1.
+
+        Its value is the mean of theirs, weighted by the squared degrees: what v'Av is for eigenvectors of A.
+        `made_from["degree"]` keeps the length of the sum, the degree that gives the very mixture.
+
+        Raises:
+            ValueError: degrees that are all 0, or a direction there is not.
+        """
+        used = {self.index(which): float(degree) for which, degree in degrees.items() if degree}
+        summed = sum((degree * self.vectors[k] for k, degree in used.items()), torch.zeros(self.vectors.shape[1]))
+        length = float(summed.norm())
+        if length < 1e-6:
+            raise ValueError("a mixture of nothing: move at least one direction away from 0")
+        rows, weight = list(used), torch.tensor(list(used.values())).square()
+        value = (weight * self.values[rows]).sum() / weight.sum()
+        parts = {self.names[k]: degree for k, degree in used.items()}
+        made_from = self.made_from | {"mixed_from": parts, "degree": length}
+        return Directions(summed[None] / length, value[None], self.layers, [name], made_from)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a `.pt` file, atomically."""
+        content = {name: getattr(self, name) for name in ("vectors", "values", "names", "made_from")}
+        files.write(Path(path), {"format": FORMAT, "version": 1, "layers": list(self.layers)} | content)
+        return Path(path)
+
+    @staticmethod
+    def load(path: str | Path) -> Directions:
+        """Open a file of `save`; nothing in it is executed.
+
+        Raises:
+            CheckpointError: there is no such file, or it is something else.
+        """
+        try:
+            content = files.read(Path(path))
+        except CheckpointError as error:  # says what the file is; but not a checkpoint was expected
+            raise CheckpointError(f"{str(error).split(f'; {files.EXPECTED}')[0]}; {EXPECTED}") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise CheckpointError(f"'{path}' holds no directions ({_what(content)}); {EXPECTED}")
+        try:
+            return Directions(*(content[k] for k in ("vectors", "values", "layers", "names", "made_from")))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise CheckpointError(f"'{path}' holds damaged directions ({error}); {EXPECTED}") from error
+
+
+def _what(content: Any) -> str:
+    if not isinstance(content, dict):
+        return f"a {type(content).__name__}"
+    return f"format {content['format']!r}" if "format" in content else "a checkpoint or another dictionary"
+
+
+def _check(d: Directions) -> None:
+    if d.vectors.ndim != 2 or len(d.vectors) == 0 or d.values.shape != d.vectors.shape[:1]:
+        shapes = f"vectors {list(d.vectors.shape)} and values {list(d.values.shape)}"
+        raise ValueError(f"{shapes}: expected [K, w_dim] and [K], K at least 1")
+    lengths = d.vectors.norm(dim=1)
+    if not ((lengths - 1).abs() < 1e-3).all():
+        raise ValueError(f"vectors must have length 1, theirs go from {lengths.min():.3g} to {lengths.max():.3g}")
+    if not d.layers or min(d.layers) < 0:
+        raise ValueError(f"layers {d.layers}: expected at least one number, from 0")
+    if len(d.names) != len(d.vectors):
+        raise ValueError(f"{len(d.names)} names for {len(d.vectors)} directions: expected one each")
+    _check_names(d.names)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"every direction needs a name of its own: {', '.join(twice)} is given twice")
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise ValueError(f"names {list(names)}: expected text that is not empty")
+
+
+def upright(vectors: Tensor) -> Tensor:
+    """Directions have no sign: make the component of largest size positive, so that every machine has the same one."""
+    rows = torch.arange(len(vectors), device=vectors.device)
+    return vectors * vectors[rows, vectors.abs().argmax(dim=1)].sign()[:, None]
+
+
+# --------------------------------------------------------------------------------------------------------- moving along
+def move(
+    ws: Tensor,
+    directions: Directions,
+    degrees: Mapping[int | str, float | Tensor],
+    layers: str | Sequence[int] | None = None,
+) -> Tensor:
+    """Edited codes: ws + sum of degree * vector on the chosen layers; the other layers stay as they are.
+
+    Args:
+        ws: [N, L, w_dim], already truncated: psi must never scale an edit.
+        directions: of the same w_dim.
+        degrees: {number or name: degree}, of either sign; a tensor [N] gives every image a degree of its own. Degrees
+            are lengths in W. (In the pocket models w lies about 8 from the mean w; from 5 on faces fall apart.)
+        layers: as for `parse_layers`, which codes to move; None: those that the directions were found for.
+
+    Returns:
+        new ws [N, L, w_dim].
+
+    Raises:
+        ValueError: a direction there is not, layers that the model does not have, or another w_dim.
+    """
+    if ws.ndim != 3 or ws.shape[2] != directions.vectors.shape[1]:
+        raise ValueError(f"ws must be [N, L, {directions.vectors.shape[1]}] for these directions, got {list(ws.shape)}")
+    chosen = parse_layers(directions.layers if layers is None else layers, ws.shape[1])
+    step = ws.new_zeros(len(ws), ws.shape[2])
+    for which, degree in degrees.items():
+        amount = torch.as_tensor(degree, dtype=ws.dtype, device=ws.device)
+        vector = directions.vectors[directions.index(which)].to(ws)
+        step = step + amount.reshape(-1, 1) * vector  # [N, w_dim]
+    moved = torch.zeros(ws.shape[1], 1, dtype=ws.dtype, device=ws.device)
+    moved[list(chosen)] = 1
+    return ws + step[:, None] * moved
+
+
+def strip(
+    generators: Mapping[str, Generator],
+    ws: Tensor,
+    directions: Directions,
+    which: int | str,
+    degrees: Sequence[float],
+    layers: str | Sequence[int] | None = None,
+    noise: str = "const",
+    faces: Sequence[str] | None = None,
+) -> dict[str, Tensor]:
+    """The same codes at every degree, through one or several generators, for `display.rows` or `picture`.
+
+    Args:
+        generators: {name: G} of one w_dim and one number of codes: a source and models fine-tuned from it.
+        ws: [N, L, w_dim], already truncated, as a rule from the source's mapping.
+        directions, which: the direction to move along, by number or name.
+        degrees: one per column, of both signs.
+        layers: see `move`.
+        noise: "const" (each model's fixed images: all columns have the same) or "none".
+        faces: what to call the N faces; may be left out for one face.
+
+    Returns:
+        {"face name": [len(degrees), 3, R, R]}, a face's rows below each other.
+
+    Raises:
+        ValueError: as of `move`; or names that do not fit the faces.
+    """
+    faces = [""] if faces is None and len(ws) == 1 else list(map(str, faces if faces is not None else range(len(ws))))
+    if len(set(faces)) != len(ws):
+        raise ValueError(f"faces {faces}: expected a name of its own for each of {len(ws)} codes")
+    amounts, rows = torch.tensor(list(degrees), dtype=ws.dtype), {}
+    for face, code in zip(faces, ws, strict=True):
+        moved = move(code.expand(len(amounts), -1, -1), directions, {which: amounts}, layers)
+        rows |= {f"{face} {name}".strip(): draw(g, moved, noise) for name, g in generators.items()}
+    return rows
+
+
+def picture(rows: Mapping[str, Tensor], degrees: Sequence[float], scale: int = 1) -> Image.Image:
+    """Rows of `strip` with their names on the left and the degrees above them."""
+    below = display.rows(dict(rows), scale)
+    columns = len(degrees)
+    side = next(iter(rows.values())).shape[-1] * scale
+    left = below.width - columns * (side + 2) + 2
+    head = Image.new("RGB", (below.width, 22), display.PAPER)
+    pen, font = ImageDraw.Draw(head), ImageFont.load_default(14)
+    for i, degree in enumerate(degrees):
+        middle = left + i * (side + 2) + side / 2
+        pen.text((middle, 11), f"{degree:+.3g}" if degree else "0", display.INK, font, anchor="mm")
+    return display.stack([head, below], gap=0)
+
+
+# -------------------------------------------------------------------------------------------------------- what they do
+@dataclass(frozen=True)
+class Effect:
+    """What the judge says a direction does, attribute by attribute.
+
+    Attributes:
+        along: half of the change from -degree to +degree: what turns round with the sign of the degree. What both
+            signs do (mostly damage: degrees that are too large) cancels out.
+        plus, minus: changes from the unedited faces to either side.
+    """
+
+    along: dict[str, Change]
+    plus: dict[str, Change]
+    minus: dict[str, Change]
+
+
+@torch.no_grad()
+def measure_directions(
+    judge: Judge,
+    g: Generator,
+    directions: Directions,
+    degree: float = 3.0,
+    seeds: Sequence[int] = range(64),
+    truncation: float = 0.7,
+    layers: str | Sequence[int] | None = None,
+    sd: Tensor | None = None,
+) -> list[Effect]:
+    """Move many faces along every direction, both ways, and let the judge compare them. About 1.5 s per direction.
+
+    Args:
+        judge: reads the faces.
+        g: draws them, with fixed noise, from codes of its own mapping.
+        directions: all of them are measured; `select` fewer if need be.
+        degree: how far, to both sides; above 0.
+        seeds, truncation: the faces.
+        layers: see `move`.
+        sd: [A], unit of the changes; None: `attribute_spread` of 200 faces of g at this truncation.
+
+    Returns:
+        one Effect per direction.
+
+    Raises:
+        ValueError: a degree that is not above 0, or as of `move`.
+    """
+    if not degree > 0:
+        raise ValueError(f"degree is {degree}, expected a number above 0: both signs are measured")
+
+    def read(ws: Tensor) -> Reading:
+        return judge.read(draw(g, ws, batch=32)).cpu()
+
+    if sd is None:
+        sd = attribute_spread(read(ws_from_seeds(g, range(200), truncation)))
+    ws = ws_from_seeds(g, seeds, truncation)
+    before, effects = read(ws), []
+    for k in range(len(directions)):
+        plus, minus = (read(move(ws, directions, {k: sign * degree}, layers)) for sign in (1, -1))
+        sides = (measure_changes(before, side, sd) for side in (plus, minus))
+        effects.append(Effect(_halved(measure_changes(minus, plus, sd)), *sides))
+    return effects
+
+
+def _halved(changes: Mapping[str, Change]) -> dict[str, Change]:
+    return {name: replace(change, mean=change.mean / 2, each=change.each / 2) for name, change in changes.items()}
+
+
+def judge_names(effects: Iterable[Effect], most: int = 2, numbers: bool = True) -> list[str]:
+    """What a positive degree does, e.g. "turned right 1.8 sd, smile 0.4 sd"; a negative one does the opposite.
+
+    Args:
+        effects: of `measure_directions`.
+        most: changes to name.
+        numbers: False leaves the sizes out, for the label of a slider.
+    """
+    names = [describe_changes(effect.along, most) for effect in effects]
+    return names if numbers else [re.sub(r" [\d.]+ sd", "", name) for name in names]

@@ -1,0 +1,85 @@
+"""SeFa: directions in W from the weights alone, in closed form (arXiv 2007.06600).
+
+A step n in w changes the styles of a layer by A n, where A is the weight of the layer's `affine`. The steps of length 1
+that change them most are the eigenvectors of A'A with the largest eigenvalues (equations 4 to 6): no sampling, no
+training, no labels. For several layers at once their weights are stacked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from stylegan2.checkpoints import fingerprint
+from stylegan2.editing.directions import Directions, upright
+from stylegan2.editing.layers import parse_layers
+from stylegan2.networks import Generator
+
+
+def style_weights(g: Generator, layers: str | Sequence[int] = "all", to_rgb: Sequence[int] = ()) -> Tensor:
+    """A: the weights of the affine layers that make the styles of the chosen convolutions, below each other.
+
+    Weights as they are stored, without the gain of the equalised learning rate: it is the same for all of them, so
+    that it scales the eigenvalues and leaves the directions alone. tRGB layers, which only colour, are left out.
+
+    Args:
+        g: a generator.
+        layers: as for `parse_layers`. Code i makes the styles of the i-th convolution; the last code has none (it
+            drives nothing but the last tRGB), and adds no rows.
+        to_rgb: resolutions whose tRGB weights are added at the end (the original code has [4]).
+
+    Returns:
+        [C, w_dim], C the number of styles (float64).
+
+    Raises:
+        ValueError: layers or resolutions that the model does not have, or no convolution among the layers.
+    """
+    convs = g.synthesis.convs
+    chosen = [convs[i].affine for i in parse_layers(layers, g.num_ws) if i < len(convs)]
+    if not chosen:
+        raise ValueError(f"layers {layers!r}: code {len(convs)} drives the last tRGB alone; expected some of 0 to "
+                         f"{len(convs) - 1}, which have a convolution to factorise")  # fmt: skip
+    unknown = [r for r in to_rgb if r not in g.synthesis.resolutions]
+    if unknown:
+        raise ValueError(f"to_rgb {unknown}: expected some of the resolutions {g.synthesis.resolutions}")
+    chosen += [g.synthesis.blocks[str(r)].to_rgb.affine for r in to_rgb]
+    return torch.cat([affine.weight.detach().double() for affine in chosen])
+
+
+def factorize(
+    g: Generator,
+    layers: str | Sequence[int] = "all",
+    normalise: bool = True,
+    count: int | None = None,
+    to_rgb: Sequence[int] = (),
+) -> Directions:
+    """The directions that change the styles of the chosen layers most.
+
+    The eigenvectors of A'A are the right singular vectors of A, and its eigenvalues the squared singular values.
+
+    Args:
+        g: a generator.
+        layers: which weights to factorise and which codes to move, see `parse_layers` ("coarse", "0-3,7").
+        normalise: bring every row of A (one style's weights) to length 1 first, as the authors' code does: all styles
+            count the same. False: the equation as in the paper.
+        count: how many to keep, at most w_dim and the number of styles; None: all of them.
+        to_rgb: see `style_weights`.
+
+    Returns:
+        Directions, largest eigenvalue first; each has its component of largest size positive.
+
+    Raises:
+        ValueError: as of `style_weights`, or an impossible count.
+    """
+    a = style_weights(g, layers, to_rgb)  # [C, w_dim]
+    if normalise:
+        a = a / a.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    _, sizes, vectors = torch.linalg.svd(a, full_matrices=False)  # [K], [K, w_dim]
+    if count is not None and not 1 <= count <= len(sizes):
+        raise ValueError(f"count is {count}, expected 1 to {len(sizes)}, the number of directions of these layers")
+    preset = layers if isinstance(layers, str) else ",".join(map(str, layers))
+    made_from = {"method": "sefa", "layers": preset, "normalise": normalise, "generator": fingerprint(g)}
+    chosen = parse_layers(layers, g.num_ws)
+    return Directions(upright(vectors[:count]), sizes[:count].square(), chosen, made_from=made_from)

@@ -1,0 +1,294 @@
+"""Text-guided latent optimisation (StyleCLIP, arXiv 2103.17249, section 4), and *strength* (arXiv 2106.12445).
+
+    edit = optimise(g, clip, ws, EditConfig("red hair", neutral="brown hair"))
+    images = g.synthesis(edit.at(1.0), "const")      # the edit
+    images = g.synthesis(edit.at(1.5), "const")      # more of it, without optimising again; -1.0: the opposite
+    cartoons = webtoon.synthesis(edit.at(1.5), "const")
+
+A code w0 in W+ is moved until CLIP sees the text in its image. What comes out is a code w1, and with it a direction:
+`w0 + strength (w1 - w0)` walks along it, through any generator that was fine-tuned from this one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stylegan2 import display
+from stylegan2.checkpoints import files
+from stylegan2.checkpoints.errors import CheckpointError
+from stylegan2.clip_model import ClipModel
+from stylegan2.data.roughen import roughen
+from stylegan2.editing.layers import parse_layers
+from stylegan2.networks import Generator
+
+FORMAT = "stylegan2 text edit"
+RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls (arXiv 1912.04958, D)
+IMPROVES = 1e-4  # a mean loss that falls by less in `patience` steps has arrived
+
+
+@dataclass(frozen=True)
+class EditConfig:
+    """What to change, and how.
+
+    Attributes:
+        text: what the image should show: "red hair", "a person with a big smile".
+        neutral: what it shows now, e.g. "brown hair"; then the image is moved along the direction from this text to
+            `text` rather than towards `text` itself. None: without.
+        steps: of Adam, at most.
+        lr: step size in units of w, at its highest.
+        l2: weight of the squared distance to the first code, summed over layers and components.
+        keep: weight of the cosine between the image and the first image, see `TextLoss`; 0: the paper's loss without
+            its identity term.
+        layers: which codes may move: a preset or numbers, see `parse_layers`.
+        space: "w+": every layer's code moves by itself; "w": all of them move alike, which stays nearer to faces.
+        views: how many slightly moved, softened, noisy copies of the image CLIP looks at in every step; 0: the image
+            as it is. What only one exact picture shows is no edit (the random views of arXiv 2106.14843).
+        patience: stop when the mean loss has not fallen for so many steps; 0: never.
+
+    Raises:
+        ValueError: for an empty text, or numbers that cannot work.
+    """
+
+    text: str
+    neutral: str | None = None
+    steps: int = 60
+    lr: float = 0.03
+    l2: float = 0.002
+    keep: float = 0.5
+    layers: str | tuple[int, ...] = "all"
+    space: Literal["w+", "w"] = "w+"
+    views: int = 1
+    patience: int = 20
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise ValueError("the text is empty: expected what the image should show, such as 'red hair'")
+        if self.steps < 1 or self.lr <= 0 or min(self.l2, self.keep, self.views, self.patience) < 0:
+            raise ValueError(
+                f"steps is {self.steps}, lr {self.lr:g}, l2 {self.l2:g}, keep {self.keep:g}, views {self.views}, "
+                f"patience {self.patience}: expected steps >= 1, lr > 0, the others >= 0"
+            )
+        if self.space not in ("w+", "w"):
+            raise ValueError(f"space is {self.space!r}, expected 'w+' (each layer by itself) or 'w' (all alike)")
+        if self.neutral is not None and self.neutral.strip() == self.text.strip():
+            raise ValueError(f"text and neutral text are both {self.text!r}: there is no direction between them")
+
+
+@dataclass(frozen=True)
+class TextEdit:
+    """A finished edit: where it began, where it ended, and every code on the line through both.
+
+    Attributes:
+        config: what was asked for.
+        start, end: codes ws [N, L, w_dim] before and after.
+        history: one row per step: {"step", "loss", "similarity" (mean cosine of image and text), "moved" (root mean
+            square distance from the start)}.
+        stopped: "done" (all steps), "arrived" (early stop) or "interrupted".
+    """
+
+    config: EditConfig
+    start: Tensor
+    end: Tensor
+    history: list[dict[str, float]] = field(default_factory=list)
+    stopped: str = "done"
+
+    def at(self, strength: float) -> Tensor:
+        """start + strength (end - start): 0 the original, 1 the optimised code; above exaggerates, below 0 opposes."""
+        return torch.lerp(self.start, self.end, float(strength))
+
+    def figure(self):
+        """Plots of the loss, of image and text, and of the way gone (matplotlib)."""
+        names = {"loss": ["loss"], "cosine of image and text": ["similarity"], "distance from the start": ["moved"]}
+        return display.curves(self.history, names, "step", "step")
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write codes, settings and history, atomically."""
+        rest = {"config": asdict(self.config), "history": self.history, "stopped": self.stopped}
+        codes = {"start": self.start.cpu().contiguous(), "end": self.end.cpu().contiguous()}
+        files.write(Path(path), {"format": FORMAT, **codes, **rest})
+
+    @staticmethod
+    def load(path: str | os.PathLike, device: torch.device | str = "cpu") -> TextEdit:
+        """Open a saved edit; nothing in the file is executed. Raises CheckpointError for a file that is none."""
+        content = files.read(Path(path))
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise CheckpointError(f"'{path}' is no text edit: expected a file that `edit --latents` wrote")
+        codes = content["start"].to(device), content["end"].to(device)
+        return TextEdit(EditConfig(**content["config"]), *codes, content["history"], content["stopped"])
+
+
+class TextLoss:
+    """How far images are from a text, as CLIP sees it, and from what they were: [N].
+
+        (1 - cos(image, text)) + keep (1 - cos(image, first image))
+
+    The first part is equation 1 of arXiv 2103.17249. The second stands for its identity term, whose network knows only
+    photographs of people: of all images that show the text, the one that CLIP tells from the first one least. With a
+    neutral text, the direction from it to the text takes the text's place (as in arXiv 2108.00946, section 4.1).
+    """
+
+    def __init__(self, clip: ClipModel, config: EditConfig, images: Tensor):
+        self.clip, self.views, self.keep, self.first = clip, config.views, config.keep, images.detach()
+        self.text = self.goal = clip.encode_texts(config.text)  # [1, E]
+        if config.neutral is not None:
+            self.goal = F.normalize(self.text - clip.encode_texts(config.neutral), dim=1)
+
+    def __call__(self, images: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
+        """-> the loss [N], and the cosine of image and text [N]. `step` chooses the views."""
+        seen = self._look(images, step)
+        loss = 1 - (seen * self.goal).sum(1)
+        if self.keep:
+            with torch.no_grad():  # through the same views: what a view does to an image is no change
+                before = self._look(self.first, step)
+            loss = loss + self.keep * (1 - (seen * before).sum(1))
+        return loss, (seen * self.text).sum(1).detach()
+
+    def _look(self, images: Tensor, step: int) -> Tensor:
+        """What CLIP sees in the images [N, E]: the mean of several views of them, or the images as they are."""
+        if not self.views:
+            return self.clip.encode_images(images)
+        rng = torch.Generator(images.device).manual_seed(step)
+        points = images.new_zeros(len(images), 1, 2)
+        views = [roughen(images, points, rng, shared=True)[0] for _ in range(self.views)]
+        seen = self.clip.encode_images(torch.cat(views))
+        return seen.unflatten(0, (self.views, -1)).mean(0)
+
+
+def learning_rate(config: EditConfig, step: int) -> float:
+    """Linear up over the first part of the run, a half cosine down over the last."""
+    up = (step + 1) / config.steps / RAMP_UP
+    down = min(1.0, (1 - step / config.steps) / RAMP_DOWN)  # above 0 in the last step too
+    return config.lr * min(1.0, up) * (0.5 - 0.5 * torch.tensor(torch.pi * down).cos().item())
+
+
+@contextmanager
+def frozen(*modules: torch.nn.Module) -> Iterator[None]:
+    """No gradients for the weights of these modules; afterwards as before."""
+    wanted = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for p in wanted:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in wanted:
+            p.requires_grad_(True)
+
+
+class Optimisation:
+    """A text edit under way, step by step: what `optimise` does at once and the panel between two looks at its buttons.
+
+    Every code is optimised by itself: a batch gives what its codes give one by one, up to rounding (and up to an early
+    stop, which looks at the mean). The noise is the fixed one.
+
+    Args:
+        g: draws the images; its weights stay as they are.
+        clip: compares them with the text.
+        ws: codes [N, L, w_dim], truncated or not: nothing is truncated afterwards.
+        config: what to do.
+
+    Attributes:
+        images: [N, 3, R, R], of the codes that the last row of `history` is about.
+        history: see `TextEdit`.
+
+    Raises:
+        ValueError: wrong shapes, or layers that g does not have.
+    """
+
+    def __init__(self, g: Generator, clip: ClipModel, ws: Tensor, config: EditConfig):
+        self.g, self.clip, self.config, self.start = g, clip, config, ws.detach().float()
+        chosen = parse_layers(config.layers, g.synthesis.num_ws)
+        self.chosen = torch.tensor(chosen, device=ws.device)
+        rows = len(chosen) if config.space == "w+" else 1
+        self.moved = torch.zeros(len(ws), rows, g.w_dim, device=ws.device, requires_grad=True)
+        self.optimiser = torch.optim.Adam([self.moved], lr=config.lr)
+        self.history: list[dict[str, float]] = []
+        with torch.no_grad():
+            self.images = g.synthesis(self.start, "const")
+        self.loss = TextLoss(clip, config, self.images)
+
+    @property
+    def codes(self) -> Tensor:
+        """Where the codes are now, ws [N, L, w_dim]."""
+        moved = self.moved.expand(-1, len(self.chosen), -1)
+        return self.start.index_add(1, self.chosen, moved)
+
+    @property
+    def stopped(self) -> str:
+        """Why there is nothing left to do ("done", "arrived"), or ""."""
+        if len(self.history) >= self.config.steps:
+            return "done"
+        return "arrived" if _arrived(self.history, self.config.patience) else ""
+
+    def step(self) -> dict[str, float]:
+        """One step of Adam; returns its row of `history`."""
+        number = len(self.history)
+        self.optimiser.param_groups[0]["lr"] = learning_rate(self.config, number)
+        with frozen(self.g, self.clip):
+            images = self.g.synthesis(self.codes, "const")
+            loss, similarity = self.loss(images, number)
+            distance = (self.codes - self.start).square().sum((1, 2))  # [N]
+            total = loss + self.config.l2 * distance
+            self.optimiser.zero_grad(set_to_none=True)
+            total.sum().backward()
+        row = {"loss": total.mean(), "similarity": similarity.mean(), "moved": distance.mean().sqrt()}
+        self.images = images.detach()
+        self.history.append({"step": number, **{name: float(value.detach()) for name, value in row.items()}})
+        self.optimiser.step()
+        return self.history[-1]
+
+    def edit(self, stopped: str = "") -> TextEdit:
+        """What there is by now."""
+        return TextEdit(self.config, self.start, self.codes.detach(), list(self.history), stopped or self.stopped)
+
+
+def optimise(
+    g: Generator,
+    clip: ClipModel,
+    ws: Tensor,
+    config: EditConfig,
+    on_step: Callable[[Optimisation], None] | None = None,
+    progress: bool = False,
+) -> TextEdit:
+    """Move codes until CLIP sees a text in their images (equation 1 of arXiv 2103.17249, without its identity term).
+
+    An interruption (the kernel's stop button, Ctrl-C) ends the edit early and keeps what there is.
+
+    Args:
+        g, clip, ws, config: see `Optimisation`.
+        on_step: called after every step.
+        progress: show a bar with the time left.
+
+    Raises:
+        ValueError: wrong shapes, or layers that g does not have.
+    """
+    from tqdm.auto import tqdm
+
+    run = Optimisation(g, clip, ws, config)
+    try:
+        with tqdm(total=config.steps, desc=config.text, unit="step", disable=not progress) as bar:
+            while not run.stopped:
+                row = run.step()
+                bar.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "similarity")}, refresh=False)
+                bar.update()
+                if on_step is not None:
+                    on_step(run)
+    except KeyboardInterrupt:
+        return run.edit("interrupted")
+    return run.edit()
+
+
+def _arrived(history: Sequence[dict[str, float]], patience: int) -> bool:
+    """Has the best loss of the last `patience` steps not improved on the best before them?"""
+    if not patience or len(history) <= patience:
+        return False
+    losses = [row["loss"] for row in history]
+    return min(losses[-patience:]) > min(losses[:-patience]) - IMPROVES

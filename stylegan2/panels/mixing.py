@@ -1,0 +1,192 @@
+"""The style-mixing panel: faces of two sets of seeds, and what becomes of them when chosen layers change hands.
+
+    mixing_panel(source, {"webtoon": webtoon, "storybook": storybook}).show()
+
+A column gives the layers whose boxes are ticked, a row all the others. `render_mixing` is the callback, a plain
+function from settings to a picture; `mix_video` blends the ticked layers over and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import ipywidgets as w
+from PIL import Image
+from torch import Tensor
+from traitlets import TraitError, Tuple, observe, validate
+
+from stylegan2 import display as show
+from stylegan2 import videos
+from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.layers import layer_presets
+from stylegan2.editing.style_mixing import Layers, MixGrid, draw_ends, layer_label, layers_name, mix_images
+from stylegan2.networks import Generator
+from stylegan2.widgets import Panel, choice, float_slider, int_slider
+
+SOURCE = "photo"  # what the source is called in captions
+ROWS, COLUMNS = 2, 3  # of mixes: few, so that other layers take about 50 ms on one core (other faces: up to 100)
+SIDE = 128  # pixels of a face, about
+
+
+def render_mixing(
+    source: Generator,
+    targets: Mapping[str, Generator],
+    style: str,
+    layers: Layers,
+    channels: tuple[int, int] | None = None,
+    row_seed: int = 1,
+    column_seed: int = 10,
+    truncation: float = 0.7,
+    rows: int = ROWS,
+    columns: int = COLUMNS,
+    amount: float = 1.0,
+    seen: dict[str, tuple[tuple, Tensor]] | None = None,
+) -> Image.Image:
+    """Mixes of faces in rows and columns, the faces themselves beside and above them.
+
+    All codes are of the source's mapping. Where a target draws the mixes, every face at the ends is drawn twice: by the
+    source, and by the target.
+
+    Args:
+        source: a generator.
+        targets: generators fine-tuned from it, by name.
+        style: who draws the mixes: one of the targets, or "photo" for the source.
+        layers: from the columns' faces, see `style_mixing.mix`.
+        channels: first and last component of those layers' codes that are exchanged; None: all.
+        row_seed, column_seed: the first of consecutive seeds.
+        truncation: psi.
+        rows, columns: how many faces.
+        amount: 1 takes the columns' codes, 0 keeps the rows', between them lies a blend.
+        seen: keeps the faces at the ends between calls, so that other layers draw the mixes only.
+
+    Raises:
+        ValueError: an unknown style, or layers or channels that the model does not have.
+    """
+    names = [SOURCE, *targets]
+    if style not in names:
+        raise ValueError(f"unknown style {style!r}: expected one of {', '.join(names)}")
+    drawers = [source] if style == SOURCE else [source, targets[style]]
+    seeds = {"rows": range(row_seed, row_seed + rows), "columns": range(column_seed, column_seed + columns)}
+    ws = {side: ws_from_seeds(source, numbers, truncation) for side, numbers in seeds.items()}
+    seen = {} if seen is None else seen
+    for side, codes in ws.items():
+        faces = (style, *seeds[side], truncation)
+        if side not in seen or seen[side][0] != faces:
+            seen[side] = faces, draw_ends(drawers, codes)
+    part = None if channels in (None, (0, source.w_dim - 1)) else range(channels[0], channels[1] + 1)
+    images = mix_images(drawers[-1], ws["rows"], ws["columns"], layers, part, amount=amount)
+    grid = MixGrid(images, seen["rows"][1], seen["columns"][1])
+    picture = grid.picture(max(1, SIDE // source.resolution), list(seeds["rows"]), list(seeds["columns"]))
+    return show.label(picture, _caption(style, layers_name(layers, source.num_ws), part, amount))
+
+
+def _caption(style: str, layers: str, channels: range | None, amount: float) -> str:
+    parts = [f"layers {layers}" if layers else "nothing"]
+    parts += [f"channels {channels[0]}-{channels[-1]} only"] if channels else []
+    parts += [f"{amount:.0%} of the way"] if amount != 1 else []
+    return f"drawn by {style}; from the columns: {', '.join(parts)}"
+
+
+def mix_video(
+    source: Generator, targets: Mapping[str, Generator], frames: int = 72, seen: dict | None = None, **settings
+) -> videos.Lazy:
+    """The chosen layers go from the rows' faces over to the columns' and back, in a straight line of codes.
+
+    Args:
+        source, targets, seen, settings: as in `render_mixing`; `amount` is what changes.
+        frames: of the whole round.
+
+    Raises:
+        ValueError: fewer than two frames; as `render_mixing` when a frame is drawn.
+    """
+    seen = {} if seen is None else seen
+    draw = partial(render_mixing, source, targets, **settings, seen=seen)
+    return videos.Lazy(lambda amount: draw(amount=amount), videos.there_and_back(0, 1, frames))
+
+
+class LayerBoxes(w.VBox):
+    """A box to tick for every layer, and buttons that tick a preset's boxes.
+
+    Args:
+        num_ws: how many layers.
+        value: which of them are ticked at first.
+
+    Attributes:
+        value: numbers of the ticked layers, ascending; may be set. TraitError for layers that there are not.
+    """
+
+    value = Tuple()
+
+    def __init__(self, num_ws: int, value: Sequence[int] = ()):
+        self._following = False  # are the boxes just being set to `value`?
+        self.presets = layer_presets(num_ws) | {"none": ()}
+        self.boxes = [self._box(layer_label(i, num_ws)) for i in range(num_ws)]
+        buttons = [self._button(name) for name in self.presets]
+        wrap = w.Layout(flex_flow="row wrap", width="330px")
+        super().__init__([w.HBox(buttons), w.HBox(self.boxes, layout=wrap)])
+        self.value = value
+
+    def _box(self, text: str) -> w.Checkbox:
+        box = w.Checkbox(False, description=text, indent=False, layout=w.Layout(width="104px"))
+        box.observe(self._ticked, "value")
+        return box
+
+    def _button(self, preset: str) -> w.Button:
+        button = w.Button(description=preset, layout=w.Layout(width="auto"))
+        button.on_click(lambda _: self.set_trait("value", self.presets[preset]))
+        return button
+
+    def _ticked(self, _) -> None:
+        if not self._following:
+            self.value = tuple(i for i, box in enumerate(self.boxes) if box.value)
+
+    @observe("value")
+    def _follow(self, change: Mapping[str, Any]) -> None:
+        self._following = True
+        for i, box in enumerate(self.boxes):
+            box.value = i in change["new"]
+        self._following = False
+
+    @validate("value")
+    def _known(self, proposal: Mapping[str, Any]) -> tuple[int, ...]:
+        there = range(len(self.boxes))
+        if any(isinstance(i, bool) or i not in there for i in proposal["value"]):
+            raise TraitError(f"layers {proposal['value']}: expected numbers from 0 to {there[-1]}")
+        return tuple(sorted(set(proposal["value"])))
+
+
+def mixing_panel(
+    source: Generator,
+    targets: Mapping[str, Generator],
+    record: Mapping[str, Any] | None = None,
+    rows: int = ROWS,
+    columns: int = COLUMNS,
+) -> Panel:
+    """Mix faces live: which layers, which part of their codes, whose faces, and which model draws the mixes.
+
+    Args:
+        source: makes all codes.
+        targets: generators fine-tuned from it, by name.
+        record: what says exactly which models these are, for "Copy settings"; see `Course.record`.
+        rows, columns: how many faces; a redraw takes about as long as their product.
+    """
+    last = source.w_dim - 1
+    controls = {
+        "style": choice("drawn by", [SOURCE, *targets]),
+        "layers": LayerBoxes(source.num_ws, layer_presets(source.num_ws)["coarse"]),
+        "channels": w.IntRangeSlider(
+            value=(0, last), min=0, max=last, description="channels", tooltip="components of each code", style=_STYLE
+        ),
+        "row_seed": int_slider("rows from", 1, 0, 999, "seed of the first row"),
+        "column_seed": int_slider("columns from", 10, 0, 999, "seed of the first column"),
+        "truncation": float_slider("ψ", 0.7, -1.0, 2.0, 0.05, "0: the mean face, 1: untouched"),
+    }
+    seen: dict = {}
+    settings = {"rows": rows, "columns": columns, "seen": seen}
+    render, video = (partial(draw, source, targets, **settings) for draw in (render_mixing, mix_video))
+    return Panel(render, controls, "mixing", record=record, video=video)
+
+
+_STYLE = {"description_width": "90px"}

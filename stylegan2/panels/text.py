@@ -1,0 +1,316 @@
+"""The text panel: write what a face should show, press Edit, and then choose how strongly.
+
+    text_panel(photo, {"webtoon": webtoon}, clip).show()
+
+`render_text` is its callback, a plain function from settings to a picture. What takes seconds, the optimisation, runs
+when its button is pressed, shows its images while it runs, and can be stopped; the strength is then a slider like any
+other. `Scene` keeps finished edits, so that nothing is optimised twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+import ipywidgets as w
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from stylegan2 import display as show
+from stylegan2 import videos
+from stylegan2.clip_model import ClipModel
+from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.layers import layer_presets
+from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit, optimise
+from stylegan2.networks import Generator
+from stylegan2.widgets import Panel, choice, float_slider, int_slider
+
+SOURCE = "photo"  # what the source is called in captions
+SIDE, GAP, LINE = 256, 4, 20  # pixels: of a picture, between pictures, of a caption
+PLOT = 56  # height of the loss plot
+CURVE = (122, 92, 255)
+FRAMES = 72  # of a video
+ASKED = ("text", "neutral", "layers", "steps", "l2", "seed", "truncation", "base")  # what an edit depends on
+SHOW_EVERY = 4  # steps between two pictures of an optimisation under way
+
+
+@dataclass
+class Scene:
+    """What the panel can show, and the edits that are there.
+
+    Attributes:
+        source: makes the codes, and is optimised through.
+        targets: models fine-tuned from it, by name.
+        clip: compares image and text.
+        edits: finished ones by what was asked for.
+        bases: codes [1, L, w_dim] that were accepted as a new face to start from; "" is the seed's own.
+    """
+
+    source: Generator
+    targets: Mapping[str, Generator]
+    clip: ClipModel
+    edits: dict[tuple, TextEdit] = field(default_factory=dict)
+    bases: dict[str, Tensor] = field(default_factory=dict)
+
+    def start(self, seed: int, truncation: float, base: str = "") -> Tensor:
+        """Codes of the face before the edit, ws [1, L, w_dim]."""
+        if base and base not in self.bases:
+            raise ValueError(f"no accepted face {base!r}; there are: {', '.join(self.bases) or 'none'}")
+        return self.bases[base] if base else ws_from_seeds(self.source, [seed], truncation)
+
+    def models(self, style: str) -> dict[str, Generator]:
+        """The source and one target. Raises ValueError for a style that there is not."""
+        if style not in self.targets:
+            raise ValueError(f"unknown style {style!r}: expected one of {', '.join(self.targets)}")
+        return {SOURCE: self.source, style: self.targets[style]}
+
+
+def config_of(text: str, neutral: str = "", layers: str = "all", steps: int = 50, l2: float = 0.002) -> EditConfig:
+    """The controls' values as settings of an edit; an empty neutral text is none."""
+    return EditConfig(text, neutral.strip() or None, steps=steps, l2=l2, layers=layers)
+
+
+def edit_for(scene: Scene, on_step: Callable[[Optimisation], None] | None = None, **asked: Any) -> TextEdit:
+    """The edit of these settings (`ASKED`), optimised unless it is there already."""
+    key = tuple(asked[name] for name in ASKED)
+    if key not in scene.edits:
+        ws, config = _job(scene, **asked)
+        scene.edits[key] = optimise(scene.source, scene.clip, ws, config, on_step)
+    return scene.edits[key]
+
+
+def _job(scene: Scene, seed: int, truncation: float, base: str, **texts: Any) -> tuple[Tensor, EditConfig]:
+    return scene.start(seed, truncation, base), config_of(**texts)
+
+
+@torch.no_grad()
+def render_text(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -> Image.Image:
+    """The face before and after the edit, in the source and in one style, above the curve of the loss.
+
+    Where the edit of these settings is not there yet, the face is shown as it is: see `edit_for`.
+
+    Args:
+        scene: models, CLIP, and finished edits.
+        style: which of its targets.
+        strength: 0 before, 1 as optimised; see `TextEdit.at`.
+        asked: `ASKED`: text, neutral, layers, steps, l2, seed, truncation, base.
+
+    Raises:
+        ValueError: a style that there is not, or settings that make no edit.
+    """
+    models = scene.models(style)
+    edit = scene.edits.get(tuple(asked[name] for name in ASKED))
+    start, _ = _job(scene, **asked)  # refuses impossible settings here too
+    codes = torch.cat([start, start if edit is None else edit.at(strength)])
+    images = {name: g.synthesis(codes, "const") for name, g in models.items()}
+    after = "press Edit" if edit is None else f"{asked['text']}, {strength:+.2f}"
+    picture = _faces(images, after)
+    return picture if edit is None else show.stack([picture, loss_strip(edit, picture.width)], gap=4)
+
+
+def _faces(images: Mapping[str, Tensor], after: str) -> Image.Image:
+    """{model: [2, 3, R, R]}: before and after, side by side for each model."""
+    captioned = [
+        (f"{name}, before" if i == 0 else f"{name}: {after}", image)
+        for name, pair in images.items()
+        for i, image in enumerate(pair)
+    ]
+    canvas = Image.new("RGB", (2 * SIDE + GAP, 2 * (SIDE + LINE)), show.PAPER)
+    pen = ImageDraw.Draw(canvas)
+    for k, (caption, image) in enumerate(captioned):
+        x, y = (k % 2) * (SIDE + GAP), (k // 2) * (SIDE + LINE)
+        canvas.paste(show.to_pil(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC), (x, y + LINE))
+        pen.text((x + SIDE / 2, y + LINE / 2), caption, show.INK, _font(), anchor="mm")
+    return canvas
+
+
+def loss_strip(edit: TextEdit, width: int) -> Image.Image:
+    """The loss over the steps as a small line, with how the optimisation ended."""
+    canvas = Image.new("RGB", (width, PLOT), show.PAPER)
+    pen, losses = ImageDraw.Draw(canvas), [row["loss"] for row in edit.history]
+    if not losses:
+        return canvas
+    low, high = min(losses), max(losses)
+    across = (width - 9) / max(1, len(losses) - 1)
+    points = [
+        (4 + i * across, 22 + (PLOT - 27) * (high - loss) / max(high - low, 1e-9)) for i, loss in enumerate(losses)
+    ]
+    if len(points) > 1:
+        pen.line(points, CURVE, 2)
+    words = f"loss {losses[0]:.3f} to {losses[-1]:.3f} in {len(losses)} steps, {edit.stopped}"
+    pen.text((4, 8), words, show.INK, _font(), anchor="lm")
+    return canvas
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(14)
+
+
+def film(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -> videos.Frames:
+    """The strength from 0 to where the slider stands and back, in both models.
+
+    Raises:
+        ValueError: no edit yet, or strength 0.
+    """
+    edit = scene.edits.get(tuple(asked[name] for name in ASKED))
+    if edit is None or not strength:
+        raise ValueError("nothing to show: press Edit first, and move the strength away from 0")
+    path = videos.there_and_back(0, strength, FRAMES)
+    return videos.sweep(scene.models(style), lambda amount: edit.at(amount)[0], path, f"{asked['text']} {{:+.1f}}")
+
+
+class TextPanel(Panel):
+    """`Panel` with an optimisation that starts at a button and can be stopped, and faces to go on from.
+
+    Args:
+        scene: models and CLIP.
+        controls, settings: as for `Panel`.
+    """
+
+    def __init__(self, scene: Scene, controls: Mapping[str, w.ValueWidget], **settings: Any):
+        super().__init__(partial(render_text, scene), controls, "text", video=partial(film, scene), **settings)
+        self.scene = scene
+        self._task: asyncio.Task | None = None
+        buttons = [
+            self._button("Edit", self.start, "magic"),
+            self._button("Stop", self.stop, "stop"),
+            self._button("Accept as new base", self.accept, "check"),
+        ]
+        left = self.box.children[0]
+        left.children = (w.HBox(buttons, layout=w.Layout(flex_flow="row wrap")), *left.children)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What the edit depends on, as the controls say it."""
+        return {name: self.settings[name] for name in ASKED}
+
+    def start(self) -> None:
+        """Optimise for the controls as they stand. In a notebook other buttons keep working meanwhile."""
+        config_of(**{name: self.asked[name] for name in ASKED[:5]})  # an impossible setting is said at once
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._forget_interrupted()
+            edit_for(self.scene, **self.asked)
+            self._draw()
+            return
+        self.stop()
+        self._task = loop.create_task(self._run())
+
+    async def _run(self) -> None:
+        """The steps, with a look at the buttons after each."""
+        self._forget_interrupted()
+        asked = self.asked
+        key = tuple(asked[name] for name in ASKED)
+        if key not in self.scene.edits:
+            run = Optimisation(self.scene.source, self.scene.clip, *_job(self.scene, **asked))
+            try:
+                while not run.stopped:
+                    row = run.step()
+                    if row["step"] % SHOW_EVERY == 0:
+                        self._show_step(run)
+                    await asyncio.sleep(0)
+                self.scene.edits[key] = run.edit()
+            except asyncio.CancelledError:
+                self.scene.edits[key] = run.edit("interrupted")
+            except Exception as error:  # inside a task nobody would see it
+                self._guarded(partial(_again, error))
+                return
+        self.update()
+
+    def _show_step(self, run: Optimisation) -> None:
+        row, steps = run.history[-1], run.config.steps
+        self.image.value = show.jpeg_bytes(show.to_pil(run.images[0], max(1, SIDE // run.g.resolution)), 95)
+        self.message.value = f"step {row['step'] + 1} of {steps}, loss {row['loss']:.3f}"
+
+    def stop(self) -> None:
+        """End a running optimisation; what there is by then is the edit."""
+        if self._task is not None:
+            self._task.cancel()
+        self._task = None
+
+    def apply(self, settings: str | Mapping[str, Any]) -> None:
+        """As `Panel.apply`; an edit that the settings name is made."""
+        super().apply(settings)
+        if self.settings["strength"]:
+            edit_for(self.scene, **self.asked)
+            self._draw()
+
+    def accept(self) -> str:
+        """Go on from the edited face: it becomes a base that further edits start from. Returns its name.
+
+        Raises:
+            ValueError: there is no edit to accept.
+        """
+        edit = self.scene.edits.get(tuple(self.asked[name] for name in ASKED))
+        if edit is None:
+            raise ValueError("there is no edited face yet: press Edit first")
+        name = f"{len(self.scene.bases) + 1}: {self.settings['text']} {self.settings['strength']:+.2f}"
+        self.scene.bases[name] = edit.at(self.settings["strength"])
+        base = self.controls["base"]
+        with self._silence():
+            base.options = ["", *self.scene.bases]
+            base.value = name
+        self._draw()
+        return name
+
+    def _forget_interrupted(self) -> None:
+        """An edit that was stopped is made anew when it is asked for again."""
+        key = tuple(self.asked[name] for name in ASKED)
+        if key in self.scene.edits and self.scene.edits[key].stopped == "interrupted":
+            del self.scene.edits[key]
+
+    def _put(self, picture: Image.Image) -> None:
+        super()._put(picture)
+        self._note_unknown_words()  # below every picture that the words made
+
+    def _note_unknown_words(self) -> None:
+        texts = f"{self.settings['text']} {self.settings['neutral']}"
+        if unknown := self.scene.clip.unknown_words(texts):
+            self.message.value = f"this CLIP never saw: {', '.join(unknown)}"
+
+
+def _again(error: Exception) -> None:
+    raise error
+
+
+def text_panel(
+    source: Generator,
+    targets: Mapping[str, Generator],
+    clip: ClipModel,
+    text: str = "red hair",
+    record: Mapping[str, Any] | None = None,
+) -> TextPanel:
+    """Edit a face by a text, live: prompt, neutral text, layers, steps; then the strength, in two worlds.
+
+    Args:
+        source, targets: a generator and models fine-tuned from it, by name.
+        clip: compares image and text.
+        text: to begin with.
+        record: see `Panel`.
+    """
+    controls = {
+        "text": _line("text", text, "what the face should show"),
+        "neutral": _line("neutral text", "", "what it shows now, or nothing"),
+        "strength": float_slider("strength", 1.0, -3.0, 4.0, 0.05, "0 before, 1 as optimised, below 0 the opposite"),
+        "style": choice("style", list(targets)),
+        "seed": int_slider("seed", 3, 0, 999, "which face"),
+        "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "of the face before the edit"),
+        "layers": choice("layers", list(layer_presets(source.num_ws))),
+        "steps": int_slider("steps", 50, 5, 300, "of the optimisation, at most"),
+        "l2": float_slider("stay near", 0.002, 0.0, 0.02, 0.0005, "weight of the distance to the first code"),
+        "base": w.Dropdown(options=[""], value="", description="start from", style={"description_width": "90px"}),
+    }
+    controls["l2"].readout_format = ".4f"
+    return TextPanel(Scene(source, targets, clip), controls, record=record)
+
+
+def _line(label: str, value: str, help: str) -> w.Text:
+    """A line of text that counts when Enter is pressed."""
+    style = {"description_width": "90px"}
+    return w.Text(value, description=label, tooltip=help, continuous_update=False, style=style)

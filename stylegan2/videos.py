@@ -1,0 +1,206 @@
+"""Videos: frames that are drawn when they are asked for, along a path of codes or of any number.
+
+    frames = videos.interpolation(g, [1, 5, 9])                                          three faces and back
+    frames = videos.interpolation({"photo": source, "webtoon": target}, [1, 5, 9])       the same w in both
+    frames = videos.sweep(g, lambda psi: ws_from_seeds(g, [3], psi), videos.there_and_back(0, 1.5, 48), "psi {:.2f}")
+    display.save_video(frames, "faces.mp4", progress=True)
+    display.show_video(frames)
+
+Noise stays the same in all frames; otherwise hair and skin would flicker.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stylegan2 import display
+from stylegan2.editing import latents
+from stylegan2.networks import Generator, Noise
+
+SIDE = 256  # pixels of a face, about, if no scale is given
+Generators = Generator | Mapping[str, Generator]
+
+
+class Lazy(Sequence[Image.Image]):
+    """Pictures of a list of values, each drawn when it is asked for: `display.save_video` never holds them all.
+
+    Args:
+        render: value -> picture, all of one size.
+        values: one per frame.
+
+    Raises:
+        ValueError: without values.
+    """
+
+    def __init__(self, render: Callable[[Any], Image.Image], values: Iterable[Any]):
+        self.render, self.values = render, list(values)
+        if not self.values:
+            raise ValueError("a video needs at least one frame, got none")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, i):
+        """A picture, or a list of them for a slice. Raises IndexError beyond the end."""
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(len(self)))]
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"frame {i} of {len(self)}")
+        return self._draw(i % len(self))
+
+    def _draw(self, i: int) -> Image.Image:
+        return self.render(self.values[i])
+
+
+class Frames(Lazy):
+    """Pictures of codes, drawn by one or several generators side by side, a few codes at a time.
+
+    Args:
+        generators: one; or {caption: generator}, which all draw the same codes.
+        ws: [T, L, w_dim], a code per frame; or [T, N, L, w_dim], N faces in a row (several generators then stand below
+            each other).
+        captions: a line above every frame, if any.
+        noise: "const" (each generator's fixed images), "none", a list as in `SynthesisNetwork.draw_noise`, or a
+            `torch.Generator`, from which noise for one image is drawn once.
+        scale: enlargement, a whole factor; None: faces of about 256 pixels.
+        batch: codes drawn at once. A frame always shares its batch with the same others, so its pixels never change.
+
+    Raises:
+        ValueError: codes that a generator does not take, captions of another number, "random" noise, or no frames.
+    """
+
+    def __init__(
+        self,
+        generators: Generators,
+        ws: Tensor,
+        captions: Sequence[str] | None = None,
+        noise: Noise = "const",
+        scale: int | None = None,
+        batch: int = 16,
+    ):
+        self.generators = _named(generators)
+        self.ws = _check_codes(ws[:, None] if ws.ndim == 3 else ws, self.generators)
+        self.captions = None if captions is None else list(captions)
+        if self.captions is not None and len(self.captions) != len(ws):
+            raise ValueError(f"expected a caption for each of {len(ws)} frames, got {len(self.captions)}")
+        self.noise = _fixed(noise, next(iter(self.generators.values())))
+        largest = max(g.resolution for g in self.generators.values())
+        self.scale, self.batch = scale or max(1, SIDE // largest), max(1, batch // self.ws.shape[1])
+        self._chunk: tuple[int, dict[str, Tensor]] | None = None  # the images drawn last, and of which batch
+        super().__init__(self._frame, range(len(ws)))
+
+    def _frame(self, i: int) -> Image.Image:
+        number, at = divmod(i, self.batch)
+        if self._chunk is None or self._chunk[0] != number:
+            self._chunk = number, self._images(self.ws[number * self.batch : (number + 1) * self.batch])
+        pictures = [self._label(name, images[at]) for name, images in self._chunk[1].items()]
+        several = self.ws.shape[1] > 1
+        picture = display.stack(pictures) if several else display.beside(pictures)
+        return picture if self.captions is None else display.label(picture, self.captions[i])
+
+    def _images(self, ws: Tensor) -> dict[str, Tensor]:
+        """ws [B, N, L, w_dim] -> {name: uint8 [B, N, 3, R, R]} on the CPU"""
+        flat = ws.flatten(0, 1)
+        drawn = {name: latents.draw(g, flat, self.noise, len(flat)) for name, g in self.generators.items()}
+        return {name: display.to_uint8(images).cpu().unflatten(0, ws.shape[:2]) for name, images in drawn.items()}
+
+    def _label(self, name: str, images: Tensor) -> Image.Image:
+        """images [N, 3, R, R] in a row, below their generator's name if it has one."""
+        row = display.grid(images, len(images), self.scale)
+        return display.label(row, name) if name else row
+
+
+def _named(generators: Generators) -> dict[str, Generator]:
+    generators = {"": generators} if isinstance(generators, Generator) else dict(generators)
+    if not generators:
+        raise ValueError("expected a generator or {name: generator}, got none")
+    return generators
+
+
+def _check_codes(ws: Tensor, generators: Mapping[str, Generator]) -> Tensor:
+    for name, g in generators.items():
+        if ws.ndim != 4 or ws.shape[2:] != (g.num_ws, g.w_dim):
+            whose = f" of '{name}'" if name else ""
+            expected = f"[frames, faces, {g.num_ws}, {g.w_dim}] for the generator{whose}"
+            raise ValueError(
+                f"codes are {list(ws.shape)}, expected {expected}: all of a video need one size of image and of code"
+            )
+    return ws
+
+
+def _fixed(noise: Noise, g: Generator) -> Noise:
+    """Noise that is the same in every frame."""
+    if isinstance(noise, str) and noise not in ("const", "none"):
+        raise ValueError(f"noise is {noise!r}, expected 'const', 'none' or a torch.Generator: the frames would flicker")
+    return noise if isinstance(noise, str) else g.synthesis.draw_noise(1, noise)
+
+
+def interpolation(
+    generators: Generators, seeds: Sequence[int], frames_per_key: int = 48, truncation: float = 0.7, **settings: Any
+) -> Frames:
+    """From face to face and back to the first, without a jump where the video starts again.
+
+    Args:
+        generators: one; or {caption: generator}: the first one's mapping makes the codes, all draw them.
+        seeds: of the faces, at least two.
+        frames_per_key: frames from one face to the next; the motion eases in and out.
+        truncation: psi.
+        settings: noise, scale, batch, captions, as in `Frames`.
+
+    Raises:
+        ValueError: fewer than two seeds or frames below 1, and as `Frames`.
+    """
+    if len(seeds) < 2:
+        raise ValueError(f"seeds are {list(seeds)}, expected at least two faces to go between, such as 1,5,9")
+    if frames_per_key < 1:
+        raise ValueError(f"there are {frames_per_key} frames from face to face, expected at least 1")
+    first = next(iter(_named(generators).values()))
+    keys = latents.ws_from_seeds(first, seeds, truncation)
+    return Frames(generators, latents.loop(keys, frames_per_key), **settings)
+
+
+def there_and_back(low: float, high: float, frames: int) -> list[float]:
+    """`frames` numbers that start at `low`, reach `high` halfway and return: a round that can be repeated.
+
+    low + (high - low) (1 - cos 2 pi t) / 2, so that the motion rests at both ends and never jumps. (An odd number of
+    frames passes `high` between two of them.)
+
+    Raises:
+        ValueError: for fewer than two frames.
+    """
+    if frames < 2:
+        raise ValueError(f"there are {frames} frames, expected at least 2 to go there and back")
+    return [low + (high - low) * (1 - math.cos(2 * math.pi * i / frames)) / 2 for i in range(frames)]
+
+
+@torch.no_grad()
+def sweep(
+    generators: Generators,
+    ws_of: Callable[[float], Tensor],
+    amounts: Iterable[float],
+    caption: str | None = None,
+    **settings: Any,
+) -> Frames:
+    """What one number does to the codes: degrees of a direction, strength of an edit, psi.
+
+    Args:
+        generators: one, or {caption: generator}.
+        ws_of: amount -> [L, w_dim], or [N, L, w_dim] for N faces.
+        amounts: one per frame, e.g. of `there_and_back`.
+        caption: a line above every frame, in which the amount is put: "degree {:+.1f}".
+        settings: noise, scale, batch, as in `Frames`.
+
+    Raises:
+        ValueError: no amounts, and as `Frames`.
+    """
+    amounts = [float(amount) for amount in amounts]
+    if not amounts:
+        raise ValueError("a sweep needs at least one amount, got none")
+    captions = None if caption is None else [caption.format(amount) for amount in amounts]
+    return Frames(generators, torch.stack([ws_of(amount) for amount in amounts]), captions, **settings)

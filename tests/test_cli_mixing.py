@@ -1,0 +1,79 @@
+"""The verb `mix`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tiny_training import (
+    one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
+)
+from typer.testing import CliRunner
+
+from stylegan2 import checkpoints, cli
+from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.style_mixing import mix_grid
+
+
+def call(*words, code: int = 0) -> str:
+    """What `mix` says; its exit code must be `code`."""
+    result = CliRunner().invoke(cli.app, ["mix", *map(str, words)])
+    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
+    return result.output if code == 0 else result.stderr
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> tuple[Path, Path, Path]:
+    """Two generators of one size, and a smaller one."""
+    folder = tmp_path_factory.mktemp("models")
+    paths = tuple(folder / f"{name}.pt" for name in ("photo", "webtoon", "small"))
+    for seed, (path, resolution) in enumerate(zip(paths, (32, 32, 16), strict=True)):
+        checkpoints.save(path, g_ema=tiny_networks(resolution, 6, seed)[0])
+    return paths
+
+
+def expected(paths, rows, columns, layers, channels=None, truncation=0.7, scale=4) -> Image.Image:
+    drawers = [checkpoints.load(path, g_ema_only=True).g_ema for path in paths]
+    ws = [ws_from_seeds(drawers[0], seeds, truncation) for seeds in (rows, columns)]
+    return mix_grid(drawers[-1], *ws, layers, channels, ends=drawers).picture(scale, rows, columns)
+
+
+def test_the_verb_draws_the_grid(models, tmp_path):
+    out = tmp_path / "new" / "mixed.png"
+    said = call(models[0], out, "--rows", "0-1", "--columns", "10,13,14", "--layers", "2-3,5", "--channels", "0-3")
+    assert f"2 x 3 mixes in {out}" in said
+    picture = expected(models[:1], [0, 1], [10, 13, 14], "2-3,5", range(4))
+    assert Image.open(out).tobytes() == picture.tobytes()
+
+
+def test_another_model_draws_codes_of_the_first(models, tmp_path):
+    out = tmp_path / "mixed.png"
+    call(models[0], out, "--with", models[1], "--rows", 3, "--columns", 4, "--truncation", 1, "--scale", 1)
+    assert Image.open(out).tobytes() == expected(models[:2], [3], [4], "coarse", None, 1, 1).tobytes()
+
+
+def test_help_has_examples():
+    assert call("--help").count("python -m stylegan2 mix ") >= 3
+
+
+def test_the_verb_refuses(models, tmp_path):
+    photo, _, small = models
+    out = tmp_path / "out.png"
+    for words, message in (
+        ((photo, out, "--layers", "top"), "layers 'top': expected one of all, coarse"),
+        ((photo, out, "--layers", "8"), "has no layers 8; expected 0 to 7"),
+        ((photo, out, "--channels", "4-9"), "channels: expected 0 to 7"),
+        ((photo, out, "--channels", "x"), "channels 'x': expected"),
+        ((photo, out, "--rows", "a-b"), "rows 'a-b': expected"),
+        ((photo, out, "--columns", "1-"), "columns '1-': expected"),
+        ((photo, tmp_path / "out.pt"), "expected a name in .png"),
+        ((photo, out, "--scale", -1), "scale is -1"),
+        ((photo, out, "--with", small), r"\[8, 8\], but a model that shall draw them takes \[6, 8\]"),
+        ((tmp_path / "none.pt", out), "there is no file"),
+    ):
+        said = call(*words, code=2)
+        assert said.startswith("error: ") and re.search(message, said), said
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,70 @@
+"""The verb `video` on tiny models."""
+
+import pytest
+from PIL import Image
+from tiny_training import (
+    one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
+)
+from typer.testing import CliRunner
+
+from stylegan2 import checkpoints, cli, videos
+
+
+def call(*words, code: int = 0) -> str:
+    """What `video` says; its exit code must be `code`."""
+    result = CliRunner().invoke(cli.app, ["video", *map(str, words)])
+    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
+    return result.output if code == 0 else result.stderr
+
+
+@pytest.fixture
+def models(tmp_path):
+    for i, name in enumerate(("a", "b")):
+        checkpoints.save(tmp_path / f"{name}.pt", g_ema=tiny_networks(16, seed=i)[0])
+    checkpoints.save(tmp_path / "small.pt", g_ema=tiny_networks(8)[0])
+    return tmp_path
+
+
+def test_one_model_to_a_gif(models):
+    out = models / "new" / "faces.gif"
+    said = call(models / "a.pt", out, "--seeds", "1,5,9", "--frames", 3, "--fps", 10, "--truncation", 0.9, "--scale", 2)
+    assert f"9 frames, 0.9 s, in {out}" in said
+    g = checkpoints.load(models / "a.pt", g_ema_only=True).g_ema
+    with Image.open(out) as film:
+        assert (film.n_frames, film.size) == (9, videos.interpolation(g, [1, 5, 9], 3, 0.9, scale=2)[0].size)
+
+
+def test_several_models_side_by_side_to_an_mp4(models):
+    import imageio.v2 as imageio
+
+    out = models / "pair.mp4"
+    assert "4 frames" in call(models / "a.pt", models / "b.pt", models / "a.pt", out, "--seeds", "1-2", "--frames", 2)
+    with imageio.get_reader(out) as film:
+        width, height = film.get_meta_data()["size"]
+    assert width == 3 * 256 + 2 * 4 and height == 256 + 22
+
+
+def test_names_of_models_stay_apart():
+    from pathlib import Path
+
+    from stylegan2.cli.video import _names
+
+    assert list(_names([Path("x/a.pt"), Path("y/a.pt"), Path("runs/a"), Path("b.pt")])) == ["a", "a 2", "a 3", "b"]
+
+
+def test_the_verb_refuses(models):
+    a, small, out = models / "a.pt", models / "small.pt", models / "out.gif"
+    before = sorted(path.name for path in models.iterdir())
+    for words, message in (
+        ((a, models / "b.pt"), "OUT must end in .mp4 or .gif, after the checkpoints"),
+        ((a, out, "--seeds", 3), "at least two faces"),
+        ((a, out, "--seeds", "x"), "seeds 'x': expected"),
+        ((a, out, "--frames", 0), "0 frames from face to face"),
+        ((a, out, "--fps", 0), "fps is 0"),
+        ((a, small, out), "one size of image and of code"),
+        ((models / "none.pt", out), "there is no file"),
+    ):
+        said = call(*words, code=2)
+        assert said.startswith("error: ") and message in said, said
+    assert sorted(path.name for path in models.iterdir()) == before

@@ -1,0 +1,173 @@
+"""The mixing panel: what the picture shows, boxes and presets, the film."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import (
+    one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
+)
+from traitlets import TraitError
+
+from stylegan2 import display
+from stylegan2.editing import latents
+from stylegan2.editing.style_mixing import mix_grid, mix_images
+from stylegan2.networks import Generator
+from stylegan2.panels import mixing as panels
+from stylegan2.panels.mixing import LayerBoxes, mix_video, mixing_panel, render_mixing
+
+L = 8
+CAPTION = 22  # pixels above the grid
+
+
+def generator(seed: int) -> Generator:
+    return tiny_networks(32, 6, seed)[0].eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def source() -> Generator:
+    return generator(1)
+
+
+@pytest.fixture(scope="module")
+def targets() -> dict[str, Generator]:
+    return {"webtoon": generator(2), "portrait": generator(3)}
+
+
+def without_caption(picture) -> np.ndarray:
+    return np.asarray(picture)[CAPTION:]
+
+
+@pytest.mark.parametrize("style", ["photo", "portrait"])
+def test_the_picture_is_the_grid_of_consecutive_seeds(source, targets, style):
+    picture = render_mixing(
+        source, targets, style, "2-3", (2, 5), row_seed=4, column_seed=20, truncation=0.5, rows=2, columns=3
+    )
+    ws = [latents.ws_from_seeds(source, seeds, 0.5) for seeds in ((4, 5), (20, 21, 22))]
+    drawers = [source] if style == "photo" else [source, targets[style]]
+    grid = mix_grid(drawers[-1], *ws, "2-3", range(2, 6), ends=drawers)
+    expected = grid.picture(4, [4, 5], [20, 21, 22])
+    assert np.array_equal(without_caption(picture)[:, : expected.width], np.asarray(expected))
+
+
+def test_without_layers_the_rows_stay(source, targets):
+    pixels = [without_caption(render_mixing(source, targets, "photo", ())) for _ in range(2)]
+    again = without_caption(render_mixing(source, targets, "photo", (), column_seed=50))
+    size = 128
+    assert np.array_equal(pixels[0][-size:, -size:], again[-size:, -size:])
+    everything = without_caption(render_mixing(source, targets, "photo", "all"))
+    assert not np.array_equal(pixels[0][-size:, -size:], everything[-size:, -size:])
+
+
+def test_faces_at_the_ends_are_drawn_once(source, targets, monkeypatch):
+    drawn = []
+    original = panels.draw_ends
+    monkeypatch.setattr(panels, "draw_ends", lambda *a, **k: drawn.append(1) or original(*a, **k))
+    seen: dict = {}
+    settings = {"style": "webtoon", "layers": (0,), "row_seed": 1, "column_seed": 9, "truncation": 0.7}
+    for change, count in (
+        ({}, 2),
+        ({"layers": (2, 3)}, 2),
+        ({"row_seed": 2}, 3),
+        ({"column_seed": 5}, 4),
+        ({"truncation": 0.5}, 6),
+        ({"style": "portrait"}, 8),
+    ):
+        settings |= change
+        picture = render_mixing(source, targets, **settings, seen=seen)
+        assert len(drawn) == count, change
+        assert picture.tobytes() == render_mixing(source, targets, **settings).tobytes()
+        del drawn[count:]
+
+
+def test_errors_name_what_there_is(source, targets):
+    with pytest.raises(ValueError, match="unknown style 'disney': expected one of photo, webtoon, portrait"):
+        render_mixing(source, targets, "disney", "coarse")
+    with pytest.raises(ValueError, match="has no layers 8"):
+        render_mixing(source, targets, "photo", (8,))
+
+
+# ------------------------------------------------------------------------------------------------------------- boxes
+
+
+def test_boxes_and_value_follow_each_other():
+    boxes, heard = LayerBoxes(L, (0, 1)), []
+    boxes.observe(lambda change: heard.append(change["new"]), "value")
+    assert [box.value for box in boxes.boxes] == [True, True] + 6 * [False]
+    boxes.boxes[4].value = True
+    boxes.value = [7, 2]
+    assert heard == [(0, 1, 4), (2, 7)]  # one word for each change, however many boxes moved
+    assert [i for i, box in enumerate(boxes.boxes) if box.value] == [2, 7]
+
+
+def test_presets_tick_their_boxes():
+    boxes = LayerBoxes(L)
+    buttons = {button.description: button for button in boxes.children[0].children}
+    assert list(buttons) == ["all", "coarse", "middle", "fine", "none"]
+    for name, layers in (("middle", (2, 3, 4, 5)), ("fine", (6, 7)), ("none", ()), ("all", tuple(range(8)))):
+        buttons[name].click()
+        assert boxes.value == layers
+
+
+@pytest.mark.parametrize("wrong", [(8,), (-1,), (True,), ("1",), 3])
+def test_boxes_refuse_layers_that_there_are_not(wrong):
+    boxes = LayerBoxes(L, (1,))
+    with pytest.raises(TraitError):
+        boxes.value = wrong
+    assert boxes.value == (1,) and boxes.boxes[1].value
+
+
+# ------------------------------------------------------------------------------------------------------------- panel
+
+
+def test_the_panel_follows_its_controls_and_comes_back(source, targets, tmp_path):
+    panel = mixing_panel(source, targets, record={"model": "none"})
+    panel.folder = tmp_path
+    panel.update()
+    first = panel.image.value
+    changes = {
+        "style": "portrait",
+        "layers": (2, 3, 5),
+        "channels": (1, 6),
+        "row_seed": 4,
+        "column_seed": 44,
+        "truncation": 0.3,
+    }
+    assert list(changes) == list(panel.controls)
+    for name, value in changes.items():
+        before = panel.image.value
+        panel.controls[name].value = value
+        assert panel.image.value != before and panel.message.value == "", name
+    text, there = panel.show_settings(), panel.image.value
+    assert json.loads(text) == json.loads(json.dumps({"model": "none"} | changes))
+    panel.reset()
+    assert panel.image.value == first and panel.controls["layers"].value == (0, 1)
+    panel.apply(text)
+    assert panel.image.value == there
+
+
+def test_the_film_goes_from_the_rows_to_the_mixes_and_back(source, targets):
+    settings = {"style": "webtoon", "layers": (2, 3), "row_seed": 1, "column_seed": 9, "truncation": 0.7}
+    film = mix_video(source, targets, frames=4, **settings)
+    assert len(film) == 4
+    start, quarter, half, rest = (without_caption(frame) for frame in film)
+    assert np.array_equal(start, without_caption(render_mixing(source, targets, **settings | {"layers": ()})))
+    assert np.array_equal(half, without_caption(render_mixing(source, targets, **settings)))
+    assert np.array_equal(quarter, rest) and not np.array_equal(quarter, half)
+    assert mixing_panel(source, targets).video is not None
+
+
+def test_half_way_is_drawn_from_codes_half_way(source, targets):
+    picture = render_mixing(source, targets, "photo", "2-3", amount=0.5, rows=1, columns=1)
+    ws = [latents.ws_from_seeds(source, [seed], 0.7) for seed in (1, 10)]
+    half = latents.blend(*ws, 0.5)
+    codes = torch.cat([ws[0][:, :2], half[:, 2:4], ws[0][:, 4:]], dim=1)
+    expected = np.asarray(display.to_pil(source.synthesis(codes, "const")[0], 4))
+    shown = np.asarray(picture.crop((0, picture.height - 128, picture.width, picture.height)))
+    places = [x for x in range(shown.shape[1] - 127) if np.abs(shown[:, x : x + 128].astype(int) - expected).max() <= 1]
+    assert len(places) == 1
+    assert mix_images(source, *ws, "2-3", amount=0.5).shape == (1, 1, 3, 32, 32)

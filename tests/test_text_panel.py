@@ -1,0 +1,384 @@
+"""The text panel without a browser: pictures, the optimisation behind its button, going on from an edited face."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_clip import tiny_clip
+from tiny_training import (
+    one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
+)
+
+from stylegan2 import display
+from stylegan2.clip_model import ClipModel
+from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.styleclip import optimise
+from stylegan2.networks import Generator
+from stylegan2.panels import text as panels
+from stylegan2.panels.text import (
+    ASKED,
+    GAP,
+    LINE,
+    SIDE,
+    Scene,
+    TextPanel,
+    config_of,
+    edit_for,
+    film,
+    loss_strip,
+    render_text,
+    text_panel,
+)
+
+ASK = {
+    "text": "red hair", "neutral": "", "layers": "all", "steps": 5, "l2": 0.002, "seed": 3, "truncation": 0.8,
+    "base": "",
+}  # fmt: skip
+
+
+def generator(seed: int) -> Generator:
+    return tiny_networks(32, 6, seed)[0].eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def clip() -> ClipModel:
+    return tiny_clip()
+
+
+@pytest.fixture
+def scene(clip) -> Scene:
+    return Scene(generator(1), {"webtoon": generator(2), "portrait": generator(3)}, clip)
+
+
+@pytest.fixture
+def panel(scene, tmp_path) -> TextPanel:
+    """Five steps."""
+    panel = text_panel(scene.source, scene.targets, scene.clip, record={"model": "none"})
+    panel.folder = tmp_path
+    panel.controls["steps"].value = 5
+    return panel
+
+
+@pytest.fixture
+def optimisations(monkeypatch) -> list:
+    """One entry for every optimisation that `edit_for` begins."""
+    begun: list = []
+    monkeypatch.setattr(panels, "optimise", lambda *a, **k: begun.append(1) or optimise(*a, **k))
+    return begun
+
+
+def place(picture: Image.Image, row: int, column: int) -> np.ndarray:
+    """Pixels of a face: row 0 the source, 1 the target; column 0 before, 1 after."""
+    x, y = column * (SIDE + GAP), row * (SIDE + LINE) + LINE
+    return np.asarray(picture.crop((x, y, x + SIDE, y + SIDE))).astype(int)
+
+
+def face(g: Generator, codes: torch.Tensor) -> np.ndarray:
+    image = display.to_pil(g.synthesis(codes, "const")[0])
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).astype(int)
+
+
+def press(panel: TextPanel, name: str) -> None:
+    buttons = {button.description: button for button in panel.box.children[0].children[0].children}
+    buttons[name].click()
+
+
+# ------------------------------------------------------------------------------------------------------------- pictures
+@pytest.mark.parametrize("style", ("webtoon", "portrait"))
+@pytest.mark.parametrize("strength", (-1.5, 1.0, 2.0))
+def test_the_picture_shows_before_and_after_in_both_models(scene, style, strength):
+    edit = edit_for(scene, **ASK)
+    picture = render_text(scene, style, strength, **ASK)
+    ws = ws_from_seeds(scene.source, [3], 0.8)
+    for row, g in enumerate((scene.source, scene.targets[style])):
+        for column, codes in enumerate((ws, edit.at(strength))):
+            difference = np.abs(place(picture, row, column) - face(g, codes))
+            assert difference.max() <= 1, (row, column)
+        assert np.abs(place(picture, row, 0) - place(picture, row, 1)).max() > 5
+
+
+def test_strength_0_shows_the_face_before(scene):
+    edit_for(scene, **ASK)
+    picture = render_text(scene, "webtoon", 0.0, **ASK)
+    for row in (0, 1):
+        assert np.array_equal(place(picture, row, 0), place(picture, row, 1))
+
+
+def test_without_an_edit_the_face_is_shown_as_it_is_and_nothing_is_optimised(scene, monkeypatch):
+    monkeypatch.setattr(panels, "optimise", None)
+    picture = render_text(scene, "webtoon", 2.0, **ASK)
+    assert picture.size == (2 * SIDE + GAP, 2 * (SIDE + LINE))
+    assert np.array_equal(place(picture, 0, 0), place(picture, 0, 1)) and not scene.edits
+
+
+def test_the_strip_draws_the_loss(scene):
+    edit = edit_for(scene, **ASK)
+    strip = np.asarray(loss_strip(edit, 300))
+    curve = (strip == panels.CURVE).all(2)
+    assert strip.shape == (panels.PLOT, 300, 3) and curve.any()
+    losses = [row["loss"] for row in edit.history]
+    columns = [np.flatnonzero(curve[:, 4 + round(i * 291 / 4)]).mean() for i in range(5)]  # y down
+    order = np.argsort(columns)[::-1]
+    assert order[0] == np.argmin(losses) and order[-1] == np.argmax(losses)
+    picture = render_text(scene, "webtoon", 1.0, **ASK)
+    assert picture.height == 2 * (SIDE + LINE) + 4 + panels.PLOT
+
+
+def test_an_edit_is_made_once_for_all_that_it_depends_on(scene, optimisations):
+    first = edit_for(scene, **ASK)
+    assert edit_for(scene, **ASK) is first and len(optimisations) == 1
+    changes = {
+        "text": "glasses", "neutral": "hair", "layers": "coarse", "steps": 6, "l2": 0.01, "seed": 4, "truncation": 0.5,
+    }  # fmt: skip
+    assert set(changes) | {"base"} == set(ASKED)
+    for count, (name, value) in enumerate(changes.items(), 2):
+        other = edit_for(scene, **ASK | {name: value})
+        assert len(optimisations) == count == len(scene.edits)
+        assert not torch.equal(other.end, first.end), name
+
+
+def test_an_empty_neutral_text_is_none():
+    assert config_of("red hair", "  ").neutral is None and config_of("red hair", " hair ").neutral == "hair"
+
+
+def test_errors_name_what_there_is(scene):
+    with pytest.raises(ValueError, match="unknown style 'disney': expected one of webtoon, portrait"):
+        render_text(scene, "disney", **ASK)
+    with pytest.raises(ValueError, match="the text is empty"):
+        render_text(scene, "webtoon", **ASK | {"text": " "})
+    with pytest.raises(ValueError, match="no accepted face 'x'; there are: none"):
+        render_text(scene, "webtoon", **ASK | {"base": "x"})
+
+
+# ------------------------------------------------------------------------------------------------------------ the panel
+def test_the_button_edits_and_the_strength_is_free(panel, optimisations):
+    panel.update()
+    before = panel.image.value
+    press(panel, "Edit")
+    assert len(optimisations) == 1 and panel.message.value == "" and panel.image.value != before
+    pictures = {panel.image.value}
+    for strength in (-2.0, 0.5, 3.0):
+        panel.controls["strength"].value = strength
+        pictures.add(panel.image.value)
+    panel.controls["style"].value = "portrait"
+    assert len(pictures) == 4 and panel.image.value not in pictures
+    press(panel, "Edit")
+    assert len(optimisations) == 1  # it is there
+
+
+def test_every_control_moves_the_picture(panel):
+    changes = {
+        "text": "glasses", "neutral": "hair", "strength": -0.5, "style": "portrait", "seed": 9, "truncation": 0.3,
+        "layers": "middle", "steps": 7, "l2": 0.01,
+    }  # fmt: skip
+    assert [*changes, "base"] == list(panel.controls)
+    panel.start()
+    for name, value in changes.items():
+        before = panel.image.value
+        panel.controls[name].value = value
+        if name not in ("strength", "style"):  # another edit
+            panel.start()
+        assert panel.image.value != before and panel.message.value == "", name
+
+
+def test_settings_rebuild_the_identical_picture(panel, scene):
+    panel.controls["strength"].value, panel.controls["seed"].value = 1.6, 11
+    panel.start()
+    text, there = panel.show_settings(), panel.picture.tobytes()
+    assert json.loads(text)["model"] == "none"
+    panel.reset()
+    assert panel.picture.tobytes() != there
+    other = text_panel(scene.source, scene.targets, scene.clip, record={"model": "none"})  # knows no edits
+    for each in (panel, other):
+        each.apply(text)
+        assert each.picture.tobytes() == there
+    settings = json.loads(text)
+    settings.pop("model")
+    assert render_text(other.scene, **settings).tobytes() == there
+
+
+def test_settings_with_strength_0_ask_for_no_optimisation(panel, optimisations):
+    panel.apply({"strength": 0.0})
+    assert not optimisations and panel.message.value == ""
+
+
+def test_errors_are_shown_inside_the_panel(panel):
+    panel.update()
+    before = panel.image.value
+    for changes, message in (
+        ({"text": "   "}, "the text is empty"),
+        ({"text": "red " * 80}, "a text is too long"),
+        ({"text": "hair", "neutral": "hair"}, "no direction between them"),
+    ):
+        for name, value in changes.items():
+            panel.controls[name].value = value
+        press(panel, "Edit")
+        assert "ValueError" in panel.message.value and message in panel.message.value
+        assert panel.image.value == before and not panel.scene.edits  # the picture stays
+    panel.controls["text"].value = "red hair"
+    assert panel.message.value == "" and panel.image.value == before
+
+
+def test_accepting_before_an_edit_is_refused(panel):
+    panel.update()
+    press(panel, "Accept as new base")
+    assert "there is no edited face yet: press Edit first" in panel.message.value
+
+
+def test_an_accepted_face_is_where_the_next_edit_starts(panel, scene):
+    panel.controls["strength"].value = 1.5
+    panel.start()
+    accepted = panel.scene.edits[tuple(panel.asked[name] for name in ASKED)].at(1.5)
+    shown = place(panel.picture, 0, 1)
+    press(panel, "Accept as new base")
+    base = panel.controls["base"]
+    assert base.value == "1: red hair +1.50" and base.options == ("", "1: red hair +1.50")
+    assert np.abs(place(panel.picture, 0, 0) - shown).max() <= 1  # the edited face is now the one before
+    panel.controls["text"].value = "glasses"
+    panel.start()
+    edit = panel.scene.edits[tuple(panel.asked[name] for name in ASKED)]
+    assert torch.equal(edit.start, accepted)
+    assert panel.accept() == "2: glasses +1.50" and len(panel.scene.bases) == 2
+    panel.reset()
+    assert base.value == "" and len(base.options) == 3  # they stay there to be chosen
+    assert np.abs(place(panel.picture, 0, 0) - face(scene.source, ws_from_seeds(scene.source, [3], 0.8))).max() <= 1
+
+
+def test_unknown_words_are_named_and_the_edit_is_made(panel, clip, monkeypatch):
+    monkeypatch.setattr(clip, "unknown_words", lambda text: [w for w in text.split() if w == "spaceship"])
+    panel.controls["text"].value = "a spaceship"
+    press(panel, "Edit")
+    assert "never saw: spaceship" in panel.message.value and len(panel.scene.edits) == 1
+    panel.controls["strength"].value = 2.0
+    assert "never saw: spaceship" in panel.message.value
+    panel.controls["text"].value = "red hair"
+    assert panel.message.value == ""
+
+
+# ------------------------------------------------------------------------------------------------------ in a notebook
+async def until_step(panel: TextPanel, step: int) -> None:
+    """Let the loop turn until the panel tells of so many steps."""
+    for _ in range(10_000):
+        if f"step {step} of" in panel.message.value:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(f"no step {step}: {panel.message.value!r}")
+
+
+def test_a_running_optimisation_shows_itself_and_ends(panel, scene):
+    panel.controls["steps"].value = 9
+    expected = edit_for(Scene(scene.source, scene.targets, scene.clip), **ASK | {"steps": 9})
+    shown = []
+
+    async def work():
+        panel.start()
+        for step in (1, 5, 9):
+            await until_step(panel, step)
+            shown.append(panel.image.value)
+        await panel._task
+
+    asyncio.run(work())
+    (edit,) = panel.scene.edits.values()
+    assert edit.stopped == "done" and torch.equal(edit.end, expected.end) and edit.history == expected.history
+    assert len(set(shown)) == 3 and panel.message.value == ""
+    assert np.abs(place(panel.picture, 0, 1) - face(scene.source, edit.at(1.0))).max() <= 1
+
+
+def test_stop_ends_early_and_keeps_an_edit(panel, scene):
+    panel.controls["steps"].value = 200
+
+    async def work():
+        panel.start()
+        task = panel._task
+        await until_step(panel, 5)
+        press(panel, "Stop")
+        await task
+
+    asyncio.run(work())
+    (edit,) = panel.scene.edits.values()
+    assert edit.stopped == "interrupted" and 5 <= len(edit.history) < 20
+    assert np.abs(place(panel.picture, 0, 1) - face(scene.source, edit.at(1.0))).max() <= 1
+    press(panel, "Stop")  # nothing is running: nothing happens
+    assert panel.message.value == ""
+
+
+def test_edit_after_stop_is_made_anew(panel):
+    panel.controls["steps"].value = 9
+
+    async def work():
+        panel.start()
+        first = panel._task
+        await until_step(panel, 5)
+        panel.start()  # pressed again while it runs
+        await first
+        await panel._task
+
+    asyncio.run(work())
+    (edit,) = panel.scene.edits.values()
+    assert edit.stopped == "done" and len(edit.history) == 9
+
+
+def test_a_control_moved_meanwhile_changes_the_next_edit_not_this_one(panel):
+    panel.controls["steps"].value = 9
+
+    async def work():
+        panel.start()
+        await until_step(panel, 1)
+        panel.controls["seed"].value = 50
+        await panel._task
+
+    asyncio.run(work())
+    ((key, edit),) = panel.scene.edits.items()
+    assert dict(zip(ASKED, key, strict=True))["seed"] == 3
+    assert torch.equal(edit.start, ws_from_seeds(panel.scene.source, [3], 0.8))
+    assert panel.settings["seed"] == 50 and np.array_equal(place(panel.picture, 0, 0), place(panel.picture, 0, 1))
+
+
+def test_an_error_while_running_is_shown(panel, monkeypatch):
+    def fails(run):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(panels.Optimisation, "step", fails)
+
+    async def work():
+        panel.start()
+        await panel._task
+
+    asyncio.run(work())
+    assert "RuntimeError" in panel.message.value and "out of memory" in panel.message.value
+    assert not panel.scene.edits
+
+
+# ------------------------------------------------------------------------------------------------------------- the film
+def test_the_film_goes_to_the_strength_and_back(scene, monkeypatch):
+    monkeypatch.setattr(panels, "FRAMES", 6)
+    edit = edit_for(scene, **ASK)
+    frames = film(scene, "portrait", 2.0, **ASK)
+    assert len(frames) == 6
+    for i, strength in ((0, 0.0), (3, 2.0)):
+        torch.testing.assert_close(frames.ws[i, 0], edit.at(strength)[0], rtol=0, atol=1e-5)
+    assert frames.captions[0] == "red hair +0.0" and frames.captions[3] == "red hair +2.0"
+    assert list(frames.generators) == ["photo", "portrait"]
+    assert frames[1].tobytes() != frames[0].tobytes()
+
+
+def test_there_is_no_film_of_nothing(scene):
+    with pytest.raises(ValueError, match="press Edit first"):
+        film(scene, "webtoon", 1.0, **ASK)
+    edit_for(scene, **ASK)
+    with pytest.raises(ValueError, match="move the strength away from 0"):
+        film(scene, "webtoon", 0.0, **ASK)
+
+
+def test_the_panel_saves_picture_and_film(panel, monkeypatch):
+    monkeypatch.setattr(panels, "FRAMES", 3)
+    panel.start()
+    assert Image.open(panel.save()).tobytes() == panel.picture.tobytes()
+    path = panel.save_video()
+    assert path.name == "text-001.mp4" and path.stat().st_size > 500

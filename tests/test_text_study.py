@@ -1,0 +1,156 @@
+"""The study of text edits: its limits are those of the captions, its rows are what was measured."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from tiny_clip import tiny_clip
+from tiny_training import (
+    one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
+)
+
+from stylegan2 import text_study
+from stylegan2.data import pocket
+from stylegan2.data.pocket_captions import phrases
+from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.styleclip import EditConfig, optimise
+from stylegan2.judge import Reading
+from stylegan2.metrics.changes import attribute_spread, measure_changes, others_mean
+from stylegan2.metrics.pocket import COLUMNS
+from stylegan2.text_study import PROMPTS, Prompt, above, below, run, table, value
+
+WIDER = {  # prompts that count more than what captions call so: the fragments that may be said instead
+    "white hair": {"silver hair"},
+    "a bald head": {"a receding hairline"},
+    "a beard": {"stubble", "a moustache"},
+    "red clothes": {"burgundy clothes"},
+    "blue clothes": {"navy clothes"},
+}
+
+
+def reading_of(faces: pocket.Faces) -> Reading:
+    """What a judge without errors reads."""
+    n = len(faces)
+    points = torch.zeros(n, len(pocket.LANDMARKS), 2)
+    return Reading(faces.vector(), points, torch.zeros(n, 48), torch.full((n, 4), 0.25))
+
+
+@pytest.fixture(scope="module")
+def faces() -> pocket.Faces:
+    return pocket.Faces.concatenate([pocket.sample(domain, 500, seed=4) for domain in pocket.DOMAINS])
+
+
+@pytest.fixture(scope="module")
+def said(faces) -> list[set[str]]:
+    return [{text for texts in face for text in texts} for face in phrases(faces)]
+
+
+# --------------------------------------------------------------------------------------------------------- the prompts
+@pytest.mark.parametrize("prompt", PROMPTS, ids=lambda prompt: prompt.text)
+def test_a_prompt_holds_where_captions_say_so(prompt, faces, said):
+    holds = prompt.holds(reading_of(faces))
+    assert holds.shape == (len(faces),) and holds.dtype == torch.bool
+    instead = WIDER.get(prompt.text, set())
+    named = torch.tensor([prompt.text in words or bool(instead & words) for words in said])
+    assert torch.equal(holds, named)
+    assert 0 < named.sum() < len(faces)
+    assert any(prompt.text in words for words in said)  # the text itself is one that CLIP has read
+
+
+def test_prompts_are_of_different_things_and_of_attributes_that_there_are():
+    assert len({prompt.text for prompt in PROMPTS}) == len(PROMPTS) >= 30
+    for prompt in PROMPTS:
+        assert prompt.meant and set(prompt.meant) <= set(COLUMNS), prompt.text
+        EditConfig(prompt.text, **prompt.settings)  # settings that there are
+
+
+def test_value_is_the_inverse_of_the_vector(faces):
+    reading = reading_of(faces)
+    for name in ("smile", "mouth_open", "skin", "yaw", "eye_open"):
+        torch.testing.assert_close(value(reading, name), getattr(faces, name), rtol=0, atol=1e-5)
+
+
+# -------------------------------------------------------------------------------------------------------------- the run
+class Mirror:
+    """A judge that reads of an image what the sums of its pixels with random patterns say."""
+
+    def __init__(self, size: int):
+        rng = torch.Generator().manual_seed(0)
+        self.patterns = torch.randn(3 * size * size, len(pocket.VECTOR_NAMES), generator=rng) / size
+
+    def read(self, images: torch.Tensor) -> Reading:
+        n = len(images)
+        points = torch.zeros(n, len(pocket.LANDMARKS), 2)
+        attributes = images.detach().flatten(1) @ self.patterns
+        return Reading(attributes, points, torch.zeros(n, 48), torch.full((n, 4), 0.25))
+
+
+@pytest.fixture(scope="module")
+def world():
+    g, clip = tiny_networks(16, 6, 2)[0].eval(), tiny_clip()
+    judge = Mirror(16)
+    smiles = value(judge.read(draw(g, ws_from_seeds(g, range(12), 0.8))), "smile")
+    middle = float(smiles.median()) + 1e-4  # half of the faces are above
+    return g, clip, judge, middle
+
+
+def test_a_row_is_what_was_measured(world):
+    g, clip, judge, middle = world
+    settings = {"steps": 3, "views": 0, "patience": 0}
+    prompt = Prompt("a smile", above("smile", middle), ("smile", "yaw"), settings, strength=1.5)
+    (row,) = run(g, clip, judge, [prompt], faces=4, truncation=0.8, seeds=range(12), progress=False)
+    ws = ws_from_seeds(g, range(12), 0.8)
+    everyone = judge.read(draw(g, ws))
+    has = value(everyone, "smile") > middle
+    lacking = (~has).nonzero()[:4, 0]
+    edit = optimise(g, clip, ws[lacking], EditConfig("a smile", **settings))
+    after = judge.read(draw(g, edit.at(1.5)))
+    changes = measure_changes(everyone[lacking], after, attribute_spread(everyone))
+    assert row["text"] == "a smile" and row["strength"] == 1.5 and row["settings"] == settings and row["faces"] == 4
+    assert row["had"] == pytest.approx(float(has.float().mean())) and 0 < row["had"] < 1
+    assert row["crossed"] == float((value(after, "smile") > middle).float().mean())
+    assert row["others"] == pytest.approx(others_mean(changes, prompt.meant), rel=1e-4)
+    assert row["others_each"] == pytest.approx(others_mean(changes, prompt.meant, each=True), rel=1e-4)
+    assert row["others_each"] >= row["others"] > 0
+
+
+def test_there_is_a_row_for_every_prompt(world):
+    g, clip, judge, middle = world
+    settings = {"steps": 1, "views": 0}
+    prompts = [
+        Prompt("a smile", above("smile", middle), ("smile",), settings),
+        Prompt("a frown", below("smile", middle), ("smile",), settings),
+    ]
+    rows = run(g, clip, judge, prompts, faces=2, seeds=range(12), progress=False)
+    assert [row["text"] for row in rows] == ["a smile", "a frown"]
+    assert all(set(row) == set(rows[0]) and isinstance(row["passed"], bool) for row in rows)
+    assert rows[0]["had"] + rows[1]["had"] == pytest.approx(1)
+
+
+def test_without_faces_that_lack_it_there_is_nothing_to_measure(world):
+    g, clip, judge, _ = world
+    prompt = Prompt("a smile", above("smile", -100), ("smile",), {"steps": 1, "views": 0})
+    with pytest.raises(ValueError, match="all 12 faces have 'a smile' already"):
+        run(g, clip, judge, [prompt], faces=2, seeds=range(12), progress=False)
+
+
+def row(text: str, crossed: float, others: float) -> dict:
+    passed = crossed >= text_study.ENOUGH and others < text_study.STILL
+    return {
+        "text": text, "strength": 1.0, "settings": {}, "faces": 50, "had": 0.1, "crossed": crossed,
+        "others": others, "others_each": 2 * others, "passed": passed,
+    }  # fmt: skip
+
+
+def test_the_table_puts_the_best_first_and_names_what_failed():
+    rows = [row("a frown", 0.6, 0.1), row("red hair", 0.9, 0.2), row("an afro", 1.0, 0.4), row("glasses", 0.96, 0.1)]
+    lines = table(rows).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:6]] == ["glasses", "red hair", "an afro", "a frown"]
+    assert [line.split("|")[6].strip() for line in lines[2:6]] == ["passed", "passed", "failed", "failed"]
+    assert all(line.count("|") == lines[0].count("|") for line in lines[:6])
+    assert re.search(r"2 of 4 prompts passed.*at least 80%.*less than 0.25 sd", lines[-1])
+    assert lines[-1].endswith("Failed: an afro (100%, 0.40 sd), a frown (60%, 0.10 sd).")
+    assert table(rows[1:2]).endswith("Failed: none.")
