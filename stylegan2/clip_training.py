@@ -79,7 +79,8 @@ class ClipConfig:
     lr: float = 2.5e-3  # at its highest, after a warm-up; falls to 0 along a cosine
     weight_decay: float = 0.05
     start: str | None = None  # a CLIP file to go on from, instead of random weights
-    seed: int = 0
+    faces_seed: int = 0  # which faces are rendered
+    seed: int = 0  # of the weights, the order of faces, captions
     save_every: int = 20_000  # images between two states to continue from
     workers: int | None = None  # processes that render and write captions; None: one per core, none on a small machine
 
@@ -154,7 +155,7 @@ def render_pool(config: ClipConfig) -> Pool:
     for d, domain in enumerate(pocket.DOMAINS):
         for statistics in pocket.DOMAINS:
             count = config.own_faces if statistics == domain else config.cross_faces
-            seed = FACES_SEED + 10 * config.seed + d
+            seed = FACES_SEED + 10 * config.faces_seed + d
             jobs += [(statistics, domain, seed, i, min(CHUNK, count - i)) for i in range(0, count, CHUNK)]
     parts = list(_in_workers(_render_part, jobs, config.processes))
     images, *lists, attributes = zip(*parts, strict=True)

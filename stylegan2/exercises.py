@@ -7,12 +7,13 @@ kindly: the notebooks run top to bottom with nothing filled in.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 CLOSE = 1e-4  # relative to the largest expected number: right up to rounding
 
@@ -75,6 +76,31 @@ def _mix(row: Tensor, col: Tensor, layers: Sequence[int]) -> Tensor:
     chosen = torch.zeros(row.shape[-2], 1, dtype=torch.bool)
     chosen[list(layers)] = True
     return torch.where(chosen, col, row)
+
+
+def _similarities(images: Tensor, text: Tensor, encode: Callable, mean: Tensor, sd: Tensor) -> Tensor:
+    seen = encode(((images * 0.5 + 0.5).clamp(0, 1) - mean) / sd)
+    return functional.normalize(seen, dim=1) @ text.T
+
+
+_TEXTS = functional.normalize(_normal(5, 6))
+_COLOURS = torch.tensor([0.5, 0.4, 0.3])[:, None, None], torch.tensor([0.2, 0.3, 0.4])[:, None, None]
+
+
+def _look(x: Tensor) -> Tensor:
+    """A stand-in for CLIP's image tower: [N, 3, 4, 4] -> [N, 6]."""
+    return x.flatten(1) @ _normal(48, 6, seed=9)
+
+
+def _crossing(holds: Callable[[float], bool], low: float, high: float, rounds: int) -> float:
+    for _ in range(rounds):
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _combine(start: Tensor, ends: Sequence[Tensor], strengths: Sequence[float]) -> Tensor:
+    return start + sum(s * (end - start) for s, end in zip(strengths, ends, strict=True))
 
 
 EXERCISES: dict[str, Exercise] = {
@@ -191,6 +217,25 @@ EXERCISES: dict[str, Exercise] = {
         _cleanest,
         [(_normal(6, 5), 2), (torch.tensor([[2.0, 2.0], [0.1, 1.0], [-1.0, 0.05]]), 0), (_normal(4, 9, seed=3), 8)],
         "sizes without their signs; a row's share of the attribute is its size over the sum of the row's sizes",
+    ),
+    "08-similarity": Exercise(
+        _similarities,
+        [(gain * _normal(3, 3, 4, 4), _TEXTS, _look, *_COLOURS) for gain in (0.4, 1.5)],
+        "from -1..1 to 0..1, clamp, minus the mean, over the sd; encode; to length 1; a matrix product with text.T",
+    ),
+    "08-crossing": Exercise(
+        _crossing,
+        [(lambda s: s > 0.37, 0.0, 2.0, 10), (lambda s: s >= 1.0, 0.0, 4.0, 6), (lambda s: s > -0.2, -1.0, 0.5, 3)],
+        "look in the middle; where it holds there, the middle is the new upper end, else the new lower one; "
+        "return the upper end",
+    ),
+    "08-combine": Exercise(
+        _combine,
+        [
+            (_normal(2, 10, 8), [_normal(2, 10, 8, seed=1), _normal(2, 10, 8, seed=2)], [1.0, 1.5]),
+            (_normal(1, 4, 8), [_normal(1, 4, 8, seed=3)], [-0.5]),
+        ],
+        "each edit adds its strength times (end - start); the start itself counts once",
     ),
     "09-mix": Exercise(
         _mix,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from stylegan2.editing import styleclip
 from stylegan2.editing.latents import draw, ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, TextEdit, optimise
 from stylegan2.networks import Generator
+from stylegan2.panels.text import config_of
 
 SIDE = 128  # of a face in the picture: 32 pixels, enlarged four times
 
@@ -91,6 +94,14 @@ def test_a_row_of_faces_for_every_strength(folder, tmp_path):
     for row, codes in zip(faces, (edit.at(-1), ws, edit.at(1.5)), strict=True):
         assert np.abs(row - drawn(g, codes)).max() <= 1
     assert np.abs(faces[1] - faces[2]).max() > 5
+
+
+def test_the_verb_and_the_panel_have_the_defaults_of_the_method():
+    defaults = {field.name: field.default for field in dataclasses.fields(EditConfig)}
+    verb = inspect.signature(cli.text.edit).parameters
+    for name in ("steps", "lr", "l2", "layers"):
+        assert verb[name].default == defaults[name], name
+    assert config_of("red hair") == EditConfig("red hair")
 
 
 def test_options_reach_the_edit(folder, tmp_path):

@@ -163,3 +163,47 @@ def test_mixing_exercises_ask_for_what_the_package_does():
     study = measure_ownership(source, Judge.load(pocket / "judge.pt"), ["0", "1", "2", "3", "4"], pairs=12)
     best = max(study.found, key=lambda owned: owned.taken["surroundings"])
     assert best.layers == (EXERCISES["09-layer"].reference,)
+
+
+def test_text_exercises_ask_for_what_the_package_does():
+    """Exercises of notebook 08 against ClipModel, OpenAI's own preprocessing, and TextEdit."""
+    from clip.clip import _transform
+    from tiny_clip import SIDE, tiny_clip
+
+    from stylegan2.display import to_pil
+    from stylegan2.editing.styleclip import EditConfig, TextEdit
+
+    clip, by_hand = tiny_clip(), EXERCISES["08-similarity"].reference
+    images = 1.2 * torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1.2
+    text = clip.encode_texts(["red hair", "a smile"])
+    found = by_hand(images, text, clip.model.encode_image, clip.mean, clip.sd)
+    assert torch.equal(found, clip.encode_images(images) @ text.T)
+    theirs = torch.stack([_transform(SIDE)(to_pil(image)) for image in images])
+    seen = torch.nn.functional.normalize(clip.model.encode_image(theirs), dim=1)
+    assert torch.allclose(found, seen @ text.T, atol=0.01)  # pictures have 256 shades
+
+    start, ends, strengths = EXERCISES["08-combine"].inputs[1]
+    edit = TextEdit(EditConfig("red hair"), start, ends[0])
+    assert torch.allclose(EXERCISES["08-combine"].reference(start, ends, strengths), edit.at(strengths[0]), atol=1e-6)
+
+
+def test_likely_mistakes_with_text_edits_are_found():
+    def unclamped(images, text, encode, mean, sd):
+        seen = encode((images * 0.5 + 0.5 - mean) / sd)
+        return torch.nn.functional.normalize(seen, dim=1) @ text.T
+
+    def as_the_original(images, text, encode, mean, sd):
+        return torch.nn.functional.normalize(encode(images), dim=1) @ text.T
+
+    def lower_end(holds, low, high, rounds):
+        for _ in range(rounds):
+            middle = (low + high) / 2
+            low, high = (low, middle) if holds(middle) else (middle, high)
+        return low
+
+    def start_counted_twice(start, ends, strengths):
+        return start + sum(torch.lerp(start, end, s) for end, s in zip(ends, strengths, strict=True))
+
+    wrong = {"similarity": unclamped, "crossing": lower_end, "combine": start_counted_twice}
+    for name, answer in [*wrong.items(), ("similarity", as_the_original)]:
+        assert check(f"08-{name}", answer).startswith("not yet"), name

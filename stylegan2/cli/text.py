@@ -36,8 +36,8 @@ def edit(
         str, typer.Option(help="How far: 0 before, 1 as optimised, negative the opposite.")
     ] = "-1,0,1,1.5",
     layers: Annotated[str, typer.Option(help="Which codes may move: all, coarse, middle, fine, or 2-5.")] = "all",
-    steps: Annotated[int, typer.Option(help="Steps of the optimisation, at most.")] = 50,
-    lr: Annotated[float, typer.Option(help="Size of a step.")] = 0.1,
+    steps: Annotated[int, typer.Option(help="Steps of the optimisation, at most.")] = 60,
+    lr: Annotated[float, typer.Option(help="Size of a step.")] = 0.03,
     l2: Annotated[float, typer.Option(help="How strongly the codes are held where they were.")] = 0.002,
     latents: Annotated[
         Path | None, typer.Option(help="FILE.pt: keep the codes; if it is there, start from it.")

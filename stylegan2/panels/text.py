@@ -69,7 +69,9 @@ class Scene:
         return {SOURCE: self.source, style: self.targets[style]}
 
 
-def config_of(text: str, neutral: str = "", layers: str = "all", steps: int = 50, l2: float = 0.002) -> EditConfig:
+def config_of(
+    text: str, neutral: str = "", layers: str = "all", steps: int = EditConfig.steps, l2: float = EditConfig.l2
+) -> EditConfig:
     """The controls' values as settings of an edit; an empty neutral text is none."""
     return EditConfig(text, neutral.strip() or None, steps=steps, l2=l2, layers=layers)
 
@@ -302,8 +304,8 @@ def text_panel(
         "seed": int_slider("seed", 3, 0, 999, "which face"),
         "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "of the face before the edit"),
         "layers": choice("layers", list(layer_presets(source.num_ws))),
-        "steps": int_slider("steps", 50, 5, 300, "of the optimisation, at most"),
-        "l2": float_slider("stay near", 0.002, 0.0, 0.02, 0.0005, "weight of the distance to the first code"),
+        "steps": int_slider("steps", EditConfig.steps, 5, 300, "of the optimisation, at most"),
+        "l2": float_slider("stay near", EditConfig.l2, 0.0, 0.02, 0.0005, "weight of the distance to the first code"),
         "base": w.Dropdown(options=[""], value="", description="start from", style={"description_width": "90px"}),
     }
     controls["l2"].readout_format = ".4f"
