@@ -1,18 +1,12 @@
 """Training of the pocket CLIP on rendered faces of all domains and what can be said of them.
 
-CLIP's own loss (arXiv 2103.00020, figure 3): in a batch of N faces and N captions each face must find its caption, and
-each caption its face. Captions are drawn anew at every step (`pocket.random_captions`). By captions alone so small a
-network learns hair and skin, and even after millions of faces nothing of smiles and poses, which tell few faces of a
-batch apart. But of a rendered face we know everything, so three more losses help:
+The loss is CLIP's (arXiv 2103.00020, figure 3): in a batch of N faces and N captions each face must find its caption,
+and each caption its face. Captions are drawn anew at every step (`pocket.random_captions`), from one fragment to a
+whole description, so that a text such as "red hair" means something by itself. Faces are roughened as for the judge:
+generated ones are softer than rendered ones. :mod:`stylegan2.clip_model` uses the result.
 
-* fragments: each of many single ones ("red hair", "a frown") must find *all* the faces that it is true of (the
-  supervised contrastive loss, arXiv 2004.11362);
-* attributes: the image's vector must hold the face's attributes along fixed axes, at right angles to each other: what
-  it does not hold, no text can learn to point at;
-* meanings: a fragment's vector must point along these axes to what the faces that it is true of have in common.
-
-Faces are roughened as for the judge: generated ones are softer than rendered ones. :mod:`stylegan2.clip_model` uses the
-result.
+What so small a network learns first is what tells many faces of a batch apart: hair, skin, clothes, background,
+glasses. Smiles and poses, which tell few apart, would take it many times as long.
 """
 
 from __future__ import annotations
@@ -25,7 +19,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +29,7 @@ from stylegan2 import text_files
 from stylegan2.checkpoints import files
 from stylegan2.clip_model import MEAN, SD, TOKENS, ClipModel, tokenize
 from stylegan2.data import pocket
-from stylegan2.data.pocket_captions import TOPICS, phrases
+from stylegan2.data.pocket_captions import phrases
 from stylegan2.data.roughen import roughen
 from stylegan2.judge import SIZE, read_dict
 from stylegan2.runtime import keep_memory_warm, pick_device, pick_dtype
@@ -44,14 +37,15 @@ from stylegan2.runtime import keep_memory_warm, pick_device, pick_dtype
 TRAINING_FORMAT = "stylegan2 pocket CLIP, in training"
 FACES_SEED = 710_000  # sequences of faces that no data set, no judge and no evaluation draws from
 EVALUATION_SEED = 810_000
+LONGEST = 64  # tokens of a caption
 CHUNK = 500  # faces rendered by a worker at a time
 NO_EFFECT = ("save_every", "workers")  # settings that may change when a training goes on
-ARCHITECTURE = {  # OpenAI's ResNet CLIP, all of it as narrow as its text tower allows
-    "embed_dim": 128,
+ARCHITECTURE = {
+    "embed_dim": 64,
     "image_resolution": SIZE,
-    "vision_layers": (1, 1, 1, 1),
-    "vision_width": 16,
-    "vision_patch_size": None,
+    "vision_layers": 4,
+    "vision_width": 128,
+    "vision_patch_size": 8,
     "context_length": TOKENS,
     "vocab_size": 49_408,  # OpenAI's table: clip.tokenize needs all of it, though faces need few of its rows
     "transformer_width": 64,
@@ -68,31 +62,21 @@ class ClipConfig:
         ValueError: for numbers that cannot work.
     """
 
-    images: int = 300_000  # shown in all: a quarter of an hour on two cores
-    batch: int = 128  # faces that a caption is told apart from, less one
-    fragments: int = 96  # single fragments per step, about as many of each topic
-    captions: int = 32  # faces of a batch that get a caption too
-    attributes: float = 2.0  # weight of the attributes' squared error
-    meanings: float = 2.0  # weight of the fragments' distance to what they mean
-    own_faces: int = 5_000  # rendered per domain with that domain's statistics
-    cross_faces: int = 500  # rendered per pair of another domain's statistics and this domain
-    lr: float = 2.5e-3  # at its highest, after a warm-up; falls to 0 along a cosine
+    images: int = 3_000_000  # shown in all: 5 minutes on a GPU, most of a day on two cores
+    batch: int = 512  # faces that a caption is told apart from, less one
+    own_faces: int = 24_000  # rendered per domain with that domain's statistics
+    cross_faces: int = 4_000  # rendered per pair of another domain's statistics and this domain
+    lr: float = 1e-3  # at its highest, after a warm-up; falls to 0 along a cosine
     weight_decay: float = 0.05
-    start: str | None = None  # a CLIP file to go on from, instead of random weights
-    faces_seed: int = 0  # which faces are rendered
-    seed: int = 0  # of the weights, the order of faces, captions
-    save_every: int = 20_000  # images between two states to continue from
+    seed: int = 0
+    save_every: int = 500_000  # images between two states to continue from
     workers: int | None = None  # processes that render and write captions; None: one per core, none on a small machine
 
     def __post_init__(self) -> None:
-        if self.images < self.batch or not 2 <= self.captions <= self.batch:
-            raise ValueError(
-                f"expected images >= batch >= captions >= 2, got {self.images}, {self.batch}, {self.captions}"
-            )
-        if min(self.fragments, self.own_faces, self.save_every) < 1 or self.cross_faces < 0 or (self.workers or 0) < 0:
-            raise ValueError(
-                "fragments, own_faces and save_every must be positive, cross_faces and workers not negative"
-            )
+        if self.images < self.batch or self.batch < 2:
+            raise ValueError(f"expected images >= batch >= 2, got images={self.images}, batch={self.batch}")
+        if min(self.own_faces, self.save_every) < 1 or self.cross_faces < 0 or (self.workers or 0) < 0:
+            raise ValueError("own_faces and save_every must be positive, cross_faces and workers not negative")
 
     @property
     def steps(self) -> int:
@@ -113,40 +97,9 @@ class Pool:
     sayable: list  # N x topics x phrases
     mirrored: list
     domains: list[str]
-    attributes: Tensor  # [2, N, A], of the faces and of their mirror images: mean 0, sd 1
 
     def __len__(self) -> int:
         return len(self.domains)
-
-
-class Fragments:
-    """Every single thing that is said of some face of a pool, and of which faces it is true.
-
-    Attributes:
-        texts: K fragments.
-        tokens: [K, T] of them.
-        topic: [K], index of what a fragment is about.
-        true: bool [2, N, K], of the faces as they are and of their mirror images.
-        meaning: [K, A], the mean of the (standardised) attributes of all faces that a fragment is true of.
-    """
-
-    def __init__(self, pool: Pool):
-        said = sorted({(t, text) for face in pool.sayable for t, texts in enumerate(face) for text in texts})
-        self.texts, self.topic = [text for _, text in said], torch.tensor([t for t, _ in said])
-        tokens = tokenize(self.texts)
-        self.tokens = tokens[:, : int(tokens.argmax(1).max()) + 1]
-        place = {text: k for k, text in enumerate(self.texts)}
-        self.true = torch.zeros(2, len(pool), len(said), dtype=torch.bool)
-        for truth, sayable in zip(self.true, (pool.sayable, pool.mirrored), strict=True):
-            for row, face in zip(truth, sayable, strict=True):
-                row[[place[text] for texts in face for text in texts if text in place]] = True
-        count = self.true.sum((0, 1)).clamp_min(1)[:, None]
-        self.meaning = sum(t.float().T @ a for t, a in zip(self.true, pool.attributes, strict=True)) / count
-
-    def pick(self, count: int, rng: torch.Generator) -> Tensor:
-        """Indices of `count` different fragments [count], as many of each topic as there are."""
-        weight = (1 / torch.bincount(self.topic, minlength=len(TOPICS)).clamp_min(1))[self.topic]
-        return torch.multinomial(weight, min(count, len(weight)), generator=rng)
 
 
 def render_pool(config: ClipConfig) -> Pool:
@@ -155,18 +108,11 @@ def render_pool(config: ClipConfig) -> Pool:
     for d, domain in enumerate(pocket.DOMAINS):
         for statistics in pocket.DOMAINS:
             count = config.own_faces if statistics == domain else config.cross_faces
-            seed = FACES_SEED + 10 * config.faces_seed + d
+            seed = FACES_SEED + 10 * config.seed + d
             jobs += [(statistics, domain, seed, i, min(CHUNK, count - i)) for i in range(0, count, CHUNK)]
     parts = list(_in_workers(_render_part, jobs, config.processes))
-    images, *lists, attributes = zip(*parts, strict=True)
-    joined = ([x for part in parts for x in part] for parts in lists)
-    return Pool(torch.cat(images), *joined, _standardised(torch.cat(attributes, dim=1)))
-
-
-def _standardised(attributes: Tensor) -> Tensor:
-    """[2, N, A] to mean 0 and sd 1 in every column; what hardly varies is not blown up."""
-    flat = attributes.flatten(0, 1)
-    return (attributes - flat.mean(0)) / flat.std(0).clamp_min(0.2)
+    images, sayable, mirrored, domains = zip(*parts, strict=True)
+    return Pool(torch.cat(images), *([x for part in parts for x in part] for parts in (sayable, mirrored, domains)))
 
 
 def _in_workers(work, jobs: Sequence, processes: int) -> Iterable:
@@ -177,59 +123,35 @@ def _in_workers(work, jobs: Sequence, processes: int) -> Iterable:
         yield from pool.map(work, jobs)
 
 
-def _render_part(job: tuple[str, str, int, int, int]) -> tuple[Tensor, list, list, list[str], Tensor]:
+def _render_part(job: tuple[str, str, int, int, int]) -> tuple[Tensor, list, list, list[str]]:
     statistics, domain, seed, start, count = job
     faces = pocket.sample(statistics, count, seed=seed, start=start)
     images = pocket.render(faces, domain, SIZE)
-    vectors = torch.stack([faces.vector(), faces.mirror().vector()])
-    return images, phrases(faces), phrases(faces.mirror()), [domain] * count, vectors
-
-
-class Batch(NamedTuple):
-    """What one step learns from: B faces, a caption for the first C of them, and M fragments."""
-
-    images: Tensor  # uint8 [B, 3, 64, 64]
-    attributes: Tensor  # [B, A]
-    tokens: Tensor  # long [C, T]
-    fragments: Tensor  # long [M, T]
-    true: Tensor  # bool [B, M]: is the fragment true of the face?
-    meaning: Tensor  # [M, A]: what the faces that it is true of have in common
-
-    def to(self, device: torch.device) -> Batch:
-        return Batch(*(part.to(device) for part in self))
+    return images, phrases(faces), phrases(faces.mirror()), [domain] * count
 
 
 class Batches(Dataset):
-    """Step -> its `Batch`, a function of (seed, step). Made by worker processes, where there are any."""
+    """Step -> the faces of that step, which of them are mirrored, and the tokens of their captions: by (seed, step)."""
 
     def __init__(self, pool: Pool, config: ClipConfig, first: int = 0):
         self.pool, self.config, self.first = pool, config, first
-        self.fragments = Fragments(pool)
 
     def __len__(self) -> int:
         return self.config.steps - self.first
 
-    def __getitem__(self, i: int) -> Batch:
-        """Raises IndexError beyond the last step."""
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor, Tensor]:
+        """faces [B], mirrored [B] (bool), tokens [B, T]: as many columns as the longest caption needs."""
+        size, step = self.config.batch, self.first + i
         if i >= len(self):
             raise IndexError(i)
-        size, pool = self.config.batch, self.pool
-        rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.first + i)
-        faces = torch.randint(len(pool), (size,), generator=rng)
-        flip = torch.rand(size, generator=rng) < 0.5
-        pairs = list(zip(faces.tolist(), flip.tolist(), strict=True))[: self.config.captions]
-        sayable = [(pool.mirrored if mirrored else pool.sayable)[k] for k, mirrored in pairs]
-        tokens = tokenize(pocket.random_captions(sayable, [pool.domains[k] for k, _ in pairs], rng))
-        picked = self.fragments.pick(self.config.fragments, rng)
-        images, side = pool.images[faces], flip.long()
-        return Batch(
-            torch.where(flip[:, None, None, None], images.flip(3), images),
-            pool.attributes[side, faces],
-            tokens[:, : int(tokens.argmax(1).max()) + 1],
-            self.fragments.tokens[picked],
-            self.fragments.true[side, faces][:, picked],
-            self.fragments.meaning[picked],
-        )
+        rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
+        chosen = torch.randint(len(self.pool), (size,), generator=rng)
+        mirrored = torch.rand(size, generator=rng) < 0.5
+        pairs = list(zip(chosen.tolist(), mirrored.tolist(), strict=True))
+        sayable = [(self.pool.mirrored if flip else self.pool.sayable)[k] for k, flip in pairs]
+        captions = pocket.random_captions(sayable, [self.pool.domains[k] for k, _ in pairs], rng)
+        tokens = tokenize(captions)
+        return chosen, mirrored, tokens[:, : int(tokens.argmax(1).max()) + 1]
 
 
 # -------------------------------------------------------------------------------------------------------- the training
@@ -239,28 +161,24 @@ class _Run:
     def __init__(self, config: ClipConfig, device: torch.device):
         from clip.model import CLIP
 
-        torch.manual_seed(config.seed)  # initial weights only; everything else has its own generator
         self.config, self.device, self.step = config, device, 0
-        self.model = CLIP(**ARCHITECTURE).float().to(device)
-        self.known = torch.zeros(ARCHITECTURE["vocab_size"], dtype=torch.bool, device=device)  # tokens seen so far
-        if config.start is not None:
-            self.model.load_state_dict(ClipModel.load(config.start).model.state_dict())
-            self.known |= self.model.token_embedding.weight.any(1)  # by the training before, too
-        self.model.visual.to(memory_format=torch.channels_last)
-        self.axes = attribute_axes().to(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)  # initial weights only; everything else has its own generator
+            self.model = CLIP(**ARCHITECTURE).float().to(device)
+        for block in self.model.transformer.resblocks:  # no buffer of the model: it would be copied at every use
+            block.attn_mask = block.attn_mask.to(device)
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim < 2]
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, config.lr, betas=(0.9, 0.98))
+        self.lr = torch.tensor(config.lr, device=device)  # a tensor: a recorded step reads it anew
+        self.optimiser = torch.optim.AdamW(groups, self.lr, betas=(0.9, 0.98), capturable=device.type == "cuda")
+        self.known = torch.zeros(ARCHITECTURE["vocab_size"], dtype=torch.bool, device=device)  # tokens seen so far
         self.dtype = pick_dtype("auto", device)
         self.mean, self.sd = (torch.tensor(x, device=device)[:, None, None] for x in (MEAN, SD))
-
-    @property
-    def parts(self) -> dict:
-        return {"model": self.model, "optimiser": self.optimiser}
+        self.recorded = _Recorded(self._learn) if device.type == "cuda" else None
 
     def save(self, path: Path) -> None:
-        state = {name: part.state_dict() for name, part in self.parts.items()}
+        state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
         rest = {"step": self.step, "known": self.known.cpu(), "settings": _settings(self.config)}
         files.write(path, {"format": TRAINING_FORMAT, **state, **rest})
 
@@ -269,51 +187,37 @@ class _Run:
         content = read_dict(path, TRAINING_FORMAT)
         if content["settings"] != _settings(self.config):
             return
-        for name, part in self.parts.items():
-            part.load_state_dict(content[name])
+        self.model.load_state_dict(content["model"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.lr
         self.step, self.known = content["step"], content["known"].to(self.device)
 
-    def train_step(self, batch: Batch) -> dict[str, float]:
-        """One step of Adam; returns the losses, and the share of faces that found their caption."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
-        for tokens in (batch.tokens, batch.fragments):
-            self.known[tokens.flatten()] = True
-        self.model.train()
-        parts, found = self.losses(batch)
+    def train_step(self, images: Tensor, mirrored: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [B, 3, 64, 64], bool [B], long [B, T] -> (loss, share of faces that found their caption)."""
+        rng = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + self.step)
+        x = torch.where(mirrored[:, None, None, None], images.flip(3), images).float().div_(127.5).sub_(1)
+        x, _ = roughen(x, x.new_zeros(len(x), 1, 2), rng)
+        self.lr.fill_(learning_rate(self.config, self.step))
+        self.known[tokens.flatten()] = True
+        self.step += 1
+        inputs = ((x * 0.5 + 0.5 - self.mean) / self.sd, tokens)
+        return self._learn(*inputs) if self.recorded is None else self.recorded(*inputs)
+
+    def _learn(self, x: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised images and tokens: one step of Adam."""
+        with torch.autocast(self.device.type, torch.bfloat16, self.dtype == torch.bfloat16, cache_enabled=False):
+            seen, read = self.model.encode_image(x), self.model.encode_text(tokens)
+        logits = self.model.logit_scale.exp() * _cosines(seen.float(), read.float())
+        right = torch.arange(len(x), device=self.device)
+        loss = (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
         self.optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(parts.values())).sum().backward()
+        loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(0, math.log(100))  # as CLIP does
-        self.step += 1
-        return {name: float(loss.detach()) for name, loss in parts.items()} | {"found": float(found)}
-
-    def losses(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        """The parts of the loss, weighted, and the share of faces that found their caption."""
-        images = self._seen(batch.images)
-        with torch.autocast(self.device.type, torch.bfloat16, self.dtype == torch.bfloat16):
-            seen = self.model.encode_image(images)
-            read, told = self.model.encode_text(batch.tokens), self.model.encode_text(batch.fragments)
-        scale = self.model.logit_scale.exp()
-        logits, right = scale * _cosines(seen[: len(read)], read), torch.arange(len(read), device=self.device)
-        error = F.mse_loss(seen.float() @ self.axes, batch.attributes)
-        apart = 1 - F.cosine_similarity(told.float(), batch.meaning @ self.axes.T)
-        parts = {
-            "captions": (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2,
-            "fragments": fragment_loss(scale * _cosines(seen, told), batch.true),
-            "attributes": self.config.attributes * error,
-            "meanings": self.config.meanings * apart.mean(),
-        }
-        return parts, (logits.argmax(1) == right).float().mean()
-
-    def _seen(self, images: Tensor) -> Tensor:
-        """uint8 [B, 3, 64, 64] -> as CLIP takes them, roughened."""
-        rng = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + self.step)
-        x = images.float().div_(127.5).sub_(1)
-        x, _ = roughen(x, x.new_zeros(len(x), 1, 2), rng)
-        return ((x * 0.5 + 0.5 - self.mean) / self.sd).contiguous(memory_format=torch.channels_last)
+        return loss.detach(), (logits.argmax(1) == right).float().mean()
 
     def state(self) -> dict[str, Tensor]:
         """The weights as float16, for `clip.load`; rows of tokens that never occurred are zero."""
@@ -322,33 +226,47 @@ class _Run:
         return state
 
 
+class _Recorded:
+    """A training step as one CUDA graph: so small a network otherwise waits for its thousand kernels to be launched.
+
+    The first steps run as they are, the next one is recorded, and from then on the recording is played with new inputs.
+    """
+
+    def __init__(self, step):
+        self.step, self.warmed, self.graph = step, 0, None
+
+    def __call__(self, x: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = F.pad(tokens, (0, LONGEST - tokens.shape[1]))  # zeros: after the text, where nothing looks
+        if self.warmed < 3:
+            self.warmed += 1
+            return self._on_the_side(x, tokens)
+        if self.graph is None:
+            self.inputs, self.graph = (x.clone(), tokens.clone()), torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.outputs = self.step(*self.inputs)
+        for kept, new in zip(self.inputs, (x, tokens), strict=True):
+            kept.copy_(new)
+        self.graph.replay()
+        return tuple(output.clone() for output in self.outputs)
+
+    def _on_the_side(self, x: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """A step on a stream of its own, as recording demands of what goes before it."""
+        here, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(here)
+        with torch.cuda.stream(side):
+            outputs = self.step(x, tokens)
+        here.wait_stream(side)
+        return outputs
+
+
 def learning_rate(config: ClipConfig, step: int) -> float:
     """Linear up over the first twentieth of the run, then half a cosine down to 0."""
     t = (step + 1) / config.steps
     return config.lr * min(t / 0.05, 0.5 + 0.5 * math.cos(math.pi * t))
 
 
-def attribute_axes() -> Tensor:
-    """A fixed direction for every attribute, at right angles to all others: [E, A], columns of length 1."""
-    shape = ARCHITECTURE["embed_dim"], len(pocket.VECTOR_NAMES)
-    return torch.linalg.qr(torch.randn(*shape, generator=torch.Generator().manual_seed(0))).Q
-
-
 def _cosines(a: Tensor, b: Tensor) -> Tensor:
-    return F.normalize(a.float(), dim=1) @ F.normalize(b.float(), dim=1).T
-
-
-def fragment_loss(logits: Tensor, true: Tensor) -> Tensor:
-    """Each fragment must find the faces that it is true of: -log softmax over the faces, mean over the true ones.
-
-    Args:
-        logits: [B, M], scaled cosines of faces and fragments.
-        true: bool [B, M]. Fragments that are true of no face, or of all, say nothing and do not count.
-    """
-    count = true.sum(0)
-    tells = (count > 0) & (count < len(true))
-    each = -(logits.log_softmax(0) * true).sum(0) / count.clamp_min(1)  # [M]
-    return (each * tells).sum() / tells.sum().clamp_min(1)
+    return F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
 
 
 def _settings(config: ClipConfig) -> dict:
@@ -392,17 +310,17 @@ def train_clip(
 def _train(run: _Run, pool: Pool, state: Path, progress: bool) -> None:
     from tqdm.auto import tqdm
 
-    config, batch, recent = run.config, run.config.batch, {}
-    every = max(1, config.save_every // batch)
+    config, batch = run.config, run.config.batch
+    every, images = max(1, config.save_every // batch), pool.images.to(run.device)
     loader = DataLoader(Batches(pool, config, run.step), batch_size=None, num_workers=config.processes)
     total, done = config.steps * batch, run.step * batch
     with tqdm(total=total, initial=done, unit="img", disable=not progress, mininterval=5) as bar:
-        for part in loader:
-            for name, value in run.train_step(part.to(run.device)).items():
-                recent[name] = recent.get(name, value) * 0.98 + value * 0.02
+        for chosen, mirrored, tokens in loader:
+            chosen, mirrored, tokens = (t.to(run.device) for t in (chosen, mirrored, tokens))
+            loss, found = run.train_step(images[chosen], mirrored, tokens)
             bar.update(batch)
             if run.step % 50 == 0:
-                bar.set_postfix({name: f"{value:.3f}" for name, value in recent.items()}, refresh=False)
+                bar.set_postfix(loss=f"{float(loss):.3f}", found=f"{float(found):.0%}", refresh=False)
             if run.step % every == 0 and run.step < config.steps:
                 run.save(state)
 

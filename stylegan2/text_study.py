@@ -4,6 +4,9 @@ For each prompt, faces that lack the attribute are edited. The judge says in how
 everything else moved. What counts as "red" or as "a big smile" are the limits by which captions are written, so the
 judge and the captions mean the same by a word.
 
+Layers and strengths were chosen on other faces (of seeds below 1000) than those that are reported; only those of
+clothes were changed after a first look at red ones.
+
     rows = run(source, clip, judge)
     print(table(rows))
 """
@@ -94,57 +97,59 @@ def chosen(name: str, *choices: str) -> Holds:
     return holds
 
 
-def _hair(colour: str, *names: str, **settings) -> Prompt:
-    holds = coloured("hair_colour", styles.HAIR_COLOURS, *(names or (colour,)))
-    return Prompt(f"{colour} hair", holds, ("hair_colour",), settings)
-
-
-def _sky(text: str, *names: str) -> Prompt:
-    holds = coloured("background", styles.BACKGROUND_COLOURS, *names)
-    return Prompt(text, holds, ("background", "background2"))
-
-
-def _clothes(colour: str, *names: str) -> Prompt:
-    holds = coloured("clothes_colour", styles.CLOTHES_COLOURS, *(names or (colour,)))
-    return Prompt(f"{colour} clothes", holds, ("clothes_colour",))
-
-
 CUT = ("hair_style", "hair_length", "hair_volume", "fringe", "parting")  # a cut of hair is drawn with all of these
+COARSE, FINE = {"layers": "0-3"}, {"layers": "fine", "l2": 0.0005}  # where shapes and colours are; small details
+
+
+def _hair(colour: str) -> Prompt:
+    return Prompt(f"{colour} hair", coloured("hair_colour", styles.HAIR_COLOURS, colour), ("hair_colour",), COARSE)
+
+
+def _clothes(colour: str) -> Prompt:
+    holds = coloured("clothes_colour", styles.CLOTHES_COLOURS, colour)
+    return Prompt(f"{colour} clothes", holds, ("clothes_colour",), COARSE | {"l2": 0.001, "steps": 50})
+
+
+def _eyes(colour: str) -> Prompt:
+    return Prompt(f"{colour} eyes", coloured("eye_colour", styles.EYE_COLOURS, colour), ("eye_colour",), FINE)
+
+
+def _background(colour: str) -> Prompt:
+    holds = coloured("background", styles.BACKGROUND_COLOURS, colour)
+    return Prompt(f"a {colour} background", holds, ("background", "background2"), FINE, 1.5)
+
+
+def _cut(text: str, *styles_of_hair: str) -> Prompt:
+    return Prompt(text, chosen("hair_style", *styles_of_hair), CUT, COARSE | {"space": "w"})
+
+
 PROMPTS = (
+    Prompt("an open mouth", above("mouth_open", 0.3), ("mouth_open",), COARSE),
+    _cut("short hair", "crop", "side part"),
+    _clothes("red"),
+    _eyes("blue"),
+    _background("sky blue"),
+    _cut("long hair", "long", "wavy"),
     _hair("red"),
-    _hair("blond"),
-    _hair("black"),
-    _hair("pink"),
-    _hair("blue"),
-    _hair("white", "white", "silver"),
-    Prompt("a big smile", above("smile", 0.6), ("smile",)),
-    Prompt("a frown", below("smile", -0.25), ("smile",)),
-    Prompt("an open mouth", above("mouth_open", 0.3), ("mouth_open",)),
-    Prompt("glasses", likely("glasses"), ("glasses",)),
-    Prompt("long hair", chosen("hair_style", "long", "wavy"), CUT),
-    Prompt("short hair", chosen("hair_style", "crop", "side part"), CUT),
-    Prompt("curly hair", chosen("hair_style", "curly"), CUT),
-    Prompt("an afro", chosen("hair_style", "afro"), CUT),
-    Prompt("a bald head", chosen("hair_style", "shaved", "receding"), CUT),
-    Prompt("a beard", lambda reading: reading.column("beard: none") < 0.5, ("beard",)),
-    Prompt("dark skin", below("skin", 0.2), ("skin",)),
-    Prompt("pale skin", above("skin", 0.8), ("skin",)),
-    Prompt("a fringe", above("fringe", 0.5), ("fringe",)),
-    Prompt("blue eyes", coloured("eye_colour", styles.EYE_COLOURS, "blue"), ("eye_colour",)),
-    Prompt("green eyes", coloured("eye_colour", styles.EYE_COLOURS, "green"), ("eye_colour",)),
-    Prompt("large eyes", above("eye_size", 0.35), ("eye_size",)),
-    Prompt("a big nose", above("nose_size", 0.4), ("nose_size",)),
-    Prompt("red lips", above("lips", 0.7), ("lips",)),
-    Prompt("a wide face", above("face_width", 0.4), ("face_width",)),
-    Prompt("the head turned to the left", below("yaw", -0.35), ("yaw",)),
-    Prompt("the head turned to the right", above("yaw", 0.35), ("yaw",)),
-    _clothes("red", "red", "burgundy"),
+    Prompt("dark skin", below("skin", 0.2), ("skin",), COARSE | {"space": "w"}),
     _clothes("yellow"),
-    _clothes("blue", "blue", "navy"),
-    _sky("a sky blue background", "sky blue"),
-    _sky("a dark grey background", "dark grey"),
-    Prompt("rosy cheeks", above("blush", 0.5), ("blush",)),
-    Prompt("earrings", likely("earrings"), ("earrings",)),
+    _background("dark grey"),
+    _eyes("green"),
+    _clothes("blue"),
+    _hair("black"),
+    Prompt("glasses", likely("glasses"), ("glasses",), COARSE, 1.5),
+    _background("beige"),
+    _clothes("white"),
+    Prompt("a beard", chosen("beard", "goatee", "full beard"), ("beard",), COARSE),
+    _clothes("green"),
+    _background("sage"),
+    Prompt("a big smile", above("smile", 0.6), ("smile",)),
+    _clothes("black"),
+    _background("lavender"),
+    Prompt("pale skin", above("skin", 0.8), ("skin",), COARSE | {"space": "w"}),
+    _hair("white"),
+    Prompt("the head turned to the left", below("yaw", -0.35), ("yaw",), COARSE),
+    _eyes("brown"),
 )
 
 
@@ -155,7 +160,7 @@ def run(
     prompts: Sequence[Prompt] = PROMPTS,
     faces: int = 50,
     truncation: float = 0.8,
-    seeds: Iterable[int] = range(1000),
+    seeds: Iterable[int] = range(1000, 2000),
     progress: bool = True,
 ) -> list[dict]:
     """Edit `faces` faces by each prompt and let the judge look.
@@ -180,7 +185,7 @@ def run(
     from tqdm.auto import tqdm
 
     ws = ws_from_seeds(g, seeds, truncation)
-    everyone = judge.read(draw(g, ws))
+    everyone = judge.read(draw(g, ws)).cpu()
     sd, rows = attribute_spread(everyone), []
     for prompt in tqdm(prompts, unit="prompt", disable=not progress):
         has = prompt.holds(everyone)
@@ -188,7 +193,9 @@ def run(
         if not len(lacking):
             raise ValueError(f"all {len(has)} faces have {prompt.text!r} already: give more seeds, or leave it out")
         edit = optimise(g, clip, ws[lacking], EditConfig(prompt.text, **prompt.settings))
-        after = judge.read(draw(g, edit.at(prompt.strength)))
+        if edit.stopped == "interrupted":  # half an edit is no result
+            raise KeyboardInterrupt
+        after = judge.read(draw(g, edit.at(prompt.strength))).cpu()
         changes = measure_changes(everyone[lacking], after, sd)
         row = {
             "text": prompt.text,
@@ -200,8 +207,13 @@ def run(
             "others": others_mean(changes, prompt.meant),
             "others_each": others_mean(changes, prompt.meant, each=True),
         }
-        rows.append(row | {"passed": row["crossed"] >= ENOUGH and row["others"] < STILL})
+        rows.append(row | {"passed": passes(row, faces)})
     return rows
+
+
+def passes(row: dict, faces: int) -> bool:
+    """Did the attribute appear often enough, on enough faces, and did the rest stay?"""
+    return row["faces"] >= faces and row["crossed"] >= ENOUGH and row["others"] < STILL
 
 
 def table(rows: Sequence[dict]) -> str:

@@ -164,7 +164,11 @@ class Panel:
         try:
             action()
         except Exception as error:  # whatever it is, the learner must see it here and not in a log
-            self.message.value = f"<b style='color:#b00020'>{type(error).__name__}:</b> {_escape(str(error))}"
+            self.tell(error)
+
+    def tell(self, error: Exception) -> None:
+        """Show an error below the controls."""
+        self.message.value = f"<b style='color:#b00020'>{type(error).__name__}:</b> {_escape(str(error))}"
 
     @contextmanager
     def _silence(self) -> Iterator[None]:

@@ -143,9 +143,12 @@ def test_kept_codes_need_no_optimisation(folder, tmp_path, monkeypatch):
     for row, strength in zip(faces_of(tmp_path / "b.png", 2, 2), (-2, 3), strict=True):
         assert np.abs(row - drawn(g, edit.at(strength))).max() <= 1
     assert latents.read_bytes() == before
-    for other in (("glasses",), ("red hair", "--neutral", "hair")):
+    for *other, name in (
+        ("glasses", "text"), ("red hair", "--neutral", "hair", "neutral"), ("red hair", "--seeds", "8,9", "seeds"),
+        ("red hair", "--truncation", "0.3", "truncation"), ("red hair", "--layers", "2-3", "layers"),
+    ):  # fmt: skip
         said = call(words[0], other[0], tmp_path / "c.png", *quick(folder, "--latents", latents, *other[1:]), code=2)
-        assert re.search("red.pt' holds 'red hair'.* name another file", said), said
+        assert re.search(f"red.pt' holds an edit with {name} .* name another file", said), said
     assert not (tmp_path / "c.png").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tiny_training import (
 from stylegan2 import display
 from stylegan2.clip_model import ClipModel
 from stylegan2.editing.latents import ws_from_seeds
-from stylegan2.editing.styleclip import optimise
+from stylegan2.editing.styleclip import EditConfig, optimise
 from stylegan2.networks import Generator
 from stylegan2.panels import text as panels
 from stylegan2.panels.text import (
@@ -38,7 +39,6 @@ from stylegan2.panels.text import (
 
 ASK = {
     "text": "red hair", "neutral": "", "layers": "all", "steps": 5, "l2": 0.002, "seed": 3, "truncation": 0.8,
-    "base": "",
 }  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def test_an_edit_is_made_once_for_all_that_it_depends_on(scene, optimisations):
     changes = {
         "text": "glasses", "neutral": "hair", "layers": "coarse", "steps": 6, "l2": 0.01, "seed": 4, "truncation": 0.5,
     }  # fmt: skip
-    assert set(changes) | {"base"} == set(ASKED)
+    assert set(changes) == set(ASKED)
     for count, (name, value) in enumerate(changes.items(), 2):
         other = edit_for(scene, **ASK | {name: value})
         assert len(optimisations) == count == len(scene.edits)
@@ -152,8 +152,6 @@ def test_errors_name_what_there_is(scene):
         render_text(scene, "disney", **ASK)
     with pytest.raises(ValueError, match="the text is empty"):
         render_text(scene, "webtoon", **ASK | {"text": " "})
-    with pytest.raises(ValueError, match="no accepted face 'x'; there are: none"):
-        render_text(scene, "webtoon", **ASK | {"base": "x"})
 
 
 # ------------------------------------------------------------------------------------------------------------ the panel
@@ -177,7 +175,7 @@ def test_every_control_moves_the_picture(panel):
         "text": "glasses", "neutral": "hair", "strength": -0.5, "style": "portrait", "seed": 9, "truncation": 0.3,
         "layers": "middle", "steps": 7, "l2": 0.01,
     }  # fmt: skip
-    assert [*changes, "base"] == list(panel.controls)
+    assert list(changes) == list(panel.controls)
     panel.start()
     for name, value in changes.items():
         before = panel.image.value
@@ -198,14 +196,34 @@ def test_settings_rebuild_the_identical_picture(panel, scene):
     for each in (panel, other):
         each.apply(text)
         assert each.picture.tobytes() == there
-    settings = json.loads(text)
-    settings.pop("model")
+    settings = {name: value for name, value in json.loads(text).items() if name in panel.controls}
     assert render_text(other.scene, **settings).tobytes() == there
 
 
-def test_settings_with_strength_0_ask_for_no_optimisation(panel, optimisations):
-    panel.apply({"strength": 0.0})
-    assert not optimisations and panel.message.value == ""
+def test_settings_without_an_edit_make_none(panel, optimisations):
+    panel.update()
+    there = panel.picture.tobytes()
+    text = panel.show_settings()
+    panel.controls["seed"].value = 7
+    panel.apply(text)
+    assert panel.picture.tobytes() == there and not optimisations and panel.message.value == ""
+
+
+def test_settings_of_a_stopped_edit_rebuild_it(panel, scene):
+    scene = panel.scene
+    edit_for(scene, partial(panels._stop_after, 2), **panel.asked)
+    panel.update()
+    text, there = panel.show_settings(), panel.picture.tobytes()
+    assert json.loads(text)["steps_done"] == 2 and json.loads(text)["lr"] == EditConfig.lr
+    other = text_panel(scene.source, scene.targets, scene.clip, record={"model": "none"})
+    other.apply(text)
+    assert other.picture.tobytes() == there
+
+
+def test_settings_of_another_method_are_refused(panel):
+    panel.update()
+    with pytest.raises(ValueError, match="these settings are for lr"):
+        panel.apply(json.dumps(json.loads(panel.show_settings()) | {"lr": 7.0}))
 
 
 def test_errors_are_shown_inside_the_panel(panel):
@@ -223,31 +241,6 @@ def test_errors_are_shown_inside_the_panel(panel):
         assert panel.image.value == before and not panel.scene.edits  # the picture stays
     panel.controls["text"].value = "red hair"
     assert panel.message.value == "" and panel.image.value == before
-
-
-def test_accepting_before_an_edit_is_refused(panel):
-    panel.update()
-    press(panel, "Accept as new base")
-    assert "there is no edited face yet: press Edit first" in panel.message.value
-
-
-def test_an_accepted_face_is_where_the_next_edit_starts(panel, scene):
-    panel.controls["strength"].value = 1.5
-    panel.start()
-    accepted = panel.scene.edits[tuple(panel.asked[name] for name in ASKED)].at(1.5)
-    shown = place(panel.picture, 0, 1)
-    press(panel, "Accept as new base")
-    base = panel.controls["base"]
-    assert base.value == "1: red hair +1.50" and base.options == ("", "1: red hair +1.50")
-    assert np.abs(place(panel.picture, 0, 0) - shown).max() <= 1  # the edited face is now the one before
-    panel.controls["text"].value = "glasses"
-    panel.start()
-    edit = panel.scene.edits[tuple(panel.asked[name] for name in ASKED)]
-    assert torch.equal(edit.start, accepted)
-    assert panel.accept() == "2: glasses +1.50" and len(panel.scene.bases) == 2
-    panel.reset()
-    assert base.value == "" and len(base.options) == 3  # they stay there to be chosen
-    assert np.abs(place(panel.picture, 0, 0) - face(scene.source, ws_from_seeds(scene.source, [3], 0.8))).max() <= 1
 
 
 def test_unknown_words_are_named_and_the_edit_is_made(panel, clip, monkeypatch):
@@ -306,6 +299,23 @@ def test_stop_ends_early_and_keeps_an_edit(panel, scene):
     assert np.abs(place(panel.picture, 0, 1) - face(scene.source, edit.at(1.0))).max() <= 1
     press(panel, "Stop")  # nothing is running: nothing happens
     assert panel.message.value == ""
+
+
+def test_reset_ends_a_running_optimisation(panel):
+    panel.controls["steps"].value = 300
+
+    async def reset_while_it_runs():
+        panel.start()
+        task = panel._task
+        for _ in range(6):
+            await asyncio.sleep(0)
+        panel.reset()
+        there = panel.image.value
+        await asyncio.wait({task}, timeout=20)
+        return there
+
+    there = asyncio.run(reset_while_it_runs())
+    assert panel.settings == panel.defaults and panel.image.value == there
 
 
 def test_edit_after_stop_is_made_anew(panel):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,15 +23,7 @@ from stylegan2.editing.styleclip import EditConfig, optimise
 from stylegan2.judge import Reading
 from stylegan2.metrics.changes import attribute_spread, measure_changes, others_mean
 from stylegan2.metrics.pocket import COLUMNS
-from stylegan2.text_study import PROMPTS, Prompt, above, below, run, table, value
-
-WIDER = {  # prompts that count more than what captions call so: the fragments that may be said instead
-    "white hair": {"silver hair"},
-    "a bald head": {"a receding hairline"},
-    "a beard": {"stubble", "a moustache"},
-    "red clothes": {"burgundy clothes"},
-    "blue clothes": {"navy clothes"},
-}
+from stylegan2.text_study import PROMPTS, Prompt, above, below, passes, run, table, value
 
 
 def reading_of(faces: pocket.Faces) -> Reading:
@@ -53,15 +48,13 @@ def said(faces) -> list[set[str]]:
 def test_a_prompt_holds_where_captions_say_so(prompt, faces, said):
     holds = prompt.holds(reading_of(faces))
     assert holds.shape == (len(faces),) and holds.dtype == torch.bool
-    instead = WIDER.get(prompt.text, set())
-    named = torch.tensor([prompt.text in words or bool(instead & words) for words in said])
+    named = torch.tensor([prompt.text in words for words in said])
     assert torch.equal(holds, named)
     assert 0 < named.sum() < len(faces)
-    assert any(prompt.text in words for words in said)  # the text itself is one that CLIP has read
 
 
 def test_prompts_are_of_different_things_and_of_attributes_that_there_are():
-    assert len({prompt.text for prompt in PROMPTS}) == len(PROMPTS) >= 30
+    assert len({prompt.text for prompt in PROMPTS}) == len(PROMPTS) >= 20
     for prompt in PROMPTS:
         assert prompt.meant and set(prompt.meant) <= set(COLUMNS), prompt.text
         EditConfig(prompt.text, **prompt.settings)  # settings that there are
@@ -135,6 +128,36 @@ def test_without_faces_that_lack_it_there_is_nothing_to_measure(world):
     prompt = Prompt("a smile", above("smile", -100), ("smile",), {"steps": 1, "views": 0})
     with pytest.raises(ValueError, match="all 12 faces have 'a smile' already"):
         run(g, clip, judge, [prompt], faces=2, seeds=range(12), progress=False)
+
+
+def test_an_interruption_leaves_no_row_of_half_an_edit(world, monkeypatch):
+    g, clip, judge, middle = world
+    whole = optimise
+
+    def interrupted(*arguments):
+        return replace(whole(*arguments), stopped="interrupted")
+
+    monkeypatch.setattr(text_study, "optimise", interrupted)
+    prompt = Prompt("a smile", above("smile", middle), ("smile",), {"steps": 1, "views": 0})
+    with pytest.raises(KeyboardInterrupt):
+        run(g, clip, judge, [prompt], faces=2, seeds=range(12), progress=False)
+
+
+def test_too_few_faces_prove_nothing():
+    good = {"faces": 50, "crossed": 0.9, "others": 0.1}
+    assert passes(good, 50) and not passes(good | {"faces": 49}, 50)
+    assert not passes(good | {"crossed": 0.79}, 50) and not passes(good | {"others": 0.25}, 50)
+
+
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / "pocket" / "text_edits.json"
+
+
+def test_the_shipped_rows_are_of_fifty_faces_and_say_truly_what_passed():
+    rows = json.loads(SHIPPED.read_text())
+    assert [row["text"] for row in rows] == [prompt.text for prompt in PROMPTS]
+    for row, prompt in zip(rows, PROMPTS, strict=True):
+        assert row["faces"] >= 50 and row["settings"] == prompt.settings and row["strength"] == prompt.strength
+        assert row["passed"] == passes(row, 50), row["text"]
 
 
 def row(text: str, crossed: float, others: float) -> dict:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, captions_of, load, make_room, on_device
-from stylegan2.cli.common import parse_seeds as numbers_of
+from stylegan2.cli.common import (
+    PICTURES,
+    CheckpointPath,
+    Device,
+    app,
+    captions_of,
+    load,
+    make_room,
+    on_device,
+    parse_seeds,
+)
 
 POCKET_CLIP = Path("checkpoints/pocket/clip.pt")
 LARGE_CLIP = "ViT-B/32"
@@ -36,9 +46,10 @@ def edit(
         str, typer.Option(help="How far: 0 before, 1 as optimised, negative the opposite.")
     ] = "-1,0,1,1.5",
     layers: Annotated[str, typer.Option(help="Which codes may move: all, coarse, middle, fine, or 2-5.")] = "all",
-    steps: Annotated[int, typer.Option(help="Steps of the optimisation, at most.")] = 60,
-    lr: Annotated[float, typer.Option(help="Size of a step.")] = 0.03,
+    steps: Annotated[int, typer.Option(help="Steps of the optimisation, at most.")] = 40,
+    lr: Annotated[float, typer.Option(help="Size of a step.")] = 0.1,
     l2: Annotated[float, typer.Option(help="How strongly the codes are held where they were.")] = 0.002,
+    keep: Annotated[float, typer.Option(help="How much CLIP must still see of the face before: 0 to about 2.")] = 0.0,
     latents: Annotated[
         Path | None, typer.Option(help="FILE.pt: keep the codes; if it is there, start from it.")
     ] = None,
@@ -68,10 +79,10 @@ def edit(
         raise ValueError(f"'{out}': OUT must end in one of {', '.join((*PICTURES, *display.VIDEOS))}")
     if plot is not None and plot.suffix.lower() not in PICTURES:
         raise ValueError(f"'{plot}': --plot must end in one of {', '.join(PICTURES)}")
-    amounts, faces = parse_strengths(strengths), numbers_of(seeds)
+    amounts, faces = parse_strengths(strengths), parse_seeds(seeds)
     if kind in display.VIDEOS and len(set(amounts)) < 2:
         raise ValueError(f"strengths are {strengths}: a film needs at least two, such as -1,1.5")
-    config = EditConfig(text, neutral, steps=steps, lr=lr, l2=l2, layers=layers)
+    config = EditConfig(text, neutral, steps=steps, lr=lr, l2=l2, keep=keep, layers=layers)
     make_room(out)
     where = on_device(device)
     paths = captions_of([checkpoint, *(others or [])])
@@ -101,25 +112,37 @@ def parse_strengths(text: str) -> list[float]:
 
 def _edit(g, config, seeds: list[int], truncation: float, latents: Path | None, clip: str | None, where):
     """An edit that was kept, or a new one."""
+    from stylegan2.checkpoints import fingerprint
     from stylegan2.clip_model import ClipModel
     from stylegan2.editing.latents import ws_from_seeds
     from stylegan2.editing.styleclip import TextEdit, optimise
 
+    name = clip or (str(POCKET_CLIP) if g.resolution <= 64 else LARGE_CLIP)
+    made_from = {"generator": fingerprint(g), "seeds": seeds, "truncation": truncation, "clip": name}
     if latents is not None and latents.exists():
         kept = TextEdit.load(latents, where)
-        if (kept.config.text, kept.config.neutral) != (config.text, config.neutral):
-            raise ValueError(f"'{latents}' holds {_told(kept.config)}, not {_told(config)}: name another file")
+        _check_kept(latents, kept, config, made_from)
         typer.echo(f"{latents}: the codes of an earlier edit, nothing is optimised")
         return kept
-    name = clip or (str(POCKET_CLIP) if g.resolution <= 64 else LARGE_CLIP)
     model = ClipModel.load(name, where)
     for text in (config.text, config.neutral or config.text):
         if unknown := model.unknown_words(text):
             typer.echo(f"note: {name} never saw the words {', '.join(unknown)}; they count for nothing", err=True)
     found = optimise(g, model, ws_from_seeds(g, seeds, truncation), config, progress=True)
+    found = replace(found, made_from=made_from)
     if latents is not None:
         found.save(latents)
     return found
+
+
+def _check_kept(path: Path, kept, config, made_from: dict) -> None:
+    """ValueError unless the file holds the edit that was asked for, to its end."""
+    asked, there = asdict(config) | made_from, asdict(kept.config) | kept.made_from
+    other = [f"{name} {there.get(name)!r}, not {value!r}" for name, value in asked.items() if there.get(name) != value]
+    if other:
+        raise ValueError(f"'{path}' holds an edit with {'; '.join(other)}: name another file, or ask for that one")
+    if kept.stopped == "interrupted":
+        raise ValueError(f"'{path}' holds an edit that was interrupted: remove it, or name another file")
 
 
 def _check_sizes(models: dict) -> None:
@@ -130,10 +153,6 @@ def _check_sizes(models: dict) -> None:
         raise ValueError(
             f"the edited codes are {first}, but '{other[0]}' takes {sizes[other[0]]}: leave it out of --with"
         )
-
-
-def _told(config) -> str:
-    return repr(config.text) + (f" from {config.neutral!r}" if config.neutral is not None else "")
 
 
 def strength_rows(models: dict, found, amounts: list[float]):
@@ -156,5 +175,6 @@ def _film(models: dict, found, amounts: list[float], out: Path) -> None:
 
     shown = models if len(models) > 1 else next(iter(models.values()))
     path = videos.there_and_back(min(amounts), max(amounts), 72)
-    film = videos.sweep(shown, found.at, path, f"{found.config.text}: {{:+.1f}}")
+    words = found.config.text.replace("{", "{{").replace("}", "}}")
+    film = videos.sweep(shown, found.at, path, f"{words}: {{:+.1f}}")
     display.save_video(film, out, progress=True)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ from stylegan2.networks import Generator
 
 FORMAT = "stylegan2 text edit"
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls (arXiv 1912.04958, D)
-IMPROVES = 1e-4  # a mean loss that falls by less in `patience` steps has arrived
+IMPROVES = 1e-3  # a mean loss that falls by less in `patience` steps has arrived
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class EditConfig:
         space: "w+": every layer's code moves by itself; "w": all of them move alike, which stays nearer to faces.
         views: how many slightly moved, softened, noisy copies of the image CLIP looks at in every step; 0: the image
             as it is. What only one exact picture shows is no edit (the random views of arXiv 2106.14843).
-        patience: stop when the mean loss has not fallen for so many steps; 0: never.
+        patience: stop when the mean loss of so many steps is no lower than that of as many before; 0: never.
 
     Raises:
         ValueError: for an empty text, or numbers that cannot work.
@@ -60,14 +60,14 @@ class EditConfig:
 
     text: str
     neutral: str | None = None
-    steps: int = 60
-    lr: float = 0.03
+    steps: int = 40
+    lr: float = 0.1
     l2: float = 0.002
-    keep: float = 0.5
+    keep: float = 0.0
     layers: str | tuple[int, ...] = "all"
     space: Literal["w+", "w"] = "w+"
     views: int = 1
-    patience: int = 20
+    patience: int = 10
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -93,6 +93,7 @@ class TextEdit:
         history: one row per step: {"step", "loss", "similarity" (mean cosine of image and text), "moved" (root mean
             square distance from the start)}.
         stopped: "done" (all steps), "arrived" (early stop) or "interrupted".
+        made_from: plain values that say what it is an edit of, e.g. the generator's fingerprint.
     """
 
     config: EditConfig
@@ -100,6 +101,7 @@ class TextEdit:
     end: Tensor
     history: list[dict[str, float]] = field(default_factory=list)
     stopped: str = "done"
+    made_from: dict[str, Any] = field(default_factory=dict)
 
     def at(self, strength: float) -> Tensor:
         """start + strength (end - start): 0 the original, 1 the optimised code; above exaggerates, below 0 opposes."""
@@ -112,7 +114,12 @@ class TextEdit:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write codes, settings and history, atomically."""
-        rest = {"config": asdict(self.config), "history": self.history, "stopped": self.stopped}
+        rest = {
+            "config": asdict(self.config),
+            "history": self.history,
+            "stopped": self.stopped,
+            "made_from": self.made_from,
+        }
         codes = {"start": self.start.cpu().contiguous(), "end": self.end.cpu().contiguous()}
         files.write(Path(path), {"format": FORMAT, **codes, **rest})
 
@@ -122,8 +129,12 @@ class TextEdit:
         content = files.read(Path(path))
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise CheckpointError(f"'{path}' is no text edit: expected a file that `edit --latents` wrote")
-        codes = content["start"].to(device), content["end"].to(device)
-        return TextEdit(EditConfig(**content["config"]), *codes, content["history"], content["stopped"])
+        try:
+            codes = content["start"].to(device), content["end"].to(device)
+            rest = (content[name] for name in ("history", "stopped", "made_from"))
+            return TextEdit(EditConfig(**content["config"]), *codes, *rest)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise CheckpointError(f"'{path}' is damaged or of an older version ({error}): make it again") from error
 
 
 class TextLoss:
@@ -133,7 +144,7 @@ class TextLoss:
 
     The first part is equation 1 of arXiv 2103.17249. The second stands for its identity term, whose network knows only
     photographs of people: of all images that show the text, the one that CLIP tells from the first one least. With a
-    neutral text, the direction from it to the text takes the text's place (as in arXiv 2108.00946, section 4.1).
+    neutral text, the direction from it to the text takes the text's place: what both say, the image need not show.
     """
 
     def __init__(self, clip: ClipModel, config: EditConfig, images: Tensor):
@@ -144,23 +155,22 @@ class TextLoss:
 
     def __call__(self, images: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
         """-> the loss [N], and the cosine of image and text [N]. `step` chooses the views."""
-        seen = self._look(images, step)
-        loss = 1 - (seen * self.goal).sum(1)
+        seen = self._look(images, step)  # [V, N, E]
+        loss = 1 - (seen * self.goal).sum(2)
         if self.keep:
             with torch.no_grad():  # through the same views: what a view does to an image is no change
                 before = self._look(self.first, step)
-            loss = loss + self.keep * (1 - (seen * before).sum(1))
-        return loss, (seen * self.text).sum(1).detach()
+            loss = loss + self.keep * (1 - (seen * before).sum(2))
+        return loss.mean(0), (seen * self.text).sum(2).mean(0).detach()
 
     def _look(self, images: Tensor, step: int) -> Tensor:
-        """What CLIP sees in the images [N, E]: the mean of several views of them, or the images as they are."""
+        """What CLIP sees in V views of the images, or in the images as they are: unit vectors [V, N, E]."""
         if not self.views:
-            return self.clip.encode_images(images)
+            return self.clip.encode_images(images)[None]
         rng = torch.Generator(images.device).manual_seed(step)
         points = images.new_zeros(len(images), 1, 2)
         views = [roughen(images, points, rng, shared=True)[0] for _ in range(self.views)]
-        seen = self.clip.encode_images(torch.cat(views))
-        return seen.unflatten(0, (self.views, -1)).mean(0)
+        return self.clip.encode_images(torch.cat(views)).unflatten(0, (self.views, -1))
 
 
 def learning_rate(config: EditConfig, step: int) -> float:
@@ -258,7 +268,7 @@ def optimise(
     on_step: Callable[[Optimisation], None] | None = None,
     progress: bool = False,
 ) -> TextEdit:
-    """Move codes until CLIP sees a text in their images (equation 1 of arXiv 2103.17249, without its identity term).
+    """Move codes until CLIP sees a text in their images (equation 1 of arXiv 2103.17249; see `TextLoss`).
 
     An interruption (the kernel's stop button, Ctrl-C) ends the edit early and keeps what there is.
 
@@ -287,8 +297,11 @@ def optimise(
 
 
 def _arrived(history: Sequence[dict[str, float]], patience: int) -> bool:
-    """Has the best loss of the last `patience` steps not improved on the best before them?"""
-    if not patience or len(history) <= patience:
+    """Has the mean loss of the last `patience` steps not improved on that of as many before them?
+
+    Means, since every step looks at another view, and one lucky view is no progress.
+    """
+    if not patience or len(history) < 2 * patience:
         return False
-    losses = [row["loss"] for row in history]
-    return min(losses[-patience:]) > min(losses[:-patience]) - IMPROVES
+    losses = [row["loss"] for row in history[-2 * patience :]]
+    return sum(losses[patience:]) > sum(losses[:patience]) - IMPROVES * patience

@@ -23,6 +23,7 @@ from torch import Tensor
 from stylegan2 import display as show
 from stylegan2 import videos
 from stylegan2.clip_model import ClipModel
+from stylegan2.controls import parse_settings
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
 from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit, optimise
@@ -34,7 +35,7 @@ SIDE, GAP, LINE = 256, 4, 20  # pixels: of a picture, between pictures, of a cap
 PLOT = 56  # height of the loss plot
 CURVE = (122, 92, 255)
 FRAMES = 72  # of a video
-ASKED = ("text", "neutral", "layers", "steps", "l2", "seed", "truncation", "base")  # what an edit depends on
+ASKED = ("text", "neutral", "layers", "steps", "l2", "seed", "truncation")  # what an edit depends on
 SHOW_EVERY = 4  # steps between two pictures of an optimisation under way
 
 
@@ -46,21 +47,15 @@ class Scene:
         source: makes the codes, and is optimised through.
         targets: models fine-tuned from it, by name.
         clip: compares image and text.
-        edits: finished ones by what was asked for.
-        bases: codes [1, L, w_dim] that were accepted as a new face to start from; "" is the seed's own.
+        edits: by what was asked for, see `key`.
+        before: images of the last face before its edit, so that moving the strength draws two images only.
     """
 
     source: Generator
     targets: Mapping[str, Generator]
     clip: ClipModel
     edits: dict[tuple, TextEdit] = field(default_factory=dict)
-    bases: dict[str, Tensor] = field(default_factory=dict)
-
-    def start(self, seed: int, truncation: float, base: str = "") -> Tensor:
-        """Codes of the face before the edit, ws [1, L, w_dim]."""
-        if base and base not in self.bases:
-            raise ValueError(f"no accepted face {base!r}; there are: {', '.join(self.bases) or 'none'}")
-        return self.bases[base] if base else ws_from_seeds(self.source, [seed], truncation)
+    before: dict[tuple, dict[str, Tensor]] = field(default_factory=dict)
 
     def models(self, style: str) -> dict[str, Generator]:
         """The source and one target. Raises ValueError for a style that there is not."""
@@ -76,17 +71,22 @@ def config_of(
     return EditConfig(text, neutral.strip() or None, steps=steps, l2=l2, layers=layers)
 
 
+def key(asked: Mapping[str, Any]) -> tuple:
+    """What tells one edit from another."""
+    return tuple(asked[name] for name in ASKED)
+
+
 def edit_for(scene: Scene, on_step: Callable[[Optimisation], None] | None = None, **asked: Any) -> TextEdit:
     """The edit of these settings (`ASKED`), optimised unless it is there already."""
-    key = tuple(asked[name] for name in ASKED)
-    if key not in scene.edits:
+    if key(asked) not in scene.edits:
         ws, config = _job(scene, **asked)
-        scene.edits[key] = optimise(scene.source, scene.clip, ws, config, on_step)
-    return scene.edits[key]
+        scene.edits[key(asked)] = optimise(scene.source, scene.clip, ws, config, on_step)
+    return scene.edits[key(asked)]
 
 
-def _job(scene: Scene, seed: int, truncation: float, base: str, **texts: Any) -> tuple[Tensor, EditConfig]:
-    return scene.start(seed, truncation, base), config_of(**texts)
+def _job(scene: Scene, seed: int, truncation: float, **texts: Any) -> tuple[Tensor, EditConfig]:
+    """Codes of the face before the edit, ws [1, L, w_dim], and what to do with them."""
+    return ws_from_seeds(scene.source, [seed], truncation), config_of(**texts)
 
 
 @torch.no_grad()
@@ -99,19 +99,26 @@ def render_text(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -
         scene: models, CLIP, and finished edits.
         style: which of its targets.
         strength: 0 before, 1 as optimised; see `TextEdit.at`.
-        asked: `ASKED`: text, neutral, layers, steps, l2, seed, truncation, base.
+        asked: `ASKED`: text, neutral, layers, steps, l2, seed, truncation.
 
     Raises:
         ValueError: a style that there is not, or settings that make no edit.
     """
-    models = scene.models(style)
-    edit = scene.edits.get(tuple(asked[name] for name in ASKED))
+    models, edit = scene.models(style), scene.edits.get(key(asked))
     start, _ = _job(scene, **asked)  # refuses impossible settings here too
-    codes = torch.cat([start, start if edit is None else edit.at(strength)])
-    images = {name: g.synthesis(codes, "const") for name, g in models.items()}
+    face = (style, asked["seed"], asked["truncation"])
+    if face not in scene.before:
+        scene.before.clear()
+        scene.before[face] = _images(models, start)
+    edited = scene.before[face] if edit is None else _images(models, edit.at(strength))
+    images = {name: torch.cat([scene.before[face][name], edited[name]]) for name in models}
     after = "press Edit" if edit is None else f"{asked['text']}, {strength:+.2f}"
     picture = _faces(images, after)
     return picture if edit is None else show.stack([picture, loss_strip(edit, picture.width)], gap=4)
+
+
+def _images(models: Mapping[str, Generator], ws: Tensor) -> dict[str, Tensor]:
+    return {name: g.synthesis(ws, "const") for name, g in models.items()}
 
 
 def _faces(images: Mapping[str, Tensor], after: str) -> Image.Image:
@@ -159,15 +166,18 @@ def film(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -> video
     Raises:
         ValueError: no edit yet, or strength 0.
     """
-    edit = scene.edits.get(tuple(asked[name] for name in ASKED))
+    edit = scene.edits.get(key(asked))
     if edit is None or not strength:
         raise ValueError("nothing to show: press Edit first, and move the strength away from 0")
     path = videos.there_and_back(0, strength, FRAMES)
-    return videos.sweep(scene.models(style), lambda amount: edit.at(amount)[0], path, f"{asked['text']} {{:+.1f}}")
+    words = asked["text"].replace("{", "{{").replace("}", "}}")
+    return videos.sweep(scene.models(style), lambda amount: edit.at(amount)[0], path, f"{words} {{:+.1f}}")
 
 
 class TextPanel(Panel):
-    """`Panel` with an optimisation that starts at a button and can be stopped, and faces to go on from.
+    """`Panel` with an optimisation that starts at a button and can be stopped.
+
+    Its settings also say after how many steps the edit on show ended: with them comes the same picture.
 
     Args:
         scene: models and CLIP.
@@ -181,7 +191,6 @@ class TextPanel(Panel):
         buttons = [
             self._button("Edit", self.start, "magic"),
             self._button("Stop", self.stop, "stop"),
-            self._button("Accept as new base", self.accept, "check"),
         ]
         left = self.box.children[0]
         left.children = (w.HBox(buttons, layout=w.Layout(flex_flow="row wrap")), *left.children)
@@ -208,8 +217,7 @@ class TextPanel(Panel):
         """The steps, with a look at the buttons after each."""
         self._forget_interrupted()
         asked = self.asked
-        key = tuple(asked[name] for name in ASKED)
-        if key not in self.scene.edits:
+        if key(asked) not in self.scene.edits:
             run = Optimisation(self.scene.source, self.scene.clip, *_job(self.scene, **asked))
             try:
                 while not run.stopped:
@@ -217,11 +225,11 @@ class TextPanel(Panel):
                     if row["step"] % SHOW_EVERY == 0:
                         self._show_step(run)
                     await asyncio.sleep(0)
-                self.scene.edits[key] = run.edit()
+                self.scene.edits[key(asked)] = run.edit()
             except asyncio.CancelledError:
-                self.scene.edits[key] = run.edit("interrupted")
+                self.scene.edits[key(asked)] = run.edit("interrupted")
             except Exception as error:  # inside a task nobody would see it
-                self._guarded(partial(_again, error))
+                self.tell(error)
                 return
         self.update()
 
@@ -236,36 +244,31 @@ class TextPanel(Panel):
             self._task.cancel()
         self._task = None
 
+    def reset(self) -> None:
+        """As `Panel.reset`; a running optimisation ends."""
+        self.stop()
+        super().reset()
+
+    def show_settings(self) -> str:
+        """As `Panel.show_settings`, with the steps of the edit on show (0: none was made)."""
+        edit = self.scene.edits.get(key(self.asked))
+        self.record["steps_done"] = 0 if edit is None else len(edit.history)
+        return super().show_settings()
+
     def apply(self, settings: str | Mapping[str, Any]) -> None:
-        """As `Panel.apply`; an edit that the settings name is made."""
+        """As `Panel.apply`; the edit of the settings is made, with as many steps as it had."""
+        settings = parse_settings(settings) if isinstance(settings, str) else dict(settings)
+        done = settings.pop("steps_done", 0)
         super().apply(settings)
-        if self.settings["strength"]:
-            edit_for(self.scene, **self.asked)
+        if done:
+            edit_for(self.scene, partial(_stop_after, done), **self.asked)
             self._draw()
-
-    def accept(self) -> str:
-        """Go on from the edited face: it becomes a base that further edits start from. Returns its name.
-
-        Raises:
-            ValueError: there is no edit to accept.
-        """
-        edit = self.scene.edits.get(tuple(self.asked[name] for name in ASKED))
-        if edit is None:
-            raise ValueError("there is no edited face yet: press Edit first")
-        name = f"{len(self.scene.bases) + 1}: {self.settings['text']} {self.settings['strength']:+.2f}"
-        self.scene.bases[name] = edit.at(self.settings["strength"])
-        base = self.controls["base"]
-        with self._silence():
-            base.options = ["", *self.scene.bases]
-            base.value = name
-        self._draw()
-        return name
 
     def _forget_interrupted(self) -> None:
         """An edit that was stopped is made anew when it is asked for again."""
-        key = tuple(self.asked[name] for name in ASKED)
-        if key in self.scene.edits and self.scene.edits[key].stopped == "interrupted":
-            del self.scene.edits[key]
+        edit = self.scene.edits.get(key(self.asked))
+        if edit is not None and edit.stopped == "interrupted":
+            del self.scene.edits[key(self.asked)]
 
     def _put(self, picture: Image.Image) -> None:
         super()._put(picture)
@@ -277,8 +280,9 @@ class TextPanel(Panel):
             self.message.value = f"this CLIP never saw: {', '.join(unknown)}"
 
 
-def _again(error: Exception) -> None:
-    raise error
+def _stop_after(steps: int, run: Optimisation) -> None:
+    if len(run.history) >= steps and not run.stopped:
+        raise KeyboardInterrupt
 
 
 def text_panel(
@@ -306,10 +310,10 @@ def text_panel(
         "layers": choice("layers", list(layer_presets(source.num_ws))),
         "steps": int_slider("steps", EditConfig.steps, 5, 300, "of the optimisation, at most"),
         "l2": float_slider("stay near", EditConfig.l2, 0.0, 0.02, 0.0005, "weight of the distance to the first code"),
-        "base": w.Dropdown(options=[""], value="", description="start from", style={"description_width": "90px"}),
     }
     controls["l2"].readout_format = ".4f"
-    return TextPanel(Scene(source, targets, clip), controls, record=record)
+    fixed = {name: getattr(EditConfig, name) for name in ("lr", "keep", "space", "views", "patience")}
+    return TextPanel(Scene(source, targets, clip), controls, record={**(record or {}), **fixed})
 
 
 def _line(label: str, value: str, help: str) -> w.Text:
