@@ -10,33 +10,33 @@ from typing import Any
 import ipywidgets as w
 from traitlets import TraitError
 
-_STYLE = {"description_width": "90px"}
+STYLE = {"description_width": "90px"}  # of every control: labels of one width
 
 
 def int_slider(label: str, value: int, low: int, high: int, help: str = "") -> w.IntSlider:
     """A slider over whole numbers that reports while it is dragged."""
-    return w.IntSlider(value, low, high, description=label, tooltip=help, continuous_update=True, style=_STYLE)
+    return w.IntSlider(value, low, high, description=label, tooltip=help, continuous_update=True, style=STYLE)
 
 
 def float_slider(
     label: str, value: float, low: float, high: float, step: float = 0.05, help: str = ""
 ) -> w.FloatSlider:
     """A slider over numbers that reports while it is dragged."""
-    return w.FloatSlider(value, min=low, max=high, step=step, description=label, tooltip=help, style=_STYLE)
+    return w.FloatSlider(value, min=low, max=high, step=step, description=label, tooltip=help, style=STYLE)
 
 
 def choice(label: str, options: list, value: Any = None) -> w.ToggleButtons | w.Dropdown:
     """A few options as buttons, many as a list."""
     settings = {"options": options, "value": options[0] if value is None else value, "description": label}
     if len(options) > 4:
-        return w.Dropdown(**settings, style=_STYLE)
-    buttons = w.ToggleButtons(**settings, style=_STYLE | {"button_width": "auto"})
+        return w.Dropdown(**settings, style=STYLE)
+    buttons = w.ToggleButtons(**settings, style=STYLE | {"button_width": "auto"})
     return buttons.add_class("widget-inline-hbox")  # the label beside the buttons, as that of a slider
 
 
 def steps_slider(label: str, options: list, value: Any, help: str = "") -> w.SelectionSlider:
     """A slider over a few values, or (name, value) pairs."""
-    return w.SelectionSlider(options=options, value=value, description=label, tooltip=help, style=_STYLE)
+    return w.SelectionSlider(options=options, value=value, description=label, tooltip=help, style=STYLE)
 
 
 def option_values(control: w.ValueWidget) -> list:

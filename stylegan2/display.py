@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -36,6 +37,17 @@ def to_pil(image: Tensor, scale: int = 1) -> Image.Image:
     return picture if scale == 1 else picture.resize(size, Image.Resampling.BICUBIC)
 
 
+def sized(image: Tensor, side: int) -> Image.Image:
+    """One image [3, H, W], float in [-1, 1] or uint8, as a square of any size (bicubic)."""
+    return to_pil(image).resize((side, side), Image.Resampling.BICUBIC)
+
+
+@cache
+def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The letters of captions, 14 pixels high."""
+    return ImageFont.load_default(14)
+
+
 def grid(images: Tensor, columns: int | None = None, scale: int = 1, gap: int = 2) -> Image.Image:
     """All images in rows.
 
@@ -56,16 +68,15 @@ def grid(images: Tensor, columns: int | None = None, scale: int = 1, gap: int = 
 
 def label(picture: Image.Image, text: str, width: int | None = None) -> Image.Image:
     """The picture with a caption on a white band above it; `width` puts it on a band to the left instead."""
-    size = 14
-    font = ImageFont.load_default(size)
     if width is None:
-        canvas = Image.new("RGB", (picture.width, picture.height + size + 8), PAPER)
-        canvas.paste(picture, (0, size + 8))
-        ImageDraw.Draw(canvas).text((3, 3), text, INK, font)
+        canvas = Image.new("RGB", (picture.width, picture.height + 22), PAPER)
+        canvas.paste(picture, (0, 22))
+        ImageDraw.Draw(canvas).text((3, 3), text, INK, font())
         return canvas
     canvas = Image.new("RGB", (picture.width + width, picture.height), PAPER)
     canvas.paste(picture, (width, 0))
-    ImageDraw.Draw(canvas).multiline_text((width - 8, picture.height // 2), text, INK, font, anchor="rm", align="right")
+    pen, middle = ImageDraw.Draw(canvas), (width - 8, picture.height // 2)
+    pen.multiline_text(middle, text, INK, font(), anchor="rm", align="right")
     return canvas
 
 
@@ -92,8 +103,7 @@ def beside(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:
 def rows(named: dict[str, Tensor], scale: int = 1, width: int | None = None) -> Image.Image:
     """One labelled row of images per entry: {"photo": [N, 3, H, W], "webtoon": ...}."""
     if width is None:
-        font = ImageFont.load_default(14)
-        width = 16 + int(max(font.getlength(line) for name in named for line in name.split("\n")))
+        width = 16 + int(max(font().getlength(line) for name in named for line in name.split("\n")))
     return stack([label(grid(images, len(images), scale), name, width) for name, images in named.items()], gap=2)
 
 

@@ -124,13 +124,10 @@ def _named(generators: Generators) -> dict[str, Generator]:
 
 
 def _check_codes(ws: Tensor, generators: Mapping[str, Generator]) -> Tensor:
+    if ws.ndim != 4:
+        raise ValueError(f"codes are {list(ws.shape)}, expected [frames, L, w_dim] or [frames, faces, L, w_dim]")
     for name, g in generators.items():
-        if ws.ndim != 4 or ws.shape[2:] != (g.num_ws, g.w_dim):
-            whose = f" of '{name}'" if name else ""
-            expected = f"[frames, faces, {g.num_ws}, {g.w_dim}] for the generator{whose}"
-            raise ValueError(
-                f"codes are {list(ws.shape)}, expected {expected}: all of a video need one size of image and of code"
-            )
+        latents.check_fits(g, ws, name)
     return ws
 
 

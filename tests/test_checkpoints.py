@@ -175,7 +175,7 @@ def test_deflated_is_smaller_reads_the_same_and_fails_cleanly(tmp_path, monkeypa
     assert {e.compress_type for e in zipfile.ZipFile(packed).infolist()} == {zipfile.ZIP_DEFLATED}
     before = packed.read_bytes()
 
-    def fail(self, name, data):
+    def fail(self, *arguments):
         self.fp.write(b"half an entry")
         raise OSError("no space left on device")
 
@@ -183,6 +183,16 @@ def test_deflated_is_smaller_reads_the_same_and_fails_cleanly(tmp_path, monkeypa
     with pytest.raises(OSError, match="no space"):
         files.write(packed, {"other": 1}, deflate=True)
     assert packed.read_bytes() == before and list(packed.parent.iterdir()) == [packed]
+
+
+@pytest.mark.parametrize("deflate", [False, True])
+def test_the_same_content_is_the_same_bytes_at_any_time(tmp_path, monkeypatch, deflate):
+    content, path, written = {"table": torch.arange(100.0), "names": ["a"]}, tmp_path / "a.pt", []
+    for now in (1.6e9, 1.7e9):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        files.write(path, content, deflate)
+        written.append(path.read_bytes())
+    assert written[0] == written[1]
 
 
 @pytest.mark.parametrize("kind", ["meta", "training"])

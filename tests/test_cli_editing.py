@@ -115,6 +115,17 @@ def test_apply_factor_by_name_and_on_other_layers(folder, factor, tmp_path):
     assert a.read_bytes() == b.read_bytes() != c.read_bytes()
 
 
+def test_apply_factor_notes_that_directions_are_another_models(folder, factor, tmp_path):
+    photo, webtoon = folder / "photo.pt", folder / "webtoon.pt"
+    for paths, note in (
+        ([photo, webtoon], ""),
+        ([webtoon, photo], "note: these directions were found in another model (photo.pt) than webtoon\n"),
+    ):
+        options = ["--factor", factor, "--out", tmp_path / "a.png", "--seeds", 1, "--steps", 2]
+        result = CliRunner().invoke(cli.app, list(map(str, ["apply-factor", *paths, *options])))
+        assert result.exit_code == 0 and result.stderr == note
+
+
 @pytest.mark.parametrize("ending", ["gif", "mp4"])
 def test_apply_factor_films_there_and_back(folder, factor, tmp_path, ending):
     out = tmp_path / f"film.{ending}"
@@ -147,7 +158,10 @@ def test_impossible_wishes_are_refused(folder, factor, tmp_path):
         ((*apply, "--out", out, "--degree", 0), "a degree above 0"),
         ((*apply, "--out", out, "--seeds", "x"), "seeds 'x': expected"),
         (("apply-factor", photo, "--factor", photo, "--out", out), "holds no directions"),
-        (("apply-factor", photo, folder / "small.pt", "--factor", factor, "--out", out), r"ws must be \[N, 6, 8\]"),
+        (
+            ("apply-factor", photo, folder / "small.pt", "--factor", factor, "--out", out),
+            r"expected \[\.\.\., 6, 8\] for 'small'",
+        ),
     ):
         said = call(*words, code=2)
         assert said.startswith("error: ") and re.search(message, said), said

@@ -71,7 +71,7 @@ def test_the_verb_refuses(models, tmp_path):
         ((photo, out, "--columns", "1-"), "columns '1-': expected"),
         ((photo, tmp_path / "out.pt"), "expected a name in .png"),
         ((photo, out, "--scale", -1), "scale is -1"),
-        ((photo, out, "--with", small), r"\[8, 8\], but a model that shall draw them takes \[6, 8\]"),
+        ((photo, out, "--with", small), r"codes are \[4, 8, 8\], expected \[\.\.\., 6, 8\]"),
         ((tmp_path / "none.pt", out), "there is no file"),
     ):
         said = call(*words, code=2)

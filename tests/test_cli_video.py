@@ -48,9 +48,9 @@ def test_several_models_side_by_side_to_an_mp4(models):
 def test_names_of_models_stay_apart():
     from pathlib import Path
 
-    from stylegan2.cli.video import _names
+    from stylegan2.cli.common import captions_of
 
-    assert list(_names([Path("x/a.pt"), Path("y/a.pt"), Path("runs/a"), Path("b.pt")])) == ["a", "a 2", "a 3", "b"]
+    assert list(captions_of([Path("x/a.pt"), Path("y/a.pt"), Path("runs/a"), Path("b.pt")])) == ["a", "a 2", "a 3", "b"]
 
 
 def test_the_verb_refuses(models):
@@ -62,7 +62,7 @@ def test_the_verb_refuses(models):
         ((a, out, "--seeds", "x"), "seeds 'x': expected"),
         ((a, out, "--frames", 0), "0 frames from face to face"),
         ((a, out, "--fps", 0), "fps is 0"),
-        ((a, small, out), "one size of image and of code"),
+        ((a, small, out), "expected [..., 4, 8] for 'small'"),
         ((models / "none.pt", out), "there is no file"),
     ):
         said = call(*words, code=2)

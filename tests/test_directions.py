@@ -16,9 +16,6 @@ from stylegan2.data import pocket
 from stylegan2.editing import latents
 from stylegan2.editing.directions import (
     Directions,
-    Effect,
-    judge_names,
-    measure_directions,
     move,
     picture,
     strip,
@@ -26,6 +23,7 @@ from stylegan2.editing.directions import (
 )
 from stylegan2.judge import Judge, Reading
 from stylegan2.metrics.changes import Change
+from stylegan2.metrics.effects import Effect, judge_names, measure_directions
 from stylegan2.networks import Generator, build
 
 
@@ -138,6 +136,12 @@ def test_a_mixture_at_its_degree_is_the_sum(g):
         d.mix({0: 0.0}, "nothing")
 
 
+def test_the_value_of_a_mixture_of_standard_deviations_is_one_too():
+    d = directions(made_from={"method": "ganspace"})
+    assert float(d.mix({0: 3.0, 2: -4.0}, "a").values) == pytest.approx(((9 * 3**2 + 16 * 1) / 25) ** 0.5)
+    assert float(d.mix({1: -0.5}, "b").values) == pytest.approx(2)
+
+
 def test_upright_settles_the_sign():
     v = torch.tensor([[0.6, -0.8], [0.8, 0.6], [-1.0, 0.0]])
     expected = torch.tensor([[-0.6, 0.8], [0.8, 0.6], [1.0, 0.0]])
@@ -209,6 +213,8 @@ def test_a_strip_is_every_degree_through_every_model_with_fixed_noise(g, target)
 def test_a_strip_needs_names_for_its_faces(g):
     ws = latents.ws_from_seeds(g, [0, 1])
     assert list(strip({"photo": g}, ws, directions(), 0, [1.0])) == ["0 photo", "1 photo"]
+    with pytest.raises(ValueError, match=r"codes are \[2, 6, 128\], expected \[\.\.\., 8, 128\] for 'large'"):
+        strip({"photo": g, "large": build(32, "pocket")[0]}, ws, directions(), 0, [1.0])
     for faces in (["a"], ["a", "a"]):
         with pytest.raises(ValueError, match="a name of its own for each of 2 codes"):
             strip({"photo": g}, ws, directions(), 0, [1.0], faces=faces)

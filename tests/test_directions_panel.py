@@ -212,6 +212,47 @@ def test_names_that_cannot_be_are_refused(panel):
     assert [path.name for path in panel.library.iterdir()] == ["pose.pt"]
 
 
+def test_a_saved_direction_cannot_be_mixed_in(panel):
+    panel.controls["degree_0"].value = 1.0
+    panel.keep("pose")
+    panel.controls["saved"].value = "pose"
+    assert panel.controls["saved_degree"].value == pytest.approx(1)
+    with pytest.raises(ValueError, match="'pose' cannot be part of a mixture.*put its slider to 0 first"):
+        panel.keep("both")
+    panel.controls["saved_degree"].value = 0
+    panel.controls["degree_1"].value = 2.0
+    assert panel.keep("both").exists()
+
+
+def test_the_longest_mixture_comes_back_as_far_as_it_was_saved(panel):
+    for k in range(4):
+        panel.controls[f"degree_{k}"].value = LIMIT
+    picture = np.asarray(panel.picture).astype(int)
+    panel.keep("far")
+    panel.reset()
+    panel.controls["saved"].value = "far"
+    assert panel.controls["saved_degree"].value == pytest.approx(2 * LIMIT) == panel.controls["saved_degree"].max
+    assert np.abs(np.asarray(panel.picture).astype(int) - picture).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("w_dim", "layers", "name", "message"),
+    [
+        (9, (0,), "a", "other.pt.*another model.*for these directions, got .1, 8, 8."),
+        (8, (9,), "a", "other.pt.*another model.*has no layers 9; expected 0 to 7"),
+        (8, (0,), "pose", "other.pt' holds pose, a name that is taken"),
+        (8, (0,), NOTHING, "other.pt' holds none, a name that is taken"),
+    ],
+)
+def test_reload_names_files_that_cannot_be_offered(panel, presets, w_dim, layers, name, message):
+    presets["coarse"].mix({0: 1.0}, "pose").save(panel.library / "a.pt")
+    Directions(torch.eye(1, w_dim), torch.ones(1), layers, [name]).save(panel.library / "other.pt")
+    with pytest.raises(ValueError, match=message):
+        panel.reload()
+    assert panel.controls["saved"].options == (NOTHING, "pose")
+    assert torch.equal(panel.scene.kept["pose"].vectors[0], presets["coarse"].vectors[0])
+
+
 def test_reload_offers_what_lies_in_the_folder_and_names_what_is_none(panel, presets):
     panel.controls["saved"].value = NOTHING
     presets["coarse"].select([1]).save(panel.library / "found.pt")

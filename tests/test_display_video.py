@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from stylegan2 import display, videos
@@ -88,6 +89,12 @@ def test_videos_too_large_for_a_notebook_are_refused(tmp_path, monkeypatch):
     for wrong in (lambda: display.show_video(FRAMES, kind="webm"), lambda: display.show_video(__file__)):
         with pytest.raises(ValueError, match="a video is one of .mp4, .gif, got"):
             wrong()
+
+
+def test_sized_is_a_square_of_any_size():
+    image = torch.linspace(-1, 1, 3 * 16 * 16).reshape(3, 16, 16)
+    assert display.sized(image, 37).size == (37, 37)
+    assert display.sized(image, 64).tobytes() == display.to_pil(image, 4).tobytes()
 
 
 def test_pictures_beside_each_other():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stylegan2.editing.layers import layer_presets, parse_layers
+from stylegan2.editing.layers import layer_presets, layers_text, parse_layers
 
 
 def test_presets_of_the_published_size_are_the_published_ones():
@@ -12,6 +12,22 @@ def test_presets_of_the_published_size_are_the_published_ones():
         "middle": (2, 3, 4, 5),
         "fine": tuple(range(6, 14)),
     }
+
+
+def test_presets_that_a_small_model_does_not_have_are_left_out():
+    assert layer_presets(6) == {"all": (0, 1, 2, 3, 4, 5), "coarse": (0, 1), "middle": (2, 3, 4, 5)}
+    with pytest.raises(ValueError, match="'fine': expected one of all, coarse, middle, or numbers"):
+        parse_layers("fine", 6)
+
+
+@pytest.mark.parametrize("layers", ["coarse", "0-3,7", (0, 3), [5, 2]])
+def test_layers_as_text_are_the_same_layers(layers):
+    assert parse_layers(layers_text(layers), 10) == parse_layers(layers, 10)
+
+
+def test_the_smaller_number_comes_first():
+    with pytest.raises(ValueError, match="layers '0,5-2': expected the smaller number first, as in 2-5"):
+        parse_layers("0,5-2", 10)
 
 
 @pytest.mark.parametrize("num_ws", [8, 10, 18])

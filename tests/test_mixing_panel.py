@@ -171,3 +171,29 @@ def test_half_way_is_drawn_from_codes_half_way(source, targets):
     places = [x for x in range(shown.shape[1] - 127) if np.abs(shown[:, x : x + 128].astype(int) - expected).max() <= 1]
     assert len(places) == 1
     assert mix_images(source, *ws, "2-3", amount=0.5).shape == (1, 1, 3, 32, 32)
+
+
+def test_a_preview_draws_the_first_row_and_no_new_ends(source, targets):
+    drawn, settings = [], {"style": "webtoon", "layers": (2, 3), "row_seed": 1}
+    full = np.asarray(render_mixing(source, targets, **settings)).astype(int)
+    hooks = [
+        g.synthesis.blocks["32"].register_forward_hook(lambda *a: drawn.append(1)) for g in (source, targets["webtoon"])
+    ]
+    quick = np.asarray(render_mixing(source, targets, **settings, preview=True)).astype(int)
+    for hook in hooks:
+        hook.remove()
+    assert len(drawn) == 1 and quick.shape == full.shape  # one batch of mixes, no ends
+    same = (np.abs(quick - full) <= 1).all(2)
+    assert same[-2 * 128 - 2 : -128 - 2, -3 * 128 - 4 :].all()  # the first row, as it will be
+    grey = quick[-128:, -3 * 128 - 4 : -2 * 128 - 4]
+    assert np.ptp(grey) == 0 and (np.asarray(quick)[CAPTION + 30 : CAPTION + 100, -50:] == grey[0, 0]).all()
+
+
+def test_a_preview_shows_ends_that_were_seen(source, targets):
+    seen: dict = {}
+    full = np.asarray(render_mixing(source, targets, "webtoon", (2, 3), seen=seen))
+    quick = np.asarray(render_mixing(source, targets, "webtoon", (5,), seen=seen, preview=True))
+    top = full.shape[0] - 2 * 128 - 2
+    assert np.array_equal(quick[CAPTION:top], full[CAPTION:top]) and len(seen) == 2
+    assert np.array_equal(quick[top:, : -3 * 128 - 4], full[top:, : -3 * 128 - 4])
+    assert mixing_panel(source, targets).preview is True

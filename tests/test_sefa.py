@@ -13,12 +13,13 @@ import torch
 from test_parity import GOLDEN, make_weights
 from tiny_training import (
     one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
 )
 
 from stylegan2.checkpoints import fingerprint, rosinality
 from stylegan2.editing.ganspace import principal_directions
 from stylegan2.editing.sefa import factorize, style_weights
-from stylegan2.networks import Generator, build
+from stylegan2.networks import Generator, SharedMapping, build
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,12 @@ def test_directions_are_eigenvectors_sorted_and_upright(g, normalise):
         assert float(d.values.sum()) == pytest.approx(len(a), rel=1e-5)  # the trace: rows of length 1
 
 
+def test_a_mixture_has_the_value_of_its_own_vector(g):
+    a, d = style_weights(g, "coarse"), factorize(g, "coarse", normalise=False)
+    mixed = d.mix({0: 1.0, 3: -2.0}, "both")
+    assert float(mixed.values) == pytest.approx(float((a @ mixed.vectors[0].double()).square().sum()), rel=1e-4)
+
+
 def test_no_step_of_the_same_length_changes_the_styles_more(g):
     """The claim of the paper, equation 4, on the network's own styles."""
     d, layers = factorize(g, "middle", normalise=False), (2, 3, 4)
@@ -125,6 +132,16 @@ def test_impossible_settings_are_refused(g, count):
         style_weights(g, to_rgb=[32])
 
 
+def test_presets_of_a_published_size():
+    """256 px: 14 codes, 13 convolutions."""
+    large = tiny_networks(256, 4)[0]
+    for name, layers in (("coarse", (0, 1)), ("middle", (2, 3, 4, 5)), ("fine", tuple(range(6, 14)))):
+        d = factorize(large, name, count=2)
+        assert d.layers == layers == principal_directions(large, name, 2, samples=50).layers
+        weights = [large.synthesis.convs[i].affine.weight for i in layers if i < 13]
+        assert torch.equal(style_weights(large, name), torch.cat(weights).double())
+
+
 # ---------------------------------------------------------------------------------------------------------- GANSpace
 
 
@@ -149,3 +166,23 @@ def test_principal_directions_depend_on_the_seed_alone(g):
     assert not torch.equal(principal_directions(g, count=4, samples=300, seed=2).values, a.values)
     with pytest.raises(ValueError, match="samples is 50, expected at least 128"):
         principal_directions(g, samples=50)
+
+
+def test_a_mixture_of_components_has_its_own_standard_deviation(g):
+    d = principal_directions(g, samples=500, seed=3)
+    mixed = d.mix({0: 2.0, 5: 3.0}, "both")
+    w = g.mapping.w(torch.randn(500, g.z_dim, generator=torch.Generator().manual_seed(3)))
+    assert float(mixed.values) == pytest.approx(float((w @ mixed.vectors[0]).std()), rel=1e-3)
+
+
+def test_the_codes_are_those_of_the_mapping_that_makes_them():
+    """FreezeStyle: codes 0 to 2 come from the source's mapping."""
+    source, target = (tiny_networks(32, 6, seed)[0].requires_grad_(False) for seed in (1, 2))
+    own = principal_directions(target, "3-7", samples=100)
+    target.mapping = SharedMapping(target.mapping, source.mapping, k=3)
+    for layers, expected in (("coarse", principal_directions(source, "coarse", samples=100)), ("3-7", own)):
+        found = principal_directions(target, layers, samples=100)
+        assert torch.equal(found.vectors, expected.vectors) and torch.equal(found.values, expected.values)
+        assert found.made_from["generator"] == fingerprint(target)
+    with pytest.raises(ValueError, match="layers 2, 3: this model's codes 0-2 come from.*3-7 from its own.*choose"):
+        principal_directions(target, "2-3", samples=100)

@@ -106,7 +106,7 @@ def test_what_cannot_be_mixed_is_named(g, ends):
         mix(row, col[:2], "3", ())
     with pytest.raises(ValueError, match=r"rows' codes are \[2, 8, 8\] and the columns' \[2, 6, 8\]"):
         mix(row, col[:2, :6], "3")
-    with pytest.raises(ValueError, match=r"\[8, 8\], but a model that shall draw them takes \[6, 8\]"):
+    with pytest.raises(ValueError, match=r"codes are \[2, 8, 8\], expected \[\.\.\., 6, 8\]"):
         mix_grid(g, row, col, "3", ends=(g, generator(1, 16)))
     with pytest.raises(ValueError, match=r"codes must be \[N, L, w_dim\]"):
         mix_images(g, row[0], col, "3")
@@ -137,6 +137,15 @@ def test_what_is_shared_along_a_row_changes_nothing(g, ends, first, monkeypatch)
     for r in range(2):
         for c in range(3):
             close(images[r, c], g.synthesis(mix(row[r : r + 1], col[c : c + 1], (first,)), "const")[0])
+
+
+def test_fine_layers_of_a_published_size():
+    """256 px, 14 codes: fine is 6 to 13, and all below 32x32 is drawn once a row."""
+    g = generator(1, 256)
+    row, col = latents.ws_from_seeds(g, [0]), latents.ws_from_seeds(g, [5, 6])
+    codes = torch.cat([row[:, :6].expand(2, -1, -1), col[:, 6:]], dim=1)
+    close(mix_images(g, row, col, "fine")[0], g.synthesis(codes, "const"))
+    assert [layer_label(i, g.num_ws) for i in (6, 12, 13)] == ["6: 32x32", "12: 256x256", "13: colours"]
 
 
 def test_sharing_spares_the_blocks_below(g, ends):

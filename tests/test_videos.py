@@ -113,8 +113,9 @@ def test_several_faces_stand_in_a_row_and_generators_below_each_other(g, other):
 def test_impossible_frames_are_refused(g):
     ws = latents.ws_from_seeds(g, [1, 2])
     for arguments, message in (
-        ((g, ws[:, :3]), r"codes are \[2, 1, 3, 128\], expected \[frames, faces, 6, 128\]"),
-        (({"a": g, "b": generator(2, 32)}, ws), "for the generator of 'b'"),
+        ((g, ws[:, :3]), r"codes are \[2, 1, 3, 128\], expected \[\.\.\., 6, 128\] for the generator"),
+        ((g, ws[0]), r"codes are \[6, 128\], expected \[frames, L, w_dim\]"),
+        (({"a": g, "b": generator(2, 32)}, ws), r"expected \[\.\.\., 8, 128\] for 'b'"),
         (({}, ws), "expected a generator or"),
         ((g, ws, ["one"]), "a caption for each of 2 frames, got 1"),
         ((g, ws, None, "random"), "noise is 'random'.*flicker"),

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stylegan2.networks import Discriminator, Generator
+from stylegan2.networks import Discriminator, Generator, resolutions
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.trainer import Trainer
 
@@ -56,7 +56,7 @@ def random_pictures(count: int = 10, resolution: int = 8, seed: int = 0) -> Pict
 
 def tiny_networks(resolution: int = 8, width: int = 6, seed: int = 0) -> tuple[Generator, Discriminator]:
     """Networks of a few thousand parameters."""
-    channels = {r: width for r in (4, 8, 16, 32) if r <= resolution}
+    channels = {r: width for r in resolutions(resolution)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Generator(resolution, 8, 8, 2, channels), Discriminator(resolution, channels)

@@ -148,12 +148,12 @@ def write(path: Path, content: Any, deflate: bool = False) -> None:
 
 
 def _save_deflated(content: Any, file: BinaryIO) -> None:
-    """`torch.save` stores its zip's entries as they are; here they are compressed."""
+    """`torch.save` stores its zip's entries as they are; here they are compressed, without the time of day."""
     stored = io.BytesIO()
     torch.save(content, stored)
-    with zipfile.ZipFile(stored) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new:
+    with zipfile.ZipFile(stored) as old, zipfile.ZipFile(file, "w") as new:
         for entry in old.infolist():
-            new.writestr(entry.filename, old.read(entry))
+            new.writestr(zipfile.ZipInfo(entry.filename), old.read(entry), zipfile.ZIP_DEFLATED, 9)
 
 
 def _sync_folder(folder: Path) -> None:

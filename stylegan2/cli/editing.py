@@ -77,8 +77,8 @@ def _origin(checkpoint: Path) -> dict[str, str]:
 
 
 def _judged(judge: Path, g, directions, degree: float, device: str) -> list[str]:
-    from stylegan2.editing.directions import judge_names, measure_directions
     from stylegan2.judge import Judge
+    from stylegan2.metrics.effects import judge_names, measure_directions
 
     return judge_names(measure_directions(Judge.load(judge, on_device(device)), g, directions, degree), most=3)
 
@@ -137,6 +137,7 @@ def apply_factor(
     where = on_device(device)
     models = {caption: load(path, where, g_ema_only=True).g_ema for caption, path in captions_of(checkpoints).items()}
     ws = ws_from_seeds(next(iter(models.values())), numbers, truncation)
+    _warn_of_another_model(directions, *next(iter(models.items())))
     if kind in PICTURES:
         degrees = [degree * (2 * i / (steps - 1) - 1) for i in range(steps)]
         rows = strip(models, ws, directions, which, degrees, layers, faces=[f"seed {number}" for number in numbers])
@@ -147,3 +148,13 @@ def apply_factor(
         film = videos.sweep(shown, lambda d: move(ws, directions, {which: d}, layers), amounts, scale=scale or None)
         display.save_video(film, out, fps, progress=True)
     typer.echo(f"{directions.names[which]} from {-degree:g} to {degree:g}, faces: {len(numbers)}, in {out}")
+
+
+def _warn_of_another_model(directions, name: str, g) -> None:
+    """Directions of another model may do anything, even where their sizes fit."""
+    from stylegan2.checkpoints import fingerprint
+
+    found_in = directions.made_from.get("generator")
+    if found_in not in (None, fingerprint(g)):
+        was = directions.made_from.get("checkpoint", f"generator {found_in}")
+        typer.echo(f"note: these directions were found in another model ({was}) than {name}", err=True)

@@ -1,31 +1,29 @@
-"""Directions in W: what finds them, keeps them, moves faces along them and says what they do.
+"""Directions in W: what they are, what keeps them and moves faces along them.
 
     directions = sefa.factorize(g, layers="coarse")             # or ganspace.principal_directions(g)
     ws = ws_from_seeds(g, [14], truncation=0.7)
     image = g.synthesis(move(ws, directions, {0: 4.0, 3: -2.0}), "const")
 
 An edit is ws + degree * vector on some of the layers' codes (arXiv 2007.06600, equation 1). Truncation comes first and
-the edit after it: `ws` has been truncated when it gets here, and psi never scales the degree.
+the edit after it: `ws` has been truncated when it gets here, and psi never scales the degree. What a direction does to
+faces, :mod:`stylegan2.metrics.effects` measures.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stylegan2 import display
 from stylegan2.checkpoints import CheckpointError, files
-from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.latents import check_fits, draw
 from stylegan2.editing.layers import parse_layers
-from stylegan2.judge import Judge, Reading
-from stylegan2.metrics.changes import Change, attribute_spread, describe_changes, measure_changes
 from stylegan2.networks import Generator
 
 FORMAT = "stylegan2 directions"
@@ -90,7 +88,8 @@ class Directions:
     def mix(self, degrees: Mapping[int | str, float], name: str) -> Directions:
         """One direction made of several: sum of degree * vector, brought to length 1.
 
-        Its value is the mean of theirs, weighted by the squared degrees: what v'Av is for eigenvectors of A.
+        Its value is what it would have been found with: for eigenvectors of A'A (SeFa) v'A'Av, the mean of their
+        values, weighted by the squared degrees; for standard deviations (GANSpace) the variances are averaged so.
         `made_from["degree"]` keeps the length of the sum, the degree that gives the very mixture.
 
         Raises:
@@ -101,8 +100,9 @@ class Directions:
         length = float(summed.norm())
         if length < 1e-6:
             raise ValueError("a mixture of nothing: move at least one direction away from 0")
+        power = 2 if self.made_from.get("method") == "ganspace" else 1
         rows, weight = list(used), torch.tensor(list(used.values())).square()
-        value = (weight * self.values[rows]).sum() / weight.sum()
+        value = ((weight * self.values[rows] ** power).sum() / weight.sum()) ** (1 / power)
         parts = {self.names[k]: degree for k, degree in used.items()}
         made_from = self.made_from | {"mixed_from": parts, "degree": length}
         return Directions(summed[None] / length, value[None], self.layers, [name], made_from)
@@ -226,11 +226,13 @@ def strip(
         {"face name": [len(degrees), 3, R, R]}, a face's rows below each other.
 
     Raises:
-        ValueError: as of `move`; or names that do not fit the faces.
+        ValueError: as of `move`; names that do not fit the faces; or codes that a generator does not take.
     """
     faces = [""] if faces is None and len(ws) == 1 else list(map(str, faces if faces is not None else range(len(ws))))
     if len(set(faces)) != len(ws):
         raise ValueError(f"faces {faces}: expected a name of its own for each of {len(ws)} codes")
+    for name, g in generators.items():
+        check_fits(g, ws, name)
     amounts, rows = torch.tensor(list(degrees), dtype=ws.dtype), {}
     for face, code in zip(faces, ws, strict=True):
         moved = move(code.expand(len(amounts), -1, -1), directions, {which: amounts}, layers)
@@ -245,85 +247,8 @@ def picture(rows: Mapping[str, Tensor], degrees: Sequence[float], scale: int = 1
     side = next(iter(rows.values())).shape[-1] * scale
     left = below.width - columns * (side + 2) + 2
     head = Image.new("RGB", (below.width, 22), display.PAPER)
-    pen, font = ImageDraw.Draw(head), ImageFont.load_default(14)
+    pen = ImageDraw.Draw(head)
     for i, degree in enumerate(degrees):
         middle = left + i * (side + 2) + side / 2
-        pen.text((middle, 11), f"{degree:+.3g}" if degree else "0", display.INK, font, anchor="mm")
+        pen.text((middle, 11), f"{degree:+.3g}" if degree else "0", display.INK, display.font(), anchor="mm")
     return display.stack([head, below], gap=0)
-
-
-# -------------------------------------------------------------------------------------------------------- what they do
-@dataclass(frozen=True)
-class Effect:
-    """What the judge says a direction does, attribute by attribute.
-
-    Attributes:
-        along: half of the change from -degree to +degree: what turns round with the sign of the degree. What both
-            signs do (mostly damage: degrees that are too large) cancels out.
-        plus, minus: changes from the unedited faces to either side.
-    """
-
-    along: dict[str, Change]
-    plus: dict[str, Change]
-    minus: dict[str, Change]
-
-
-@torch.no_grad()
-def measure_directions(
-    judge: Judge,
-    g: Generator,
-    directions: Directions,
-    degree: float = 3.0,
-    seeds: Sequence[int] = range(64),
-    truncation: float = 0.7,
-    layers: str | Sequence[int] | None = None,
-    sd: Tensor | None = None,
-) -> list[Effect]:
-    """Move many faces along every direction, both ways, and let the judge compare them. About 1.5 s per direction.
-
-    Args:
-        judge: reads the faces.
-        g: draws them, with fixed noise, from codes of its own mapping.
-        directions: all of them are measured; `select` fewer if need be.
-        degree: how far, to both sides; above 0.
-        seeds, truncation: the faces.
-        layers: see `move`.
-        sd: [A], unit of the changes; None: `attribute_spread` of 200 faces of g at this truncation.
-
-    Returns:
-        one Effect per direction.
-
-    Raises:
-        ValueError: a degree that is not above 0, or as of `move`.
-    """
-    if not degree > 0:
-        raise ValueError(f"degree is {degree}, expected a number above 0: both signs are measured")
-
-    def read(ws: Tensor) -> Reading:
-        return judge.read(draw(g, ws, batch=32)).cpu()
-
-    if sd is None:
-        sd = attribute_spread(read(ws_from_seeds(g, range(200), truncation)))
-    ws = ws_from_seeds(g, seeds, truncation)
-    before, effects = read(ws), []
-    for k in range(len(directions)):
-        plus, minus = (read(move(ws, directions, {k: sign * degree}, layers)) for sign in (1, -1))
-        sides = (measure_changes(before, side, sd) for side in (plus, minus))
-        effects.append(Effect(_halved(measure_changes(minus, plus, sd)), *sides))
-    return effects
-
-
-def _halved(changes: Mapping[str, Change]) -> dict[str, Change]:
-    return {name: replace(change, mean=change.mean / 2, each=change.each / 2) for name, change in changes.items()}
-
-
-def judge_names(effects: Iterable[Effect], most: int = 2, numbers: bool = True) -> list[str]:
-    """What a positive degree does, e.g. "turned right 1.8 sd, smile 0.4 sd"; a negative one does the opposite.
-
-    Args:
-        effects: of `measure_directions`.
-        most: changes to name.
-        numbers: False leaves the sizes out, for the label of a slider.
-    """
-    names = [describe_changes(effect.along, most) for effect in effects]
-    return names if numbers else [re.sub(r" [\d.]+ sd", "", name) for name in names]

@@ -9,21 +9,22 @@ from torch import Tensor
 
 from stylegan2.checkpoints import fingerprint
 from stylegan2.editing.directions import Directions, upright
-from stylegan2.editing.layers import parse_layers
-from stylegan2.networks import Generator
+from stylegan2.editing.layers import layers_text, parse_layers
+from stylegan2.networks import Generator, MappingNetwork, SharedMapping
 
 
 @torch.no_grad()
 def principal_directions(
     g: Generator, layers: str | Sequence[int] = "all", count: int | None = None, samples: int = 10_000, seed: int = 0
 ) -> Directions:
-    """The directions along which the mapping's own codes vary most.
+    """The directions along which the mapping's codes vary most.
 
-    They do not depend on the layers: the same w drives all of them. The layers decide what a step does.
+    They do not depend on the layers where one w drives all of them: then the layers only decide what a step does. In a
+    model with two mappings (`SharedMapping`, of FreezeStyle) the w is that of the mapping that makes the layers' codes.
 
     Args:
-        g: a generator; with a shared mapping (FreezeStyle), the w of its own mapping count.
-        layers: which codes to move, see `parse_layers`.
+        g: a generator.
+        layers: which codes to move, see `parse_layers`; where there are two mappings, codes of one of them.
         count: how many to keep, at most w_dim; None: all of them.
         samples: seeded z to map, at least w_dim.
         seed: of the samples.
@@ -32,22 +33,38 @@ def principal_directions(
         Directions, largest standard deviation of w first; each has its component of largest size positive.
 
     Raises:
-        ValueError: layers that the model does not have, too few samples, or an impossible count.
+        ValueError: layers that the model does not have or whose codes come from two mappings, too few samples, or an
+            impossible count.
     """
     chosen = parse_layers(layers, g.num_ws)
+    mapping = _mapping_of(g, chosen)
     if samples < g.w_dim:
         raise ValueError(f"samples is {samples}, expected at least {g.w_dim}, one per direction")
     if count is not None and not 1 <= count <= g.w_dim:
         raise ValueError(f"count is {count}, expected 1 to {g.w_dim}, the number of directions in W")
-    variances, vectors = torch.linalg.eigh(torch.cov(_codes(g, samples, seed).T))  # ascending; vectors are columns
+    covariance = torch.cov(_codes(mapping, samples, seed).T)
+    variances, vectors = torch.linalg.eigh(covariance)  # ascending; vectors are columns
     spread = variances.flip(0).clamp_min(0).sqrt()[:count]
-    preset = layers if isinstance(layers, str) else ",".join(map(str, layers))
-    made_from = {"method": "ganspace", "layers": preset, "samples": samples, "seed": seed, "generator": fingerprint(g)}
+    made_from = {"method": "ganspace", "layers": layers_text(layers), "samples": samples, "seed": seed}
+    made_from["generator"] = fingerprint(g)
     return Directions(upright(vectors.T.flip(0)[:count]), spread, chosen, made_from=made_from)
 
 
-def _codes(g: Generator, samples: int, seed: int) -> Tensor:
-    """w of seeded z, [samples, w_dim] in float64."""
+def _mapping_of(g: Generator, layers: tuple[int, ...]) -> MappingNetwork:
+    """The mapping that makes the codes of these layers."""
+    if not isinstance(g.mapping, SharedMapping) or min(layers) >= g.mapping.k:
+        return g.mapping
+    k, last = g.mapping.k, g.num_ws - 1
+    if max(layers) >= k:
+        raise ValueError(
+            f"layers {', '.join(map(str, layers))}: this model's codes 0-{k - 1} come from its source's mapping and "
+            f"{k}-{last} from its own, so they vary differently; choose layers from one of these ranges"
+        )
+    return g.mapping.source
+
+
+def _codes(mapping: MappingNetwork, samples: int, seed: int) -> Tensor:
+    """w of seeded z, [samples, w_dim] in float64 (CPU)."""
     rng = torch.Generator().manual_seed(seed)
-    z = torch.randn(samples, g.z_dim, generator=rng)
-    return torch.cat([g.mapping.w(chunk).double() for chunk in z.split(1000)])
+    z = torch.randn(samples, mapping.z_dim, generator=rng)
+    return torch.cat([mapping.w(chunk.to(mapping.w_mean.device)).cpu().double() for chunk in z.split(1000)])

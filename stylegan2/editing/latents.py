@@ -45,6 +45,16 @@ def loop(keys: Tensor, frames: int) -> Tensor:
     return torch.lerp(keys[:, None], following[:, None], t).flatten(0, 1)
 
 
+def check_fits(g: Generator, ws: Tensor, name: str = "") -> None:
+    """Raises ValueError for codes [..., L, w_dim] that a generator (called `name`, if that is given) cannot draw."""
+    if ws.shape[-2:] != (g.num_ws, g.w_dim):
+        who = f"'{name}'" if name else "the generator"
+        raise ValueError(
+            f"codes are {list(ws.shape)}, expected [..., {g.num_ws}, {g.w_dim}] for {who}: of its own mapping, or of "
+            "the model that it was fine-tuned from"
+        )
+
+
 @torch.no_grad()
 def draw(g: Generator, ws: Tensor, noise: str = "const", batch: int = 16) -> Tensor:
     """Images of many codes, a few at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1]."""

@@ -17,9 +17,11 @@ def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
     pose and outline, middle ones features, fine ones colours and texture (arXiv 1812.04948, section 3.1); in the
     64-pixel photo model pose, hair, eyes and nose are all in 0-2, and the fine layers hold a tint of the skin
     (:mod:`stylegan2.metrics.ownership` measures it).
+
+    Presets that would be empty in a small model are left out: one of 16 pixels has no fine layers.
     """
     cuts = {"all": (0, num_ws), "coarse": (0, 2), "middle": (2, 6), "fine": (6, num_ws)}
-    return {name: tuple(range(low, min(high, num_ws))) for name, (low, high) in cuts.items()}
+    return {name: tuple(range(low, min(high, num_ws))) for name, (low, high) in cuts.items() if low < num_ws}
 
 
 def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
@@ -40,6 +42,11 @@ def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
     return tuple(sorted(set(found)))
 
 
+def layers_text(layers: str | Sequence[int]) -> str:
+    """Layers as they were asked for, as text that `parse_layers` reads: "coarse", "0-4", "2,5,6"."""
+    return layers if isinstance(layers, str) else ",".join(map(str, layers))
+
+
 def _numbers(text: str, presets: dict) -> tuple[int, ...]:
     """ "2,5-7" -> (2, 5, 6, 7)."""
     found: list[int] = []
@@ -49,5 +56,8 @@ def _numbers(text: str, presets: dict) -> tuple[int, ...]:
             raise ValueError(
                 f"layers {text!r}: expected one of {', '.join(presets)}, or numbers such as 3, 0-4 or 2,5-7"
             )
-        found += range(int(ends[0]), int(ends[-1]) + 1)
+        first, last = int(ends[0]), int(ends[-1])
+        if first > last:
+            raise ValueError(f"layers {text!r}: expected the smaller number first, as in {last}-{first}")
+        found += range(first, last + 1)
     return tuple(found)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stylegan2.checkpoints import fingerprint
 from stylegan2.editing.directions import Directions, upright
-from stylegan2.editing.layers import parse_layers
+from stylegan2.editing.layers import layers_text, parse_layers
 from stylegan2.networks import Generator
 
 
@@ -79,7 +79,6 @@ def factorize(
     _, sizes, vectors = torch.linalg.svd(a, full_matrices=False)  # [K], [K, w_dim]
     if count is not None and not 1 <= count <= len(sizes):
         raise ValueError(f"count is {count}, expected 1 to {len(sizes)}, the number of directions of these layers")
-    preset = layers if isinstance(layers, str) else ",".join(map(str, layers))
-    made_from = {"method": "sefa", "layers": preset, "normalise": normalise, "generator": fingerprint(g)}
+    made_from = {"method": "sefa", "layers": layers_text(layers), "normalise": normalise, "generator": fingerprint(g)}
     chosen = parse_layers(layers, g.num_ws)
     return Directions(upright(vectors[:count]), sizes[:count].square(), chosen, made_from=made_from)

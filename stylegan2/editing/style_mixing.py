@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import draw
+from stylegan2.editing.latents import check_fits, draw
 from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator, Noise, Stage
 
@@ -219,12 +219,11 @@ def _paste(canvas, images: Tensor, start: tuple[int, int], step: tuple[int, int]
 
 def _width(names: Sequence) -> int:
     """Room for the rows' names."""
-    font = ImageFont.load_default(14)
-    return 8 + round(max((font.getlength(str(name)) for name in names), default=-8))
+    return 8 + round(max((display.font().getlength(str(name)) for name in names), default=-8))
 
 
 def _write(canvas: Image.Image, corner: tuple[int, int], step: int, rows: Sequence, columns: Sequence) -> None:
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
+    pen, font = ImageDraw.Draw(canvas), display.font()
     for i, name in enumerate(rows):
         pen.text((_width(rows) - 6, corner[1] + (i + 0.5) * step), str(name), display.INK, font, anchor="rm")
     for i, name in enumerate(columns):
@@ -255,19 +254,11 @@ def mix_grid(
         ValueError: as `mix_images`, or a model among `ends` that takes other codes.
     """
     for model in (g, *ends):
-        _check_fits(model, row_ws)
+        check_fits(model, row_ws)
     noise = noise if noise in ("const", "none") else g.synthesis.draw_noise(1, noise)  # fixed noise is a model's own
     images = mix_images(g, row_ws, col_ws, layers, channels, noise)
     rows, columns = (draw_ends(ends or (g,), ws, noise) for ws in (row_ws, col_ws))
     return MixGrid(images, rows, columns)
-
-
-def _check_fits(g: Generator, ws: Tensor) -> None:
-    if ws.shape[-2:] != (g.num_ws, g.w_dim):
-        raise ValueError(
-            f"codes are [L, w_dim] = {list(ws.shape[-2:])}, but a model that shall draw them takes "
-            f"{[g.num_ws, g.w_dim]}: expected the model that made them, or one fine-tuned from it"
-        )
 
 
 @torch.no_grad()

@@ -9,21 +9,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stylegan2 import display as show
 from stylegan2 import videos
 from stylegan2.checkpoints import CheckpointError
+from stylegan2.controls import STYLE
 from stylegan2.editing.directions import Directions, move
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.networks import Generator
@@ -112,7 +114,7 @@ def render_directions(
     images = _images(models, torch.cat(shown))
     if face not in scene.before:
         scene.before.clear()
-        scene.before[face] = [_sized(image, SMALL) for image in images[:, 0]]
+        scene.before[face] = [show.sized(image, SMALL) for image in images[:, 0]]
     return _picture(list(models), scene.before[face], images[:, -1])
 
 
@@ -129,20 +131,11 @@ def _picture(names: Sequence[str], before: Sequence[Image.Image], after: Tensor)
     for i, name in enumerate(names):
         y = LINE + i * (SMALL + GAP + LINE)
         canvas.paste(before[i], (0, y))
-        pen.text((SMALL / 2, y - LINE / 2), f"{name}, before", show.INK, _font(), anchor="mm")
+        pen.text((SMALL / 2, y - LINE / 2), f"{name}, before", show.INK, show.font(), anchor="mm")
         x = SMALL + GAP + i * (SIDE + GAP)
-        canvas.paste(_sized(after[i], SIDE), (x, LINE))
-        pen.text((x + SIDE / 2, LINE / 2), name, show.INK, _font(), anchor="mm")
+        canvas.paste(show.sized(after[i], SIDE), (x, LINE))
+        pen.text((x + SIDE / 2, LINE / 2), name, show.INK, show.font(), anchor="mm")
     return canvas
-
-
-def _sized(image: Tensor, side: int) -> Image.Image:
-    return show.to_pil(image).resize((side, side), Image.Resampling.BICUBIC)
-
-
-@cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(14)
 
 
 @torch.no_grad()
@@ -223,16 +216,17 @@ class DirectionsPanel(Panel):
         if changed is self.controls["saved"]:
             kept = self.scene.kept.get(changed.value)
             degree = 0.0 if kept is None else float(kept.made_from.get("degree", 0.0))
-            self.controls["saved_degree"].value = max(-2 * LIMIT, min(2 * LIMIT, degree))
+            self.controls["saved_degree"].value = degree
 
     def keep(self, name: str | None = None) -> Path:
-        """Save the sliders' mixture under a name, as directions of one; "saved" offers it from now on.
+        """Save the sliders' mixture under a name, as a direction of its own; "saved" offers it from now on.
 
         Args:
             name: e.g. "pose"; None: what stands in the text field.
 
         Raises:
-            ValueError: no name, one that is taken, or no slider moved.
+            ValueError: no name, one that is taken, no slider moved, or a step along a saved direction: it cannot be
+                mixed in, as it may move other layers.
         """
         name = (self.name.value if name is None else name).strip()
         stem = re.sub(r"\W+", "_", name.lower()).strip("_")
@@ -241,6 +235,11 @@ class DirectionsPanel(Panel):
             raise ValueError(f"{name!r} is no name for a mixture: write one with letters, such as pose or slim face")
         if path.exists() or name in self.scene.kept:
             raise ValueError(f"there is a direction {name!r} already ({path.name}): choose another name")
+        if self.controls["saved"].value != NOTHING and self.controls["saved_degree"].value:
+            raise ValueError(
+                f"the saved direction {self.controls['saved'].value!r} cannot be part of a mixture, as it may move "
+                "other layers: put its slider to 0 first"
+            )
         degrees = {k: slider.value for k, slider in enumerate(self._sliders)}
         self.scene.directions[self.controls["preset"].value].mix(degrees, name).save(path)
         self.reload()
@@ -248,13 +247,20 @@ class DirectionsPanel(Panel):
         return path
 
     def reload(self) -> list[str]:
-        """Offer what lies in the folder; names of the directions there. A file that is none is named in the panel."""
+        """Offer what lies in the folder.
+
+        Returns:
+            names of the directions there.
+
+        Raises:
+            CheckpointError: which files were left out: none of directions, of another model's size, or with a name that
+                another file has too. The others are offered.
+        """
         found, broken = {}, []
         for path in sorted(self.library.glob("*.pt")):
             try:
-                directions = Directions.load(path)
-                found |= {name: directions.select([name]) for name in directions.names}
-            except CheckpointError as error:
+                found |= self._open(path, [NOTHING, *found])
+            except ValueError as error:
                 broken.append(str(error))
         self.scene.kept = found
         control = self.controls["saved"]
@@ -265,6 +271,19 @@ class DirectionsPanel(Panel):
         if broken:
             raise CheckpointError("; ".join(broken))
         return list(found)
+
+    def _open(self, path: Path, taken: Sequence[str]) -> dict[str, Directions]:
+        """{name: direction} of a file. Raises ValueError, which names the file, if they cannot be offered."""
+        directions = Directions.load(path)
+        try:
+            move(self.scene.source.mapping.mean_ws[None], directions, {})
+        except ValueError as error:
+            raise ValueError(f"'{path.name}' holds directions of another model: {error}") from error
+        if twice := [name for name in directions.names if name in taken]:
+            raise ValueError(
+                f"'{path.name}' holds {', '.join(twice)}, a name that is taken: `rename` and save it again"
+            )
+        return {name: directions.select([name]) for name in directions.names}
 
 
 def slider_labels(directions: Directions, words: Sequence[str] | None = None) -> list[str]:
@@ -307,11 +326,16 @@ def directions_panel(
         "truncation": float_slider("ψ", 0.7, -1.0, 2.0, 0.05, "of the face before the edit; 0: the mean face"),
         "preset": choice("layers", list(directions)),
         **{f"degree_{k}": _degree_slider(f"{k}", LIMIT) for k in range(count)},
-        "saved": w.Dropdown(options=[NOTHING], value=NOTHING, description="saved", style={"description_width": "90px"}),
-        "saved_degree": _degree_slider("how far along the saved direction", 2 * LIMIT),
+        "saved": w.Dropdown(options=[NOTHING], value=NOTHING, description="saved", style=STYLE),
+        "saved_degree": _degree_slider("how far along the saved direction", _longest(count)),
     }
     scene = Scene(source, targets, directions)
     return DirectionsPanel(scene, controls, words or {}, library, record=record)
+
+
+def _longest(count: int) -> float:
+    """The length of a mixture of so many directions (at right angles), each as far as it goes; in whole tenths."""
+    return math.ceil(10 * LIMIT * math.sqrt(count)) / 10
 
 
 def _degree_slider(label: str, limit: float) -> w.FloatSlider:

@@ -13,12 +13,14 @@ from functools import partial
 from typing import Any
 
 import ipywidgets as w
+import torch
 from PIL import Image
 from torch import Tensor
 from traitlets import TraitError, Tuple, observe, validate
 
 from stylegan2 import display as show
 from stylegan2 import videos
+from stylegan2.controls import STYLE
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
 from stylegan2.editing.style_mixing import Layers, MixGrid, draw_ends, layer_label, layers_name, mix_images
@@ -26,7 +28,8 @@ from stylegan2.networks import Generator
 from stylegan2.widgets import Panel, choice, float_slider, int_slider
 
 SOURCE = "photo"  # what the source is called in captions
-ROWS, COLUMNS = 2, 3  # of mixes: few, so that other layers take about 50 ms on one core (other faces: up to 100)
+ROWS, COLUMNS = 2, 3  # of mixes: few, so that a redraw stays below 0.1 s on one core
+BLANK = 0.78  # light grey, of images in [-1, 1]: what a preview leaves out
 SIDE = 128  # pixels of a face, about
 
 
@@ -43,6 +46,7 @@ def render_mixing(
     columns: int = COLUMNS,
     amount: float = 1.0,
     seen: dict[str, tuple[tuple, Tensor]] | None = None,
+    preview: bool = False,
 ) -> Image.Image:
     """Mixes of faces in rows and columns, the faces themselves beside and above them.
 
@@ -60,6 +64,7 @@ def render_mixing(
         rows, columns: how many faces.
         amount: 1 takes the columns' codes, 0 keeps the rows', between them lies a blend.
         seen: keeps the faces at the ends between calls, so that other layers draw the mixes only.
+        preview: draw the first row of mixes only, and no ends that were not seen: grey squares are in their place.
 
     Raises:
         ValueError: an unknown style, or layers or channels that the model does not have.
@@ -70,16 +75,27 @@ def render_mixing(
     drawers = [source] if style == SOURCE else [source, targets[style]]
     seeds = {"rows": range(row_seed, row_seed + rows), "columns": range(column_seed, column_seed + columns)}
     ws = {side: ws_from_seeds(source, numbers, truncation) for side, numbers in seeds.items()}
-    seen = {} if seen is None else seen
+    seen, ends = {} if seen is None else seen, {}
     for side, codes in ws.items():
         faces = (style, *seeds[side], truncation)
-        if side not in seen or seen[side][0] != faces:
-            seen[side] = faces, draw_ends(drawers, codes)
+        if seen.get(side, ())[:1] == (faces,):
+            ends[side] = seen[side][1]
+        elif preview:
+            ends[side] = _blank(source, len(drawers), len(codes))
+        else:
+            ends[side] = draw_ends(drawers, codes)
+            seen[side] = faces, ends[side]
     part = None if channels in (None, (0, source.w_dim - 1)) else range(channels[0], channels[1] + 1)
-    images = mix_images(drawers[-1], ws["rows"], ws["columns"], layers, part, amount=amount)
-    grid = MixGrid(images, seen["rows"][1], seen["columns"][1])
+    first = ws["rows"][: 1 if preview else rows]
+    mixes = mix_images(drawers[-1], first, ws["columns"], layers, part, amount=amount)
+    grid = MixGrid(torch.cat([mixes, _blank(source, rows - len(first), columns)]), ends["rows"], ends["columns"])
     picture = grid.picture(max(1, SIDE // source.resolution), list(seeds["rows"]), list(seeds["columns"]))
     return show.label(picture, _caption(style, layers_name(layers, source.num_ws), part, amount))
+
+
+def _blank(g: Generator, *counts: int) -> Tensor:
+    """Grey squares as large as a generator's images, [*counts, 3, R, R]."""
+    return torch.full((*counts, 3, g.resolution, g.resolution), BLANK, device=g.mapping.w_mean.device)
 
 
 def _caption(style: str, layers: str, channels: range | None, amount: float) -> str:
@@ -177,7 +193,7 @@ def mixing_panel(
         "style": choice("drawn by", [SOURCE, *targets]),
         "layers": LayerBoxes(source.num_ws, layer_presets(source.num_ws)["coarse"]),
         "channels": w.IntRangeSlider(
-            value=(0, last), min=0, max=last, description="channels", tooltip="components of each code", style=_STYLE
+            value=(0, last), min=0, max=last, description="channels", tooltip="components of each code", style=STYLE
         ),
         "row_seed": int_slider("rows from", 1, 0, 999, "seed of the first row"),
         "column_seed": int_slider("columns from", 10, 0, 999, "seed of the first column"),
@@ -186,7 +202,4 @@ def mixing_panel(
     seen: dict = {}
     settings = {"rows": rows, "columns": columns, "seen": seen}
     render, video = (partial(draw, source, targets, **settings) for draw in (render_mixing, mix_video))
-    return Panel(render, controls, "mixing", record=record, video=video)
-
-
-_STYLE = {"description_width": "90px"}
+    return Panel(render, controls, "mixing", record=record, preview=True, video=video)

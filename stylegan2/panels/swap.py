@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import ipywidgets as w
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stylegan2 import display as show
 from stylegan2 import videos
+from stylegan2.controls import STYLE
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layer_swapping import cuts, strip, swap, swap_images, target_share
 from stylegan2.networks import Generator
@@ -192,7 +193,7 @@ def share_bars(shares: Mapping[int, float], width: int = WIDTH, title: str = "",
     above = LINE if title else 0
     canvas = Image.new("RGB", (width, above + height + LINE), show.PAPER)
     pen = ImageDraw.Draw(canvas)
-    pen.text((0, above / 2), title, show.INK, _font(), anchor="lm")
+    pen.text((0, above / 2), title, show.INK, show.font(), anchor="lm")
     each = (width + GAP) / len(shares)
     for i, (resolution, share) in enumerate(shares.items()):
         x0, x1 = round(i * each), round((i + 1) * each) - GAP - 1
@@ -200,7 +201,7 @@ def share_bars(shares: Mapping[int, float], width: int = WIDTH, title: str = "",
         if filled := round(share * height):
             pen.rectangle((x0, above + height - filled, x1, above + height - 1), TARGET)
         middle = (x0 + x1) / 2, above + height + LINE / 2
-        pen.text(middle, f"{resolution}x{resolution}: {share:.0%}", show.INK, _font(), anchor="mm")
+        pen.text(middle, f"{resolution}x{resolution}: {share:.0%}", show.INK, show.font(), anchor="mm")
     return canvas
 
 
@@ -217,16 +218,11 @@ def _row(images: Sequence[tuple[str, Tensor | None]], gap: int, chosen: str | No
         if image is None:
             pen.rectangle((x, LINE, x + side - 1, LINE + side - 1), REST)
         else:
-            canvas.paste(show.to_pil(image[0]).resize((side, side), Image.Resampling.BICUBIC), (x, LINE))
-        pen.text((x + side / 2, LINE / 2), name, TARGET if name == chosen else show.INK, _font(), anchor="mm")
+            canvas.paste(show.sized(image[0], side), (x, LINE))
+        pen.text((x + side / 2, LINE / 2), name, TARGET if name == chosen else show.INK, show.font(), anchor="mm")
         if name == chosen:
             pen.rectangle((x, LINE, x + side - 1, LINE + side - 1), outline=TARGET, width=4)
     return canvas
-
-
-@cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(14)
 
 
 def swap_panel(source: Generator, targets: Mapping[str, Generator], record: Mapping[str, Any] | None = None) -> Panel:
@@ -240,7 +236,7 @@ def swap_panel(source: Generator, targets: Mapping[str, Generator], record: Mapp
         "width": float_slider("width", 0.0, 0.0, 2.0, 0.1, "0: a hard cut; above: the blocks around it are blended"),
         "seed": int_slider("seed", 14, 0, 999, "which face"),
         "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "0: the mean face, 1: untouched"),
-        "reverse": w.Checkbox(False, description="exchange the roles", style={"description_width": "90px"}),
+        "reverse": w.Checkbox(False, description="exchange the roles", style=STYLE),
     }
     render, video = partial(render_swap, source, targets, seen={}), partial(swap_video, source, targets)
     return Panel(render, controls, "swap", record=record, preview=True, video=video)
