@@ -227,9 +227,9 @@ def test_the_shipped_model_tells_what_is_meant(shipped):
     black, red = (0.09, 0.075, 0.075), (0.70, 0.30, 0.12)
     for text, without, having in (
         ("red hair", {"hair_colour": black}, {"hair_colour": red}),
-        ("a big smile", {"smile": -0.5}, {"smile": 0.9}),
+        ("an open mouth", {"mouth_open": 0.0}, {"mouth_open": 0.9}),
         ("glasses", {"glasses": "none"}, {"glasses": "round"}),
-        ("the head turned to the left", {"yaw": 0.6}, {"yaw": -0.6}),
+        ("dark skin", {"skin": 0.8}, {"skin": 0.1}),
     ):
         pair = [as_generated(pocket.render(faces.replace(**change), "photo")) for change in (without, having)]
         before, after = (shipped.encode_images(images) @ shipped.encode_texts(text).T for images in pair)
