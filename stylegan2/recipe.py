@@ -4,7 +4,8 @@
     photo       the source model: a generator and a discriminator trained from scratch on rendered photos, in three runs
     targets     the source fine-tuned to webtoon, storybook and portrait faces, by several methods
     scoreboard  the comparison of all methods (hours on a CPU; `python -m stylegan2 scoreboard` has options)
-    clip        a tiny CLIP, trained on rendered faces and what can be said of them, and what its text edits do
+    clip        a tiny CLIP, trained on rendered faces and what can be said of them
+    edits       what its text edits do, measured by the judge
     report      how good source and baseline are, measured by the judge, and contact sheets
 
 The lengths are those of the shipped files. One of them was made a little differently: the source's third run was done
@@ -26,6 +27,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import checkpoints, display, metrics, networks, scoreboard, scoreboard_view, text_files, text_study
+from stylegan2.clip_model import ClipModel
 from stylegan2.clip_training import ClipConfig, train_clip
 from stylegan2.data import pocket
 from stylegan2.data.dataset import LMDBDataset
@@ -91,10 +93,15 @@ def make_judge(recipe: Recipe) -> None:
 
 
 def make_clip(recipe: Recipe) -> None:
-    """Train the tiny CLIP; write its retrieval, and what the judge says of its edits, beside it."""
+    """Train the tiny CLIP and write its retrieval beside it."""
     pool = {"own_faces": recipe.clip_faces, "cross_faces": recipe.clip_faces // 6}
     config = ClipConfig(images=recipe.clip_images, seed=recipe.seed, **pool)
-    clip = train_clip(recipe.path("clip"), config, recipe.device, recipe.work)
+    train_clip(recipe.path("clip"), config, recipe.device, recipe.work)
+
+
+def make_edits(recipe: Recipe) -> None:
+    """Write what the judge says of the edits by the tiny CLIP."""
+    clip = ClipModel.load(recipe.path("clip"), recipe.device)
     judge, source = Judge.load(recipe.path("judge")), checkpoints.load(recipe.path("photo")).g_ema
     rows = text_study.run(source, clip, judge, text_study.PROMPTS, recipe.text_faces)
     text_files.write_json(recipe.shipped / "text_edits.json", rows)
@@ -398,6 +405,7 @@ STEPS: dict[str, Callable[[Recipe], None]] = {
     "targets": make_targets,
     "scoreboard": make_scoreboard,
     "clip": make_clip,
+    "edits": make_edits,
     "report": make_report,
 }
 
@@ -407,7 +415,7 @@ def result(recipe: Recipe, step: str) -> Path:
     last = {
         "targets": f"{list(shipped_entries())[-1]}.pt",
         "scoreboard": "sweeps.json",
-        "clip": "text_edits.json",
+        "edits": "text_edits.json",
         "report": "report.json",
     }
     return recipe.shipped / last.get(step, f"{step}.pt")

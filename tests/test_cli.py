@@ -434,6 +434,9 @@ def test_metrics_of_a_model_and_of_what_it_keeps_of_its_source(tmp_path):
 # ------------------------------------------------------------------------------------------------------------ recipe
 
 
+STEPS = ("judge", "photo", "targets", "scoreboard", "clip", "edits", "report")
+
+
 @pytest.fixture
 def steps(tmp_path, monkeypatch) -> list[str]:
     """The recipe in an empty folder, with steps that only leave their result; returns the names of those that ran."""
@@ -457,10 +460,10 @@ def steps(tmp_path, monkeypatch) -> list[str]:
 
 def test_pocket_makes_all_steps_once(steps):
     text = call("pocket", "--photo-images", 11, "--target-images", 22)
-    assert steps == [f"{name} 11 22" for name in ("judge", "photo", "targets", "scoreboard", "report")]
+    assert steps == [f"{name} 11 22" for name in STEPS]
     assert "targets -> checkpoints/pocket/portrait_freeze-sg.pt" in text
     assert "photo.pt is there (--force makes it again)" in call("pocket")
-    assert len(steps) == 5
+    assert len(steps) == len(STEPS)
 
 
 def test_pocket_makes_chosen_steps_and_the_report_again(steps):
@@ -468,12 +471,12 @@ def test_pocket_makes_chosen_steps_and_the_report_again(steps):
     assert [name.split()[0] for name in steps] == ["photo"]
     call("pocket")
     call("pocket", "photo", "report", "--force")
-    assert [name.split()[0] for name in steps[5:]] == ["photo", "report"]
+    assert [name.split()[0] for name in steps[len(STEPS) :]] == ["photo", "report"]
     Path("checkpoints/pocket/portrait_freeze-sg.pt").unlink()
     call("pocket")
-    assert [name.split()[0] for name in steps[7:]] == ["targets", "report"]  # the report describes the new models
+    assert [name.split()[0] for name in steps[len(STEPS) + 2 :]] == ["targets", "report"]  # the report describes the new models
 
 
 def test_pocket_lists_the_steps_there_are(steps):
-    assert "no step 'cake'; the steps are: judge, photo, targets, scoreboard, report" in refusal("pocket", "cake")
+    assert f"no step 'cake'; the steps are: {', '.join(STEPS)}" in refusal("pocket", "cake")
     assert steps == []

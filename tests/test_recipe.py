@@ -53,6 +53,7 @@ def made(tmp_path_factory):
         recipe.make_scoreboard(small)
         patch.setattr(text_study, "PROMPTS", text_study.PROMPTS[:2])
         recipe.make_clip(small)
+        recipe.make_edits(small)
         recipe.make_report(small)
     return small
 
