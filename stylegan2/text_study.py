@@ -161,6 +161,7 @@ def run(
     faces: int = 50,
     truncation: float = 0.8,
     seeds: Iterable[int] = range(1000, 2000),
+    learn: Iterable[int] = range(32),
     progress: bool = True,
 ) -> list[dict]:
     """Edit `faces` faces by each prompt and let the judge look.
@@ -172,6 +173,7 @@ def run(
         faces: per prompt: those of the first seeds that lack the attribute.
         truncation: psi.
         seeds: to look for them; all of them together are the unit of changes (sd).
+        learn: seeds of the faces on which an edit `together` is optimised: other ones.
         progress: a bar.
 
     Returns:
@@ -184,7 +186,7 @@ def run(
     """
     from tqdm.auto import tqdm
 
-    ws = ws_from_seeds(g, seeds, truncation)
+    ws, known = ws_from_seeds(g, seeds, truncation), ws_from_seeds(g, learn, truncation)
     everyone = judge.read(draw(g, ws)).cpu()
     sd, rows = attribute_spread(everyone), []
     for prompt in tqdm(prompts, unit="prompt", disable=not progress):
@@ -192,10 +194,7 @@ def run(
         lacking = (~has).nonzero()[:faces, 0]
         if not len(lacking):
             raise ValueError(f"all {len(has)} faces have {prompt.text!r} already: give more seeds, or leave it out")
-        edit = optimise(g, clip, ws[lacking], EditConfig(prompt.text, **prompt.settings))
-        if edit.stopped == "interrupted":  # half an edit is no result
-            raise KeyboardInterrupt
-        after = judge.read(draw(g, edit.at(prompt.strength))).cpu()
+        after = judge.read(draw(g, _edited(g, clip, prompt, ws[lacking], known))).cpu()
         changes = measure_changes(everyone[lacking], after, sd)
         row = {
             "text": prompt.text,
@@ -209,6 +208,15 @@ def run(
         }
         rows.append(row | {"passed": passes(row, faces)})
     return rows
+
+
+def _edited(g: Generator, clip: ClipModel, prompt: Prompt, ws: Tensor, known: Tensor) -> Tensor:
+    """Codes after the edit: optimised themselves, or moved as the known ones were together."""
+    config = EditConfig(prompt.text, **prompt.settings)
+    edit = optimise(g, clip, known if config.together else ws, config)
+    if edit.stopped == "interrupted":  # half an edit is no result
+        raise KeyboardInterrupt
+    return edit.onto(ws, prompt.strength) if config.together else edit.at(prompt.strength)
 
 
 def passes(row: dict, faces: int) -> bool:

@@ -474,7 +474,10 @@ def test_pocket_makes_chosen_steps_and_the_report_again(steps):
     assert [name.split()[0] for name in steps[len(STEPS) :]] == ["photo", "report"]
     Path("checkpoints/pocket/portrait_freeze-sg.pt").unlink()
     call("pocket")
-    assert [name.split()[0] for name in steps[len(STEPS) + 2 :]] == ["targets", "report"]  # the report describes the new models
+    assert [name.split()[0] for name in steps[len(STEPS) + 2 :]] == [
+        "targets",
+        "report",
+    ]  # the report describes the new models
 
 
 def test_pocket_lists_the_steps_there_are(steps):

@@ -99,7 +99,7 @@ def test_a_row_of_faces_for_every_strength(folder, tmp_path):
 def test_the_verb_and_the_panel_have_the_defaults_of_the_method():
     defaults = {field.name: field.default for field in dataclasses.fields(EditConfig)}
     verb = inspect.signature(cli.text.edit).parameters
-    for name in ("steps", "lr", "l2", "layers"):
+    for name in ("steps", "lr", "l2", "keep", "layers"):
         assert verb[name].default == defaults[name], name
     assert config_of("red hair") == EditConfig("red hair")
 
@@ -112,6 +112,21 @@ def test_options_reach_the_edit(folder, tmp_path):
     assert torch.equal(edit.start, ws_from_seeds(model(folder, "photo"), [3, 5], 0.8))
     moved = (edit.end != edit.start).any(2).any(0)
     assert moved.nonzero()[:, 0].tolist() == [2, 3]
+
+
+def test_a_way_learned_on_some_faces_moves_others(folder, tmp_path):
+    latents, words = tmp_path / "way.pt", (folder / "photo.pt", "red hair")
+    options = ["--learn", "20-22", "--keep", 0.5, "--latents", latents, "--strengths", "0,2"]
+    call(*words, tmp_path / "a.png", *quick(folder, *options))
+    edit, g = TextEdit.load(latents), model(folder, "photo")
+    assert edit.config == EditConfig("red hair", steps=3, keep=0.5, together=True)
+    assert torch.equal(edit.start, ws_from_seeds(g, [20, 21, 22], 0.8))
+    ws, way = ws_from_seeds(g, [3, 5], 0.8), (edit.end - edit.start)[:1]
+    for row, codes in zip(faces_of(tmp_path / "a.png", 2, 2), (ws, ws + 2 * way), strict=True):
+        assert np.abs(row - drawn(g, codes)).max() <= 1
+    said = call(*words, tmp_path / "b.png", *quick(folder, *options, "--seeds", "40-46"))
+    assert "nothing is optimised" in said and "on 7 faces" in said
+    assert "together" in call(*words, tmp_path / "c.png", *quick(folder, "--latents", latents), code=2)
 
 
 def test_other_models_draw_the_same_codes(folder, tmp_path):

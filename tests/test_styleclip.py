@@ -96,6 +96,36 @@ def test_in_w_all_layers_move_alike_and_in_w_plus_each_by_itself(g, clip, ws, ed
     assert (apart - apart[:, :1]).abs().max() > 0.1
 
 
+def test_together_all_codes_move_by_one_offset_that_fits_others(g, clip, ws):
+    edit = optimise(g, clip, ws, replace(CONFIG, together=True, steps=24))
+    way = (edit.end - edit.start)[:1]
+    torch.testing.assert_close(edit.end - edit.start, way.expand_as(ws), rtol=0, atol=1e-5)
+    apart = optimise(g, clip, ws, CONFIG)
+    assert ((apart.end - apart.start) - (apart.end - apart.start)[:1]).abs().max() > 0.1
+    assert (loss_of(g, clip, edit.end, "red hair") < loss_of(g, clip, ws, "red hair")).sum() >= 2
+    others = ws_from_seeds(g, range(50, 60))
+    torch.testing.assert_close(edit.onto(others, -1.5), others - 1.5 * way, rtol=0, atol=1e-5)
+    assert torch.equal(edit.onto(others, 0.0), others)
+    with pytest.raises(ValueError, match=r"codes are \[10, 4, 8\], expected \[N, 8, 8\] for this edit"):
+        edit.onto(others[:, :4])
+
+
+def test_together_the_way_is_the_mean_of_what_each_would_go_first(g, clip, ws):
+    """Adam's first step goes along the sign of the gradient, which is the sum over the codes."""
+    config = replace(CONFIG, steps=1, l2=0.0)
+    gradients = [optimise_gradient(g, clip, code[None], config) for code in ws]
+    together = optimise(g, clip, ws, replace(config, together=True))
+    expected = -learning_rate(config, 0) * sum(gradients).sign()
+    torch.testing.assert_close((together.end - together.start)[:1], expected, rtol=0, atol=1e-4)
+
+
+def optimise_gradient(g, clip, ws, config) -> torch.Tensor:
+    """Of the loss by the codes."""
+    run = Optimisation(g, clip, ws, config)
+    run.step()
+    return run.moved.grad
+
+
 def test_the_weights_stay_and_can_be_trained_again_afterwards(g, clip, ws):
     g.synthesis.convs[0].weight.requires_grad_(False)  # one that was frozen before stays frozen
     before = {name: value.clone() for name, value in g.state_dict().items()}
@@ -179,7 +209,9 @@ def test_the_loss_is_what_its_equation_says(g, clip, ws, neutral):
     goal = text if neutral is None else F.normalize(text - clip.encode_texts(neutral), dim=1)
     seen, was = clip.encode_images(images), clip.encode_images(first)
     value, similarity = TextLoss(clip, replace(CONFIG, neutral=neutral, keep=3.0), first)(images)
-    expected = 1 - F.cosine_similarity(seen, goal) + 3 * (1 - F.cosine_similarity(seen, was))
+    across = (seen - was) - ((seen - was) * goal).sum(1, keepdim=True) * goal
+    assert (across @ goal.T).abs().max() < 1e-5 < across.abs().max()
+    expected = 1 - F.cosine_similarity(seen, goal) + 3 * across.square().sum(1)
     torch.testing.assert_close(value, expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(similarity, F.cosine_similarity(seen, text), rtol=0, atol=1e-5)
 
@@ -267,7 +299,8 @@ def test_image_and_row_are_of_the_same_codes(g, clip, ws):
         assert row["moved"] == pytest.approx(float(distance.mean().sqrt()), abs=1e-5)
         cosine = 1 - loss_of(g, clip, codes, "red hair").detach()
         assert row["similarity"] == pytest.approx(float(cosine.mean()), abs=1e-5)
-        moved = 1 - (clip.encode_images(run.images) * clip.encode_images(g.synthesis(ws, "const"))).sum(1).detach()
+        change = (clip.encode_images(run.images) - clip.encode_images(g.synthesis(ws, "const"))).detach()
+        moved = change.square().sum(1) - (change @ clip.encode_texts("red hair")[0]).square()  # at right angles
         expected = 1 - cosine + run.config.keep * moved + run.config.l2 * distance
         assert row["loss"] == pytest.approx(float(expected.mean()), abs=1e-5)
         assert row == run.history[-1] and not torch.equal(run.codes, codes)

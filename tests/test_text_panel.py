@@ -38,7 +38,8 @@ from stylegan2.panels.text import (
 )
 
 ASK = {
-    "text": "red hair", "neutral": "", "layers": "all", "steps": 5, "l2": 0.002, "seed": 3, "truncation": 0.8,
+    "text": "red hair", "neutral": "", "layers": "all", "steps": 5, "l2": 0.002, "keep": 0.0, "found_on": "this face",
+    "seed": 3, "truncation": 0.8,
 }  # fmt: skip
 
 
@@ -134,13 +135,29 @@ def test_an_edit_is_made_once_for_all_that_it_depends_on(scene, optimisations):
     first = edit_for(scene, **ASK)
     assert edit_for(scene, **ASK) is first and len(optimisations) == 1
     changes = {
-        "text": "glasses", "neutral": "hair", "layers": "coarse", "steps": 6, "l2": 0.01, "seed": 4, "truncation": 0.5,
+        "text": "glasses", "neutral": "hair", "layers": "coarse", "steps": 6, "l2": 0.01, "keep": 1.0,
+        "found_on": "16 faces", "seed": 4, "truncation": 0.5,
     }  # fmt: skip
     assert set(changes) == set(ASKED)
     for count, (name, value) in enumerate(changes.items(), 2):
         other = edit_for(scene, **ASK | {name: value})
         assert len(optimisations) == count == len(scene.edits)
-        assert not torch.equal(other.end, first.end), name
+        assert other.end.shape != first.end.shape or not torch.equal(other.end, first.end), name
+
+
+def test_an_edit_found_on_many_faces_fits_every_seed(scene, optimisations):
+    many = ASK | {"found_on": "16 faces"}
+    edit = edit_for(scene, **many)
+    way = (edit.end - edit.start).mean(0)
+    assert len(edit.start) == 16 and edit.config.together
+    pictures = {}
+    for seed in (3, 40):
+        assert edit_for(scene, **many | {"seed": seed}) is edit and len(optimisations) == 1
+        pictures[seed] = render_text(scene, "webtoon", 1.5, **many | {"seed": seed})
+        codes = ws_from_seeds(scene.source, [seed], 0.8)
+        assert np.abs(place(pictures[seed], 0, 0) - face(scene.source, codes)).max() <= 1
+        assert np.abs(place(pictures[seed], 0, 1) - face(scene.source, codes + 1.5 * way)).max() <= 1
+    assert film(scene, "webtoon", 1.0, **many | {"seed": 40}).ws.shape[0] == panels.FRAMES
 
 
 def test_an_empty_neutral_text_is_none():
@@ -172,8 +189,8 @@ def test_the_button_edits_and_the_strength_is_free(panel, optimisations):
 
 def test_every_control_moves_the_picture(panel):
     changes = {
-        "text": "glasses", "neutral": "hair", "strength": -0.5, "style": "portrait", "seed": 9, "truncation": 0.3,
-        "layers": "middle", "steps": 7, "l2": 0.01,
+        "text": "glasses", "neutral": "hair", "found_on": "16 faces", "strength": -0.5, "style": "portrait", "seed": 9,
+        "truncation": 0.3, "layers": "middle", "steps": 7, "l2": 0.01, "keep": 1.0,
     }  # fmt: skip
     assert list(changes) == list(panel.controls)
     panel.start()

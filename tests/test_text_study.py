@@ -110,6 +110,18 @@ def test_a_row_is_what_was_measured(world):
     assert row["others_each"] >= row["others"] > 0
 
 
+def test_an_edit_together_is_found_on_other_faces(world):
+    g, clip, judge, middle = world
+    settings = {"steps": 3, "views": 0, "patience": 0, "together": True}
+    prompt = Prompt("a smile", above("smile", middle), ("smile",), settings, strength=1.5)
+    (row,) = run(g, clip, judge, [prompt], faces=4, seeds=range(12), learn=range(90, 95), progress=False)
+    ws = ws_from_seeds(g, range(12), 0.8)
+    lacking = (value(judge.read(draw(g, ws)), "smile") <= middle).nonzero()[:4, 0]
+    edit = optimise(g, clip, ws_from_seeds(g, range(90, 95), 0.8), EditConfig("a smile", **settings))
+    after = judge.read(draw(g, ws[lacking] + 1.5 * (edit.end - edit.start)[:1]))
+    assert row["crossed"] == float((value(after, "smile") > middle).float().mean())
+
+
 def test_there_is_a_row_for_every_prompt(world):
     g, clip, judge, middle = world
     settings = {"steps": 1, "views": 0}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +41,9 @@ def edit(
         str | None, typer.Option(help="What they show now: 'brown hair'. Moves from it to TEXT.")
     ] = None,
     seeds: Annotated[str, typer.Option(help="Which faces: 7, or 0-3, or 1,5,20-29.")] = "0-7",
+    learn: Annotated[
+        str | None, typer.Option(help="Find one way for all faces on these (such as 0-31), and move SEEDS along it.")
+    ] = None,
     truncation: Annotated[
         float, typer.Option(help="psi of the faces before the edit: 1 varied, 0 the mean face.")
     ] = 0.7,
@@ -49,7 +54,7 @@ def edit(
     steps: Annotated[int, typer.Option(help="Steps of the optimisation, at most.")] = 40,
     lr: Annotated[float, typer.Option(help="Size of a step.")] = 0.1,
     l2: Annotated[float, typer.Option(help="How strongly the codes are held where they were.")] = 0.002,
-    keep: Annotated[float, typer.Option(help="How much CLIP must still see of the face before: 0 to about 2.")] = 0.0,
+    keep: Annotated[float, typer.Option(help="How firmly CLIP holds all that the text does not say: 0 to 2.")] = 0.0,
     latents: Annotated[
         Path | None, typer.Option(help="FILE.pt: keep the codes; if it is there, start from it.")
     ] = None,
@@ -63,15 +68,18 @@ def edit(
 
     The codes are optimised once. All strengths lie on the line from the first codes to the optimised ones, so another
     strength costs nothing: keep the codes with --latents and call again. Ctrl-C ends the optimisation and draws what
-    there is.
+    there is. With --learn all faces move the same way, found once on other faces: often cleaner, and as quick for a
+    thousand faces as for one.
 
     \b
     Examples:
       python -m stylegan2 edit checkpoints/pocket/photo.pt "red hair" red.png --seeds 0-7
       python -m stylegan2 edit photo.pt "a big smile" smile.mp4 --neutral "a frown" --strengths=-1,2 --with webtoon.pt
       python -m stylegan2 edit photo.pt "glasses" g.png --latents glasses.pt --strengths 0,0.5,1,1.5,2
+      python -m stylegan2 edit photo.pt "blue eyes" blue.png --learn 0-15 --seeds 100-107 --keep 0.5
     """
     from stylegan2 import display
+    from stylegan2.editing.latents import ws_from_seeds
     from stylegan2.editing.styleclip import EditConfig
 
     kind = out.suffix.lower()
@@ -82,21 +90,23 @@ def edit(
     amounts, faces = parse_strengths(strengths), parse_seeds(seeds)
     if kind in display.VIDEOS and len(set(amounts)) < 2:
         raise ValueError(f"strengths are {strengths}: a film needs at least two, such as -1,1.5")
-    config = EditConfig(text, neutral, steps=steps, lr=lr, l2=l2, keep=keep, layers=layers)
+    together = learn is not None
+    config = EditConfig(text, neutral, steps=steps, lr=lr, l2=l2, keep=keep, layers=layers, together=together)
     make_room(out)
     where = on_device(device)
     paths = captions_of([checkpoint, *(others or [])])
     models = {name: load(path, where, g_ema_only=True).g_ema for name, path in paths.items()}
     g = next(iter(models.values()))
     _check_sizes(models)
-    found = _edit(g, config, faces, truncation, latents, clip, where)
+    found = _edit(g, config, parse_seeds(learn) if together else faces, truncation, latents, clip, where)
+    codes = partial(found.onto, ws_from_seeds(g, faces, truncation)) if together else found.at
     if plot is not None:
         display.save(display.figure_to_pil(found.figure()), plot)
     if kind in PICTURES:
-        display.save(strength_rows(models, found, amounts), out)
+        display.save(strength_rows(models, codes, amounts), out)
     else:
-        _film(models, found, amounts, out)
-    typer.echo(f"{text!r} on {len(found.start)} faces, {len(found.history)} steps ({found.stopped}): {out}")
+        _film(models, codes, text, amounts, out)
+    typer.echo(f"{text!r} on {len(faces)} faces, {len(found.history)} steps ({found.stopped}): {out}")
 
 
 def parse_strengths(text: str) -> list[float]:
@@ -155,13 +165,13 @@ def _check_sizes(models: dict) -> None:
         )
 
 
-def strength_rows(models: dict, found, amounts: list[float]):
-    """A row of faces for every model and strength."""
+def strength_rows(models: dict, codes: Callable, amounts: list[float]):
+    """A row of faces for every model and strength; `codes` gives those of a strength."""
     from stylegan2 import display
     from stylegan2.editing.latents import draw
 
     rows = {
-        f"{name if len(models) > 1 else 'strength'}\n{amount:+g}": draw(g, found.at(amount))
+        f"{name if len(models) > 1 else 'strength'}\n{amount:+g}": draw(g, codes(amount))
         for name, g in models.items()
         for amount in amounts
     }
@@ -169,12 +179,12 @@ def strength_rows(models: dict, found, amounts: list[float]):
     return display.rows({name: images.cpu() for name, images in rows.items()}, scale)
 
 
-def _film(models: dict, found, amounts: list[float], out: Path) -> None:
+def _film(models: dict, codes: Callable, text: str, amounts: list[float], out: Path) -> None:
     """From the least strength to the greatest and back, all faces side by side."""
     from stylegan2 import display, videos
 
     shown = models if len(models) > 1 else next(iter(models.values()))
     path = videos.there_and_back(min(amounts), max(amounts), 72)
-    words = found.config.text.replace("{", "{{").replace("}", "}}")
-    film = videos.sweep(shown, found.at, path, f"{words}: {{:+.1f}}")
+    words = text.replace("{", "{{").replace("}", "}}")
+    film = videos.sweep(shown, codes, path, f"{words}: {{:+.1f}}")
     display.save_video(film, out, progress=True)

@@ -7,6 +7,12 @@
 
 A code w0 in W+ is moved until CLIP sees the text in its image. What comes out is a code w1, and with it a direction:
 `w0 + strength (w1 - w0)` walks along it, through any generator that was fine-tuned from this one.
+
+With `together`, many codes are moved by one common offset. What is the same for all faces is the text; what would fool
+CLIP differs from face to face, and averages out. Such an edit fits faces that it has never seen:
+
+    edit = optimise(g, clip, many, EditConfig("red hair", together=True))
+    images = g.synthesis(edit.onto(ws, 1.0), "const")
 """
 
 from __future__ import annotations
@@ -46,10 +52,11 @@ class EditConfig:
         steps: of Adam, at most.
         lr: step size in units of w, at its highest.
         l2: weight of the squared distance to the first code, summed over layers and components.
-        keep: weight of the cosine between the image and the first image, see `TextLoss`; 0: the paper's loss without
-            its identity term.
+        keep: weight of what CLIP sees change besides the text, see `TextLoss`; 0: the paper's loss without its identity
+            term.
         layers: which codes may move: a preset or numbers, see `parse_layers`.
         space: "w+": every layer's code moves by itself; "w": all of them move alike, which stays nearer to faces.
+        together: one offset for all codes, instead of one for each.
         views: how many slightly moved, softened, noisy copies of the image CLIP looks at in every step; 0: the image
             as it is. What only one exact picture shows is no edit (the random views of arXiv 2106.14843).
         patience: stop when the mean loss of so many steps is no lower than that of as many before; 0: never.
@@ -66,6 +73,7 @@ class EditConfig:
     keep: float = 0.0
     layers: str | tuple[int, ...] = "all"
     space: Literal["w+", "w"] = "w+"
+    together: bool = False
     views: int = 1
     patience: int = 10
 
@@ -107,6 +115,18 @@ class TextEdit:
         """start + strength (end - start): 0 the original, 1 the optimised code; above exaggerates, below 0 opposes."""
         return torch.lerp(self.start, self.end, float(strength))
 
+    def onto(self, ws: Tensor, strength: float = 1.0) -> Tensor:
+        """Other codes [N, L, w_dim], moved as these were: ws + strength times the mean of end - start.
+
+        Of an edit `together` of many codes, all of which moved alike, this holds as well for faces it has never seen.
+
+        Raises ValueError for codes of another model.
+        """
+        way = (self.end - self.start).mean(0).to(ws)
+        if ws.shape[-2:] != way.shape:
+            raise ValueError(f"codes are {list(ws.shape)}, expected [N, {way.shape[0]}, {way.shape[1]}] for this edit")
+        return ws + float(strength) * way
+
     def figure(self):
         """Plots of the loss, of image and text, and of the way gone (matplotlib)."""
         names = {"loss": ["loss"], "cosine of image and text": ["similarity"], "distance from the start": ["moved"]}
@@ -140,11 +160,12 @@ class TextEdit:
 class TextLoss:
     """How far images are from a text, as CLIP sees it, and from what they were: [N].
 
-        (1 - cos(image, text)) + keep (1 - cos(image, first image))
+        (1 - cos(image, text)) + keep |across|^2
 
     The first part is equation 1 of arXiv 2103.17249. The second stands for its identity term, whose network knows only
-    photographs of people: of all images that show the text, the one that CLIP tells from the first one least. With a
-    neutral text, the direction from it to the text takes the text's place: what both say, the image need not show.
+    photographs of people: `across` is how far the image's vector has moved since the first image at right angles to the
+    text. (Without it, an image may come nearer to "red clothes" by showing nothing else.) With a neutral text, the
+    direction from it to the text takes the text's place: what both say, the image need not show.
     """
 
     def __init__(self, clip: ClipModel, config: EditConfig, images: Tensor):
@@ -160,7 +181,9 @@ class TextLoss:
         if self.keep:
             with torch.no_grad():  # through the same views: what a view does to an image is no change
                 before = self._look(self.first, step)
-            loss = loss + self.keep * (1 - (seen * before).sum(2))
+            change = seen - before
+            across = change - (change * self.goal).sum(2, keepdim=True) * self.goal
+            loss = loss + self.keep * across.square().sum(2)
         return loss.mean(0), (seen * self.text).sum(2).mean(0).detach()
 
     def _look(self, images: Tensor, step: int) -> Tensor:
@@ -196,8 +219,8 @@ def frozen(*modules: torch.nn.Module) -> Iterator[None]:
 class Optimisation:
     """A text edit under way, step by step: what `optimise` does at once and the panel between two looks at its buttons.
 
-    Every code is optimised by itself: a batch gives what its codes give one by one, up to rounding (and up to an early
-    stop, which looks at the mean). The noise is the fixed one.
+    Unless they are moved together, every code is optimised by itself: a batch gives what its codes give one by one, up
+    to rounding (and up to an early stop, which looks at the mean). The noise is the fixed one.
 
     Args:
         g: draws the images; its weights stay as they are.
@@ -218,7 +241,8 @@ class Optimisation:
         chosen = parse_layers(config.layers, g.synthesis.num_ws)
         self.chosen = torch.tensor(chosen, device=ws.device)
         rows = len(chosen) if config.space == "w+" else 1
-        self.moved = torch.zeros(len(ws), rows, g.w_dim, device=ws.device, requires_grad=True)
+        offsets = 1 if config.together else len(ws)
+        self.moved = torch.zeros(offsets, rows, g.w_dim, device=ws.device, requires_grad=True)
         self.optimiser = torch.optim.Adam([self.moved], lr=config.lr)
         self.history: list[dict[str, float]] = []
         with torch.no_grad():
@@ -228,7 +252,7 @@ class Optimisation:
     @property
     def codes(self) -> Tensor:
         """Where the codes are now, ws [N, L, w_dim]."""
-        moved = self.moved.expand(-1, len(self.chosen), -1)
+        moved = self.moved.expand(len(self.start), len(self.chosen), -1)
         return self.start.index_add(1, self.chosen, moved)
 
     @property

@@ -35,7 +35,20 @@ SIDE, GAP, LINE = 256, 4, 20  # pixels: of a picture, between pictures, of a cap
 PLOT = 56  # height of the loss plot
 CURVE = (122, 92, 255)
 FRAMES = 72  # of a video
-ASKED = ("text", "neutral", "layers", "steps", "l2", "seed", "truncation")  # what an edit depends on
+ASKED = (
+    "text",
+    "neutral",
+    "layers",
+    "steps",
+    "l2",
+    "keep",
+    "found_on",
+    "seed",
+    "truncation",
+)  # what an edit depends on
+WORDS = ASKED[:7]  # those that are settings of the edit; the others choose the face
+THIS_FACE, MANY_FACES = "this face", "16 faces"  # what an edit is found on; one way for many fits every face
+MANY = range(16)  # their seeds
 SHOW_EVERY = 4  # steps between two pictures of an optimisation under way
 
 
@@ -64,16 +77,14 @@ class Scene:
         return {SOURCE: self.source, style: self.targets[style]}
 
 
-def config_of(
-    text: str, neutral: str = "", layers: str = "all", steps: int = EditConfig.steps, l2: float = EditConfig.l2
-) -> EditConfig:
+def config_of(text: str, neutral: str = "", found_on: str = THIS_FACE, **settings: Any) -> EditConfig:
     """The controls' values as settings of an edit; an empty neutral text is none."""
-    return EditConfig(text, neutral.strip() or None, steps=steps, l2=l2, layers=layers)
+    return EditConfig(text, neutral.strip() or None, together=found_on == MANY_FACES, **settings)
 
 
 def key(asked: Mapping[str, Any]) -> tuple:
-    """What tells one edit from another."""
-    return tuple(asked[name] for name in ASKED)
+    """What tells one edit from another: found on many faces, it is the same for every seed."""
+    return tuple(asked[name] for name in ASKED if name != "seed" or asked["found_on"] == THIS_FACE)
 
 
 def edit_for(scene: Scene, on_step: Callable[[Optimisation], None] | None = None, **asked: Any) -> TextEdit:
@@ -84,9 +95,15 @@ def edit_for(scene: Scene, on_step: Callable[[Optimisation], None] | None = None
     return scene.edits[key(asked)]
 
 
-def _job(scene: Scene, seed: int, truncation: float, **texts: Any) -> tuple[Tensor, EditConfig]:
-    """Codes of the face before the edit, ws [1, L, w_dim], and what to do with them."""
-    return ws_from_seeds(scene.source, [seed], truncation), config_of(**texts)
+def _job(scene: Scene, seed: int, truncation: float, **words: Any) -> tuple[Tensor, EditConfig]:
+    """Codes to optimise, ws [N, L, w_dim], and what to do with them."""
+    config = config_of(**words)
+    return ws_from_seeds(scene.source, MANY if config.together else [seed], truncation), config
+
+
+def edited(edit: TextEdit, start: Tensor, strength: float) -> Tensor:
+    """Codes of a face after the edit, ws [1, L, w_dim]."""
+    return edit.onto(start, strength) if edit.config.together else edit.at(strength)
 
 
 @torch.no_grad()
@@ -99,21 +116,22 @@ def render_text(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -
         scene: models, CLIP, and finished edits.
         style: which of its targets.
         strength: 0 before, 1 as optimised; see `TextEdit.at`.
-        asked: `ASKED`: text, neutral, layers, steps, l2, seed, truncation.
+        asked: `ASKED`: text, neutral, layers, steps, l2, keep, found_on, seed, truncation.
 
     Raises:
         ValueError: a style that there is not, or settings that make no edit.
     """
     models, edit = scene.models(style), scene.edits.get(key(asked))
-    start, _ = _job(scene, **asked)  # refuses impossible settings here too
+    config_of(**{name: asked[name] for name in WORDS})  # refuses impossible settings here too
+    start = ws_from_seeds(scene.source, [asked["seed"]], asked["truncation"])
     face = (style, asked["seed"], asked["truncation"])
     if face not in scene.before:
         scene.before.clear()
         scene.before[face] = _images(models, start)
-    edited = scene.before[face] if edit is None else _images(models, edit.at(strength))
-    images = {name: torch.cat([scene.before[face][name], edited[name]]) for name in models}
-    after = "press Edit" if edit is None else f"{asked['text']}, {strength:+.2f}"
-    picture = _faces(images, after)
+    after = scene.before[face] if edit is None else _images(models, edited(edit, start, strength))
+    images = {name: torch.cat([scene.before[face][name], after[name]]) for name in models}
+    caption = "press Edit" if edit is None else f"{asked['text']}, {strength:+.2f}"
+    picture = _faces(images, caption)
     return picture if edit is None else show.stack([picture, loss_strip(edit, picture.width)], gap=4)
 
 
@@ -171,7 +189,8 @@ def film(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -> video
         raise ValueError("nothing to show: press Edit first, and move the strength away from 0")
     path = videos.there_and_back(0, strength, FRAMES)
     words = asked["text"].replace("{", "{{").replace("}", "}}")
-    return videos.sweep(scene.models(style), lambda amount: edit.at(amount)[0], path, f"{words} {{:+.1f}}")
+    start = ws_from_seeds(scene.source, [asked["seed"]], asked["truncation"])
+    return videos.sweep(scene.models(style), lambda amount: edited(edit, start, amount)[0], path, f"{words} {{:+.1f}}")
 
 
 class TextPanel(Panel):
@@ -202,7 +221,7 @@ class TextPanel(Panel):
 
     def start(self) -> None:
         """Optimise for the controls as they stand. In a notebook other buttons keep working meanwhile."""
-        config_of(**{name: self.asked[name] for name in ASKED[:5]})  # an impossible setting is said at once
+        config_of(**{name: self.asked[name] for name in WORDS})  # an impossible setting is said at once
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -294,6 +313,8 @@ def text_panel(
 ) -> TextPanel:
     """Edit a face by a text, live: prompt, neutral text, layers, steps; then the strength, in two worlds.
 
+    Found on 16 faces, an edit takes longer, and then fits every seed.
+
     Args:
         source, targets: a generator and models fine-tuned from it, by name.
         clip: compares image and text.
@@ -303,6 +324,7 @@ def text_panel(
     controls = {
         "text": _line("text", text, "what the face should show"),
         "neutral": _line("neutral text", "", "what it shows now, or nothing"),
+        "found_on": choice("found on", [THIS_FACE, MANY_FACES]),
         "strength": float_slider("strength", 1.0, -3.0, 4.0, 0.05, "0 before, 1 as optimised, below 0 the opposite"),
         "style": choice("style", list(targets)),
         "seed": int_slider("seed", 3, 0, 999, "which face"),
@@ -310,9 +332,10 @@ def text_panel(
         "layers": choice("layers", list(layer_presets(source.num_ws))),
         "steps": int_slider("steps", EditConfig.steps, 5, 300, "of the optimisation, at most"),
         "l2": float_slider("stay near", EditConfig.l2, 0.0, 0.02, 0.0005, "weight of the distance to the first code"),
+        "keep": float_slider("keep the rest", EditConfig.keep, 0.0, 3.0, 0.1, "weight of what else CLIP sees change"),
     }
     controls["l2"].readout_format = ".4f"
-    fixed = {name: getattr(EditConfig, name) for name in ("lr", "keep", "space", "views", "patience")}
+    fixed = {name: getattr(EditConfig, name) for name in ("lr", "space", "views", "patience")}
     return TextPanel(Scene(source, targets, clip), controls, record={**(record or {}), **fixed})
 
 
