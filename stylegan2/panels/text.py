@@ -35,7 +35,7 @@ SIDE, GAP, LINE = 256, 4, 20  # pixels: of a picture, between pictures, of a cap
 PLOT = 56  # height of the loss plot
 CURVE = (122, 92, 255)
 FRAMES = 72  # of a video
-ASKED = (
+ASKED = ("text", "neutral", "layers", "steps", "l2", "keep", "found_on", "seed", "truncation")  # these make an edit
     "text",
     "neutral",
     "layers",
