@@ -36,16 +36,6 @@ PLOT = 56  # height of the loss plot
 CURVE = (122, 92, 255)
 FRAMES = 72  # of a video
 ASKED = ("text", "neutral", "layers", "steps", "l2", "keep", "found_on", "seed", "truncation")  # these make an edit
-    "text",
-    "neutral",
-    "layers",
-    "steps",
-    "l2",
-    "keep",
-    "found_on",
-    "seed",
-    "truncation",
-)  # what an edit depends on
 WORDS = ASKED[:7]  # those that are settings of the edit; the others choose the face
 THIS_FACE, MANY_FACES = "this face", "16 faces"  # what an edit is found on; one way for many fits every face
 MANY = range(16)  # their seeds
