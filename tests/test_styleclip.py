@@ -167,7 +167,7 @@ def cases() -> list[EditConfig]:
     return [
         CONFIG,
         replace(CONFIG, space="w"),
-        replace(CONFIG, keep=0.0),
+        replace(CONFIG, keep=1.0),
         replace(CONFIG, views=2),
         replace(CONFIG, neutral="brown hair"),
         replace(CONFIG, neutral="brown hair", views=1),
@@ -207,10 +207,13 @@ def test_the_loss_is_what_its_equation_says(g, clip, ws, neutral):
     first, images = (g.synthesis(codes, "const").detach() for codes in (ws, ws.flip(0) + 0.3))
     text = clip.encode_texts("red hair")
     goal = text if neutral is None else F.normalize(text - clip.encode_texts(neutral), dim=1)
+    plain = clip.encode_texts("a face")
+    way = F.normalize(text - text @ plain.T * plain, dim=1) if neutral is None else goal
+    assert neutral or (way @ plain.T).abs().max() < 1e-5 < 0.1 < float(way @ text.T)
     seen, was = clip.encode_images(images), clip.encode_images(first)
     value, similarity = TextLoss(clip, replace(CONFIG, neutral=neutral, keep=3.0), first)(images)
-    across = (seen - was) - ((seen - was) * goal).sum(1, keepdim=True) * goal
-    assert (across @ goal.T).abs().max() < 1e-5 < across.abs().max()
+    across = (seen - was) - ((seen - was) * way).sum(1, keepdim=True) * way
+    assert (across @ way.T).abs().max() < 1e-5 < across.abs().max()
     expected = 1 - F.cosine_similarity(seen, goal) + 3 * across.square().sum(1)
     torch.testing.assert_close(value, expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(similarity, F.cosine_similarity(seen, text), rtol=0, atol=1e-5)
@@ -300,7 +303,9 @@ def test_image_and_row_are_of_the_same_codes(g, clip, ws):
         cosine = 1 - loss_of(g, clip, codes, "red hair").detach()
         assert row["similarity"] == pytest.approx(float(cosine.mean()), abs=1e-5)
         change = (clip.encode_images(run.images) - clip.encode_images(g.synthesis(ws, "const"))).detach()
-        moved = change.square().sum(1) - (change @ clip.encode_texts("red hair")[0]).square()  # at right angles
+        text, plain = clip.encode_texts(["red hair", "a face"])
+        way = F.normalize(text - (text @ plain) * plain, dim=0)
+        moved = change.square().sum(1) - (change @ way).square()  # at right angles to it
         expected = 1 - cosine + run.config.keep * moved + run.config.l2 * distance
         assert row["loss"] == pytest.approx(float(expected.mean()), abs=1e-5)
         assert row == run.history[-1] and not torch.equal(run.codes, codes)

@@ -37,6 +37,7 @@ from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator
 
 FORMAT = "stylegan2 text edit"
+PLAIN = "a face"  # what all images show
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls (arXiv 1912.04958, D)
 IMPROVES = 1e-3  # a mean loss that falls by less in `patience` steps has arrived
 
@@ -163,16 +164,19 @@ class TextLoss:
         (1 - cos(image, text)) + keep |across|^2
 
     The first part is equation 1 of arXiv 2103.17249. The second stands for its identity term, whose network knows only
-    photographs of people: `across` is how far the image's vector has moved since the first image at right angles to the
-    text. (Without it, an image may come nearer to "red clothes" by showing nothing else.) With a neutral text, the
-    direction from it to the text takes the text's place: what both say, the image need not show.
+    photographs of people: `across` is how far the image's vector has moved since the first image, but for what it moved
+    along the text's own direction, that is, what the text says beyond "a face". (Without it, an image may come nearer
+    to "red clothes" by showing nothing else.) With a neutral text, the direction from it to the text takes the place of
+    both: what the two say, the image need not show.
     """
 
     def __init__(self, clip: ClipModel, config: EditConfig, images: Tensor):
         self.clip, self.views, self.keep, self.first = clip, config.views, config.keep, images.detach()
         self.text = self.goal = clip.encode_texts(config.text)  # [1, E]
+        plain = clip.encode_texts(PLAIN)
+        self.way = F.normalize(self.text - (self.text * plain).sum() * plain, dim=1)
         if config.neutral is not None:
-            self.goal = F.normalize(self.text - clip.encode_texts(config.neutral), dim=1)
+            self.goal = self.way = F.normalize(self.text - clip.encode_texts(config.neutral), dim=1)
 
     def __call__(self, images: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
         """-> the loss [N], and the cosine of image and text [N]. `step` chooses the views."""
@@ -182,7 +186,7 @@ class TextLoss:
             with torch.no_grad():  # through the same views: what a view does to an image is no change
                 before = self._look(self.first, step)
             change = seen - before
-            across = change - (change * self.goal).sum(2, keepdim=True) * self.goal
+            across = change - (change * self.way).sum(2, keepdim=True) * self.way
             loss = loss + self.keep * across.square().sum(2)
         return loss.mean(0), (seen * self.text).sum(2).mean(0).detach()
 
