@@ -550,6 +550,42 @@ class Discriminator(nn.Module):
         return self.head(ops.upcast(x), batches)
 
 
+class Encoder(nn.Module):
+    """Image -> one code per layer, W+ (arXiv 2004.00049): the discriminator's residual blocks, then one 4x4 filter.
+
+    Args:
+        resolution: side of the image in pixels.
+        num_ws, w_dim: of the generator whose codes it gives.
+        channels: width per resolution; default config-f.
+
+    Attributes:
+        compute_dtype: type of the blocks' convolutions (float32 by default); the last filter computes in float32.
+    """
+
+    def __init__(self, resolution: int, num_ws: int, w_dim: int = 512, channels: Mapping[int, int] | None = None):
+        super().__init__()
+        self.resolution, self.num_ws, self.w_dim = resolution, num_ws, w_dim
+        self.resolutions = resolutions(resolution)[::-1]
+        self.channels = _check_widths(channels or widths(resolution), self.resolutions)
+        self.compute_dtype = torch.float32
+        self.from_rgb = EqualConv2d(3, self.channels[resolution], 1)
+        self.blocks = nn.ModuleDict(
+            {str(r): DiscriminatorBlock(self.channels[r], self.channels[r // 2]) for r in self.resolutions[:-1]}
+        )
+        self.head = _kernels(num_ws * w_dim, self.channels[4], 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[N, 3, R, R] in [-1, 1] -> ws [N, num_ws, w_dim] (float32). Raises ValueError for images of another size."""
+        if images.ndim != 4 or images.shape[1:] != (3, self.resolution, self.resolution):
+            raise ValueError(f"images must be [N, 3, {self.resolution}, {self.resolution}], got {list(images.shape)}")
+        x = self.from_rgb(images.to(dtype=self.compute_dtype, memory_format=torch.channels_last))
+        for block in self.blocks.values():
+            x = block(x)
+        filters = self.head.flatten(1)  # [num_ws * w_dim, C * 16]
+        w = F.linear(ops.upcast(x).flatten(1), filters / math.sqrt(filters.shape[1]))
+        return w.unflatten(1, (self.num_ws, self.w_dim))
+
+
 @dataclass(frozen=True)
 class Preset:
     """A size of the two networks: widths min(base / r, maximum), latent sizes, depth of the mapping."""

@@ -106,8 +106,13 @@ def test_together_all_codes_move_by_one_offset_that_fits_others(g, clip, ws):
     others = ws_from_seeds(g, range(50, 60))
     torch.testing.assert_close(edit.onto(others, -1.5), others - 1.5 * way, rtol=0, atol=1e-5)
     assert torch.equal(edit.onto(others, 0.0), others)
-    with pytest.raises(ValueError, match=r"codes are \[10, 4, 8\], expected \[N, 8, 8\] for this edit"):
-        edit.onto(others[:, :4])
+    torch.testing.assert_close(apart.onto(ws, 0.5), apart.at(0.5), rtol=0, atol=1e-5)
+    for found, codes, message in (
+        (edit, others[:, :4], r"codes are \[10, 4, 8\], expected \[N, 8, 8\]"),
+        (apart, others, r"codes are \[10, 8, 8\], expected \[3, 8, 8\]"),  # its faces went each their own way
+    ):
+        with pytest.raises(ValueError, match=message):
+            found.onto(codes)
 
 
 def test_together_the_way_is_the_mean_of_what_each_would_go_first(g, clip, ws):

@@ -5,8 +5,21 @@ images = checkpoint.g_ema(z, truncation=0.7)
 """
 
 from stylegan2.checkpoints.checkpoint import Checkpoint, describe, export, load, save
+from stylegan2.checkpoints.encoders import EncoderFile, load_encoder, save_encoder
 from stylegan2.checkpoints.errors import CheckpointError
 from stylegan2.checkpoints.files import sha256
 from stylegan2.checkpoints.ours import fingerprint
 
-__all__ = ["Checkpoint", "CheckpointError", "describe", "export", "fingerprint", "load", "save", "sha256"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "EncoderFile",
+    "describe",
+    "export",
+    "fingerprint",
+    "load",
+    "load_encoder",
+    "save",
+    "save_encoder",
+    "sha256",
+]

@@ -104,7 +104,7 @@ def _check_is_rosinality(content: dict) -> None:
     if "g_ema" in content:
         return
     if {"e", "e_optim"} & set(keys):
-        raise CheckpointError("an encoder checkpoint, which this version does not read; expected one with 'g_ema'")
+        raise CheckpointError("an encoder: `checkpoints.load_encoder` opens it; expected a checkpoint with 'g_ema'")
     if content and all(isinstance(v, Tensor) for v in content.values()):
         raise CheckpointError(f"a bare state dict ({few(keys)}); expected one with 'g_ema' around it")
     raise CheckpointError(f"a PyTorch file with the keys {few(keys)}, but without 'g_ema', the averaged generator")
@@ -213,18 +213,18 @@ def save(
         raise ValueError("save needs a generator: pass g_ema, or g")
     content: dict[str, Any] = {"format": f"{FORMAT}/{VERSION}"}
     content |= {k: ours.from_network(network, half) for k, network in networks.items() if network is not None}
-    content |= {"meta": _plain(meta or {}, "meta")}
+    content |= {"meta": plain(meta or {}, "meta")}
     if training is not None:
-        content["training"] = _plain(training, "training")
+        content["training"] = plain(training, "training")
     files.write(Path(path), content)
 
 
-def _plain(value: Any, where: str) -> Any:
+def plain(value: Any, where: str) -> Any:
     """`value` with plain containers, or a TypeError that names the first thing which could not be read back safely."""
     if isinstance(value, Mapping):
-        return {_plain(k, f"a key of {where}"): _plain(v, f"{where}[{k!r}]") for k, v in value.items()}
+        return {plain(k, f"a key of {where}"): plain(v, f"{where}[{k!r}]") for k, v in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_plain(v, f"{where}[{i}]") for i, v in enumerate(value))
+        return type(value)(plain(v, f"{where}[{i}]") for i, v in enumerate(value))
     if type(value) in PLAIN:
         return value
     raise TypeError(f"{where} is a {type(value).__name__}: save plain values, lists, dicts and tensors only")

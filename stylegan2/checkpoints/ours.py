@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stylegan2.checkpoints.blank import blank
 from stylegan2.checkpoints.errors import CheckpointError, check_entries, few, need_entries
-from stylegan2.networks import Discriminator, Generator, MappingNetwork, SharedMapping
+from stylegan2.networks import Discriminator, Encoder, Generator, MappingNetwork, SharedMapping
 
 
 def from_network(network: nn.Module, half: bool = False) -> dict[str, Tensor]:
@@ -84,6 +84,23 @@ def to_discriminator(state: Mapping[str, Tensor]) -> Discriminator:
     with blank():
         d = Discriminator(sizes[-1], channels | {4: state["head.out.weight"].shape[1]})
     return _fill(d, state, "discriminator")
+
+
+def to_encoder(state: Mapping[str, Tensor], num_ws: int) -> Encoder:
+    """State dict -> float32 encoder of `num_ws` codes on the CPU.
+
+    Raises:
+        CheckpointError: which entries do not fit.
+    """
+    sizes = [4, *_resolutions(state, r"blocks\.(\d+)\.conv0\.bias", "encoder", first=8)]
+    need_entries("encoder", state, {f"blocks.{r}.conv0.bias": 1 for r in sizes[1:]} | {"head": 4})
+    rows, width = state["head"].shape[:2]
+    if num_ws < 1 or rows % num_ws:
+        raise CheckpointError(f"the encoder's head has {rows} rows, which are no {num_ws} codes")
+    channels = {r: state[f"blocks.{r}.conv0.bias"].shape[0] for r in sizes[1:]} | {4: width}
+    with blank():
+        e = Encoder(sizes[-1], num_ws, rows // num_ws, channels)
+    return _fill(e, state, "encoder")
 
 
 def _resolutions(state: Mapping[str, Tensor], pattern: str, name: str, first: int = 4) -> list[int]:

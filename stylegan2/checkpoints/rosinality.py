@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stylegan2.checkpoints.blank import blank
 from stylegan2.checkpoints.errors import CheckpointError, check_entries, need_entries
-from stylegan2.networks import Discriminator, Generator, SharedMapping
+from stylegan2.networks import Discriminator, Encoder, Generator, SharedMapping
 
 NOISE_SEED = 0  # for the fixed noise images, where a file has none
 
@@ -95,6 +95,22 @@ def discriminator_rows(d: Discriminator) -> list[Row]:
 
 
 def _discriminator_names(sizes: list[int]) -> Iterator[tuple[str, str]]:
+    yield from _block_names(sizes)
+    for theirs, ours in {"final_conv": "conv", "final_linear": "fc"}.items():
+        yield f"{theirs}.0.weight", f"head.{ours}.weight"
+        yield (f"{theirs}.1.bias" if ours == "conv" else f"{theirs}.0.bias"), f"head.{ours}.bias"
+    yield "final_linear.1.weight", "head.out.weight"
+    yield "final_linear.1.bias", "head.out.bias"
+
+
+def encoder_rows(e: Encoder) -> list[Row]:
+    """All parameters of an encoder, in the order of the original's own state dict."""
+    ours = e.state_dict()
+    names = [*_block_names(e.resolutions), (f"convs.{len(e.resolutions)}.weight", "head")]
+    return [Row(a, b, tuple(ours[b].shape)) for a, b in names]
+
+
+def _block_names(sizes: list[int]) -> Iterator[tuple[str, str]]:
     yield "convs.0.0.weight", "from_rgb.weight"
     yield "convs.0.1.bias", "from_rgb.bias"
     for k, r in enumerate(sizes[:-1], start=1):
@@ -103,14 +119,9 @@ def _discriminator_names(sizes: list[int]) -> Iterator[tuple[str, str]]:
         yield f"convs.{k}.conv2.1.weight", f"blocks.{r}.conv1.weight"
         yield f"convs.{k}.conv2.2.bias", f"blocks.{r}.conv1.bias"
         yield f"convs.{k}.skip.1.weight", f"blocks.{r}.skip.weight"
-    for theirs, ours in {"final_conv": "conv", "final_linear": "fc"}.items():
-        yield f"{theirs}.0.weight", f"head.{ours}.weight"
-        yield (f"{theirs}.1.bias" if ours == "conv" else f"{theirs}.0.bias"), f"head.{ours}.bias"
-    yield "final_linear.1.weight", "head.out.weight"
-    yield "final_linear.1.bias", "head.out.bias"
 
 
-def discriminator_kernels(d: Discriminator) -> dict[str, Tensor]:
+def discriminator_kernels(d: Discriminator | Encoder) -> dict[str, Tensor]:
     """The low-pass filters that their state dict also holds: gain 1, since each goes before a halving."""
     blocks = range(1, len(d.resolutions))
     return {f"convs.{k}.{part}.0.kernel": _kernel(gain=1.0) for k in blocks for part in ("conv2", "skip")}
@@ -176,6 +187,25 @@ def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
     return d
 
 
+def to_encoder(theirs: Mapping[str, Tensor]) -> Encoder:
+    """Their state dict -> our encoder on the CPU; what `to_generator` says about entries holds here too.
+
+    Raises:
+        CheckpointError: which entries do not fit.
+    """
+    sizes = _block_widths(theirs, "encoder")
+    head = f"convs.{len(sizes)}.weight"
+    need_entries("encoder", theirs, {head: 4})
+    resolution = max(sizes)
+    num_ws = 2 * (resolution.bit_length() - 1) - 2  # as many codes as a generator of this size takes
+    if theirs[head].shape[0] % num_ws:
+        raise CheckpointError(f"the encoder's {head} has {theirs[head].shape[0]} rows, expected {num_ws} codes")
+    with blank():
+        e = Encoder(resolution, num_ws, theirs[head].shape[0] // num_ws, sizes)
+    e.load_state_dict(_to_ours(theirs, e, encoder_rows(e), discriminator_kernels(e), "encoder"))
+    return e
+
+
 def _to_ours(
     theirs: Mapping[str, Tensor], network: nn.Module, rows: list[Row], kernels: Mapping[str, Tensor], name: str
 ) -> dict[str, Tensor]:
@@ -212,13 +242,18 @@ def _empty_generator(theirs: Mapping[str, Tensor]) -> Generator:
 
 
 def _empty_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
+    channels = _block_widths(theirs, "discriminator")
+    return Discriminator(max(channels), channels)
+
+
+def _block_widths(theirs: Mapping[str, Tensor], name: str) -> dict[int, int]:
+    """Width by resolution, from the image down to 4, of a discriminator's or an encoder's blocks."""
     blocks = _count(theirs, r"convs\.(\d+)\.skip\.1\.weight")
     names = [f"convs.{k}.skip.1.weight" for k in range(1, max(blocks, 1) + 1)]  # the image's side first
-    need_entries("discriminator", theirs, dict.fromkeys(names, 4))
+    need_entries(name, theirs, dict.fromkeys(names, 4))
     skips = [theirs[name] for name in names]  # [out, in, 1, 1]
     resolution = 4 << blocks
-    channels = {resolution >> k: skip.shape[1] for k, skip in enumerate(skips)} | {4: skips[-1].shape[0]}
-    return Discriminator(resolution, channels)
+    return {resolution >> k: skip.shape[1] for k, skip in enumerate(skips)} | {4: skips[-1].shape[0]}
 
 
 def _count(theirs: Mapping[str, Tensor], pattern: str) -> int:

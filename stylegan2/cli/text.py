@@ -99,7 +99,7 @@ def edit(
     g = next(iter(models.values()))
     _check_sizes(models)
     found = _edit(g, config, parse_seeds(learn) if together else faces, truncation, latents, clip, where)
-    codes = partial(found.onto, ws_from_seeds(g, faces, truncation)) if together else found.at
+    codes = partial(found.onto, ws_from_seeds(g, faces, truncation))
     if plot is not None:
         display.save(display.figure_to_pil(found.figure()), plot)
     if kind in PICTURES:

@@ -117,15 +117,21 @@ class TextEdit:
         return torch.lerp(self.start, self.end, float(strength))
 
     def onto(self, ws: Tensor, strength: float = 1.0) -> Tensor:
-        """Other codes [N, L, w_dim], moved as these were: ws + strength times the mean of end - start.
+        """Other codes, moved as these were: ws + strength (end - start).
 
-        Of an edit `together` of many codes, all of which moved alike, this holds as well for faces it has never seen.
+        Args:
+            ws: [N, L, w_dim]. After an edit `together`, or of one face, any number of any faces; otherwise as many as
+                were optimised, and each moves as its counterpart did.
+            strength: see `at`.
 
-        Raises ValueError for codes of another model.
+        Raises:
+            ValueError: codes of another model, or another number of them.
         """
-        way = (self.end - self.start).mean(0).to(ws)
-        if ws.shape[-2:] != way.shape:
-            raise ValueError(f"codes are {list(ws.shape)}, expected [N, {way.shape[0]}, {way.shape[1]}] for this edit")
+        way = self.end - self.start
+        way = (way[:1] if self.config.together else way).to(ws)
+        if ws.shape[-2:] != way.shape[1:] or len(way) not in (1, len(ws)):
+            count = "N" if len(way) == 1 else str(len(way))
+            raise ValueError(f"codes are {list(ws.shape)}, expected [{count}, {way.shape[1]}, {way.shape[2]}]")
         return ws + float(strength) * way
 
     def figure(self):

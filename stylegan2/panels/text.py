@@ -91,11 +91,6 @@ def _job(scene: Scene, seed: int, truncation: float, **words: Any) -> tuple[Tens
     return ws_from_seeds(scene.source, MANY if config.together else [seed], truncation), config
 
 
-def edited(edit: TextEdit, start: Tensor, strength: float) -> Tensor:
-    """Codes of a face after the edit, ws [1, L, w_dim]."""
-    return edit.onto(start, strength) if edit.config.together else edit.at(strength)
-
-
 @torch.no_grad()
 def render_text(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -> Image.Image:
     """The face before and after the edit, in the source and in one style, above the curve of the loss.
@@ -118,7 +113,7 @@ def render_text(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -
     if face not in scene.before:
         scene.before.clear()
         scene.before[face] = _images(models, start)
-    after = scene.before[face] if edit is None else _images(models, edited(edit, start, strength))
+    after = scene.before[face] if edit is None else _images(models, edit.onto(start, strength))
     images = {name: torch.cat([scene.before[face][name], after[name]]) for name in models}
     caption = "press Edit" if edit is None else f"{asked['text']}, {strength:+.2f}"
     picture = _faces(images, caption)
@@ -180,7 +175,7 @@ def film(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -> video
     path = videos.there_and_back(0, strength, FRAMES)
     words = asked["text"].replace("{", "{{").replace("}", "}}")
     start = ws_from_seeds(scene.source, [asked["seed"]], asked["truncation"])
-    return videos.sweep(scene.models(style), lambda amount: edited(edit, start, amount)[0], path, f"{words} {{:+.1f}}")
+    return videos.sweep(scene.models(style), lambda amount: edit.onto(start, amount)[0], path, f"{words} {{:+.1f}}")
 
 
 class TextPanel(Panel):

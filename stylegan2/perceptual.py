@@ -1,0 +1,76 @@
+"""How different two images look, differentiable: by the judge's first layers (pocket scale) or LPIPS (full scale).
+
+Both compare feature maps whose vectors are brought to length 1 at every place (arXiv 1801.03924, section 3): edges and
+shapes count, not how strong they are.
+
+    looks = JudgeDistance(judge)               # or LpipsDistance(): photographs, `pip install lpips`
+    distance = looks(images, looks.of(target))  # [N]
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stylegan2.judge import SIZE, Judge
+
+Features = list[Tensor]  # [N, C, H, W] each
+
+
+class JudgeDistance(nn.Module):
+    """By the judge's maps of 32, 16 and 8 pixels; it was trained on rendered faces of all domains.
+
+    Args:
+        judge: its weights stay as they are.
+    """
+
+    def __init__(self, judge: Judge):
+        super().__init__()
+        self.judge = judge.eval().requires_grad_(False)
+
+    def of(self, images: Tensor) -> Features:
+        """Feature maps of images [N, 3, H, W] in [-1, 1]; other sides than 64 are resized."""
+        if images.shape[-2:] != (SIZE, SIZE):
+            images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
+        x32 = self.judge.stem(images)
+        x16 = self.judge.down16(x32)
+        return [F.normalize(x.float(), dim=1) for x in (x32, x16, self.judge.down8(x16))]
+
+    def forward(self, images: Tensor, target: Features) -> Tensor:
+        """Distance of each image to its target, [N]: squared differences, mean over places, summed over maps."""
+        maps = zip(self.of(images), target, strict=True)
+        return sum((a - b).square().sum(1).mean((1, 2)) for a, b in maps)
+
+
+class LpipsDistance(nn.Module):
+    """LPIPS with VGG features (arXiv 1801.03924); downloads the network's weights at first use.
+
+    Raises:
+        ImportError: the package `lpips` is not installed.
+    """
+
+    def __init__(self):
+        super().__init__()
+        try:
+            import lpips
+        except ImportError as error:
+            raise ImportError("LPIPS needs the package lpips: pip install lpips") from error
+        self.net = lpips.LPIPS(net="vgg", verbose=False).eval().requires_grad_(False)
+
+    def of(self, images: Tensor) -> Features:
+        """The images themselves, at most 256 pixels large: `lpips` compares pairs."""
+        side = images.shape[-1]
+        if side > 256:
+            images = F.interpolate(images, (256, 256), mode="area")
+        return [images]
+
+    def forward(self, images: Tensor, target: Features) -> Tensor:
+        """Distance of each image to its target, [N]."""
+        return self.net(*self.of(images), target[0]).flatten()
+
+
+def psnr(images: Tensor, target: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of images in [-1, 1] in dB, [N]; values outside are clamped, as when they are shown."""
+    error = (images.clamp(-1, 1) - target.clamp(-1, 1)).square().flatten(1).mean(1)
+    return 10 * torch.log10(4 / error.clamp_min(1e-12))
