@@ -185,9 +185,7 @@ def _train(run: _Run, faces: Tensor, state: Path, progress: bool) -> None:
 
     config, recent = run.config, {}
     every, total = max(1, config.save_every // config.batch), config.steps * config.batch
-    with tqdm(
-        total=total, initial=run.step * config.batch, unit="img", disable=not progress, mininterval=5
-    ) as bar:
+    with tqdm(total=total, initial=run.step * config.batch, unit="img", disable=not progress, mininterval=5) as bar:
         while run.step < config.steps:
             for name, value in run.train_step(faces).items():
                 recent[name] = recent.get(name, value) * 0.98 + value * 0.02

@@ -3,7 +3,7 @@
 Both compare feature maps whose vectors are brought to length 1 at every place (arXiv 1801.03924, section 3): edges and
 shapes count, not how strong they are.
 
-    looks = JudgeDistance(judge)               # or LpipsDistance(): photographs, `pip install lpips`
+    looks = JudgeDistance(judge)               # or LpipsDistance(), for photographs
     distance = looks(images, looks.of(target))  # [N]
 """
 
@@ -44,33 +44,28 @@ class JudgeDistance(nn.Module):
 
 
 class LpipsDistance(nn.Module):
-    """LPIPS with VGG features (arXiv 1801.03924); downloads the network's weights at first use.
+    """LPIPS with VGG features (arXiv 1801.03924), for photographs; see `metrics.pretrained.lpips_distance`.
 
-    Raises:
-        ImportError: the package `lpips` is not installed.
+    Args:
+        weights, device: of `lpips_distance`, which fetches what is not there and says so if it cannot.
     """
 
-    def __init__(self):
+    def __init__(self, weights=None, device: torch.device | str = "cpu"):
         super().__init__()
-        try:
-            import lpips
-        except ImportError as error:
-            raise ImportError("LPIPS needs the package lpips: pip install lpips") from error
-        self.net = lpips.LPIPS(net="vgg", verbose=False).eval().requires_grad_(False)
+        from stylegan2.metrics.pretrained import lpips_distance
+
+        self.distance = lpips_distance(weights, device)
 
     def of(self, images: Tensor) -> Features:
-        """The images themselves, at most 256 pixels large: `lpips` compares pairs."""
-        side = images.shape[-1]
-        if side > 256:
-            images = F.interpolate(images, (256, 256), mode="area")
-        return [images]
+        """The images themselves, at most 256 pixels large: LPIPS compares pairs."""
+        return [F.interpolate(images, (256, 256), mode="area") if images.shape[-1] > 256 else images]
 
     def forward(self, images: Tensor, target: Features) -> Tensor:
         """Distance of each image to its target, [N]."""
-        return self.net(*self.of(images), target[0]).flatten()
+        return self.distance(*self.of(images), target[0])
 
 
 def psnr(images: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of images in [-1, 1] in dB, [N]; values outside are clamped, as when they are shown."""
+    """Peak signal-to-noise ratio of images in [-1, 1] in dB, [N]; values outside are clamped."""
     error = (images.clamp(-1, 1) - target.clamp(-1, 1)).square().flatten(1).mean(1)
     return 10 * torch.log10(4 / error.clamp_min(1e-12))

@@ -1,0 +1,132 @@
+"""From pictures to codes: `project`, `train-encoder`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylegan2.cli.common import CheckpointPath, Device, app, captions_of, load, make_room, on_device
+
+JUDGE = Path("checkpoints/pocket/judge.pt")
+ENCODER = Path("checkpoints/pocket/encoder.pt")
+
+
+@app.command()
+def project(
+    checkpoint: CheckpointPath,
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Pictures of one face each, upright.")],
+    out: Annotated[Path, typer.Option(help="Folder for codes (NAME.pt) and pictures (NAME.png).")],
+    space: Annotated[str, typer.Option(help="w+: a code per layer, nearer to the photo; w: one for all.")] = "w+",
+    steps: Annotated[int, typer.Option(help="Steps of the optimisation; 0: the encoder's answer as it is.")] = 300,
+    encoder: Annotated[
+        str, typer.Option(help="Where to begin: an encoder's file, 'none' (the mean face), or auto.")
+    ] = "auto",
+    near: Annotated[float, typer.Option(help="How firmly the codes are held near the beginning.")] = 0.0,
+    tune: Annotated[int, typer.Option(help="Then steps of pivotal tuning: the model learns these very photos.")] = 0,
+    judge: Annotated[Path, typer.Option(help="What compares pocket faces; larger ones are compared by LPIPS.")] = JUDGE,
+    device: Device = "auto",
+) -> None:
+    """Find the codes that draw your photos: then edit them, or draw them with any model fine-tuned from CKPT.
+
+    A photo is cut to its middle square. The codes of NAME.pt are what `edit`, `mix` and other models take; with --tune
+    a copy of the model that draws exactly these photos is kept as tuned.pt. Ctrl-C keeps what there is.
+
+    \b
+    Examples:
+      python -m stylegan2 project checkpoints/pocket/photo.pt me.jpg --out projected
+      python -m stylegan2 project checkpoints/pocket/photo.pt a.png b.png --out projected --steps 0
+      python -m stylegan2 project photo.pt me.jpg --out projected --space w --encoder none --tune 200
+    """
+    from stylegan2 import checkpoints, display
+    from stylegan2.editing import projection
+    from stylegan2.editing.photos import distance_for, read_photos
+    from stylegan2.perceptual import psnr
+
+    if steps < 0 or tune < 0:
+        raise ValueError(f"steps is {steps}, tune {tune}: expected at least 0")
+    config = projection.ProjectConfig(steps=max(1, steps), space=space, near=near)
+    where = on_device(device)
+    g = load(checkpoint, where, g_ema_only=True).g_ema
+    names = captions_of(photos)
+    images = read_photos(list(names.values()), g.resolution, where)
+    start = _start(encoder, g, images, where)
+    if not steps and start is None:
+        raise ValueError("steps is 0 and there is no encoder: nothing would be looked for; give --encoder, or steps")
+    make_room(out / "x")
+    looks = distance_for(g.resolution, judge, where)
+    if steps:
+        found = projection.project(g, images, looks, config, start, progress=True)
+    else:
+        found = projection.Projection(config, start, stopped="encoder only")
+    made_from = {"generator": checkpoints.fingerprint(g), "psi": 1.0}
+    if tune:
+        g = projection.tune(g, found, images, looks, tune, progress=True)
+        checkpoints.save(out / "tuned.pt", g_ema=g, meta={"tuned_from": made_from["generator"], "steps": tune})
+        made_from["generator"] = checkpoints.fingerprint(g)
+    drawn = g.synthesis(found.ws, found.noise)
+    quality = psnr(drawn, images).tolist()
+    for i, (name, path) in enumerate(names.items()):
+        one = replace(found, ws=found.ws[i : i + 1], made_from=made_from | {"photo": path.name})
+        one.save(out / f"{name}.pt")
+        pair = display.rows({"photo": images[i : i + 1].cpu(), "drawn": drawn[i : i + 1].cpu()}, _scale(g))
+        display.save(pair, out / f"{name}.png")
+        typer.echo(f"{name}: {quality[i]:.1f} dB, {out / name}.pt ({found.stopped})")
+
+
+def _scale(g) -> int:
+    return max(1, 192 // g.resolution)
+
+
+def _start(encoder: str, g, images, where):
+    """The encoder's codes, or None."""
+    from stylegan2 import checkpoints
+
+    if encoder == "none" or (encoder == "auto" and not (g.resolution == 64 and ENCODER.is_file())):
+        return None
+    path = ENCODER if encoder == "auto" else Path(encoder)
+    opened = checkpoints.load_encoder(path, where)
+    e, meant = opened.encoder, opened.meta.get("generator")
+    if (e.resolution, e.num_ws, e.w_dim) != (g.resolution, g.num_ws, g.w_dim):
+        raise ValueError(
+            f"'{path}' is for {e.resolution} pixels and {e.num_ws} codes of {e.w_dim}, the model has "
+            f"{g.resolution} and {g.num_ws} of {g.w_dim}: give its own with --encoder, or --encoder none"
+        )
+    if meant not in (None, checkpoints.fingerprint(g)):
+        if encoder == "auto":
+            return None  # the course's encoder and somebody else's model
+        typer.echo(f"note: '{path}' was trained for another model; its codes are only a beginning", err=True)
+    return e(images)
+
+
+@app.command("train-encoder")
+def train_encoder(
+    checkpoint: CheckpointPath,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="FILE.pt for the encoder; FILE.json: what it can.")],
+    images: Annotated[int, typer.Option(help="Shown in all.")] = 200_000,
+    batch: Annotated[int, typer.Option(help="Half of them generated, half rendered.")] = 16,
+    faces: Annotated[int, typer.Option(help="Rendered photos to learn from.")] = 12_000,
+    psi: Annotated[float, typer.Option(help="Truncation of the generated ones.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="Of weights, faces and their order.")] = 0,
+    judge: Annotated[Path, typer.Option(help="What compares faces.")] = JUDGE,
+    scratch: Annotated[Path, typer.Option(help="Folder for an unfinished training.")] = Path("build/encoder"),
+    device: Device = "auto",
+) -> None:
+    """Train an encoder for a pocket model: from an image straight to codes (arXiv 2004.00049). Goes on after a stop.
+
+    \b
+    Examples:
+      python -m stylegan2 train-encoder checkpoints/pocket/photo.pt build/encoder.pt
+      python -m stylegan2 train-encoder checkpoints/pocket/photo.pt build/quick.pt --images 20000
+    """
+    from stylegan2.editing.photos import distance_for
+    from stylegan2.encoder_training import EncoderConfig
+    from stylegan2.encoder_training import train_encoder as train
+
+    config = EncoderConfig(images=images, batch=batch, faces=faces, psi=psi, seed=seed)
+    make_room(out)
+    g = load(checkpoint, g_ema_only=True).g_ema
+    train(out, g, distance_for(g.resolution, judge), config, device, scratch)
+    typer.echo(f"{out}, {out.with_suffix('.json')}")

@@ -1,0 +1,338 @@
+"""From an image to codes that draw it: projection (arXiv 1912.04958, section 5 and appendix D), and pivotal tuning.
+
+    found = project(g, images, looks, ProjectConfig(space="w+"))      # from the mean face
+    found = project(g, images, looks, ProjectConfig(), start=encoder(images))  # from an encoder's codes
+    drawn = g.synthesis(found.ws, found.noise)
+
+The published schedule: the learning rate rises over the first twentieth of the run and falls over the last quarter, w
+is stirred by noise that fades out, and the generator's noise images are fitted too, but kept noise: a regulariser
+forbids them to look like anything. Here they stay fixed unless that is asked for, so that the codes alone draw the
+face, in every generator that was fine-tuned from this one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stylegan2.checkpoints import CheckpointError, files
+from stylegan2.editing.styleclip import frozen
+from stylegan2.networks import Generator
+from stylegan2.perceptual import psnr
+
+FORMAT = "stylegan2 projection"
+RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls
+STIR_UNTIL = 0.75  # part of the run after which w is stirred no more
+SPREAD_SAMPLES = 10_000  # codes that give the mean w and how far w lies from it
+
+
+@dataclass(frozen=True)
+class ProjectConfig:
+    """How to look for the codes.
+
+    Attributes:
+        steps: of Adam.
+        lr: step size at its highest.
+        space: "w": one code for all layers, which stays a face the generator knows; "w+": one for each, nearer to the
+            image.
+        pixels: weight of the mean squared difference of pixels.
+        looks: weight of the perceptual distance.
+        stir: noise added to w at the beginning, in spreads of w; it fades with the square of the time.
+        near: weight of the mean squared distance from the first codes, in spreads of w: for an encoder's start.
+        fit_noise: fit the noise images too.
+        noise_weight: of their regulariser.
+
+    Raises:
+        ValueError: numbers that cannot work.
+    """
+
+    steps: int = 300
+    lr: float = 0.1
+    space: Literal["w", "w+"] = "w+"
+    pixels: float = 1.0
+    looks: float = 1.0
+    stir: float = 0.05
+    near: float = 0.0
+    fit_noise: bool = False
+    noise_weight: float = 1e5
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.lr <= 0 or min(self.pixels, self.looks, self.stir, self.near, self.noise_weight) < 0:
+            raise ValueError(
+                f"steps is {self.steps}, lr {self.lr:g}, pixels {self.pixels:g}, looks {self.looks:g}, stir "
+                f"{self.stir:g}, near {self.near:g}: expected steps >= 1, lr > 0, the others >= 0"
+            )
+        if self.space not in ("w", "w+"):
+            raise ValueError(f"space is {self.space!r}, expected 'w' (one code) or 'w+' (one per layer)")
+        if not self.pixels and not self.looks:
+            raise ValueError("pixels and looks are both 0: nothing would be compared")
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What was found for N images.
+
+    Attributes:
+        config: what was asked for.
+        ws: [N, L, w_dim]; not truncated, and not to be.
+        noise: "const", or the fitted noise images, a list of [N, 1, R, R].
+        history: one row per step: {"step", "loss", "psnr" (median, dB)}.
+        stopped: "done" or "interrupted".
+        made_from: plain values, e.g. the generator's fingerprint, the photo's name.
+    """
+
+    config: ProjectConfig
+    ws: Tensor
+    noise: str | list[Tensor] = "const"
+    history: list[dict[str, float]] = field(default_factory=list)
+    stopped: str = "done"
+    made_from: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write codes, settings and history, atomically."""
+        noise = self.noise if isinstance(self.noise, str) else [x.cpu().contiguous() for x in self.noise]
+        plain = {"config": asdict(self.config), "history": self.history, "stopped": self.stopped}
+        content = {"format": FORMAT, "ws": self.ws.cpu().contiguous(), "noise": noise, "made_from": self.made_from}
+        files.write(Path(path), content | plain)
+
+    @staticmethod
+    def load(path: str | os.PathLike, device: torch.device | str = "cpu") -> Projection:
+        """Open a file of `save`; nothing in it is executed.
+
+        Raises:
+            CheckpointError: there is no such file, or it is something else.
+        """
+        content = files.read(Path(path))
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise CheckpointError(f"'{path}' holds no projection: expected a file that `project` wrote")
+        try:
+            noise = content["noise"]
+            noise = noise if isinstance(noise, str) else [x.to(device) for x in noise]
+            rest = (content[name] for name in ("history", "stopped", "made_from"))
+            return Projection(ProjectConfig(**content["config"]), content["ws"].to(device), noise, *rest)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise CheckpointError(f"'{path}' is damaged or of an older version ({error}): project again") from error
+
+
+def learning_rate(config: ProjectConfig, step: int) -> float:
+    """Linear up over the first part of the run, a half cosine down over the last."""
+    up = (step + 1) / config.steps / RAMP_UP
+    down = min(1.0, (1 - step / config.steps) / RAMP_DOWN)
+    return config.lr * min(1.0, up) * (0.5 - 0.5 * torch.tensor(torch.pi * down).cos().item())
+
+
+def stirring(config: ProjectConfig, step: int) -> float:
+    """How strongly w is stirred, in spreads of w: falls to 0 with the square of the time left."""
+    return config.stir * max(0.0, 1 - step / config.steps / STIR_UNTIL) ** 2
+
+
+def noise_pattern(noise: list[Tensor]) -> Tensor:
+    """How much noise images [N, 1, R, R] look like something, [N] (appendix D): neighbours must not be alike.
+
+    The squared mean product of each image with itself moved by one pixel, at every scale down to 8.
+    """
+    total = noise[0].new_zeros(len(noise[0]))
+    for image in noise:
+        while True:
+            for axis in (2, 3):
+                total = total + (image * image.roll(1, axis)).mean((1, 2, 3)).square()
+            if image.shape[-1] <= 8:
+                break
+            image = F.avg_pool2d(image, 2) * 2  # keeps white noise at variance 1
+    return total
+
+
+@torch.no_grad()
+def spread(g: Generator, samples: int = SPREAD_SAMPLES) -> float:
+    """How far w lies from the mean w: root mean squared distance over all components together."""
+    rng = torch.Generator().manual_seed(0)
+    w = g.mapping.w(torch.randn(samples, g.z_dim, generator=rng).to(g.mapping.w_mean.device))
+    return float((w - w.mean(0)).square().sum(1).mean().sqrt())
+
+
+class Search:
+    """A projection under way, step by step.
+
+    Every image is fitted by itself: a batch gives what its images give one by one, up to rounding.
+
+    Args:
+        g: draws; its weights stay as they are.
+        images: [N, 3, R, R] in [-1, 1], of the generator's size.
+        looks: perceptual distance, see :mod:`stylegan2.perceptual`.
+        config: what to do.
+        start: codes to begin with, [N, L, w_dim]; None: the mean w.
+        seed: of the stirring.
+
+    Attributes:
+        history: see `Projection`.
+
+    Raises:
+        ValueError: images or codes of another shape.
+    """
+
+    def __init__(self, g: Generator, images: Tensor, looks, config: ProjectConfig, start=None, seed: int = 0):
+        _check(g, images, start)
+        self.g, self.images, self.looks, self.config = g, images, looks, config
+        if start is None:
+            start = g.mapping.mean_ws.expand(len(images), -1, -1)
+        rows = g.num_ws if config.space == "w+" else 1
+        start = start.detach().float()
+        self.start = start if rows > 1 else start.mean(1, keepdim=True)
+        self.spread, self.rng = spread(g), torch.Generator().manual_seed(seed)
+        self.ws = self.start.clone().requires_grad_()
+        self.fitted = [x.clone().requires_grad_() for x in self._first_noise()] if config.fit_noise else []
+        self.optimiser = torch.optim.Adam([self.ws, *self.fitted], lr=config.lr, betas=(0.9, 0.999))
+        self.history: list[dict[str, float]] = []
+        with torch.no_grad():
+            self.target = looks.of(images)
+
+    def _first_noise(self) -> list[Tensor]:
+        n = len(self.images)
+        return [x.expand(n, -1, -1, -1) for x in self.g.synthesis.draw_noise(n, torch.Generator().manual_seed(0))]
+
+    @property
+    def codes(self) -> Tensor:
+        """Where the codes are now, ws [N, L, w_dim]."""
+        return self.ws.expand(-1, self.g.num_ws, -1)
+
+    def step(self) -> dict[str, float]:
+        """One step of Adam; returns its row of `history`."""
+        number, config = len(self.history), self.config
+        self.optimiser.param_groups[0]["lr"] = learning_rate(config, number)
+        stir = torch.randn(1, 1, self.g.w_dim, generator=self.rng).to(self.ws.device)  # one for all: see above
+        stir = stir * (stirring(config, number) * self.spread / self.g.w_dim**0.5)
+        with frozen(self.g, self.looks):
+            drawn = self.g.synthesis(self.codes + stir, self.fitted or "const")
+            loss = config.pixels * (drawn - self.images).square().mean((1, 2, 3))
+            loss = loss + config.looks * self.looks(drawn, self.target)
+            if config.near:
+                away = (self.ws - self.start).square().sum(2).mean(1) / self.spread**2
+                loss = loss + config.near * away
+            if self.fitted:
+                loss = loss + config.noise_weight * noise_pattern(self.fitted)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.sum().backward()
+        row = {"step": number, "loss": float(loss.detach().mean()), "psnr": _median(drawn.detach(), self.images)}
+        self.history.append(row)
+        self.optimiser.step()
+        self._settle_noise()
+        return row
+
+    @torch.no_grad()
+    def _settle_noise(self) -> None:
+        """Fitted noise keeps mean 0 and variance 1."""
+        for x in self.fitted:
+            x.sub_(x.mean((2, 3), keepdim=True)).mul_(x.square().mean((2, 3), keepdim=True).add(1e-12).rsqrt())
+
+    def found(self, stopped: str = "done") -> Projection:
+        """What there is by now."""
+        noise = [x.detach().clone() for x in self.fitted] or "const"
+        return Projection(self.config, self.codes.detach().clone(), noise, list(self.history), stopped)
+
+
+def project(
+    g: Generator,
+    images: Tensor,
+    looks,
+    config: ProjectConfig | None = None,
+    start: Tensor | None = None,
+    on_step: Callable[[Search], None] | None = None,
+    progress: bool = False,
+) -> Projection:
+    """Find codes that draw the images. An interruption (stop button, Ctrl-C) ends early and keeps what there is.
+
+    Args:
+        g, images, looks, config, start: see `Search`.
+        on_step: called after every step.
+        progress: show a bar with the time left.
+
+    Raises:
+        ValueError: images or codes of another shape.
+    """
+    from tqdm.auto import tqdm
+
+    config = config or ProjectConfig()
+    run = Search(g, images, looks, config, start)
+    try:
+        with tqdm(total=config.steps, desc="project", unit="step", disable=not progress) as bar:
+            for _ in range(config.steps):
+                row = run.step()
+                bar.set_postfix(psnr=f"{row['psnr']:.1f} dB", refresh=False)
+                bar.update()
+                if on_step is not None:
+                    on_step(run)
+    except KeyboardInterrupt:
+        return run.found("interrupted")
+    return run.found()
+
+
+def tune(
+    g: Generator,
+    found: Projection,
+    images: Tensor,
+    looks,
+    steps: int = 100,
+    lr: float = 1e-3,
+    progress: bool = False,
+) -> Generator:
+    """Pivotal tuning (arXiv 2106.05744, equation 2): a copy of G that draws these very images from the codes found.
+
+    The codes stay; the synthesis network learns. What it did for faces far from these codes hardly changes, and edits
+    of the codes keep working.
+
+    Args:
+        g: stays as it is.
+        found: codes of the images.
+        images: [N, 3, R, R] in [-1, 1].
+        looks: perceptual distance.
+        steps, lr: of Adam.
+        progress: show a bar.
+
+    Raises:
+        ValueError: images of another shape, or numbers that cannot work.
+    """
+    from tqdm.auto import tqdm
+
+    if steps < 1 or lr <= 0:
+        raise ValueError(f"steps is {steps}, lr {lr:g}: expected steps >= 1, lr > 0")
+    _check(g, images, found.ws)
+    tuned = deepcopy(g)
+    wanted = [p.requires_grad_(True) for p in _weights(tuned)]
+    optimiser = torch.optim.Adam(wanted, lr)
+    with torch.no_grad():
+        target = looks.of(images)
+    with frozen(looks), tqdm(total=steps, desc="tune", unit="step", disable=not progress) as bar:
+        for _ in range(steps):
+            drawn = tuned.synthesis(found.ws, found.noise)
+            loss = (drawn - images).square().mean() + looks(drawn, target).mean()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            bar.set_postfix(psnr=f"{_median(drawn.detach(), images):.1f} dB", refresh=False)
+            bar.update()
+    return tuned.requires_grad_(False)
+
+
+def _weights(g: Generator) -> list[nn.Parameter]:
+    return list(g.synthesis.parameters())
+
+
+def _median(drawn: Tensor, images: Tensor) -> float:
+    return float(psnr(drawn, images).median())
+
+
+def _check(g: Generator, images: Tensor, start: Tensor | None) -> None:
+    side = g.resolution
+    if images.ndim != 4 or images.shape[1:] != (3, side, side) or not images.is_floating_point():
+        raise ValueError(f"images must be float [N, 3, {side}, {side}] in [-1, 1], got {list(images.shape)}")
+    if start is not None and start.shape != (len(images), g.num_ws, g.w_dim):
+        expected = [len(images), g.num_ws, g.w_dim]
+        raise ValueError(f"the first codes must be {expected}, got {list(start.shape)}")

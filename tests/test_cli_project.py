@@ -1,0 +1,137 @@
+"""The verbs `project` and `train-encoder`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_training import (
+    one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
+)
+from typer.testing import CliRunner
+
+from stylegan2 import checkpoints, cli, display
+from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.projection import Projection
+from stylegan2.judge import Judge
+from stylegan2.networks import Encoder
+from stylegan2.perceptual import psnr
+
+
+def call(*words, code: int = 0) -> str:
+    """What a verb says; its exit code must be `code`."""
+    result = CliRunner().invoke(cli.app, list(map(str, words)))
+    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
+    if code:
+        assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
+    return result.output if code == 0 else result.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """model.pt (16 px), judge.pt, encoder.pt, two pictures, one of them wide, and a text."""
+    folder = tmp_path_factory.mktemp("project")
+    g = tiny_networks(16, 6, 1)[0].eval()
+    checkpoints.save(folder / "model.pt", g_ema=g)
+    torch.manual_seed(0)
+    Judge().save(folder / "judge.pt")
+    e = Encoder(16, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4})
+    checkpoints.save_encoder(folder / "encoder.pt", e, {"generator": checkpoints.fingerprint(g)})
+    images = g.synthesis(ws_from_seeds(g, [3, 4]), "const").clamp(-1, 1)
+    display.to_pil(images[0]).save(folder / "me.png")
+    wide = Image.new("RGB", (32, 16), "white")
+    wide.paste(display.to_pil(images[1]), (8, 0))
+    wide.save(folder / "wide.png")
+    (folder / "text.png").write_text("<html>")
+    return folder
+
+
+def options(folder: Path, out: Path, *more) -> list:
+    return ["--out", out, "--judge", folder / "judge.pt", "--steps", 4, *more]
+
+
+def picture(path: Path) -> torch.Tensor:
+    return torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def test_codes_and_pictures_are_kept_for_every_photo(folder, tmp_path):
+    out = tmp_path / "new" / "out"
+    photos = [folder / "me.png", folder / "wide.png"]
+    said = call("project", folder / "model.pt", *photos, *options(folder, out, "--space", "w"))
+    g = checkpoints.load(folder / "model.pt").g_ema
+    for name in ("me", "wide"):
+        found = Projection.load(out / f"{name}.pt")
+        assert found.ws.shape == (1, g.num_ws, g.w_dim) and found.config.space == "w" and len(found.history) == 4
+        assert found.made_from == {"generator": checkpoints.fingerprint(g), "psi": 1.0, "photo": f"{name}.png"}
+        assert Image.open(out / f"{name}.png").height >= 2 * 192
+        assert f"{name}: " in said and " dB" in said
+    shown = psnr(g.synthesis(Projection.load(out / "me.pt").ws, "const"), picture(folder / "me.png"))
+    assert f"me: {float(shown):.1f} dB" in said  # of the codes that were saved
+
+
+def test_the_middle_square_of_a_wide_picture_is_taken(folder):
+    from stylegan2.editing.photos import read_photos
+
+    square = picture(folder / "wide.png")[..., 8:24]
+    torch.testing.assert_close(read_photos([folder / "wide.png"], 16), square, rtol=0, atol=1e-5)
+
+
+def test_an_encoder_gives_the_beginning_or_the_answer(folder, tmp_path):
+    words = ["project", folder / "model.pt", folder / "me.png"]
+    call(*words, *options(folder, tmp_path, "--encoder", folder / "encoder.pt", "--steps", 0))
+    found, e = Projection.load(tmp_path / "me.pt"), checkpoints.load_encoder(folder / "encoder.pt").encoder
+    torch.testing.assert_close(found.ws, e(picture(folder / "me.png")), rtol=0, atol=1e-4)
+    assert found.stopped == "encoder only" and found.history == []
+    assert "nothing would be looked for" in call(*words, *options(folder, tmp_path, "--steps", 0), code=2)
+
+
+def test_pivotal_tuning_keeps_a_model_that_draws_the_photo(folder, tmp_path):
+    call("project", folder / "model.pt", folder / "me.png", *options(folder, tmp_path, "--tune", 30))
+    tuned, found = checkpoints.load(tmp_path / "tuned.pt"), Projection.load(tmp_path / "me.pt")
+    g = checkpoints.load(folder / "model.pt").g_ema
+    before, after = (psnr(model.synthesis(found.ws, "const"), picture(folder / "me.png")) for model in (g, tuned.g_ema))
+    assert after > before + 1
+    assert tuned.meta["tuned_from"] == checkpoints.fingerprint(g)
+    assert found.made_from["generator"] == checkpoints.fingerprint(tuned.g_ema)
+
+
+def test_impossible_wishes_are_refused(folder, tmp_path):
+    words = ["project", folder / "model.pt"]
+    for more, message in (
+        ([folder / "text.png"], "text.png' is no picture"),
+        ([folder / "no.png"], "no.png"),
+        ([folder / "me.png", "--space", "z"], "expected 'w'"),
+        ([folder / "me.png", "--tune", -1], "expected at least 0"),
+        ([folder / "me.png", "--encoder", folder / "judge.pt"], "is no encoder"),
+        ([folder / "me.png", "--judge", folder / "no.pt"], "no judge at"),
+    ):
+        assert message in call(*words, *options(folder, tmp_path, *more), code=2)
+    other = tiny_networks(8, 6, 1)[0]
+    checkpoints.save(tmp_path / "small.pt", g_ema=other)
+    said = call(
+        "project", tmp_path / "small.pt", folder / "me.png",
+        *options(folder, tmp_path, "--encoder", folder / "encoder.pt"), code=2,
+    )  # fmt: skip
+    assert "is for 16 pixels" in said
+    assert not list(tmp_path.glob("me*"))
+
+
+def test_an_encoder_is_trained(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    numbers = ["--images", 16, "--batch", 4, "--faces", 6, "--judge", folder / "judge.pt"]
+    said = call("train-encoder", folder / "model.pt", tmp_path / "e.pt", *numbers)
+    assert "e.json" in said
+    found = checkpoints.load_encoder(tmp_path / "e.pt")
+    assert found.encoder.resolution == 16 and found.meta["images"] == 16
+    assert set(json.loads((tmp_path / "e.json").read_text())["psnr"]) == {"generated", "rendered"}
+    assert "batch even" in call("train-encoder", folder / "model.pt", tmp_path / "e.pt", "--batch", 3, code=2)
+
+
+def test_help_has_examples():
+    for verb in ("project", "train-encoder"):
+        assert "Examples:" in call(verb, "--help")

@@ -1,0 +1,177 @@
+"""The encoder: parity with the original, its files, its training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_parity import assert_close, make_weights
+from tiny_training import (
+    one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
+)
+
+from stylegan2 import checkpoints, encoder_training
+from stylegan2.checkpoints import CheckpointError, files, rosinality
+from stylegan2.encoder_training import EncoderConfig, _Run, learning_rate, train_encoder
+from stylegan2.networks import Encoder
+from stylegan2.perceptual import psnr
+
+GOLDEN = Path(__file__).parent / "golden"
+TINY = {"images": 8 * 6, "batch": 8, "faces": 12, "save_every": 8}
+
+
+class Pixels(torch.nn.Module):
+    """A perceptual distance without a judge: of small pictures."""
+
+    def of(self, images):
+        return [torch.nn.functional.avg_pool2d(images, 4)]
+
+    def forward(self, images, target):
+        return (self.of(images)[0] - target[0]).square().mean((1, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def g():
+    return tiny_networks(16, 6, 1)[0].eval().requires_grad_(False)
+
+
+def an_encoder(g, seed: int = 0) -> Encoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Encoder(g.resolution, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4}).eval()
+
+
+# ---------------------------------------------------------------------------------------------------------- the network
+def test_codes_are_the_originals():
+    shapes = json.loads((GOLDEN / "encoder_32.json").read_text())
+    with np.load(GOLDEN / "encoder_32.npz") as golden:
+        e = rosinality.to_encoder(make_weights(shapes))
+        assert (e.resolution, e.num_ws, e.w_dim) == (32, 8, 512)
+        assert_close("w", e(torch.from_numpy(golden["x"])).detach(), golden["w"])
+
+
+def test_there_is_one_code_for_every_layer(g):
+    e = an_encoder(g)
+    images = torch.randn(3, 3, 16, 16)
+    ws = e(images)
+    assert ws.shape == (3, g.num_ws, g.w_dim) and torch.isfinite(g.synthesis(ws, "const")).all()
+    torch.testing.assert_close(ws[1:2], e(images[1:2]), rtol=0, atol=1e-5)  # each image by itself
+    with pytest.raises(ValueError, match=r"images must be \[N, 3, 16, 16\]"):
+        e(images[..., :8])
+
+
+# ------------------------------------------------------------------------------------------------------------ its files
+@pytest.mark.parametrize("half", (False, True))
+def test_a_saved_encoder_comes_back(g, tmp_path, half):
+    e = an_encoder(g)
+    checkpoints.save_encoder(tmp_path / "e.pt", e, {"generator": "abc"}, half)
+    found = checkpoints.load_encoder(tmp_path / "e.pt")
+    assert found.meta == {"generator": "abc"} and not any(p.requires_grad for p in found.encoder.parameters())
+    images = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(found.encoder(images), e(images), rtol=0, atol=2e-2 if half else 0)
+    assert found.encoder.channels == e.channels
+
+
+def test_the_originals_file_is_read(tmp_path):
+    weights = make_weights(json.loads((GOLDEN / "encoder_32.json").read_text()))
+    files.write(tmp_path / "e.pt", {"e": weights, "d": {}, "e_optim": {}})
+    e = checkpoints.load_encoder(tmp_path / "e.pt").encoder
+    assert torch.equal(e.head, weights["convs.4.weight"]) and not e.training
+
+
+def test_other_files_are_refused_with_reasons(g, tmp_path):
+    e = an_encoder(g)
+    checkpoints.save_encoder(tmp_path / "e.pt", e)
+    content = files.read(tmp_path / "e.pt")
+    odd = {
+        "a": ({"g_ema": {}}, "is no encoder: it holds g_ema"),
+        "b": ({**content, "format": "other"}, "format 'other' is unknown"),
+        "c": ({**content, "num_ws": 7}, "no 7 codes"),
+        "d": ({**content, "e": {k: v for k, v in content["e"].items() if k != "from_rgb.bias"}}, "from_rgb.bias"),
+    }
+    for name, (wrong, message) in odd.items():
+        files.write(tmp_path / f"{name}.pt", wrong)
+        with pytest.raises(CheckpointError, match=message):
+            checkpoints.load_encoder(tmp_path / f"{name}.pt")
+    with pytest.raises(CheckpointError, match="load_encoder"):  # the other reader names this one
+        files.write(tmp_path / "o.pt", {"e": {}, "d": {}, "e_optim": {}})
+        checkpoints.load(tmp_path / "o.pt")
+
+
+# --------------------------------------------------------------------------------------------------------- its training
+def test_killed_training_goes_on_to_the_same_encoder(g, tmp_path, monkeypatch):
+    config = EncoderConfig(**TINY)
+    monkeypatch.setattr(encoder_training, "measure", lambda *arguments: {"generated": 20.0})
+    train_encoder(tmp_path / "a.pt", g, Pixels(), config, "cpu", tmp_path / "a", progress=False)
+    one_step, steps = _Run.train_step, []
+
+    def dies(run, faces):
+        steps.append(run.step)
+        if len(steps) == 4:
+            raise KeyboardInterrupt
+        return one_step(run, faces)
+
+    monkeypatch.setattr(_Run, "train_step", dies)
+    again = (tmp_path / "b.pt", g, Pixels(), config, "cpu", tmp_path / "b", False)
+    with pytest.raises(KeyboardInterrupt):
+        train_encoder(*again)
+    assert not (tmp_path / "b.pt").exists()
+    train_encoder(*again)
+    assert steps == [0, 1, 2, 3, 3, 4, 5]
+    whole, resumed = (checkpoints.load_encoder(tmp_path / f"{name}.pt").encoder.state_dict() for name in "ab")
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    written = json.loads((tmp_path / "b.json").read_text())
+    assert written["psnr"] == {"generated": 20.0} and written["training"]["generator"] == checkpoints.fingerprint(g)
+
+
+def test_a_state_of_other_settings_is_passed_over(g, tmp_path):
+    run = _Run(EncoderConfig(**TINY), g, Pixels(), torch.device("cpu"))
+    run.step = 3
+    run.save(tmp_path / "state.pt")
+    found = []
+    for changes in ({"lr": 0.5}, {"save_every": 99}):
+        other = _Run(EncoderConfig(**TINY | changes), g, Pixels(), torch.device("cpu"))
+        other.resume(tmp_path / "state.pt")
+        found.append(other.step)
+    assert found == [0, 3]
+
+
+def test_it_learns_to_give_back_generated_images(g):
+    """Against the mean code, which is the best that one code for all can do."""
+    config = EncoderConfig(images=8 * 150, batch=8, faces=8, lr=1e-2, looks=0.0)
+    run = _Run(config, g, Pixels(), torch.device("cpu"))
+    faces = torch.randint(0, 255, (8, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    rows = [run.train_step(faces) for _ in range(config.steps)]
+    assert sum(r["codes"] for r in rows[-10:]) < 0.7 * sum(r["codes"] for r in rows[:10])
+    images, ws = run.batch(faces)
+    with torch.no_grad():
+        found = run.g.synthesis(run.encoder(images[:4]), "const")
+        mean = run.g.synthesis(run.g.mapping.mean_ws.expand(4, -1, -1), "const")
+    assert psnr(found, images[:4]).mean() > psnr(mean, images[:4]).mean()
+
+
+def test_a_batch_is_half_generated_and_a_function_of_the_step(g):
+    run = _Run(EncoderConfig(**TINY), g, Pixels(), torch.device("cpu"))
+    faces = torch.randint(0, 255, (12, 3, 16, 16), dtype=torch.uint8)
+    images, ws = run.batch(faces)
+    assert images.shape == (8, 3, 16, 16) and ws.shape == (4, g.num_ws, g.w_dim)
+    torch.testing.assert_close(run.g.synthesis(ws, "const").clamp(-1, 1), images[:4], rtol=0, atol=2e-2)
+    real = faces.float() / 127.5 - 1
+    for image in images[4:]:
+        assert min((image - r).abs().max() for r in torch.cat([real, real.flip(3)])) < 1e-5
+    assert torch.equal(run.batch(faces)[0], images)
+    run.step = 1
+    assert not torch.equal(run.batch(faces)[0], images)
+
+
+def test_settings_are_checked():
+    for wrong in ({"images": 3, "batch": 8}, {"batch": 5}, {"faces": 0}, {"codes": -1.0}, {"lr": 0.0}):
+        with pytest.raises(ValueError, match="expected|must be"):
+            EncoderConfig(**wrong)
+    config = EncoderConfig(images=16 * 200)
+    rates = [learning_rate(config, step) for step in range(config.steps)]
+    assert max(rates) <= config.lr and rates.index(max(rates)) < 10 and rates[-1] == pytest.approx(0, abs=1e-9)
