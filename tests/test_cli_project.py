@@ -132,6 +132,44 @@ def test_an_encoder_is_trained(folder, tmp_path, monkeypatch):
     assert "batch even" in call("train-encoder", folder / "model.pt", tmp_path / "e.pt", "--batch", 3, code=2)
 
 
+@pytest.fixture(scope="module")
+def models(folder, tmp_path_factory) -> Path:
+    """A folder as the course's: photo.pt, encoder.pt, judge.pt, two styles."""
+    models = tmp_path_factory.mktemp("models")
+    for name, source in (("photo", "model"), ("encoder", "encoder"), ("judge", "judge")):
+        (models / f"{name}.pt").write_bytes((folder / f"{source}.pt").read_bytes())
+    for seed, name in ((2, "manga"), (3, "webtoon")):
+        checkpoints.save(models / f"{name}_freeze-sg.pt", g_ema=tiny_networks(16, 6, seed)[0])
+    return models
+
+
+def test_photos_become_cartoons_in_every_style(folder, models, tmp_path):
+    words = ["cartoonize", folder / "me.png", folder / "wide.png", "--models", models, "--out", tmp_path, "--steps", 0]
+    assert "2 photos in 2 styles" in call(*words)
+    e, g = (
+        checkpoints.load_encoder(models / "encoder.pt").encoder,
+        checkpoints.load(models / "webtoon_freeze-sg.pt").g_ema,
+    )
+    ws = e(picture(folder / "me.png"))
+    wanted = np.asarray(display.to_pil(g.synthesis(ws, "const")[0], 12)).astype(int)
+    assert np.abs(np.asarray(Image.open(tmp_path / "me_webtoon.png")).astype(int) - wanted).max() <= 1
+    assert {p.name for p in tmp_path.glob("*.png")} == {
+        "cartoons.png", "me_manga.png", "me_webtoon.png", "wide_manga.png", "wide_webtoon.png",
+    }  # fmt: skip
+    assert Image.open(tmp_path / "cartoons.png").width > 4 * 192
+    call(*words, "--style", "webtoon", "--strength", 0, "--out", tmp_path / "b")
+    source = checkpoints.load(models / "photo.pt").g_ema
+    drawn = np.asarray(display.to_pil(source.synthesis(ws, "const")[0], 12)).astype(int)
+    assert np.abs(np.asarray(Image.open(tmp_path / "b" / "me_webtoon.png")).astype(int) - drawn).max() <= 1
+
+
+def test_styles_that_there_are_not_are_refused(folder, models, tmp_path):
+    words = ["cartoonize", folder / "me.png", "--models", models, "--out", tmp_path]
+    assert "no style disney by freeze-sg" in call(*words, "--style", "webtoon,disney", code=2)
+    assert "there are: none" in call(*words, "--method", "nada", code=2)
+    assert "strength is 2" in call(*words, "--steps", 0, "--strength", 2, code=2)
+
+
 def test_help_has_examples():
-    for verb in ("project", "train-encoder"):
+    for verb in ("project", "train-encoder", "cartoonize"):
         assert "Examples:" in call(verb, "--help")

@@ -204,6 +204,21 @@ def test_a_soft_swap_blends_every_tensor_of_a_block(pair):
     assert {"const", "conv1.noise_const", "conv1.noise_strength"} < blocks(swapped, 4).keys()
 
 
+def test_strength_goes_from_the_source_to_the_swap(pair):
+    source, target = pair
+    ends = [swap(source, target, 8, strength=s) for s in (0.0, 1.0)]
+    assert equal(ends[0].state_dict(), source.state_dict())
+    assert equal(ends[1].state_dict(), swap(source, target, 8).state_dict())
+    half = swap(source, target, 8, strength=0.5)
+    assert equal(blocks(half, 4), blocks(source, 4))
+    for name, value in blocks(half, 16).items():
+        mean = (blocks(source, 16)[name] + blocks(target, 16)[name]) / 2
+        torch.testing.assert_close(value, mean, rtol=0, atol=1e-6)
+    for wrong in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="strength is .* expected 0"):
+            swap(source, target, 8, strength=wrong)
+
+
 def test_the_smallest_widths_are_a_hard_swap(pair):
     assert equal(swap(*pair, 16, width=1e-3).state_dict(), swap(*pair, 16).state_dict())
 

@@ -10,8 +10,8 @@ import typer
 
 from stylegan2.cli.common import CheckpointPath, Device, app, captions_of, load, make_room, on_device
 
-JUDGE = Path("checkpoints/pocket/judge.pt")
-ENCODER = Path("checkpoints/pocket/encoder.pt")
+MODELS = Path("checkpoints/pocket")
+JUDGE, ENCODER = MODELS / "judge.pt", MODELS / "encoder.pt"
 
 
 @app.command()
@@ -53,14 +53,9 @@ def project(
     names = captions_of(photos)
     images = read_photos(list(names.values()), g.resolution, where)
     start = _start(encoder, g, images, where)
-    if not steps and start is None:
-        raise ValueError("steps is 0 and there is no encoder: nothing would be looked for; give --encoder, or steps")
-    make_room(out / "x")
     looks = distance_for(g.resolution, judge, where)
-    if steps:
-        found = projection.project(g, images, looks, config, start, progress=True)
-    else:
-        found = projection.Projection(config, start, stopped="encoder only")
+    found = _find(g, images, looks, config, start, steps)
+    make_room(out / "x")
     made_from = {"generator": checkpoints.fingerprint(g), "psi": 1.0}
     if tune:
         g = projection.tune(g, found, images, looks, tune, progress=True)
@@ -74,6 +69,17 @@ def project(
         pair = display.rows({"photo": images[i : i + 1].cpu(), "drawn": drawn[i : i + 1].cpu()}, _scale(g))
         display.save(pair, out / f"{name}.png")
         typer.echo(f"{name}: {quality[i]:.1f} dB, {out / name}.pt ({found.stopped})")
+
+
+def _find(g, images, looks, config, start, steps: int):
+    """The codes of images: looked for in so many steps, or with none the encoder's answer."""
+    from stylegan2.editing.projection import Projection, project
+
+    if steps:
+        return project(g, images, looks, config, start, progress=True)
+    if start is None:
+        raise ValueError("steps is 0 and there is no encoder: nothing would be looked for; give --encoder, or steps")
+    return Projection(config, start, stopped="encoder only")
 
 
 def _scale(g) -> int:
@@ -130,3 +136,59 @@ def train_encoder(
     g = load(checkpoint, g_ema_only=True).g_ema
     train(out, g, distance_for(g.resolution, judge), config, device, scratch)
     typer.echo(f"{out}, {out.with_suffix('.json')}")
+
+
+@app.command()
+def cartoonize(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Pictures of one face each, upright.")],
+    out: Annotated[Path, typer.Option(help="Folder for the cartoons (NAME_STYLE.png) and the sheet of all of them.")],
+    style: Annotated[str, typer.Option(help="all, or webtoon,storybook, ...")] = "all",
+    resolution: Annotated[int, typer.Option(help="The first resolution that the cartoon draws; 4: all of it.")] = 4,
+    width: Annotated[float, typer.Option(help="Softness of that cut, in resolutions; 0: hard.")] = 0.0,
+    strength: Annotated[float, typer.Option(help="Of the cartoon: 0 the photo's model, 1 the cartoon's.")] = 1.0,
+    steps: Annotated[int, typer.Option(help="Steps to find the codes; 0: the encoder's answer as it is.")] = 100,
+    near: Annotated[float, typer.Option(help="How firmly the codes are held near the encoder's answer.")] = 0.02,
+    models: Annotated[Path, typer.Option(help="Folder with photo.pt, encoder.pt, judge.pt and the styles.")] = MODELS,
+    method: Annotated[str, typer.Option(help="Styles are the files STYLE_METHOD.pt of that folder.")] = "freeze-sg",
+    device: Device = "auto",
+) -> None:
+    """Turn photos into cartoons: find their codes in the photo model, and draw these in every style.
+
+    The pocket model has only ever seen rendered faces: a real photo becomes the rendered person most like it.
+
+    \b
+    Examples:
+      python -m stylegan2 cartoonize me.jpg --out cartoons
+      python -m stylegan2 cartoonize me.jpg you.jpg --out cartoons --style webtoon --resolution 16 --strength 0.8
+    """
+    from stylegan2 import display
+    from stylegan2.editing import cartoonize as editing
+    from stylegan2.editing.photos import distance_for, read_photos
+    from stylegan2.editing.projection import ProjectConfig
+
+    where = on_device(device)
+    source = load(models / "photo.pt", where, g_ema_only=True).g_ema
+    styles = {name: load(path, where, g_ema_only=True).g_ema for name, path in _styles(models, style, method).items()}
+    names = captions_of(photos)
+    images = read_photos(list(names.values()), source.resolution, where)
+    encoder = models / "encoder.pt"
+    start = _start(str(encoder) if encoder.is_file() else "none", source, images, where)
+    looks = distance_for(source.resolution, models / "judge.pt", where)
+    ws = _find(source, images, looks, ProjectConfig(steps=max(1, steps), near=near), start, steps).ws
+    cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
+    make_room(out / "x")
+    for kind, drawn in cartoons.items():
+        for name, image in zip(names, drawn, strict=True):
+            display.save(display.to_pil(image, _scale(source)), out / f"{name}_{kind}.png")
+    display.save(editing.sheet(images, source.synthesis(ws, "const"), cartoons), out / "cartoons.png")
+    typer.echo(f"{len(names)} photos in {len(cartoons)} styles: {out / 'cartoons.png'}")
+
+
+def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:
+    """Files of the styles by name. Raises ValueError for one that there is not."""
+    there = {path.stem.rsplit("_", 1)[0]: path for path in sorted(models.glob(f"*_{method}.pt"))}
+    names = list(there) if wanted == "all" else [name.strip() for name in wanted.split(",")]
+    if missing := [name for name in names if name not in there] or not names:
+        what = ", ".join(missing) if isinstance(missing, list) else "none"
+        raise ValueError(f"no style {what} by {method} in '{models}'; there are: {', '.join(there) or 'none'}")
+    return {name: there[name] for name in names}

@@ -63,6 +63,7 @@ def swap(
     swap_resolution: int,
     width: float = 0.0,
     mapping: Literal["source", "target"] = "source",
+    strength: float = 1.0,
 ) -> Generator:
     """A new generator: below `swap_resolution` the source's blocks, from there on the target's.
 
@@ -75,6 +76,7 @@ def swap(
         swap_resolution: first resolution taken from the target; see `cuts`.
         width: above 0 blends the blocks around the cut, as in Toonify; see `target_share`.
         mapping: whose mapping makes the codes. The source's by default: then a seed is the same w in both.
+        strength: of the target's blocks: 0 the source, 0.5 halfway between the weights of both, 1 the target.
 
     Returns:
         a copy in eval mode, without gradients. It computes in the models' `compute_dtype`, or in the wider of two.
@@ -86,11 +88,13 @@ def swap(
     models = {"source": source, "target": target}
     if mapping not in models:
         raise ValueError(f"mapping is {mapping!r}, expected 'source' or 'target'")
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength is {strength}, expected 0 (the source) to 1 (the target)")
     shares = target_share(source.synthesis.resolutions, swap_resolution, width)
     g = copy.deepcopy(source)
     g.mapping = copy.deepcopy(models[mapping].mapping)
     for r, share in shares.items():
-        _blend(g.synthesis.blocks[str(r)], target.synthesis.blocks[str(r)], share)
+        _blend(g.synthesis.blocks[str(r)], target.synthesis.blocks[str(r)], share * strength)
     g.synthesis.compute_dtype = torch.promote_types(source.synthesis.compute_dtype, target.synthesis.compute_dtype)
     return g.eval().requires_grad_(False)
 
