@@ -38,6 +38,7 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     g = tiny_networks(16, 6, 1)[0].eval()
     checkpoints.save(folder / "model.pt", g_ema=g)
+    g = checkpoints.load(folder / "model.pt").g_ema  # with its mean w
     torch.manual_seed(0)
     Judge().save(folder / "judge.pt")
     e = Encoder(16, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4})
