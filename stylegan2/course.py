@@ -99,6 +99,11 @@ class Course:
 
         return ClipModel.load(self._shipped_file("clip"), self.device)
 
+    @cached_property
+    def encoder(self):
+        """The network that goes from an image to codes of the source."""
+        return checkpoints.load_encoder(self._shipped_file("encoder"), self.device).encoder
+
     def record(self, name: str = "photo") -> dict[str, str]:
         """What says exactly which shipped model a picture is of, for a panel's "Copy settings"."""
         return {"model": f"checkpoints/pocket/{name}.pt", "sha256": checkpoints.sha256(self._shipped_file(name))[:16]}

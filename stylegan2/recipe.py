@@ -6,6 +6,8 @@
     scoreboard  the comparison of all methods (hours on a CPU; `python -m stylegan2 scoreboard` has options)
     clip        a tiny CLIP, trained on rendered faces and what can be said of them
     edits       what its text edits do, measured by the judge
+    encoder     from an image straight to codes of the source model
+    routes      how well codes are found, and how quickly, on every route
     report      how good source and baseline are, measured by the judge, and contact sheets
 
 The lengths are those of the shipped files. One of them was made a little differently: the source's third run was done
@@ -33,9 +35,12 @@ from stylegan2.data import pocket
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
 from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.encoder_training import EncoderConfig, train_encoder
 from stylegan2.judge import Judge
 from stylegan2.judge_training import train_judge
+from stylegan2.metrics import projection as routes
 from stylegan2.networks import Generator
+from stylegan2.perceptual import JudgeDistance
 from stylegan2.runtime import pick_device
 from stylegan2.scoreboard import Entry, Study, methods_study
 from stylegan2.training.config import TrainConfig
@@ -66,6 +71,9 @@ class Recipe:
     clip_images: int = 3_000_000  # shown to the tiny CLIP: for a GPU
     clip_faces: int = 24_000  # rendered per domain for it
     text_faces: int = 50  # that each text edit is tried on
+    encoder_images: int = 110_000  # shown to the encoder
+    encoder_faces: int = 12_000  # rendered for it
+    route_images: int = 100  # of either kind, on every route from image to codes
     seed: int = 0
     device: str = "auto"  # of the training; measuring is done on the CPU
 
@@ -105,6 +113,29 @@ def make_edits(recipe: Recipe) -> None:
     judge, source = Judge.load(recipe.path("judge")), checkpoints.load(recipe.path("photo")).g_ema
     rows = text_study.run(source, clip, judge, text_study.PROMPTS, recipe.text_faces)
     text_files.write_json(recipe.shipped / "text_edits.json", rows)
+
+
+def make_encoder(recipe: Recipe) -> None:
+    """Train the source's encoder and write what it can beside it."""
+    looks = JudgeDistance(Judge.load(recipe.path("judge")))
+    config = EncoderConfig(images=recipe.encoder_images, faces=recipe.encoder_faces, seed=recipe.seed)
+    source = checkpoints.load(recipe.path("photo")).g_ema
+    train_encoder(recipe.path("encoder"), source, looks, config, recipe.device, recipe.work)
+
+
+def make_routes(recipe: Recipe) -> None:
+    """Write how well codes are found on every route (routes.json), with pictures."""
+    g, judge = checkpoints.load(recipe.path("photo")).g_ema, Judge.load(recipe.path("judge"))
+    encoder = checkpoints.load_encoder(recipe.path("encoder")).encoder
+    images, drawn = routes.evaluation_images(g, recipe.route_images), {}
+
+    def keep(kind: str, route: str, found: Tensor) -> None:
+        drawn.setdefault(kind, {})[route] = found
+
+    rows = routes.compare_routes(g, encoder, judge, images, on_route=keep)
+    for kind, found in drawn.items():
+        display.save(routes.sheet(images[kind], found), recipe.shipped / f"routes_{kind}.jpg")
+    text_files.write_json(recipe.shipped / "routes.json", rows)
 
 
 def warmup_config(recipe: Recipe) -> TrainConfig:
@@ -406,6 +437,8 @@ STEPS: dict[str, Callable[[Recipe], None]] = {
     "scoreboard": make_scoreboard,
     "clip": make_clip,
     "edits": make_edits,
+    "encoder": make_encoder,
+    "routes": make_routes,
     "report": make_report,
 }
 
@@ -416,6 +449,7 @@ def result(recipe: Recipe, step: str) -> Path:
         "targets": f"{list(shipped_entries())[-1]}.pt",
         "scoreboard": "sweeps.json",
         "edits": "text_edits.json",
+        "routes": "routes.json",
         "report": "report.json",
     }
     return recipe.shipped / last.get(step, f"{step}.pt")

@@ -97,7 +97,7 @@ def chosen(name: str, *choices: str) -> Holds:
 
 
 CUT = ("hair_style", "hair_length", "hair_volume", "fringe", "parting")  # a cut of hair is drawn with all of these
-HAIR_CUT = {"layers": "0-3", "space": "w", "keep": 0.3}
+HAIR_CUT = {"layers": "0-3", "space": "w", "keep": 0.15}  # the same for all layers, or hair falls apart
 TOGETHER = {"together": True, "keep": 0.5}
 EACH = {"keep": 0.1, "views": 2}  # every face its own way, held more loosely, seen through more views
 
@@ -114,7 +114,7 @@ def _clothes(colour: str, strength: float = 1.0, **settings: Any) -> Prompt:
 
 def _eyes(colour: str) -> Prompt:
     holds = coloured("eye_colour", styles.EYE_COLOURS, colour)
-    return Prompt(f"{colour} eyes", holds, ("eye_colour",), TOGETHER | {"layers": "fine", "l2": 0.0005}, 1.25)
+    return Prompt(f"{colour} eyes", holds, ("eye_colour",), TOGETHER | {"layers": "fine", "l2": 0.0005}, 1.45)
 
 
 def _background(colour: str, strength: float = 1.5, **settings: Any) -> Prompt:
@@ -122,23 +122,19 @@ def _background(colour: str, strength: float = 1.5, **settings: Any) -> Prompt:
     return Prompt(f"a {colour} background", holds, ("background", "background2"), settings, strength)
 
 
-def _cut(text: str, *styles_of_hair: str, strength: float = 1.0) -> Prompt:
-    return Prompt(text, chosen("hair_style", *styles_of_hair), CUT, HAIR_CUT, strength)
-
-
 PROMPTS = (
-    Prompt("an open mouth", above("mouth_open", 0.3), ("mouth_open",), TOGETHER | {"keep": 1.0, "layers": "2-5"}, 1.25),
-    _clothes("white", 1.25, **TOGETHER, layers="0-3"),
-    _cut("short hair", "crop", "side part"),
+    Prompt("an open mouth", above("mouth_open", 0.3), ("mouth_open",), TOGETHER | {"keep": 1.0, "layers": "2-5"}, 2.0),
+    _clothes("white", 1.5, **TOGETHER | {"keep": 0.15}, layers="0-3"),
+    Prompt("short hair", chosen("hair_style", "crop", "side part"), CUT, HAIR_CUT),
     _eyes("blue"),
     _background("sky blue", **TOGETHER, layers="2-5"),
     _clothes("grey", 1.25, **TOGETHER | {"keep": 0.3}, layers="0-3"),
-    _cut("long hair", "long", "wavy", strength=1.25),
+    Prompt("long hair", chosen("hair_style", "long", "wavy"), CUT, TOGETHER | {"neutral": "short hair"}, 1.1),
     _clothes("red", **EACH),
-    Prompt("a closed mouth", below("mouth_open", 0.05), ("mouth_open",), TOGETHER | {"keep": 0.05}, 1.5),
-    _clothes("yellow", 1.25, **TOGETHER | {"keep": 0.25}),
-    _hair("black", keep=0.05),
-    _hair("red", keep=0.1),
+    Prompt("a closed mouth", below("mouth_open", 0.05), ("mouth_open",), TOGETHER | {"keep": 0.05}, 1.75),
+    _clothes("yellow", 1.15, **TOGETHER | {"keep": 0.25}),
+    _hair("black", 1.15, keep=0.0),
+    _hair("red", 0.95, keep=0.1),
     Prompt("pale skin", above("skin", 0.8), ("skin",), TOGETHER | {"keep": 0.2, "layers": "0-3"}, 0.8),
     Prompt("dark skin", below("skin", 0.2), ("skin",), TOGETHER | {"keep": 0.1, "layers": "0-3"}, 0.75),
     _background("terracotta", **TOGETHER | {"keep": 0.2}, layers="2-5"),
@@ -165,7 +161,7 @@ def run(
     prompts: Sequence[Prompt] = PROMPTS,
     faces: int = 50,
     truncation: float = 0.8,
-    seeds: Iterable[int] = range(1000, 2000),
+    seeds: Iterable[int] = range(2000, 3000),
     learn: Iterable[int] = range(32),
     progress: bool = True,
 ) -> list[dict]:

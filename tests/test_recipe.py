@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from stylegan2 import checkpoints, recipe, scoreboard, text_study
 from stylegan2.clip_model import ClipModel
+from stylegan2.metrics.projection import ROUTES, compare_routes
 from stylegan2.training import snapshots
 from stylegan2.training.transfer import method
 
@@ -35,6 +37,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipe")
     lengths = {"warmup_images": 16, "photo_images": 48, "large_images": 128, "curve_images": 8, "target_images": 32}
     lengths |= {"clip_images": 1024, "clip_faces": 12, "text_faces": 2}
+    lengths |= {"encoder_images": 32, "encoder_faces": 8, "route_images": 2}
     small = recipe.Recipe(
         folder / "shipped", folder / "work", photo_faces=64, webtoon_seeds=(0, 1), device="cpu", **lengths
     )
@@ -54,6 +57,9 @@ def made(tmp_path_factory):
         patch.setattr(text_study, "PROMPTS", text_study.PROMPTS[:2])
         recipe.make_clip(small)
         recipe.make_edits(small)
+        recipe.make_encoder(small)
+        patch.setattr(recipe.routes, "compare_routes", partial(compare_routes, steps=2, refine_steps=2, tune_steps=2))
+        recipe.make_routes(small)
         recipe.make_report(small)
     return small
 
@@ -105,6 +111,16 @@ def test_the_clip_says_how_it_was_made_and_what_it_can(made):
     rows = json.loads((made.shipped / "text_edits.json").read_text())
     assert [row["text"] for row in rows] == [prompt.text for prompt in text_study.PROMPTS[:2]]
     assert all(row["faces"] == 2 and not row["passed"] for row in rows)  # two faces prove nothing
+
+
+def test_the_encoder_and_the_routes_say_what_they_can(made):
+    found, source = checkpoints.load_encoder(made.path("encoder")), checkpoints.load(made.path("photo")).g_ema
+    assert found.meta["images"] == 32 and found.meta["generator"] == checkpoints.fingerprint(source)
+    rows = json.loads((made.shipped / "routes.json").read_text())
+    assert [(row["kind"], row["route"]) for row in rows] == [(k, r) for k in ("generated", "rendered") for r in ROUTES]
+    assert all(row["images"] == 2 and row["seconds"] > 0 for row in rows)
+    for kind in ("generated", "rendered"):
+        assert (made.shipped / f"routes_{kind}.jpg").is_file()
 
 
 def test_pictures_are_there(made):
