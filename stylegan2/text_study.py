@@ -225,16 +225,23 @@ def passes(row: dict, faces: int) -> bool:
     return row["faces"] >= faces and row["crossed"] >= ENOUGH and row["others"] < STILL
 
 
+def _found(row: dict) -> str:
+    return "together" if row["settings"].get("together") else "one by one"
+
+
 def table(rows: Sequence[dict]) -> str:
-    """The rows as a Markdown table, the best first; what failed is named below it."""
+    """The rows as a Markdown table, the best first; what failed is named below it.
+
+    Edits found together were found on other faces than those they are tried on.
+    """
     head = [
-        "| text | had by nature | appeared | others moved (mean) | others moved (each face) | |",
-        "|---|---|---|---|---|---|",
+        "| text | found | had by nature | appeared | others moved (mean) | others moved (each face) | |",
+        "|---|---|---|---|---|---|---|",
     ]
     ranked = sorted(rows, key=lambda row: (not row["passed"], -row["crossed"]))
     lines = [
-        f"| {r['text']} | {r['had']:.0%} | {r['crossed']:.0%} | {r['others']:.2f} sd | {r['others_each']:.2f} sd | "
-        f"{'passed' if r['passed'] else 'failed'} |"
+        f"| {r['text']} | {_found(r)} | {r['had']:.0%} | {r['crossed']:.0%} | {r['others']:.2f} sd "
+        f"| {r['others_each']:.2f} sd | {'passed' if r['passed'] else 'failed'} |"
         for r in ranked
     ]
     failed = [f"{r['text']} ({r['crossed']:.0%}, {r['others']:.2f} sd)" for r in ranked if not r["passed"]]

@@ -184,8 +184,11 @@ def test_the_table_puts_the_best_first_and_names_what_failed():
     rows = [row("a frown", 0.6, 0.1), row("red hair", 0.9, 0.2), row("an afro", 1.0, 0.4), row("glasses", 0.96, 0.1)]
     lines = table(rows).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:6]] == ["glasses", "red hair", "an afro", "a frown"]
-    assert [line.split("|")[6].strip() for line in lines[2:6]] == ["passed", "passed", "failed", "failed"]
+    assert [line.split("|")[7].strip() for line in lines[2:6]] == ["passed", "passed", "failed", "failed"]
     assert all(line.count("|") == lines[0].count("|") for line in lines[:6])
+    assert [line.split("|")[2].strip() for line in lines[2:6]] == ["one by one"] * 4
+    known = row("a frown", 0.6, 0.1) | {"settings": {"together": True}}
+    assert table([known]).splitlines()[2].split("|")[2].strip() == "together"
     assert re.search(r"2 of 4 prompts passed.*at least 80%.*less than 0.25 sd", lines[-1])
     assert lines[-1].endswith("Failed: an afro (100%, 0.40 sd), a frown (60%, 0.10 sd).")
     assert table(rows[1:2]).endswith("Failed: none.")
