@@ -71,7 +71,7 @@ class Recipe:
     clip_images: int = 3_000_000  # shown to the tiny CLIP: for a GPU
     clip_faces: int = 24_000  # rendered per domain for it
     text_faces: int = 50  # that each text edit is tried on
-    encoder_images: int = 110_000  # shown to the encoder
+    encoder_images: int = 40_000  # shown to the encoder
     encoder_faces: int = 12_000  # rendered for it
     route_images: int = 100  # of either kind, on every route from image to codes
     seed: int = 0

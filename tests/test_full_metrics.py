@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from stylegan2 import checkpoints, cli, display, metrics
+from stylegan2 import checkpoints, cli, display, metrics, published
 from stylegan2.checkpoints import CheckpointError
 from stylegan2.data.prepare import prepare
 from stylegan2.editing.latents import noise_from_seeds
@@ -346,7 +346,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
 
 
 def test_weights_are_found_in_a_file_a_folder_or_the_cache(tmp_path, monkeypatch):
-    weights = pretrained.Weights("net.pth", "https://example.org/net.pth", 7)
+    weights = published.Published("net.pth", "https://example.org/net.pth", 7)
     with pytest.raises(FileNotFoundError, match=r"net.pth': download https://example.org/net.pth \(about 7 MB\)"):
         weights.find(tmp_path)
     (tmp_path / "net.pth").write_bytes(b"x")

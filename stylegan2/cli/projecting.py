@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import CheckpointPath, Device, app, captions_of, load, make_room, on_device
+from stylegan2.cli.common import CheckpointPath, Device, app, load, make_room, on_device
+from stylegan2.cli.photos import Align, Box, Face, Finder, Photos, read
 
 MODELS = Path("checkpoints/pocket")
 JUDGE, ENCODER = MODELS / "judge.pt", MODELS / "encoder.pt"
@@ -17,7 +18,7 @@ JUDGE, ENCODER = MODELS / "judge.pt", MODELS / "encoder.pt"
 @app.command()
 def project(
     checkpoint: CheckpointPath,
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Pictures of one face each, upright.")],
+    photos: Photos,
     out: Annotated[Path, typer.Option(help="Folder for codes (NAME.pt) and pictures (NAME.png).")],
     space: Annotated[str, typer.Option(help="w+: a code per layer, nearer to the photo; w: one for all.")] = "w+",
     steps: Annotated[int, typer.Option(help="Steps of the optimisation; 0: the encoder's answer as it is.")] = 300,
@@ -27,12 +28,17 @@ def project(
     near: Annotated[float, typer.Option(help="How firmly the codes are held near the beginning.")] = 0.0,
     tune: Annotated[int, typer.Option(help="Then steps of pivotal tuning: the model learns these very photos.")] = 0,
     judge: Annotated[Path, typer.Option(help="What compares pocket faces; larger ones are compared by LPIPS.")] = JUDGE,
+    align: Align = "auto",
+    face: Face = "1",
+    box: Box = None,
+    finder: Finder = "auto",
     device: Device = "auto",
 ) -> None:
     """Find the codes that draw your photos: then edit them, or draw them with any model fine-tuned from CKPT.
 
-    A photo is cut to its middle square. The codes of NAME.pt are what `edit`, `mix` and other models take; with --tune
-    a copy of the model that draws exactly these photos is kept as tuned.pt. Ctrl-C keeps what there is.
+    Faces are found, turned upright and cut (--align). The codes of NAME.pt are what `edit`, `mix` and other models
+    take; with --tune a copy of the model that draws exactly these photos is kept as tuned.pt. Ctrl-C keeps what there
+    is.
 
     \b
     Examples:
@@ -42,7 +48,7 @@ def project(
     """
     from stylegan2 import checkpoints, display
     from stylegan2.editing import projection
-    from stylegan2.editing.photos import distance_for, read_photos
+    from stylegan2.editing.photos import distance_for, stacked
     from stylegan2.perceptual import psnr
 
     if steps < 0 or tune < 0:
@@ -50,8 +56,8 @@ def project(
     config = projection.ProjectConfig(steps=max(1, steps), space=space, near=near)
     where = on_device(device)
     g = load(checkpoint, where, g_ema_only=True).g_ema
-    names = captions_of(photos)
-    images = read_photos(list(names.values()), g.resolution, where)
+    portraits = read(photos, g.resolution, align, face, box, finder)
+    images = stacked(portraits, where)
     start = _start(encoder, g, images, where)
     looks = distance_for(g.resolution, judge, where)
     found = _find(g, images, looks, config, start, steps)
@@ -63,8 +69,8 @@ def project(
         made_from["generator"] = checkpoints.fingerprint(g)
     drawn = g.synthesis(found.ws, found.noise)
     quality = psnr(drawn, images).tolist()
-    for i, (name, path) in enumerate(names.items()):
-        one = replace(found, ws=found.ws[i : i + 1], made_from=made_from | {"photo": path.name})
+    for i, name in enumerate(portraits):
+        one = replace(found, ws=found.ws[i : i + 1], made_from=made_from | {"photo": name})
         one.save(out / f"{name}.pt")
         pair = display.rows({"photo": images[i : i + 1].cpu(), "drawn": drawn[i : i + 1].cpu()}, _scale(g))
         display.save(pair, out / f"{name}.png")
@@ -140,7 +146,7 @@ def train_encoder(
 
 @app.command()
 def cartoonize(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Pictures of one face each, upright.")],
+    photos: Photos,
     out: Annotated[Path, typer.Option(help="Folder for the cartoons (NAME_STYLE.png) and the sheet of all of them.")],
     style: Annotated[str, typer.Option(help="all, or webtoon,storybook, ...")] = "all",
     resolution: Annotated[int, typer.Option(help="The first resolution that the cartoon draws; 4: all of it.")] = 4,
@@ -150,6 +156,10 @@ def cartoonize(
     near: Annotated[float, typer.Option(help="How firmly the codes are held near the encoder's answer.")] = 0.02,
     models: Annotated[Path, typer.Option(help="Folder with photo.pt, encoder.pt, judge.pt and the styles.")] = MODELS,
     method: Annotated[str, typer.Option(help="Styles are the files STYLE_METHOD.pt of that folder.")] = "freeze-sg",
+    align: Align = "auto",
+    face: Face = "1",
+    box: Box = None,
+    finder: Finder = "auto",
     device: Device = "auto",
 ) -> None:
     """Turn photos into cartoons: find their codes in the photo model, and draw these in every style.
@@ -159,18 +169,18 @@ def cartoonize(
     \b
     Examples:
       python -m stylegan2 cartoonize me.jpg --out cartoons
-      python -m stylegan2 cartoonize me.jpg you.jpg --out cartoons --style webtoon --resolution 16 --strength 0.8
+      python -m stylegan2 cartoonize party.jpg --face all --out cartoons --style webtoon --resolution 16 --strength 0.8
     """
     from stylegan2 import display
     from stylegan2.editing import cartoonize as editing
-    from stylegan2.editing.photos import distance_for, read_photos
+    from stylegan2.editing.photos import distance_for, stacked
     from stylegan2.editing.projection import ProjectConfig
 
     where = on_device(device)
     source = load(models / "photo.pt", where, g_ema_only=True).g_ema
     styles = {name: load(path, where, g_ema_only=True).g_ema for name, path in _styles(models, style, method).items()}
-    names = captions_of(photos)
-    images = read_photos(list(names.values()), source.resolution, where)
+    portraits = read(photos, source.resolution, align, face, box, finder)
+    images = stacked(portraits, where)
     encoder = models / "encoder.pt"
     start = _start(str(encoder) if encoder.is_file() else "none", source, images, where)
     looks = distance_for(source.resolution, models / "judge.pt", where)
@@ -178,10 +188,10 @@ def cartoonize(
     cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
     make_room(out / "x")
     for kind, drawn in cartoons.items():
-        for name, image in zip(names, drawn, strict=True):
+        for name, image in zip(portraits, drawn, strict=True):
             display.save(display.to_pil(image, _scale(source)), out / f"{name}_{kind}.png")
     display.save(editing.sheet(images, source.synthesis(ws, "const"), cartoons), out / "cartoons.png")
-    typer.echo(f"{len(names)} photos in {len(cartoons)} styles: {out / 'cartoons.png'}")
+    typer.echo(f"{len(portraits)} faces in {len(cartoons)} styles: {out / 'cartoons.png'}")
 
 
 def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:

@@ -3,36 +3,138 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from stylegan2.data import align
 from stylegan2.data.images import Refused, decode, to_square
 from stylegan2.perceptual import JudgeDistance, LpipsDistance
 
 POCKET = 64  # pixels: up to this size our judge compares faces, above it LPIPS
+ALIGN = ("auto", "yes", "no")
 
 
-def read_photos(paths: Sequence[str | os.PathLike], resolution: int, device: torch.device | str = "cpu") -> Tensor:
-    """Pictures, turned upright and cut to their middle square: [N, 3, R, R] in [-1, 1].
+@dataclass(frozen=True)
+class Cutting:
+    """Which square of a photo is taken.
+
+    Attributes:
+        align: "yes": the face, turned and cut as :mod:`stylegan2.data.align` does it; "no": the middle square; "auto":
+            a picture of the generator's own size as it is, any other aligned, and the middle square where no face is
+            found.
+        face: "1" for the largest face, "2" for the next, ..., or "all".
+        box: (left, top, side) in pixels of the upright photo: that square instead.
+        finder: of faces, see `align.find_people`.
 
     Raises:
-        ValueError: no pictures, or a file that is none (the message names it).
+        ValueError: anything else.
+    """
+
+    align: str = "auto"
+    face: str = "1"
+    box: tuple[float, float, float] | None = None
+    finder: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.align not in ALIGN:
+            raise ValueError(f"align is {self.align!r}, expected one of {', '.join(ALIGN)}")
+        if self.face != "all" and not (self.face.isdecimal() and int(self.face)):
+            raise ValueError(f"face is {self.face!r}, expected 1 (the largest), 2, ... or all")
+        if self.box is not None and len(self.box) != 3:
+            raise ValueError(f"box is {self.box}, expected left, top and side in pixels")
+
+
+AUTO = Cutting()
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One face, ready for a generator: a square RGB image, and how it was cut, in words."""
+
+    image: Image.Image
+    how: str
+
+    @property
+    def tensor(self) -> Tensor:
+        """[3, R, R] in [-1, 1]."""
+        return torch.from_numpy(np.array(self.image)).permute(2, 0, 1).float().div(127.5).sub(1)
+
+
+def portraits(photo: Image.Image, resolution: int, cutting: Cutting = AUTO) -> list[Portrait]:
+    """The faces of a photo that are asked for.
+
+    Args:
+        photo: upright RGB.
+        resolution: side of a portrait in pixels. Up to `POCKET`, faces lie as rendered ones do, above it as in FFHQ.
+
+    Raises:
+        ValueError: no face where one is wanted, or not so many.
+    """
+    frame = align.POCKET if resolution <= POCKET else align.FFHQ
+    if cutting.box is not None:
+        return [Portrait(align.cut(photo, align.box_square(*cutting.box), resolution), "the square given")]
+    if cutting.align == "auto" and photo.size == (resolution, resolution):
+        return [Portrait(photo, "as it is")]
+    if cutting.align == "no":
+        return [Portrait(to_square(photo, resolution, "lanczos", crop=True), "middle square")]
+    try:
+        people = align.find_people(photo, cutting.finder)
+    except align.NoFace:
+        if cutting.align == "yes":
+            raise
+        return [Portrait(to_square(photo, resolution, "lanczos", crop=True), "middle square: no face found")]
+    chosen = range(len(people)) if cutting.face == "all" else [int(cutting.face) - 1]
+    if chosen[0] >= len(people):
+        raise ValueError(f"face {cutting.face} was asked for, but {len(people)} were found in this photo")
+    return [
+        Portrait(align.cut(photo, align.square_of(people[i], frame), resolution), f"face {i + 1} of {len(people)}")
+        for i in chosen
+    ]
+
+
+def open_photo(path: str | os.PathLike) -> Image.Image:
+    """A picture file as an upright RGB image.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no picture.
+    """
+    try:
+        return decode(Path(path).read_bytes())
+    except Refused as error:
+        raise ValueError(f"'{path}' is no picture that can be read: {error}") from error
+
+
+def read_photos(
+    paths: Mapping[str, str | os.PathLike], resolution: int, cutting: Cutting = AUTO
+) -> dict[str, Portrait]:
+    """The portraits of picture files, by name; where a photo gives several, a number follows its name.
+
+    Raises:
+        ValueError: no pictures, or one without what is asked for (the message names it).
     """
     if not paths:
         raise ValueError("there are no pictures: expected at least one file")
-    return torch.stack([_read(Path(path), resolution) for path in paths]).to(device)
+    found: dict[str, Portrait] = {}
+    for name, path in paths.items():
+        photo = open_photo(path)
+        try:
+            faces = portraits(photo, resolution, cutting)
+        except ValueError as error:
+            raise ValueError(f"'{path}': {error}") from error
+        found |= {name: faces[0]} if len(faces) == 1 else {f"{name}_{i}": f for i, f in enumerate(faces, start=1)}
+    return found
 
 
-def _read(path: Path, resolution: int) -> Tensor:
-    try:
-        image = to_square(decode(path.read_bytes(), resolution), resolution, "lanczos", crop=True)
-    except Refused as error:
-        raise ValueError(f"'{path}' is no picture that can be read: {error}") from error
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(127.5).sub(1)
+def stacked(found: Mapping[str, Portrait], device: torch.device | str = "cpu") -> Tensor:
+    """Portraits as [N, 3, R, R] in [-1, 1]."""
+    return torch.stack([portrait.tensor for portrait in found.values()]).to(device)
 
 
 def distance_for(resolution: int, judge: str | os.PathLike, device: torch.device | str = "cpu"):

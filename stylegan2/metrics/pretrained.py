@@ -7,12 +7,9 @@ Each needs a package (extra `full`) and a file of weights, which is fetched once
 from __future__ import annotations
 
 import importlib
-import os
-import socket
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -20,68 +17,22 @@ import torch
 from torch import Tensor, nn
 
 from stylegan2.checkpoints import files
+from stylegan2.published import Published, Where
 
 Extractor = Callable[[Tensor], Tensor]  # uint8 images [N, 3, H, W] -> features [N, F]
 Distance = Callable[[Tensor, Tensor], Tensor]  # images [N, 3, H, W] in [-1, 1], twice -> [N]
-Where = str | os.PathLike | None  # a file of weights, a folder with such files, or None: PyTorch's cache
 
 FIDELITY, LPIPS, TIMM = "torch-fidelity>=0.4,<0.5", "lpips>=0.1.4", "timm>=1.0"
-PATIENCE = 30  # seconds to wait for a server that does not answer
 
 
-@dataclass(frozen=True)
-class Weights:
-    """A published file of weights.
-
-    Attributes:
-        name: what the file is called.
-        url: where it is published.
-        megabytes: its size, about.
-        sha256: how its SHA-256 begins; empty where the publisher does not say.
-    """
-
-    name: str
-    url: str
-    megabytes: int
-    sha256: str = ""
-
-    def find(self, where: Where = None) -> Path:
-        """The file that is named, the one of this name in a folder, or that in PyTorch's cache, fetched if need be.
-
-        Raises:
-            FileNotFoundError: it is not where it was said to be.
-            ConnectionError: it cannot be fetched. Both say what to download, and to where.
-        """
-        if where is None:
-            path = Path(torch.hub.get_dir()) / "checkpoints" / self.name
-            if not path.is_file():
-                self._fetch(path)
-            return path
-        path = Path(where) / self.name if Path(where).is_dir() else Path(where)
-        if not path.is_file():
-            raise FileNotFoundError(f"no weights at '{path}': download {self.url} (about {self.megabytes} MB) to there")
-        return path
-
-    def _fetch(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with _patience():
-                torch.hub.download_url_to_file(self.url, str(path), self.sha256 or None)
-        except (OSError, RuntimeError) as error:  # no network, or a file of another hash
-            raise ConnectionError(
-                f"cannot fetch {self.url} ({error}): download it elsewhere (about {self.megabytes} MB) and put it at "
-                f"'{path}', or into any folder as {self.name} and name that folder (--weights FOLDER)"
-            ) from error
-
-
-INCEPTION = Weights(
+INCEPTION = Published(
     "weights-inception-2015-12-05-6726825d.pth",
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
     megabytes=96,
     sha256="6726825d",
 )
-VGG = Weights("vgg16-397923af.pth", "https://download.pytorch.org/models/vgg16-397923af.pth", 553, "397923af")
-DINO = Weights(
+VGG = Published("vgg16-397923af.pth", "https://download.pytorch.org/models/vgg16-397923af.pth", 553, "397923af")
+DINO = Published(
     "dino_vitbase8_pretrain.pth",
     "https://dl.fbaipublicfiles.com/dino/dino_vitbase8_pretrain/dino_vitbase8_pretrain.pth",
     megabytes=343,
@@ -89,18 +40,7 @@ DINO = Weights(
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
-    """A server that never answers is an error after a while; by default Python waits for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-@contextmanager
-def _fitting(path: Path, weights: Weights) -> Iterator[None]:
+def _fitting(path: Path, weights: Published) -> Iterator[None]:
     """Errors of entries that do not fit a network as one that names the file and the right one."""
     try:
         yield
@@ -143,7 +83,7 @@ def vgg(weights: Where = None, device: torch.device | str = "cpu") -> Extractor:
     return _of_fidelity("FeatureExtractorVGG16", "fc2_relu", VGG, weights, device)
 
 
-def _of_fidelity(kind: str, layer: str, weights: Weights, where: Where, device: torch.device | str) -> Extractor:
+def _of_fidelity(kind: str, layer: str, weights: Published, where: Where, device: torch.device | str) -> Extractor:
     package = need("torch_fidelity", FIDELITY)
     path = weights.find(where)
     files.read(path, mmap=True)  # torch-fidelity opens the file in a way that would run what a pickle says

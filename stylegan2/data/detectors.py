@@ -1,0 +1,245 @@
+"""Faces in pictures: four detectors behind one call.
+
+    detector = make("animeface")
+    faces = detector(image)              # [Face(box, score, landmarks), ...], the best first
+    faces = on_pages(detector, strip)    # tall webtoon pages, tile by tile
+
+``pocket``: our own small network, for rendered webtoon pages. ``animeface``: nagadomi's cascade for drawn faces.
+``haar``: OpenCV's cascade for frontal faces in photos. ``yunet``: OpenCV's network for photos, with five landmarks
+(eyes, tip of the nose, corners of the mouth). Animeface and yunet are fetched once, by a known hash.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stylegan2.published import Published
+
+ANIMEFACE = Published(
+    "lbpcascade_animeface.xml",
+    "https://raw.githubusercontent.com/nagadomi/lbpcascade_animeface/master/lbpcascade_animeface.xml",
+    megabytes=0.2,
+    sha256="9376d30ac38db6bda2a68b88b3b76bbd7e6aa33af47f7f5c76bc88ca75f1ce30",
+    option="--cascade",
+)
+YUNET = Published(
+    "face_detection_yunet_2023mar.onnx",
+    "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/"
+    "face_detection_yunet_2023mar.onnx",
+    megabytes=0.2,
+    sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+    option="--cascade",
+)
+FETCHED = {"animeface": ANIMEFACE, "yunet": YUNET}
+NAMES = ("pocket", "animeface", "haar", "yunet")
+MIN_SIZE = 32  # pixels of a face
+SAME = 0.4  # boxes that share more than this part of their union are one face
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in a picture, in pixels (x to the right, y down).
+
+    Attributes:
+        box: (x0, y0, x1, y1).
+        score: how sure the detector is; comparable within one detector only.
+        landmarks: [5, 2] as yunet gives them (the person's right eye, left eye, nose, right and left corner of the
+            mouth), or None.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    landmarks: np.ndarray | None = None
+
+    @property
+    def side(self) -> float:
+        """Of the box, in pixels: the mean of width and height."""
+        return (self.box[2] - self.box[0] + self.box[3] - self.box[1]) / 2
+
+    def moved(self, x: float, y: float) -> Face:
+        """The same face in a larger picture, where this one's corner lies at (x, y)."""
+        x0, y0, x1, y1 = self.box
+        landmarks = None if self.landmarks is None else self.landmarks + np.array([x, y])
+        return replace(self, box=(x0 + x, y0 + y, x1 + x, y1 + y), landmarks=landmarks)
+
+
+Detector = Callable[[Image.Image], list[Face]]
+
+
+def is_here(name: str) -> bool:
+    """Can this detector be made without fetching anything?"""
+    return name not in FETCHED or FETCHED[name].cached.is_file()
+
+
+def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: float | None = None):
+    """A detector by name: called with an RGB image it returns a list of `Face`, the best first.
+
+    Args:
+        name: one of `NAMES`.
+        file: its cascade or network, or a folder with it, instead of the one that is shipped or fetched.
+        min_size: smallest face in pixels.
+        sure: how sure it must be. Cascades: number of neighbours that agree (5); networks: a score from 0 to 1.
+
+    Raises:
+        ValueError: an unknown name, a size or threshold that cannot be, or a file that is no such detector.
+        FileNotFoundError, ConnectionError: its file is not there, or cannot be fetched; says what to do.
+    """
+    if name not in NAMES:
+        raise ValueError(f"detector is {name!r}, expected one of {', '.join(NAMES)}")
+    if min_size < 8 or (sure is not None and sure < 0):
+        raise ValueError(f"min_size is {min_size}, sure {sure}: expected a face of at least 8 pixels, sure >= 0")
+    path = FETCHED[name].find(file) if name in FETCHED else None if file is None else Path(file)
+    if name == "pocket":
+        from stylegan2.data.face_detector import load
+
+        return load(path, min_size, 0.4 if sure is None else sure)
+    if name == "yunet":
+        return YuNet(path, min_size, 0.7 if sure is None else sure)
+    return Cascade(path, min_size, 5 if sure is None else round(sure))
+
+
+class Cascade:
+    """OpenCV's cascade classifier on an equalised grey picture.
+
+    Args:
+        path: an XML file; None: the one for frontal faces that OpenCV brings along.
+        min_size: smallest face in pixels.
+        neighbours: how many windows must agree on a face.
+
+    Raises:
+        ValueError: a file that is no cascade.
+    """
+
+    def __init__(self, path: Path | None, min_size: int = MIN_SIZE, neighbours: int = 5):
+        import cv2
+
+        path = path or Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+        if not path.is_file():
+            raise FileNotFoundError(f"no cascade at '{path}'")
+        try:
+            self.cascade = cv2.CascadeClassifier(str(path))
+        except cv2.error:
+            self.cascade = None
+        if self.cascade is None or self.cascade.empty():
+            raise ValueError(f"'{path}' is no cascade that OpenCV can read: expected an XML file")
+        self.min_size, self.neighbours = min_size, neighbours
+
+    def __call__(self, image: Image.Image) -> list[Face]:
+        import cv2
+
+        if min(image.size) < self.min_size:
+            return []
+        grey = cv2.equalizeHist(np.asarray(image.convert("L")))
+        boxes, _, weights = self.cascade.detectMultiScale3(
+            grey, 1.1, self.neighbours, minSize=(self.min_size, self.min_size), outputRejectLevels=True
+        )
+        found = [
+            Face((float(x), float(y), float(x + w), float(y + h)), float(score))
+            for (x, y, w, h), score in zip(boxes, np.ravel(weights), strict=True)
+        ]
+        return sorted(found, key=lambda face: -face.score)
+
+
+class YuNet:
+    """OpenCV's YuNet.
+
+    Args:
+        path: its ONNX file.
+        min_size: smallest face in pixels.
+        sure: score from 0 to 1.
+
+    Raises:
+        ValueError: a file that is no such network.
+    """
+
+    LONGEST = 1280  # larger pictures are shrunk: it was trained on faces of 10 to 300 pixels
+
+    def __init__(self, path: Path, min_size: int = MIN_SIZE, sure: float = 0.7):
+        import cv2
+
+        try:
+            self.network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), sure)
+        except cv2.error as error:
+            raise ValueError(f"'{path}' is no YuNet that OpenCV can read: expected {YUNET.name}") from error
+        self.min_size = min_size
+
+    def __call__(self, image: Image.Image) -> list[Face]:
+        factor = min(1.0, self.LONGEST / max(image.size))
+        width, height = (max(1, round(side * factor)) for side in image.size)
+        self.network.setInputSize((width, height))
+        rgb = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
+        _, rows = self.network.detect(np.ascontiguousarray(rgb[:, :, ::-1]))
+        found = [self._face(row, factor) for row in ([] if rows is None else rows)]
+        return sorted((face for face in found if face.side >= self.min_size), key=lambda face: -face.score)
+
+    @staticmethod
+    def _face(row: np.ndarray, factor: float) -> Face:
+        x, y, w, h = (float(v) / factor for v in row[:4])
+        return Face((x, y, x + w, y + h), float(row[14]), row[4:14].reshape(5, 2).astype(float) / factor)
+
+
+def overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection of two boxes over their union, 0 to 1."""
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    area = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return width * height / max(area - width * height, 1e-9)
+
+
+def distinct(faces: Sequence[Face], same: float = SAME) -> list[Face]:
+    """The faces without those that lie on a better one (non-maximum suppression), the best first."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        if all(overlap(face.box, other.box) <= same for other in kept):
+            kept.append(face)
+    return kept
+
+
+def on_pages(detector: Detector, image: Image.Image, most: float = 0.5) -> list[Face]:
+    """Faces of a picture of any shape: a tall strip is seen in square tiles that overlap.
+
+    Args:
+        detector: of `make`.
+        image: RGB.
+        most: the largest face, as a part of the shorter side: tiles overlap by so much, and whole faces larger than
+            that are found where a tile happens to hold them.
+
+    Returns:
+        every face once, from top to bottom. What a tile's edge cuts is left to the next tile, which holds it whole.
+    """
+    width, height = image.size
+    tile = min(width, height)
+    if max(width, height) <= 1.5 * tile:
+        return sorted(distinct(detector(image)), key=_reading_order)
+    found: list[Face] = []
+    step = max(1, round(tile * (1 - most)))
+    for first in _starts(max(width, height), tile, step):
+        x, y = (0, first) if height >= width else (first, 0)
+        part = image.crop((x, y, x + tile, y + tile))
+        found += [face.moved(x, y) for face in detector(part) if not _cut(face, part.size, (x, y), image.size)]
+    return sorted(distinct(found), key=_reading_order)
+
+
+def _starts(length: int, tile: int, step: int) -> list[int]:
+    """Where tiles begin: every `step`, and one that ends with the page."""
+    return sorted({*range(0, length - tile, step), length - tile})
+
+
+def _cut(face: Face, tile: tuple[int, int], at: tuple[int, int], page: tuple[int, int]) -> bool:
+    """Does a face touch an edge of its tile that is no edge of the page?"""
+    near = 0.02 * face.side
+    return any(
+        (face.box[axis] < near and at[axis] > 0)
+        or (face.box[axis + 2] > tile[axis] - near and at[axis] + tile[axis] < page[axis])
+        for axis in (0, 1)
+    )
+
+
+def _reading_order(face: Face) -> tuple[float, float]:
+    return face.box[1], face.box[0]

@@ -1,0 +1,319 @@
+"""The cartoon panel: upload a photo, choose a style, and turn the dials.
+
+    studio = Studio(photo_model, {"webtoon": webtoon}, looks, encoder)
+    studio.add("me", portraits(open_photo("me.jpg"), 64)[0].tensor)
+    cartoon_panel(studio).show()
+
+`render_cartoon` is its callback, a plain function from settings to a picture. What takes seconds, finding a photo's
+codes, is done once, when the photo comes; `Studio` keeps them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from stylegan2 import display as show
+from stylegan2 import videos
+from stylegan2.data.images import Refused, decode
+from stylegan2.editing.cartoonize import cartoonize
+from stylegan2.editing.layer_swapping import cuts
+from stylegan2.editing.photos import Cutting, portraits
+from stylegan2.editing.projection import ProjectConfig, Search
+from stylegan2.networks import Encoder, Generator
+from stylegan2.widgets import Panel, choice, float_slider
+
+SIDE, SMALL, GAP, LINE = 240, 110, 4, 22  # pixels: a large face, one of the grid, between them, a caption
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # columns of the grid
+FRAME = (255, 59, 107)
+FRAMES = 48  # of a film
+STEPS, NEAR = 100, 0.02  # to find codes from the encoder's answer, and how firmly they are held to it
+
+
+@dataclass(frozen=True)
+class Sitter:
+    """Somebody whose cartoon is drawn.
+
+    Attributes:
+        photo: [1, 3, R, R] in [-1, 1].
+        ws: codes [1, L, w_dim] that draw it in the source.
+        record: plain values for "Copy settings".
+    """
+
+    photo: Tensor
+    ws: Tensor
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Studio:
+    """Models, and who sits for them.
+
+    Attributes:
+        source: the model of photos.
+        styles: models fine-tuned from it, by name.
+        looks: perceptual distance, for finding codes.
+        encoder: gives the first codes; None: the mean face.
+        steps: to find codes; 0: the encoder's answer as it is.
+        sitters: by name, the newest last.
+    """
+
+    source: Generator
+    styles: Mapping[str, Generator]
+    looks: Any
+    encoder: Encoder | None = None
+    steps: int = STEPS
+    sitters: dict[str, Sitter] = field(default_factory=dict)
+    _grids: dict[tuple, Image.Image] = field(default_factory=dict)
+
+    def searching(self, name: str, photo: Tensor, record: Mapping[str, Any] | None = None) -> Iterator[Search | None]:
+        """Find a photo's codes, step by step; after the last one the sitter is there.
+
+        Args:
+            name: another one of the same name is replaced.
+            photo: [3, R, R] in [-1, 1].
+            record: see `Sitter`.
+        """
+        photo = photo[None].to(self.source.mapping.w_mean.device)
+        start = None if self.encoder is None else self.encoder(photo).detach()
+        if self.steps or start is None:
+            config = ProjectConfig(steps=max(1, self.steps), near=NEAR if start is not None else 0.0)
+            run = Search(self.source, photo, self.looks, config, start)
+            for _ in range(config.steps):
+                run.step()
+                yield run
+            start = run.codes.detach().clone()
+        self._grids = {key: grid for key, grid in self._grids.items() if key[0] != name}
+        self.sitters.pop(name, None)
+        self.sitters[name] = Sitter(photo, start, dict(record or {}) | {"steps": self.steps})
+
+    def add(self, name: str, photo: Tensor) -> Sitter:
+        """As `searching`, in one go."""
+        for _ in self.searching(name, photo):
+            pass
+        return self.sitters[name]
+
+    def sitter(self, name: str) -> Sitter:
+        """Raises ValueError for a name that nobody has."""
+        if name not in self.sitters:
+            raise ValueError(f"nobody here is called {name!r}; there are: {', '.join(self.sitters) or 'none'}")
+        return self.sitters[name]
+
+    def style(self, name: str) -> dict[str, Generator]:
+        """One style by name. Raises ValueError for one that there is not."""
+        if name not in self.styles:
+            raise ValueError(f"unknown style {name!r}: expected one of {', '.join(self.styles)}")
+        return {name: self.styles[name]}
+
+    def grid(self, name: str, swap_resolution: int, width: float) -> Image.Image:
+        """All styles (rows) at all `STRENGTHS` (columns); drawn once."""
+        key = (name, swap_resolution, width)
+        if key not in self._grids:
+            self._grids[key] = _draw_grid(self, self.sitter(name).ws, swap_resolution, width)
+        return self._grids[key]
+
+
+def _draw_grid(studio: Studio, ws: Tensor, swap_resolution: int, width: float) -> Image.Image:
+    canvas = Image.new("RGB", _grid_size(studio), show.PAPER)
+    for column, strength in enumerate(STRENGTHS):
+        drawn = cartoonize(studio.source, studio.styles, ws, swap_resolution, width, strength)
+        for row, image in enumerate(drawn.values()):
+            canvas.paste(show.sized(image[0], SMALL), _place(row, column))
+    return canvas
+
+
+def _grid_size(studio: Studio) -> tuple[int, int]:
+    return len(STRENGTHS) * (SMALL + GAP) - GAP, len(studio.styles) * (SMALL + GAP) - GAP
+
+
+def _place(row: int, column: int) -> tuple[int, int]:
+    return column * (SMALL + GAP), row * (SMALL + GAP)
+
+
+@torch.no_grad()
+def render_cartoon(
+    studio: Studio,
+    photo: str,
+    style: str,
+    swap_resolution: int = 4,
+    strength: float = 1.0,
+    width: float = 0.0,
+    preview: bool = False,
+) -> Image.Image:
+    """A photo, what its codes draw, and its cartoon; below them all styles at several strengths.
+
+    Args:
+        studio: models and sitters.
+        photo: a sitter's name.
+        style: one of the studio's.
+        swap_resolution, strength, width: the dials, see `cartoonize`.
+        preview: without the grid, unless it is drawn already.
+
+    Raises:
+        ValueError: an unknown name, or impossible dials.
+    """
+    sitter = studio.sitter(photo)
+    (cartoon,) = cartoonize(studio.source, studio.style(style), sitter.ws, swap_resolution, width, strength).values()
+    faces = {"photo": sitter.photo, "its codes": studio.source.synthesis(sitter.ws, "const"), style: cartoon}
+    canvas = Image.new("RGB", (3 * (SIDE + GAP) - GAP, SIDE + 2 * LINE + _grid_size(studio)[1]), show.PAPER)
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
+    for i, (caption, image) in enumerate(faces.items()):
+        canvas.paste(show.sized(image[0], SIDE), (i * (SIDE + GAP), LINE))
+        pen.text((i * (SIDE + GAP) + SIDE / 2, LINE / 2), caption, show.INK, font, anchor="mm")
+    key = (photo, swap_resolution, width)
+    if not preview or key in studio._grids:
+        _add_grid(canvas, pen, font, studio, studio.grid(*key), style, strength)
+    return canvas
+
+
+def _add_grid(canvas, pen, font, studio: Studio, grid: Image.Image, style: str, strength: float) -> None:
+    """The grid at the lower right, with names at its left and strengths above; a frame around what is on show."""
+    x, y = canvas.width - grid.width, canvas.height - grid.height
+    canvas.paste(grid, (x, y))
+    for column, value in enumerate(STRENGTHS):
+        pen.text((x + _place(0, column)[0] + SMALL / 2, y - LINE / 2), f"{value:g}", show.INK, font, anchor="mm")
+    pen.text((x - 2 * GAP, y - LINE / 2), "strength", show.INK, font, anchor="rm")
+    for row, name in enumerate(studio.styles):
+        pen.text((x - 2 * GAP, y + _place(row, 0)[1] + SMALL / 2), name, show.INK, font, anchor="rm")
+    if strength in STRENGTHS:
+        left, top = _place(list(studio.styles).index(style), STRENGTHS.index(strength))
+        box = (x + left - 1, y + top - 1, x + left + SMALL, y + top + SMALL)
+        pen.rectangle(box, outline=FRAME, width=3)
+
+
+def film(
+    studio: Studio, photo: str, style: str, swap_resolution: int = 4, strength: float = 1.0, width: float = 0.0
+) -> videos.Lazy:
+    """The strength from 0 to where the dial stands and back: frames of a film, PIL images.
+
+    Raises:
+        ValueError: strength 0, an unknown name, or impossible dials.
+    """
+    if not strength:
+        raise ValueError("nothing to show: move the strength away from 0")
+    ws, model = studio.sitter(photo).ws, studio.style(style)
+    path = videos.there_and_back(0, strength, FRAMES)
+    return videos.Lazy(partial(_frame, studio, ws, model, swap_resolution, width), path)
+
+
+def _frame(studio: Studio, ws: Tensor, model, swap_resolution: int, width: float, strength: float) -> Image.Image:
+    (image,) = cartoonize(studio.source, model, ws, swap_resolution, width, strength).values()
+    return show.sized(image[0], 2 * SIDE)
+
+
+class CartoonPanel(Panel):
+    """`Panel` with a button for photos: a file, or on a phone the camera.
+
+    Args:
+        studio: with at least one sitter.
+        controls, settings: as for `Panel`.
+    """
+
+    def __init__(self, studio: Studio, controls: Mapping[str, w.ValueWidget], **settings: Any):
+        video = partial(film, studio)
+        super().__init__(partial(render_cartoon, studio), controls, "cartoon", preview=True, video=video, **settings)
+        self.studio = studio
+        self.upload = w.FileUpload(accept="image/*", description="Your photo", layout=w.Layout(width="auto"))
+        self.upload.observe(lambda change: self._guarded(partial(self._uploaded, change["new"])), "value")
+        left = self.box.children[0]
+        left.children = (self.upload, *left.children)
+
+    def _uploaded(self, files) -> None:
+        for file in files:
+            self.take(file["name"], bytes(file["content"]))
+
+    def take(self, name: str, data: bytes) -> list[str]:
+        """Find the faces of a picture file and their codes, show the first, and return their names.
+
+        Raises:
+            ValueError: no picture, or no face in it.
+        """
+        try:
+            photo = decode(data)
+        except Refused as error:
+            raise ValueError(f"{name} is no picture that can be read: {error}") from error
+        found = portraits(photo, self.studio.source.resolution, Cutting(face="all"))
+        stem, record = Path(name).stem[:24] or "photo", {"sha256": hashlib.sha256(data).hexdigest()[:16]}
+        names = [stem if len(found) == 1 else f"{stem} {i}" for i in range(1, len(found) + 1)]
+        try:
+            for name, portrait in zip(names, found, strict=True):
+                self.message.value = f"finding the codes of {name} ({portrait.how})"
+                for _ in self.progress.watch(_Sized(self.studio.searching(name, portrait.tensor, record), self.studio)):
+                    pass
+        finally:
+            self.progress.hide()
+        self._offer(names[0])
+        self.message.value = f"{', '.join(names)}: {found[0].how}"
+        return names
+
+    def _offer(self, chosen: str) -> None:
+        """All sitters in the list, and this one on show."""
+        control = self.controls["photo"]
+        with self._silence():
+            control.options = list(self.studio.sitters)
+            control.value = chosen
+        self._draw()
+
+    def show_settings(self) -> str:
+        """As `Panel.show_settings`, with what tells the photo."""
+        self.record["sitter"] = self.studio.sitter(self.settings["photo"]).record
+        return super().show_settings()
+
+    def _check_record(self, given: Mapping[str, Any]) -> None:
+        self.record["sitter"] = self.studio.sitter(self.settings["photo"]).record
+        super()._check_record(given)
+
+    def save(self) -> Path:
+        """As `Panel.save`, with a link that takes the picture to your own machine."""
+        path = super().save()
+        data = io.BytesIO()
+        self.picture.save(data, "png")
+        link = f"data:image/png;base64,{b64encode(data.getvalue()).decode()}"
+        self.message.value += f" · <a download='{path.name}' href='{link}'><b>download</b></a>"
+        return path
+
+
+class _Sized:
+    """An iterator with the number of its items, for a bar."""
+
+    def __init__(self, items: Iterator, studio: Studio):
+        self.items, self.count = items, studio.steps
+
+    def __iter__(self):
+        return self.items
+
+    def __len__(self) -> int:
+        return self.count
+
+
+def cartoon_panel(studio: Studio, record: Mapping[str, Any] | None = None) -> CartoonPanel:
+    """Your photo in every style, with the dials of `cartoonize`.
+
+    Args:
+        studio: with at least one sitter.
+        record: see `Panel`.
+
+    Raises:
+        ValueError: an empty studio.
+    """
+    if not studio.sitters:
+        raise ValueError("nobody sits in the studio: add somebody first, with studio.add(name, photo)")
+    controls = {
+        "photo": w.Dropdown(options=list(studio.sitters), description="photo", style={"description_width": "90px"}),
+        "style": choice("style", list(studio.styles)),
+        "swap_resolution": choice("cartoon from", cuts(studio.source.resolution)),
+        "strength": float_slider("strength", 1.0, 0.0, 1.0, 0.05, "0: the photo's model, 1: the cartoon's"),
+        "width": float_slider("soft cut", 0.0, 0.0, 2.0, 0.1, "in resolutions; 0: hard"),
+    }
+    return CartoonPanel(studio, controls, record=record)

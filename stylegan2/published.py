@@ -1,0 +1,77 @@
+"""Files that others published and we use: fetched once into PyTorch's cache, by a known hash."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+Where = str | os.PathLike | None  # a file, a folder with such files, or None: PyTorch's cache
+PATIENCE = 30  # seconds to wait for a server that does not answer
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file, mostly of weights, that somebody published.
+
+    Attributes:
+        name: what the file is called.
+        url: where it is published.
+        megabytes: its size, about.
+        sha256: how its SHA-256 begins; empty where the publisher does not say.
+        option: of our commands, that takes a file or folder instead.
+    """
+
+    name: str
+    url: str
+    megabytes: float
+    sha256: str = ""
+    option: str = "--weights"
+
+    @property
+    def cached(self) -> Path:
+        """Where it lies once it was fetched."""
+        return Path(torch.hub.get_dir()) / "checkpoints" / self.name
+
+    def find(self, where: Where = None) -> Path:
+        """The file that is named, the one of this name in a folder, or that in PyTorch's cache, fetched if need be.
+
+        Raises:
+            FileNotFoundError: it is not where it was said to be.
+            ConnectionError: it cannot be fetched. Both say what to download, and to where.
+        """
+        if where is None:
+            if not self.cached.is_file():
+                self._fetch(self.cached)
+            return self.cached
+        path = Path(where) / self.name if Path(where).is_dir() else Path(where)
+        if not path.is_file():
+            raise FileNotFoundError(f"no file at '{path}': download {self.url} (about {self.megabytes:g} MB) to there")
+        return path
+
+    def _fetch(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with _patience():
+                torch.hub.download_url_to_file(self.url, str(path), self.sha256 or None)
+        except (OSError, RuntimeError) as error:  # no network, or a file of another hash
+            raise ConnectionError(
+                f"cannot fetch {self.url} ({error}): download it elsewhere (about {self.megabytes:g} MB) and put it at "
+                f"'{path}', or into any folder as {self.name} and name that folder ({self.option} FOLDER)"
+            ) from error
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """A server that never answers is an error after a while; by default Python waits for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,255 @@
+"""Faces of photos: found, turned, cut."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from stylegan2 import cli
+from stylegan2.data import align, detectors
+from stylegan2.data.align import FFHQ, POCKET, Frame, NoFace, Person, box_square, cut, find_people, square_of
+from stylegan2.data.images import decode
+from stylegan2.editing.photos import AUTO, Cutting, portraits, read_photos
+
+ALIGNED = Path(__file__).parents[2] / "shared" / "data" / "aligned-photo-1024.png"
+
+
+def person(left, right, mouth) -> Person:
+    return Person(left, right, mouth, (0, 0, 1, 1))
+
+
+def turned(point, degrees: float, centre=(200.0, 200.0)) -> tuple[float, float]:
+    """Clockwise as seen, y down."""
+    a = math.radians(degrees)
+    x, y = point[0] - centre[0], point[1] - centre[1]
+    return centre[0] + x * math.cos(a) - y * math.sin(a), centre[1] + x * math.sin(a) + y * math.cos(a)
+
+
+UPRIGHT = ((180.0, 190.0), (220.0, 190.0), (200.0, 230.0))
+
+
+def test_an_upright_face_gives_the_square_of_the_paper():
+    corners = square_of(person(*UPRIGHT))
+    side = max(4.0 * 40, 3.6 * 40)  # appendix C: s = max(4 |x'|, 3.6 |y'|)
+    centre = (200, 190 + 0.1 * 40)  # c = eyes - 0.1 y', y' from the mouth up to the eyes
+    low, high = np.array(centre) - side / 2, np.array(centre) + side / 2
+    np.testing.assert_allclose(corners, [low, (low[0], high[1]), high, (high[0], low[1])])
+
+
+@pytest.mark.parametrize("degrees", [-30, 10, 90])
+def test_a_turned_face_gives_the_turned_square(degrees):
+    straight = square_of(person(*UPRIGHT))
+    corners = square_of(person(*(turned(p, degrees) for p in UPRIGHT)))
+    np.testing.assert_allclose(corners, [turned(p, degrees) for p in straight], atol=1e-9)
+
+
+def test_one_square_is_cut_whatever_the_frame_but_larger():
+    wide, narrow = square_of(person(*UPRIGHT), Frame(8, 8, 0)), square_of(person(*UPRIGHT), Frame(4, 4, 0))
+    np.testing.assert_allclose(wide - wide.mean(0), 2 * (narrow - narrow.mean(0)))
+    with pytest.raises(ValueError, match="one point"):
+        square_of(person((1, 1), (1, 1), (1, 1)))
+    with pytest.raises(ValueError, match="above 0"):
+        Frame(eyes=0)
+
+
+def painted(degrees: float = 0.0) -> Image.Image:
+    """A smooth picture with a disc of its own colour at each of the three points."""
+    y, x = np.mgrid[0:400, 0:400].astype(float)
+    rgb = np.stack([x / 2, y / 2, 100 + 0 * x], -1)
+    for point, colour in zip(UPRIGHT, ((250, 0, 0), (0, 250, 0), (0, 0, 250)), strict=True):
+        px, py = turned(point, degrees)
+        rgb[np.hypot(x - px, y - py) < 7] = colour
+    return Image.fromarray(rgb.astype(np.uint8))
+
+
+@pytest.mark.parametrize("degrees", [0, 25, -80])
+def test_eyes_and_mouth_come_to_their_places(degrees):
+    who = person(*(turned(p, degrees) for p in UPRIGHT))
+    face = np.asarray(cut(painted(degrees), square_of(who), 64)).astype(int)
+    for channel, (px, py) in enumerate(UPRIGHT):
+        x, y = (px - 200) / 160 * 64 + 32, (py - 194) / 160 * 64 + 32
+        pixel = face[round(y - 0.5), round(x - 0.5)]
+        assert pixel[channel] > 200 and pixel.sum() - pixel[channel] < 60, (degrees, channel, pixel)
+
+
+def test_beyond_the_edge_the_photo_is_mirrored():
+    rgb = np.tile(np.arange(0, 100, dtype=np.uint8)[None, :, None], (100, 1, 3))
+    face = np.asarray(cut(Image.fromarray(rgb), box_square(-50, 0, 100), 100))[50, :, 0].astype(int)
+    assert abs(face[25] - 25) <= 2 and abs(face[75] - 25) <= 2 and face[49] <= 2
+    beyond = cut(Image.fromarray(rgb), box_square(-120, -120, 330), 33)  # more than its own size, on all sides
+    assert beyond.size == (33, 33) and np.asarray(beyond).std() > 0
+
+
+def test_a_square_that_cannot_be_meant_is_refused():
+    photo = Image.new("RGB", (100, 80))
+    for corners in (box_square(200, 0, 50), box_square(-500, -500, 1000)):
+        with pytest.raises(ValueError, match="does not fit a photo of 100x80"):
+            cut(photo, corners, 64)
+    with pytest.raises(ValueError, match="more than 0"):
+        box_square(0, 0, 0)
+
+
+def test_a_large_photo_is_shrunk_without_moire():
+    stripes = np.zeros((2048, 2048, 3), np.uint8)
+    stripes[:, ::2] = 255  # one pixel wide: what is sampled instead of averaged keeps them
+    grey = np.asarray(cut(Image.fromarray(stripes), box_square(0, 0, 2048), 64)).astype(int)
+    assert np.abs(grey - 127).max() <= 6
+
+
+class Fake:
+    """A detector that has seen it all before."""
+
+    def __init__(self, *faces: detectors.Face):
+        self.faces = faces
+
+    def __call__(self, image):
+        return list(self.faces)
+
+
+def face(x: float, y: float, size: float) -> detectors.Face:
+    """Five points as YuNet gives them: the person's right eye first."""
+    at = [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)]
+    points = np.array([(x + a * size, y + b * size) for a, b in at])
+    return detectors.Face((x, y, x + size, y + size), 0.9, points)
+
+
+def test_people_come_by_size_with_their_points():
+    small, large = face(0, 0, 40), face(50, 50, 100)
+    found = find_people(Image.new("RGB", (200, 200)), detector=Fake(small, large))
+    assert [p.box for p in found] == [large.box, small.box]
+    assert found[0].left_eye == (80, 90) and found[0].right_eye == (120, 90) and found[0].mouth == (100, 130)
+
+
+def test_no_face_says_what_to_do():
+    with pytest.raises(NoFace, match="look into the camera.*--box"):
+        find_people(Image.new("RGB", (90, 90)), detector=Fake())
+    with pytest.raises(ValueError, match="yunet, haar"):
+        find_people(Image.new("RGB", (90, 90)), finder="dlib")
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Every photo shows these faces."""
+    faces = [face(20, 20, 100), face(130, 130, 60)]
+    monkeypatch.setattr(detectors, "make", lambda *a, **k: Fake(*faces))
+    return faces
+
+
+def test_which_faces_of_a_photo_are_taken(seen):
+    photo = painted()
+    assert [p.how for p in portraits(photo, 32)] == ["face 1 of 2"]
+    assert [p.how for p in portraits(photo, 32, Cutting(face="all"))] == ["face 1 of 2", "face 2 of 2"]
+    assert portraits(photo, 32, Cutting(face="2"))[0].how == "face 2 of 2"
+    with pytest.raises(ValueError, match="face 3 was asked for, but 2"):
+        portraits(photo, 32, Cutting(face="3"))
+    assert portraits(photo, 32, Cutting(align="no"))[0].how == "middle square"
+    assert portraits(photo, 32, Cutting(box=(10, 10, 50)))[0].how == "the square given"
+
+
+def test_a_picture_of_the_models_size_is_taken_as_it_is(seen):
+    small = painted().resize((32, 32))
+    (whole,) = portraits(small, 32)
+    assert whole.how == "as it is" and np.array_equal(whole.image, small)
+    assert whole.tensor.shape == (3, 32, 32) and whole.tensor.min() >= -1 and whole.tensor.max() <= 1
+
+
+def test_small_generators_get_faces_as_they_are_rendered(seen):
+    photo = painted()
+    for resolution, frame in ((64, POCKET), (128, FFHQ)):
+        expected = cut(photo, square_of(find_people(photo)[0], frame), resolution)
+        assert np.array_equal(portraits(photo, resolution)[0].image, expected)
+
+
+def test_without_a_face_auto_takes_the_middle_and_yes_does_not(monkeypatch):
+    monkeypatch.setattr(detectors, "make", lambda *a, **k: Fake())
+    assert portraits(painted(), 32, AUTO)[0].how == "middle square: no face found"
+    with pytest.raises(NoFace):
+        portraits(painted(), 32, Cutting(align="yes"))
+
+
+def test_cuttings_that_mean_nothing_are_refused():
+    for wrong in ({"align": "maybe"}, {"face": "0"}, {"face": "first"}, {"box": (1, 2)}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Cutting(**wrong)
+
+
+def test_a_photo_is_turned_as_its_camera_says(tmp_path, seen):
+    upright = painted()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side
+    data = io.BytesIO()
+    upright.rotate(90, expand=True).save(data, "png", exif=exif)
+    assert np.array_equal(decode(data.getvalue()), upright)
+    (tmp_path / "a.png").write_bytes(data.getvalue())
+    upright.save(tmp_path / "b.png")
+    found = read_photos({"a": tmp_path / "a.png", "b": tmp_path / "b.png"}, 32, Cutting(face="all"))
+    assert list(found) == ["a_1", "a_2", "b_1", "b_2"]
+    assert np.array_equal(found["a_1"].image, found["b_1"].image)
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path, seen):
+    (tmp_path / "me.jpg").write_text("<html>")
+    with pytest.raises(ValueError, match=r"me\.jpg.*no picture"):
+        read_photos({"me": tmp_path / "me.jpg"}, 32)
+    with pytest.raises(ValueError, match="no pictures"):
+        read_photos({}, 32)
+
+
+def test_the_astronaut_comes_out_upright_and_centred():
+    data = pytest.importorskip("skimage.data", reason="scikit-image brings the photo")
+    photo = Image.fromarray(data.astronaut())
+    for degrees in (0, 15):
+        (who,) = find_people(photo.rotate(degrees, Image.Resampling.BICUBIC), "haar")
+        # by eye in the unturned photo: the pupils, to two pixels or so
+        for found, truth in ((who.left_eye, (202, 102)), (who.right_eye, (247, 102))):
+            assert math.dist(found, turned(truth, -degrees, (256, 256))) < 5, (degrees, found)
+
+
+@pytest.mark.skipif(not ALIGNED.is_file(), reason="the shared test photo is not here")
+def test_an_aligned_photo_stays_nearly_the_same():
+    photo = decode(ALIGNED.read_bytes())
+    corners = square_of(find_people(photo, "haar")[0])
+    whole = box_square(0, 0, 1024)
+    assert np.hypot(*(corners - whole).T).max() < 0.08 * 1024  # every corner within a twelfth of the side
+    assert abs(math.dist(corners[0], corners[3]) / 1024 - 1) < 0.03
+
+
+def run(*words, code: int = 0):
+    result = CliRunner().invoke(cli.app, ["align", *map(str, words)])
+    assert result.exit_code == code and "Traceback" not in result.output, result.output
+    return result
+
+
+def test_the_verb_writes_every_face_and_a_marked_photo(tmp_path, seen):
+    painted().save(tmp_path / "party.png")
+    run(tmp_path / "party.png", "--out", tmp_path / "faces", "--size", 48)
+    names = sorted(p.name for p in (tmp_path / "faces").iterdir())
+    assert names == ["party_1.png", "party_2.png", "party_faces.jpg"]
+    assert Image.open(tmp_path / "faces" / "party_1.png").size == (48, 48)
+    run(tmp_path / "party.png", "--out", tmp_path / "one", "--size", 48, "--box", "10,20,100")
+    assert [p.name for p in (tmp_path / "one").iterdir()] == ["party.png"]
+    assert "LEFT,TOP,SIDE" in run(tmp_path / "party.png", "--out", tmp_path, "--box", "a,b", code=2).stderr
+    assert "16 to 4096" in run(tmp_path / "party.png", "--out", tmp_path, "--size", 4, code=2).stderr
+
+
+def test_the_verb_goes_on_after_a_photo_without_faces(tmp_path, monkeypatch):
+    answers = iter([[], [face(20, 20, 100)], [face(20, 20, 100)]])
+    monkeypatch.setattr(detectors, "make", lambda *a, **k: lambda image: next(answers))
+    for name in "ab":
+        painted().save(tmp_path / f"{name}.png")
+    said = run(tmp_path / "a.png", tmp_path / "b.png", "--out", tmp_path / "faces", "--size", 48)
+    assert "no face found" in said.stderr and (tmp_path / "faces" / "b.png").is_file()
+    monkeypatch.setattr(detectors, "make", lambda *a, **k: Fake())
+    assert "--box" in run(tmp_path / "a.png", "--out", tmp_path / "none", "--size", 48, code=2).stderr
+
+
+def test_the_marked_photo_shows_the_squares(seen):
+    photo = Image.new("RGB", (300, 200), "white")
+    shown = np.asarray(align.marked(photo, find_people(photo), side=600))
+    assert shown.shape == (400, 600, 3) and (shown != 255).any(-1).mean() > 0.005

@@ -1,0 +1,172 @@
+"""The cartoon panel without a browser: photos come in, dials are turned, pictures and films go out."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_training import (
+    one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
+)
+
+from stylegan2 import display
+from stylegan2.data import detectors
+from stylegan2.editing.cartoonize import cartoonize
+from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.judge import Judge
+from stylegan2.networks import Encoder
+from stylegan2.panels.cartoon import SIDE, STRENGTHS, CartoonPanel, Studio, cartoon_panel, film, render_cartoon
+from stylegan2.perceptual import JudgeDistance, psnr
+
+
+@pytest.fixture
+def studio() -> Studio:
+    """Somebody whose codes are known, and models of 32 pixels."""
+    source, *styles = (tiny_networks(32, 6, seed)[0].eval().requires_grad_(False) for seed in (1, 2, 3))
+    torch.manual_seed(0)
+    e = Encoder(32, source.num_ws, source.w_dim, {4: 6, 8: 8, 16: 4, 32: 4}).eval().requires_grad_(False)
+    with torch.no_grad():
+        e(torch.zeros(1, 3, 32, 32))
+    studio = Studio(source, dict(zip(("webtoon", "portrait"), styles, strict=True)), JudgeDistance(Judge()), e, steps=3)
+    studio.add("ada", source.synthesis(ws_from_seeds(source, [3]), "const")[0].clamp(-1, 1))
+    return studio
+
+
+@pytest.fixture
+def panel(studio, tmp_path) -> CartoonPanel:
+    panel = cartoon_panel(studio, {"model": "tiny"})
+    panel.folder = tmp_path
+    return panel
+
+
+def png(side: int = 32, seed: int = 0) -> bytes:
+    rgb = np.random.default_rng(seed).integers(0, 255, (side, side, 3), np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(rgb).save(data, "png")
+    return data.getvalue()
+
+
+def upload(panel: CartoonPanel, name: str, data: bytes) -> None:
+    """As the browser does it."""
+    file = {"name": name, "type": "image/png", "size": len(data), "content": memoryview(data)}
+    panel.upload.value = ({**file, "last_modified": datetime.now(UTC)},)
+
+
+def large(picture: Image.Image, column: int) -> np.ndarray:
+    """Pixels of the photo, of what its codes draw, or of the cartoon."""
+    return np.asarray(picture.crop((column * (SIDE + 4), 22, column * (SIDE + 4) + SIDE, 22 + SIDE))).astype(int)
+
+
+def as_shown(image: torch.Tensor) -> np.ndarray:
+    return np.asarray(display.sized(image, SIDE)).astype(int)
+
+
+@pytest.mark.parametrize(("style", "cut", "strength"), [("webtoon", 4, 1.0), ("portrait", 16, 0.5)])
+def test_the_picture_shows_the_photo_its_codes_and_the_cartoon(studio, style, cut, strength):
+    picture = render_cartoon(studio, "ada", style, cut, strength)
+    ws = studio.sitters["ada"].ws
+    drawn = cartoonize(studio.source, studio.styles, ws, cut, 0.0, strength)[style][0]
+    for column, image in enumerate((studio.sitters["ada"].photo[0], studio.source.synthesis(ws, "const")[0], drawn)):
+        assert np.array_equal(large(picture, column), as_shown(image)), column
+
+
+def test_without_strength_the_cartoon_is_what_the_codes_draw(studio):
+    picture = render_cartoon(studio, "ada", "webtoon", 4, 0.0)
+    assert np.array_equal(large(picture, 1), large(picture, 2))
+
+
+def test_the_grid_holds_every_style_at_every_strength(studio):
+    grid = studio.grid("ada", 8, 0.0)
+    ws = studio.sitters["ada"].ws
+    for column, strength in enumerate(STRENGTHS):
+        for row, image in enumerate(cartoonize(studio.source, studio.styles, ws, 8, 0.0, strength).values()):
+            place = grid.crop((column * 114, row * 114, column * 114 + 110, row * 114 + 110))
+            assert np.array_equal(place, display.sized(image[0], 110))
+
+
+def test_a_preview_has_the_size_of_the_picture_and_draws_no_grid(studio):
+    quick = render_cartoon(studio, "ada", "webtoon", 16, 0.5, preview=True)
+    assert not studio._grids
+    whole = render_cartoon(studio, "ada", "webtoon", 16, 0.5)
+    assert quick.size == whole.size and np.array_equal(large(quick, 2), large(whole, 2))
+    assert np.array_equal(render_cartoon(studio, "ada", "webtoon", 16, 0.5, preview=True), whole)  # it is there now
+
+
+def test_codes_come_from_the_encoder_and_are_then_improved(studio):
+    photo = studio.sitters["ada"].photo
+    encoded = Studio(studio.source, studio.styles, studio.looks, studio.encoder, steps=0)
+    assert torch.equal(encoded.add("ada", photo[0]).ws, studio.encoder(photo))
+    longer = Studio(studio.source, studio.styles, studio.looks, studio.encoder, steps=30)
+    drawn = [studio.source.synthesis(s.add("ada", photo[0]).ws, "const") for s in (encoded, longer)]
+    before, better = (psnr(image, photo) for image in drawn)
+    assert better > before
+    without = Studio(studio.source, studio.styles, studio.looks, None, steps=0)  # something has to be looked for
+    assert without.add("ada", photo[0]).ws.shape == (1, studio.source.num_ws, studio.source.w_dim)
+
+
+def test_an_unknown_name_or_style_lists_the_right_ones(studio):
+    with pytest.raises(ValueError, match="'bob'; there are: ada"):
+        render_cartoon(studio, "bob", "webtoon")
+    with pytest.raises(ValueError, match="webtoon, portrait"):
+        render_cartoon(studio, "ada", "manga")
+    with pytest.raises(ValueError, match="somebody first"):
+        cartoon_panel(Studio(studio.source, studio.styles, studio.looks))
+
+
+def test_an_uploaded_photo_is_shown_at_once(panel):
+    before = panel.image.value
+    upload(panel, "me & you.png", png())
+    assert panel.settings["photo"] == "me & you" and list(panel.controls["photo"].options) == ["ada", "me & you"]
+    assert panel.image.value != before and "as it is" in panel.message.value
+    assert panel.progress.box.layout.display == "none"
+
+
+def test_several_faces_become_several_sitters(panel, monkeypatch):
+    faces = [detectors.Face((x, 10.0, x + 60, 70.0), 1.0, None) for x in (5.0, 90.0)]
+    monkeypatch.setattr(detectors, "make", lambda *a, **k: lambda image: faces)
+    assert panel.take("party.jpg", png(200)) == ["party 1", "party 2"]
+    assert panel.settings["photo"] == "party 1"
+
+
+def test_what_is_no_picture_is_said_in_the_panel_and_changes_nothing(panel):
+    panel.update()
+    before = panel.picture
+    upload(panel, "me.png", b"<html>")
+    assert "me.png is no picture" in panel.message.value
+    assert panel.picture is before and list(panel.studio.sitters) == ["ada"]
+
+
+def test_settings_rebuild_the_picture_and_tell_the_photo(panel, studio):
+    panel.take("me.png", png())
+    panel.controls["strength"].value, panel.controls["style"].value = 0.5, "portrait"
+    panel.update()
+    wanted, text = panel.picture, panel.show_settings()
+    assert json.loads(text)["sitter"]["steps"] == 3 and len(json.loads(text)["sitter"]["sha256"]) == 16
+    panel.reset()
+    assert panel.settings["photo"] == "ada" and not np.array_equal(panel.picture, wanted)
+    panel.apply(text)
+    assert np.array_equal(panel.picture, wanted)
+    panel.take("me.png", png(seed=1))  # another photo of that name
+    with pytest.raises(ValueError, match="sitter"):
+        panel.apply(text)
+
+
+def test_a_saved_picture_can_be_downloaded(panel):
+    path = panel.save()
+    assert path.is_file() and f"download='{path.name}' href='data:image/png;base64," in panel.message.value
+
+
+def test_the_film_goes_from_the_photo_to_the_cartoon_and_back(studio):
+    frames = film(studio, "ada", "webtoon", 4, 1.0)
+    ws = studio.sitters["ada"].ws
+    middle = frames[len(frames) // 2]
+    assert np.array_equal(frames[0], display.sized(studio.source.synthesis(ws, "const")[0], 2 * SIDE))
+    assert np.array_equal(middle, display.sized(studio.styles["webtoon"].synthesis(ws, "const")[0], 2 * SIDE))
+    with pytest.raises(ValueError, match="away from 0"):
+        film(studio, "ada", "webtoon", 4, 0.0)
