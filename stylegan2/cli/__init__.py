@@ -6,11 +6,25 @@ answers at once. Errors that a user can mend come as one line on stderr, exit co
 
 # in the order in which `--help` lists the verbs
 # isort: off
-from stylegan2.cli import data, training, models, editing, text, mixing, photos, projecting, video, measuring, studies
+from stylegan2.cli import (
+    collecting,
+    data,
+    training,
+    models,
+    editing,
+    text,
+    mixing,
+    photos,
+    projecting,
+    video,
+    measuring,
+    studies,
+)
 from stylegan2.cli.common import app, parse_seeds
 
 __all__ = [
     "app",
+    "collecting",
     "data",
     "editing",
     "main",

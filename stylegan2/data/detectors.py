@@ -124,7 +124,7 @@ class Cascade:
             raise FileNotFoundError(f"no cascade at '{path}'")
         try:
             self.cascade = cv2.CascadeClassifier(str(path))
-        except cv2.error:
+        except (cv2.error, SystemError):
             self.cascade = None
         if self.cascade is None or self.cascade.empty():
             raise ValueError(f"'{path}' is no cascade that OpenCV can read: expected an XML file")

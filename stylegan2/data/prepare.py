@@ -14,19 +14,14 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from stylegan2.data.dataset import LENGTH_KEY, META_KEY, close_reader, image_key, is_lmdb, open_reader, read_meta
 from stylegan2.data.images import Settings
+from stylegan2.data.locks import only_writer
 from stylegan2.data.sources import Source, open_source
 from stylegan2.data.workers import Encoded, encode_all
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None
 
 FIRST_MAP_BYTES = 16 << 20  # doubled whenever it is full
 CHUNK = 32  # items per task and per transaction: what a kill can cost
@@ -136,7 +131,7 @@ def _prepare(
     begin = time.perf_counter()
     if workers < 0:
         raise ValueError(f"workers={workers}: expected 0 (work in this process) or more")
-    with _only_writer(out):
+    with only_writer(out):
         record = before = _open_or_create(out, _Record.new(listing, settings), overwrite)
         if record.done < record.total:
             record = _run(out, record, listing, settings, workers, progress)
@@ -195,28 +190,6 @@ def _read_skipped(out: Path) -> list[tuple[str, str]]:
     with open_reader(out).begin() as txn:
         count = json.loads(txn.get(META_KEY))["skipped"]
         return [tuple(json.loads(txn.get(_skipped_key(k)))) for k in range(count)]
-
-
-@contextlib.contextmanager
-def _only_writer(out: Path) -> Iterator[None]:
-    """Hold a lock on the folder `out` (created if missing). The system frees it when the process dies, in any way."""
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"'{out}' is a file; choose a folder for the dataset")
-    out.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:  # Windows: no lock, so do not prepare one folder twice at once
-        yield
-        return
-    descriptor = os.open(out, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(f"another process writes to '{out}': wait for it or choose another folder") from None
-        except OSError:
-            pass  # some network drives have no locks
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _open_or_create(out: Path, asked: _Record, overwrite: bool) -> _Record:

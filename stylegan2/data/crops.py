@@ -1,0 +1,380 @@
+"""Faces cut out of pages: `crop("pages", "crops")` finds them, cuts squares, and leaves out what is no use.
+
+    crops/faces/*.png        one square per face: a folder for `prepare`
+    crops/rejected/*.png     what was left out, small
+    crops/crops.jsonl        every page and every face found on it, kept or not, and why
+    crops/contact_sheet.jpg  all of them to look at
+
+Pages that are done are not done again, so a run that was interrupted goes on, and new pages can be added at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stylegan2.data import detectors
+from stylegan2.data.align import box_square, cut
+from stylegan2.data.detectors import Detector, Face
+from stylegan2.data.images import Refused, decode
+from stylegan2.data.locks import only_writer
+from stylegan2.data.sources import FolderSource, Source, open_source
+from stylegan2.text_files import write_text
+
+MANIFEST, SHEET, FACES, REJECTED = "crops.jsonl", "contact_sheet.jpg", "faces", "rejected"
+THUMB = 96  # pixels of what was left out
+OURS = (".jsonl", ".json", ".txt")  # what crawlers and we write beside pages: not worth a word
+SEEN = 0.6  # faces down to this part of `min_size` are looked for, so that the report can say how many were too small
+HASH_SIDE = 16  # a hash has 256 bits: with 64, different rendered faces look like twins
+BLUR_SIDE = 128  # sharpness is compared at one size
+
+
+@dataclass(frozen=True)
+class CropConfig:
+    """What is cut, and what is left out.
+
+    Attributes:
+        detector: one of `detectors.NAMES`.
+        cascade: its file, see `detectors.make`.
+        sure: how sure it must be, see `detectors.make`; None: its default.
+        size: side of a crop in pixels.
+        margin: around the detector's box, on each side, in box sides: hair and shoulders.
+        lift: how far the square lies above the box's middle, in box sides: there is more hair than neck.
+        min_size: smallest face (detector's box) in pixels.
+        sharp: least sharpness: variance of the Laplacian over the variance of the picture. Rendered faces have 0.1 to
+            1.3, under a blur of 3 pixels in 256 less than 0.08; 0 keeps all.
+        twins: crops whose hashes differ in less than this part of their bits are duplicates. Different rendered faces
+            differ in 0.14 or more, one face saved badly and moved a little in 0.07 mostly; 0 keeps all but equal ones.
+
+    Raises:
+        ValueError: numbers that cannot work, or an unknown detector.
+    """
+
+    detector: str = "pocket"
+    cascade: str | None = None
+    sure: float | None = None
+    size: int = 256
+    margin: float = 0.4
+    lift: float = 0.25
+    min_size: int = 48
+    sharp: float = 0.03
+    twins: float = 0.08
+
+    def __post_init__(self) -> None:
+        if self.detector not in detectors.NAMES:
+            raise ValueError(f"detector is {self.detector!r}, expected one of {', '.join(detectors.NAMES)}")
+        if not 16 <= self.size <= 4096 or self.min_size < 16:
+            raise ValueError(f"size is {self.size}, min_size {self.min_size}: expected 16 to 4096, and at least 16")
+        if not 0 <= self.margin <= 3 or not -1 <= self.lift <= 1:
+            raise ValueError(f"margin is {self.margin}, lift {self.lift}: expected 0 to 3, and -1 to 1")
+        if self.sharp < 0 or not 0 <= self.twins <= 1:
+            raise ValueError(f"sharp is {self.sharp}, twins {self.twins}: expected 0 or more, and 0 to 1")
+
+    def detect(self) -> Detector:
+        """The detector. Raises what `detectors.make` raises."""
+        return detectors.make(self.detector, self.cascade, max(8, round(SEEN * self.min_size)), self.sure)
+
+
+@dataclass(frozen=True)
+class CropReport:
+    """What lies in the folder now. `print(report)` says it."""
+
+    out: str
+    pages: int
+    known: int  # of them, done by an earlier run
+    kept: int
+    rejected: dict[str, int] = field(default_factory=dict)  # reason -> faces
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (page, reason)
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Pages per second of this run."""
+        return (self.pages - self.known) / max(self.seconds, 1e-9)
+
+    def __str__(self) -> str:
+        left_out = ", ".join(f"{n} {reason}" for reason, n in self.rejected.items()) or "none"
+        lines = [
+            f"{self.out}: {self.kept} faces kept, left out: {left_out}; {self.pages} pages, {self.known} were done "
+            f"({self.rate:.1f} pages/s), {len(self.skipped)} files skipped"
+        ]
+        lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped[:10]]
+        return "\n".join(lines + [f"  ... and {len(self.skipped) - 10} more"] * (len(self.skipped) > 10))
+
+
+def crop(
+    src: str | os.PathLike,
+    out: str | os.PathLike,
+    config: CropConfig | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> CropReport:
+    """Cut the faces out of every picture of a folder, a zip, or of one picture; run it again to go on.
+
+    Args:
+        src: where the pages are.
+        out: folder to write, see the module.
+        config: what is cut.
+        overwrite: begin anew though `out` holds faces cut with other settings.
+        progress: a bar.
+
+    Raises:
+        ValueError: no pictures there, or no face on any page; says what to try.
+        FileNotFoundError, ConnectionError: no such source, or a detector that cannot be fetched.
+        FileExistsError: `out` holds faces cut with other settings.
+        RuntimeError: another process writes there.
+    """
+    from tqdm.auto import tqdm
+
+    config, out, started = config or CropConfig(), Path(out), time.perf_counter()
+    source, detect = _open(Path(src), out), config.detect()
+    with only_writer(out):
+        work = _Work(out, config, _begin(out, config, overwrite))
+        pages = [i for i, name in enumerate(source.names) if not name.lower().endswith(OURS)]
+        for i in tqdm(pages, desc="crop", unit="page", disable=not progress):
+            work.page(source, i, detect)
+        _write_sheet(out, work.rows)
+    return _report(work, pages, time.perf_counter() - started)
+
+
+def _report(work: _Work, pages: list[int], seconds: float) -> CropReport:
+    rows, config, kept = work.rows, work.config, len(_kept(work.rows))
+    rejected = Counter(face["reason"].split(" of ")[0] for face in _faces(rows) if face["reason"])
+    skipped = [(row["page"], row["skipped"]) for row in rows.values() if "skipped" in row]
+    if not kept:
+        others = ", ".join(name for name in detectors.NAMES if name != config.detector)
+        raise ValueError(
+            f"no face was kept from {len(pages)} pages ({dict(rejected) or 'none was found'}; {len(skipped)} files "
+            f"skipped): try another detector ({others}), smaller faces than {config.min_size}, or sharp and twins 0"
+        )
+    return CropReport(str(work.out), len(pages), work.known, kept, dict(rejected), skipped, seconds)
+
+
+def _open(src: Path, out: Path) -> Source:
+    """A folder or zip, or one picture as a folder of one. Raises what `open_source` raises."""
+    import zipfile
+
+    if src.is_file() and not zipfile.is_zipfile(src):
+        return FolderSource(f"picture {src.name}", (src.name,), "", {}, src.parent)
+    return open_source(src, exclude=out)
+
+
+# ------------------------------------------------------------------------------------------------------------ one page
+
+
+class _Work:
+    """A folder being filled.
+
+    Attributes:
+        out, config: see `crop`.
+        rows: page -> its row of the manifest.
+        known: pages that were done before.
+        hashes: of the faces kept, with their files.
+    """
+
+    def __init__(self, out: Path, config: CropConfig, rows: dict[str, dict]):
+        self.out, self.config, self.rows, self.known = out, config, rows, 0
+        self.hashes = [(bytes.fromhex(face["hash"]), face["file"]) for face in _kept(rows)]
+
+    def page(self, source: Source, i: int, detect: Detector) -> None:
+        """Cut one page's faces, unless that was done before."""
+        name = source.names[i]
+        try:
+            if i in source.refused:
+                raise Refused(source.refused[i])
+            data = source.read(i)
+            digest = hashlib.sha256(data).hexdigest()
+            if self.rows.get(name, {}).get("sha256") == digest:
+                self.known += 1
+                return
+            image = decode(data)
+        except Refused as refusal:
+            self._note({"page": name, "skipped": str(refusal)})
+            return
+        self._forget(name)
+        found = detectors.on_pages(detect, image)
+        faces = [self._face(image, face, _file_name(name, digest, n)) for n, face in enumerate(found, start=1)]
+        self._note({"page": name, "sha256": digest, "width": image.width, "height": image.height, "faces": faces})
+
+    def _note(self, row: dict) -> None:
+        self.rows[row["page"]] = row
+        with open(self.out / MANIFEST, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _forget(self, name: str) -> None:
+        """Remove the faces of a page that has another content now."""
+        old = {face["file"] for face in self.rows.pop(name, {}).get("faces", ())}
+        self.hashes = [(own, file) for own, file in self.hashes if file not in old]
+        for file in old:
+            for folder in (FACES, REJECTED):
+                (self.out / folder / file).unlink(missing_ok=True)
+
+    def _face(self, image: Image.Image, face: Face, name: str) -> dict:
+        """Cut one face and write it: with the others, or with what is left out."""
+        square = cut(image, square_around(face, image.size, self.config), self.config.size)
+        own = difference_hash(square)
+        reason = self._reason(face, square, own)
+        if reason is None:
+            _write_png(square, self.out / FACES / name)
+            self.hashes.append((own, name))
+        else:
+            _write_png(square.resize((THUMB, THUMB), Image.Resampling.LANCZOS), self.out / REJECTED / name)
+        box = [round(v, 1) for v in face.box]
+        return {"box": box, "score": round(face.score, 3), "file": name, "hash": own.hex(), "reason": reason}
+
+    def _reason(self, face: Face, square: Image.Image, own: bytes) -> str | None:
+        """Why a face is left out; None: it is not."""
+        if face.side < self.config.min_size:
+            return "too small"
+        if sharpness(square) < self.config.sharp:
+            return "blurred"
+        twin = next((file for other, file in self.hashes if hash_distance(own, other) <= self.config.twins), None)
+        return None if twin is None else f"duplicate of {twin}"
+
+
+def square_around(face: Face, page: tuple[int, int], config: CropConfig) -> np.ndarray:
+    """Corners of the square to cut, see `align.cut`: moved into the page where it fits; else the page is mirrored."""
+    side = face.side * (1 + 2 * config.margin)
+    middle = ((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2 - config.lift * face.side)
+    corner = [m - side / 2 for m in middle]
+    for axis in (0, 1):
+        if side <= page[axis]:
+            corner[axis] = min(max(corner[axis], 0), page[axis] - side)
+    return box_square(*corner, side)
+
+
+def sharpness(image: Image.Image) -> float:
+    """Variance of the Laplacian over that of the picture itself, at one size: 0 for a plain or a blurred one."""
+    import cv2
+
+    small = image.convert("L").resize((BLUR_SIDE, BLUR_SIDE), Image.Resampling.BOX)
+    grey = np.asarray(small).astype(np.float32)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(grey.var(), 1.0))
+
+
+def difference_hash(image: Image.Image) -> bytes:
+    """Is a place brighter than the one at its left? 16 x 16 such bits: a hash that survives saving and resizing."""
+    small = image.convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
+    grey = np.asarray(small).astype(int)
+    return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes()
+
+
+def hash_distance(a: bytes, b: bytes) -> float:
+    """Part of the bits that differ, 0 to 1."""
+    return (int.from_bytes(a) ^ int.from_bytes(b)).bit_count() / (8 * len(a))
+
+
+def _file_name(page: str, digest: str, number: int) -> str:
+    """Harmless on every system, and of no other page: pages of one name in two folders differ in their hash."""
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", page.rpartition(".")[0] or page).strip("-")[-60:] or "page"
+    return f"{stem}_{digest[:6]}_{number}.png"
+
+
+def _write_png(image: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = io.BytesIO()
+    image.save(data, "png")
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data.getvalue())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# -------------------------------------------------------------------------------------------------------- the manifest
+
+
+def _begin(out: Path, config: CropConfig, overwrite: bool) -> dict[str, dict]:
+    """The rows that lie there, by page; a new manifest where there is none."""
+    path, wanted = out / MANIFEST, {k: v for k, v in asdict(config).items() if k != "cascade"}
+    rows = list(read_manifest(path)) if path.is_file() and not overwrite else []
+    if rows and rows[0].get("settings") != wanted:
+        there = rows[0].get("settings") or {}
+        changed = ", ".join(f"{k} {there.get(k)} there, {v} asked for" for k, v in wanted.items() if there.get(k) != v)
+        raise FileExistsError(
+            f"'{out}' holds faces cut with other settings ({changed}): choose another folder, or --overwrite"
+        )
+    if not rows:
+        for folder in (FACES, REJECTED):
+            for old in (out / folder).glob("*.png"):
+                old.unlink()
+        write_text(path, json.dumps({"settings": wanted}) + "\n")
+    elif not path.read_bytes().endswith(b"\n"):  # a row that a kill cut off: its page is done again
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    return {row["page"]: row for row in rows[1:]}  # of a page that was cut again, the last
+
+
+def read_manifest(path: str | os.PathLike) -> Iterator[dict]:
+    """The rows of a manifest: settings first, then one per page; a last row that was cut off is left out."""
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            return
+
+
+def _faces(rows: Mapping[str, dict]) -> Iterator[dict]:
+    for row in rows.values():
+        yield from row.get("faces", ())
+
+
+def _kept(rows: Mapping[str, dict]) -> list[dict]:
+    return [face for face in _faces(rows) if not face["reason"]]
+
+
+# ------------------------------------------------------------------------------------------------------- contact sheet
+
+
+def _write_sheet(out: Path, rows: Mapping[str, dict]) -> None:
+    """Faces kept, and those left out by reason, each with their number."""
+    from stylegan2 import display
+
+    groups: dict[str, list[Path]] = {"kept": [out / FACES / face["file"] for face in _kept(rows)]}
+    for face in _faces(rows):
+        if face["reason"]:
+            groups.setdefault(face["reason"].split(" of ")[0], []).append(out / REJECTED / face["file"])
+    if pictures := [_titled(name, paths) for name, paths in groups.items() if paths]:
+        display.save(display.stack(pictures, 8), out / SHEET)
+
+
+def _titled(name: str, paths: Sequence[Path]) -> Image.Image:
+    from stylegan2 import display
+
+    there = [path for path in paths if path.is_file()]
+    table = contact_sheet(there, 240 if name == "kept" else 48)
+    wide = Image.new("RGB", (COLUMNS * SIDE, table.height), display.PAPER)
+    wide.paste(table)
+    return display.label(wide, f"{name}: {len(paths)}")
+
+
+COLUMNS, SIDE = 12, 80  # of the contact sheet: pictures in a row, pixels of a picture
+
+
+def contact_sheet(paths: Sequence[Path], most: int = 240) -> Image.Image:
+    """Pictures as a table; of more than `most` an even selection.
+
+    Args:
+        paths: at least one.
+        most: pictures shown.
+    """
+    from stylegan2 import display
+
+    chosen = [paths[i * len(paths) // min(most, len(paths))] for i in range(min(most, len(paths)))]
+    sheet = Image.new("RGB", (min(COLUMNS, len(chosen)) * SIDE, -(-len(chosen) // COLUMNS) * SIDE), display.PAPER)
+    for i, path in enumerate(chosen):
+        with Image.open(path) as image:
+            small = image.convert("RGB").resize((SIDE - 2, SIDE - 2), Image.Resampling.LANCZOS)
+        sheet.paste(small, (i % COLUMNS * SIDE, i // COLUMNS * SIDE))
+    return sheet

@@ -1,0 +1,370 @@
+"""Fetching from other people's servers with good manners, and without being led astray.
+
+    session = PoliteSession(Manners(delay=1.0, contact="me@example.org"))
+    page = session.get("https://example.org/list")
+
+One request at a time to a host, with a pause between two; robots.txt is asked first and obeyed; an honest User-Agent;
+what fails for the moment is tried again later and later; whoever refuses several times in a row is left alone.
+Redirects to other hosts, and addresses inside your own network, are refused.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import ipaddress
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from urllib import robotparser
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from stylegan2 import __version__
+
+HOME = "https://github.com/cartoonize-yourself/cartoonize-yourself"
+AGENT = "cartoonize-yourself"  # what a robots.txt may name
+FOR_A_MOMENT = (429, 500, 502, 503, 504)  # try again later
+REFUSALS = (401, 403, 429, 451)
+REDIRECTS = (301, 302, 303, 307, 308)
+LEAST_DELAY = 0.5  # seconds between two requests to a server that is not yours
+LONGEST_WAIT = 120.0  # seconds; a server that asks for more is left alone
+CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How politely.
+
+    Attributes:
+        delay: seconds between two requests to a host, at least; robots.txt may ask for more.
+        timeout: seconds without an answer after which a request has failed.
+        retries: how often something that failed for the moment is tried again.
+        patience: refusals in a row after which a host is left alone.
+        most_bytes: of one answer.
+        contact: a mail address or web page for the User-Agent, so that a site's owner can reach you.
+        allow_local: "host:port" of servers on this machine or in its network that may be asked all the same.
+
+    Raises:
+        ValueError: numbers that cannot work.
+    """
+
+    delay: float = 1.0
+    timeout: float = 20.0
+    retries: int = 4
+    patience: int = 3
+    most_bytes: int = 32 << 20
+    contact: str = ""
+    allow_local: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.delay < 0 or self.timeout <= 0 or min(self.retries, self.patience - 1, self.most_bytes - 1) < 0:
+            raise ValueError(f"{self}: expected delay, retries >= 0, timeout above 0, patience, most_bytes >= 1")
+        if not self.contact.isprintable():
+            raise ValueError(f"contact is {self.contact!r}: expected one line of text")
+
+    @property
+    def user_agent(self) -> str:
+        """Who asks, and where to complain."""
+        contact = f"; {self.contact}" if self.contact else ""
+        return f"{AGENT}/{__version__} (+{HOME}{contact})"
+
+
+class Stopped(ConnectionError):
+    """A host refuses, or fails for so long that it is left alone; the message says what to do."""
+
+
+class NotAllowed(ValueError):
+    """This address is not fetched: robots.txt forbids it, or it leads where nothing of ours has to go."""
+
+
+class Missing(OSError):
+    """The server has no such page, or one that is not whole."""
+
+
+class Refusal(Missing):
+    """The server does not give it to us."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came: the address after redirects, the body, its type."""
+
+    url: str
+    content: bytes
+    kind: str = ""
+
+    @property
+    def text(self) -> str:
+        """As UTF-8; what is none of it is replaced."""
+        return self.content.decode("utf-8", "replace")
+
+
+@dataclass
+class _Host:
+    """What is known of a server."""
+
+    free_at: float = 0.0
+    delay: float = 0.0
+    refusals: int = 0
+    robots: robotparser.RobotFileParser | None = None
+
+
+class PoliteSession:
+    """Fetches addresses one after the other.
+
+    Args:
+        manners: see there.
+        clock, sleep: seconds, and waiting for so many; for tests.
+    """
+
+    def __init__(
+        self,
+        manners: Manners | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        self.manners, self._clock, self._sleep = manners or Manners(), clock, sleep
+        self._hosts: dict[str, _Host] = {}
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxies or passwords from elsewhere
+        self._session.cookies.set_policy(_NoCookies())
+        self._session.headers = requests.structures.CaseInsensitiveDict({"User-Agent": self.manners.user_agent})
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter(self.manners.allow_local))
+
+    def __enter__(self) -> PoliteSession:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._session.close()
+
+    def get(self, url: str, referer: str | None = None) -> Answer:
+        """The page or picture at an address.
+
+        Raises:
+            NotAllowed: robots.txt forbids it; it is no http(s) address; it leads to another host or into a private
+                network; or it is too large.
+            Missing: there is no such thing, or it never comes whole.
+            Stopped: the host refuses, or has failed too often.
+        """
+        host = self._host(url)
+        if host.robots is None:
+            host.robots = self._read_robots(url)
+            host.delay = max(host.delay, float(host.robots.crawl_delay(AGENT) or 0))
+        if not host.robots.can_fetch(AGENT, url):
+            raise NotAllowed(f"the robots.txt of {urlsplit(url).netloc} forbids {url}")
+        return self._fetch(url, referer)
+
+    def _host(self, url: str) -> _Host:
+        name = check_address(url)
+        return self._hosts.setdefault(name, _Host(delay=self._delay(name)))
+
+    def _delay(self, name: str) -> float:
+        """What was asked for; nobody else's server is asked more often than `LEAST_DELAY` allows."""
+        return max(self.manners.delay, 0 if name in self.manners.allow_local else LEAST_DELAY)
+
+    def _read_robots(self, url: str) -> robotparser.RobotFileParser:
+        """The host's rules. None there: all is allowed; kept secret or out of order: nothing is."""
+        address = urljoin(url, "/robots.txt")
+        rules = robotparser.RobotFileParser(address)
+        try:
+            rules.parse(self._fetch(address).text.splitlines())
+        except Refusal:
+            rules.disallow_all = True
+        except Missing:
+            rules.allow_all = True
+        except Stopped as error:
+            raise Stopped(f"{address} cannot be read, so nothing is fetched from there: {error}") from error
+        rules.modified()  # without a time of reading, everything would be forbidden
+        return rules
+
+    def _fetch(self, url: str, referer: str | None = None) -> Answer:
+        """Follow redirects within the host."""
+        for _ in range(6):
+            answer = self._persist(url, referer)
+            if isinstance(answer, Answer):
+                return answer
+            target = urljoin(url, answer)
+            if not _same_host(url, target):
+                raise NotAllowed(f"{url} leads to another host ({urlsplit(target).netloc}): not followed")
+            url = target
+        raise Missing(f"{url} leads in a circle")
+
+    def _persist(self, url: str, referer: str | None) -> Answer | str:
+        """An answer, or where it is said to be; what fails for the moment is tried again."""
+        host, why = self._host(url), ""
+        for attempt in range(self.manners.retries + 1):
+            self._wait(host)
+            try:
+                status, after, result = self._ask(url, referer)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, _Cut) as error:
+                status, after, why = 0, None, f"{type(error).__name__.lstrip('_')}: {error}"
+            finally:
+                host.free_at = self._clock() + host.delay
+            if status in REFUSALS:
+                why = f"status {status}"
+                self._count_refusal(host, url, status)
+            elif status in FOR_A_MOMENT:
+                why = f"status {status}"
+            elif status:
+                host.refusals = 0
+                if status >= 400:
+                    raise Missing(f"{url}: status {status}")
+                return result
+            if status in (401, 403, 451):
+                raise Refusal(f"{url}: refused with status {status}")
+            host.free_at = max(host.free_at, self._clock() + self._pause(attempt, after, url))
+        if status == 0 and why.startswith("Cut"):
+            raise Missing(f"{url} never came whole ({why})")
+        raise Stopped(f"{url} failed {self.manners.retries + 1} times ({why}): try again later")
+
+    def _count_refusal(self, host: _Host, url: str, status: int) -> None:
+        host.refusals += 1
+        if host.refusals >= self.manners.patience:
+            raise Stopped(
+                f"{urlsplit(url).netloc} refused {host.refusals} times in a row (status {status}, last for {url}): "
+                "it does not want this. Wait, ask its owner, or go on later with a longer delay"
+            )
+
+    def _pause(self, attempt: int, after: str | None, url: str) -> float:
+        """Seconds until the next try: what the server asks for, else twice as long each time."""
+        seconds = _seconds(after) if after else 2.0**attempt
+        if seconds > LONGEST_WAIT:
+            raise Stopped(f"{url}: the server asks to come back in {seconds:.0f} seconds: go on then")
+        return seconds
+
+    def _wait(self, host: _Host) -> None:
+        if (left := host.free_at - self._clock()) > 0:
+            self._sleep(left)
+
+    def _ask(self, url: str, referer: str | None) -> tuple[int, str | None, Answer | str]:
+        """Status, Retry-After, and the answer or where it is said to be."""
+        headers = {"Referer": referer} if referer else {}
+        timeout = self.manners.timeout
+        with self._session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False) as response:
+            after, where = response.headers.get("Retry-After"), response.headers.get("Location")
+            if response.status_code in REDIRECTS and where:
+                return response.status_code, after, where
+            if response.status_code != 200:
+                return response.status_code, after, ""
+            body = b"".join(self._body(response, url))
+            return 200, None, Answer(url, body, response.headers.get("Content-Type", "").partition(";")[0])
+
+    def _body(self, response: requests.Response, url: str) -> Iterator[bytes]:
+        """The body, no more than is allowed, and all that was promised."""
+        deadline, got = self._clock() + 10 * self.manners.timeout, 0
+        promised = response.headers.get("Content-Length", "")
+        for chunk in response.iter_content(CHUNK):
+            got += len(chunk)
+            if got > self.manners.most_bytes:
+                raise NotAllowed(f"{url} is larger than {self.manners.most_bytes >> 20} MiB")
+            if self._clock() > deadline:
+                raise _Cut(f"not done after {10 * self.manners.timeout:.0f} s")
+            yield chunk
+        if promised.isdecimal() and "Content-Encoding" not in response.headers and got < int(promised):
+            raise _Cut(f"{got} of {promised} bytes")
+
+
+class _Cut(Exception):
+    """The body ended too early."""
+
+
+class _NoCookies(DefaultCookiePolicy):
+    """None is kept, none is sent."""
+
+    def set_ok(self, cookie, request) -> bool:
+        return False
+
+
+def _seconds(after: str) -> float:
+    """Retry-After as seconds from now: a number, or a date."""
+    if after.strip().isdecimal():
+        return float(after)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(after).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return 1.0
+
+
+# -------------------------------------------------------------------------------------------------------- where to, not
+
+
+def check_address(url: str) -> str:
+    """ "host:port" of an http(s) address.
+
+    Raises:
+        NotAllowed: something else, or one with a password.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError as error:
+        raise NotAllowed(f"{url!r} is no address: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise NotAllowed(f"{url!r} is no web address: expected http://... or https://...")
+    if parts.username is not None or parts.password is not None:
+        raise NotAllowed(f"the address for {parts.hostname} holds a name or password: leave it out")
+    return f"{parts.hostname.lower()}:{port}"
+
+
+def _same_host(a: str, b: str) -> bool:
+    """One host, and not from https to http; http to https is an ordinary step."""
+    one, two = urlsplit(a), urlsplit(b)
+    if check_address(a) == check_address(b):
+        return one.scheme == two.scheme
+    plain = one.port in (None, 80) and two.port in (None, 443)
+    return one.hostname == two.hostname and (one.scheme, two.scheme) == ("http", "https") and plain
+
+
+def check_peer(address: str, host: str, port: int, allow_local: frozenset[str]) -> None:
+    """Is this a server on the public internet, or one that was allowed by name?
+
+    Args:
+        address: the IP address that the connection went to, whatever the name said before.
+        host, port: what was asked for.
+        allow_local: see `Manners`.
+
+    Raises:
+        NotAllowed: it is not.
+    """
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if not ip.is_global and f"{host.lower()}:{port}" not in allow_local:
+        raise NotAllowed(
+            f"{host}:{port} is {ip}, an address of this machine or of a private network: refused (a server of your own "
+            f"can be allowed with --allow-local {host}:{port})"
+        )
+
+
+class _Adapter(HTTPAdapter):
+    """Connections whose other end is looked at before anything is sent."""
+
+    def __init__(self, allow_local: frozenset[str]):
+        self.allow_local = allow_local
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args, **kwargs) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _pool(urllib3.HTTPConnectionPool, HTTPConnection, self.allow_local),
+            "https": _pool(urllib3.HTTPSConnectionPool, HTTPSConnection, self.allow_local),
+        }
+
+
+def _pool(pool: type, connection: type, allow_local: frozenset[str]) -> type:
+    class Checked(connection):
+        def _new_conn(self):
+            sock = super()._new_conn()
+            try:
+                check_peer(sock.getpeername()[0], self.host, self.port, allow_local)
+            except NotAllowed:
+                sock.close()
+                raise
+            return sock
+
+    return type("Pool", (pool,), {"ConnectionCls": Checked})

@@ -1,0 +1,307 @@
+"""A webtoon is collected from a site of our own: both structures, faults, interruptions, and what must never happen."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from stylegan2 import cli
+from stylegan2.data.crawl import MANIFEST, CrawlConfig, crawl
+from stylegan2.data.crawl_sites import ImageList, Naver, SiteError, Webtoons, site_for, title_slug
+from stylegan2.data.images import decode
+from stylegan2.data.local_site import Fault, LocalSite, strip_jpeg
+from stylegan2.data.locks import only_writer
+from stylegan2.data.polite import Manners, NotAllowed, Stopped
+
+
+@cache
+def noise(episode: int, number: int, side: int = 240) -> bytes:
+    """A picture of its own for each."""
+    rgb = np.random.default_rng(100 * episode + number).integers(0, 255, (side // 8, side // 8, 3), np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(rgb).resize((side, side), Image.Resampling.NEAREST).save(data, "png")
+    return data.getvalue()
+
+
+@pytest.fixture
+def site():
+    with LocalSite(picture=noise) as site:
+        yield site
+
+
+def collect(site: LocalSite, out: Path, kind: str = "webtoons", **settings):
+    name = kind if kind in ("webtoons", "naver") else "images"
+    manners = Manners(**({"delay": 0.0, "timeout": 5.0, "allow_local": site.allowed} | settings.pop("manners", {})))
+    config = CrawlConfig(site.url(kind), out, True, **({"site": name} | settings), manners=manners)
+    return crawl(config, progress=False)
+
+
+def rows(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / MANIFEST).read_text().splitlines()]
+
+
+def pictures(out: Path) -> list[str]:
+    return sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file() and p.name != MANIFEST)
+
+
+@pytest.mark.parametrize("kind", ["webtoons", "naver"])
+def test_both_sites_are_collected_whole_and_in_order(site, tmp_path, kind):
+    report = collect(site, tmp_path, kind)
+    assert (report.episodes, report.stored, report.known, report.refused) == (3, 6, 0, [])
+    expected = [f"00{e}-ep-{e}-a-face-in-the-crowd/000{n}.png" for e in (1, 2, 3) for n in (1, 2)]
+    assert pictures(tmp_path) == expected
+    for path, (e, n) in zip(expected, [(e, n) for e in (1, 2, 3) for n in (1, 2)], strict=True):
+        assert (tmp_path / path).read_bytes() == noise(e, n)
+    row = rows(tmp_path)[0]
+    assert row["sha256"] == hashlib.sha256(noise(1, 1)).hexdigest() and row["bytes"] == len(noise(1, 1))
+    assert row["url"].startswith(site.base + "/image/1/1.jpg") and row["page"] and row["time"].endswith("+00:00")
+    assert (row["width"], row["height"], row["status"]) == (240, 240, "stored")
+
+
+def test_the_old_list_of_naver_is_understood_too(site, tmp_path, monkeypatch):
+    def old(self, query):
+        links = "".join(
+            f'<tr><td class="title"><a href="/webtoon/detail?titleId=95&amp;no={n}">t</a></td></tr>' for n in (2, 1)
+        )
+        return "text/html", f"<table>{links if int(query.get('page', 1)) == 1 else ''}</table>"
+
+    page = LocalSite.page
+
+    def both(self, path, query, referer):
+        if path == "/webtoon/list":
+            kind, body = old(self, query)
+            return 200, kind, body.encode()
+        return page(self, path, query, referer)
+
+    monkeypatch.setattr(LocalSite, "page", both)
+    site.faults["/api/article/list"] = Fault(99, body=b"<html>gone</html>")
+    assert collect(site, tmp_path, "naver").stored == 4
+
+
+@pytest.mark.parametrize("kind", ["gallery", "list"])
+def test_any_page_or_list_of_pictures_is_an_episode(site, tmp_path, kind):
+    report = collect(site, tmp_path, kind)
+    assert report.stored == 2
+    forbidden = [reason for url, reason in report.refused if "/secret/" in url]
+    assert len(forbidden) == (kind == "gallery") and all("robots.txt" in reason for reason in forbidden)
+    assert collect(site, tmp_path / "b", "gallery", selector="figure img").refused == []
+    with pytest.raises(SiteError, match="no pictures by the selector"):
+        collect(site, tmp_path / "c", "gallery", selector="video")
+
+
+def test_pages_are_read_with_a_referer_as_readers_do(site, tmp_path):
+    collect(site, tmp_path)
+    for request in site.requests:
+        if request.path.startswith("/image/"):
+            assert "/viewer?" in request.referer
+
+
+def test_what_is_there_is_never_asked_for_again(site, tmp_path):
+    collect(site, tmp_path)
+    before = site.counts()
+    again = collect(site, tmp_path)
+    asked = site.counts() - before
+    assert (again.stored, again.known) == (0, 6) and not any(path.startswith("/image/") for path in asked)
+    (tmp_path / pictures(tmp_path)[0]).unlink()
+    (tmp_path / pictures(tmp_path)[1]).write_bytes(b"half")
+    assert (collect(site, tmp_path).stored, len(pictures(tmp_path))) == (2, 6)
+
+
+def test_an_interrupted_crawl_goes_on(site, tmp_path, monkeypatch):
+    asked = []
+
+    def dies(episode, number):
+        asked.append((episode, number))
+        return noise(episode, number)
+
+    site.picture = dies
+    site.faults["/image/2/1.jpg"] = Fault(99, 500)
+    with pytest.raises(Stopped, match="failed 1 times"):
+        collect(site, tmp_path, manners={"retries": 0})
+    assert len(pictures(tmp_path)) == 2
+    with open(tmp_path / MANIFEST, "a") as file:
+        file.write('{"url": "cut o')  # as a kill may leave it
+    (tmp_path / "001-ep-1-a-face-in-the-crowd" / ".0009.png.part").write_bytes(b"x")
+    site.faults.clear()
+    assert (report := collect(site, tmp_path)).stored == 4 and report.known == 2
+    assert asked.count((1, 1)) == asked.count((1, 2)) == 1 and set(asked) == {(e, n) for e in (1, 2, 3) for n in (1, 2)}
+    assert collect(site, tmp_path).known == 6
+
+
+def test_new_episodes_are_added(site, tmp_path):
+    collect(site, tmp_path)
+    site.episodes = 5
+    report = collect(site, tmp_path)
+    assert (report.stored, report.known) == (4, 6)
+
+
+def test_only_the_episodes_and_pictures_asked_for(site, tmp_path):
+    assert collect(site, tmp_path / "a", episodes=(2, 2)).stored == 2
+    assert all(name.startswith("002") for name in pictures(tmp_path / "a"))
+    assert collect(site, tmp_path / "b", limit=3).stored == 3
+    assert collect(site, tmp_path / "b", limit=3).stored == 0  # there already
+
+
+def test_one_picture_under_two_addresses_is_kept_once(site, tmp_path):
+    site.picture = lambda episode, number: noise(1, 1)
+    assert collect(site, tmp_path).stored == 6
+    assert len(pictures(tmp_path)) == 1 and len({row["file"] for row in rows(tmp_path)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault(99, body=b"<html>please log in</html>", kind="image/jpeg"), "no JPEG, PNG, GIF or WebP"),
+        (Fault(99, body=noise(1, 1)[:300], kind="image/png"), "damaged"),
+        (Fault(99, body=noise(1, 1, 64)), "64x64 pixels: smaller than 200"),
+        (Fault(99, body=b"\xff\xd8\xff" + b"no" * 50), "not an image"),
+        (Fault(99, body=b""), "no JPEG"),
+    ],
+)
+def test_what_is_no_whole_picture_is_refused_with_its_reason_and_not_asked_again(site, tmp_path, fault, reason):
+    site.faults["/image/1/2.jpg"] = fault
+    report = collect(site, tmp_path)
+    assert report.stored == 5 and len(report.refused) == 1 and reason in report.refused[0][1] and reason in str(report)
+    before = site.counts()["/image/1/2.jpg?type=q90"]
+    collect(site, tmp_path)
+    assert site.counts()["/image/1/2.jpg?type=q90"] == before
+    assert all(decode((tmp_path / name).read_bytes()) for name in pictures(tmp_path))
+
+
+def test_a_picture_that_is_missing_today_may_be_there_tomorrow(site, tmp_path):
+    site.faults["/image/1/2.jpg"] = Fault(1, 404)
+    assert len(collect(site, tmp_path).refused) == 1
+    assert collect(site, tmp_path).stored == 1
+
+
+def test_a_cut_off_picture_is_fetched_again(site, tmp_path):
+    site.faults["/image/1/2.jpg"] = Fault(1, cut=0.4)
+    assert collect(site, tmp_path, manners={"retries": 1}).stored == 6
+    assert (tmp_path / pictures(tmp_path)[1]).read_bytes() == noise(1, 2)
+
+
+def test_pictures_do_not_come_from_anywhere(site, tmp_path):
+    with LocalSite(picture=noise) as other:
+        body = (
+            f'<div id="_imageList"><img data-url="{other.base}/image/1/1.jpg"><img data-url="file:///etc/passwd"></div>'
+        )
+        site.faults["/en/fantasy/rendered/viewer"] = Fault(99, body=body.encode())
+        both = {"allow_local": site.allowed | other.allowed}
+        report = collect(site, tmp_path, episodes=(1, 1), manners=both)
+        assert report.stored == 0 and len(report.refused) == 2 and not other.requests
+        assert "neither the page's host" in report.refused[0][1] and "no web address" in report.refused[1][1]
+
+
+def test_refusals_in_a_row_end_the_crawl_and_keep_what_there_is(site, tmp_path):
+    for path in ("/image/2/1.jpg", "/image/2/2.jpg", "/image/3/1.jpg"):
+        site.faults[path] = Fault(99, 403)
+    site.faults["/en/fantasy/rendered/viewer"] = Fault(0)
+    with pytest.raises(Stopped, match="refused 2 times in a row"):
+        collect(site, tmp_path, manners={"patience": 2})
+    assert len(pictures(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("kind", ["webtoons", "naver"])
+def test_a_site_that_has_changed_says_so(site, tmp_path, kind):
+    for path in ("/en/fantasy/rendered/list", "/api/article/list", "/webtoon/list"):
+        site.faults[path] = Fault(99, body=b"<html>new design</html>")
+    with pytest.raises(SiteError, match="shows no episodes where they used to be"):
+        collect(site, tmp_path, kind)
+    site.faults.clear()
+    for path in ("/en/fantasy/rendered/viewer", "/webtoon/detail"):
+        site.faults[path] = Fault(99, body=b"<html>new design</html>")
+    with pytest.raises(SiteError, match="shows no pictures"):
+        collect(site, tmp_path, kind)
+
+
+def test_without_rights_nothing_is_asked(site, tmp_path):
+    with pytest.raises(PermissionError, match="consent.*--i-have-the-rights"):
+        CrawlConfig(site.url(), tmp_path)
+    assert not site.requests
+    for wrong in ({"episodes": (3, 1)}, {"limit": 0}, {"min_side": 0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            CrawlConfig(site.url(), tmp_path, True, **wrong)
+    with pytest.raises(NotAllowed, match="no web address"):
+        CrawlConfig("pages.html", tmp_path, True)
+
+
+def test_two_crawls_do_not_share_a_folder(site, tmp_path):
+    with only_writer(tmp_path), pytest.raises(RuntimeError, match="another process"):
+        collect(site, tmp_path)
+
+
+def test_the_adapter_follows_from_the_host():
+    assert isinstance(site_for("https://www.webtoons.com/en/x/list?title_no=1"), Webtoons)
+    assert isinstance(site_for("https://comic.naver.com/webtoon/list?titleId=1"), Naver)
+    assert isinstance(site_for("https://example.org/", "images"), ImageList)
+    with pytest.raises(
+        SiteError, match=r"knows 'example.org'; there are some for www.webtoons.com, comic.naver.com.*--site images"
+    ):
+        site_for("https://www.webtoons.com.example.org/".replace("www.webtoons.com.", ""))
+    with pytest.raises(SiteError, match="expected one of webtoons, naver, images"):
+        site_for("https://example.org/", "tumblr")
+    with pytest.raises(SiteError, match="names no title"):
+        list(Naver().episodes(None, "https://comic.naver.com/webtoon"))
+
+
+@pytest.mark.parametrize(
+    ("title", "slug"),
+    [
+        ("../../etc/passwd", "etc-passwd"),
+        ("CON", "con"),
+        ("a" * 99, "a" * 40),
+        ("마음의 소리 1화", "마음의-소리-1화"),
+        ("?:*", ""),
+    ],
+)
+def test_titles_become_harmless(title, slug):
+    assert title_slug(title) == slug
+
+
+def test_a_title_cannot_leave_the_folder(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(LocalSite, "_title", lambda self, episode: "../../../outside")
+    collect(site, tmp_path / "a" / "b" / "c")
+    assert {p.name for p in tmp_path.rglob("*") if p.is_dir()} == {
+        "a",
+        "b",
+        "c",
+        "001-outside",
+        "002-outside",
+        "003-outside",
+    }
+
+
+def test_the_stand_in_site_serves_rendered_pages():
+    image = decode(strip_jpeg(1, 1))
+    assert image.width == 400 and image.height > 500 and strip_jpeg(1, 1) != strip_jpeg(1, 2)
+
+
+def test_the_verb_collects_and_says_what_it_did(site, tmp_path):
+    (host,) = site.allowed
+    words = [
+        "crawl",
+        site.url(),
+        "--out",
+        str(tmp_path / "pages"),
+        "--site",
+        "webtoons",
+        "--allow-local",
+        host,
+        "--delay",
+        "0",
+    ]
+    refused = CliRunner().invoke(cli.app, words)
+    assert refused.exit_code == 2 and "--i-have-the-rights" in refused.stderr and refused.stderr.count("\n") == 1
+    result = CliRunner().invoke(cli.app, [*words, "--i-have-the-rights", "--episodes", "1-2"])
+    assert result.exit_code == 0 and "4 pictures stored from 2 episodes" in result.output, result.output
+    for wrong in (["--episodes", "a"], ["--site", "x"], ["--limit", "0"]):
+        result = CliRunner().invoke(cli.app, [*words, "--i-have-the-rights", *wrong])
+        assert result.exit_code == 2 and result.stderr.startswith("error: ") and "Traceback" not in result.output

@@ -1,0 +1,258 @@
+"""Manners towards other people's servers, tried on one of our own, with a clock that nobody has to wait for."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+
+import pytest
+
+from stylegan2.data.local_site import Fault, LocalSite
+from stylegan2.data.polite import (
+    LEAST_DELAY,
+    Manners,
+    Missing,
+    NotAllowed,
+    PoliteSession,
+    Refusal,
+    Stopped,
+    check_address,
+    check_peer,
+)
+
+
+class Clock:
+    """Seconds that pass only while somebody sleeps."""
+
+    def __init__(self):
+        self.now, self.slept = 0.0, []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(round(seconds, 3))
+        self.now += seconds
+
+
+@pytest.fixture
+def site():
+    with LocalSite(picture=lambda episode, number: b"picture") as site:
+        yield site
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def session(site: LocalSite, clock: Clock, **manners) -> PoliteSession:
+    allowed = {"allow_local": site.allowed, "delay": 1.0, "timeout": 5.0}
+    return PoliteSession(Manners(**(allowed | manners)), clock, clock.sleep)
+
+
+def test_robots_is_asked_once_and_obeyed(site, clock):
+    with session(site, clock) as s:
+        assert b"figure" in s.get(site.url("gallery")).content
+        s.get(site.url("list"))
+        with pytest.raises(NotAllowed, match="robots.txt of 127.0.0.1.*forbids.*/secret/1/1.jpg"):
+            s.get(f"{site.base}/secret/1/1.jpg", referer=site.base)
+    assert site.counts()["/robots.txt"] == 1 and site.counts()["/secret/1/1.jpg"] == 0
+
+
+@pytest.mark.parametrize(("status", "allowed"), [(404, True), (401, False), (403, False)])
+def test_without_robots_all_is_allowed_and_with_secret_ones_nothing(site, clock, status, allowed):
+    site.faults["/robots.txt"] = Fault(99, status)
+    with session(site, clock) as s:
+        if allowed:
+            assert s.get(site.url("gallery")).content
+        else:
+            with pytest.raises(NotAllowed, match="forbids"):
+                s.get(site.url("gallery"))
+    assert site.counts()["/gallery"] == allowed
+
+
+def test_while_robots_cannot_be_read_nothing_is_fetched(site, clock):
+    site.faults["/robots.txt"] = Fault(99, 503)
+    with session(site, clock, retries=1) as s, pytest.raises(Stopped, match="robots.txt cannot be read, so nothing"):
+        s.get(site.url("gallery"))
+    assert site.counts() == {"/robots.txt": 2}
+
+
+def test_between_two_requests_there_is_a_pause(site, clock):
+    with session(site, clock, delay=2.5) as s:
+        for _ in range(3):
+            s.get(site.url("gallery"))
+    assert clock.slept == [2.5, 2.5, 2.5]  # before each page, after robots.txt
+
+
+def test_robots_may_ask_for_longer_pauses(clock):
+    with LocalSite(delay=7, picture=lambda *_: b"") as site, session(site, clock) as s:
+        s.get(site.url("gallery"))
+        s.get(site.url("gallery"))
+    assert clock.slept[-1] == 7
+
+
+def test_other_peoples_servers_are_never_asked_quickly():
+    s = PoliteSession(Manners(delay=0.0, allow_local=frozenset(["127.0.0.1:80"])))
+    assert s._host("https://example.org/").delay == LEAST_DELAY > 0
+    assert s._host("http://127.0.0.1/").delay == 0
+
+
+def test_who_asks_is_said_honestly_and_nothing_else_is_sent(site, clock):
+    with session(site, clock, contact="me@example.org") as s:
+        s.get(site.url("gallery"), referer="http://page/")
+    asked = site.requests[-1]
+    assert asked.agent.startswith("cartoonize-yourself/") and "me@example.org" in asked.agent and "+http" in asked.agent
+    assert asked.referer == "http://page/"
+
+
+def test_what_fails_for_the_moment_is_tried_again_later_and_later(site, clock):
+    site.faults["/gallery"] = Fault(3, 503)
+    with session(site, clock, delay=0.0) as s:
+        assert s.get(site.url("gallery")).content
+    assert site.counts()["/gallery"] == 4 and clock.slept == [1, 2, 4]
+
+
+def test_a_server_may_say_when_to_come_back(site, clock):
+    site.faults["/gallery"] = Fault(1, 429, {"Retry-After": "33"})
+    with session(site, clock) as s:
+        s.get(site.url("gallery"))
+    assert clock.slept[-1] == 33
+    site.faults["/gallery"] = Fault(1, 503, {"Retry-After": email.utils.formatdate(time.time() + 50, usegmt=True)})
+    with session(site, clock) as s:
+        s.get(site.url("gallery"))
+    assert 45 < clock.slept[-1] <= 50
+    site.faults["/gallery"] = Fault(1, 503, {"Retry-After": "86400"})
+    with session(site, clock) as s, pytest.raises(Stopped, match="come back in 86400 seconds"):
+        s.get(site.url("gallery"))
+
+
+def test_what_fails_for_good_is_given_up(site, clock):
+    site.faults["/gallery"] = Fault(99, 500)
+    with (
+        session(site, clock, retries=2) as s,
+        pytest.raises(Stopped, match=r"failed 3 times \(status 500\): try again"),
+    ):
+        s.get(site.url("gallery"))
+    assert site.counts()["/gallery"] == 3
+
+
+def test_who_refuses_again_and_again_is_left_alone(site, clock):
+    for number in range(1, 6):
+        site.faults[f"/image/1/{number}.jpg"] = Fault(99, 403)
+    with session(site, clock, patience=3) as s:
+        for number in (1, 2):
+            with pytest.raises(Refusal, match="status 403"):
+                s.get(f"{site.base}/image/1/{number}.jpg", "x")
+        with pytest.raises(Stopped, match="refused 3 times in a row.*ask its owner"):
+            s.get(f"{site.base}/image/1/3.jpg", "x")
+    assert sum(path.startswith("/image") for path in site.counts()) == 3
+
+
+def test_something_given_in_between_ends_the_row(site, clock):
+    site.faults["/image/1/1.jpg"] = site.faults["/image/1/2.jpg"] = Fault(99, 403)
+    with session(site, clock, patience=2) as s:
+        for number in (1, 2):
+            with pytest.raises(Refusal):
+                s.get(f"{site.base}/image/1/{number}.jpg", "x")
+            s.get(site.url("gallery"))
+
+
+def test_what_is_not_there_is_said_at_once(site, clock):
+    with session(site, clock) as s, pytest.raises(Missing, match="nothing.html: status 404"):
+        s.get(f"{site.base}/nothing.html")
+    assert site.counts()["/nothing.html"] == 1
+
+
+def test_a_cut_off_answer_is_fetched_again(site, clock):
+    site.faults["/gallery"] = Fault(1, cut=0.5)
+    with session(site, clock) as s:
+        assert s.get(site.url("gallery")).text.endswith("</html>")
+    site.faults["/gallery"] = Fault(99, cut=0.5)
+    with session(site, clock, retries=1) as s, pytest.raises((Missing, Stopped)):
+        s.get(site.url("gallery"))
+
+
+def test_a_slow_server_is_not_waited_for_for_ever(site, clock):
+    site.faults["/gallery"] = Fault(99, slow=0.5)
+    with session(site, clock, timeout=0.1, retries=1) as s, pytest.raises(Stopped, match="failed 2 times.*time"):
+        s.get(site.url("gallery"))
+
+
+def test_what_is_too_large_is_refused_before_it_is_all_here(site, clock):
+    site.faults["/gallery"] = Fault(1, body=b"x" * (3 << 20))
+    with session(site, clock, most_bytes=1 << 20) as s, pytest.raises(NotAllowed, match="larger than 1 MiB"):
+        s.get(site.url("gallery"))
+
+
+def test_redirects_stay_within_the_host(site, clock):
+    site.faults["/old"] = Fault(99, 302, {"Location": "/gallery"})
+    with session(site, clock) as s:
+        assert s.get(f"{site.base}/old").url == site.url("gallery")
+    with LocalSite() as other:
+        for target in (
+            other.url("gallery"),
+            "http://169.254.169.254/latest",
+            "https://example.org/",
+            "file:///etc/passwd",
+        ):
+            site.faults["/old"] = Fault(99, 302, {"Location": target})
+            with session(site, clock) as s, pytest.raises(NotAllowed):
+                s.get(f"{site.base}/old")
+        assert not other.requests
+    site.faults["/a"] = Fault(99, 301, {"Location": "/a"})
+    with session(site, clock) as s, pytest.raises(Missing, match="circle"):
+        s.get(f"{site.base}/a")
+
+
+def test_servers_inside_your_own_network_are_refused_before_anything_is_sent(site, clock):
+    with (
+        session(site, clock, allow_local=frozenset()) as s,
+        pytest.raises(NotAllowed, match=r"private network.*--allow-local 127.0.0.1:\d+"),
+    ):
+        s.get(site.url("gallery"))
+    port = site.base.rpartition(":")[2]
+    with session(site, clock, allow_local=frozenset()) as s, pytest.raises(NotAllowed):
+        s.get(f"http://localhost:{port}/gallery")  # by another name
+    assert not site.requests
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["10.0.0.1", "192.168.1.9", "172.16.0.3", "169.254.169.254", "::1", "fe80::1%eth0", "::ffff:10.0.0.1", "0.0.0.0"],
+)
+def test_private_addresses_are_known_whatever_the_name_said(address):
+    with pytest.raises(NotAllowed, match="refused"):
+        check_peer(address, "innocent.example.org", 80, frozenset())
+    check_peer(address, "mine", 80, frozenset(["mine:80"]))
+
+
+def test_public_addresses_pass():
+    for address in ("93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946"):
+        check_peer(address, "example.org", 443, frozenset())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://a.b/",
+        "file:///etc/passwd",
+        "//a.b/c",
+        "a.b",
+        "http://me:secret@a.b/",
+        "http://a.b:99999/",
+        "javascript:1",
+        "",
+    ],
+)
+def test_what_is_no_plain_web_address_is_refused(url):
+    with pytest.raises(NotAllowed) as error:
+        check_address(url)
+    assert "secret" not in str(error.value)
+
+
+def test_manners_that_cannot_work_are_refused():
+    for wrong in ({"delay": -1}, {"timeout": 0}, {"retries": -1}, {"patience": 0}, {"contact": "a\nHost: b"}):
+        with pytest.raises(ValueError, match="expected"):
+            Manners(**wrong)
