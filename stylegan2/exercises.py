@@ -103,6 +103,23 @@ def _combine(start: Tensor, ends: Sequence[Tensor], strengths: Sequence[float]) 
     return start + sum(s * (end - start) for s, end in zip(strengths, ends, strict=True))
 
 
+def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    width, height = (max(0.0, min(a[k + 2], b[k + 2]) - max(a[k], b[k])) for k in (0, 1))
+    area = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return width * height / (area - width * height)
+
+
+def _step(ws: Tensor, n: Tensor, degree: float, layers: Sequence[int]) -> Tensor:
+    moved = ws.clone()
+    moved[:, list(layers)] += degree * n
+    return moved
+
+
+def _side(left: Sequence[float], right: Sequence[float], mouth: Sequence[float]) -> float:
+    middle = [(a + b) / 2 for a, b in zip(left, right, strict=True)]
+    return max(4.0 * math.dist(left, right), 3.6 * math.dist(middle, mouth))
+
+
 EXERCISES: dict[str, Exercise] = {
     "00-truncation": Exercise(
         _truncate,
@@ -114,6 +131,26 @@ EXERCISES: dict[str, Exercise] = {
         lambda a, b, steps: torch.stack([a + (b - a) * i / (steps - 1) for i in range(steps)]),
         [(_normal(8), _normal(8, seed=1), steps) for steps in (2, 5)],
         "torch.lerp(a, b, t) for t from 0 to 1, both ends included",
+    ),
+    "01-overlap": Exercise(
+        _overlap,
+        [
+            ((0, 0, 10, 10), (5, 0, 15, 10)),
+            ((0, 0, 4, 4), (4, 0, 8, 4)),
+            ((1, 2, 5, 9), (1, 2, 5, 9)),
+            ((0, 0, 9, 9), (3, 3, 5, 5)),
+        ],
+        "intersection over union: where both are, over where at least one is; boxes apart share nothing",
+    ),
+    "01-tiles": Exercise(
+        lambda length, tile, step: sorted({*range(0, length - tile, step), length - tile}),
+        [(1000, 400, 200), (410, 400, 200), (1024, 256, 128)],
+        "one every step, and a last one that ends where the page ends",
+    ),
+    "01-wait": Exercise(
+        lambda attempt, retry_after: float(retry_after) if retry_after is not None else 2.0**attempt,
+        [(0, None), (3, None), (2, "30")],
+        "twice as long after each failure; but what the server asks for comes first",
     ),
     "02-key": Exercise(
         lambda size, index: f"{size}-{index:05d}".encode(),
@@ -246,6 +283,27 @@ EXERCISES: dict[str, Exercise] = {
     "09-same": Exercise(
         {"a", "b", "d"},
         hint="write down for each of the ten layers whose code it ends up with; in a chain the last exchange wins",
+    ),
+    "10-side": Exercise(
+        _side,
+        [((10, 10), (50, 10), (30, 50)), ((0, 0), (30, 40), (10, 60)), ((5, 5), (25, 5), (15, 60))],
+        "distance between the eyes, and from their middle to the mouth; the longer demand wins",
+    ),
+    "10-psnr": Exercise(
+        lambda a, b: 10 * math.log10(4 / (a - b).square().mean().item()),
+        [
+            (_normal(3, 8, 8).clamp(-1, 1), _normal(3, 8, 8, seed=1).clamp(-1, 1)),
+            (torch.zeros(3, 4, 4), torch.ones(3, 4, 4)),
+        ],
+        "the peak is the whole range: from -1 to 1 it is 2, squared 4; over the mean squared difference, in dB",
+    ),
+    "10-step": Exercise(
+        _step,
+        [
+            (_normal(2, 10, 8), _normal(8, seed=1), degree, layers)
+            for degree, layers in ((2.0, [0, 1]), (-1.5, [4, 7, 9]))
+        ],
+        "only the codes of those layers move, all of them by degree times n; copy first",
     ),
 }
 

@@ -8,6 +8,7 @@
     edits       what its text edits do, measured by the judge
     encoder     from an image straight to codes of the source model
     routes      how well codes are found, and how quickly, on every route
+    detector    finds faces on rendered webtoon pages
     report      how good source and baseline are, measured by the judge, and contact sheets
 
 The lengths are those of the shipped files. One of them was made a little differently: the source's third run was done
@@ -34,6 +35,7 @@ from stylegan2.clip_training import ClipConfig, train_clip
 from stylegan2.data import pocket
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
+from stylegan2.detector_training import DetectorConfig, train_detector
 from stylegan2.editing.latents import draw, ws_from_seeds
 from stylegan2.encoder_training import EncoderConfig, train_encoder
 from stylegan2.judge import Judge
@@ -74,6 +76,9 @@ class Recipe:
     encoder_images: int = 40_000  # shown to the encoder
     encoder_faces: int = 12_000  # rendered for it
     route_images: int = 100  # of either kind, on every route from image to codes
+    detector_windows: int = 24_000  # of rendered pages, shown to the face detector
+    detector_pages: int = 240
+    held_out_pages: int = 100  # that the detector is tried on
     seed: int = 0
     device: str = "auto"  # of the training; measuring is done on the CPU
 
@@ -121,6 +126,12 @@ def make_encoder(recipe: Recipe) -> None:
     config = EncoderConfig(images=recipe.encoder_images, faces=recipe.encoder_faces, seed=recipe.seed)
     source = checkpoints.load(recipe.path("photo")).g_ema
     train_encoder(recipe.path("encoder"), source, looks, config, recipe.device, recipe.work)
+
+
+def make_detector(recipe: Recipe) -> None:
+    """Train the face detector and write what it finds beside it."""
+    config = DetectorConfig(windows=recipe.detector_windows, pages=recipe.detector_pages, seed=recipe.seed)
+    train_detector(recipe.path("detector"), config, recipe.device, recipe.work, recipe.held_out_pages)
 
 
 def make_routes(recipe: Recipe) -> None:
@@ -439,6 +450,7 @@ STEPS: dict[str, Callable[[Recipe], None]] = {
     "edits": make_edits,
     "encoder": make_encoder,
     "routes": make_routes,
+    "detector": make_detector,
     "report": make_report,
 }
 

@@ -434,7 +434,7 @@ def test_metrics_of_a_model_and_of_what_it_keeps_of_its_source(tmp_path):
 # ------------------------------------------------------------------------------------------------------------ recipe
 
 
-STEPS = ("judge", "photo", "targets", "scoreboard", "clip", "edits", "encoder", "routes", "report")
+STEPS = ("judge", "photo", "targets", "scoreboard", "clip", "edits", "encoder", "routes", "detector", "report")
 
 
 @pytest.fixture

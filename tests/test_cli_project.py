@@ -68,18 +68,19 @@ def test_codes_and_pictures_are_kept_for_every_photo(folder, tmp_path):
     for name in ("me", "wide"):
         found = Projection.load(out / f"{name}.pt")
         assert found.ws.shape == (1, g.num_ws, g.w_dim) and found.config.space == "w" and len(found.history) == 4
-        assert found.made_from == {"generator": checkpoints.fingerprint(g), "psi": 1.0, "photo": f"{name}.png"}
+        assert found.made_from == {"generator": checkpoints.fingerprint(g), "psi": 1.0, "photo": name}
         assert Image.open(out / f"{name}.png").height >= 2 * 192
         assert f"{name}: " in said and " dB" in said
     shown = psnr(g.synthesis(Projection.load(out / "me.pt").ws, "const"), picture(folder / "me.png"))
     assert f"me: {float(shown):.1f} dB" in said  # of the codes that were saved
 
 
-def test_the_middle_square_of_a_wide_picture_is_taken(folder):
-    from stylegan2.editing.photos import read_photos
+def test_the_middle_square_of_a_picture_without_a_face_is_taken(folder):
+    from stylegan2.editing.photos import read_photos, stacked
 
-    square = picture(folder / "wide.png")[..., 8:24]
-    torch.testing.assert_close(read_photos([folder / "wide.png"], 16), square, rtol=0, atol=1e-5)
+    found = read_photos({"wide": folder / "wide.png"}, 16)
+    assert found["wide"].how == "middle square: no face found"
+    torch.testing.assert_close(stacked(found), picture(folder / "wide.png")[..., 8:24], rtol=0, atol=1e-5)
 
 
 def test_an_encoder_gives_the_beginning_or_the_answer(folder, tmp_path):

@@ -38,6 +38,7 @@ def made(tmp_path_factory):
     lengths = {"warmup_images": 16, "photo_images": 48, "large_images": 128, "curve_images": 8, "target_images": 32}
     lengths |= {"clip_images": 1024, "clip_faces": 12, "text_faces": 2}
     lengths |= {"encoder_images": 32, "encoder_faces": 8, "route_images": 2}
+    lengths |= {"detector_windows": 16, "detector_pages": 1, "held_out_pages": 1}
     small = recipe.Recipe(
         folder / "shipped", folder / "work", photo_faces=64, webtoon_seeds=(0, 1), device="cpu", **lengths
     )
@@ -60,6 +61,7 @@ def made(tmp_path_factory):
         recipe.make_encoder(small)
         patch.setattr(recipe.routes, "compare_routes", partial(compare_routes, steps=2, refine_steps=2, tune_steps=2))
         recipe.make_routes(small)
+        recipe.make_detector(small)
         recipe.make_report(small)
     return small
 
@@ -123,8 +125,14 @@ def test_the_encoder_and_the_routes_say_what_they_can(made):
         assert (made.shipped / f"routes_{kind}.jpg").is_file()
 
 
+def test_the_detector_says_what_it_finds(made):
+    said = json.loads(made.path("detector").with_suffix(".json").read_text())
+    assert said["training"]["windows"] == 16 and said["held out"]["pages"] == 1
+    assert made.path("detector").stat().st_size < 1_000_000
+
+
 def test_pictures_are_there(made):
     names = {path.stem for path in made.shipped.glob("*.jpg")}
     assert names == {"photo", "photo_curve", "photo_timeline", "pairs", "domains", "worlds"} | {
-        *("scoreboard", "scoreboards", "methods", "webtoon_freeze-sg")
+        *("scoreboard", "scoreboards", "methods", "webtoon_freeze-sg", "routes_generated", "routes_rendered")
     }

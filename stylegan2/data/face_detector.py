@@ -99,7 +99,7 @@ class PocketDetector:
     def __call__(self, image: Image.Image) -> list[Face]:
         faces: list[Face] = []
         for factor in self._factors(min(image.size)):
-            x, real = _input(image, factor)
+            x, real = as_input(image, factor)
             with torch.inference_mode():
                 found = decode(self.network(x)[0], self.sure)
             faces += [Face(tuple(v / r for v, r in zip(f.box, real * 2, strict=True)), f.score) for f in found]
@@ -113,7 +113,7 @@ class PocketDetector:
         return factors
 
 
-def _input(image: Image.Image, factor: float) -> tuple[Tensor, tuple[float, float]]:
+def as_input(image: Image.Image, factor: float) -> tuple[Tensor, tuple[float, float]]:
     """The picture as the network sees it, [1, 3, H, W], and by how much its width and height were enlarged."""
     width, height = (max(16, round(side * factor / 16) * 16) for side in image.size)
     rgb = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3)

@@ -95,15 +95,23 @@ class LocalSite:
         self.faults: dict[str, Fault] = {}
         self.requests: list[Request] = []
 
-    def __enter__(self) -> LocalSite:
+    def start(self) -> LocalSite:
+        """Serve until `stop`."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, self))
         self._server.daemon_threads = True
         Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def stop(self) -> None:
+        """Serve no more."""
         self._server.shutdown()
         self._server.server_close()
+
+    def __enter__(self) -> LocalSite:
+        return self.start()
+
+    def __exit__(self, *_) -> None:
+        self.stop()
 
     @property
     def base(self) -> str:

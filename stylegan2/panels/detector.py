@@ -1,0 +1,131 @@
+"""The detector panel: what is found on a page, what is left out, and how it is cut.
+
+detector_panel({"page 1": image}).show()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import ipywidgets as w
+from PIL import Image, ImageDraw, ImageFont
+
+from stylegan2 import display as show
+from stylegan2.data import detectors
+from stylegan2.data.align import cut
+from stylegan2.data.crops import CropConfig, square_around
+from stylegan2.data.detectors import Face
+from stylegan2.widgets import Panel, choice, float_slider, int_slider
+
+HEIGHT, CELL, COLUMNS, GAP = 620, 96, 4, 8  # pixels: of the page, of a crop; crops in a row; between page and crops
+KEPT, SMALL, SQUARE = "#14b86a", "#ff3b6b", "#7a5cff"
+LEAST = 16  # pixels of the smallest face looked for
+
+
+@dataclass
+class Desk:
+    """Pages, and what was found on them.
+
+    Attributes:
+        pages: RGB images by name.
+        found: (page, detector, sureness) -> faces, so that only these cost time.
+    """
+
+    pages: Mapping[str, Image.Image]
+    found: dict[tuple, list[Face]] = field(default_factory=dict)
+
+    def faces(self, page: str, detector: str, sure: float) -> list[Face]:
+        """All faces of a page, whatever their size.
+
+        Raises:
+            ValueError: an unknown page.
+        """
+        if page not in self.pages:
+            raise ValueError(f"no page {page!r}; there are: {', '.join(self.pages)}")
+        key = (page, detector, sure)
+        if key not in self.found:
+            detect = detectors.make(detector, min_size=LEAST, sure=sure_of(detector, sure))
+            self.found[key] = detectors.on_pages(detect, self.pages[page])
+        return self.found[key]
+
+
+def sure_of(detector: str, sure: float) -> float:
+    """A slider from 0 to 1 in a detector's own measure: cascades count neighbours, up to 10."""
+    return round(10 * sure) if detector in ("haar", "animeface") else sure
+
+
+def render_detection(
+    desk: Desk,
+    page: str,
+    detector: str = "pocket",
+    sure: float = 0.4,
+    min_size: int = 48,
+    margin: float = 0.4,
+    lift: float = 0.25,
+) -> Image.Image:
+    """A page with the faces found on it, and the squares that are cut.
+
+    Green boxes are kept, red ones are too small, violet squares are what is cut.
+
+    Args:
+        desk: pages.
+        page: name of one.
+        detector, sure: see `detectors.make` and `sure_of`.
+        min_size, margin, lift: see `CropConfig`.
+
+    Raises:
+        ValueError: an unknown page or detector, or settings that cannot work.
+    """
+    config = CropConfig(detector, size=CELL, margin=margin, lift=lift, min_size=min_size)
+    faces, image = desk.faces(page, detector, sure), desk.pages[page]
+    kept = [face for face in faces if face.side >= min_size]
+    crops = [cut(image, square_around(face, image.size, config), CELL) for face in kept]
+    shown = _page(image, faces, kept, config)
+    rows = max(1, -(-len(crops) // COLUMNS))
+    height = max(HEIGHT, 24 + rows * (CELL + 2))
+    canvas = Image.new("RGB", (shown.width + GAP + COLUMNS * (CELL + 2), height), show.PAPER)
+    canvas.paste(shown)
+    for i, crop in enumerate(crops):
+        canvas.paste(crop, (shown.width + GAP + i % COLUMNS * (CELL + 2), 24 + i // COLUMNS * (CELL + 2)))
+    text = f"{len(kept)} faces kept, {len(faces) - len(kept)} smaller than {min_size} pixels"
+    ImageDraw.Draw(canvas).text((shown.width + GAP, 4), text, show.INK, ImageFont.load_default(14))
+    return canvas
+
+
+def _page(image: Image.Image, faces: list[Face], kept: list[Face], config: CropConfig) -> Image.Image:
+    factor = HEIGHT / image.height
+    shown = image.resize((max(1, round(image.width * factor)), HEIGHT), Image.Resampling.LANCZOS)
+    pen = ImageDraw.Draw(shown)
+    for face in faces:
+        pen.rectangle([v * factor for v in face.box], outline=KEPT if face in kept else SMALL, width=2)
+    for face in kept:
+        corners = [tuple(point) for point in square_around(face, image.size, config) * factor]
+        pen.line([*corners, corners[0]], fill=SQUARE, width=1)
+    return shown
+
+
+def detector_panel(pages: Mapping[str, Image.Image], record: Mapping[str, Any] | None = None) -> Panel:
+    """Try detectors on pages, live.
+
+    Args:
+        pages: RGB images by name; at least one.
+        record: see `Panel`.
+
+    Raises:
+        ValueError: no page.
+    """
+    if not pages:
+        raise ValueError("there are no pages: expected at least one")
+    here = [name for name in detectors.NAMES if detectors.is_here(name)]
+    controls = {
+        "page": w.Dropdown(options=list(pages), description="page", style={"description_width": "90px"}),
+        "detector": choice("detector", here),
+        "sure": float_slider("sure", 0.4, 0.0, 1.0, 0.05, "how sure it must be"),
+        "min_size": int_slider("smallest", 48, LEAST, 200, "face that is kept, in pixels"),
+        "margin": float_slider("margin", 0.4, 0.0, 1.0, 0.05, "around the face, in faces"),
+        "lift": float_slider("lift", 0.25, -0.5, 0.5, 0.05, "how far the square is moved up, in faces"),
+    }
+    return Panel(partial(render_detection, Desk(pages)), controls, "faces", record=record)

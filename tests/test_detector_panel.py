@@ -1,0 +1,69 @@
+"""The detector panel without a browser."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylegan2.data import detectors
+from stylegan2.data.strips import make_strip
+from stylegan2.panels.detector import COLUMNS, HEIGHT, Desk, detector_panel, render_detection, sure_of
+
+
+@pytest.fixture(scope="module")
+def pages():
+    return {f"page {seed}": make_strip(seed, panels=2, width=300) for seed in (1, 2)}
+
+
+@pytest.fixture
+def desk(pages) -> Desk:
+    return Desk({name: page.image for name, page in pages.items()})
+
+
+def test_every_face_of_the_page_is_shown_and_cut(desk, pages):
+    picture = render_detection(desk, "page 2", min_size=20)
+    width = round(300 * HEIGHT / pages["page 2"].image.height)
+    assert picture.width == width + 8 + COLUMNS * 98 and picture.height >= HEIGHT
+    crops = np.asarray(picture.crop((width + 8, 24, picture.width, picture.height)))
+    shown = sum((crops[:96, i * 98 : i * 98 + 96] != 255).mean() > 0.5 for i in range(COLUMNS))
+    assert shown == min(COLUMNS, len(pages["page 2"].boxes))
+
+
+def test_what_is_too_small_is_marked_and_not_cut(desk):
+    some, none = (render_detection(desk, "page 2", min_size=size) for size in (20, 200))
+    assert not np.array_equal(some, none)
+    red = np.array([255, 59, 107])
+    assert (np.asarray(none) == red).all(-1).sum() > 50 and not (np.asarray(some) == red).all(-1).any()
+
+
+def test_only_page_detector_and_sureness_cost_a_search(desk, monkeypatch):
+    calls = []
+    real = detectors.on_pages
+    monkeypatch.setattr(detectors, "on_pages", lambda *a: calls.append(1) or real(*a))
+    for settings in ({}, {"margin": 0.1}, {"min_size": 30}, {"lift": 0.0}, {"sure": 0.9}, {"detector": "haar"}):
+        render_detection(desk, "page 1", **settings)
+    assert len(calls) == 3
+
+
+def test_what_cannot_be_is_said(desk):
+    with pytest.raises(ValueError, match="no page 'x'; there are: page 1, page 2"):
+        render_detection(desk, "x")
+    with pytest.raises(ValueError, match="expected one of pocket"):
+        render_detection(desk, "page 1", detector="x")
+    with pytest.raises(ValueError, match="at least one"):
+        detector_panel({})
+    assert sure_of("haar", 0.5) == 5 and sure_of("pocket", 0.5) == 0.5
+
+
+def test_the_panel_offers_what_needs_no_download_and_rebuilds_its_picture(desk, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    panel = detector_panel(desk.pages, {"pages": 2})
+    assert list(panel.controls["detector"].options) == ["pocket", "haar"]
+    panel.controls["margin"].value = 0.8
+    panel.controls["page"].value = "page 2"
+    wanted, settings = panel.picture, panel.show_settings()
+    panel.reset()
+    assert not np.array_equal(panel.picture, wanted)
+    panel.apply(settings)
+    assert np.array_equal(panel.picture, wanted) and isinstance(panel.picture, Image.Image)
