@@ -29,7 +29,7 @@ def read(
 
     found = read_photos(captions_of(photos), resolution, Cutting(align, face, parse_box(box), finder))
     for name, portrait in found.items():
-        if portrait.how != "as it is":
+        if portrait.how not in ("as it is", "middle square", "the square given"):  # what was asked for needs no word
             typer.echo(f"{name}: {portrait.how}", err=True)
     return found
 

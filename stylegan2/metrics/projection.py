@@ -44,7 +44,7 @@ def compare_routes(
     judge: Judge,
     images: Mapping[str, Tensor],
     routes: Sequence[str] = ROUTES,
-    steps: int = 300,
+    steps: int = 200,
     refine_steps: int = 100,
     tune_steps: int = 100,
     on_route: Callable[[str, str, Tensor], None] | None = None,
