@@ -9,6 +9,8 @@ shapes count, not how strong they are.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,7 +25,13 @@ class JudgeDistance(nn.Module):
 
     Args:
         judge: its weights stay as they are.
+
+    Attributes:
+        far: between a face of the pocket world and what our encoder's codes draw of it, it is less (0.3 to 1.8);
+            between a photograph and what they draw of that, more (2.1 and above).
     """
+
+    far = 1.95
 
     def __init__(self, judge: Judge):
         super().__init__()
@@ -48,7 +56,12 @@ class LpipsDistance(nn.Module):
 
     Args:
         weights, device: of `lpips_distance`, which fetches what is not there and says so if it cannot.
+
+    Attributes:
+        far: photographs are what full-scale models know, so none is too far.
     """
+
+    far = math.inf
 
     def __init__(self, weights=None, device: torch.device | str = "cpu"):
         super().__init__()

@@ -168,7 +168,7 @@ class Panel:
 
     def tell(self, error: Exception) -> None:
         """Show an error below the controls."""
-        self.message.value = f"<b style='color:#b00020'>{type(error).__name__}:</b> {_escape(str(error))}"
+        self.message.value = f"<b style='color:#b00020'>{type(error).__name__}:</b> {escape(str(error))}"
 
     @contextmanager
     def _silence(self) -> Iterator[None]:
@@ -231,7 +231,7 @@ class Panel:
         return self.folder / f"{self.title}-{1 + max(taken, default=0):03d}{ending}"
 
     def _tell_saved(self, path: Path) -> None:
-        self.message.value = f"saved as <code>{_escape('/'.join(path.parts[-3:]))}</code>"
+        self.message.value = f"saved as <code>{escape('/'.join(path.parts[-3:]))}</code>"
 
     # ------------------------------------------------------------------------------------------------------ settings
 
@@ -239,7 +239,7 @@ class Panel:
         """Everything that rebuilds this picture, as JSON to copy; `apply` reads it."""
         text = json.dumps({**self.record, **self.settings})
         self.message.value = (
-            f"<textarea rows=4 style='width:95%' readonly onclick='this.select()'>{_escape(text)}</textarea>"
+            f"<textarea rows=4 style='width:95%' readonly onclick='this.select()'>{escape(text)}</textarea>"
         )
         return text
 
@@ -311,7 +311,7 @@ class _StaticAndLive:
         return {**bundle, "image/jpeg": b64encode(jpeg_bytes(self.picture)).decode()}
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -58,7 +58,8 @@ def project(
     g = load(checkpoint, where, g_ema_only=True).g_ema
     portraits = read(photos, g.resolution, align, face, box, finder)
     images = stacked(portraits, where)
-    start = _start(encoder, g, images, where)
+    e = _encoder(encoder, g, where)
+    start = None if e is None else e(images)
     looks = distance_for(g.resolution, judge, where)
     found = _find(g, images, looks, config, start, steps)
     make_room(out / "x")
@@ -92,8 +93,8 @@ def _scale(g) -> int:
     return max(1, 192 // g.resolution)
 
 
-def _start(encoder: str, g, images, where):
-    """The encoder's codes, or None."""
+def _encoder(encoder: str, g, where):
+    """The encoder that is meant, or None."""
     from stylegan2 import checkpoints
 
     if encoder == "none" or (encoder == "auto" and not (g.resolution == 64 and ENCODER.is_file())):
@@ -110,7 +111,7 @@ def _start(encoder: str, g, images, where):
         if encoder == "auto":
             return None  # the course's encoder and somebody else's model
         typer.echo(f"note: '{path}' was trained for another model; its codes are only a beginning", err=True)
-    return e(images)
+    return e
 
 
 @app.command("train-encoder")
@@ -153,7 +154,10 @@ def cartoonize(
     width: Annotated[float, typer.Option(help="Softness of that cut, in resolutions; 0: hard.")] = 0.0,
     strength: Annotated[float, typer.Option(help="Of the cartoon: 0 the photo's model, 1 the cartoon's.")] = 1.0,
     steps: Annotated[int, typer.Option(help="Steps to find the codes; 0: the encoder's answer as it is.")] = 100,
-    near: Annotated[float, typer.Option(help="How firmly the codes are held near the encoder's answer.")] = 0.02,
+    careful: Annotated[
+        str,
+        typer.Option(help="yes: one code near the mean face, for photos that the model does not know; no; or auto."),
+    ] = "auto",
     models: Annotated[Path, typer.Option(help="Folder with photo.pt, encoder.pt, judge.pt and the styles.")] = MODELS,
     method: Annotated[str, typer.Option(help="Styles are the files STYLE_METHOD.pt of that folder.")] = "freeze-sg",
     align: Align = "auto",
@@ -171,20 +175,27 @@ def cartoonize(
       python -m stylegan2 cartoonize me.jpg --out cartoons
       python -m stylegan2 cartoonize party.jpg --face all --out cartoons --style webtoon --resolution 16 --strength 0.8
     """
+    import torch
+
     from stylegan2 import display
     from stylegan2.editing import cartoonize as editing
     from stylegan2.editing.photos import distance_for, stacked
-    from stylegan2.editing.projection import ProjectConfig
 
+    if careful not in ("auto", "yes", "no") or steps < 0:
+        raise ValueError(f"careful is {careful!r}, steps {steps}: expected auto, yes or no, and at least 0")
     where = on_device(device)
     source = load(models / "photo.pt", where, g_ema_only=True).g_ema
     styles = {name: load(path, where, g_ema_only=True).g_ema for name, path in _styles(models, style, method).items()}
     portraits = read(photos, source.resolution, align, face, box, finder)
     images = stacked(portraits, where)
-    encoder = models / "encoder.pt"
-    start = _start(str(encoder) if encoder.is_file() else "none", source, images, where)
+    path = models / "encoder.pt"
+    encoder = _encoder(str(path) if path.is_file() else "none", source, where)
     looks = distance_for(source.resolution, models / "judge.pt", where)
-    ws = _find(source, images, looks, ProjectConfig(steps=max(1, steps), near=near), start, steps).ws
+    chosen = {"yes": torch.ones, "no": torch.zeros}.get(careful)
+    outside = None if chosen is None else chosen(len(images), dtype=torch.bool)
+    ws, outside = editing.find_codes(source, images, looks, encoder, steps, outside, progress=True)
+    for name in (name for name, far in zip(portraits, outside.tolist(), strict=True) if far):
+        typer.echo(f"{name}: not of the model's world, so it becomes the face most like it", err=True)
     cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
     make_room(out / "x")
     for kind, drawn in cartoons.items():

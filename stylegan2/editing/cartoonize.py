@@ -1,7 +1,7 @@
 """Your photo as a cartoon: its codes, found in the source model, drawn by models that were fine-tuned from it.
 
-    found = project(source, photo, looks, start=encoder(photo))
-    cartoons = cartoonize(source, {"webtoon": webtoon}, found.ws, swap_resolution=16)
+    ws, outside = find_codes(source, photos, looks, encoder)
+    cartoons = cartoonize(source, {"webtoon": webtoon}, ws, swap_resolution=16)
 
 Two dials: from which resolution on the cartoon model draws (below it, the photo's own structure stays), and how much of
 it (its weights blended into the source's).
@@ -10,6 +10,7 @@ it (its weights blended into the source's).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from PIL import Image
@@ -18,7 +19,81 @@ from torch import Tensor
 from stylegan2 import display
 from stylegan2.editing.latents import check_fits
 from stylegan2.editing.layer_swapping import swap
-from stylegan2.networks import Generator
+from stylegan2.editing.projection import ProjectConfig, project
+from stylegan2.networks import Encoder, Generator
+
+STEPS = 100
+CLOSE = ProjectConfig(STEPS, stir=0.0, near=0.02)  # ten codes, held near the encoder's answer
+CAREFUL = ProjectConfig(STEPS, space="w", near=0.5)  # one code, held near the mean face
+
+
+@torch.no_grad()
+def is_outside(source: Generator, photos: Tensor, looks, encoder: Encoder | None) -> Tensor:
+    """Do photos come from a world that the model does not know? bool [N].
+
+    Then not even the rough look of the encoder's answer is right (`looks.far`), and a free search would find codes
+    that draw smears, in every style. Without an encoder nobody knows: no photo is.
+
+    Args:
+        source: the model of photos.
+        photos: [N, 3, R, R] in [-1, 1].
+        looks: perceptual distance.
+        encoder: the source's.
+    """
+    if encoder is None:
+        return torch.zeros(len(photos), dtype=torch.bool)
+    return (looks(source.synthesis(encoder(photos), "const"), looks.of(photos)) > looks.far).cpu()
+
+
+def plan(
+    photos: Tensor, outside: bool, encoder: Encoder | None, steps: int = STEPS
+) -> tuple[ProjectConfig, Tensor | None]:
+    """How to look for codes, and where to begin (None: the mean face): see `CLOSE` and `CAREFUL`."""
+    steps = max(1, steps)
+    if outside:
+        return replace(CAREFUL, steps=steps), None
+    if encoder is None:
+        return replace(CLOSE, steps=steps, near=0.0), None
+    return replace(CLOSE, steps=steps), encoder(photos).detach()
+
+
+def find_codes(
+    source: Generator,
+    photos: Tensor,
+    looks,
+    encoder: Encoder | None = None,
+    steps: int = STEPS,
+    outside: Tensor | None = None,
+    progress: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Codes that draw photos, and that other models can draw too.
+
+    Args:
+        source, photos, looks, encoder: see `is_outside`.
+        steps: of the search; 0: the encoder's answer as it is.
+        outside: bool [N], which photos to treat carefully; None: those of `is_outside`.
+        progress: a bar.
+
+    Returns:
+        ws [N, L, w_dim], and `outside`.
+
+    Raises:
+        ValueError: no steps and no encoder.
+    """
+    if not steps and encoder is None:
+        raise ValueError("steps is 0 and there is no encoder: nothing would be looked for")
+    outside = is_outside(source, photos, looks, encoder) if outside is None else outside
+    ws = source.mapping.mean_ws.expand(len(photos), -1, -1).clone()
+    for careful in (False, True):
+        these = (outside == careful).nonzero()[:, 0].to(photos.device)
+        if not len(these):
+            continue
+        config, start = plan(photos[these], careful, encoder, steps)
+        if not steps:
+            ws[these] = encoder(photos[these]).detach()
+        else:
+            ws[these] = project(source, photos[these], looks, config, start, progress=progress).ws
+    return ws, outside
 
 
 @torch.no_grad()

@@ -27,18 +27,17 @@ from torch import Tensor
 from stylegan2 import display as show
 from stylegan2 import videos
 from stylegan2.data.images import Refused, decode
-from stylegan2.editing.cartoonize import cartoonize
+from stylegan2.editing.cartoonize import STEPS, cartoonize, is_outside, plan
 from stylegan2.editing.layer_swapping import cuts
 from stylegan2.editing.photos import Cutting, portraits
-from stylegan2.editing.projection import ProjectConfig, Search
+from stylegan2.editing.projection import Search
 from stylegan2.networks import Encoder, Generator
-from stylegan2.widgets import Panel, choice, float_slider
+from stylegan2.widgets import Panel, choice, escape, float_slider
 
 SIDE, SMALL, GAP, LINE = 240, 110, 4, 22  # pixels: a large face, one of the grid, between them, a caption
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # columns of the grid
 FRAME = (255, 59, 107)
 FRAMES = 48  # of a film
-STEPS, NEAR = 100, 0.02  # to find codes from the encoder's answer, and how firmly they are held to it
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,13 @@ class Sitter:
         photo: [1, 3, R, R] in [-1, 1].
         ws: codes [1, L, w_dim] that draw it in the source.
         record: plain values for "Copy settings".
+        outside: it is of a world that the source does not know, see `is_outside`.
     """
 
     photo: Tensor
     ws: Tensor
     record: dict[str, Any] = field(default_factory=dict)
+    outside: bool = False
 
 
 @dataclass
@@ -86,9 +87,9 @@ class Studio:
             record: see `Sitter`.
         """
         photo = photo[None].to(self.source.mapping.w_mean.device)
-        start = None if self.encoder is None else self.encoder(photo).detach()
+        outside = self.steps > 0 and bool(is_outside(self.source, photo, self.looks, self.encoder))
+        config, start = plan(photo, outside, self.encoder, self.steps)
         if self.steps or start is None:
-            config = ProjectConfig(steps=max(1, self.steps), near=NEAR if start is not None else 0.0)
             run = Search(self.source, photo, self.looks, config, start)
             for _ in range(config.steps):
                 run.step()
@@ -96,7 +97,7 @@ class Studio:
             start = run.codes.detach().clone()
         self._grids = {key: grid for key, grid in self._grids.items() if key[0] != name}
         self.sitters.pop(name, None)
-        self.sitters[name] = Sitter(photo, start, dict(record or {}) | {"steps": self.steps})
+        self.sitters[name] = Sitter(photo, start, dict(record or {}) | {"steps": self.steps}, outside)
 
     def add(self, name: str, photo: Tensor) -> Sitter:
         """As `searching`, in one go."""
@@ -248,13 +249,15 @@ class CartoonPanel(Panel):
         names = [stem if len(found) == 1 else f"{stem} {i}" for i in range(1, len(found) + 1)]
         try:
             for name, portrait in zip(names, found, strict=True):
-                self.message.value = f"finding the codes of {name} ({portrait.how})"
+                self.message.value = f"finding the codes of {escape(name)} ({portrait.how})"
                 for _ in self.progress.watch(_Sized(self.studio.searching(name, portrait.tensor, record), self.studio)):
                     pass
         finally:
             self.progress.hide()
         self._offer(names[0])
-        self.message.value = f"{', '.join(names)}: {found[0].how}"
+        self.message.value = f"{escape(', '.join(names))}: {found[0].how}"
+        if any(self.studio.sitters[name].outside for name in names):
+            self.message.value += "; not of this model's world, so it becomes the face most like it"
         return names
 
     def _offer(self, chosen: str) -> None:

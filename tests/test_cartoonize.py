@@ -1,0 +1,91 @@
+"""Codes for photos of this world and of others, and the sheet of cartoons."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_training import (
+    one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
+)
+
+from stylegan2 import checkpoints
+from stylegan2.data import pocket
+from stylegan2.editing import cartoonize as module
+from stylegan2.editing.cartoonize import CAREFUL, CLOSE, find_codes, is_outside, plan
+from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.photos import portraits
+from stylegan2.judge import Judge
+from stylegan2.perceptual import JudgeDistance, LpipsDistance
+
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / "pocket"
+
+
+@pytest.fixture(scope="module")
+def source():
+    return tiny_networks(16, 6, 1)[0].eval().requires_grad_(False)
+
+
+def encoder(source):
+    """Answers with the codes of seeds 5, 6, ..."""
+    return lambda photos: ws_from_seeds(source, range(5, 5 + len(photos)), 0.5)
+
+
+def test_the_shipped_models_tell_photographs_from_rendered_faces():
+    g = checkpoints.load(SHIPPED / "photo.pt").g_ema
+    e, looks = checkpoints.load_encoder(SHIPPED / "encoder.pt").encoder, JudgeDistance(Judge.load(SHIPPED / "judge.pt"))
+    rendered = pocket.render(pocket.sample("photo", 24, seed=77), "photo").float().div(127.5).sub(1)
+    assert not is_outside(g, rendered, looks, e).any()
+    data = pytest.importorskip("skimage.data", reason="scikit-image brings the photo")
+    (real,) = portraits(Image.fromarray(data.astronaut()), 64)
+    assert is_outside(g, real.tensor[None], looks, e).all()
+
+
+def test_without_an_encoder_nobody_knows(source):
+    assert not is_outside(source, torch.ones(2, 3, 16, 16), None, None).any()
+    assert LpipsDistance.far == math.inf and JudgeDistance.far > 0
+
+
+def test_known_photos_are_searched_near_the_encoder_and_others_near_the_mean(source):
+    photos = torch.zeros(2, 3, 16, 16)
+    config, start = plan(photos, False, encoder(source), 7)
+    assert (config.steps, config.space, config.near) == (7, "w+", CLOSE.near) and start.shape[0] == 2
+    config, start = plan(photos, True, encoder(source), 7)
+    assert (config.steps, config.space, config.near) == (7, "w", CAREFUL.near) and start is None
+    config, start = plan(photos, False, None, 7)
+    assert (config.space, config.near, start) == ("w+", 0.0, None)
+
+
+def test_each_photo_is_treated_by_itself(source, monkeypatch):
+    monkeypatch.setattr(module, "is_outside", lambda *a: torch.tensor([True, False, True]))
+    photos = torch.linspace(-1, 1, 3)[:, None, None, None].expand(3, 3, 16, 16)
+    looks = JudgeDistance(Judge())
+    ws, outside = find_codes(source, photos, looks, encoder(source), 4)
+    assert outside.tolist() == [True, False, True] and ws.shape == (3, source.num_ws, source.w_dim)
+    spread = (ws - ws[:, :1]).abs().amax((1, 2))
+    assert spread[0] == spread[2] == 0 < spread[1]  # one code for all layers, or ten
+    alone = find_codes(source, photos[2:], looks, encoder(source), 4, torch.tensor([True]))[0]
+    torch.testing.assert_close(alone, ws[2:], rtol=0, atol=1e-4)
+    assert not torch.allclose(
+        find_codes(source, photos[2:], looks, encoder(source), 4, torch.tensor([False]))[0], alone
+    )
+
+
+def test_without_steps_the_encoder_answers_for_all(source):
+    photos, e = torch.zeros(2, 3, 16, 16), encoder(source)
+    ws, _ = find_codes(source, photos, None, e, 0, torch.tensor([True, False]))
+    assert torch.equal(ws, torch.cat([e(photos[:1]), e(photos[1:])]))  # group by group
+    with pytest.raises(ValueError, match="no encoder"):
+        find_codes(source, photos, None, None, 0)
+
+
+def test_the_sheet_has_a_row_for_each_photo(source):
+    drawn = source.synthesis(ws_from_seeds(source, [1, 2]), "const")
+    picture = module.sheet(drawn, drawn, {"webtoon": drawn, "portrait": drawn}, side=32)
+    pixels = np.asarray(picture)
+    assert pixels.shape[1] > 4 * 32 and pixels.shape[0] > 2 * 32
