@@ -34,10 +34,13 @@ from stylegan2.clip_model import ClipModel
 from stylegan2.controls import option_values
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import ensure_lmdb
+from stylegan2.data.strips import make_strip
 from stylegan2.editing.sefa import factorize
 from stylegan2.judge import Judge
 from stylegan2.networks import Generator
+from stylegan2.panels.cartoon import Studio, cartoon_panel
 from stylegan2.panels.dataset import augment_panel, dataset_panel
+from stylegan2.panels.detector import detector_panel
 from stylegan2.panels.directions import directions_panel
 from stylegan2.panels.freeze_planner import planner_panel
 from stylegan2.panels.latent import latent_panel
@@ -45,6 +48,7 @@ from stylegan2.panels.mixing import mixing_panel
 from stylegan2.panels.pair import pair_panel
 from stylegan2.panels.swap import swap_panel
 from stylegan2.panels.text import text_panel
+from stylegan2.perceptual import JudgeDistance
 from stylegan2.runtime import keep_memory_warm
 from stylegan2.widgets import Panel
 
@@ -81,6 +85,13 @@ def edited_text_panel(course: Course) -> Panel:
     return panel
 
 
+def studio(course: Course) -> Studio:
+    """With somebody in it."""
+    there = Studio(course.g, course.targets, JudgeDistance(course.judge), steps=1)
+    there.add("somebody", course.images(1)[0])
+    return there
+
+
 PANELS: dict[str, Callable[[Course], Panel]] = {
     "latent": lambda c: latent_panel(c.g),
     "dataset": lambda c: dataset_panel(c.dataset),
@@ -91,6 +102,8 @@ PANELS: dict[str, Callable[[Course], Panel]] = {
     "directions": lambda c: directions_panel(c.g, c.targets, {"all": factorize(c.g)}),
     "mixing": lambda c: mixing_panel(c.g, c.targets),
     "text": edited_text_panel,
+    "detector": lambda c: detector_panel({"a page": make_strip(1).image}),
+    "cartoon": lambda c: cartoon_panel(studio(c)),
 }
 
 

@@ -55,6 +55,14 @@ targets = {style: course.target("freeze-sg", style).g_ema for style in ("webtoon
 dataset = LMDBDataset(course.dataset("pocket:webtoon?n=64"))
 presets = {name: factorize(g, name, count=6) for name in ("all", "coarse", "middle", "fine")}
 record = course.record("photo")
+
+from stylegan2.data.strips import make_strip
+from stylegan2.panels.cartoon import Studio
+from stylegan2.perceptual import JudgeDistance
+
+pages = {f"page {seed}": make_strip(seed).image for seed in (1, 2)}
+studio = Studio(g, targets, JudgeDistance(course.judge), course.encoder, steps=2)
+studio.add("somebody", g.synthesis(g.mapping.mean_ws.expand(1, -1, -1), "const")[0])
 """
 EXAMPLES = {
     "latent": Example("latent_panel(g, record)", "blend", 0.6, "none"),
@@ -66,6 +74,8 @@ EXAMPLES = {
     "directions": Example("directions_panel(g, targets, presets, library='directions')", "0 ·", 0.9, "storybook"),
     "mixing": Example("mixing_panel(g, targets, record)", "channels", 0.6, "fine"),
     "text": Example("text_panel(g, targets, course.clip, record=record)", "ψ", 0.3, "storybook"),
+    "detector": Example("detector_panel(pages)", "margin", 0.9, "haar"),
+    "cartoon": Example("cartoon_panel(studio, record)", "strength", 0.3, "storybook"),
 }
 MODULES = {"augment": "dataset", "planner": "freeze_planner"}  # of stylegan2.panels, where it is not the panel's name
 every_panel = pytest.mark.parametrize("name", EXAMPLES)
@@ -187,6 +197,18 @@ def test_panel_follows_drags_and_clicks_and_resets(panels, name):
     panel.shoot(f"panel_{name}_dragged")
     panel.click(example.click)
     panel.wait_for_change(dragged, f"after a click on '{example.click}'")
+    panel.reset(first)
+
+
+def test_a_photo_can_be_uploaded(panels):
+    panel = open_panel(panels, "cartoon")
+    first = panel.picture()
+    with panels.expect_file_chooser() as chooser:
+        panel.root.get_by_role("button", name="Your photo").click()
+    chooser.value.set_files(ROOT / "checkpoints" / "pocket" / "domains.jpg")
+    uploaded = panel.wait_for_change(first, "after an upload")
+    panel.shoot("panel_cartoon_uploaded")
+    assert "domains" in panel.root.inner_text() and uploaded != first
     panel.reset(first)
 
 

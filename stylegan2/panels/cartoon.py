@@ -38,6 +38,7 @@ SIDE, SMALL, GAP, LINE = 240, 110, 4, 22  # pixels: a large face, one of the gri
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # columns of the grid
 FRAME = (255, 59, 107)
 FRAMES = 48  # of a film
+MOST_FACES = 8  # of one photo, the largest: a search takes seconds for each
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ class CartoonPanel(Panel):
             photo = decode(data)
         except Refused as error:
             raise ValueError(f"{name} is no picture that can be read: {error}") from error
-        found = portraits(photo, self.studio.source.resolution, Cutting(face="all"))
+        found = portraits(photo, self.studio.source.resolution, Cutting(face="all"))[:MOST_FACES]
         stem, record = Path(name).stem[:24] or "photo", {"sha256": hashlib.sha256(data).hexdigest()[:16]}
         names = [stem if len(found) == 1 else f"{stem} {i}" for i in range(1, len(found) + 1)]
         try:
@@ -255,7 +256,8 @@ class CartoonPanel(Panel):
         finally:
             self.progress.hide()
         self._offer(names[0])
-        self.message.value = f"{escape(', '.join(names))}: {found[0].how}"
+        named = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        self.message.value = f"{escape(named)}: {found[0].how}"
         if any(self.studio.sitters[name].outside for name in names):
             self.message.value += "; not of this model's world, so it becomes the face most like it"
         return names

@@ -23,6 +23,8 @@ from stylegan2.widgets import Panel, choice, float_slider, int_slider
 HEIGHT, CELL, COLUMNS, GAP = 620, 96, 4, 8  # pixels: of the page, of a crop; crops in a row; between page and crops
 KEPT, SMALL, SQUARE = "#14b86a", "#ff3b6b", "#7a5cff"
 LEAST = 16  # pixels of the smallest face looked for
+CASCADES = ("haar", "animeface")
+LOWEST = 0.05  # sureness from which a network's faces are looked for
 
 
 @dataclass
@@ -31,30 +33,27 @@ class Desk:
 
     Attributes:
         pages: RGB images by name.
-        found: (page, detector, sureness) -> faces, so that only these cost time.
+        found: (page, detector, what was asked of it) -> faces, so that only these cost time.
     """
 
     pages: Mapping[str, Image.Image]
     found: dict[tuple, list[Face]] = field(default_factory=dict)
 
     def faces(self, page: str, detector: str, sure: float) -> list[Face]:
-        """All faces of a page, whatever their size.
+        """All faces of a page that are sure enough (0 to 1), whatever their size.
 
         Raises:
             ValueError: an unknown page.
         """
         if page not in self.pages:
             raise ValueError(f"no page {page!r}; there are: {', '.join(self.pages)}")
-        key = (page, detector, sure)
+        scored = detector not in CASCADES  # of a network's answers the surer ones can be chosen afterwards
+        asked = LOWEST if scored else round(10 * sure)  # cascades count neighbours: up to 10
+        key = (page, detector, asked)
         if key not in self.found:
-            detect = detectors.make(detector, min_size=LEAST, sure=sure_of(detector, sure))
+            detect = detectors.make(detector, min_size=LEAST, sure=asked)
             self.found[key] = detectors.on_pages(detect, self.pages[page])
-        return self.found[key]
-
-
-def sure_of(detector: str, sure: float) -> float:
-    """A slider from 0 to 1 in a detector's own measure: cascades count neighbours, up to 10."""
-    return round(10 * sure) if detector in ("haar", "animeface") else sure
+        return [face for face in self.found[key] if not scored or face.score >= sure]
 
 
 def render_detection(
@@ -73,7 +72,7 @@ def render_detection(
     Args:
         desk: pages.
         page: name of one.
-        detector, sure: see `detectors.make` and `sure_of`.
+        detector, sure: see `Desk.faces`.
         min_size, margin, lift: see `CropConfig`.
 
     Raises:
@@ -123,7 +122,7 @@ def detector_panel(pages: Mapping[str, Image.Image], record: Mapping[str, Any] |
     controls = {
         "page": w.Dropdown(options=list(pages), description="page", style={"description_width": "90px"}),
         "detector": choice("detector", here),
-        "sure": float_slider("sure", 0.4, 0.0, 1.0, 0.05, "how sure it must be"),
+        "sure": float_slider("sure", 0.4, LOWEST, 1.0, 0.05, "how sure it must be"),
         "min_size": int_slider("smallest", 48, LEAST, 200, "face that is kept, in pixels"),
         "margin": float_slider("margin", 0.4, 0.0, 1.0, 0.05, "around the face, in faces"),
         "lift": float_slider("lift", 0.25, -0.5, 0.5, 0.05, "how far the square is moved up, in faces"),
