@@ -12,8 +12,10 @@ faces (:mod:`stylegan2.clip_training`). `clip.load(path)` opens it too.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,15 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the colours that CLIP was train
 SD = (0.26862954, 0.26130258, 0.27577711)
 TOKENS = 77  # of a text, two of them its beginning and end
 NEEDED = ("token_embedding.weight", "positional_embedding", "text_projection", "visual.conv1.weight", "logit_scale")
+
+
+def openai_clip() -> ModuleType:
+    """OpenAI's package, without the warning that it imports something old."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+        import clip
+        import clip.model
+    return clip
 
 
 class ClipModel(nn.Module):
@@ -54,8 +65,7 @@ class ClipModel(nn.Module):
             CheckpointError: a file that is no CLIP.
             ValueError: neither a file nor a name that `clip.available_models()` lists.
         """
-        import clip
-
+        clip = openai_clip()
         if Path(name).is_file():
             return ClipModel(_built(Path(name))).to(device)
         if str(name) not in clip.available_models():
@@ -92,8 +102,7 @@ class ClipModel(nn.Module):
 
         The pocket model was trained on some 150 words; the rows of all other tokens in its table are zero.
         """
-        import clip
-
+        clip = openai_clip()
         table = self.model.token_embedding.weight
         words = "".join(c if c.isalnum() else " " for c in text).split()
         tokens = [clip.tokenize(word)[0] for word in words]
@@ -102,8 +111,7 @@ class ClipModel(nn.Module):
 
 def tokenize(texts: str | Sequence[str]) -> Tensor:
     """Texts -> tokens, long [N, 77]. Raises ValueError as `ClipModel.encode_texts`."""
-    import clip
-
+    clip = openai_clip()
     texts = [texts] if isinstance(texts, str) else list(texts)
     if not texts or not all(text.strip() for text in texts):
         raise ValueError("the text is empty: expected a description such as 'red hair'")
@@ -115,8 +123,7 @@ def tokenize(texts: str | Sequence[str]) -> Tensor:
 
 def _built(path: Path) -> nn.Module:
     """The CLIP of a file's weights; nothing in the file is executed."""
-    from clip.model import build_model
-
+    build_model = openai_clip().model.build_model
     state = files.read(path)
     missing = [name for name in NEEDED if not isinstance(state, dict) or name not in state]
     if missing:

@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from stylegan2 import text_files
 from stylegan2.checkpoints import files
-from stylegan2.clip_model import MEAN, SD, TOKENS, ClipModel, tokenize
+from stylegan2.clip_model import MEAN, SD, TOKENS, ClipModel, openai_clip, tokenize
 from stylegan2.data import pocket
 from stylegan2.data.pocket_captions import phrases
 from stylegan2.data.roughen import roughen
@@ -159,12 +159,10 @@ class _Run:
     """Network, optimiser and place in the schedule: what is saved and continued."""
 
     def __init__(self, config: ClipConfig, device: torch.device):
-        from clip.model import CLIP
-
         self.config, self.device, self.step = config, device, 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)  # initial weights only; everything else has its own generator
-            self.model = CLIP(**ARCHITECTURE).float().to(device)
+            self.model = openai_clip().model.CLIP(**ARCHITECTURE).float().to(device)
         for block in self.model.transformer.resblocks:  # no buffer of the model: it would be copied at every use
             block.attn_mask = block.attn_mask.to(device)
         matrices = [p for p in self.model.parameters() if p.ndim > 1]

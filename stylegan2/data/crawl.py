@@ -107,7 +107,7 @@ def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: b
         polite.NotAllowed, polite.Missing: the address itself is forbidden, or not there.
         RuntimeError: another process writes into this folder.
     """
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     site, out = site_for(config.url, config.site, config.selector), Path(config.out)
     with only_writer(out), session or PoliteSession(config.manners) as fetcher:

@@ -135,7 +135,7 @@ def crop(
         FileExistsError: `out` holds faces cut with other settings.
         RuntimeError: another process writes there.
     """
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     config, out, started = config or CropConfig(), Path(out), time.perf_counter()
     source, detect = _open(Path(src), out), config.detect()
