@@ -18,6 +18,7 @@ from stylegan2.data.polite import (
     Stopped,
     check_address,
     check_peer,
+    crawl_delay,
 )
 
 
@@ -87,10 +88,28 @@ def test_between_two_requests_there_is_a_pause(site, clock):
 
 
 def test_robots_may_ask_for_longer_pauses(clock):
-    with LocalSite(delay=7, picture=lambda *_: b"") as site, session(site, clock) as s:
-        s.get(site.url("gallery"))
-        s.get(site.url("gallery"))
-    assert clock.slept[-1] == 7
+    for delay in (7, 2.5):
+        with LocalSite(delay=delay, picture=lambda *_: b"") as site, session(site, clock) as s:
+            s.get(site.url("gallery"))
+            s.get(site.url("gallery"))
+        assert clock.slept[-1] == delay
+
+
+@pytest.mark.parametrize(
+    ("text", "delay"),
+    [
+        ("User-agent: *\nCrawl-delay: 0.2\nDisallow: /x", 0.2),
+        ("User-agent: a\nUser-agent: *\nDisallow:\nCrawl-delay: 3 # please", 3),
+        ("User-agent: *\nCrawl-delay: 9\n\nUser-agent: cartoonize-yourself\nCrawl-delay: 2", 2),
+        ("User-agent: somebody\nCrawl-delay: 50", 0),
+        ("Crawl-delay: 5\nUser-agent: *\nCrawl-delay: soon", 0),
+        ("User-agent: *\nCrawl-delay: -4", 0),
+        ("User-agent: *\nCrawl-delay: inf", 120),
+        ("", 0),
+    ],
+)
+def test_the_delay_that_counts(text, delay):
+    assert crawl_delay(text.splitlines()) == delay
 
 
 def test_other_peoples_servers_are_never_asked_quickly():

@@ -76,7 +76,7 @@ def crop(
     lift: Annotated[float, typer.Option(help="How far the square is moved up, in faces.")] = 0.25,
     min_size: Annotated[int, typer.Option(help="Smallest face in pixels.")] = 48,
     sharp: Annotated[float, typer.Option(help="Least sharpness; 0: all.")] = 0.03,
-    twins: Annotated[float, typer.Option(help="Faces whose hashes differ in a smaller part are duplicates.")] = 0.08,
+    twins: Annotated[float, typer.Option(help="Faces whose hashes differ in a smaller part are duplicates.")] = 0.09,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew with other settings.")] = False,
 ) -> None:
     """Find the faces on pages and cut them out. Goes on where it stopped; new pages can be added.

@@ -10,8 +10,10 @@ Redirects to other hosts, and addresses inside your own network, are refused.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import ipaddress
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -154,8 +156,8 @@ class PoliteSession:
         """
         host = self._host(url)
         if host.robots is None:
-            host.robots = self._read_robots(url)
-            host.delay = max(host.delay, float(host.robots.crawl_delay(AGENT) or 0))
+            host.robots, delay = self._read_robots(url)
+            host.delay = max(host.delay, delay)
         if not host.robots.can_fetch(AGENT, url):
             raise NotAllowed(f"the robots.txt of {urlsplit(url).netloc} forbids {url}")
         return self._fetch(url, referer)
@@ -168,12 +170,14 @@ class PoliteSession:
         """What was asked for; nobody else's server is asked more often than `LEAST_DELAY` allows."""
         return max(self.manners.delay, 0 if name in self.manners.allow_local else LEAST_DELAY)
 
-    def _read_robots(self, url: str) -> robotparser.RobotFileParser:
-        """The host's rules. None there: all is allowed; kept secret or out of order: nothing is."""
-        address = urljoin(url, "/robots.txt")
+    def _read_robots(self, url: str) -> tuple[robotparser.RobotFileParser, float]:
+        """The host's rules and its delay. None there: all is allowed; kept secret or out of order: nothing is."""
+        address, delay = urljoin(url, "/robots.txt"), 0.0
         rules = robotparser.RobotFileParser(address)
         try:
-            rules.parse(self._fetch(address).text.splitlines())
+            lines = self._fetch(address).text.splitlines()
+            rules.parse(lines)
+            delay = crawl_delay(lines)
         except Refusal:
             rules.disallow_all = True
         except Missing:
@@ -181,7 +185,7 @@ class PoliteSession:
         except Stopped as error:
             raise Stopped(f"{address} cannot be read, so nothing is fetched from there: {error}") from error
         rules.modified()  # without a time of reading, everything would be forbidden
-        return rules
+        return rules, delay
 
     def _fetch(self, url: str, referer: str | None = None) -> Answer:
         """Follow redirects within the host."""
@@ -279,6 +283,28 @@ class _NoCookies(DefaultCookiePolicy):
 
     def set_ok(self, cookie, request) -> bool:
         return False
+
+
+def crawl_delay(lines: list[str]) -> float:
+    """Seconds that a robots.txt asks us to wait (Python's own parser knows whole seconds only).
+
+    Of the groups of rules, the one that names us counts, else the one for everybody.
+    """
+    delays: dict[str, float] = {}
+    agents, open_group = [], False
+    for line in lines:
+        key, _, value = (part.strip().lower() for part in line.partition("#")[0].partition(":"))
+        if key == "user-agent":
+            agents = [*agents, value] if open_group else [value]
+            open_group = True
+            continue
+        open_group = open_group and not key
+        if key == "crawl-delay":
+            with contextlib.suppress(ValueError):
+                delays |= {agent: max(0.0, float(value)) for agent in agents}
+    named = [delay for agent, delay in delays.items() if agent != "*" and agent and agent in AGENT]
+    delay = max(named) if named else delays.get("*", 0.0)
+    return delay if math.isfinite(delay) else LONGEST_WAIT
 
 
 def _seconds(after: str) -> float:
