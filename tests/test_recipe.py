@@ -56,6 +56,7 @@ def made(tmp_path_factory):
         recipe.make_targets(small)
         recipe.make_scoreboard(small)
         patch.setattr(text_study, "PROMPTS", text_study.PROMPTS[:2])
+        patch.setattr(text_study, "run", partial(text_study.run, learn=range(2)))
         recipe.make_clip(small)
         recipe.make_edits(small)
         recipe.make_encoder(small)

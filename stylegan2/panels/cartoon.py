@@ -54,6 +54,7 @@ class Sitter:
 
     photo: Tensor
     ws: Tensor
+    drawn: Tensor  # [1, 3, R, R], what the source draws of the codes
     record: dict[str, Any] = field(default_factory=dict)
     outside: bool = False
 
@@ -98,7 +99,8 @@ class Studio:
             start = run.codes.detach().clone()
         self._grids = {key: grid for key, grid in self._grids.items() if key[0] != name}
         self.sitters.pop(name, None)
-        self.sitters[name] = Sitter(photo, start, dict(record or {}) | {"steps": self.steps}, outside)
+        drawn = self.source.synthesis(start, "const").detach()
+        self.sitters[name] = Sitter(photo, start, drawn, dict(record or {}) | {"steps": self.steps}, outside)
 
     def add(self, name: str, photo: Tensor) -> Sitter:
         """As `searching`, in one go."""
@@ -167,7 +169,7 @@ def render_cartoon(
     """
     sitter = studio.sitter(photo)
     (cartoon,) = cartoonize(studio.source, studio.style(style), sitter.ws, swap_resolution, width, strength).values()
-    faces = {"photo": sitter.photo, "its codes": studio.source.synthesis(sitter.ws, "const"), style: cartoon}
+    faces = {"photo": sitter.photo, "its codes": sitter.drawn, style: cartoon}
     canvas = Image.new("RGB", (3 * (SIDE + GAP) - GAP, SIDE + 2 * LINE + _grid_size(studio)[1]), show.PAPER)
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
     for i, (caption, image) in enumerate(faces.items()):
