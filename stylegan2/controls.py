@@ -131,9 +131,15 @@ class Progress:
         """Take it out of sight."""
         self.box.layout.display = "none"
 
-    def watch(self, items: Iterable) -> Iterator:
-        """The items as they are, while the bar says how many came and, where their number is known, the time left."""
-        total = len(items) if hasattr(items, "__len__") else 0
+    def watch(self, items: Iterable, total: int | None = None) -> Iterator:
+        """The items as they are, while the bar says how many came and, where their number is known, the time left.
+
+        Args:
+            items: what is watched.
+            total: their number; None: their length, if they have one.
+        """
+        if total is None:
+            total = len(items) if hasattr(items, "__len__") else 0
         self.bar.value, self.bar.max = 0, max(total, 1)
         self.text.value, self.box.layout.display = "", "flex"
         begin = told = time.monotonic()

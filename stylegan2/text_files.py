@@ -1,4 +1,4 @@
-"""Text files written at once or not at all: whatever goes wrong, the old file stays."""
+"""Small files written at once or not at all: whatever goes wrong, the old file stays."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from pathlib import Path
 
 def write_text(path: str | os.PathLike, text: str) -> Path:
     """Write a text file, its folder too if need be, in one step."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
+    """Write a file, its folder too if need be, in one step."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8", newline="")
+        part.write_bytes(data)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

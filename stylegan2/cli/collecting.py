@@ -45,11 +45,7 @@ def crawl(
     manners = Manners(delay, contact=contact, allow_local=frozenset(allow_local))
     span = parse_span(episodes)
     config = module.CrawlConfig(url, out, rights, site, span, limit, min_side, selector, manners)
-    try:
-        report = module.crawl(config)
-    except RuntimeError as error:  # the folder is locked
-        raise ValueError(str(error)) from error
-    typer.echo(str(report))
+    typer.echo(str(module.crawl(config)))
 
 
 def parse_span(text: str | None) -> tuple[int, int] | None:
@@ -92,9 +88,5 @@ def crop(
     from stylegan2.data import crops
 
     config = crops.CropConfig(detector, cascade, sure, size, margin, lift, min_size, sharp, twins)
-    try:
-        report = crops.crop(src, out, config, overwrite)
-    except RuntimeError as error:  # the folder is locked
-        raise ValueError(str(error)) from error
-    typer.echo(str(report))
+    typer.echo(str(crops.crop(src, out, config, overwrite)))
     typer.echo(f"look at {out / crops.SHEET}; next: python -m stylegan2 prepare {out / crops.FACES} data/mine.lmdb")

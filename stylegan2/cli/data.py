@@ -38,7 +38,7 @@ def prepare(
         report = module.prepare(
             src, out, tuple(size), quality, format, workers=workers, crop=crop, limit=limit, overwrite=overwrite
         )
-    except RuntimeError as error:  # the folder is locked, or worker processes died
+    except RuntimeError as error:  # worker processes died
         raise ValueError(str(error)) from error
     typer.echo(str(report))
 

@@ -79,7 +79,8 @@ def align(
     for name, path in captions_of(photos).items():
         photo = open_photo(path)
         try:
-            found = portraits(photo, size, cutting)
+            people = None if cutting.box else find_people(photo, finder)
+            found = portraits(photo, size, cutting, people)
         except NoFace as error:
             typer.echo(f"{path}: {error}", err=True)
             continue
@@ -88,7 +89,7 @@ def align(
             display.save(portrait.image, to)
             typer.echo(f"{to}: {portrait.how}")
             done += 1
-        if marked and cutting.box is None:
-            display.save(draw_marked(photo, find_people(photo, finder)), out / f"{name}_faces.jpg")
+        if marked and people:
+            display.save(draw_marked(photo, people), out / f"{name}_faces.jpg")
     if not done:
         raise ValueError("no face found in any of the photos: see above, and --box")

@@ -10,6 +10,7 @@ is mirrored.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -120,8 +121,7 @@ def _eyes(image: Image.Image, box: Sequence[float]) -> tuple[tuple[float, float]
     factor = max(1.0, 160 / upper.width)  # the cascade sees no eye under 20 pixels
     grey = np.asarray(upper.resize((round(upper.width * factor), round(upper.height * factor))))
     least = round(0.12 * grey.shape[1])
-    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_eye.xml")
-    found, _, weights = cascade.detectMultiScale3(
+    found, _, weights = _eye_cascade().detectMultiScale3(
         cv2.equalizeHist(grey), 1.05, 3, minSize=(least, least), outputRejectLevels=True
     )
     side = (x1 - x0, y1 - y0)
@@ -136,6 +136,14 @@ def _eyes(image: Image.Image, box: Sequence[float]) -> tuple[tuple[float, float]
     if None in eyes:
         return tuple((x0 + a * side[0], y0 + b * side[1]) for a, b in TYPICAL_EYES)
     return tuple(eyes)
+
+
+@functools.cache
+def _eye_cascade():
+    """OpenCV's, read once: it is asked for every face."""
+    import cv2
+
+    return cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_eye.xml")
 
 
 def square_of(person: Person, frame: Frame = FFHQ) -> np.ndarray:
@@ -202,16 +210,12 @@ def cut(image: Image.Image, corners: np.ndarray, size: int) -> Image.Image:
 def _mirrored(image: Image.Image, corners: np.ndarray) -> tuple[Image.Image, np.ndarray]:
     """The part of the photo that the square needs, mirrored beyond its edges, and the corners in it."""
     low, high = np.floor(corners.min(0)).astype(int) - 2, np.ceil(corners.max(0)).astype(int) + 2
-    inside_low, inside_high = np.maximum(low, 0), np.minimum(high, image.size)
-    before, after = inside_low - low, high - inside_high
+    before, after = np.maximum(-low, 0), np.maximum(high - image.size, 0)
     pixels = np.asarray(image)
     if before.any() or after.any():  # mirrored from the whole photo: a cut-out alone may be too narrow
-        widths = ((before[1], after[1]), (before[0], after[0]), (0, 0))
-        pixels = np.pad(pixels, widths, mode="reflect")
-        pixels = pixels[max(low[1], 0) :, max(low[0], 0) :]
-        pixels = pixels[: high[1] - low[1], : high[0] - low[0]]
-    else:
-        pixels = pixels[low[1] : high[1], low[0] : high[0]]
+        pixels = np.pad(pixels, ((before[1], after[1]), (before[0], after[0]), (0, 0)), mode="reflect")
+    (x0, y0), (x1, y1) = low + before, high + before
+    pixels = pixels[y0:y1, x0:x1]
     return Image.fromarray(np.ascontiguousarray(pixels)), corners - low
 
 

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stylegan2.data.crawl_sites import Episode, ImageRef, Site, SiteError, site_for, title_slug
+from stylegan2.data.crawl_sites import Episode, ImageRef, Site, site_for, title_slug
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.locks import only_writer
 from stylegan2.data.polite import Answer, Manners, Missing, NotAllowed, PoliteSession, check_address
+from stylegan2.text_files import write_bytes
 
 MANIFEST = "manifest.jsonl"
 ENDINGS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF8": "gif", b"RIFF": "webp"}
@@ -81,7 +82,6 @@ class CrawlReport:
     stored: int = 0
     known: int = 0  # there already: not asked for again
     refused: list[tuple[str, str]] = field(default_factory=list)  # (address, reason)
-    stopped: str = ""  # why it ended early
 
     def __str__(self) -> str:
         lines = [
@@ -90,7 +90,7 @@ class CrawlReport:
         ]
         lines += [f"  refused {url}: {reason}" for url, reason in self.refused[:10]]
         lines += [f"  ... and {len(self.refused) - 10} more"] * (len(self.refused) > 10)
-        return "\n".join(lines + [f"  ended early: {self.stopped}"] * bool(self.stopped))
+        return "\n".join(lines)
 
 
 def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: bool = True) -> CrawlReport:
@@ -102,7 +102,7 @@ def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: b
         progress: a bar.
 
     Raises:
-        SiteError: no adapter for the address, or a site that has changed.
+        crawl_sites.SiteError: no adapter for the address, or a site that has changed.
         polite.Stopped: the host refuses, or fails for too long; what was stored stays.
         polite.NotAllowed, polite.Missing: the address itself is forbidden, or not there.
         RuntimeError: another process writes into this folder.
@@ -182,7 +182,7 @@ class _Work:
         file = self.manifest.by_hash.get(digest)
         if file is None:
             file = f"{stem}.{ending}"
-            _write(self.manifest.path.parent / file, answer.content)
+            write_bytes(self.manifest.path.parent / file, answer.content)
         row = {"url": ref.url, "page": ref.referer, "status": "stored", "file": file, "sha256": digest}
         self.manifest.add(row | {"bytes": len(answer.content), "width": image.width, "height": image.height})
         self.report.stored += 1
@@ -243,17 +243,3 @@ class Manifest:
             file.flush()
             os.fsync(file.fileno())
         self._take(row)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All of it, or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-__all__ = ["MANIFEST", "PERMISSION", "CrawlConfig", "CrawlReport", "Manifest", "SiteError", "crawl"]

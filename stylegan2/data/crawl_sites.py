@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit, urlunsplit
@@ -94,6 +94,32 @@ def _changed(what: str, url: str) -> SiteError:
     return SiteError(f"{url} shows no {what} where they used to be: has the site changed, or is a login needed?")
 
 
+def _all_pages(read: Callable[[int], tuple[str, dict]]) -> list[Episode]:
+    """Episodes of all pages of a list, by number.
+
+    Args:
+        read: number of a page -> its address, and its episodes by what tells them apart.
+    """
+    found: dict = {}
+    for page in range(1, MOST_PAGES):
+        url, new = read(page)
+        if not new and page == 1:
+            raise _changed("episodes", url)
+        if not new.keys() - found.keys():  # beyond the last page a site may show the last one again
+            break
+        found |= new
+    return sorted(found.values(), key=lambda episode: episode.number)
+
+
+def _pictures(session: PoliteSession, episode: Episode, selector: str, attribute: str) -> list[ImageRef]:
+    """The pictures of an episode's page, in order."""
+    answer = session.get(episode.url)
+    urls = [image[attribute] for image in _soup(answer.text).select(f"{selector}[{attribute}]")]
+    if not urls:
+        raise _changed("pictures", answer.url)
+    return [ImageRef(urljoin(answer.url, url), answer.url) for url in urls]
+
+
 class Webtoons:
     """webtoons.com: lists with pages of links, viewer pages whose pictures wait in `data-url`."""
 
@@ -106,16 +132,12 @@ class Webtoons:
         if _value(url, "episode_no"):
             yield Episode(_number(url, "episode_no"), "", url)
             return
-        found: dict[str, Episode] = {}
-        for page in range(1, MOST_PAGES):
+
+        def read(page: int) -> tuple[str, dict[str, Episode]]:
             answer = session.get(_query(url, page=page))
-            new = {episode.url: episode for episode in self._listed(answer.text, answer.url)}
-            if not new and page == 1:
-                raise _changed("episodes", answer.url)
-            if not new.keys() - found.keys():  # beyond the last page the site shows the last one again
-                break
-            found |= new
-        yield from sorted(found.values(), key=lambda episode: episode.number)
+            return answer.url, {episode.url: episode for episode in self._listed(answer.text, answer.url)}
+
+        yield from _all_pages(read)
 
     @staticmethod
     def _listed(text: str, base: str) -> Iterator[Episode]:
@@ -125,11 +147,7 @@ class Webtoons:
             yield Episode(_number(url, "episode_no"), title.get_text(" ", strip=True) if title else "", url)
 
     def images(self, session: PoliteSession, episode: Episode) -> list[ImageRef]:
-        answer = session.get(episode.url)
-        urls = [image["data-url"] for image in _soup(answer.text).select("#_imageList img[data-url]")]
-        if not urls:
-            raise _changed("pictures", answer.url)
-        return [ImageRef(urljoin(answer.url, url), answer.url) for url in urls]
+        return _pictures(session, episode, "#_imageList img", "data-url")
 
 
 class Naver:
@@ -146,15 +164,7 @@ class Naver:
         if _value(url, "no"):
             yield Episode(_number(url, "no"), "", url)
             return
-        found: dict[int, Episode] = {}
-        for page in range(1, MOST_PAGES):
-            new = self._listed(session, url, title, page)
-            if not new and page == 1:
-                raise _changed("episodes", url)
-            if not new.keys() - found.keys():
-                break
-            found |= new
-        yield from (found[number] for number in sorted(found))
+        yield from _all_pages(lambda page: (url, self._listed(session, url, title, page)))
 
     def _listed(self, session: PoliteSession, url: str, title: str, page: int) -> dict[int, Episode]:
         """One page of the list: the site's page is made by a script from this JSON."""
@@ -175,11 +185,7 @@ class Naver:
         return {_number(u, "no"): Episode(_number(u, "no"), text, u) for u, text in urls}
 
     def images(self, session: PoliteSession, episode: Episode) -> list[ImageRef]:
-        answer = session.get(episode.url)
-        urls = [image["src"] for image in _soup(answer.text).select(".wt_viewer img[src]")]
-        if not urls:
-            raise _changed("pictures", answer.url)
-        return [ImageRef(urljoin(answer.url, url), answer.url) for url in urls]
+        return _pictures(session, episode, ".wt_viewer img", "src")
 
 
 class ImageList:

@@ -11,12 +11,10 @@ Pages that are done are not done again, so a run that was interrupted goes on, a
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from stylegan2 import display
 from stylegan2.data import detectors
 from stylegan2.data.align import box_square, cut
 from stylegan2.data.detectors import Detector, Face
@@ -152,15 +151,15 @@ def crop(
 
 def _report(work: _Work, pages: list[int], seconds: float) -> CropReport:
     rows, config, kept = work.rows, work.config, len(_kept(work.rows))
-    rejected = Counter(face["reason"].split(" of ")[0] for face in _faces(rows) if face["reason"])
+    rejected = {reason: len(faces) for reason, faces in _left_out(rows).items()}
     skipped = [(row["page"], row["skipped"]) for row in rows.values() if "skipped" in row]
     if not kept:
         others = ", ".join(name for name in detectors.NAMES if name != config.detector)
         raise ValueError(
-            f"no face was kept from {len(pages)} pages ({dict(rejected) or 'none was found'}; {len(skipped)} files "
+            f"no face was kept from {len(pages)} pages ({rejected or 'none was found'}; {len(skipped)} files "
             f"skipped): try another detector ({others}), smaller faces than {config.min_size}, or sharp and twins 0"
         )
-    return CropReport(str(work.out), len(pages), work.known, kept, dict(rejected), skipped, seconds)
+    return CropReport(str(work.out), len(pages), work.known, kept, rejected, skipped, seconds)
 
 
 def _open(src: Path, out: Path) -> Source:
@@ -228,10 +227,10 @@ class _Work:
         own = difference_hash(square)
         reason = self._reason(face, square, own)
         if reason is None:
-            _write_png(square, self.out / FACES / name)
+            display.save(square, self.out / FACES / name)
             self.hashes.append((own, name))
         else:
-            _write_png(square.resize((THUMB, THUMB), Image.Resampling.LANCZOS), self.out / REJECTED / name)
+            display.save(square.resize((THUMB, THUMB), Image.Resampling.LANCZOS), self.out / REJECTED / name)
         box = [round(v, 1) for v in face.box]
         return {"box": box, "score": round(face.score, 3), "file": name, "hash": own.hex(), "reason": reason}
 
@@ -284,18 +283,6 @@ def _file_name(page: str, digest: str, number: int) -> str:
     return f"{stem}_{digest[:6]}_{number}.png"
 
 
-def _write_png(image: Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = io.BytesIO()
-    image.save(data, "png")
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data.getvalue())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 # -------------------------------------------------------------------------------------------------------- the manifest
 
 
@@ -337,24 +324,27 @@ def _kept(rows: Mapping[str, dict]) -> list[dict]:
     return [face for face in _faces(rows) if not face["reason"]]
 
 
+def _left_out(rows: Mapping[str, dict]) -> dict[str, list[dict]]:
+    """Faces that were not kept, by reason."""
+    groups: dict[str, list[dict]] = {}
+    for face in _faces(rows):
+        if face["reason"]:
+            groups.setdefault(face["reason"].split(" of ")[0], []).append(face)
+    return groups
+
+
 # ------------------------------------------------------------------------------------------------------- contact sheet
 
 
 def _write_sheet(out: Path, rows: Mapping[str, dict]) -> None:
     """Faces kept, and those left out by reason, each with their number."""
-    from stylegan2 import display
-
-    groups: dict[str, list[Path]] = {"kept": [out / FACES / face["file"] for face in _kept(rows)]}
-    for face in _faces(rows):
-        if face["reason"]:
-            groups.setdefault(face["reason"].split(" of ")[0], []).append(out / REJECTED / face["file"])
+    groups = {"kept": [out / FACES / face["file"] for face in _kept(rows)]}
+    groups |= {why: [out / REJECTED / face["file"] for face in faces] for why, faces in _left_out(rows).items()}
     if pictures := [_titled(name, paths) for name, paths in groups.items() if paths]:
         display.save(display.stack(pictures, 8), out / SHEET)
 
 
 def _titled(name: str, paths: Sequence[Path]) -> Image.Image:
-    from stylegan2 import display
-
     there = [path for path in paths if path.is_file()]
     table = contact_sheet(there, 240 if name == "kept" else 48)
     wide = Image.new("RGB", (COLUMNS * SIDE, table.height), display.PAPER)
@@ -372,8 +362,6 @@ def contact_sheet(paths: Sequence[Path], most: int = 240) -> Image.Image:
         paths: at least one.
         most: pictures shown.
     """
-    from stylegan2 import display
-
     chosen = [paths[i * len(paths) // min(most, len(paths))] for i in range(min(most, len(paths)))]
     sheet = Image.new("RGB", (min(COLUMNS, len(chosen)) * SIDE, -(-len(chosen) // COLUMNS) * SIDE), display.PAPER)
     for i, path in enumerate(chosen):

@@ -95,13 +95,14 @@ def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_S
     if min_size < 8 or (sure is not None and sure < 0):
         raise ValueError(f"min_size is {min_size}, sure {sure}: expected a face of at least 8 pixels, sure >= 0")
     path = FETCHED[name].find(file) if name in FETCHED else None if file is None else Path(file)
+    given = {} if sure is None else {"sure": sure}  # else each detector's own
     if name == "pocket":
         from stylegan2.data.face_detector import load
 
-        return load(path, min_size, 0.4 if sure is None else sure)
+        return load(path, min_size, **given)
     if name == "yunet":
-        return YuNet(path, min_size, 0.7 if sure is None else sure)
-    return Cascade(path, min_size, 5 if sure is None else round(sure))
+        return YuNet(path, min_size, **given)
+    return Cascade(path, min_size) if sure is None else Cascade(path, min_size, round(sure))
 
 
 class Cascade:

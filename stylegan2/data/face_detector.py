@@ -21,13 +21,14 @@ from torch.nn import functional as F
 
 from stylegan2.checkpoints import files
 from stylegan2.checkpoints.errors import CheckpointError, check_entries
-from stylegan2.data.detectors import Face, distinct
+from stylegan2.data.detectors import MIN_SIZE, Face, distinct
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "pocket" / "detector.pt"
 FORMAT = "stylegan2 pocket face detector"
 CELL = 8  # pixels of the input to a cell of the maps
 SHORT = 192  # the shorter side of a picture as the network sees it
 SMALLEST = 14  # pixels of a face as the network sees it: pictures with smaller ones are looked at enlarged, too
+SURE = 0.4  # confidence from which a peak is a face
 TYPICAL = 48.0  # pixels of a face: sizes are logarithms of multiples of it
 
 
@@ -66,7 +67,7 @@ class FaceNet(nn.Module):
         files.write(Path(path), {"format": FORMAT, "version": 1, "state": state, "meta": meta or {}})
 
 
-def load(path: str | os.PathLike | None = None, min_size: int = 32, sure: float = 0.4) -> PocketDetector:
+def load(path: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: float = SURE) -> PocketDetector:
     """The detector of a file; None: the shipped one.
 
     Raises:
@@ -93,7 +94,7 @@ class PocketDetector:
         sure: confidence from 0 to 1.
     """
 
-    def __init__(self, network: FaceNet, min_size: int = 32, sure: float = 0.4):
+    def __init__(self, network: FaceNet, min_size: int = MIN_SIZE, sure: float = SURE):
         self.network, self.min_size, self.sure = network.eval().requires_grad_(False), min_size, sure
 
     def __call__(self, image: Image.Image) -> list[Face]:

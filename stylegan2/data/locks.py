@@ -13,13 +13,17 @@ except ImportError:
     fcntl = None
 
 
+class InUse(RuntimeError, OSError):
+    """Another process writes there. (An OSError too: what the command line says in one line.)"""
+
+
 @contextlib.contextmanager
 def only_writer(out: Path) -> Iterator[None]:
     """Hold a lock on the folder `out` (created if missing). The system frees it when the process dies, in any way.
 
     Raises:
         FileExistsError: a file has that name.
-        RuntimeError: another process holds it.
+        InUse: another process holds it.
     """
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"'{out}' is a file; choose a folder")
@@ -32,7 +36,7 @@ def only_writer(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RuntimeError(f"another process writes to '{out}': wait for it or choose another folder") from None
+            raise InUse(f"another process writes to '{out}': wait for it or choose another folder") from None
         except OSError:
             pass  # some network drives have no locks
         yield

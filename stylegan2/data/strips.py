@@ -44,6 +44,11 @@ class Strip:
     image: Image.Image
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
 
+    def put(self, other: Strip, left: int, top: int, mask: Image.Image | None = None) -> None:
+        """Paste another one with its faces, its corner at (left, top)."""
+        self.image.paste(other.image, (left, top), mask)
+        self.boxes += [(x0 + left, y0 + top, x1 + left, y1 + top) for x0, y0, x1, y1 in other.boxes]
+
 
 def face_boxes(landmarks: Tensor) -> Tensor:
     """Squares around faces: as wide as the face is, from its middle between brows and chin.
@@ -108,11 +113,10 @@ def make_strip(seed: int, panels: int = 4, width: int = 400) -> Strip:
 
 def _below(page: Strip, panel: Strip, left: int, top: int, paper: str) -> Strip:
     """The page with another panel at (left, top)."""
-    image = Image.new("RGB", (page.image.width, top + panel.image.height), paper)
-    image.paste(page.image, (0, 0))
-    image.paste(panel.image, (left, top))
-    moved = [(x0 + left, y0 + top, x1 + left, y1 + top) for x0, y0, x1, y1 in panel.boxes]
-    return Strip(image, page.boxes + moved)
+    longer = Strip(Image.new("RGB", (page.image.width, top + panel.image.height), paper))
+    longer.put(page, 0, 0)
+    longer.put(panel, left, top)
+    return longer
 
 
 # -------------------------------------------------------------------------------------------------------------- panels
@@ -146,9 +150,7 @@ def _pair(rng: _Pen, width: int) -> Strip:
     side = width // count
     panel = Strip(Image.new("RGB", (width, side), INK))
     for i in range(count):
-        face = rng.face(side)
-        panel.image.paste(face.image, (i * side, 0))
-        panel.boxes += [(x0 + i * side, y0, x1 + i * side, y1) for x0, y0, x1, y1 in face.boxes]
+        panel.put(rng.face(side), i * side, 0)
     pen = ImageDraw.Draw(panel.image)
     for i in range(1, count):
         pen.line([(i * side, 0), (i * side, side)], INK, 3)
@@ -167,8 +169,7 @@ def _figures(rng: _Pen, panel: Strip) -> None:
         top = round(rng.uniform(2, height - side - 2))
         mask = Image.new("L", (side, side), 0)
         ImageDraw.Draw(mask).rounded_rectangle((0, 0, side - 1, side - 1), side * rng.choice((0.02, 0.25, 0.5)), 255)
-        panel.image.paste(face.image, (left, top), mask)
-        panel.boxes += [(x0 + left, y0 + top, x1 + left, y1 + top) for x0, y0, x1, y1 in face.boxes]
+        panel.put(face, left, top, mask)
 
 
 def _scenery(rng: _Pen, width: int, height: int) -> Image.Image:

@@ -88,11 +88,11 @@ def find_codes(
         these = (outside == careful).nonzero()[:, 0].to(photos.device)
         if not len(these):
             continue
-        config, start = plan(photos[these], careful, encoder, steps)
         if not steps:
             ws[these] = encoder(photos[these]).detach()
-        else:
-            ws[these] = project(source, photos[these], looks, config, start, progress=progress).ws
+            continue
+        config, start = plan(photos[these], careful, encoder, steps)
+        ws[these] = project(source, photos[these], looks, config, start, progress=progress).ws
     return ws, outside
 
 

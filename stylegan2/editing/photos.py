@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,12 +66,15 @@ class Portrait:
         return torch.from_numpy(np.array(self.image)).permute(2, 0, 1).float().div(127.5).sub(1)
 
 
-def portraits(photo: Image.Image, resolution: int, cutting: Cutting = AUTO) -> list[Portrait]:
+def portraits(
+    photo: Image.Image, resolution: int, cutting: Cutting = AUTO, people: Sequence[align.Person] | None = None
+) -> list[Portrait]:
     """The faces of a photo that are asked for.
 
     Args:
         photo: upright RGB.
         resolution: side of a portrait in pixels. Up to `POCKET`, faces lie as rendered ones do, above it as in FFHQ.
+        people: of `align.find_people`, where they are known already.
 
     Raises:
         ValueError: no face where one is wanted, or not so many.
@@ -84,7 +87,7 @@ def portraits(photo: Image.Image, resolution: int, cutting: Cutting = AUTO) -> l
     if cutting.align == "no":
         return [Portrait(to_square(photo, resolution, "lanczos", crop=True), "middle square")]
     try:
-        people = align.find_people(photo, cutting.finder)
+        people = people or align.find_people(photo, cutting.finder)
     except align.NoFace:
         if cutting.align == "yes":
             raise

@@ -80,7 +80,7 @@ class Studio:
     sitters: dict[str, Sitter] = field(default_factory=dict)
     _grids: dict[tuple, Image.Image] = field(default_factory=dict)
 
-    def searching(self, name: str, photo: Tensor, record: Mapping[str, Any] | None = None) -> Iterator[Search | None]:
+    def searching(self, name: str, photo: Tensor, record: Mapping[str, Any] | None = None) -> Iterator[Search]:
         """Find a photo's codes, step by step; after the last one the sitter is there.
 
         Args:
@@ -253,7 +253,8 @@ class CartoonPanel(Panel):
         try:
             for name, portrait in zip(names, found, strict=True):
                 self.message.value = f"finding the codes of {escape(name)} ({portrait.how})"
-                for _ in self.progress.watch(_Sized(self.studio.searching(name, portrait.tensor, record), self.studio)):
+                search = self.studio.searching(name, portrait.tensor, record)
+                for _ in self.progress.watch(search, self.studio.steps):
                     pass
         finally:
             self.progress.hide()
@@ -289,19 +290,6 @@ class CartoonPanel(Panel):
         link = f"data:image/png;base64,{b64encode(data.getvalue()).decode()}"
         self.message.value += f" · <a download='{path.name}' href='{link}'><b>download</b></a>"
         return path
-
-
-class _Sized:
-    """An iterator with the number of its items, for a bar."""
-
-    def __init__(self, items: Iterator, studio: Studio):
-        self.items, self.count = items, studio.steps
-
-    def __iter__(self):
-        return self.items
-
-    def __len__(self) -> int:
-        return self.count
 
 
 def cartoon_panel(studio: Studio, record: Mapping[str, Any] | None = None) -> CartoonPanel:
