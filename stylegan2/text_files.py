@@ -1,10 +1,12 @@
-"""Small files written at once or not at all: whatever goes wrong, the old file stays."""
+"""Small files written at once or not at all: whatever goes wrong, the old file stays. And logs that survive a kill."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def write_text(path: str | os.PathLike, text: str) -> Path:
@@ -28,3 +30,26 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
 def write_json(path: str | os.PathLike, content: object) -> Path:
     """Write plain values as indented JSON, in one step. Raises TypeError for others, before anything is touched."""
     return write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def append_row(path: str | os.PathLike, row: Mapping[str, Any]) -> None:
+    """Add one JSON object as a line of its own; it is on the disk when this returns."""
+    with open(path, "ab+") as file:
+        if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":  # a line that a kill cut off
+            file.write(b"\n")
+        file.write(json.dumps(row).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """The JSON objects of a file, a line each; [] where there is none. What a kill cut off is left out."""
+    path, rows = Path(path), []
+    for line in path.read_bytes().split(b"\n") if path.is_file() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:  # no JSON, or not even text
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows

@@ -7,18 +7,20 @@ import time
 
 import pytest
 
+from stylegan2.data import polite
 from stylegan2.data.local_site import Fault, LocalSite
 from stylegan2.data.polite import (
     LEAST_DELAY,
     Manners,
     Missing,
     NotAllowed,
+    NotThere,
     PoliteSession,
     Refusal,
     Stopped,
     check_address,
     check_peer,
-    crawl_delay,
+    join,
 )
 
 
@@ -104,18 +106,80 @@ def test_robots_may_ask_for_longer_pauses(clock):
         ("User-agent: somebody\nCrawl-delay: 50", 0),
         ("Crawl-delay: 5\nUser-agent: *\nCrawl-delay: soon", 0),
         ("User-agent: *\nCrawl-delay: -4", 0),
-        ("User-agent: *\nCrawl-delay: inf", 120),
+        ("User-agent: *\nCrawl-delay: inf", 0),
         ("", 0),
     ],
 )
-def test_the_delay_that_counts(text, delay):
-    assert crawl_delay(text.splitlines()) == delay
+def test_the_delay_that_counts(site, clock, text, delay):
+    site.faults["/robots.txt"] = Fault(1, body=text.encode())
+    with session(site, clock, delay=0.0) as s:
+        s.get(site.url("gallery"))
+        s.get(site.url("gallery"))
+    assert clock.slept == ([delay] if delay else [])
 
 
-def test_other_peoples_servers_are_never_asked_quickly():
-    s = PoliteSession(Manners(delay=0.0, allow_local=frozenset(["127.0.0.1:80"])))
-    assert s._host("https://example.org/").delay == LEAST_DELAY > 0
-    assert s._host("http://127.0.0.1/").delay == 0
+def test_a_delay_that_nobody_can_keep_is_a_no(site, clock):
+    site.faults["/robots.txt"] = Fault(1, body=b"User-agent: *\nCrawl-delay: 86400")
+    with session(site, clock) as s, pytest.raises(Stopped, match="asks for 86400 seconds between two requests"):
+        s.get(site.url("gallery"))
+    assert site.counts() == {"/robots.txt": 1} and not clock.slept
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("\ufeffUser-agent: *\nDisallow: /gallery", False),  # a byte order mark
+        ("User-agent: *\n\nDisallow: /gal", False),  # blank lines end nothing (RFC 9309)
+        ("User-agent: *\nDisallow: /*llery$", False),  # wildcards
+        ("User-agent: *\nDisallow: /gal\nAllow: /gallery", True),  # the longest rule counts
+        ("User-agent: *\nDisallow: /\n\nUser-agent: cartoonize-yourself\nDisallow: /other", True),  # ours counts
+        ("<html>no rules at all</html>", True),
+    ],
+)
+def test_rules_are_read_as_the_standard_says(site, clock, text, allowed):
+    site.faults["/robots.txt"] = Fault(1, body=text.encode())
+    with session(site, clock) as s:
+        if allowed:
+            assert s.get(site.url("gallery")).content
+        else:
+            with pytest.raises(NotAllowed, match="robots.txt of .* forbids"):
+                s.get(site.url("gallery"))
+
+
+def test_robots_is_asked_about_redirects_too(site, clock):
+    site.faults["/old"] = Fault(1, 302, {"Location": "/secret/1/1.jpg"})
+    with session(site, clock) as s, pytest.raises(NotAllowed, match="forbids .*/secret/1/1.jpg"):
+        s.get(f"{site.base}/old", referer=site.base)
+    assert site.counts() == {"/robots.txt": 1, "/old": 1}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(99, 302, {"Location": "/robots.txt"}),
+        Fault(99, 302, {"Location": "https://example.org/robots.txt"}),
+        Fault(99, cut=0.5),
+        Fault(99, 400),
+    ],
+)
+def test_rules_that_cannot_be_read_whole_allow_nothing(site, clock, fault):
+    site.faults["/robots.txt"] = fault
+    with session(site, clock, retries=1) as s:
+        with pytest.raises((Stopped, NotAllowed), match="cannot be read, so nothing is fetched"):
+            s.get(site.url("gallery"))
+        with pytest.raises(NotAllowed, match="forbids"):
+            s.get(site.url("gallery"))
+    assert set(site.counts()) == {"/robots.txt"}
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_other_peoples_servers_are_never_asked_quickly(site, clock, monkeypatch, public):
+    """Whatever --allow-local says: the address they have decides."""
+    monkeypatch.setattr(polite, "check_peer", lambda *a: public)
+    with session(site, clock, delay=0.0) as s:
+        s.get(site.url("gallery"))
+        s.get(site.url("gallery"))
+    assert clock.slept == ([LEAST_DELAY] * 2 if public else []) and LEAST_DELAY > 0
 
 
 def test_who_asks_is_said_honestly_and_nothing_else_is_sent(site, clock):
@@ -147,14 +211,18 @@ def test_a_server_may_say_when_to_come_back(site, clock):
         s.get(site.url("gallery"))
 
 
-def test_what_fails_for_good_is_given_up(site, clock):
-    site.faults["/gallery"] = Fault(99, 500)
-    with (
-        session(site, clock, retries=2) as s,
-        pytest.raises(Stopped, match=r"failed 3 times \(status 500\): try again"),
-    ):
-        s.get(site.url("gallery"))
-    assert site.counts()["/gallery"] == 3
+def test_what_fails_for_good_is_given_up_and_then_its_host(site, clock):
+    for number in range(1, 5):
+        site.faults[f"/image/1/{number}.jpg"] = Fault(99, 500)
+    with session(site, clock, retries=2, patience=2) as s:
+        with pytest.raises(Missing, match=r"1.jpg failed 3 times \(status 500\)$"):
+            s.get(f"{site.base}/image/1/1.jpg", "x")
+        s.get(site.url("gallery"))  # ends the row
+        with pytest.raises(Missing, match="2.jpg failed"):
+            s.get(f"{site.base}/image/1/2.jpg", "x")
+        with pytest.raises(Stopped, match=r"3.jpg failed 3 times \(status 500\), as others before it: try again later"):
+            s.get(f"{site.base}/image/1/3.jpg", "x")
+    assert site.counts()["/image/1/1.jpg"] == 3
 
 
 def test_who_refuses_again_and_again_is_left_alone(site, clock):
@@ -179,7 +247,7 @@ def test_something_given_in_between_ends_the_row(site, clock):
 
 
 def test_what_is_not_there_is_said_at_once(site, clock):
-    with session(site, clock) as s, pytest.raises(Missing, match="nothing.html: status 404"):
+    with session(site, clock) as s, pytest.raises(NotThere, match="nothing.html: status 404"):
         s.get(f"{site.base}/nothing.html")
     assert site.counts()["/nothing.html"] == 1
 
@@ -189,13 +257,23 @@ def test_a_cut_off_answer_is_fetched_again(site, clock):
     with session(site, clock) as s:
         assert s.get(site.url("gallery")).text.endswith("</html>")
     site.faults["/gallery"] = Fault(99, cut=0.5)
-    with session(site, clock, retries=1) as s, pytest.raises((Missing, Stopped)):
+    with session(site, clock, retries=1) as s, pytest.raises(Missing, match="failed 2 times.*Incomplete"):
         s.get(site.url("gallery"))
 
 
 def test_a_slow_server_is_not_waited_for_for_ever(site, clock):
     site.faults["/gallery"] = Fault(99, slow=0.5)
-    with session(site, clock, timeout=0.1, retries=1) as s, pytest.raises(Stopped, match="failed 2 times.*time"):
+    with session(site, clock, timeout=0.1, retries=1) as s, pytest.raises(Missing, match="failed 2 times.*time"):
+        s.get(site.url("gallery"))
+
+
+def test_nor_is_one_that_sends_drop_by_drop(site):
+    """Every drop comes in time, all of them together do not."""
+    site.faults["/gallery"] = Fault(99, drip=0.06)
+    manners = Manners(0.0, 0.02 * 10, retries=0, allow_local=site.allowed)
+    drops = iter(range(0, 999, 1))
+    clock = lambda: next(drops) * 0.5  # noqa: E731 - time that runs faster than the drops fall
+    with PoliteSession(manners, clock, lambda seconds: None) as s, pytest.raises(Missing, match="not done after 2 s"):
         s.get(site.url("gallery"))
 
 
@@ -239,17 +317,30 @@ def test_servers_inside_your_own_network_are_refused_before_anything_is_sent(sit
 
 @pytest.mark.parametrize(
     "address",
-    ["10.0.0.1", "192.168.1.9", "172.16.0.3", "169.254.169.254", "::1", "fe80::1%eth0", "::ffff:10.0.0.1", "0.0.0.0"],
+    [
+        *(
+            "10.0.0.1",
+            "192.168.1.9",
+            "172.16.0.3",
+            "169.254.169.254",
+            "0.0.0.0",
+            "127.0.0.1",
+            "224.0.0.1",
+            "100.64.0.1",
+        ),
+        *("::1", "fe80::1%eth0", "fd00::1", "ff02::1", "::"),
+        *("::ffff:10.0.0.1", "::10.0.0.1", "64:ff9b::a00:1", "2002:0a00:0001::", "2001::f5ff:fffe"),  # 10.0.0.1 inside
+    ],
 )
 def test_private_addresses_are_known_whatever_the_name_said(address):
     with pytest.raises(NotAllowed, match="refused"):
         check_peer(address, "innocent.example.org", 80, frozenset())
-    check_peer(address, "mine", 80, frozenset(["mine:80"]))
+    assert not check_peer(address, "mine", 80, frozenset(["mine:80"]))
 
 
 def test_public_addresses_pass():
-    for address in ("93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946"):
-        check_peer(address, "example.org", 443, frozenset())
+    for address in ("93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "64:ff9b::5db8:d822"):
+        assert check_peer(address, "example.org", 443, frozenset(["example.org:443"]))
 
 
 @pytest.mark.parametrize(
@@ -269,6 +360,13 @@ def test_what_is_no_plain_web_address_is_refused(url):
     with pytest.raises(NotAllowed) as error:
         check_address(url)
     assert "secret" not in str(error.value)
+
+
+def test_a_link_that_is_no_address_is_refused_when_it_is_asked_for(clock):
+    assert join("http://a.b/c/", "d e.jpg") == "http://a.b/c/d e.jpg"
+    link = join("http://a.b/", "http://[bad/x")
+    with pytest.raises(NotAllowed, match="is no address"):
+        PoliteSession(clock=clock).get(link)
 
 
 def test_manners_that_cannot_work_are_refused():

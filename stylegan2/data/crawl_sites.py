@@ -14,11 +14,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import parse_qs, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 from bs4 import BeautifulSoup
 
-from stylegan2.data.polite import PoliteSession
+from stylegan2.data.polite import Missing, PoliteSession, join
 
 MOST_PAGES = 500  # of a list: more is a list without an end
 
@@ -55,7 +55,7 @@ class Site(Protocol):
 
     Attributes:
         name: for `--site`.
-        hosts: of its pages.
+        hosts: of its pages; links of a list may also lead to the list's own host.
         image_hosts: from which its pictures may come; the page's own host always may.
     """
 
@@ -82,12 +82,16 @@ def _query(url: str, **values: object) -> str:
 
 
 def _value(url: str, name: str) -> str | None:
-    return parse_qs(urlsplit(url).query).get(name, [None])[-1]
+    """Of the address's query; None: it has no such value, or it is no address."""
+    try:
+        return parse_qs(urlsplit(url).query).get(name, [None])[-1]
+    except ValueError:
+        return None
 
 
 def _number(url: str, name: str) -> int:
     text = _value(url, name) or ""
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 def _changed(what: str, url: str) -> SiteError:
@@ -117,7 +121,7 @@ def _pictures(session: PoliteSession, episode: Episode, selector: str, attribute
     urls = [image[attribute] for image in _soup(answer.text).select(f"{selector}[{attribute}]")]
     if not urls:
         raise _changed("pictures", answer.url)
-    return [ImageRef(urljoin(answer.url, url), answer.url) for url in urls]
+    return [ImageRef(join(answer.url, url), answer.url) for url in urls]
 
 
 class Webtoons:
@@ -142,7 +146,7 @@ class Webtoons:
     @staticmethod
     def _listed(text: str, base: str) -> Iterator[Episode]:
         for link in _soup(text).select("#_listUl li a[href]"):
-            url = urljoin(base, link["href"])
+            url = join(base, link["href"])
             title = link.select_one(".subj")
             yield Episode(_number(url, "episode_no"), title.get_text(" ", strip=True) if title else "", url)
 
@@ -168,20 +172,24 @@ class Naver:
 
     def _listed(self, session: PoliteSession, url: str, title: str, page: int) -> dict[int, Episode]:
         """One page of the list: the site's page is made by a script from this JSON."""
-        answer = session.get(_query(urljoin(url, "/api/article/list"), titleId=title, page=page), referer=url)
+        address = _query(join(url, "/api/article/list"), titleId=title, page=page)
         try:
-            rows = json.loads(answer.text)["articleList"]
-            pairs = [(int(row["no"]), str(row.get("subtitle", ""))) for row in rows]
-        except (ValueError, KeyError, TypeError):
+            text = session.get(address, referer=url).text
+        except Missing:
             return self._listed_in_html(session, url, page)
-        detail = urljoin(url, "/webtoon/detail")
+        try:
+            rows = json.loads(text)["articleList"]
+            pairs = [(int(row["no"]), str(row.get("subtitle", ""))) for row in rows]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return self._listed_in_html(session, url, page)
+        detail = join(url, "/webtoon/detail")
         return {no: Episode(no, text, _query(detail, titleId=title, no=no)) for no, text in pairs}
 
     @staticmethod
     def _listed_in_html(session: PoliteSession, url: str, page: int) -> dict[int, Episode]:
         answer = session.get(_query(url, page=page))
         links = _soup(answer.text).select("td.title a[href*='no=']")
-        urls = [(urljoin(answer.url, link["href"]), link.get_text(" ", strip=True)) for link in links]
+        urls = [(join(answer.url, link["href"]), link.get_text(" ", strip=True)) for link in links]
         return {_number(u, "no"): Episode(_number(u, "no"), text, u) for u, text in urls}
 
     def images(self, session: PoliteSession, episode: Episode) -> list[ImageRef]:
@@ -211,7 +219,7 @@ class ImageList:
             urls = [line.strip() for line in answer.text.splitlines() if line.strip() and not line.startswith("#")]
         else:
             urls = [_source(image) for image in _soup(answer.text).select(self.selector)]
-        refs = [ImageRef(urljoin(answer.url, url), answer.url) for url in urls if url]
+        refs = [ImageRef(join(answer.url, url), answer.url) for url in urls if url]
         if not refs:
             raise SiteError(
                 f"{answer.url} shows no pictures by the selector {self.selector!r}: give another --selector"

@@ -47,6 +47,7 @@ class Fault:
         headers: sent with it.
         slow: seconds before the answer.
         cut: send only this part of the body.
+        drip: seconds before every tenth of the body.
         body: another body.
         kind: another type.
     """
@@ -56,6 +57,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     slow: float = 0.0
     cut: float = 1.0
+    drip: float = 0.0
     body: bytes | None = None
     kind: str | None = None
 
@@ -99,7 +101,7 @@ class LocalSite:
         """Serve until `stop`."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, self))
         self._server.daemon_threads = True
-        Thread(target=self._server.serve_forever, daemon=True).start()
+        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()  # seconds until `stop` is seen
         return self
 
     def stop(self) -> None:
@@ -238,8 +240,13 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in fault.headers.items():
             self.send_header(name, value)
         self.end_headers()
+        part = max(1, -(-len(body) // 10)) if fault.drip else max(1, len(body))
+        sent = body[: round(len(body) * fault.cut)]
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the other end had enough
-            self.wfile.write(body[: round(len(body) * fault.cut)])
+            for start in range(0, len(sent), part):
+                time.sleep(fault.drip)
+                self.wfile.write(sent[start : start + part])
+                self.wfile.flush()
         if fault.cut < 1:
             self.close_connection = True
 

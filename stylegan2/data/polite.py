@@ -3,26 +3,24 @@
     session = PoliteSession(Manners(delay=1.0, contact="me@example.org"))
     page = session.get("https://example.org/list")
 
-One request at a time to a host, with a pause between two; robots.txt is asked first and obeyed; an honest User-Agent;
-what fails for the moment is tried again later and later; whoever refuses several times in a row is left alone.
-Redirects to other hosts, and addresses inside your own network, are refused.
+One request at a time to a host, with a pause between two; robots.txt is asked first and obeyed, for redirects too; an
+honest User-Agent; what fails for the moment is tried again later and later; whoever refuses or fails several times in a
+row is left alone. Redirects to other hosts, and addresses inside your own network, are refused.
 """
 
 from __future__ import annotations
 
-import contextlib
 import email.utils
 import ipaddress
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from urllib import robotparser
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
+from protego import Protego
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
@@ -32,6 +30,8 @@ HOME = "https://github.com/cartoonize-yourself/cartoonize-yourself"
 AGENT = "cartoonize-yourself"  # what a robots.txt may name
 FOR_A_MOMENT = (429, 500, 502, 503, 504)  # try again later
 REFUSALS = (401, 403, 429, 451)
+NOT_THERE = (404, 410)
+NOTHING = "User-agent: *\nDisallow: /"  # a robots.txt that forbids all
 REDIRECTS = (301, 302, 303, 307, 308)
 LEAST_DELAY = 0.5  # seconds between two requests to a server that is not yours
 LONGEST_WAIT = 120.0  # seconds; a server that asks for more is left alone
@@ -46,7 +46,7 @@ class Manners:
         delay: seconds between two requests to a host, at least; robots.txt may ask for more.
         timeout: seconds without an answer after which a request has failed.
         retries: how often something that failed for the moment is tried again.
-        patience: refusals in a row after which a host is left alone.
+        patience: refusals, or addresses that fail, in a row after which a host is left alone.
         most_bytes: of one answer.
         contact: a mail address or web page for the User-Agent, so that a site's owner can reach you.
         allow_local: "host:port" of servers on this machine or in its network that may be asked all the same.
@@ -85,7 +85,11 @@ class NotAllowed(ValueError):
 
 
 class Missing(OSError):
-    """The server has no such page, or one that is not whole."""
+    """The server has no such page, or cannot give it whole now."""
+
+
+class NotThere(Missing):
+    """The server has no such page."""
 
 
 class Refusal(Missing):
@@ -112,8 +116,9 @@ class _Host:
 
     free_at: float = 0.0
     delay: float = 0.0
-    refusals: int = 0
-    robots: robotparser.RobotFileParser | None = None
+    refusals: int = 0  # in a row
+    failures: int = 0  # addresses in a row
+    robots: Protego | None = None
 
 
 class PoliteSession:
@@ -137,7 +142,7 @@ class PoliteSession:
         self._session.cookies.set_policy(_NoCookies())
         self._session.headers = requests.structures.CaseInsensitiveDict({"User-Agent": self.manners.user_agent})
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(self.manners.allow_local))
+            self._session.mount(scheme, _Adapter(self._met))
 
     def __enter__(self) -> PoliteSession:
         return self
@@ -154,46 +159,53 @@ class PoliteSession:
             Missing: there is no such thing, or it never comes whole.
             Stopped: the host refuses, or has failed too often.
         """
-        host = self._host(url)
-        if host.robots is None:
-            host.robots, delay = self._read_robots(url)
-            host.delay = max(host.delay, delay)
-        if not host.robots.can_fetch(AGENT, url):
-            raise NotAllowed(f"the robots.txt of {urlsplit(url).netloc} forbids {url}")
-        return self._fetch(url, referer)
+        return self._follow(url, referer, self._check_robots)
 
     def _host(self, url: str) -> _Host:
-        name = check_address(url)
-        return self._hosts.setdefault(name, _Host(delay=self._delay(name)))
+        return self._hosts.setdefault(check_address(url), _Host(delay=self.manners.delay))
 
-    def _delay(self, name: str) -> float:
-        """What was asked for; nobody else's server is asked more often than `LEAST_DELAY` allows."""
-        return max(self.manners.delay, 0 if name in self.manners.allow_local else LEAST_DELAY)
+    def _met(self, address: str, host: str, port: int) -> None:
+        """Look at the other end of a new connection: nobody else's server is asked quickly, none inside asked at all."""
+        if check_peer(address, host, port, self.manners.allow_local):
+            known = self._hosts[f"{host.lower()}:{port}"]
+            known.delay = max(known.delay, LEAST_DELAY)
 
-    def _read_robots(self, url: str) -> tuple[robotparser.RobotFileParser, float]:
-        """The host's rules and its delay. None there: all is allowed; kept secret or out of order: nothing is."""
-        address, delay = urljoin(url, "/robots.txt"), 0.0
-        rules = robotparser.RobotFileParser(address)
+    def _check_robots(self, url: str) -> None:
+        host = self._host(url)
+        if host.robots is None:
+            host.robots = Protego.parse(NOTHING)  # for as long as they cannot be read
+            host.robots, delay = self._read_robots(url)
+            host.delay = max(host.delay, delay)
+        if not host.robots.can_fetch(url, AGENT):
+            raise NotAllowed(f"the robots.txt of {urlsplit(url).netloc} forbids {url}")
+
+    def _read_robots(self, url: str) -> tuple[Protego, float]:
+        """The host's rules (RFC 9309) and its delay. None there: all is allowed; kept secret or out of order: nothing."""
+        address = urljoin(url, "/robots.txt")
         try:
-            lines = self._fetch(address).text.splitlines()
-            rules.parse(lines)
-            delay = crawl_delay(lines)
+            text = self._follow(address).content.decode("utf-8-sig", "replace")
+        except NotThere:
+            text = ""
         except Refusal:
-            rules.disallow_all = True
-        except Missing:
-            rules.allow_all = True
-        except Stopped as error:
-            raise Stopped(f"{address} cannot be read, so nothing is fetched from there: {error}") from error
-        rules.modified()  # without a time of reading, everything would be forbidden
+            text = NOTHING
+        except (Missing, NotAllowed, Stopped) as error:
+            kind = NotAllowed if isinstance(error, NotAllowed) else Stopped
+            raise kind(f"{address} cannot be read, so nothing is fetched from there: {error}") from error
+        rules = Protego.parse(text)
+        delay = rules.crawl_delay(AGENT) or 0.0
+        if delay > LONGEST_WAIT:
+            raise Stopped(f"{address} asks for {delay:.0f} seconds between two requests: too long for a crawl")
         return rules, delay
 
-    def _fetch(self, url: str, referer: str | None = None) -> Answer:
-        """Follow redirects within the host."""
+    def _follow(self, url: str, referer: str | None = None, check: Callable[[str], None] | None = None) -> Answer:
+        """The answer at the end of the redirects, all within the host; `check` is asked about every address."""
         for _ in range(6):
+            if check:
+                check(url)
             answer = self._persist(url, referer)
             if isinstance(answer, Answer):
                 return answer
-            target = urljoin(url, answer)
+            target = join(url, answer)
             if not _same_host(url, target):
                 raise NotAllowed(f"{url} leads to another host ({urlsplit(target).netloc}): not followed")
             url = target
@@ -216,16 +228,18 @@ class PoliteSession:
             elif status in FOR_A_MOMENT:
                 why = f"status {status}"
             elif status:
-                host.refusals = 0
+                host.refusals = host.failures = 0
                 if status >= 400:
-                    raise Missing(f"{url}: status {status}")
+                    raise (NotThere if status in NOT_THERE else Missing)(f"{url}: status {status}")
                 return result
             if status in (401, 403, 451):
                 raise Refusal(f"{url}: refused with status {status}")
             host.free_at = max(host.free_at, self._clock() + self._pause(attempt, after, url))
-        if status == 0 and why.startswith("Cut"):
-            raise Missing(f"{url} never came whole ({why})")
-        raise Stopped(f"{url} failed {self.manners.retries + 1} times ({why}): try again later")
+        host.failures += 1
+        told = f"{url} failed {self.manners.retries + 1} times ({why})"
+        if host.failures >= self.manners.patience:
+            raise Stopped(f"{told}, as others before it: try again later")
+        raise Missing(told)
 
     def _count_refusal(self, host: _Host, url: str, status: int) -> None:
         host.refusals += 1
@@ -260,10 +274,10 @@ class PoliteSession:
             return 200, None, Answer(url, body, response.headers.get("Content-Type", "").partition(";")[0])
 
     def _body(self, response: requests.Response, url: str) -> Iterator[bytes]:
-        """The body, no more than is allowed, and all that was promised."""
+        """Its parts as they come; not more, not for longer, and not less than was promised."""
         deadline, got = self._clock() + 10 * self.manners.timeout, 0
         promised = response.headers.get("Content-Length", "")
-        for chunk in response.iter_content(CHUNK):
+        while chunk := response.raw.read1(CHUNK, decode_content=True):  # `read` would wait until so much is there
             got += len(chunk)
             if got > self.manners.most_bytes:
                 raise NotAllowed(f"{url} is larger than {self.manners.most_bytes >> 20} MiB")
@@ -283,28 +297,6 @@ class _NoCookies(DefaultCookiePolicy):
 
     def set_ok(self, cookie, request) -> bool:
         return False
-
-
-def crawl_delay(lines: list[str]) -> float:
-    """Seconds that a robots.txt asks us to wait (Python's own parser knows whole seconds only).
-
-    Of the groups of rules, the one that names us counts, else the one for everybody.
-    """
-    delays: dict[str, float] = {}
-    agents, open_group = [], False
-    for line in lines:
-        key, _, value = (part.strip().lower() for part in line.partition("#")[0].partition(":"))
-        if key == "user-agent":
-            agents = [*agents, value] if open_group else [value]
-            open_group = True
-            continue
-        open_group = open_group and not key
-        if key == "crawl-delay":
-            with contextlib.suppress(ValueError):
-                delays |= {agent: max(0.0, float(value)) for agent in agents}
-    named = [delay for agent, delay in delays.items() if agent != "*" and agent and agent in AGENT]
-    delay = max(named) if named else delays.get("*", 0.0)
-    return delay if math.isfinite(delay) else LONGEST_WAIT
 
 
 def _seconds(after: str) -> float:
@@ -338,6 +330,14 @@ def check_address(url: str) -> str:
     return f"{parts.hostname.lower()}:{port}"
 
 
+def join(base: str, link: str) -> str:
+    """A link of a page as a whole address; one that is none stays as it is, and will be refused when it is asked for."""
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return link
+
+
 def _same_host(a: str, b: str) -> bool:
     """One host, and not from https to http; http to https is an ordinary step."""
     one, two = urlsplit(a), urlsplit(b)
@@ -347,47 +347,68 @@ def _same_host(a: str, b: str) -> bool:
     return one.hostname == two.hostname and (one.scheme, two.scheme) == ("http", "https") and plain
 
 
-def check_peer(address: str, host: str, port: int, allow_local: frozenset[str]) -> None:
-    """Is this a server on the public internet, or one that was allowed by name?
+def check_peer(address: str, host: str, port: int, allow_local: frozenset[str]) -> bool:
+    """Is this a server on the public internet?
 
     Args:
         address: the IP address that the connection went to, whatever the name said before.
         host, port: what was asked for.
         allow_local: see `Manners`.
 
+    Returns:
+        False for one inside that was allowed by name.
+
     Raises:
-        NotAllowed: it is not.
+        NotAllowed: one inside that was not.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    if not ip.is_global and f"{host.lower()}:{port}" not in allow_local:
+    real = _unwrapped(ip)
+    public = real.is_global and not real.is_multicast
+    if not public and f"{host.lower()}:{port}" not in allow_local:
         raise NotAllowed(
             f"{host}:{port} is {ip}, an address of this machine or of a private network: refused (a server of your own "
             f"can be allowed with --allow-local {host}:{port})"
         )
+    return public
+
+
+NAT64, COMPATIBLE = ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96")
+
+
+def _unwrapped(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address where an IPv6 one leads to it (mapped, compatible, NAT64, 6to4, Teredo); else itself."""
+    if ip.version == 4 or ip.is_loopback:
+        return ip
+    if ip in NAT64 or ip in COMPATIBLE:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1]) or ip
 
 
 class _Adapter(HTTPAdapter):
-    """Connections whose other end is looked at before anything is sent."""
+    """Connections whose other end is looked at before anything is sent.
 
-    def __init__(self, allow_local: frozenset[str]):
-        self.allow_local = allow_local
+    Args:
+        met: called with IP address, host and port; raises NotAllowed.
+    """
+
+    def __init__(self, met: Callable[[str, str, int], None]):
+        self.met = met
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args, **kwargs) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {
-            "http": _pool(urllib3.HTTPConnectionPool, HTTPConnection, self.allow_local),
-            "https": _pool(urllib3.HTTPSConnectionPool, HTTPSConnection, self.allow_local),
+            "http": _pool(urllib3.HTTPConnectionPool, HTTPConnection, self.met),
+            "https": _pool(urllib3.HTTPSConnectionPool, HTTPSConnection, self.met),
         }
 
 
-def _pool(pool: type, connection: type, allow_local: frozenset[str]) -> type:
+def _pool(pool: type, connection: type, met: Callable[[str, str, int], None]) -> type:
     class Checked(connection):
         def _new_conn(self):
             sock = super()._new_conn()
             try:
-                check_peer(sock.getpeername()[0], self.host, self.port, allow_local)
+                met(sock.getpeername()[0], self.host, self.port)
             except NotAllowed:
                 sock.close()
                 raise
