@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
 from pathlib import Path
@@ -14,13 +13,13 @@ from typer.testing import CliRunner
 
 from stylegan2 import cli
 from stylegan2.data import crops, detectors
+from stylegan2.data.align import cut
 from stylegan2.data.crops import (
     CropConfig,
     contact_sheet,
     crop,
     difference_hash,
     hash_distance,
-    read_manifest,
     sharpness,
     square_around,
 )
@@ -28,6 +27,7 @@ from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.detectors import Face
 from stylegan2.data.prepare import prepare
 from stylegan2.data.strips import make_strip
+from stylegan2.text_files import append_row, read_rows
 
 
 class Known:
@@ -83,7 +83,7 @@ def test_every_face_becomes_a_square_of_the_size_asked_for(folder, strips, known
     assert len(faces(tmp_path / "out")) == report.kept  # pages of one name in two folders do not collide
     assert all(Image.open(tmp_path / "out" / "faces" / name).size == (96, 96) for name in faces(tmp_path / "out"))
     assert [name for name, _ in report.skipped] == ["broken.jpg"] and "manifest" not in str(report)
-    rows = list(read_manifest(tmp_path / "out" / "crops.jsonl"))
+    rows = read_rows(tmp_path / "out" / "crops.jsonl")
     assert rows[0]["settings"]["size"] == 96 and {row["page"] for row in rows[1:]} >= {"b.png", "broken.jpg"}
     assert Image.open(tmp_path / "out" / "contact_sheet.jpg").width >= 12 * 80
 
@@ -100,6 +100,10 @@ def test_a_square_is_moved_into_the_page_and_mirrored_only_where_it_cannot_fit(t
     config = CropConfig(margin=0.5, lift=0.0)
     corners = square_around(Face((0, 0, 50, 50), 1.0), (300, 300), config)
     assert corners.min() == 0 and corners.max() == 100
+    for box in ((0, 0, 98, 98), (2, 300, 100, 398), (0, 0, 100, 400)):  # a face cut off by the page, however large
+        for extreme in (CropConfig(margin=3, lift=1), CropConfig(margin=3, lift=-1), CropConfig(margin=0, lift=1)):
+            corners = square_around(Face(box, 1.0), (100, 400), extreme)
+            assert cut(Image.new("RGB", (100, 400)), corners, 32).size == (32, 32)
     wide = square_around(Face((10, 0, 90, 80), 1.0), (100, 400), config)
     assert wide[0, 0] < 0 and wide[2, 0] > 100 and wide[0, 1] == 0
 
@@ -139,7 +143,7 @@ def test_an_interrupted_run_goes_on(folder, known, tmp_path, monkeypatch):
     report = quietly(folder, tmp_path / "out")
     assert report.known == 1 and report.kept == whole.kept and len(calls) == 4
     assert faces(tmp_path / "out") == faces(tmp_path / "whole")
-    assert all(json.loads(line) for line in (tmp_path / "out" / "crops.jsonl").read_text().splitlines())
+    assert quietly(folder, tmp_path / "out").known == 3
 
 
 def test_a_page_that_changed_is_cut_again_and_its_old_faces_go(folder, strips, known, tmp_path):
@@ -148,6 +152,65 @@ def test_a_page_that_changed_is_cut_again_and_its_old_faces_go(folder, strips, k
     report = quietly(folder, tmp_path / "out")
     assert report.kept == 2 * len(strips[0].boxes) + len(strips[2].boxes) == len(faces(tmp_path / "out"))
     assert quietly(folder, tmp_path / "out").known == 3
+
+
+def test_a_page_that_cannot_be_read_any_more_keeps_its_faces(folder, known, tmp_path):
+    before, content = quietly(folder, tmp_path / "out").kept, (folder / "b.png").read_bytes()
+    (folder / "b.png").write_bytes(b"\x89PNG cut")
+    for _ in range(2):
+        report = quietly(folder, tmp_path / "out")
+        assert report.kept == before == len(faces(tmp_path / "out"))
+        assert [name for name, _ in report.skipped] == ["b.png", "broken.jpg"]
+    assert len(read_rows(tmp_path / "out" / "crops.jsonl")) == 5  # settings and four pages, said once
+    (folder / "b.png").write_bytes(content)
+    assert quietly(folder, tmp_path / "out").known == 3
+
+
+def test_when_a_face_goes_its_twin_takes_its_place(strips, known, tmp_path):
+    (tmp_path / "pages").mkdir()
+    for name in ("a.png", "b.png"):
+        strips[0].image.save(tmp_path / "pages" / name)
+    count = len(strips[0].boxes)
+    report = quietly(tmp_path / "pages", tmp_path / "out", twins=0.01)
+    assert (report.kept, report.rejected) == (count, {"duplicate": count})
+    strips[1].image.save(tmp_path / "pages" / "a.png")
+    report = quietly(tmp_path / "pages", tmp_path / "out", twins=0.01)
+    assert report.kept == count + len(strips[1].boxes) == len(faces(tmp_path / "out")) and not report.rejected
+
+
+def test_pages_from_elsewhere_do_not_replace_those_that_are_there(folder, strips, known, tmp_path):
+    quietly(folder, tmp_path / "out")
+    before = faces(tmp_path / "out")
+    (tmp_path / "others").mkdir()
+    strips[2].image.save(tmp_path / "others" / "b.png")  # the name of another page
+    with pytest.raises(FileExistsError, match="source .*pages there, .*others asked for"):
+        quietly(tmp_path / "others", tmp_path / "out")
+    assert faces(tmp_path / "out") == before
+
+
+def test_pictures_that_nobody_names_are_not_touched(folder, known, tmp_path):
+    mine = tmp_path / "out" / "faces" / "mine.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match="no crops.jsonl that names them: they are not touched"):
+            quietly(folder, tmp_path / "out", overwrite)
+    mine.rename(tmp_path / "mine.png")
+    quietly(folder, tmp_path / "out")
+    (tmp_path / "mine.png").rename(mine)
+    row = {"page": "x", "sha256": "", "faces": [{"file": "../../mine.png", "reason": None, "hash": "00"}]}
+    append_row(tmp_path / "out" / "crops.jsonl", row)
+    (tmp_path / "mine.png").write_bytes(b"elsewhere")
+    quietly(folder, tmp_path / "out", True, margin=0.1)
+    assert mine.read_bytes() == b"mine" and (tmp_path / "mine.png").read_bytes() == b"elsewhere"
+
+
+def test_another_cascade_is_another_setting(tmp_path):
+    (tmp_path / "a.xml").write_text("a")
+    one = CropConfig(cascade=str(tmp_path / "a.xml")).settings
+    (tmp_path / "a.xml").write_text("b")
+    other = CropConfig(cascade=str(tmp_path / "a.xml")).settings
+    assert one != other and CropConfig().settings["cascade"] is None
 
 
 def test_other_settings_in_one_folder_are_refused_unless_it_is_replaced(folder, known, tmp_path):

@@ -93,9 +93,10 @@ def test_files_that_are_no_detectors_are_refused(tmp_path):
         make("animeface", tmp_path / "none.xml")
     with pytest.raises(CheckpointError, match="no file"):
         make("pocket", tmp_path / "none.pt")
-    torch.save({"format": "something"}, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="no face detector"):
-        make("pocket", tmp_path / "other.pt")
+    for other in ({"format": "something"}, {"format": face_detector.FORMAT}):
+        torch.save(other, tmp_path / "other.pt")
+        with pytest.raises(CheckpointError, match="no face detector"):
+            make("pocket", tmp_path / "other.pt")
 
 
 @pytest.fixture
@@ -154,6 +155,7 @@ def dots(image: Image.Image) -> list[Face]:
 def test_every_face_of_a_tall_or_wide_page_is_found_once_and_whole(turned):
     page = Image.new("RGB", (100, 1030))
     known = [(10, y, 50, y + 40) for y in (0, 70, 140, 205, 480, 560, 930, 985)]  # some lie across seams of the tiles
+    known += [(2, 270, 98, 366), (5, 640, 75, 710)]  # some nearly fill the page
     for x0, y0, x1, y1 in known:
         ImageDraw.Draw(page).rectangle((x0, y0, x1 - 1, y1 - 1), fill="red")
     if turned:
@@ -163,10 +165,81 @@ def test_every_face_of_a_tall_or_wide_page_is_found_once_and_whole(turned):
     assert sorted(found) == sorted(tuple(map(float, box)) for box in known)
 
 
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.8, 0.96])
+def test_a_close_up_is_found_wherever_it_lies(part):
+    side = round(100 * part)
+    for y in range(0, 500 - side, 7):
+        page = Image.new("RGB", (100, 500))
+        ImageDraw.Draw(page).rectangle((2, y, 1 + side, y + side - 1), fill="red")
+        assert [face.box for face in on_pages(dots, page)] == [(2.0, y, 2.0 + side, float(y + side))]
+
+
+def test_the_shipped_detector_finds_close_ups_at_every_height():
+    page = pages(1)[0]
+    x0, y0, x1, y1 = max(page.boxes, key=lambda box: box[2] - box[0])
+    side = (x1 - x0) / 0.8
+    left, top = max(0, round((x0 + x1 - side) / 2)), round((y0 + y1 - side) / 2)
+    close = page.image.crop((left, top, left + round(side), top + round(side))).resize((400, 400))
+    factor = 400 / round(side)
+    for y in range(0, 1200, 170):
+        tall = Image.new("RGB", (400, 1600), "white")
+        tall.paste(close, (0, y))
+        (face,) = on_pages(make("pocket"), tall)
+        known = [(v - o) * factor + s for v, o, s in zip((x0, y0, x1, y1), (left, top) * 2, (0, y) * 2, strict=True)]
+        assert overlap(face.box, known) > 0.6
+
+
+def test_a_line_is_no_page():
+    assert on_pages(lambda image: pytest.fail("asked"), Image.new("RGB", (4, 4000))) == []
+
+
+def test_one_scale_of_sureness_for_all_detectors():
+    assert [make("haar", sure=sure).neighbours for sure in (None, 0.0, 0.5, 1.0)] == [5, 1, 5, 10]
+    assert make("pocket", sure=0.7).sure == 0.7
+    for wrong in (-0.1, 3, float("nan")):
+        with pytest.raises(ValueError, match="0 to 1"):
+            make("haar", sure=wrong)
+
+
+class FakeYuNet:
+    """Answers as OpenCV's network does, for one face, wherever the picture was shrunk to."""
+
+    def setInputSize(self, size):  # noqa: N802 - OpenCV's name
+        self.size = size
+
+    def detect(self, bgr):
+        assert bgr.shape == (self.size[1], self.size[0], 3)
+        y, x = np.nonzero(bgr[:, :, 2] > 128)  # red
+        if not len(x):
+            return 1, None
+        w, h = x.max() + 1 - x.min(), y.max() + 1 - y.min()
+        points = [x.min() + w / 4, y.min() + h / 4] * 5
+        return 1, np.array([[x.min(), y.min(), w, h, *points, 0.9]], np.float32)
+
+
+def test_yunet_is_asked_about_a_shrunk_picture_and_its_answers_fit_the_large_one(monkeypatch, tmp_path):
+    import cv2
+
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *a: FakeYuNet())
+    (tmp_path / "a.onnx").write_bytes(b"")
+    page = Image.new("RGB", (2560, 1280))
+    ImageDraw.Draw(page).rectangle((200, 400, 399, 599), fill="red")
+    (face,) = make("yunet", tmp_path / "a.onnx")(page)
+    assert face.box == (200, 400, 400, 600) and face.score == pytest.approx(0.9)
+    assert face.landmarks.tolist() == [[250, 450]] * 5
+    assert make("yunet", tmp_path / "a.onnx", min_size=300)(page) == []
+    assert make("yunet", tmp_path / "a.onnx")(Image.new("RGB", (100, 100))) == []
+
+
+def test_what_is_fetched_is_pinned():
+    for published in detectors.FETCHED.values():
+        assert len(published.sha256) == 64 and any(len(part) == 40 for part in published.url.split("/"))
+
+
 def test_a_squarish_picture_is_seen_as_a_whole():
     sizes = []
-    on_pages(lambda image: sizes.append(image.size) or [], Image.new("RGB", (100, 140)))
-    assert sizes == [(100, 140)]
+    on_pages(lambda image: sizes.append(image.size) or [], Image.new("RGB", (100, 190)))
+    assert sizes == [(100, 190)]
 
 
 def test_of_boxes_on_each_other_the_best_stays():

@@ -67,7 +67,9 @@ def crop(
         str, typer.Option(help="animeface: drawn faces; pocket: rendered pages; haar, yunet: photos.")
     ] = "pocket",
     cascade: Annotated[str | None, typer.Option(help="The detector's file, instead of fetching it.")] = None,
-    sure: Annotated[float | None, typer.Option(help="How sure the detector must be. [default: its own]")] = None,
+    sure: Annotated[
+        float | None, typer.Option(help="How sure the detector must be, 0 to 1. [default: its own]")
+    ] = None,
     margin: Annotated[float, typer.Option(help="Around the face, on each side, in faces.")] = 0.4,
     lift: Annotated[float, typer.Option(help="How far the square is moved up, in faces.")] = 0.25,
     min_size: Annotated[int, typer.Option(help="Smallest face in pixels.")] = 48,

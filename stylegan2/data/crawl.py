@@ -5,8 +5,8 @@
     pages/001-the-beginning/0001.jpg    pictures as they came, in order
     pages/manifest.jsonl                where each came from, when, and its hash; what was refused, and why
 
-Run it again to go on: what is there is never fetched twice, and no file of another address is ever replaced. Manners are those of :mod:`stylegan2.data.polite`; where
-the pictures are is the business of :mod:`stylegan2.data.crawl_sites`.
+Run it again to go on: what is there is never fetched twice, and no file of another address is ever replaced. Manners
+are those of :mod:`stylegan2.data.polite`; where the pictures are is the business of :mod:`stylegan2.data.crawl_sites`.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ class Manifest:
         self._by_hash: dict[str, str] = {}
         self._owner: dict[str, str] = {}  # file -> the address it was stored for
         for row in read_rows(path):
-            if {"url", "status"} <= row.keys() and (row["status"] != "stored" or STORED <= row.keys()):
+            if {"url", "status"} <= row.keys() and (row["status"] != "stored" or row.keys() >= STORED):
                 self._take(row)
 
     def _take(self, row: dict) -> None:

@@ -6,12 +6,12 @@
     crops/contact_sheet.jpg  all of them to look at
 
 Pages that are done are not done again, so a run that was interrupted goes on, and new pages can be added at any time.
+Only what the list of faces names is ever removed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import time
@@ -29,9 +29,10 @@ from stylegan2.data.detectors import Detector, Face
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.locks import only_writer
 from stylegan2.data.sources import FolderSource, Source, open_source
-from stylegan2.text_files import write_text
+from stylegan2.text_files import append_row, read_rows
 
 MANIFEST, SHEET, FACES, REJECTED = "crops.jsonl", "contact_sheet.jpg", "faces", "rejected"
+TWIN = "duplicate of "  # begins the reason of a face that is one; a file follows
 THUMB = 96  # pixels of what was left out
 OURS = (".jsonl", ".json", ".txt")  # what crawlers and we write beside pages: not worth a word
 SEEN = 0.6  # faces down to this part of `min_size` are looked for, so that the report can say how many were too small
@@ -82,9 +83,16 @@ class CropConfig:
         if self.sharp < 0 or not 0 <= self.twins <= 1:
             raise ValueError(f"sharp is {self.sharp}, twins {self.twins}: expected 0 or more, and 0 to 1")
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """What decides on the crops, as plain values: of a detector's own file its hash."""
+        file = self.cascade and Path(self.cascade)
+        own = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file and file.is_file() else file and str(file)
+        return {k: v for k, v in asdict(self).items() if k != "cascade"} | {"cascade": own}
+
     def detect(self) -> Detector:
         """The detector. Raises what `detectors.make` raises."""
-        return detectors.make(self.detector, self.cascade, max(8, round(SEEN * self.min_size)), self.sure)
+        return detectors.make(self.detector, self.cascade, round(SEEN * self.min_size), self.sure)
 
 
 @dataclass(frozen=True)
@@ -127,13 +135,13 @@ def crop(
         src: where the pages are.
         out: folder to write, see the module.
         config: what is cut.
-        overwrite: begin anew though `out` holds faces cut with other settings.
+        overwrite: begin anew though `out` holds faces cut with other settings or from elsewhere; those are removed.
         progress: a bar.
 
     Raises:
         ValueError: no pictures there, or no face on any page; says what to try.
         FileNotFoundError, ConnectionError: no such source, or a detector that cannot be fetched.
-        FileExistsError: `out` holds faces cut with other settings.
+        FileExistsError: `out` holds faces cut with other settings or from elsewhere, or pictures that are not ours.
         RuntimeError: another process writes there.
     """
     from tqdm import tqdm
@@ -141,10 +149,13 @@ def crop(
     config, out, started = config or CropConfig(), Path(out), time.perf_counter()
     source, detect = _open(Path(src), out), config.detect()
     with only_writer(out):
-        work = _Work(out, config, _begin(out, config, overwrite))
+        work = _Work(out, config, _begin(out, config.settings | {"source": str(Path(src).resolve())}, overwrite))
         pages = [i for i, name in enumerate(source.names) if not name.lower().endswith(OURS)]
         for i in tqdm(pages, desc="crop", unit="page", disable=not progress):
             work.page(source, i, detect)
+        for i in pages:
+            if work.is_orphaned(source.names[i]):
+                work.page(source, i, detect, again=True)
         _write_sheet(out, work.rows)
     return _report(work, pages, time.perf_counter() - started)
 
@@ -152,14 +163,13 @@ def crop(
 def _report(work: _Work, pages: list[int], seconds: float) -> CropReport:
     rows, config, kept = work.rows, work.config, len(_kept(work.rows))
     rejected = {reason: len(faces) for reason, faces in _left_out(rows).items()}
-    skipped = [(row["page"], row["skipped"]) for row in rows.values() if "skipped" in row]
     if not kept:
         others = ", ".join(name for name in detectors.NAMES if name != config.detector)
         raise ValueError(
-            f"no face was kept from {len(pages)} pages ({rejected or 'none was found'}; {len(skipped)} files "
+            f"no face was kept from {len(pages)} pages ({rejected or 'none was found'}; {len(work.skipped)} files "
             f"skipped): try another detector ({others}), smaller faces than {config.min_size}, or sharp and twins 0"
         )
-    return CropReport(str(work.out), len(pages), work.known, kept, rejected, skipped, seconds)
+    return CropReport(str(work.out), len(pages), work.known, kept, rejected, work.skipped, seconds)
 
 
 def _open(src: Path, out: Path) -> Source:
@@ -181,27 +191,36 @@ class _Work:
         out, config: see `crop`.
         rows: page -> its row of the manifest.
         known: pages that were done before.
-        hashes: of the faces kept, with their files.
+        hashes: of the faces kept, by file.
+        skipped: pages that cannot be read, and why; faces that they had before stay.
     """
 
     def __init__(self, out: Path, config: CropConfig, rows: dict[str, dict]):
         self.out, self.config, self.rows, self.known = out, config, rows, 0
-        self.hashes = [(bytes.fromhex(face["hash"]), face["file"]) for face in _kept(rows)]
+        self.hashes = {face["file"]: bytes.fromhex(face["hash"]) for face in _kept(rows)}
+        self.skipped: list[tuple[str, str]] = []
 
-    def page(self, source: Source, i: int, detect: Detector) -> None:
-        """Cut one page's faces, unless that was done before."""
+    def is_orphaned(self, name: str) -> bool:
+        """Was a face of this page left out as the duplicate of one that is gone?"""
+        reasons = [face["reason"] or "" for face in self.rows.get(name, {}).get("faces", ())]
+        return any(why.startswith(TWIN) and why.removeprefix(TWIN) not in self.hashes for why in reasons)
+
+    def page(self, source: Source, i: int, detect: Detector, again: bool = False) -> None:
+        """Cut one page's faces, unless that was done before (and is not wanted again)."""
         name = source.names[i]
         try:
             if i in source.refused:
                 raise Refused(source.refused[i])
             data = source.read(i)
             digest = hashlib.sha256(data).hexdigest()
-            if self.rows.get(name, {}).get("sha256") == digest:
+            if not again and self.rows.get(name, {}).get("sha256") == digest:
                 self.known += 1
                 return
             image = decode(data)
         except Refused as refusal:
-            self._note({"page": name, "skipped": str(refusal)})
+            self.skipped.append((name, str(refusal)))
+            if name not in self.rows:
+                self._note({"page": name, "skipped": str(refusal)})
             return
         self._forget(name)
         found = detectors.on_pages(detect, image)
@@ -210,16 +229,13 @@ class _Work:
 
     def _note(self, row: dict) -> None:
         self.rows[row["page"]] = row
-        with open(self.out / MANIFEST, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_row(self.out / MANIFEST, row)
 
     def _forget(self, name: str) -> None:
         """Remove the faces of a page that has another content now."""
         old = {face["file"] for face in self.rows.pop(name, {}).get("faces", ())}
-        self.hashes = [(own, file) for own, file in self.hashes if file not in old]
-        for file in old:
-            for folder in (FACES, REJECTED):
-                (self.out / folder / file).unlink(missing_ok=True)
+        self.hashes = {file: own for file, own in self.hashes.items() if file not in old}
+        _remove(self.out, old)
 
     def _face(self, image: Image.Image, face: Face, name: str) -> dict:
         """Cut one face and write it: with the others, or with what is left out."""
@@ -228,7 +244,7 @@ class _Work:
         reason = self._reason(face, square, own)
         if reason is None:
             display.save(square, self.out / FACES / name)
-            self.hashes.append((own, name))
+            self.hashes[name] = own
         else:
             display.save(square.resize((THUMB, THUMB), Image.Resampling.LANCZOS), self.out / REJECTED / name)
         box = [round(v, 1) for v in face.box]
@@ -240,18 +256,22 @@ class _Work:
             return "too small"
         if sharpness(square) < self.config.sharp:
             return "blurred"
-        twin = next((file for other, file in self.hashes if hash_distance(own, other) <= self.config.twins), None)
-        return None if twin is None else f"duplicate of {twin}"
+        twin = next(
+            (file for file, other in self.hashes.items() if hash_distance(own, other) <= self.config.twins), None
+        )
+        return None if twin is None else TWIN + twin
 
 
 def square_around(face: Face, page: tuple[int, int], config: CropConfig) -> np.ndarray:
     """Corners of the square to cut, see `align.cut`: moved into the page where it fits; else the page is mirrored."""
-    side = face.side * (1 + 2 * config.margin)
+    side = min(face.side * (1 + 2 * config.margin), 3 * max(page))
     middle = ((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2 - config.lift * face.side)
     corner = [m - side / 2 for m in middle]
     for axis in (0, 1):
         if side <= page[axis]:
             corner[axis] = min(max(corner[axis], 0), page[axis] - side)
+        else:  # its middle stays on the page
+            corner[axis] = min(max(corner[axis], -side / 2), page[axis] - side / 2)
     return box_square(*corner, side)
 
 
@@ -278,41 +298,47 @@ def hash_distance(a: bytes, b: bytes) -> float:
 
 
 def _file_name(page: str, digest: str, number: int) -> str:
-    """Harmless on every system, and of no other page: pages of one name in two folders differ in their hash."""
+    """Harmless on every system, and of no other page: the hash is of its whole name and its content."""
+    own = hashlib.sha256(f"{page}\n{digest}".encode()).hexdigest()[:8]
     stem = re.sub(r"[^A-Za-z0-9]+", "-", page.rpartition(".")[0] or page).strip("-")[-60:] or "page"
-    return f"{stem}_{digest[:6]}_{number}.png"
+    return f"{stem}_{own}_{number}.png"
 
 
 # -------------------------------------------------------------------------------------------------------- the manifest
 
 
-def _begin(out: Path, config: CropConfig, overwrite: bool) -> dict[str, dict]:
+def _begin(out: Path, settings: dict[str, object], overwrite: bool) -> dict[str, dict]:
     """The rows that lie there, by page; a new manifest where there is none."""
-    path, wanted = out / MANIFEST, {k: v for k, v in asdict(config).items() if k != "cascade"}
-    rows = list(read_manifest(path)) if path.is_file() and not overwrite else []
-    if rows and rows[0].get("settings") != wanted:
-        there = rows[0].get("settings") or {}
-        changed = ", ".join(f"{k} {there.get(k)} there, {v} asked for" for k, v in wanted.items() if there.get(k) != v)
+    path = out / MANIFEST
+    first, *rows = read_rows(path) or [{}]
+    there = first.get("settings", {})
+    if not there and any(file for folder in (FACES, REJECTED) for file in (out / folder).glob("*.png")):
+        raise FileExistsError(
+            f"'{out / FACES}' or '{out / REJECTED}' holds pictures, but there is no {MANIFEST} that names them: they "
+            "are not touched; choose another folder, or move them away"
+        )
+    if there and there != settings and not overwrite:
+        changed = ", ".join(
+            f"{k} {there.get(k)} there, {v} asked for" for k, v in settings.items() if there.get(k) != v
+        )
         raise FileExistsError(
             f"'{out}' holds faces cut with other settings ({changed}): choose another folder, or --overwrite"
         )
-    if not rows:
+    if there and overwrite:
+        _remove(out, {face["file"] for row in rows for face in row.get("faces", ())})
+    if not there or overwrite:
+        path.unlink(missing_ok=True)
+        append_row(path, {"settings": settings})
+        return {}
+    return {row["page"]: row for row in rows if "page" in row}  # of a page that was cut again, the last
+
+
+def _remove(out: Path, files: set[str]) -> None:
+    """Delete faces, kept or not. (A name that would lead elsewhere is none of ours.)"""
+    for file in files:
         for folder in (FACES, REJECTED):
-            for old in (out / folder).glob("*.png"):
-                old.unlink()
-        write_text(path, json.dumps({"settings": wanted}) + "\n")
-    elif not path.read_bytes().endswith(b"\n"):  # a row that a kill cut off: its page is done again
-        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-    return {row["page"]: row for row in rows[1:]}  # of a page that was cut again, the last
-
-
-def read_manifest(path: str | os.PathLike) -> Iterator[dict]:
-    """The rows of a manifest: settings first, then one per page; a last row that was cut off is left out."""
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            return
+            if Path(file).name == file:
+                (out / folder / file).unlink(missing_ok=True)
 
 
 def _faces(rows: Mapping[str, dict]) -> Iterator[dict]:

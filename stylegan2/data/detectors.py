@@ -23,15 +23,16 @@ from stylegan2.published import Published
 
 ANIMEFACE = Published(
     "lbpcascade_animeface.xml",
-    "https://raw.githubusercontent.com/nagadomi/lbpcascade_animeface/master/lbpcascade_animeface.xml",
+    "https://raw.githubusercontent.com/nagadomi/lbpcascade_animeface/2ec7e559c4c38f146479021812c1f95f7707bcce/"
+    "lbpcascade_animeface.xml",
     megabytes=0.2,
     sha256="9376d30ac38db6bda2a68b88b3b76bbd7e6aa33af47f7f5c76bc88ca75f1ce30",
     option="--cascade",
 )
 YUNET = Published(
     "face_detection_yunet_2023mar.onnx",
-    "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/"
-    "face_detection_yunet_2023mar.onnx",
+    "https://media.githubusercontent.com/media/opencv/opencv_zoo/f12e12798e8314f7c074a6656816c048dcc95b7a/"
+    "models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
     megabytes=0.2,
     sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
     option="--cascade",
@@ -39,6 +40,8 @@ YUNET = Published(
 FETCHED = {"animeface": ANIMEFACE, "yunet": YUNET}
 NAMES = ("pocket", "animeface", "haar", "yunet")
 MIN_SIZE = 32  # pixels of a face
+SMALLEST = 8  # pixels of a face: below that nothing can be told
+NEIGHBOURS = 10  # of a cascade's windows that agree where it must be entirely sure
 SAME = 0.4  # boxes that share more than this part of their union are one face
 
 
@@ -84,7 +87,8 @@ def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_S
         name: one of `NAMES`.
         file: its cascade or network, or a folder with it, instead of the one that is shipped or fetched.
         min_size: smallest face in pixels.
-        sure: how sure it must be. Cascades: number of neighbours that agree (5); networks: a score from 0 to 1.
+        sure: how sure it must be, from 0 to 1. Networks: their score; cascades: ten times as many neighbouring windows
+            must agree. None: the detector's own measure.
 
     Raises:
         ValueError: an unknown name, a size or threshold that cannot be, or a file that is no such detector.
@@ -92,8 +96,8 @@ def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_S
     """
     if name not in NAMES:
         raise ValueError(f"detector is {name!r}, expected one of {', '.join(NAMES)}")
-    if min_size < 8 or (sure is not None and sure < 0):
-        raise ValueError(f"min_size is {min_size}, sure {sure}: expected a face of at least 8 pixels, sure >= 0")
+    if min_size < SMALLEST or (sure is not None and not 0 <= sure <= 1):
+        raise ValueError(f"min_size is {min_size}, sure {sure}: expected at least {SMALLEST} pixels, and 0 to 1")
     path = FETCHED[name].find(file) if name in FETCHED else None if file is None else Path(file)
     given = {} if sure is None else {"sure": sure}  # else each detector's own
     if name == "pocket":
@@ -102,7 +106,7 @@ def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_S
         return load(path, min_size, **given)
     if name == "yunet":
         return YuNet(path, min_size, **given)
-    return Cascade(path, min_size) if sure is None else Cascade(path, min_size, round(sure))
+    return Cascade(path, min_size, **given)
 
 
 class Cascade:
@@ -111,13 +115,13 @@ class Cascade:
     Args:
         path: an XML file; None: the one for frontal faces that OpenCV brings along.
         min_size: smallest face in pixels.
-        neighbours: how many windows must agree on a face.
+        sure: from 0 to 1; `NEIGHBOURS` times as many windows must agree on a face, at least one.
 
     Raises:
         ValueError: a file that is no cascade.
     """
 
-    def __init__(self, path: Path | None, min_size: int = MIN_SIZE, neighbours: int = 5):
+    def __init__(self, path: Path | None, min_size: int = MIN_SIZE, sure: float = 0.5):
         import cv2
 
         path = path or Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
@@ -129,7 +133,7 @@ class Cascade:
             self.cascade = None
         if self.cascade is None or self.cascade.empty():
             raise ValueError(f"'{path}' is no cascade that OpenCV can read: expected an XML file")
-        self.min_size, self.neighbours = min_size, neighbours
+        self.min_size, self.neighbours = min_size, max(1, round(NEIGHBOURS * sure))
 
     def __call__(self, image: Image.Image) -> list[Face]:
         import cv2
@@ -202,27 +206,29 @@ def distinct(faces: Sequence[Face], same: float = SAME) -> list[Face]:
     return kept
 
 
-def on_pages(detector: Detector, image: Image.Image, most: float = 0.5) -> list[Face]:
-    """Faces of a picture of any shape: a tall strip is seen in square tiles that overlap.
+def on_pages(detector: Detector, image: Image.Image) -> list[Face]:
+    """Faces of a picture of any shape: a tall strip is seen in tiles, twice as high as it is wide.
+
+    Neighbouring tiles share half of themselves, so every face that fits the page lies whole in one of them. What a
+    tile's edge cuts is left to the next.
 
     Args:
         detector: of `make`.
         image: RGB.
-        most: the largest face, as a part of the shorter side: tiles overlap by so much, and whole faces larger than
-            that are found where a tile happens to hold them.
 
     Returns:
-        every face once, from top to bottom. What a tile's edge cuts is left to the next tile, which holds it whole.
+        every face once, from top to bottom.
     """
     width, height = image.size
-    tile = min(width, height)
-    if max(width, height) <= 1.5 * tile:
+    short, long = sorted(image.size)
+    if short < SMALLEST:
+        return []
+    if long <= 2 * short:
         return sorted(distinct(detector(image)), key=_reading_order)
     found: list[Face] = []
-    step = max(1, round(tile * (1 - most)))
-    for first in _starts(max(width, height), tile, step):
+    for first in _starts(long, 2 * short, short):
         x, y = (0, first) if height >= width else (first, 0)
-        part = image.crop((x, y, x + tile, y + tile))
+        part = image.crop((x, y, min(width, x + 2 * short), min(height, y + 2 * short)))
         found += [face.moved(x, y) for face in detector(part) if not _cut(face, part.size, (x, y), image.size)]
     return sorted(distinct(found), key=_reading_order)
 

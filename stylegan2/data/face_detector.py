@@ -75,7 +75,7 @@ def load(path: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: 
     """
     path = Path(path or SHIPPED)
     content = files.read(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not isinstance(content.get("state"), dict):
         raise CheckpointError(
             f"'{path}' holds no face detector: expected a file such as checkpoints/pocket/detector.pt"
         )

@@ -165,7 +165,7 @@ class PoliteSession:
         return self._hosts.setdefault(check_address(url), _Host(delay=self.manners.delay))
 
     def _met(self, address: str, host: str, port: int) -> None:
-        """Look at the other end of a new connection: nobody else's server is asked quickly, none inside asked at all."""
+        """Look at a new connection's other end: nobody else's server is asked quickly, none inside asked at all."""
         if check_peer(address, host, port, self.manners.allow_local):
             known = self._hosts[f"{host.lower()}:{port}"]
             known.delay = max(known.delay, LEAST_DELAY)
@@ -180,7 +180,7 @@ class PoliteSession:
             raise NotAllowed(f"the robots.txt of {urlsplit(url).netloc} forbids {url}")
 
     def _read_robots(self, url: str) -> tuple[Protego, float]:
-        """The host's rules (RFC 9309) and its delay. None there: all is allowed; kept secret or out of order: nothing."""
+        """The host's rules (RFC 9309) and delay. None there: all is allowed; kept secret or out of order: nothing."""
         address = urljoin(url, "/robots.txt")
         try:
             text = self._follow(address).content.decode("utf-8-sig", "replace")
@@ -331,7 +331,7 @@ def check_address(url: str) -> str:
 
 
 def join(base: str, link: str) -> str:
-    """A link of a page as a whole address; one that is none stays as it is, and will be refused when it is asked for."""
+    """A link of a page as a whole address; one that is none stays as it is, and is refused when it is asked for."""
     try:
         return urljoin(base, link)
     except ValueError:

@@ -23,7 +23,7 @@ from stylegan2.widgets import Panel, choice, float_slider, int_slider
 HEIGHT, CELL, COLUMNS, GAP = 620, 96, 4, 8  # pixels: of the page, of a crop; crops in a row; between page and crops
 KEPT, SMALL, SQUARE = "#14b86a", "#ff3b6b", "#7a5cff"
 LEAST = 16  # pixels of the smallest face looked for
-CASCADES = ("haar", "animeface")
+NETWORKS = ("pocket", "yunet")
 LOWEST = 0.05  # sureness from which a network's faces are looked for
 
 
@@ -47,8 +47,8 @@ class Desk:
         """
         if page not in self.pages:
             raise ValueError(f"no page {page!r}; there are: {', '.join(self.pages)}")
-        scored = detector not in CASCADES  # of a network's answers the surer ones can be chosen afterwards
-        asked = LOWEST if scored else round(10 * sure)  # cascades count neighbours: up to 10
+        scored = detector in NETWORKS  # of their answers the surer ones can be chosen afterwards
+        asked = LOWEST if scored else sure
         key = (page, detector, asked)
         if key not in self.found:
             detect = detectors.make(detector, min_size=LEAST, sure=asked)
