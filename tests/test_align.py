@@ -15,7 +15,7 @@ from stylegan2 import cli
 from stylegan2.data import align, detectors
 from stylegan2.data.align import FFHQ, POCKET, Frame, NoFace, Person, box_square, cut, find_people, square_of
 from stylegan2.data.images import decode
-from stylegan2.editing.photos import AUTO, Cutting, portraits, read_photos
+from stylegan2.editing.photos import Cutting, names_of, portraits, read_photos
 
 ALIGNED = Path(__file__).parents[2] / "shared" / "data" / "aligned-photo-1024.png"
 
@@ -127,7 +127,7 @@ def test_people_come_by_size_with_their_points():
 
 
 def test_no_face_says_what_to_do():
-    with pytest.raises(NoFace, match="look into the camera.*--box"):
+    with pytest.raises(NoFace, match="look into the camera.*LEFT,TOP,SIDE"):
         find_people(Image.new("RGB", (90, 90)), detector=Fake())
     with pytest.raises(ValueError, match="yunet, haar"):
         find_people(Image.new("RGB", (90, 90)), finder="dlib")
@@ -166,11 +166,13 @@ def test_small_generators_get_faces_as_they_are_rendered(seen):
         assert np.array_equal(portraits(photo, resolution)[0].image, expected)
 
 
-def test_without_a_face_auto_takes_the_middle_and_yes_does_not(monkeypatch):
-    monkeypatch.setattr(detectors, "make", lambda *a, **k: Fake())
-    assert portraits(painted(), 32, AUTO)[0].how == "middle square: no face found"
-    with pytest.raises(NoFace):
-        portraits(painted(), 32, Cutting(align="yes"))
+def test_without_a_face_nothing_is_taken_for_one(monkeypatch):
+    monkeypatch.setattr(detectors, "make", lambda *a, **k: lambda image: [])
+    photo = Image.new("RGB", (80, 60))
+    for wish in ("auto", "yes"):
+        with pytest.raises(NoFace, match="no face found.*box: LEFT,TOP,SIDE"):
+            portraits(photo, 16, Cutting(wish))
+    assert portraits(photo, 16, Cutting("no"))[0].how == "middle square"
 
 
 def test_cuttings_that_mean_nothing_are_refused():
@@ -236,6 +238,31 @@ def test_the_verb_writes_every_face_and_a_marked_photo(tmp_path, seen):
     assert [p.name for p in (tmp_path / "one").iterdir()] == ["party.png"]
     assert "LEFT,TOP,SIDE" in run(tmp_path / "party.png", "--out", tmp_path, "--box", "a,b", code=2).stderr
     assert "16 to 4096" in run(tmp_path / "party.png", "--out", tmp_path, "--size", 4, code=2).stderr
+
+
+def test_the_verb_replaces_no_photo(tmp_path, monkeypatch):
+    monkeypatch.setattr(detectors, "make", lambda *a, **k: lambda image: [face(20, 20, 100)])
+    for name in ("a.png", "b.jpg", "a_faces.jpg"):
+        painted().save(tmp_path / name)
+    (tmp_path / "link").symlink_to(tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in ("a.png", "b.jpg", "a_faces.jpg")}
+    for words in (["a.png", "--out", tmp_path], ["a.png", "--out", tmp_path / "link"]):
+        said = run(tmp_path / words[0], *words[1:], "--size", 48, code=2).stderr
+        assert "is what you gave me, and would be replaced: choose another folder" in said
+    run(tmp_path / "b.jpg", "--out", tmp_path, "--size", 48, "--no-marked")  # another ending
+    run(tmp_path / "b.jpg", tmp_path / "a_faces.jpg", "--out", tmp_path / "x", "--size", 48)
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
+def test_two_faces_never_have_one_name(tmp_path, seen):
+    (tmp_path / "more").mkdir()
+    for path in ("a.png", "a_1.png", "more/a.png"):
+        painted().save(tmp_path / path)
+    run(*(tmp_path / path for path in ("a.png", "a_1.png", "more/a.png")), "--out", tmp_path / "x", "--no-marked")
+    names = {p.stem for p in (tmp_path / "x").iterdir()}
+    assert names == {"a_1", "a_2", "a_1_1", "a_1_2", "a 2_1", "a 2_2"}
+    assert names_of("a", 1, {"a_1"}) == ["a"] and names_of("a", 2, {"a_1"}) == ["a 2_1", "a 2_2"]
+    assert names_of("a", 1, {"a", "a 2"}) == ["a 3"]
 
 
 def test_the_verb_goes_on_after_a_photo_without_faces(tmp_path, monkeypatch):

@@ -130,8 +130,26 @@ def test_an_uploaded_photo_is_shown_at_once(panel):
 def test_several_faces_become_several_sitters(panel, monkeypatch):
     faces = [detectors.Face((x, 10.0, x + 60, 70.0), 1.0, None) for x in (5.0, 90.0)]
     monkeypatch.setattr(detectors, "make", lambda *a, **k: lambda image: faces)
-    assert panel.take("party.jpg", png(200)) == ["party 1", "party 2"]
-    assert panel.settings["photo"] == "party 1"
+    assert panel.take("party.jpg", png(200)) == ["party_1", "party_2"]
+    assert panel.settings["photo"] == "party_1"
+
+
+def test_a_photo_without_a_face_is_said_and_a_square_may_be_given(panel, monkeypatch):
+    monkeypatch.setattr(detectors, "make", lambda *a, **k: lambda image: [])
+    upload(panel, "back.png", png(100))
+    assert "no face found" in panel.message.value and "LEFT,TOP,SIDE" in panel.message.value
+    assert list(panel.studio.sitters) == ["ada"]
+    panel.square.value = "10, 20, 50"
+    assert panel.take("back.png", png(100)) == ["back"] and "the square given" in panel.message.value
+    wanted, text = panel.picture, panel.show_settings()
+    panel.reset()
+    panel.apply(text)
+    assert np.array_equal(panel.picture, wanted)
+    panel.square.value = "10, 20, 60"
+    assert panel.take("back.png", png(100)) == ["back 2"]  # another face, as far as we know
+    panel.square.value = "here"
+    with pytest.raises(ValueError, match="expected LEFT,TOP,SIDE"):
+        panel.take("back.png", png(100))
 
 
 def test_what_is_no_picture_is_said_in_the_panel_and_changes_nothing(panel):
@@ -152,7 +170,10 @@ def test_settings_rebuild_the_picture_and_tell_the_photo(panel, studio):
     assert panel.settings["photo"] == "ada" and not np.array_equal(panel.picture, wanted)
     panel.apply(text)
     assert np.array_equal(panel.picture, wanted)
-    panel.take("me.png", png(seed=1))  # another photo of that name
+    assert panel.take("me.png", png(seed=1)) == ["me 2"]  # another photo of that name
+    panel.apply(text)
+    assert np.array_equal(panel.picture, wanted) and panel.take("me.png", png()) == ["me"]
+    list(studio.searching("me", torch.zeros(3, 32, 32), {"sha256": "another"}))
     with pytest.raises(ValueError, match="sitter"):
         panel.apply(text)
 

@@ -20,6 +20,7 @@ from stylegan2.editing import cartoonize as module
 from stylegan2.editing.cartoonize import CAREFUL, CLOSE, find_codes, is_outside, plan
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.photos import portraits
+from stylegan2.editing.projection import Projection
 from stylegan2.judge import Judge
 from stylegan2.perceptual import JudgeDistance, LpipsDistance
 
@@ -76,10 +77,28 @@ def test_each_photo_is_treated_by_itself(source, monkeypatch):
     )
 
 
+def test_an_interruption_ends_the_whole_search(source, monkeypatch):
+    seen = []
+
+    def interrupted(g, images, looks, config, start, progress):
+        seen.append(len(images))
+        return Projection(config, start + 1, stopped="interrupted")
+
+    monkeypatch.setattr(module, "project", interrupted)
+    photos = torch.arange(3.0)[:, None, None, None].expand(3, 3, 16, 16)
+
+    def e(photos):
+        return photos[:, 0, :1, :1].expand(-1, source.num_ws, source.w_dim)
+
+    ws, _ = find_codes(source, photos, None, e, 4, torch.tensor([True, False, True]))
+    assert seen == [1]
+    torch.testing.assert_close(ws - e(photos), torch.tensor([0.0, 1.0, 0.0])[:, None, None].expand_as(ws))
+
+
 def test_without_steps_the_encoder_answers_for_all(source):
     photos, e = torch.zeros(2, 3, 16, 16), encoder(source)
     ws, _ = find_codes(source, photos, None, e, 0, torch.tensor([True, False]))
-    assert torch.equal(ws, torch.cat([e(photos[:1]), e(photos[1:])]))  # group by group
+    assert torch.equal(ws, e(photos))
     with pytest.raises(ValueError, match="no encoder"):
         find_codes(source, photos, None, None, 0)
 

@@ -63,7 +63,7 @@ def picture(path: Path) -> torch.Tensor:
 def test_codes_and_pictures_are_kept_for_every_photo(folder, tmp_path):
     out = tmp_path / "new" / "out"
     photos = [folder / "me.png", folder / "wide.png"]
-    said = call("project", folder / "model.pt", *photos, *options(folder, out, "--space", "w"))
+    said = call("project", folder / "model.pt", *photos, *options(folder, out, "--space", "w", "--align", "no"))
     g = checkpoints.load(folder / "model.pt").g_ema
     for name in ("me", "wide"):
         found = Projection.load(out / f"{name}.pt")
@@ -75,11 +75,13 @@ def test_codes_and_pictures_are_kept_for_every_photo(folder, tmp_path):
     assert f"me: {float(shown):.1f} dB" in said  # of the codes that were saved
 
 
-def test_the_middle_square_of_a_picture_without_a_face_is_taken(folder):
-    from stylegan2.editing.photos import read_photos, stacked
+def test_the_middle_square_is_taken_if_it_is_asked_for(folder, tmp_path):
+    from stylegan2.editing.photos import Cutting, read_photos, stacked
 
-    found = read_photos({"wide": folder / "wide.png"}, 16)
-    assert found["wide"].how == "middle square: no face found"
+    found = read_photos({"wide": folder / "wide.png"}, 16, Cutting("no"))
+    assert found["wide"].how == "middle square"
+    said = call("project", folder / "model.pt", folder / "wide.png", *options(folder, tmp_path), code=2)
+    assert "wide.png': no face found" in said and "LEFT,TOP,SIDE" in said
     torch.testing.assert_close(stacked(found), picture(folder / "wide.png")[..., 8:24], rtol=0, atol=1e-5)
 
 
@@ -147,6 +149,7 @@ def models(folder, tmp_path_factory) -> Path:
 
 def test_photos_become_cartoons_in_every_style(folder, models, tmp_path):
     words = ["cartoonize", folder / "me.png", folder / "wide.png", "--models", models, "--out", tmp_path, "--steps", 0]
+    words += ["--align", "no"]
     assert "2 faces in 2 styles" in call(*words)
     e, g = (
         checkpoints.load_encoder(models / "encoder.pt").encoder,
@@ -165,11 +168,30 @@ def test_photos_become_cartoons_in_every_style(folder, models, tmp_path):
     assert np.abs(np.asarray(Image.open(tmp_path / "b" / "me_webtoon.png")).astype(int) - drawn).max() <= 1
 
 
-def test_styles_that_there_are_not_are_refused(folder, models, tmp_path):
+def test_styles_that_there_are_not_are_refused(folder, models, tmp_path, monkeypatch):
     words = ["cartoonize", folder / "me.png", "--models", models, "--out", tmp_path]
     assert "no style disney by freeze-sg" in call(*words, "--style", "webtoon,disney", code=2)
     assert "there are: none" in call(*words, "--method", "nada", code=2)
-    assert "strength is 2" in call(*words, "--steps", 0, "--strength", 2, code=2)
+    monkeypatch.setattr("stylegan2.editing.cartoonize.find_codes", lambda *a, **k: pytest.fail("searched first"))
+    for wrong, message in (
+        (["--strength", 2], "strength is 2"),
+        (["--resolution", 5], "swap_resolution is 5"),
+        (["--width", -1], "width is -1"),
+    ):
+        assert message in call(*words, *wrong, code=2)
+
+
+def test_no_photo_is_replaced(folder, models, tmp_path):
+    for name in ("me.png", "tuned.png", "cartoons.png"):
+        (tmp_path / name).write_bytes((folder / "me.png").read_bytes())
+    before = (tmp_path / "me.png").read_bytes()
+    said = call("project", folder / "model.pt", tmp_path / "me.png", *options(folder, tmp_path), code=2)
+    assert "would be replaced" in said and (tmp_path / "me.png").read_bytes() == before
+    words = ["cartoonize", tmp_path / "cartoons.png", "--models", models, "--out", tmp_path]
+    assert "would be replaced" in call(*words, code=2)
+    out = tmp_path / "out"
+    call("project", folder / "model.pt", tmp_path / "tuned.png", *options(folder, out, "--tune", 2))
+    assert Projection.load(out / "tuned 2.pt").ws.ndim == 3 and checkpoints.load(out / "tuned.pt").g_ema is not None
 
 
 def test_help_has_examples():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,6 +81,13 @@ def make_room(path: Path) -> None:
     if path.is_dir():
         raise ValueError(f"'{path}' is a folder: expected the name of a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def not_an_input(path: Path, inputs: Iterable[Path]) -> Path:
+    """A path to write to. Raises ValueError where it is one of the command's own inputs, by whatever name."""
+    if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
+        raise ValueError(f"'{path}' is what you gave me, and would be replaced: choose another folder with --out")
+    return path
 
 
 def on_device(name: str):

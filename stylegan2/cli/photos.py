@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import app, captions_of, make_room
+from stylegan2.cli.common import app, captions_of, make_room, not_an_input
 
 if TYPE_CHECKING:
     from stylegan2.editing.photos import Portrait
 
 Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.")]
 Align = Annotated[
-    str, typer.Option(help="yes: turn and cut to the face; no: the middle square; auto: what fits each picture.")
+    str,
+    typer.Option(help="yes: turn and cut to the face; no: the middle square; auto: no if it has the model's size."),
 ]
 Face = Annotated[str, typer.Option(help="Of several: 1 (the largest), 2, ..., or all.")]
 Box = Annotated[str | None, typer.Option(help="LEFT,TOP,SIDE in pixels: this square, whatever is in it.")]
@@ -22,27 +24,22 @@ Finder = Annotated[str, typer.Option(help="What finds faces: yunet (better), haa
 
 
 def read(
-    photos: list[Path], resolution: int, align: str, face: str, box: str | None, finder: str
+    photos: list[Path],
+    resolution: int,
+    align: str,
+    face: str,
+    box: str | None,
+    finder: str,
+    taken: Container[str] = (),
 ) -> dict[str, Portrait]:
     """The faces of photos by name, ready for a generator; says how each was cut."""
-    from stylegan2.editing.photos import Cutting, read_photos
+    from stylegan2.editing.photos import Cutting, parse_box, read_photos
 
-    found = read_photos(captions_of(photos), resolution, Cutting(align, face, parse_box(box), finder))
+    found = read_photos(captions_of(photos), resolution, Cutting(align, face, parse_box(box), finder), taken)
     for name, portrait in found.items():
         if portrait.how not in ("as it is", "middle square", "the square given"):  # what was asked for needs no word
             typer.echo(f"{name}: {portrait.how}", err=True)
     return found
-
-
-def parse_box(text: str | None) -> tuple[float, float, float] | None:
-    """ "LEFT,TOP,SIDE" as numbers. Raises ValueError for anything else."""
-    if text is None:
-        return None
-    try:
-        left, top, side = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"box {text!r}: expected LEFT,TOP,SIDE in pixels, such as 120,40,300") from None
-    return left, top, side
 
 
 @app.command()
@@ -69,13 +66,13 @@ def align(
     from stylegan2 import display
     from stylegan2.data.align import NoFace, find_people
     from stylegan2.data.align import marked as draw_marked
-    from stylegan2.editing.photos import Cutting, open_photo, portraits
+    from stylegan2.editing.photos import Cutting, names_of, open_photo, parse_box, portraits
 
     if not 16 <= size <= 4096:
         raise ValueError(f"size is {size}, expected 16 to 4096 pixels")
     cutting = Cutting("yes", face, parse_box(box), finder)
     make_room(out / "x")
-    done = 0
+    done: set[str] = set()
     for name, path in captions_of(photos).items():
         photo = open_photo(path)
         try:
@@ -84,12 +81,11 @@ def align(
         except NoFace as error:
             typer.echo(f"{path}: {error}", err=True)
             continue
-        for i, portrait in enumerate(found, start=1):
-            to = out / (f"{name}.png" if len(found) == 1 else f"{name}_{i}.png")
-            display.save(portrait.image, to)
+        for own, portrait in zip(names_of(name, len(found), done), found, strict=True):
+            to = display.save(portrait.image, not_an_input(out / f"{own}.png", photos))
             typer.echo(f"{to}: {portrait.how}")
-            done += 1
+            done.add(own)
         if marked and people:
-            display.save(draw_marked(photo, people), out / f"{name}_faces.jpg")
+            display.save(draw_marked(photo, people), not_an_input(out / f"{name}_faces.jpg", photos))
     if not done:
         raise ValueError("no face found in any of the photos: see above, and --box")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import CheckpointPath, Device, app, load, make_room, on_device
+from stylegan2.cli.common import CheckpointPath, Device, app, load, make_room, not_an_input, on_device
 from stylegan2.cli.photos import Align, Box, Face, Finder, Photos, read
 
 MODELS = Path("checkpoints/pocket")
@@ -56,7 +56,9 @@ def project(
     config = projection.ProjectConfig(steps=max(1, steps), space=space, near=near)
     where = on_device(device)
     g = load(checkpoint, where, g_ema_only=True).g_ema
-    portraits = read(photos, g.resolution, align, face, box, finder)
+    portraits = read(photos, g.resolution, align, face, box, finder, taken=("tuned",) if tune else ())
+    for name in portraits:
+        not_an_input(out / f"{name}.png", photos)
     images = stacked(portraits, where)
     e = _encoder(encoder, g, where)
     start = None if e is None else e(images)
@@ -179,14 +181,18 @@ def cartoonize(
 
     from stylegan2 import display
     from stylegan2.editing import cartoonize as editing
+    from stylegan2.editing.layer_swapping import check_dials
     from stylegan2.editing.photos import distance_for, stacked
 
     if careful not in ("auto", "yes", "no") or steps < 0:
         raise ValueError(f"careful is {careful!r}, steps {steps}: expected auto, yes or no, and at least 0")
     where = on_device(device)
     source = load(models / "photo.pt", where, g_ema_only=True).g_ema
+    check_dials(source.resolution, resolution, width, strength)
     styles = {name: load(path, where, g_ema_only=True).g_ema for name, path in _styles(models, style, method).items()}
     portraits = read(photos, source.resolution, align, face, box, finder)
+    files = {(name, kind): not_an_input(out / f"{name}_{kind}.png", photos) for name in portraits for kind in styles}
+    sheet = not_an_input(out / "cartoons.png", photos)
     images = stacked(portraits, where)
     path = models / "encoder.pt"
     encoder = _encoder(str(path) if path.is_file() else "none", source, where)
@@ -200,16 +206,17 @@ def cartoonize(
     make_room(out / "x")
     for kind, drawn in cartoons.items():
         for name, image in zip(portraits, drawn, strict=True):
-            display.save(display.to_pil(image, _scale(source)), out / f"{name}_{kind}.png")
-    display.save(editing.sheet(images, source.synthesis(ws, "const"), cartoons), out / "cartoons.png")
-    typer.echo(f"{len(portraits)} faces in {len(cartoons)} styles: {out / 'cartoons.png'}")
+            display.save(display.to_pil(image, _scale(source)), files[name, kind])
+    display.save(editing.sheet(images, source.synthesis(ws, "const"), cartoons), sheet)
+    typer.echo(f"{len(portraits)} {'face' if len(portraits) == 1 else 'faces'} in {len(cartoons)} styles: {sheet}")
 
 
 def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:
     """Files of the styles by name. Raises ValueError for one that there is not."""
     there = {path.stem.rsplit("_", 1)[0]: path for path in sorted(models.glob(f"*_{method}.pt"))}
     names = list(there) if wanted == "all" else [name.strip() for name in wanted.split(",")]
-    if missing := [name for name in names if name not in there] or not names:
-        what = ", ".join(missing) if isinstance(missing, list) else "none"
-        raise ValueError(f"no style {what} by {method} in '{models}'; there are: {', '.join(there) or 'none'}")
+    missing = [name for name in names if name not in there]
+    if missing or not names:
+        what = f"no style {', '.join(missing)}" if missing else "no styles"
+        raise ValueError(f"{what} by {method} in '{models}'; there are: {', '.join(there) or 'none'}")
     return {name: there[name] for name in names}

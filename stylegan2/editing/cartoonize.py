@@ -19,7 +19,7 @@ from torch import Tensor
 from stylegan2 import display
 from stylegan2.editing.latents import check_fits
 from stylegan2.editing.layer_swapping import swap, swap_images
-from stylegan2.editing.projection import ProjectConfig, project
+from stylegan2.editing.projection import INTERRUPTED, ProjectConfig, project
 from stylegan2.networks import Encoder, Generator
 
 STEPS = 100
@@ -66,7 +66,7 @@ def find_codes(
     outside: Tensor | None = None,
     progress: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Codes that draw photos, and that other models can draw too.
+    """Codes that draw photos, and that other models can draw too. Ctrl-C ends the search and keeps what there is.
 
     Args:
         source, photos, looks, encoder: see `is_outside`.
@@ -83,16 +83,16 @@ def find_codes(
     if not steps and encoder is None:
         raise ValueError("steps is 0 and there is no encoder: nothing would be looked for")
     outside = is_outside(source, photos, looks, encoder) if outside is None else outside
-    ws = source.mapping.mean_ws.expand(len(photos), -1, -1).clone()
-    for careful in (False, True):
+    ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encoder(photos).detach()
+    ws = ws.clone()
+    for careful in (False, True) if steps else ():
         these = (outside == careful).nonzero()[:, 0].to(photos.device)
-        if not len(these):
-            continue
-        if not steps:
-            ws[these] = encoder(photos[these]).detach()
-            continue
-        config, start = plan(photos[these], careful, encoder, steps)
-        ws[these] = project(source, photos[these], looks, config, start, progress=progress).ws
+        if len(these):
+            config, start = plan(photos[these], careful, encoder, steps)
+            found = project(source, photos[these], looks, config, start, progress=progress)
+            ws[these] = found.ws
+            if found.stopped == INTERRUPTED:  # the others keep what they began with
+                break
     return ws, outside
 
 

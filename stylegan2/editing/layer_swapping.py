@@ -88,8 +88,7 @@ def swap(
     models = {"source": source, "target": target}
     if mapping not in models:
         raise ValueError(f"mapping is {mapping!r}, expected 'source' or 'target'")
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength is {strength}, expected 0 (the source) to 1 (the target)")
+    check_dials(source.resolution, swap_resolution, width, strength)
     shares = target_share(source.synthesis.resolutions, swap_resolution, width)
     g = copy.deepcopy(source)
     g.mapping = copy.deepcopy(models[mapping].mapping)
@@ -97,6 +96,13 @@ def swap(
         _blend(g.synthesis.blocks[str(r)], target.synthesis.blocks[str(r)], share * strength)
     g.synthesis.compute_dtype = torch.promote_types(source.synthesis.compute_dtype, target.synthesis.compute_dtype)
     return g.eval().requires_grad_(False)
+
+
+def check_dials(resolution: int, swap_resolution: int, width: float, strength: float) -> None:
+    """Can these be the dials of a swap, in a model of that resolution? See `swap`. Raises ValueError where not."""
+    target_share(cuts(resolution), swap_resolution, width)
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength is {strength}, expected 0 (the source) to 1 (the target)")
 
 
 def _blend(block: nn.Module, other: nn.Module, share: float) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,7 @@ class Cutting:
 
     Attributes:
         align: "yes": the face, turned and cut as :mod:`stylegan2.data.align` does it; "no": the middle square; "auto":
-            a picture of the generator's own size as it is, any other aligned, and the middle square where no face is
-            found.
+            a picture of the generator's own size as it is, any other aligned.
         face: "1" for the largest face, "2" for the next, ..., or "all".
         box: (left, top, side) in pixels of the upright photo: that square instead.
         finder: of faces, see `align.find_people`.
@@ -51,6 +51,17 @@ class Cutting:
 
 
 AUTO = Cutting()
+
+
+def parse_box(text: str | None) -> tuple[float, float, float] | None:
+    """ "LEFT,TOP,SIDE" as numbers. Raises ValueError for anything else."""
+    if text is None:
+        return None
+    try:
+        left, top, side = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"box {text!r}: expected LEFT,TOP,SIDE in pixels, such as 120,40,300") from None
+    return left, top, side
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,8 @@ def portraits(
         people: of `align.find_people`, where they are known already.
 
     Raises:
-        ValueError: no face where one is wanted, or not so many.
+        align.NoFace: there is none.
+        ValueError: there are not so many.
     """
     frame = align.POCKET if resolution <= POCKET else align.FFHQ
     if cutting.box is not None:
@@ -86,12 +98,7 @@ def portraits(
         return [Portrait(photo, "as it is")]
     if cutting.align == "no":
         return [Portrait(to_square(photo, resolution, "lanczos", crop=True), "middle square")]
-    try:
-        people = people or align.find_people(photo, cutting.finder)
-    except align.NoFace:
-        if cutting.align == "yes":
-            raise
-        return [Portrait(to_square(photo, resolution, "lanczos", crop=True), "middle square: no face found")]
+    people = people or align.find_people(photo, cutting.finder)
     chosen = range(len(people)) if cutting.face == "all" else [int(cutting.face) - 1]
     if chosen[0] >= len(people):
         raise ValueError(f"face {cutting.face} was asked for, but {len(people)} were found in this photo")
@@ -114,10 +121,23 @@ def open_photo(path: str | os.PathLike) -> Image.Image:
         raise ValueError(f"'{path}' is no picture that can be read: {error}") from error
 
 
+def names_of(name: str, count: int, taken: Container[str] = ()) -> list[str]:
+    """Names for a photo's faces: its own, or with several NAME_1, NAME_2, ...; with a number where one is taken."""
+    for base in itertools.chain([name], (f"{name} {n}" for n in itertools.count(2))):
+        names = [base] if count == 1 else [f"{base}_{i}" for i in range(1, count + 1)]
+        if not any(one in taken for one in names):
+            return names
+
+
 def read_photos(
-    paths: Mapping[str, str | os.PathLike], resolution: int, cutting: Cutting = AUTO
+    paths: Mapping[str, str | os.PathLike], resolution: int, cutting: Cutting = AUTO, taken: Container[str] = ()
 ) -> dict[str, Portrait]:
-    """The portraits of picture files, by name; where a photo gives several, a number follows its name.
+    """The portraits of picture files, by name, see `names_of`.
+
+    Args:
+        paths: files by name.
+        resolution, cutting: see `portraits`.
+        taken: names that none may have.
 
     Raises:
         ValueError: no pictures, or one without what is asked for (the message names it).
@@ -131,7 +151,8 @@ def read_photos(
             faces = portraits(photo, resolution, cutting)
         except ValueError as error:
             raise ValueError(f"'{path}': {error}") from error
-        found |= {name: faces[0]} if len(faces) == 1 else {f"{name}_{i}": f for i, f in enumerate(faces, start=1)}
+        names = names_of(name, len(faces), {*found, *taken})
+        found |= dict(zip(names, faces, strict=True))
     return found
 
 

@@ -29,6 +29,7 @@ from stylegan2.networks import Generator
 from stylegan2.perceptual import psnr
 
 FORMAT = "stylegan2 projection"
+INTERRUPTED = "interrupted"  # why a search ended: Ctrl-C
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls
 STIR_UNTIL = 0.75  # part of the run after which w is stirred no more
 SPREAD_SAMPLES = 10_000  # codes that give the mean w and how far w lies from it
@@ -270,7 +271,7 @@ def project(
                 if on_step is not None:
                     on_step(run)
     except KeyboardInterrupt:
-        return run.found("interrupted")
+        return run.found(INTERRUPTED)
     return run.found()
 
 

@@ -29,7 +29,7 @@ from stylegan2 import videos
 from stylegan2.data.images import Refused, decode
 from stylegan2.editing.cartoonize import STEPS, cartoonize, is_outside, plan
 from stylegan2.editing.layer_swapping import cuts
-from stylegan2.editing.photos import Cutting, portraits
+from stylegan2.editing.photos import Cutting, names_of, parse_box, portraits
 from stylegan2.editing.projection import Search
 from stylegan2.networks import Encoder, Generator
 from stylegan2.widgets import Panel, choice, escape, float_slider
@@ -230,8 +230,13 @@ class CartoonPanel(Panel):
         self.studio = studio
         self.upload = w.FileUpload(accept="image/*", description="Your photo", layout=w.Layout(width="auto"))
         self.upload.observe(lambda change: self._guarded(partial(self._uploaded, change["new"])), "value")
+        self.square = w.Text(
+            placeholder="empty: faces are found; or left, top, side in pixels",
+            description="its square",
+            style={"description_width": "90px"},
+        )
         left = self.box.children[0]
-        left.children = (self.upload, *left.children)
+        left.children = (self.upload, self.square, *left.children)
 
     def _uploaded(self, files) -> None:
         for file in files:
@@ -240,16 +245,21 @@ class CartoonPanel(Panel):
     def take(self, name: str, data: bytes) -> list[str]:
         """Find the faces of a picture file and their codes, show the first, and return their names.
 
+        A picture of the model's size is taken as it is; of any other the faces are found, or the square is cut that
+        the field gives.
+
         Raises:
-            ValueError: no picture, or no face in it.
+            ValueError: no picture, no face in it, or no square.
         """
+        square = parse_box(self.square.value.strip() or None)
         try:
             photo = decode(data)
         except Refused as error:
             raise ValueError(f"{name} is no picture that can be read: {error}") from error
-        found = portraits(photo, self.studio.source.resolution, Cutting(face="all"))[:MOST_FACES]
-        stem, record = Path(name).stem[:24] or "photo", {"sha256": hashlib.sha256(data).hexdigest()[:16]}
-        names = [stem if len(found) == 1 else f"{stem} {i}" for i in range(1, len(found) + 1)]
+        found = portraits(photo, self.studio.source.resolution, Cutting(face="all", box=square))[:MOST_FACES]
+        record = {"sha256": hashlib.sha256(data).hexdigest()[:16], "square": square and list(square)}
+        others = {name for name, sitter in self.studio.sitters.items() if not record.items() <= sitter.record.items()}
+        names = names_of(Path(name).stem[:24] or "photo", len(found), others)
         try:
             for name, portrait in zip(names, found, strict=True):
                 self.message.value = f"finding the codes of {escape(name)} ({portrait.how})"
