@@ -202,6 +202,8 @@ def cut(image: Image.Image, corners: np.ndarray, size: int) -> Image.Image:
     if factor > 1:  # a large photo is first shrunk by a whole number, or the square would skip pixels
         image, corners = image.reduce(factor), corners / factor
     image, corners = _mirrored(image, corners)
+    if corners[0, 1] == corners[3, 1] and corners[0, 0] == corners[1, 0]:  # upright: a resize does it, ten times faster
+        return image.resize((size, size), Image.Resampling.LANCZOS, box=(*corners[0], *corners[2]))
     large = (size * SUPERSAMPLING,) * 2
     drawn = image.transform(large, Image.Transform.QUAD, tuple(corners.ravel()), Image.Resampling.BILINEAR)
     return drawn.resize((size, size), Image.Resampling.LANCZOS)

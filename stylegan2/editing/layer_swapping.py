@@ -169,6 +169,38 @@ def swap_images(
 
 
 @torch.no_grad()
+def compare(
+    source: Generator, target: Generator, ws: Tensor, swap_resolution: int, target_ws: Tensor | None = None
+) -> Tensor:
+    """The same faces by the source, by the target, and swapped, each with its model's fixed noise.
+
+    The images of `source.synthesis`, `target.synthesis` and `swap_images`, in little more than the time of two: the
+    target draws above the cut for both.
+
+    Args:
+        source, target, ws, swap_resolution, target_ws: as in `swap_images`.
+
+    Returns:
+        [3, N, 3, R, R], roughly in [-1, 1].
+
+    Raises:
+        ValueError: as `swap_images`.
+    """
+    target_share(source.synthesis.resolutions, swap_resolution)
+    _, target_ws = _prepare(source, target, ws, "const", target_ws)
+    stages = {stage.resolution: stage for stage in source.synthesis.stages(ws, "const")}
+    of_source = stages[source.resolution].rgb
+    if swap_resolution == 4:
+        of_target = _finish(target, target_ws, "const", after=None)
+        return torch.stack([of_source, of_target, of_target])
+    cut = swap_resolution // 2
+    own = next(stage for stage in target.synthesis.stages(target_ws, "const") if stage.resolution == cut)
+    both = Stage(cut, torch.cat([own.x, stages[cut].x.to(own.x.dtype)]), torch.cat([own.rgb, stages[cut].rgb]))
+    images = _finish(target, target_ws.repeat(2, 1, 1), "const", after=both)
+    return torch.stack([of_source, *images.chunk(2)])
+
+
+@torch.no_grad()
 def strip(
     source: Generator,
     target: Generator,

@@ -39,8 +39,13 @@ class Desk:
     pages: Mapping[str, Image.Image]
     found: dict[tuple, list[Face]] = field(default_factory=dict)
 
-    def faces(self, page: str, detector: str, sure: float) -> list[Face]:
+    def faces(self, page: str, detector: str, sure: float, known_only: bool = False) -> list[Face] | None:
         """All faces of a page that are sure enough (0 to 1), whatever their size.
+
+        Args:
+            page, detector: names.
+            sure: see `detectors.make`.
+            known_only: do not look for them: None if nobody has yet.
 
         Raises:
             ValueError: an unknown page.
@@ -51,6 +56,8 @@ class Desk:
         asked = LOWEST if scored else sure
         key = (page, detector, asked)
         if key not in self.found:
+            if known_only:
+                return None
             detect = detectors.make(detector, min_size=LEAST, sure=asked)
             self.found[key] = detectors.on_pages(detect, self.pages[page])
         return [face for face in self.found[key] if not scored or face.score >= sure]
@@ -64,6 +71,7 @@ def render_detection(
     min_size: int = 48,
     margin: float = 0.4,
     lift: float = 0.25,
+    preview: bool = False,
 ) -> Image.Image:
     """A page with the faces found on it, and the squares that are cut.
 
@@ -74,12 +82,14 @@ def render_detection(
         page: name of one.
         detector, sure: see `Desk.faces`.
         min_size, margin, lift: see `CropConfig`.
+        preview: where the faces are not known yet, the page alone.
 
     Raises:
         ValueError: an unknown page or detector, or settings that cannot work.
     """
     config = CropConfig(detector, size=CELL, margin=margin, lift=lift, min_size=min_size)
-    faces, image = desk.faces(page, detector, sure), desk.pages[page]
+    found, image = desk.faces(page, detector, sure, known_only=preview), desk.pages[page]
+    faces = found or []
     kept = [face for face in faces if face.side >= min_size]
     crops = [cut(image, square_around(face, image.size, config), CELL) for face in kept]
     shown = _page(image, faces, kept, config)
@@ -90,13 +100,15 @@ def render_detection(
     for i, crop in enumerate(crops):
         canvas.paste(crop, (shown.width + GAP + i % COLUMNS * (CELL + 2), 24 + i // COLUMNS * (CELL + 2)))
     text = f"{len(kept)} faces kept, {len(faces) - len(kept)} smaller than {min_size} pixels"
+    text = "looking for faces ..." if found is None else text
     ImageDraw.Draw(canvas).text((shown.width + GAP, 4), text, show.INK, ImageFont.load_default(14))
     return canvas
 
 
 def _page(image: Image.Image, faces: list[Face], kept: list[Face], config: CropConfig) -> Image.Image:
     factor = HEIGHT / image.height
-    shown = image.resize((max(1, round(image.width * factor)), HEIGHT), Image.Resampling.LANCZOS)
+    size = (max(1, round(image.width * factor)), HEIGHT)
+    shown = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     pen = ImageDraw.Draw(shown)
     for face in faces:
         pen.rectangle([v * factor for v in face.box], outline=KEPT if face in kept else SMALL, width=2)
@@ -127,4 +139,4 @@ def detector_panel(pages: Mapping[str, Image.Image], record: Mapping[str, Any] |
         "margin": float_slider("margin", 0.4, 0.0, 1.0, 0.05, "around the face, in faces"),
         "lift": float_slider("lift", 0.25, -0.5, 0.5, 0.05, "how far the square is moved up, in faces"),
     }
-    return Panel(partial(render_detection, Desk(pages)), controls, "faces", record=record)
+    return Panel(partial(render_detection, Desk(pages)), controls, "faces", preview=True, record=record)

@@ -20,7 +20,7 @@ from torch import Tensor
 from stylegan2 import display, metrics
 from stylegan2.data import pocket
 from stylegan2.editing import latents
-from stylegan2.editing.layer_swapping import cuts, swap_images
+from stylegan2.editing.layer_swapping import compare, cuts
 from stylegan2.judge import Judge, Reading
 from stylegan2.networks import Generator
 from stylegan2.widgets import Panel, choice, float_slider, int_slider
@@ -61,8 +61,7 @@ def pair_images(
     z = latents.z_from_seeds(source.z_dim, [seed])
     ws = source.mapping(z, truncation)
     own = ws if same == "w" else target.mapping(z, truncation)
-    swapped = swap_images(source, target, ws, swap_resolution, target_ws=own)
-    return torch.cat([source.synthesis(ws, "const"), target.synthesis(own, "const"), swapped])
+    return compare(source, target, ws, swap_resolution, own)[:, 0]
 
 
 def render_pair(

@@ -51,20 +51,33 @@ class Scene:
         targets: models fine-tuned from it, by name.
         clip: compares image and text.
         edits: by what was asked for, see `key`.
-        before: images of the last face before its edit, so that moving the strength draws two images only.
+        drawn: every model's last images by what they show: another strength draws one of each, another style one pair.
     """
 
     source: Generator
     targets: Mapping[str, Generator]
     clip: ClipModel
     edits: dict[tuple, TextEdit] = field(default_factory=dict)
-    before: dict[tuple, dict[str, Tensor]] = field(default_factory=dict)
+    drawn: dict[str, dict[tuple, Tensor]] = field(default_factory=dict)
 
     def models(self, style: str) -> dict[str, Generator]:
         """The source and one target. Raises ValueError for a style that there is not."""
         if style not in self.targets:
             raise ValueError(f"unknown style {style!r}: expected one of {', '.join(self.targets)}")
         return {SOURCE: self.source, style: self.targets[style]}
+
+    def images(self, name: str, g: Generator, wanted: Mapping[tuple, Tensor]) -> list[Tensor]:
+        """Images [3, R, R]; those that the model drew last are not drawn again.
+
+        Args:
+            name, g: the model.
+            wanted: codes [1, L, w_dim] by what tells them from others.
+        """
+        there = self.drawn.get(name, {})
+        if missing := {shown: ws for shown, ws in wanted.items() if shown not in there}:
+            there = there | dict(zip(missing, g.synthesis(torch.cat([*missing.values()]), "const"), strict=True))
+        self.drawn[name] = {shown: there[shown] for shown in wanted}
+        return [*self.drawn[name].values()]
 
 
 def config_of(text: str, neutral: str = "", found_on: str = THIS_FACE, **settings: Any) -> EditConfig:
@@ -109,27 +122,22 @@ def render_text(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -
     models, edit = scene.models(style), scene.edits.get(key(asked))
     config_of(**{name: asked[name] for name in WORDS})  # refuses impossible settings here too
     start = ws_from_seeds(scene.source, [asked["seed"]], asked["truncation"])
-    face = (style, asked["seed"], asked["truncation"])
-    if face not in scene.before:
-        scene.before.clear()
-        scene.before[face] = _images(models, start)
-    after = scene.before[face] if edit is None else _images(models, edit.onto(start, strength))
-    images = {name: torch.cat([scene.before[face][name], after[name]]) for name in models}
+    face = (asked["seed"], asked["truncation"])
+    wanted = {face: start}
+    if edit is not None:
+        wanted[*face, key(asked), len(edit.history), strength] = edit.onto(start, strength)
+    images = {name: scene.images(name, g, wanted) for name, g in models.items()}
     caption = "press Edit" if edit is None else f"{asked['text']}, {strength:+.2f}"
     picture = _faces(images, caption)
     return picture if edit is None else show.stack([picture, loss_strip(edit, picture.width)], gap=4)
 
 
-def _images(models: Mapping[str, Generator], ws: Tensor) -> dict[str, Tensor]:
-    return {name: g.synthesis(ws, "const") for name, g in models.items()}
-
-
-def _faces(images: Mapping[str, Tensor], after: str) -> Image.Image:
-    """{model: [2, 3, R, R]}: before and after, side by side for each model."""
+def _faces(images: Mapping[str, list[Tensor]], after: str) -> Image.Image:
+    """{model: [before, after]}, [3, R, R] each, side by side; one image alone is both."""
     captioned = [
         (f"{name}, before" if i == 0 else f"{name}: {after}", image)
         for name, pair in images.items()
-        for i, image in enumerate(pair)
+        for i, image in enumerate((pair * 2)[:2])
     ]
     canvas = Image.new("RGB", (2 * SIDE + GAP, 2 * (SIDE + LINE)), show.PAPER)
     pen = ImageDraw.Draw(canvas)
