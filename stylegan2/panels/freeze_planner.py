@@ -102,6 +102,8 @@ class Blueprint:
     def __init__(self, generator: Generator, discriminator: Discriminator):
         # unpickling is the deep copy: several times faster than copy.deepcopy, and a panel needs several per redraw
         self._pickled = pickle.dumps((_without_numbers(generator), _without_numbers(discriminator)))
+        self._source, _ = self.networks()  # methods only read it
+        self._plans: dict[tuple[Method, ...], Plan] = {}  # most moves of a control ask for some of the last ones again
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Blueprint:
@@ -119,15 +121,21 @@ class Blueprint:
 
         Raises what the methods raise (ValueError for a resolution or a number of codes that the networks lack).
         """
-        (g, d), (source, _) = self.networks(), self.networks()
+        methods = tuple(methods)
+        if methods not in self._plans:
+            self._plans[methods] = self._plan(methods)
+        return self._plans[methods]
+
+    def _plan(self, methods: tuple[Method, ...]) -> Plan:
+        g, d = self.networks()
         for method in methods:
-            method.prepare(g, source)
+            method.prepare(g, self._source)
         g.requires_grad_(True)
         d.requires_grad_(True)
         frozen = transfer.freeze(methods, g, d)
         shared = isinstance(g.mapping, SharedMapping)
         return Plan(
-            methods=tuple(methods),
+            methods=methods,
             frozen=frozen,
             g=_parts_of_g(g),
             d=_parts_of_d(d),
