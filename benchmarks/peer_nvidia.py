@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks import stubs
 from benchmarks.ours import Drawing, Schedule
+from stylegan2.checkpoints.nvidia import to_their_name
 from stylegan2.networks import Discriminator, Generator
 
 # the transforms of the pipeline "bgc", by the names of its arguments
@@ -124,25 +124,11 @@ def _base_and_max(channels: dict[int, int]) -> dict[str, int]:
     return {"channel_base": channels[largest] * largest, "channel_max": max(channels.values())}
 
 
-def nvidia_name(name: str) -> str:
-    """A name of our state dicts in NVIDIA's."""
-    for ours, theirs in {
-        r"^mapping\.layers\.": "mapping.fc",
-        r"^mapping\.w_mean$": "mapping.w_avg",
-        r"(^|\.)blocks\.(\d+)": r"\1b\2",
-        r"\.to_rgb\.": ".torgb.",
-        r"\.from_rgb\.": ".fromrgb.",
-        r"^head\.": "b4.",
-    }.items():
-        name = re.sub(ours, theirs, name)
-    return name
-
-
 @torch.no_grad()
 def _fill(net: nn.Module, ours: dict[str, Tensor]) -> None:
     """Copy our numbers into their network; nothing but its filters may be left over, on either side."""
     theirs = {name: tensor for name, tensor in net.state_dict().items() if not name.endswith("resample_filter")}
-    numbers = {nvidia_name(name): tensor for name, tensor in ours.items()}
+    numbers = {to_their_name(name): tensor for name, tensor in ours.items()}
     if theirs.keys() != numbers.keys():
         raise ValueError(f"names differ: {sorted(theirs.keys() ^ numbers.keys())[:6]}")
     for name, tensor in theirs.items():

@@ -248,7 +248,7 @@ def test_the_verb_replaces_no_photo(tmp_path, monkeypatch):
     before = {name: (tmp_path / name).read_bytes() for name in ("a.png", "b.jpg", "a_faces.jpg")}
     for words in (["a.png", "--out", tmp_path], ["a.png", "--out", tmp_path / "link"]):
         said = run(tmp_path / words[0], *words[1:], "--size", 48, code=2).stderr
-        assert "is what you gave me, and would be replaced: choose another folder" in said
+        assert "is what you gave me, and would be replaced: write to another place" in said
     run(tmp_path / "b.jpg", "--out", tmp_path, "--size", 48, "--no-marked")  # another ending
     run(tmp_path / "b.jpg", tmp_path / "a_faces.jpg", "--out", tmp_path / "x", "--size", 48)
     assert before == {name: (tmp_path / name).read_bytes() for name in before}

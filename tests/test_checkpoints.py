@@ -354,7 +354,7 @@ def test_missing_file_suggests_a_similar_name(tmp_path, g):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "Git LFS pointer"),
         (b"hello, this is a note", "a text file"),
         (bytes(range(1, 256)), "not a PyTorch file"),
-        (pickle.dumps({"G": "torch_utils.persistence"}), "NVIDIA StyleGAN pickle"),
+        (pickle.dumps({"G": "torch_utils.persistence"}), "NVIDIA pickle without 'G_ema'"),
         (pickle.dumps({"weights": [1, 2]}), "a Python pickle"),
     ],
 )

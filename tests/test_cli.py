@@ -411,6 +411,26 @@ def test_convert_writes_what_load_reads_back(model, tmp_path):
     z = torch.randn(2, 8)
     torch.testing.assert_close(theirs.g_ema(z, noise="none"), ours.g_ema(z, noise="none"), rtol=1e-4, atol=1e-4)
     assert "there is no file" in refusal("convert", tmp_path / "none.pt", tmp_path / "x.pt")
+    assert "would be replaced" in refusal("convert", tmp_path / "r.pt", tmp_path / "r.pt")
+    assert "expected ours or rosinality" in refusal("convert", model, tmp_path / "x.pt", "--to", "pkl")
+
+
+def test_convert_goes_both_ways_and_takes_encoders(model, tmp_path):
+    from stylegan2 import checkpoints
+    from stylegan2.networks import Encoder
+
+    call("convert", model, tmp_path / "r.pt")
+    assert "g_ema, g, d in our layout" in call("convert", tmp_path / "r.pt", tmp_path / "o.pt", "--to", "ours")
+    prints = [checkpoints.fingerprint(checkpoints.load(path).g_ema) for path in (model, tmp_path / "o.pt")]
+    assert prints[0] == prints[1]
+    assert checkpoints.load(tmp_path / "o.pt").info["converted from"] == "rosinality"
+    assert "in our layout" in call("convert", model, tmp_path / "h.pt", "--to", "ours", "--half")
+    assert (tmp_path / "h.pt").stat().st_size < 0.9 * (tmp_path / "o.pt").stat().st_size
+    checkpoints.save_encoder(tmp_path / "e.pt", Encoder(16, 6, 8, {4: 6, 8: 8, 16: 4}))
+    assert "an encoder in rosinality's layout" in call("convert", tmp_path / "e.pt", tmp_path / "e2.pt")
+    call("convert", tmp_path / "e2.pt", tmp_path / "e3.pt", "--to", "ours")
+    first, last = (checkpoints.load_encoder(tmp_path / name).encoder.state_dict() for name in ("e.pt", "e3.pt"))
+    assert first.keys() == last.keys() and all((first[k] == last[k]).all() for k in first)
 
 
 def test_metrics_of_a_model_and_of_what_it_keeps_of_its_source(tmp_path):

@@ -29,17 +29,18 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def make_weights(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
     """The weights behind the golden numbers: every entry is drawn from a seed that its name gives, then scaled."""
-    return {name: _draw(name, shape) for name, shape in shapes.items() if not name.endswith(".kernel")}
+    return {name: draw(name, shape) for name, shape in shapes.items() if not name.endswith(".kernel")}
 
 
-def _draw(name: str, shape: list[int]) -> torch.Tensor:
+def draw(name: str, shape: list[int]) -> torch.Tensor:
+    """One entry, by its name in the reference's own state dict."""
     rng = np.random.RandomState(zlib.crc32(name.encode()))
-    r = torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
-    if name.endswith(("noise.weight", "bias")):
+    r = torch.from_numpy(np.asarray(rng.standard_normal(shape), np.float32))
+    if name.endswith(("noise.weight", "noise_strength", "bias")):
         r *= 0.1
-    if name.endswith("modulation.bias"):
+    if name.endswith(("modulation.bias", "affine.bias")):
         r += 1
-    return r * 100 if name.startswith("style.") else r
+    return r * 100 if name.startswith(("style.", "mapping.fc")) else r
 
 
 def assert_close(name: str, ours, theirs):

@@ -1,11 +1,11 @@
-"""Checkpoint files: `load` reads ours and rosinality's and never executes what is in them; `save` and `export` write.
+"""Checkpoint files: `load` reads ours, rosinality's and NVIDIA's, and executes nothing; `save` and `export` write.
 
 checkpoint = checkpoints.load("checkpoints/pocket/photo.pt")
 images = checkpoint.g_ema(z, truncation=0.7)
 """
 
 from stylegan2.checkpoints.checkpoint import Checkpoint, describe, export, load, save
-from stylegan2.checkpoints.encoders import EncoderFile, load_encoder, save_encoder
+from stylegan2.checkpoints.encoders import EncoderFile, export_encoder, is_encoder, load_encoder, save_encoder
 from stylegan2.checkpoints.errors import CheckpointError
 from stylegan2.checkpoints.files import sha256
 from stylegan2.checkpoints.ours import fingerprint
@@ -16,7 +16,9 @@ __all__ = [
     "EncoderFile",
     "describe",
     "export",
+    "export_encoder",
     "fingerprint",
+    "is_encoder",
     "load",
     "load_encoder",
     "save",

@@ -1,4 +1,5 @@
-"""Checkpoint files: one `load` for every format, `save` in ours, `export` in rosinality's."""
+"""Checkpoint files: one `load` for every format, `save` in ours, `export` in rosinality's. (NVIDIA's is only read: it
+holds the source code of their classes.)"""
 
 import argparse
 import os
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylegan2.checkpoints import files, ours, rosinality
+from stylegan2.checkpoints import files, nvidia, ours, rosinality
 from stylegan2.checkpoints.errors import CheckpointError, few
 from stylegan2.networks import Discriminator, Generator
 
@@ -50,7 +51,7 @@ class Checkpoint:
 
 # -------------------------------------------------------------------------------------------------------------- load
 def load(path: str | os.PathLike, device: torch.device | str = "cpu", g_ema_only: bool = False) -> Checkpoint:
-    """Read a checkpoint, ours or rosinality's; size, widths and mapping depth are read off the tensors.
+    """Read a checkpoint, ours, rosinality's or NVIDIA's; size, widths and mapping depth are read off the tensors.
 
     Nothing in the file is executed. Where it has no mean w, it is computed from 10,000 seeded codes, always the same.
 
@@ -63,11 +64,12 @@ def load(path: str | os.PathLike, device: torch.device | str = "cpu", g_ema_only
         CheckpointError: one line that names the file, says what it is and what was expected.
     """
     path = Path(path)
-    content = files.read(path, mmap=g_ema_only)
+    of_nvidia = nvidia.looks_like(path)
+    content = nvidia.read(path) if of_nvidia else files.read(path, mmap=g_ema_only)
     if not isinstance(content, dict):
         raise CheckpointError(f"'{path}' holds a {type(content).__name__}; {files.EXPECTED}, a dict with 'g_ema'")
     try:
-        read = _read_ours if "format" in content else _read_rosinality
+        read = _read_nvidia if of_nvidia else _read_ours if "format" in content else _read_rosinality
         checkpoint = read(content, PARTS[:1] if g_ema_only else PARTS)
     except CheckpointError as error:
         raise CheckpointError(f"'{path}': {error}") from error
@@ -97,6 +99,15 @@ def _read_rosinality(content: dict, parts: tuple[str, ...]) -> Checkpoint:
     if networks.get("g") is not None:
         networks["g"].mapping.update_mean()
     return Checkpoint(**networks, info=_info("rosinality", networks["g_ema"]) | _options(content))
+
+
+def _read_nvidia(content: dict, parts: tuple[str, ...]) -> Checkpoint:
+    names = {part: nvidia.PARTS[part] for part in parts if isinstance(content.get(nvidia.PARTS[part]), nvidia.Record)}
+    states = {part: nvidia.state_of(content[name]) for part, name in names.items()}
+    networks = _networks(states, parts, nvidia.to_generator, nvidia.to_discriminator)
+    said = content.get("training_set_kwargs")
+    more = {"training_set": dict(said)} if isinstance(said, dict) and _is_json(said) else {}
+    return Checkpoint(**networks, info=_info("nvidia", networks["g_ema"]) | more)
 
 
 def _check_is_rosinality(content: dict) -> None:

@@ -43,6 +43,20 @@ def save_encoder(path: str | os.PathLike, encoder: Encoder, meta: Mapping[str, A
     files.write(Path(path), content)
 
 
+def export_encoder(path: str | os.PathLike, encoder: Encoder) -> None:
+    """Write the original's layout ("e", by its names, kernels included), at once or not at all."""
+    files.write(Path(path), {"e": rosinality.from_encoder(encoder)})
+
+
+def is_encoder(path: str | os.PathLike) -> bool:
+    """Does the file hold an encoder? False for whatever cannot be read, too."""
+    try:
+        content = files.read(Path(path), mmap=True)
+    except CheckpointError:
+        return False
+    return isinstance(content, dict) and isinstance(content.get("e"), Mapping) and "g_ema" not in content
+
+
 def load_encoder(path: str | os.PathLike, device: torch.device | str = "cpu") -> EncoderFile:
     """Read an encoder, ours or the original's; nothing in the file is executed.
 

@@ -20,7 +20,7 @@ import torch
 
 from stylegan2.checkpoints.errors import CheckpointError, few
 
-EXPECTED = "expected a checkpoint of this package or a rosinality .pt"
+EXPECTED = "expected a checkpoint of this package, a rosinality .pt or an NVIDIA .pkl"
 TORCH_LEGACY = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # how torch.save began before 1.6
 BEGINNINGS = {  # what a file is that begins with these bytes
     b"\x89PNG": "a PNG image",
@@ -118,8 +118,8 @@ def _what_zip(path: Path) -> str | None:
 
 
 def _what_pickle(head: bytes) -> str:
-    if b"torch_utils.persistence" in head or b"dnnlib" in head:
-        return "an NVIDIA StyleGAN pickle, which this version does not read"
+    if b"dnnlib" in head:
+        return "a pickle of NVIDIA's TensorFlow code: take the one made for stylegan2-ada-pytorch"
     return "a Python pickle, which could run code when opened, so it was not"
 
 

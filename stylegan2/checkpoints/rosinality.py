@@ -152,6 +152,11 @@ def from_discriminator(d: Discriminator) -> dict[str, Tensor]:
     return _to_theirs(d.state_dict(), discriminator_rows(d), discriminator_kernels(d))
 
 
+def from_encoder(e: Encoder) -> dict[str, Tensor]:
+    """Our encoder -> the original's complete state dict, kernels included."""
+    return _to_theirs(e.state_dict(), encoder_rows(e), discriminator_kernels(e))
+
+
 def _to_theirs(ours: Mapping[str, Tensor], rows: list[Row], kernels: dict[str, Tensor]) -> dict[str, Tensor]:
     tensors = {row.theirs: ours[row.ours].detach().cpu().float().reshape(row.shape).clone() for row in rows}
     return tensors | kernels

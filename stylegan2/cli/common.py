@@ -86,7 +86,7 @@ def make_room(path: Path) -> None:
 def not_an_input(path: Path, inputs: Iterable[Path]) -> Path:
     """A path to write to. Raises ValueError where it is one of the command's own inputs, by whatever name."""
     if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
-        raise ValueError(f"'{path}' is what you gave me, and would be replaced: choose another folder with --out")
+        raise ValueError(f"'{path}' is what you gave me, and would be replaced: write to another place")
     return path
 
 

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, load, on_device, parse_seeds
+from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, load, not_an_input, on_device, parse_seeds
+
+LAYOUTS = {"ours": "our", "rosinality": "rosinality's"}
 
 
 @app.command()
@@ -155,17 +157,44 @@ def _short(value) -> str:
 @app.command()
 def convert(
     checkpoint: CheckpointPath,
-    out: Annotated[Path, typer.Argument(metavar="OUT.pt", help="File to write, in the layout of rosinality's code.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.pt", help="File to write.")],
+    to: Annotated[str, typer.Option(help="rosinality (what most other tools read), or ours.")] = "rosinality",
+    half: Annotated[bool, typer.Option("--half", help="With --to ours: half precision, half the size.")] = False,
 ) -> None:
-    """Write a checkpoint for tools that read the layout of rosinality/stylegan2-pytorch.
+    """Write a model or an encoder in another layout: ours, rosinality's .pt, NVIDIA's .pkl (only read) go in.
+
+    The state of an unfinished training stays behind; an .pkl is not written, since it must hold NVIDIA's source code.
 
     \b
-    Example:
+    Examples:
       python -m stylegan2 convert checkpoints/pocket/photo.pt photo_rosinality.pt
+      python -m stylegan2 convert stylegan2-ada.pkl faces.pt --to ours --half
+      python -m stylegan2 convert encoder_ffhq.pt encoder.pt --to ours
     """
     from stylegan2 import checkpoints
 
+    if to not in LAYOUTS or (half and to != "ours"):
+        raise ValueError(f"to is {to!r}, half {half}: expected ours or rosinality, and --half with ours only")
+    not_an_input(out, [checkpoint])
+    if checkpoints.is_encoder(checkpoint):
+        _convert_encoder(checkpoint, out, to, half)
+        typer.echo(f"{out}: an encoder in {LAYOUTS[to]} layout")
+        return
     found = load(checkpoint)
-    checkpoints.export(out, found)
+    if to == "ours":
+        networks = {"g_ema": found.g_ema, "g": found.g, "d": found.d}
+        checkpoints.save(out, **networks, half=half, meta={"converted from": found.info["format"]} | found.meta)
+    else:
+        checkpoints.export(out, found)
     parts = ["g_ema", *[part for part in ("g", "d") if getattr(found, part) is not None]]
-    typer.echo(f"{out}: {', '.join(parts)} in rosinality's layout")
+    typer.echo(f"{out}: {', '.join(parts)} in {LAYOUTS[to]} layout")
+
+
+def _convert_encoder(path: Path, out: Path, to: str, half: bool) -> None:
+    from stylegan2 import checkpoints
+
+    found = checkpoints.load_encoder(path)
+    if to == "ours":
+        checkpoints.save_encoder(out, found.encoder, found.meta, half)
+    else:
+        checkpoints.export_encoder(out, found.encoder)

@@ -1,0 +1,204 @@
+"""NVIDIA's pickles of StyleGAN2-ADA-PyTorch, read without running any of the code that they carry.
+
+Such a file is a dict of networks ("G", "D", "G_ema"). Each is pickled as a call of a function of theirs, with the
+source code of its class as an argument, which their own loader executes. Here that call makes a plain record, and the
+numbers are read off it: pickle may only name what is in `ALLOWED`, and of that only numbers and containers are made.
+
+Their names are nearly ours, and no array is transposed.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import pickle
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylegan2.checkpoints import ours
+from stylegan2.checkpoints.errors import CheckpointError
+from stylegan2.checkpoints.files import EXPECTED
+from stylegan2.networks import Discriminator, Generator
+
+PARTS = {"g_ema": "G_ema", "g": "G", "d": "D"}  # our names of the networks, and theirs
+MAKER = b"torch_utils.persistence"  # stands near the beginning of every such file
+RENAMED = (  # ours -> theirs
+    (r"^mapping\.layers\.", "mapping.fc"),
+    (r"^mapping\.w_mean$", "mapping.w_avg"),
+    (r"(^|\.)blocks\.(\d+)", r"\1b\2"),
+    (r"\.to_rgb\.", ".torgb."),
+    (r"\.from_rgb\.", ".fromrgb."),
+    (r"^head\.", "b4."),
+)
+BACK = (  # theirs -> ours
+    (r"^mapping\.fc(\d+)", r"mapping.layers.\1"),
+    (r"^mapping\.w_avg$", "mapping.w_mean"),
+    (r"^synthesis\.b(\d+)", r"synthesis.blocks.\1"),
+    (r"\.torgb\.", ".to_rgb."),
+    (r"^b\d+\.fromrgb\.", "from_rgb."),
+    (r"^b4\.", "head."),
+    (r"^b(\d+)", r"blocks.\1"),
+)
+
+
+def to_their_name(name: str) -> str:
+    """A name of our state dicts in theirs (D's `from_rgb` with its resolution before it: "b64.from_rgb.weight")."""
+    for ours_, theirs in RENAMED:
+        name = re.sub(ours_, theirs, name)
+    return name
+
+
+def to_our_name(name: str) -> str:
+    """A name of their state dicts in ours."""
+    for theirs, ours_ in BACK:
+        name = re.sub(theirs, ours_, name)
+    return name
+
+
+# ---------------------------------------------------------------------------------------------------------- the pickle
+class Record(dict):
+    """What stands where they have an object: its entries, no methods, no code."""
+
+
+def _persistent(meta: Mapping[str, Any]) -> Record:
+    """Instead of `_reconstruct_persistent_obj`: the state of the object, without its source code."""
+    state = meta.get("state") if isinstance(meta, dict) else None
+    if not isinstance(state, dict):
+        raise pickle.UnpicklingError("an object without a state")
+    return Record(state)
+
+
+def _numbers_of_storage(data: bytes) -> Tensor:
+    """Instead of `torch.storage._load_from_bytes`, which would unpickle anything: all the numbers in a row."""
+    storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)
+
+
+def _tensor(numbers: Tensor, offset: int, size: tuple, stride: tuple, *rest: Any) -> Tensor:
+    """Instead of `torch._utils._rebuild_tensor_v2`: the same without hooks, and never beyond the numbers."""
+    return numbers.as_strided(size, stride, offset)
+
+
+def _parameter(data: Tensor, *rest: Any) -> Tensor:
+    return data
+
+
+ALLOWED: dict[tuple[str, str], Callable] = {
+    ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent,
+    ("dnnlib.util", "EasyDict"): Record,
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch.storage", "_load_from_bytes"): _numbers_of_storage,
+    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "scalar"): np._core.multiarray.scalar,
+    ("numpy._core.multiarray", "scalar"): np._core.multiarray.scalar,
+}
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Callable:
+        if (module, name) not in ALLOWED:
+            raise CheckpointError(f"holds Python objects or code ({module}.{name}): refused, nothing was run")
+        return ALLOWED[module, name]
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("refers to something outside of the file")
+
+
+def looks_like(path: Path) -> bool:
+    """Does the file begin as their pickles do?"""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(65536)
+    return head.startswith(b"\x80") and MAKER in head
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file's entries, networks as `Record`. Nothing in it is executed.
+
+    Raises:
+        CheckpointError: damaged, or with anything in it but what such files hold.
+    """
+    try:
+        with path.open("rb") as file:
+            content = _Reader(file).load()
+    except CheckpointError as error:
+        raise CheckpointError(f"'{path}' {error}") from error
+    except Exception as error:  # a damaged pickle may raise anything
+        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        raise CheckpointError(f"'{path}' is a damaged or truncated NVIDIA pickle ({reason}): fetch it again") from error
+    if not isinstance(content, dict) or not isinstance(content.get("G_ema"), Record):
+        raise CheckpointError(f"'{path}' is an NVIDIA pickle without 'G_ema', the averaged generator; {EXPECTED}")
+    return content
+
+
+def state_of(network: Record) -> dict[str, Tensor]:
+    """Parameters and buffers of a network by their names, as its own `state_dict` would give them.
+
+    Raises:
+        CheckpointError: a record that is no network.
+    """
+    try:
+        return dict(_walk(network, ""))
+    except (TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise CheckpointError(f"its networks are not what PyTorch makes ({type(error).__name__}: {error})") from error
+
+
+def _walk(module: Record, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    for kind in ("_parameters", "_buffers"):
+        for name, tensor in module[kind].items():
+            if tensor is not None:
+                if not isinstance(tensor, Tensor):
+                    raise TypeError(f"{prefix}{name} is no tensor")
+                yield prefix + name, tensor
+    for name, child in module["_modules"].items():
+        yield from _walk(child, f"{prefix}{name}.")
+
+
+# ------------------------------------------------------------------------------------------------------------ networks
+def to_generator(theirs: Mapping[str, Tensor]) -> Generator:
+    """Their state dict -> our G on the CPU; size, widths and mapping depth are read off the tensors.
+
+    Raises:
+        CheckpointError: which entries do not fit.
+    """
+    if any(name.startswith("mapping.embed") for name in theirs):
+        raise CheckpointError("a model with classes (conditional): this package reads those without")
+    if any(re.match(r"synthesis\.L\d+", name) for name in theirs):
+        raise CheckpointError("a StyleGAN3 generator: this package reads StyleGAN2's")
+    return ours.to_generator(_numbers(theirs))
+
+
+def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
+    """Their state dict -> our D on the CPU.
+
+    Raises:
+        CheckpointError: which entries do not fit.
+    """
+    return ours.to_discriminator(_numbers(theirs))
+
+
+def _shape(name: str, tensor: Tensor) -> tuple[int, ...]:
+    """Ours: constants and noise images have axes of size 1 for the batch and the channel."""
+    return (1,) * (4 - tensor.ndim) + tuple(tensor.shape) if name.endswith((".const", ".noise_const")) else tensor.shape
+
+
+def _numbers(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """By our names, without the low-pass filters, which are checked: other ones would draw other images."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    usual = torch.outer(taps, taps) / taps.sum() ** 2
+    found = {}
+    for name, tensor in theirs.items():
+        if not name.endswith("resample_filter"):
+            found[to_our_name(name)] = tensor.float().reshape(_shape(name, tensor))
+        elif tensor.shape != usual.shape or not torch.allclose(tensor.float(), usual, atol=1e-3):
+            raise CheckpointError(f"{name} is not the low-pass filter [1, 3, 3, 1] that this package uses")
+    return found

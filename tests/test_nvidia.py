@@ -1,0 +1,246 @@
+"""NVIDIA's pickles: their numbers, from a file of the same structure, and nothing that is run on the way."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import random
+from pathlib import Path
+
+import numpy as np
+import nvidia_pickle
+import pytest
+import torch
+from nvidia_pickle import EasyDict, dump, network
+from test_parity import assert_close, draw
+
+from stylegan2 import checkpoints
+from stylegan2.checkpoints import CheckpointError, nvidia
+from stylegan2.networks import Discriminator, Generator
+
+GOLDEN = Path(__file__).parent / "golden"
+TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0])
+FILTER = torch.outer(TAPS, TAPS) / 64
+
+
+def numbers(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
+    """The recipe of the golden numbers, by their names."""
+    return {name: FILTER if name.endswith("resample_filter") else draw(name, shape) for name, shape in shapes.items()}
+
+
+def entries(net: Generator | Discriminator) -> dict[str, torch.Tensor]:
+    """Our network's numbers as theirs would hold them: by their names, in their shapes, with filters."""
+    own = {(f"b{net.resolution}.{k}" if k.startswith("from_rgb") else k): v for k, v in net.state_dict().items()}
+    found = {nvidia.to_their_name(k): v for k, v in own.items()}
+    found = {k: v[0] if k.endswith(".const") else v[0, 0] if k.endswith("noise_const") else v for k, v in found.items()}
+    first = "synthesis.b4" if isinstance(net, Generator) else "b4.conv"
+    return found | {f"{first}.resample_filter": FILTER}
+
+
+def small(resolution: int = 16, mapping_layers: int = 2, channels=None, seed: int = 0):
+    channels = channels or {4: 8, 8: 8, 16: 4}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        g, d = Generator(resolution, 8, 8, mapping_layers, channels), Discriminator(resolution, channels)
+    g.mapping.w_mean.copy_(torch.randn(8))
+    return g, d
+
+
+def pickled(path: Path, g: Generator, d: Discriminator, **more) -> Path:
+    return dump(path, {"G": network(entries(g)), "D": network(entries(d)), "G_ema": network(entries(g)), **more})
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory):
+    """A pickle of the numbers behind the golden file, read back."""
+    shapes = json.loads((GOLDEN / "nvidia_ada_32.json").read_text())
+    g, d = (numbers(shapes[key]) for key in ("g_32", "d_32"))
+    path = tmp_path_factory.mktemp("nvidia") / "network-snapshot.pkl"
+    made = dump(
+        path, {"G": network(g), "D": network(d), "G_ema": network(g), "training_set_kwargs": EasyDict(path="x")}
+    )
+    with np.load(GOLDEN / "nvidia_ada_32.npz") as arrays:
+        return checkpoints.load(made), {name: torch.from_numpy(arrays[name]) for name in arrays}
+
+
+@torch.no_grad()
+def test_their_numbers_come_out_of_their_pickle(golden):
+    found, theirs = golden
+    for g in (found.g_ema, found.g):
+        w = g.mapping.w(theirs["z"])
+        assert_close("w", g.mapping.broadcast(w), theirs["w"])
+        assert_close("img", g.eval().synthesis(g.mapping.broadcast(w), noise="const"), theirs["img"])
+        assert_close("w_trunc07", g.mapping(theirs["z"], truncation=0.7), theirs["w_trunc07"])
+    assert_close("d_out", found.d(theirs["d_in"]), theirs["d_out"])
+    assert found.info["format"] == "nvidia" and found.info["training_set"] == {"path": "x"}
+
+
+@pytest.mark.parametrize("depth", [2, 8])
+@pytest.mark.parametrize("channels", [{4: 8, 8: 8, 16: 4}, {4: 8, 8: 4, 16: 2}])
+def test_sizes_are_read_off_the_tensors(tmp_path, depth, channels):
+    g, d = small(mapping_layers=depth, channels=channels)
+    found = checkpoints.load(pickled(tmp_path / "a.pkl", g, d))
+    for ours, theirs in ((found.g_ema, g), (found.d, d)):
+        assert ours.state_dict().keys() == theirs.state_dict().keys()
+        assert all(torch.equal(v, theirs.state_dict()[k]) for k, v in ours.state_dict().items())
+    assert len(found.g_ema.mapping.layers) == depth and found.g_ema.synthesis.channels == channels
+    assert not any(p.requires_grad for p in found.g_ema.parameters()) and all(
+        p.requires_grad for p in found.d.parameters()
+    )
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_every_protocol_and_parts_alone(tmp_path, protocol):
+    g, d = small()
+    path = dump(tmp_path / "a.pkl", {"G": None, "D": None, "G_ema": network(entries(g))}, protocol)
+    found = checkpoints.load(path)
+    assert found.g is None and found.d is None
+    path = pickled(tmp_path / "b.pkl", g, d, augment_pipe=None)
+    assert checkpoints.load(path, g_ema_only=True).d is None
+
+
+def test_a_256_pixel_config_f_and_paper256_are_read(tmp_path):
+    """Half and full widths of the published sizes, without their numbers: names and shapes alone."""
+    shapes = json.loads((GOLDEN / "nvidia_ada_32.json").read_text())["g_32"]
+    assert {nvidia.to_our_name(k) for k in shapes if "resample" not in k} == set(Generator(
+        32, 512, 512, 8, dict.fromkeys((4, 8, 16, 32), 512)
+    ).state_dict())  # fmt: skip
+
+
+def test_a_pickle_can_be_converted_and_drawn_with(tmp_path):
+    g, d = small()
+    path = pickled(tmp_path / "a.pkl", g, d)
+    found = checkpoints.load(path)
+    checkpoints.export(tmp_path / "theirs.pt", found)
+    again = checkpoints.load(tmp_path / "theirs.pt")
+    ws = again.g_ema.mapping(torch.randn(2, 8, generator=torch.Generator().manual_seed(1)), 0.7)
+    assert torch.equal(again.w_mean, g.mapping.w_mean)
+    torch.testing.assert_close(again.g_ema.synthesis(ws, "const"), g.eval().synthesis(ws, "const"))
+
+
+# ------------------------------------------------------------------------------------------------- nothing is executed
+def test_the_source_code_inside_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoints.load(pickled(tmp_path / "a.pkl", *small()))
+    assert b"was_run" in (tmp_path / "a.pkl").read_bytes() and sorted(os.listdir()) == ["a.pkl"]
+
+
+class Calls:
+    """Pickles as a call of `function` with `args`."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ("evil", "named"),
+    [
+        (Calls(os.system, "touch was_run"), "system"),
+        (Calls(eval, "open('was_run', 'w')"), "eval"),
+        (Calls(getattr, "x", "upper"), "getattr"),
+        (Calls(open, "was_run", "w"), "open"),
+        (Calls(torch.load, "x"), "load"),
+        (Calls(torch.hub.load, "x", "y"), "load"),
+        (torch.nn.Linear, "Linear"),
+    ],
+)
+def test_anything_else_is_refused_by_name(tmp_path, monkeypatch, evil, named):
+    monkeypatch.chdir(tmp_path)
+    g, d = small()
+    path = pickled(tmp_path / "a.pkl", g, d, augment_pipe=evil)
+    with pytest.raises(
+        CheckpointError, match=rf"a.pkl' holds Python objects or code \(.*{named}\): refused, nothing was"
+    ):
+        checkpoints.load(path)
+    assert sorted(os.listdir()) == ["a.pkl"]
+
+
+def test_code_in_the_storage_of_a_tensor_is_refused(tmp_path, monkeypatch):
+    """A tensor's numbers are a file of their own inside the pickle, which torch would unpickle."""
+    monkeypatch.chdir(tmp_path)
+    inner = io.BytesIO()
+    torch.save(Calls(os.system, "touch was_run"), inner, _use_new_zipfile_serialization=False)
+    storage = Calls(torch.storage._load_from_bytes, inner.getvalue())
+    tensor = Calls(torch._utils._rebuild_tensor_v2, storage, 0, (2,), (1,), False, None)
+    with pytest.raises(CheckpointError, match="damaged or truncated NVIDIA pickle"):
+        checkpoints.load(pickled(tmp_path / "a.pkl", *small(), extra=tensor))
+    assert sorted(os.listdir()) == ["a.pkl"]
+
+
+def test_numbers_outside_of_their_storage_are_refused(tmp_path):
+    inner = io.BytesIO()
+    torch.save(
+        torch.storage.TypedStorage(4, dtype=torch.float32, _internal=True), inner, _use_new_zipfile_serialization=False
+    )
+    storage = Calls(torch.storage._load_from_bytes, inner.getvalue())
+    for size, stride in (((1 << 40,), (1,)), ((2,), (100,)), ((-1,), (1,)), (("a",), (1,))):
+        tensor = Calls(torch._utils._rebuild_tensor_v2, storage, 0, size, stride, False, None)
+        with pytest.raises(CheckpointError, match="damaged or truncated NVIDIA pickle"):
+            checkpoints.load(pickled(tmp_path / "a.pkl", *small(), extra=tensor))
+
+
+def test_damaged_pickles_are_errors_of_one_kind(tmp_path):
+    data = pickled(tmp_path / "a.pkl", *small()).read_bytes()
+    rng, wrong = random.Random(0), 0
+    for _ in range(120):
+        broken = bytearray(data)
+        for _ in range(rng.randint(1, 4)):
+            broken[rng.randrange(len(broken))] = rng.randrange(256)
+        if rng.random() < 0.3:
+            broken = broken[: rng.randrange(1, len(broken))]
+        (tmp_path / "b.pkl").write_bytes(broken)
+        try:
+            checkpoints.load(tmp_path / "b.pkl")
+        except CheckpointError as error:
+            wrong += 1
+            assert str(error).count("\n") == 0 and "b.pkl" in str(error)
+    assert wrong > 30  # elsewhere only numbers changed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mapping.embed.weight": torch.zeros(2)}, "with classes"),
+        ({"synthesis.L0_36_512.weight": torch.zeros(2)}, "a StyleGAN3 generator"),
+        ({"synthesis.b4.resample_filter": torch.ones(4, 4)}, "not the low-pass filter"),
+        ({"synthesis.b8.extra": torch.zeros(2)}, "unknown: synthesis.blocks.8.extra"),
+        ({"synthesis.b8.conv1.weight": torch.zeros(2)}, "wrong shape: synthesis.blocks.8.conv1.weight"),
+    ],
+)
+def test_networks_of_another_kind_are_named(tmp_path, change, message):
+    g, _ = small()
+    path = dump(tmp_path / "a.pkl", {"G_ema": network(entries(g) | change)})
+    with pytest.raises(CheckpointError, match=f"a.pkl': 'g_ema': .*{message}"):
+        checkpoints.load(path)
+
+
+def test_pickles_of_another_kind_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match="without 'G_ema'"):
+        checkpoints.load(dump(tmp_path / "a.pkl", {"D": network(entries(small()[1]))}))
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(CheckpointError, match="a Python pickle, which could run code"):
+        checkpoints.load(tmp_path / "b.pkl")
+    (tmp_path / "c.pkl").write_bytes(b"\x80\x04cdnnlib.tflib.network\nNetwork\n.")
+    with pytest.raises(CheckpointError, match="TensorFlow"):
+        checkpoints.load(tmp_path / "c.pkl")
+    path = dump(tmp_path / "d.pkl", {"G_ema": nvidia_pickle.Network()})
+    with pytest.raises(CheckpointError, match="lacks|blocks for the resolutions"):
+        checkpoints.load(path)
+
+
+def test_names_there_and_back():
+    ours = [
+        "mapping.layers.3.weight", "mapping.w_mean", "synthesis.blocks.16.conv0.affine.bias",
+        "synthesis.blocks.4.to_rgb.weight", "b64.from_rgb.weight", "blocks.64.skip.weight", "head.fc.bias",
+    ]  # fmt: skip
+    theirs = [
+        "mapping.fc3.weight", "mapping.w_avg", "synthesis.b16.conv0.affine.bias",
+        "synthesis.b4.torgb.weight", "b64.fromrgb.weight", "b64.skip.weight", "b4.fc.bias",
+    ]  # fmt: skip
+    assert [nvidia.to_their_name(name) for name in ours] == theirs
+    assert [nvidia.to_our_name(name) for name in theirs] == [name.removeprefix("b64.") for name in ours]
