@@ -1,0 +1,46 @@
+"""What others published: `download`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylegan2.cli.common import app
+
+
+@app.command()
+def download(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Models; none: say what there is.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All twelve.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the files and their hashes.")] = Path("checkpoints/full"),
+    mirror: Annotated[
+        str | None, typer.Option(help="A folder or address that has them. [default: COURSE_MIRROR, else Google Drive]")
+    ] = None,
+) -> None:
+    """Fetch the published models of full scale (256 pixels). Goes on where it was cut off; checks what is there.
+
+    Their publishers give no hashes and no licence: SHA-256 is written down at the first download and checked ever
+    after; take them as for research only.
+
+    \b
+    Examples:
+      python -m stylegan2 download
+      python -m stylegan2 download ffhq256 NaverWebtoon_FreezeSG
+      python -m stylegan2 download --all --mirror /path/with/the/files
+    """
+    from stylegan2.zoo import MODELS, Zoo
+
+    zoo = Zoo(out, mirror)
+    wanted = list(MODELS) if everything else names or []
+    for name in wanted:
+        zoo.path(name)  # an unknown one is said before anything is fetched
+    for name in wanted:
+        typer.echo(str(zoo.fetch(name)))
+    if not wanted:
+        wide = max(map(len, MODELS))
+        for name, model in MODELS.items():
+            typer.echo(f"{name:{wide}}  {'here' if zoo.has(name) else '-':4}  {model.says}")

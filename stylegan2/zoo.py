@@ -1,0 +1,266 @@
+"""The published models of full scale: fetched once, verified ever after.
+
+    zoo = Zoo(course_root / "checkpoints" / "full")
+    path = zoo.fetch("NaverWebtoon_FreezeSG")       # there already, from a mirror, or from Google Drive
+
+Their publishers give no hashes: size and SHA-256 are written down at the first download, and a file that changes later
+is refused. A download that was cut off goes on; a file takes its name only when it is whole and really is a checkpoint.
+Their licences are not stated either: take them as for research only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from stylegan2 import text_files
+from stylegan2.checkpoints import CheckpointError, files
+from stylegan2.data.locks import only_writer
+
+MIRROR = "COURSE_MIRROR"  # variable: a folder, or an address below which the files lie
+RECORD = "sha256.json"
+ROOM = 64 << 20  # bytes that stay free on the disk
+PATIENCE, RETRIES = 60, 5  # seconds without an answer; tries after a connection broke
+
+
+class ZooError(OSError):
+    """A file cannot be had, or is not what it was; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One published file.
+
+    Attributes:
+        drive: its id on Google Drive.
+        course: what notebooks call it: "photo", "encoder", or DOMAIN_METHOD.
+        says: what it is.
+    """
+
+    drive: str
+    course: str
+    says: str
+
+
+MODELS = {
+    "ffhq256": Model("1PQutd-JboOCOZqmd95XWxWrO8gGEvRcO", "photo", "photographs of faces, the source of all"),
+    "encoder_ffhq": Model("1QQuZGtHgD24Dn5E21Z2Ik25EPng58MoU", "encoder", "from a photo to codes of ffhq256"),
+    "NaverWebtoon": Model("1yIn_gM3Fk3RrRphTPNBPgJ3c-PuzCjOB", "webtoon_baseline", "webtoons, fine-tuned"),
+    "NaverWebtoon_FreezeSG": Model("1OysFtj7QTy7rPnxV9TXeEgBfmtgr8575", "webtoon_freeze-sg", "webtoons, FreezeSG"),
+    "NaverWebtoon_StructureLoss": Model(
+        "1Oylfl5j-XGoG_pFHtQwHd2G7yNSHx2Rm", "webtoon_structure-loss", "webtoons, structure loss"
+    ),
+    "Romance101": Model("1wWt4dPC9TJfJ6cF3mwg7kQvpuVwPhSN7", "romance101_baseline", "one webtoon, Romance 101"),
+    "TrueBeauty": Model("1yEky49SnkBqPhdWvSAwgK5Sbrc3ctz1y", "truebeauty_baseline", "one webtoon, True Beauty"),
+    "Disney": Model("1z51gxECweWXqSYQxZJaHOJ4TtjUDGLxA", "disney_baseline", "animated films, fine-tuned"),
+    "Disney_FreezeSG": Model("1PJaNozfJYyQ1ChfZiU2RwJqGlOurgKl7", "disney_freeze-sg", "animated films, FreezeSG"),
+    "Disney_StructureLoss": Model(
+        "1PILW-H4Q0W8S22TO4auln1Wgz8cyroH6", "disney_structure-loss", "animated films, structure loss"
+    ),
+    "Metface_FreezeSG": Model("1P5T6DL3Cl8T74HqYE0rCBQxcq15cipuw", "metfaces_freeze-sg", "paintings, FreezeSG"),
+    "Metface_StructureLoss": Model(
+        "1P65UldIHd2QfBu88dYdo1SbGjcDaq1YL", "metfaces_structure-loss", "paintings, structure loss"
+    ),
+}
+BY_COURSE = {model.course: name for name, model in MODELS.items()}
+
+
+class Zoo:
+    """A folder of published models.
+
+    Args:
+        folder: where they lie, and what is known of them (`RECORD`).
+        mirror: a folder or an address that has the files, asked instead of Google Drive; None: the variable `MIRROR`.
+    """
+
+    def __init__(self, folder: str | os.PathLike, mirror: str | None = None):
+        self.folder, self.mirror = Path(folder), mirror or os.environ.get(MIRROR, "")
+
+    def path(self, name: str) -> Path:
+        """Where a model lies, or would. Raises ZooError for an unknown name."""
+        if name not in MODELS:
+            raise ZooError(f"no published model {name!r}; there are: {', '.join(MODELS)}")
+        return self.folder / f"{name}.pt"
+
+    def has(self, name: str) -> bool:
+        """Is it here? (Whether it is what it was, `check` says.)"""
+        return self.path(name).is_file()
+
+    def check(self, name: str) -> Path:
+        """A model that is here and is what it was.
+
+        A file that was put here by hand is looked at and written down.
+
+        Raises:
+            ZooError: it is not here, is no checkpoint, or is not what it was at first.
+        """
+        path = self.path(name)
+        if not path.is_file():
+            raise ZooError(f"{name} is not here: python -m stylegan2 download {name}")
+        return self._verify(name, path, "put here by hand")
+
+    def fetch(self, name: str, progress: bool = True) -> Path:
+        """A model that is here already, or is fetched now. Interrupted, it goes on next time.
+
+        Raises:
+            ZooError: it cannot be had, there is no room for it, or it is not what it was.
+            RuntimeError: another process fetches into this folder.
+        """
+        path = self.path(name)
+        with only_writer(self.folder):
+            if path.is_file():
+                return self._verify(name, path, "put here by hand")
+            source = self._source(name)
+            incoming = self.folder / ".incoming" / path.name
+            incoming.parent.mkdir(exist_ok=True)
+            source.fetch(incoming, _Bar(name, self.folder, progress))
+            try:
+                self._verify(name, incoming, source.name)
+            except ZooError:
+                incoming.unlink()  # or it would be taken for a whole one next time
+                raise
+            os.replace(incoming, path)
+            return path
+
+    def _source(self, name: str) -> _Folder | _Address:
+        file, by_hand = f"{name}.pt", f"https://drive.google.com/file/d/{MODELS[name].drive}/view"
+        advice = (
+            f"open {by_hand} in a browser and put the file at '{self.path(name)}', or set {MIRROR} to a folder or an "
+            f"address that has {file}"
+        )
+        if not self.mirror:
+            return _Address("Google Drive", {"id": MODELS[name].drive}, advice)
+        if "://" in self.mirror:
+            url = f"{self.mirror.rstrip('/')}/{quote(file)}"
+            return _Address(url, {"url": url}, advice)
+        return _Folder(Path(self.mirror) / file, advice)
+
+    def _verify(self, name: str, path: Path, origin: str) -> Path:
+        """The file, if it is a checkpoint and what was written down; the first time it is written down."""
+        record = self._record()
+        known, stat = record.get(f"{name}.pt"), path.stat()
+        if known and known.get("seen") == [stat.st_size, stat.st_mtime_ns]:
+            return path
+        try:
+            files.recognise(path)
+        except CheckpointError as error:
+            raise ZooError(f"what came as {name} is no checkpoint: {error}") from error
+        digest = files.sha256(path)
+        if known and known["sha256"] != digest:
+            raise ZooError(
+                f"'{path}' is not what {name} was at first (SHA-256 {digest[:16]}... now, {known['sha256'][:16]}... on "
+                f"{known['time'][:10]}): if you trust it, delete its entry in '{self.folder / RECORD}'"
+            )
+        time = datetime.now(UTC).isoformat(timespec="seconds")
+        first = {"bytes": stat.st_size, "sha256": digest, "from": origin, "time": time}
+        entry = (known or first) | {"seen": [stat.st_size, stat.st_mtime_ns]}
+        text_files.write_json(self.folder / RECORD, record | {f"{name}.pt": entry})
+        return path
+
+    def _record(self) -> dict[str, dict]:
+        path = self.folder / RECORD
+        try:
+            record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        except ValueError as error:
+            raise ZooError(f"'{path}' is damaged ({error}): delete it, and the files are looked at anew") from error
+        return record if isinstance(record, dict) else {}
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A file of a folder."""
+
+    file: Path
+    advice: str
+
+    @property
+    def name(self) -> str:
+        return str(self.file)
+
+    def fetch(self, to: Path, bar: _Bar) -> None:
+        """Copy it. Raises ZooError where it is not there."""
+        if not self.file.is_file():
+            raise ZooError(f"the mirror has no '{self.file}': {self.advice}")
+        total, done = self.file.stat().st_size, 0
+        with bar, open(self.file, "rb") as old, open(to, "wb") as new:
+            bar(0, total)
+            while chunk := old.read(1 << 22):
+                new.write(chunk)
+                done += len(chunk)
+                bar(done, total)
+
+
+@dataclass(frozen=True)
+class _Address:
+    """A file on a server; `where` is its address or Drive id, as gdown takes it."""
+
+    name: str
+    where: dict[str, str]
+    advice: str
+
+    def fetch(self, to: Path, bar: _Bar) -> None:
+        """Download it, or go on with it. Raises ZooError where that fails, saying why."""
+        import gdown
+        import requests
+
+        try:
+            with bar:
+                gdown.download(
+                    **self.where, output=str(to), quiet=True, resume=True, use_cookies=False, timeout=PATIENCE,
+                    retries=RETRIES, progress=bar,
+                )  # fmt: skip
+        except (gdown.exceptions.DownloadError, requests.RequestException, KeyError) as error:
+            raise ZooError(f"{to.stem} cannot be fetched from {self.name}: {_why(error)}: {self.advice}") from error
+
+
+def _why(error: Exception) -> str:
+    """What Drive's pages, and servers, mean."""
+    text = " ".join(str(error).split())
+    if "Too many users" in text or "quota" in text.lower():
+        return "its download quota for today is used up (it will be there again in a day)"
+    if "permission" in text or getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
+        return "it is gone, or may only be read by some, or not by so many at once"
+    return text[:200] or type(error).__name__
+
+
+class _Bar:
+    """Progress with the time left; stops a download for which there is no room.
+
+    Args:
+        name: of the model.
+        folder: where it goes.
+        shown: or silent.
+    """
+
+    def __init__(self, name: str, folder: Path, shown: bool):
+        self.name, self.folder, self.shown, self._bar = name, folder, shown, None
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            self._check_room((total or 0) - done)
+            self._bar = tqdm(
+                desc=self.name, total=total, initial=done, unit="B", unit_scale=True, disable=not self.shown
+            )
+        self._bar.update(done - self._bar.n)
+
+    def _check_room(self, needed: int) -> None:
+        free = shutil.disk_usage(self.folder).free
+        if needed + ROOM > free:
+            raise ZooError(
+                f"{self.name} needs {needed >> 20} MiB more, and '{self.folder}' has {free >> 20} MiB free: make room, "
+                "or choose another folder"
+            )

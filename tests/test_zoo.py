@@ -1,0 +1,188 @@
+"""The published models, from a server that behaves like Google Drive, from mirrors, and by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from drive import Drive
+from tiny_training import tiny_networks
+from typer.testing import CliRunner
+
+from stylegan2 import checkpoints, cli, zoo
+from stylegan2.data.locks import only_writer
+from stylegan2.zoo import BY_COURSE, MIRROR, MODELS, RECORD, Zoo, ZooError
+
+NAME = "NaverWebtoon_FreezeSG"
+ID = MODELS[NAME].drive
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> bytes:
+    """A checkpoint, large enough for several chunks."""
+    path = tmp_path_factory.mktemp("weights") / "a.pt"
+    g, d = tiny_networks(16, 6, 1)
+    checkpoints.save(path, g_ema=g, d=d, meta={"more": torch.zeros(400_000)})
+    return path.read_bytes()
+
+
+@pytest.fixture
+def drive(weights, monkeypatch):
+    monkeypatch.delenv(MIRROR, raising=False)
+    with Drive({ID: weights}) as drive:
+        drive.redirect(monkeypatch)
+        yield drive
+
+
+def fetch(folder: Path, name: str = NAME, mirror: str | None = None) -> Path:
+    return Zoo(folder, mirror).fetch(name, progress=False)
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_model_comes_through_the_confirm_page_and_is_written_down(drive, weights, tmp_path):
+    path = fetch(tmp_path)
+    assert path == tmp_path / f"{NAME}.pt" and path.read_bytes() == weights and left(tmp_path) == [path.name, RECORD]
+    entry = json.loads((tmp_path / RECORD).read_text())[path.name]
+    assert entry["sha256"] == checkpoints.sha256(path) and entry["bytes"] == len(weights)
+    assert entry["from"] == "Google Drive" and entry["time"].endswith("+00:00")
+    assert drive.counts() == {"/uc": 1, "/download": 1}
+    assert fetch(tmp_path) == path and drive.counts() == {"/uc": 1, "/download": 1}  # there already
+    assert checkpoints.load(path).g_ema.resolution == 16
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(drive, weights, tmp_path, monkeypatch):
+    drive.sabotage[ID] = "cut"
+    assert fetch(tmp_path).read_bytes() == weights
+    assert drive.counts() == {"/uc": 1, "/download": 2} and goes_on(drive.asked[-1])
+
+
+def goes_on(asked: tuple[str, str | None]) -> bool:
+    """Was the rest of the file asked for, not all of it?"""
+    return asked[1] is not None and asked[1] != "bytes=0-"
+
+
+def test_so_is_an_interrupted_download(drive, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "RETRIES", 0)
+    drive.sabotage[ID] = "cut"
+    with pytest.raises(ZooError, match="cannot be fetched from Google Drive.*incomplete"):
+        fetch(tmp_path)
+    assert not (tmp_path / f"{NAME}.pt").exists()
+    assert fetch(tmp_path).read_bytes() == weights
+    assert goes_on(drive.asked[-1]) and left(tmp_path) == [f"{NAME}.pt", RECORD]
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("quota", "its download quota for today is used up"),
+        ("sign in", "it is gone, or may only be read by some"),
+        (403, "it is gone, or may only be read by some"),
+        (404, "it is gone"),
+        (500, "Google Drive: "),
+    ],
+)
+def test_what_is_refused_says_why_and_what_to_do(drive, tmp_path, fault, why):
+    drive.sabotage[ID] = fault
+    with pytest.raises(ZooError) as error:
+        fetch(tmp_path)
+    said = str(error.value)
+    assert why in said and f"https://drive.google.com/file/d/{ID}/view" in said
+    assert f"put the file at '{tmp_path / NAME}.pt'" in said and f"set {MIRROR} to a folder" in said
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", [b"<html>quota</html>", b"", b"PK\x03\x04half a zip", b"hello"])
+def test_what_is_no_checkpoint_does_not_get_the_name(drive, weights, tmp_path, content):
+    drive.files[ID] = content
+    with pytest.raises(ZooError, match="is no checkpoint|cannot be fetched"):
+        fetch(tmp_path)
+    assert left(tmp_path) == []
+    drive.files[ID] = weights
+    assert fetch(tmp_path).read_bytes() == weights
+
+
+def test_a_mirror_is_a_folder_or_an_address(drive, weights, tmp_path, monkeypatch):
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / f"{NAME}.pt").write_bytes(weights)
+    assert fetch(tmp_path / "a", mirror=str(tmp_path / "mirror")).read_bytes() == weights
+    drive.files[f"files/{NAME}.pt"] = weights
+    monkeypatch.setenv(MIRROR, f"{drive.base}/files/")
+    assert fetch(tmp_path / "b").read_bytes() == weights and drive.counts() == {f"/files/{NAME}.pt": 1}
+    for mirror in (str(tmp_path / "none"), f"{drive.base}/nothing"):
+        with pytest.raises(ZooError, match="in a browser and put the file at"):
+            fetch(tmp_path / "c", mirror=mirror)
+
+
+def test_a_file_put_there_by_hand_is_taken_if_it_is_one(drive, weights, tmp_path):
+    (tmp_path / f"{NAME}.pt").write_bytes(weights)
+    assert fetch(tmp_path) == Zoo(tmp_path).check(NAME) and not drive.asked
+    assert json.loads((tmp_path / RECORD).read_text())[f"{NAME}.pt"]["from"] == "put here by hand"
+    (tmp_path / "Disney.pt").write_bytes(b"<!doctype html><html>quota exceeded</html>")
+    with pytest.raises(ZooError, match="no checkpoint.*Disney.pt' is a web page, probably a download quota notice"):
+        fetch(tmp_path, "Disney")
+
+
+def test_a_file_that_changed_is_refused(drive, weights, tmp_path):
+    path = fetch(tmp_path)
+    path.write_bytes(weights[:-1] + b"x")
+    for attempt in (lambda: fetch(tmp_path), lambda: Zoo(tmp_path).check(NAME)):
+        with pytest.raises(ZooError, match=rf"is not what {NAME} was at first.*delete its entry in '.*{RECORD}'"):
+            attempt()
+    path.unlink()
+    drive.files[ID] = weights[:-1] + b"y"  # another one where it came from
+    with pytest.raises(ZooError, match="is not what"):
+        fetch(tmp_path)
+    assert not path.exists()
+    (tmp_path / RECORD).write_text("{")
+    with pytest.raises(ZooError, match="is damaged.*delete it"):
+        fetch(tmp_path)
+
+
+def test_without_room_nothing_is_written(drive, weights, tmp_path, monkeypatch):
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / f"{NAME}.pt").write_bytes(weights)
+    monkeypatch.setattr(zoo.shutil, "disk_usage", lambda path: type("Usage", (), {"free": zoo.ROOM + 10}))
+    for mirror in (None, str(tmp_path / "mirror")):
+        with pytest.raises(ZooError, match=rf"{NAME} needs 1 MiB more, and '.*' has 64 MiB free: make room"):
+            fetch(tmp_path / "a", mirror=mirror)
+    assert not (tmp_path / "a" / f"{NAME}.pt").exists()
+
+
+def test_two_do_not_fetch_into_one_folder(drive, tmp_path):
+    with only_writer(tmp_path), pytest.raises(RuntimeError, match="another process"):
+        fetch(tmp_path)
+
+
+def test_what_is_not_here_or_unknown_is_said(tmp_path):
+    with pytest.raises(ZooError, match=f"not here: python -m stylegan2 download {NAME}"):
+        Zoo(tmp_path).check(NAME)
+    with pytest.raises(ZooError, match="no published model 'x'; there are: ffhq256"):
+        Zoo(tmp_path).path("x")
+    assert len(MODELS) == 12 == len({model.drive for model in MODELS.values()}) == len(BY_COURSE)
+
+
+def test_the_verb_lists_and_fetches(drive, weights, tmp_path):
+    call = CliRunner().invoke
+    result = call(cli.app, ["download", NAME, "--out", str(tmp_path)])
+    assert result.exit_code == 0 and f"{NAME}.pt" in result.stdout, result.output
+    listed = call(cli.app, ["download", "--out", str(tmp_path)]).stdout
+    assert listed.count("\n") == 12 and listed.count("  here  ") == 1
+    for wrong in (["download", NAME, "Dinsey"], ["download", "ffhq256", "--mirror", str(tmp_path / "none")]):
+        result = call(cli.app, [*wrong, "--out", str(tmp_path / "b")])
+        assert result.exit_code == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert not (tmp_path / "b" / f"{NAME}.pt").exists()
+    (tmp_path / "mirror").mkdir()
+    for name in MODELS:
+        (tmp_path / "mirror" / f"{name}.pt").write_bytes(weights)
+    assert (
+        call(
+            cli.app, ["download", "--all", "--mirror", str(tmp_path / "mirror"), "--out", str(tmp_path / "c")]
+        ).exit_code
+        == 0
+    )
+    assert len(list((tmp_path / "c").glob("*.pt"))) == 12
