@@ -252,7 +252,7 @@ SWITCHES = {
 def test_switches_become_methods(dataset, model, tmp_path, monkeypatch, switches, methods):
     seen = []
     monkeypatch.setattr(Trainer, "fine_tune", lambda *args: seen.append(tuple(args[3])) or Mock())
-    monkeypatch.setattr(cli.training, "_say_start", lambda trainer: None)
+    monkeypatch.setattr(cli.training, "_say_start", lambda trainer, resumed: None)
     monkeypatch.setattr(cli.training, "_say_end", lambda trainer: None)
     call("train", "--data", dataset, "--out", tmp_path, "--source", model, *switches.split())
     assert seen == [methods]

@@ -78,7 +78,7 @@ def test_the_trainer_shares_all_draws_with_the_source(tmp_path, loss, precision)
     """At step 0 the target is the source, whatever z, crossover and noise were drawn: the loss must be 0."""
     trainer = fine_tuner(tmp_path, loss, style_mixing=1.0, precision=precision)
     for seed in range(5):
-        fakes = trainer._fakes(4, torch.Generator().manual_seed(seed))
+        (fakes,) = trainer._fakes(4, torch.Generator().manual_seed(seed))
         distance = loss.distance(fakes, trainer.source).detach()
         assert distance <= 1e-6 * fakes.images.detach().var()
     assert all(noise is not None and noise.std() > 0.5 for noise in fakes.draws.noise)

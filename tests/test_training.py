@@ -339,7 +339,7 @@ WRONG = [
     ("images", 0), ("images", 1.5), ("images", "many"), ("batch", 0), ("batch", True), ("seed", -1), ("lr", -1.0),
     ("lr", float("nan")), ("lr", float("inf")), ("r1_gamma", -1.0), ("r1_interval", 0), ("pl_weight", -2.0),
     ("pl_interval", 0), ("pl_batch_shrink", 0), ("pl_decay", 2.0), ("style_mixing", 1.1), ("ema_images", -1),
-    ("blur_sigma", -1.0), ("blur_images", -1), ("reuse_fakes", 1),
+    ("accumulate", 0), ("blur_sigma", -1.0), ("blur_images", -1), ("reuse_fakes", 1),
     ("ema_rampup", -0.1), ("augment", "sometimes"), ("augment_pipe", "xyz"), ("augment_p", 1.5),
     ("augment_target", 1.0), ("augment_interval", 0), ("augment_images", 0), ("mirror", 1), ("workers", -1),
     ("precision", "float16"), ("snapshot_images", 0), ("keep", 0), ("sample_images", 0), ("sample_rows", 0),
@@ -373,8 +373,8 @@ def test_gradients_of_one_network_never_move_the_other(tmp_path):
     trainer = tiny_trainer(tmp_path)
     rng, real = torch.Generator().manual_seed(0), torch.rand(4, 3, 8, 8) * 2 - 1
     before = [p.clone() for p in trainer.g.parameters()]
-    trainer._discriminator_step(real, trainer._fakes(4, rng).images.detach(), rng)
-    trainer._r1_step(real, rng)
+    trainer._discriminator_step([real], [fakes.images.detach() for fakes in trainer._fakes(4, rng)], rng)
+    trainer._r1_step([real], rng)
     assert all(map(torch.equal, before, trainer.g.parameters())) and all(p.grad is None for p in trainer.g.parameters())
     before = [p.clone() for p in trainer.d.parameters()]
     gradients = [None if p.grad is None else p.grad.clone() for p in trainer.d.parameters()]
@@ -391,8 +391,8 @@ def test_reused_fakes_are_those_that_the_discriminator_saw(tmp_path, monkeypatch
     drawn, seen = [], {}
     fakes, d_step, g_step = trainer._fakes, trainer._discriminator_step, trainer._generator_step
     monkeypatch.setattr(trainer, "_fakes", lambda *args: drawn.append(fakes(*args)) or drawn[-1])
-    monkeypatch.setattr(trainer, "_discriminator_step", lambda r, f, rng: seen.update(d=f) or d_step(r, f, rng))
-    monkeypatch.setattr(trainer, "_generator_step", lambda f, rng: seen.update(g=f.images) or g_step(f, rng))
+    monkeypatch.setattr(trainer, "_discriminator_step", lambda r, f, rng: seen.update(d=f[0]) or d_step(r, f, rng))
+    monkeypatch.setattr(trainer, "_generator_step", lambda f, rng: seen.update(g=f[0].images) or g_step(f, rng))
     before = [p.clone() for p in trainer.g.parameters()]
     trainer.train_step(torch.randint(256, (4, 3, 8, 8), dtype=torch.uint8))
     assert len(drawn) == 1 and torch.equal(seen["d"], seen["g"])

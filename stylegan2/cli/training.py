@@ -44,7 +44,10 @@ def train(
     structure_relative: Annotated[
         bool, typer.Option("--structure-relative", help="Divide each resolution's term by the source's variance there.")
     ] = False,
-    batch: Annotated[int, typer.Option(help="Images per iteration.")] = TrainConfig.batch,
+    batch: Annotated[int, typer.Option(help="Images per iteration, over all processes.")] = TrainConfig.batch,
+    accumulate: Annotated[
+        int, typer.Option(help="Compute each share of a batch in so many parts: less memory, same result.")
+    ] = TrainConfig.accumulate,
     lr: Annotated[float, typer.Option(help="Learning rate of both networks.")] = TrainConfig.lr,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = TrainConfig.seed,
     augment: Annotated[str, typer.Option(help="adaptive (ADA), fixed or none.")] = TrainConfig.augment,
@@ -94,7 +97,8 @@ def train(
     """Train a model from scratch, or fine-tune one with --source.
 
     Resume a run by giving the same command again; it goes on exactly where it was. Ctrl-C saves and stops. The folder
-    gets config.json, log.csv, samples/ (always the same faces) and snapshots/.
+    gets config.json, log.csv, samples/ (always the same faces) and snapshots/. Several GPUs, or machines: start it with
+    torchrun; --batch stays what it is and is shared among the processes.
 
     What a fine-tuned model keeps of its source is said by --method, by single switches, or both: a switch changes the
     method's own setting, or adds to the method. FreezeSG is --freeze-g 8 --no-freeze-mapping --freeze-style 4.
@@ -106,14 +110,23 @@ def train(
       python -m stylegan2 train --data data/webtoon.lmdb --out runs/structure \\
           --source checkpoints/pocket/photo.pt --freeze-d 32 --structure-loss 2 --structure-at 4,8
       python -m stylegan2 train --data data/faces.lmdb --out runs/faces --preset pocket --images 200000
+      torchrun --nproc_per_node=2 --max-restarts=3 -m stylegan2 train --data data/faces.lmdb --out runs/faces
     """
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     chosen = {name: value for name, value in ctx.params.items() if name in names}
     config = TrainConfig(**chosen, fine_tune=source is not None)
-    trainer = _make_trainer(config, data, source, preset, size, ctx.params, on_device(device))
-    _say_start(trainer)
-    trainer.run()
-    _say_end(trainer)
+    from stylegan2.training.distributed import joined
+
+    with joined() as world:
+        trainer = _make_trainer(config, data, source, preset, size, ctx.params, on_device(device))
+        resumed = trainer.resume()
+        if world.is_first:
+            _say_start(trainer, resumed)
+        trainer.run()
+        if world.is_first:
+            _say_end(trainer)
+        elif trainer.step < config.steps:
+            raise typer.Exit(INTERRUPTED)
 
 
 def _make_trainer(config, data, source, preset, size, switches, device) -> Trainer:
@@ -134,10 +147,10 @@ def _make_trainer(config, data, source, preset, size, switches, device) -> Train
     return Trainer.fine_tune(config, dataset, found, chosen_methods(switches, found.g_ema.resolution), device)
 
 
-def _say_start(trainer: Trainer) -> None:
-    config = trainer.config
-    resumed = trainer.resume()
-    typer.echo(f"{trainer.dataset!r}, {trainer.g.resolution} px, {trainer.precision} on {trainer.device}")
+def _say_start(trainer: Trainer, resumed: bool) -> None:
+    config, size = trainer.config, trainer.world.size
+    where = f"{trainer.device}, {size} processes" if size > 1 else trainer.device
+    typer.echo(f"{trainer.dataset!r}, {trainer.g.resolution} px, {trainer.precision} on {where}")
     for method in trainer.methods:
         typer.echo(f"method: {method}")
     if trainer.frozen:

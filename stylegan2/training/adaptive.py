@@ -1,5 +1,6 @@
 """The controller of ADA's augmentation probability p (arXiv 2006.06676, section 3)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -26,6 +27,7 @@ class AdaptiveP:
     length_images: int = LENGTH_FROM_SCRATCH
     max_p: float = 1.0
     fixed: bool = False  # True: p stays, r_t is still measured
+    over_all: Callable[[float], float] = float  # the sum of a number over all processes of a run
     r_t: float = field(default=0.0, init=False)  # the last measured value
     _sign_sum: Tensor | float = field(default=0.0, init=False, repr=False)  # stays on the device of the logits
     _images: int = field(default=0, init=False, repr=False)
@@ -55,24 +57,27 @@ class AdaptiveP:
         return self.p
 
     def _move(self) -> None:
-        self.r_t = float(self._sign_sum) / self._images
+        signs, images = self.over_all(float(self._sign_sum)), self.over_all(self._images)
+        self.r_t = signs / images
         if not self.fixed:
             direction = (self.r_t > self.target) - (self.r_t < self.target)
-            self.p = min(max(self.p + direction * self._images / self.length_images, 0.0), self.max_p)
+            self.p = min(max(self.p + direction * images / self.length_images, 0.0), self.max_p)
         self._sign_sum, self._images = 0.0, 0
 
     def state_dict(self) -> dict[str, float | int]:
-        """Everything that changes in a run, as plain numbers: p, r_t and the unfinished interval."""
+        """Everything that changes in a run, as plain numbers: p, r_t, the unfinished interval (of all processes)."""
         return {
             "p": self.p,
             "r_t": self.r_t,
-            "sign_sum": float(self._sign_sum),
-            "images": self._images,
+            "sign_sum": self.over_all(float(self._sign_sum)),
+            "images": int(self.over_all(self._images)),
             "iterations": self._iterations,
         }
 
-    def load_state_dict(self, state: dict[str, float | int]) -> None:
+    def load_state_dict(self, state: dict[str, float | int], is_first: bool = True) -> None:
         """Continue exactly where `state_dict` was taken; the settings stay those of this object.
+
+        Of several processes the first one alone goes on with the unfinished interval.
 
         Raises ValueError when entries are missing or unknown, or p is out of range.
         """
@@ -82,5 +87,5 @@ class AdaptiveP:
         if not 0 <= state["p"] <= 1:
             raise ValueError(f"ADA state has p = {state['p']}, expected a number from 0 to 1")
         self.p, self.r_t = float(state["p"]), float(state["r_t"])
-        self._sign_sum, self._images = float(state["sign_sum"]), int(state["images"])
+        self._sign_sum, self._images = (float(state["sign_sum"]), int(state["images"])) if is_first else (0.0, 0)
         self._iterations = int(state["iterations"])

@@ -121,6 +121,11 @@ class AugmentParams:
         eye3, eye4 = torch.eye(3).expand(n, 3, 3), torch.eye(3, 4).expand(n, 3, 4)
         return cls(size, zeros.bool(), zeros, zeros[:, None].expand(n, 2), eye3, eye4)
 
+    def at(self, rows: Tensor) -> "AugmentParams":
+        """Those of some of the images: rows, int64 [M]."""
+        drawn = (self.flip, self.turns, self.offset, self.warp, self.colour)
+        return AugmentParams(self.size, *(tensor[rows] for tensor in drawn))
+
     @property
     def warped(self) -> Tensor:
         """[N] bool: the images that must be resampled."""

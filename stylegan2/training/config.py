@@ -32,7 +32,8 @@ class TrainConfig:
 
     out: str | os.PathLike  # folder of the run: config.json, log.csv, samples/, snapshots/
     images: int = 25_000  # length of the run, in real images shown to the discriminator
-    batch: int = 16
+    batch: int = 16  # images of an iteration, over all processes
+    accumulate: int = 1  # parts of a process's share that are computed one after the other: less memory, same result
     seed: int = 0  # data order, latents, noise and augmentations are functions of (seed, step)
     fine_tune: bool = False  # starts from a trained model; sets the defaults marked * below
 
@@ -78,9 +79,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         self._check_types()
-        for name in ("images", "batch", "r1_interval", "pl_interval", "pl_batch_shrink", "augment_interval", "keep"):
-            self._require(getattr(self, name) >= 1, name, "at least 1")
-        for name in ("snapshot_images", "sample_images", "log_images", "sample_rows", "sample_columns"):
+        counts = ("images", "batch", "accumulate", "r1_interval", "pl_interval", "pl_batch_shrink", "augment_interval")
+        pictures = ("snapshot_images", "keep", "sample_images", "log_images", "sample_rows", "sample_columns")
+        for name in (*counts, *pictures):
             self._require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("style_mixing", "augment_p", "pl_decay"):
             self._require(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
@@ -150,7 +151,7 @@ class TrainConfig:
 
     # Fields that a resumed run may change: they alter neither the parameters' path nor the meaning of a snapshot.
     FREE: ClassVar[tuple[str, ...]] = (
-        *("out", "images", "workers", "tensorboard"),
+        *("out", "images", "accumulate", "workers", "tensorboard"),
         *("snapshot_images", "keep", "sample_images", "log_images"),
     )
 

@@ -18,6 +18,11 @@ class Draws:
     crossover: int  # the layer where the second one takes over
     noise: list[Tensor | None]  # one image per convolution, [N, 1, R, R]
 
+    def part(self, share: slice) -> Draws:
+        """Those of some of the images."""
+        noise = [None if image is None else image[share] for image in self.noise]
+        return Draws(self.z[:, share], self.crossover, noise)
+
     def ws(self, mapping: MappingNetwork) -> Tensor:
         """The codes that a mapping makes of z, mixed: [N, L, w_dim]."""
         return mix_styles(mapping, self.z[0], self.z[1], self.crossover)

@@ -72,6 +72,16 @@ class RunLog:
             self._writer.close()
 
 
+class NoLog:
+    """A `RunLog` that writes nothing: of several processes one keeps the log."""
+
+    def write(self, images: int, values: dict[str, float]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 def read_log(path: str | os.PathLike) -> list[dict[str, float]]:
     """Lines of a log.csv as numbers; an unfinished last line is left out, a missing file has none."""
     if not os.path.exists(path):

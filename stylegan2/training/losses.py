@@ -57,17 +57,23 @@ def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
 class PathLengthRegulariser:
     """E[(|J_w^T y| - a)^2] with a running mean a (equation 4), which makes the generator smooth in w.
 
-    decay: how fast a follows. `mean` (a 0-dim tensor) is the only state.
+    decay: how fast a follows. over_all: the mean of a tensor over all processes of a run. `mean` (a 0-dim tensor) is
+    the only state.
     """
 
-    def __init__(self, decay: float = 0.01, device: torch.device | str = "cpu"):
-        self.decay = decay
+    def __init__(
+        self,
+        decay: float = 0.01,
+        device: torch.device | str = "cpu",
+        over_all: Callable[[Tensor], Tensor] = lambda value: value,
+    ):
+        self.decay, self.over_all = decay, over_all
         self.mean = torch.zeros((), device=device)
 
     def __call__(self, images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
         """Arguments as in `path_lengths`. Moves the mean, returns the scalar penalty."""
         lengths = path_lengths(images, ws, noise)
-        self.mean = torch.lerp(self.mean, lengths.detach().mean(), self.decay)
+        self.mean = torch.lerp(self.mean, self.over_all(lengths.detach().mean()), self.decay)
         return (lengths - self.mean).square().mean()
 
 

@@ -2,7 +2,7 @@
 
 Every random number of an iteration (latents, crossover, noise, augmentations, the order of the data) is a function of
 (seed, step). So a snapshot needs no random state, and a run that was killed and resumed computes the same bits as one
-that was not.
+that was not; and several processes can draw the same numbers and take their share of them (see `distributed`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -27,10 +27,11 @@ from stylegan2.networks import Discriminator, Generator
 from stylegan2.runtime import keep_memory_warm, pick_dtype
 from stylegan2.training import losses, transfer
 from stylegan2.training.adaptive import AdaptiveP
-from stylegan2.training.augment import AugmentPipe
+from stylegan2.training.augment import AugmentParams, AugmentPipe
 from stylegan2.training.config import TrainConfig
+from stylegan2.training.distributed import World
 from stylegan2.training.draws import Draws, Fakes
-from stylegan2.training.logs import Averages, RunLog
+from stylegan2.training.logs import Averages, NoLog, RunLog
 from stylegan2.training.snapshots import latest, prune, read_training_state, snapshot_files, write
 
 BETAS = (0.0, 0.99)
@@ -52,7 +53,7 @@ def step_generator(seed: int, step: int, stream: int = 0) -> torch.Generator:
 
 
 class Trainer:
-    """One run.
+    """One run, or this process's part of it.
 
     Args:
         config: all settings.
@@ -68,10 +69,11 @@ class Trainer:
         frozen: exact names of the frozen parameters.
         source: the generator that methods compare with: a copy that never changes; None where none compares.
         last: values of the last line of the log.
+        world: the processes of the run.
 
     Raises:
-        ValueError: for a dataset smaller than a batch, or of another resolution than the networks, or a method that
-            does not fit the networks.
+        ValueError: for a dataset smaller than a batch, or of another resolution than the networks, a method that
+            does not fit the networks, or a batch that cannot be shared.
     """
 
     def __init__(
@@ -84,7 +86,8 @@ class Trainer:
         methods: Sequence[transfer.Method] = (),
         device: torch.device | str | None = None,
     ):
-        self.config, self.dataset, self.methods = config, dataset, tuple(methods)
+        self.config, self.dataset, self.methods, self.world = config, dataset, tuple(methods), World.here()
+        self._check_shares()
         self.device = torch.device(device) if device else next(g.parameters()).device
         self.g, self.d = g.to(self.device).train(), d.to(self.device).train()
         self.g_ema = copy.deepcopy(g_ema or g).to(self.device).eval().requires_grad_(False)
@@ -107,7 +110,7 @@ class Trainer:
             raise ValueError(f"{', '.join(self._methods_told)}: nothing of the {whole} is left to train")
         self.g_optimiser = lazy_adam(self.g_parameters, config.lr, config.pl_interval)
         self.d_optimiser = lazy_adam(self.d_parameters, config.lr, config.r1_interval)
-        self.path_length = losses.PathLengthRegulariser(config.pl_decay, self.device)
+        self.path_length = losses.PathLengthRegulariser(config.pl_decay, self.device, self.world.mean)
         self.augment = AugmentPipe(config.augment_pipe if config.augment != "none" else "none")
         self.ada = AdaptiveP(
             p=config.augment_p,
@@ -115,6 +118,7 @@ class Trainer:
             interval=config.augment_interval,
             length_images=config.augment_length,
             fixed=config.augment != "adaptive",
+            over_all=self.world.sum,
         )
         dtype = pick_dtype(config.precision, self.device)
         self.g.synthesis.compute_dtype = self.d.compute_dtype = self.source.synthesis.compute_dtype = dtype
@@ -156,6 +160,21 @@ class Trainer:
             listed = ", ".join(f"{name} {size} px" for name, size in sizes.items())
             raise ValueError(f"resolutions differ: {listed}; prepare the dataset at {self.g.resolution} px")
 
+    def _check_shares(self) -> None:
+        """Every process gets as much of every batch, and every part of its share as well."""
+        c, size = self.config, self.world.size
+        if c.batch % (size * c.accumulate) or (c.pl_weight and self._path_length_batch % size):
+            raise ValueError(
+                f"batch is {c.batch}, for path length {self._path_length_batch}: expected multiples of the number of "
+                f"processes ({size}), the former times accumulate ({c.accumulate})"
+            )
+        if c.reuse_fakes and c.accumulate > 1:
+            raise ValueError("reuse_fakes keeps what accumulate frees: use one of them")
+
+    @property
+    def _path_length_batch(self) -> int:
+        return max(1, self.config.batch // self.config.pl_batch_shrink)
+
     @property
     def loss_names(self) -> tuple[str, ...]:
         """Names of the losses that the methods add."""
@@ -179,16 +198,16 @@ class Trainer:
     # ------------------------------------------------------------------------------------------------ one iteration
 
     def train_step(self, real: Tensor) -> None:
-        """One iteration on real images, uint8 [N, 3, R, R]."""
-        rng = step_generator(self.config.seed, self.step)
+        """One iteration on real images, uint8 [N, 3, R, R]: this process's share of the batch."""
+        rng, parts = step_generator(self.config.seed, self.step), self.config.accumulate
         real = real.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
+        reals = [real[part::parts] for part in range(parts)]
         with torch.set_grad_enabled(self.config.reuse_fakes):
-            fakes = self._fakes(len(real), rng)
-        seen, fakes = fakes.images.detach(), fakes if self.config.reuse_fakes else None  # features need much memory
-        self._discriminator_step(real, seen, rng)
+            fakes = self._fakes(self.config.batch, rng)
+        seen, fakes = [f.images.detach() for f in fakes], fakes if self.config.reuse_fakes else None  # memory
+        self._discriminator_step(reals, seen, rng)
         if self.step % self.config.r1_interval == 0:
-            self._r1_step(real, rng)
-        fakes = fakes or self._fakes(len(real), rng)
+            self._r1_step(reals, rng)
         self._generator_step(fakes, rng)
         if self.config.pl_weight and self.step % self.config.pl_interval == 0:
             self._path_length_step(rng)
@@ -198,44 +217,87 @@ class Trainer:
         losses.update_average(self.g_ema, self.g, beta)
         self._averages.add(augment_p=self.ada.step(), r_t=self.ada.r_t)
 
-    def _discriminator_step(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> None:
-        # real and fake in one pass: half as many calls, the same logits as from two passes
-        logits = self.d(self._augmented(torch.cat([real, fake]), rng), batches=2)
-        real_logits, fake_logits = logits.chunk(2)
-        self.ada.observe(real_logits)
-        loss = losses.discriminator_loss(real_logits, fake_logits)
-        self._update(self.d_optimiser, loss)
-        self._averages.add(loss_d=loss)
+    def _discriminator_step(self, reals: list[Tensor], fakes: list[Tensor], rng: torch.Generator) -> None:
+        n = self.config.batch
+        params = self._draw_augmentation(2 * n, rng)
 
-    def _r1_step(self, real: Tensor, rng: torch.Generator) -> None:
-        params = self.augment.draw(len(real), *real.shape[2:], self.ada.p, rng)
-        penalty = losses.r1_penalty(lambda x: self.d(self.augment.apply(losses.blur(x, self._blur), params)), real)
+        def parts() -> Iterator[Tensor]:
+            for rows, real, fake in zip(self._rows(n), reals, fakes, strict=True):
+                # real and fake in one pass: half as many calls, the same logits as from two passes
+                images = losses.blur(torch.cat([real, fake]), self._blur)
+                logits = self.d(self.augment.apply(images, params.at(torch.cat([rows, n + rows]))), batches=2)
+                real_logits, fake_logits = logits.chunk(2)
+                self.ada.observe(real_logits)
+                loss = losses.discriminator_loss(real_logits, fake_logits)
+                self._averages.add(loss_d=loss)
+                yield loss
+
+        self._update(self.d_optimiser, self.d_parameters, parts())
+
+    def _r1_step(self, reals: list[Tensor], rng: torch.Generator) -> None:
+        drawn = self._draw_augmentation(self.config.batch, rng)
         weight = self.config.r1_weight(self.g.resolution) / 2 * self.config.r1_interval
-        self._update(self.d_optimiser, penalty * weight)
-        self._averages.add(r1=penalty)
 
-    def _generator_step(self, fakes: Fakes, rng: torch.Generator) -> None:
+        def parts() -> Iterator[Tensor]:
+            for rows, real in zip(self._rows(self.config.batch), reals, strict=True):
+                params = drawn.at(rows)
+                seen = lambda x, p=params: self.d(self.augment.apply(losses.blur(x, self._blur), p))  # noqa: E731
+                penalty = losses.r1_penalty(seen, real)
+                self._averages.add(r1=penalty)
+                yield penalty * weight
+
+        self._update(self.d_optimiser, self.d_parameters, parts())
+
+    def _generator_step(self, fakes: list[Fakes] | None, rng: torch.Generator) -> None:
+        """On images that D has just seen, or on new ones (None), made part by part."""
+        n = self.config.batch
+        fakes = fakes or self._fakes(n, rng, later=True)
+        params = self._draw_augmentation(n, rng)
+
+        def parts() -> Iterator[Tensor]:
+            for rows, made in zip(self._rows(n), fakes, strict=True):
+                images = losses.blur(made.images, self._blur)
+                loss = losses.generator_loss(self.d(self.augment.apply(images, params.at(rows))))
+                added = {k: v for method in self.methods for k, v in method.losses(made, self.source).items()}
+                self._averages.add(loss_g=loss, **added)
+                yield sum(added.values(), start=loss)
+
         with _without_gradients(self.d_parameters):
-            loss = losses.generator_loss(self.d(self._augmented(fakes.images, rng)))
-            added = {k: v for method in self.methods for k, v in method.losses(fakes, self.source).items()}
-            self._update(self.g_optimiser, sum(added.values(), start=loss))
-        self._averages.add(loss_g=loss, **added)
+            self._update(self.g_optimiser, self.g_parameters, parts())
 
     def _path_length_step(self, rng: torch.Generator) -> None:
-        n = max(1, self.config.batch // self.config.pl_batch_shrink)
-        fakes, near = self._fakes(n, rng, for_path_length=True), self._near(rng)
-        noise = torch.randn(fakes.images.shape, generator=near, device=near.device)
+        n, share = self._path_length_batch, self.world.share()
+        fakes = self._make(self._draw(n, rng).part(share), for_path_length=True)
+        near = self._near(rng)
+        noise = torch.randn((n, *fakes.images.shape[1:]), generator=near, device=near.device)[share]
         penalty = self.path_length(fakes.images, fakes.ws, noise)
-        self._update(self.g_optimiser, penalty * self.config.pl_weight * self.config.pl_interval)
         self._averages.add(path_length=self.path_length.mean)
+        # in one part: the running mean needs all lengths before the first gradient
+        weighted = penalty * self.config.pl_weight * self.config.pl_interval
+        self._update(self.g_optimiser, self.g_parameters, [weighted])
 
-    def _fakes(self, n: int, rng: torch.Generator, for_path_length: bool = False) -> Fakes:
-        """n new images, with style mixing and fresh noise."""
+    def _fakes(self, n: int, rng: torch.Generator, later: bool = False) -> list[Fakes] | Iterator[Fakes]:
+        """This process's share of n new images, in parts; `later`: each made when it is asked for."""
         draws = self._draw(n, rng)
+        made = (self._make(draws.part(share)) for share in self._shares)
+        return made if later else list(made)
+
+    def _make(self, draws: Draws, for_path_length: bool = False) -> Fakes:
+        """Images with style mixing and fresh noise."""
         ws = draws.ws(self.g.mapping)
         ws = losses.requires_graph(ws) if for_path_length else ws
         stages = {stage.resolution: stage for stage in self.g.synthesis.stages(ws, draws.noise)}
         return Fakes(draws, ws, stages)
+
+    @property
+    def _shares(self) -> list[slice]:
+        """Which images of a batch are this process's, part by part."""
+        parts = self.config.accumulate
+        return [self.world.share(part, parts) for part in range(parts)]
+
+    def _rows(self, n: int) -> list[Tensor]:
+        """The same as indices into a batch of n."""
+        return [torch.arange(n)[share] for share in self._shares]
 
     def _draw(self, n: int, rng: torch.Generator) -> Draws:
         z = torch.randn(2, n, self.g.z_dim, generator=rng).to(self.device)
@@ -250,17 +312,24 @@ class Trainer:
             return rng
         return torch.Generator(self.device).manual_seed(int(torch.randint(2**62, (), generator=rng)))
 
-    def _augmented(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        return self.augment(losses.blur(images, self._blur), self.ada.p, rng)
+    def _draw_augmentation(self, n: int, rng: torch.Generator) -> AugmentParams:
+        """Transforms of a whole batch of n images."""
+        return self.augment.draw(n, self.g.resolution, self.g.resolution, self.ada.p, rng)
 
     @property
     def _blur(self) -> float:
         return self.config.blur_at(self.images_seen)
 
-    @staticmethod
-    def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    def _update(self, optimiser: torch.optim.Optimizer, parameters: list[Tensor], parts: Iterable[Tensor]) -> None:
+        """One step along the mean gradient of the losses of all parts, of all processes."""
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        count = 0
+        for loss in parts:
+            loss.backward()
+            count += 1
+        if count > 1:
+            torch._foreach_div_([p.grad for p in parameters if p.grad is not None], count)
+        self.world.average_gradients(parameters)
         optimiser.step()
 
     # ------------------------------------------------------------------------------------------------------ the loop
@@ -270,7 +339,7 @@ class Trainer:
     ) -> Generator:
         """Train until `config.images` images were shown, resuming what the run's folder holds; returns `g_ema`.
 
-        Ctrl-C (or the notebook's stop button, or `stop()`) finishes the iteration, saves and returns.
+        Ctrl-C (or the notebook's stop button, SIGTERM, or `stop()`) finishes the iteration, saves and returns.
 
         Args:
             on_log: called with (trainer, values) after each line of the log.
@@ -280,13 +349,18 @@ class Trainer:
         if self.device.type == "cpu":
             keep_memory_warm()
         self.resume()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._write_config()
-        log = RunLog(self.folder, self.images_seen, self.config.tensorboard, self.loss_names)
+        self.world.copy_from_first([self.g, self.d, self.g_ema])
+        if self.world.is_first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write_config()
+            log = RunLog(self.folder, self.images_seen, self.config.tensorboard, self.loss_names)
+        else:
+            log = NoLog()
         c = self.config
-        stream = batches(self.dataset, c.batch, c.seed, self.step, c.workers, c.mirror, pin=self.device.type == "cuda")
-        self._stop = False
-        bar = tqdm(total=c.steps * c.batch, initial=self.images_seen, unit="img", disable=not progress, smoothing=0.1)
+        shard = {"num_shards": self.world.size, "shard": self.world.rank, "pin": self.device.type == "cuda"}
+        stream = batches(self.dataset, c.batch, c.seed, self.step, c.workers, c.mirror, **shard)
+        self._stop, shown = False, progress and self.world.is_first
+        bar = tqdm(total=c.steps * c.batch, initial=self.images_seen, unit="img", disable=not shown, smoothing=0.1)
         with bar, closing(log), self._stop_on_interrupt():
             if self.step == 0:
                 self._sample(on_sample)
@@ -311,7 +385,7 @@ class Trainer:
                 now = time.perf_counter()
                 speed = (self.images_seen - images) / (now - start)
                 start, images = now, self.images_seen
-                self.last = {**self._averages.pop(), "images_per_second": speed}
+                self.last = {**self.world.means(self._averages.pop()), "images_per_second": speed}
                 log.write(self.images_seen, self.last)
                 bar.set_postfix(G=f"{self.last['loss_g']:.2f}", D=f"{self.last['loss_d']:.2f}", p=f"{self.ada.p:.2f}")
                 if on_log:
@@ -320,6 +394,7 @@ class Trainer:
                 self._sample(on_sample)
             if self._crossed(before, self.config.snapshot_images):
                 saved = self.save()
+            self._stop = self.world.any(self._stop)
         if saved != self.images_seen:
             self.save()
 
@@ -333,22 +408,29 @@ class Trainer:
 
     @contextmanager
     def _stop_on_interrupt(self):
-        """Ctrl-C asks to stop; a second Ctrl-C interrupts at once. (Python allows handlers in the main thread only.)"""
+        """Ctrl-C or SIGTERM asks to stop, a second one ends at once. (Python allows handlers in the main thread only.)
+
+        `torchrun` and the schedulers of clusters send SIGTERM, and kill a while later.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        previous = signal.getsignal(signal.SIGINT) or signal.SIG_DFL  # None: set by code outside Python
+        # None: set by code outside Python
+        previous = {n: signal.getsignal(n) or signal.SIG_DFL for n in (signal.SIGINT, signal.SIGTERM)}
 
         def handler(number, frame):
             self.stop()
-            tqdm.write("stopping after this iteration and saving; interrupt again to stop at once")
-            signal.signal(signal.SIGINT, previous)
+            if self.world.is_first:
+                tqdm.write("stopping after this iteration and saving; interrupt again to stop at once")
+            signal.signal(number, previous[number])
 
-        signal.signal(signal.SIGINT, handler)
+        for number in previous:
+            signal.signal(number, handler)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for number, old in previous.items():
+                signal.signal(number, old)
 
     # ------------------------------------------------------------------------------------------- samples, snapshots
 
@@ -362,6 +444,8 @@ class Trainer:
 
     def _sample(self, on_sample: Callable | None) -> None:
         self._update_mean()  # so that `on_sample` may truncate
+        if not self.world.is_first:
+            return
         images = self.sample()
         picture = display.grid(images.cpu(), self.config.sample_columns)
         display.save(picture, self.folder / "samples" / f"{self.images_seen:09d}.png")
@@ -388,8 +472,9 @@ class Trainer:
         }
         meta = {"images": self.images_seen, "precision": self.precision, "frozen": self.frozen}
         meta |= {"methods": self._methods_told, "origin": self._origin}
-        write(self.folder, self.images_seen, self.g_ema, self.g, self.d, state, meta)
-        prune(self.folder, self.config.keep, self.images_seen)
+        if self.world.is_first:
+            write(self.folder, self.images_seen, self.g_ema, self.g, self.d, state, meta)
+            prune(self.folder, self.config.keep, self.images_seen)
         return self.images_seen
 
     def resume(self) -> bool:
@@ -399,13 +484,12 @@ class Trainer:
             ValueError: when the folder holds a run with other settings, frozen parameters, networks or data.
             CheckpointError: when its newest readable snapshot is a model without training state.
         """
-        if self.step or not snapshot_files(self.folder):
+        if self.step:
             return False
-        if (self.folder / "config.json").exists():
-            self.config.check_same(self.folder / "config.json")
-        path = latest(self.folder)
+        path = self.world.of_first(self._newest_snapshot() if self.world.is_first else None)
         if path is None:
             return False
+        path = Path(path)
         found = read_training_state(path, self.device)
         self._check_resumable(path, found)
         for own, other in ((self.g, found.g), (self.d, found.d), (self.g_ema, found.g_ema)):
@@ -414,11 +498,19 @@ class Trainer:
         _load_moments(self.g_optimiser, state["g_optimiser"])
         _load_moments(self.d_optimiser, state["d_optimiser"])
         self.path_length.mean = torch.tensor(state["path_length_mean"], device=self.device)
-        self.ada.load_state_dict(state["ada"])
+        self.ada.load_state_dict(state["ada"], self.world.is_first)
         if "averages" in state:
             self._averages.load_state_dict(state["averages"])
         self.step = state["step"]
         return True
+
+    def _newest_snapshot(self) -> str | None:
+        if not snapshot_files(self.folder):
+            return None
+        if (self.folder / "config.json").exists():
+            self.config.check_same(self.folder / "config.json")
+        path = latest(self.folder)
+        return None if path is None else str(path)
 
     def _check_resumable(self, path: Path, found: checkpoints.Checkpoint) -> None:
         """What config.json does not tell: networks, frozen parameters and data must be those of the snapshot."""

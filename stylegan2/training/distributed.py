@@ -1,0 +1,121 @@
+"""Several processes for one run, on one machine or many.
+
+    torchrun --nproc_per_node=2 -m stylegan2 train --data ... --out ...
+
+Everything random of an iteration is drawn for the whole batch, by every process alike, and process r of n takes images
+r, r + n, r + 2 n, ... of it. Sums and means go over all of them. So the number of processes changes no mathematics,
+only the order in which numbers are added.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run. Of one process it is the identity everywhere.
+
+    Every method is called by all processes at the same moment, or they wait for each other for ever.
+
+    Attributes:
+        rank: which one this is, from 0.
+        size: how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def here(cls) -> World:
+        """The one that was `joined`, else this process alone."""
+        return cls(dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else cls()
+
+    @property
+    def is_first(self) -> bool:
+        """Does this process write files, and talk?"""
+        return self.rank == 0
+
+    @torch.no_grad()
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Replace every gradient by the mean over the processes."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.size == 1 or not gradients:
+            return
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])  # one message instead of hundreds
+        dist.all_reduce(flat)
+        flat /= self.size
+        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view(gradient.shape))
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a tensor over the processes."""
+        if self.size == 1:
+            return value
+        value = value.clone()
+        dist.all_reduce(value)
+        return value / self.size
+
+    def sum(self, value: float) -> float:
+        """The sum of a number over the processes."""
+        return float(value) if self.size == 1 else float(self.mean(torch.tensor(float(value)).double())) * self.size
+
+    def means(self, values: Mapping[str, float]) -> dict[str, float]:
+        """The mean of every number over the processes; all have the same names."""
+        if self.size == 1:
+            return dict(values)
+        found = self.mean(torch.tensor([*values.values()], dtype=torch.float64))
+        return dict(zip(values, found.tolist(), strict=True))
+
+    def any(self, flag: bool) -> bool:
+        """Does any process say yes?"""
+        return bool(flag) if self.size == 1 else self.sum(flag) > 0
+
+    def of_first(self, value: str | None) -> str | None:
+        """What the first process says."""
+        if self.size == 1:
+            return value
+        said = [value]
+        dist.broadcast_object_list(said)
+        return said[0]
+
+    @torch.no_grad()
+    def copy_from_first(self, networks: Iterable[nn.Module]) -> None:
+        """Give all processes the first one's numbers."""
+        if self.size > 1:
+            for network in networks:
+                for tensor in network.state_dict().values():
+                    dist.broadcast(tensor, 0)
+
+    def share(self, part: int = 0, parts: int = 1) -> slice:
+        """Which images of a batch are this process's; of them, part `part` of `parts`."""
+        return slice(self.rank + self.size * part, None, self.size * parts)
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """The world that `torchrun` started this process in, while the block lasts; without torchrun this process alone.
+
+    CUDA devices talk by NCCL, CPUs by gloo; a process takes the GPU of its number on its machine.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield World()
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    store, rank, size = next(dist.rendezvous("env://"))
+    # after a restart the addresses of the dead are still in the store: every attempt gets a corner of its own
+    store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    try:
+        yield World.here()
+    finally:
+        dist.destroy_process_group()
