@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from stylegan2.training import snapshots
 from stylegan2.training import trainer as trainer_module
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.logs import RunLog, read_log
+from stylegan2.training.snapshots import snapshot_files
+from stylegan2.training.trainer import Diverged
 from stylegan2.training.transfer import FreezeD
 
 # ------------------------------------------------------------------------------------------------------ exact resume
@@ -364,6 +367,42 @@ def test_defaults_follow_the_papers():
     assert config.r1_weight(256) == pytest.approx(2e-4 * 256**2 / 32)  # ADA's heuristic
     assert config.augment_length == 500_000 and TrainConfig(out="run", fine_tune=True).augment_length == 100_000
     assert TrainConfig(out="run", images=100, batch=16).steps == 7  # at least 100 images
+
+
+# ------------------------------------------------------------------------------------------------------------------ NaN
+
+
+def poison(at: int):
+    """An `on_log` that breaks one number of G after so many images."""
+
+    def on_log(trainer, values) -> None:
+        if trainer.images_seen == at:
+            with torch.no_grad():
+                trainer.g.mapping.layers[0].weight[0, 0] = float("nan")
+
+    return on_log
+
+
+def test_what_becomes_nan_is_noticed_and_undone(tmp_path):
+    trainer = tiny_trainer(tmp_path, snapshot_images=16, log_images=8, augment="none")
+    with pytest.raises(Diverged, match=r"loss_g.* within the last 8 of 32 images; .*those of 16 .*--source"):
+        trainer.run(on_log=poison(24), progress=False)
+    assert trainer.images_seen == 16 and all(p.isfinite().all() for p in trainer.g.parameters())
+    assert [path.stem for path in snapshot_files(tmp_path)] == ["000000016"]
+    assert all(math.isfinite(v) for row in read_log(tmp_path / "log.csv") for v in row.values())
+    again = tiny_trainer(tmp_path, snapshot_images=16, log_images=8, augment="none")
+    assert again.resume() and again.images_seen == 16
+    again.run(progress=False)
+    assert again.images_seen == 64
+
+
+def test_nan_never_gets_into_a_snapshot(tmp_path):
+    trainer = tiny_trainer(tmp_path)
+    with torch.no_grad():
+        trainer.d.head.out.weight[0, 0] = float("inf")
+    with pytest.raises(Diverged, match="D became NaN or infinite.*nothing was saved before"):
+        trainer.save()
+    assert not snapshot_files(tmp_path)
 
 
 # ---------------------------------------------------------------------------------------------------------- learning

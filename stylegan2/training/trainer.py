@@ -8,6 +8,7 @@ that was not; and several processes can draw the same numbers and take their sha
 from __future__ import annotations
 
 import copy
+import math
 import signal
 import threading
 import time
@@ -35,6 +36,10 @@ from stylegan2.training.logs import Averages, NoLog, RunLog
 from stylegan2.training.snapshots import latest, prune, read_training_state, snapshot_files, write
 
 BETAS = (0.0, 0.99)
+
+
+class Diverged(ValueError):
+    """Numbers of a run became NaN or infinite; the message says what was lost and what to do."""
 
 
 def lazy_adam(parameters: list[Tensor], lr: float, interval: int) -> torch.optim.Adam:
@@ -345,6 +350,10 @@ class Trainer:
             on_log: called with (trainer, values) after each line of the log.
             on_sample: called with (trainer, images [N, 3, R, R]) after each sample picture.
             progress: show a bar with images/s and time left.
+
+        Raises:
+            Diverged: losses or parameters became NaN or infinite. The networks are those of the newest snapshot then,
+                and no snapshot holds such numbers.
         """
         if self.device.type == "cpu":
             keep_memory_warm()
@@ -386,6 +395,8 @@ class Trainer:
                 speed = (self.images_seen - images) / (now - start)
                 start, images = now, self.images_seen
                 self.last = {**self.world.means(self._averages.pop()), "images_per_second": speed}
+                if broken := [name for name, value in self.last.items() if not math.isfinite(value)]:
+                    self._roll_back(broken)
                 log.write(self.images_seen, self.last)
                 bar.set_postfix(G=f"{self.last['loss_g']:.2f}", D=f"{self.last['loss_d']:.2f}", p=f"{self.ada.p:.2f}")
                 if on_log:
@@ -458,7 +469,10 @@ class Trainer:
             self.g_ema.mapping.update_mean()
 
     def save(self) -> int:
-        """Write a snapshot and drop old ones; returns `images_seen`."""
+        """Write a snapshot and drop old ones; returns `images_seen`. Raises Diverged rather than write NaN."""
+        networks = {"G": self.g, "D": self.d, "averaged G": self.g_ema}
+        if broken := [name for name, network in networks.items() if not _is_finite(network)]:
+            self._roll_back(broken)
         self._update_mean()
         state = {
             "step": self.step,
@@ -484,8 +498,22 @@ class Trainer:
             ValueError: when the folder holds a run with other settings, frozen parameters, networks or data.
             CheckpointError: when its newest readable snapshot is a model without training state.
         """
-        if self.step:
-            return False
+        return not self.step and self._restore()
+
+    def _roll_back(self, broken: list[str]) -> None:
+        """Go back to the newest snapshot, and say so."""
+        images, self.last = self.images_seen, {}
+        self._averages.pop()
+        found = self._restore()  # moves `images_seen`
+        back = f"the networks are those of {self.images_seen:,} images again" if found else "nothing was saved before"
+        raise Diverged(
+            f"{', '.join(broken)} became NaN or infinite within the last {min(images, self.config.log_images):,} of "
+            f"{images:,} images; {back}. The same command would do the same again: start a new run, with --source "
+            f"{self.config.out} --out ANOTHER, and a lower --lr, a higher --r1-gamma or --precision float32"
+        )
+
+    def _restore(self) -> bool:
+        """Take everything from the newest snapshot. Returns whether there is one."""
         path = self.world.of_first(self._newest_snapshot() if self.world.is_first else None)
         if path is None:
             return False
@@ -543,6 +571,10 @@ def _load_moments(optimiser: torch.optim.Optimizer, state: dict) -> None:
         for name, value in moments.items():
             if value.shape == parameter.shape:
                 moments[name] = torch.empty_like(parameter).copy_(value)
+
+
+def _is_finite(network: torch.nn.Module) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values())
 
 
 def _shapes(network: torch.nn.Module) -> dict[str, torch.Size]:
