@@ -108,10 +108,11 @@ def _what(path: Path, head: bytes) -> str | None:
 
 
 def _what_zip(path: Path) -> str | None:
-    if not zipfile.is_zipfile(path):  # its table of contents is at the end
-        return "a truncated PyTorch or zip file: fetch it again"
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:  # its table of contents is at the end
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return "a truncated or damaged PyTorch or zip file: fetch it again"
     if any(name.endswith("/constants.pkl") for name in names):
         return "a TorchScript program"
     return None if any(name.endswith("data.pkl") for name in names) else f"a zip of something else ({few(names)})"

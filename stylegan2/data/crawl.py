@@ -25,7 +25,8 @@ from stylegan2.data.polite import Answer, Manners, Missing, NotAllowed, PoliteSe
 from stylegan2.text_files import append_row, read_rows, write_bytes
 
 MANIFEST = "manifest.jsonl"
-STORED = {"file", "sha256", "bytes"}  # what the row of a picture says
+KNOWN = {"url": str, "status": str}  # what every row says
+STORED = {"file": str, "sha256": str, "bytes": int}  # what the row of a picture says, too
 ENDINGS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF8": "gif", b"RIFF": "webp"}
 PERMISSION = (
     "Pictures of a webtoon belong to those who drew it. The original course used works with their authors' written "
@@ -219,6 +220,11 @@ def check_host(url: str, page: str, hosts: tuple[str, ...]) -> None:
         raise NotAllowed(f"{host} is neither the page's host nor one of the site's")
 
 
+def _says(row: dict, types: dict[str, type]) -> bool:
+    """Has it these entries, of these types?"""
+    return all(isinstance(row.get(name), kind) for name, kind in types.items())
+
+
 class Manifest:
     """What is known of every address, one JSON object a line; the last row of an address counts.
 
@@ -235,7 +241,7 @@ class Manifest:
         self._by_hash: dict[str, str] = {}
         self._owner: dict[str, str] = {}  # file -> the address it was stored for
         for row in read_rows(path):
-            if {"url", "status"} <= row.keys() and (row["status"] != "stored" or row.keys() >= STORED):
+            if _says(row, KNOWN) and (row["status"] != "stored" or _says(row, STORED)):
                 self._take(row)
 
     def _take(self, row: dict) -> None:
@@ -251,12 +257,16 @@ class Manifest:
 
     def _is_whole(self, file: str, size: int) -> bool:
         path = self.path.parent / file
-        return path.is_file() and path.stat().st_size == size
+        try:
+            return path.is_file() and path.stat().st_size == size
+        except (OSError, ValueError):  # no name that a file can have
+            return False
 
     def is_useless(self, url: str, min_side: int) -> bool:
         """Was it refused for what it is, and would it be again?"""
         row = self.rows.get(url, {})
-        return row.get("status") == "useless" and min(row.get("width", 0), row.get("height", 0)) < min_side
+        side = min(row["width"], row["height"]) if _says(row, {"width": int, "height": int}) else 0
+        return row.get("status") == "useless" and side < min_side
 
     def file_of(self, digest: str) -> str | None:
         """The file that holds these very bytes, or None."""

@@ -29,6 +29,7 @@ from stylegan2.data.detectors import Detector, Face
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.locks import only_writer
 from stylegan2.data.sources import FolderSource, Source, open_source
+from stylegan2.setting_types import check_types
 from stylegan2.text_files import append_row, read_rows
 
 MANIFEST, SHEET, FACES, REJECTED = "crops.jsonl", "contact_sheet.jpg", "faces", "rejected"
@@ -74,6 +75,7 @@ class CropConfig:
     twins: float = 0.09
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.detector not in detectors.NAMES:
             raise ValueError(f"detector is {self.detector!r}, expected one of {', '.join(detectors.NAMES)}")
         if not 16 <= self.size <= 4096 or self.min_size < 16:

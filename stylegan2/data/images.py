@@ -54,8 +54,9 @@ class Refused(Exception):
 
 
 def describe(error: Exception) -> str:
-    """Type and message without memory addresses, so that the same file always gets the same reason."""
-    return re.sub(r"<[^<>]*0x[^<>]*>", "it", f"{type(error).__name__}: {error}")
+    """Type and message without memory addresses, so that the same file always gets the same reason; 200 characters."""
+    text = re.sub(r"<[^<>]*0x[^<>]*>", "it", f"{type(error).__name__}: {error}")
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 @contextlib.contextmanager

@@ -165,8 +165,9 @@ class LocalSite:
         if path.startswith(("/image/", "/secret/")):
             if referer is None:  # as the real servers do: pictures are for readers of the page
                 return 403, "text/plain", b"no Referer"
-            episode, number = (int(part) for part in path.removesuffix(".jpg").split("/")[-2:])
-            return 200, "image/jpeg", self.picture(episode, number)
+            numbers = path.removesuffix(".jpg").split("/")[-2:]
+            if all(number.isdecimal() for number in numbers):
+                return 200, "image/jpeg", self.picture(*map(int, numbers))
         return 404, "text/html", b"<html>not found</html>"
 
     def _robots(self, query) -> tuple[str, str]:

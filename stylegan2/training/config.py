@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-import numbers
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from stylegan2.setting_types import check_types
+
 AUGMENT_MODES = ("none", "adaptive", "fixed")
 PRECISIONS = ("auto", "float32", "bfloat16")
-
-# annotation of a field -> (does a value fit?, in words)
-_KINDS = {
-    "int": (lambda value: isinstance(value, numbers.Integral) and not isinstance(value, bool), "a whole number"),
-    "float": (lambda value: isinstance(value, numbers.Real) and math.isfinite(value), "a finite number"),
-    "bool": (lambda value: isinstance(value, bool), "True or False"),
-    "str": (lambda value: isinstance(value, str), "a text"),
-}
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ class TrainConfig:
     tensorboard: bool = False  # also write TensorBoard events
 
     def __post_init__(self) -> None:
-        self._check_types()
+        check_types(self)
         counts = ("images", "batch", "accumulate", "r1_interval", "pl_interval", "pl_batch_shrink", "augment_interval")
         pictures = ("snapshot_images", "keep", "sample_images", "log_images", "sample_rows", "sample_columns")
         for name in (*counts, *pictures):
@@ -98,15 +90,6 @@ class TrainConfig:
         self._require(self.augment_pipe in PRESETS, "augment_pipe", f"one of {', '.join(PRESETS)}")
         self._require(self.augment in AUGMENT_MODES, "augment", f"one of {', '.join(AUGMENT_MODES)}")
         self._require(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}")
-
-    def _check_types(self) -> None:
-        """Every field is what its annotation says: whole, finite number, or text."""
-        for field in dataclasses.fields(self):
-            kind, _, optional = str(field.type).partition(" | ")  # annotations are text in this file
-            value = getattr(self, field.name)
-            if kind in _KINDS and optional in ("", "None") and not (optional and value is None):
-                fits, expected = _KINDS[kind]
-                self._require(fits(value), field.name, expected + " or None" * bool(optional))
 
     def _require(self, fine: bool, name: str, expected: str) -> None:
         if not fine:

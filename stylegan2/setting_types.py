@@ -1,0 +1,36 @@
+"""Dataclasses of settings check their values' types by their own annotations, before anything is done with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from typing import Any
+
+# annotation of a field -> (does a value fit?, in words)
+KINDS = {
+    "int": (lambda value: isinstance(value, numbers.Integral) and not isinstance(value, bool), "a whole number"),
+    "float": (lambda value: isinstance(value, numbers.Real) and math.isfinite(value), "a finite number"),
+    "bool": (lambda value: isinstance(value, bool), "True or False"),
+    "str": (lambda value: isinstance(value, str), "a text"),
+}
+
+
+def check_types(settings: Any) -> None:
+    """Every field annotated as int, float, bool or str (or None) is what it says. For modules with future annotations.
+
+    Raises:
+        ValueError: the first that is not: "lr is 'fast', expected a finite number".
+    """
+    for field in dataclasses.fields(settings):
+        kind, _, optional = str(field.type).partition(" | ")
+        value = getattr(settings, field.name)
+        if kind in KINDS and optional in ("", "None") and not (optional and value is None):
+            fits, expected = KINDS[kind]
+            if not fits(value):
+                raise ValueError(f"{field.name} is {_short(value)}, expected {expected}{' or None' * bool(optional)}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
