@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import inspect
 import os
 import re
@@ -402,6 +403,24 @@ def test_describe_says_what_is_in_a_checkpoint(model):
     text = call("describe", model)
     assert "8 x 8, 4 codes of 8" in text and "g_ema, g, d" in text and "1,234 images" in text
     assert "D.0, D.1, D.2, D.3 and 5 more" in text
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "the disk is full, a file was not written: what was there before is whole; make room"),
+        (errno.EROFS, "cannot write a file (Read-only file system): choose a folder"),
+    ],
+)
+def test_what_is_wrong_with_the_disk_is_said_with_what_to_do(model, tmp_path, monkeypatch, number, message):
+    (tmp_path / "faces.png").write_bytes(b"older")
+
+    def fails(*args, **settings):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("PIL.Image.Image.save", fails)
+    assert message in refusal("generate", model, "--seeds", "0-3", "--out", tmp_path / "faces.png")
+    assert [p.name for p in tmp_path.iterdir()] == ["faces.png"] and (tmp_path / "faces.png").read_bytes() == b"older"
 
 
 def test_convert_writes_what_load_reads_back(model, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,11 +34,22 @@ class Verbs(TyperGroup):
         except EXPECTED as error:
             if ctx.params.get("debug"):
                 raise
-            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            typer.echo(f"error: {' '.join(told(error).split())}", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
+
+
+def told(error: Exception) -> str:
+    """What an error means; those of the disk with what to do about them."""
+    where = f"'{error.filename}'" if isinstance(error, OSError) and error.filename else "a file"
+    match getattr(error, "errno", None):
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"the disk is full, {where} was not written: what was there before is whole; make room, and run it again"
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            return f"cannot write {where} ({error.strerror}): choose a folder that may be written to"
+    return str(error)
 
 
 app = typer.Typer(cls=Verbs, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)

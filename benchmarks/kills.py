@@ -1,0 +1,341 @@
+"""Killed at random moments, again and again: nothing half on the disk, and every run goes on to the same end.
+
+    python -m benchmarks.kills [--kills 50] [--seed 0]
+
+Training, preparing, downloading and crawling run in processes of their own, each killed (SIGKILL, which no program can
+answer) after a random time. After every kill all that lies there is read: whatever has a file's proper name must be
+whole. Then the same work is started again, on the same folder. What comes out in the end must be what an undisturbed
+run gives, to the last bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import random
+import re
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import gdown  # noqa: F401  - imported before the processes part, as all that is slow to import
+import lmdb
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from stylegan2 import checkpoints
+from stylegan2.data.crawl import MANIFEST, CrawlConfig, crawl
+from stylegan2.data.dataset import LMDBDataset, close_reader
+from stylegan2.data.images import decode
+from stylegan2.data.local_site import LocalSite
+from stylegan2.data.polite import Manners
+from stylegan2.data.prepare import prepare
+from stylegan2.networks import Discriminator, Generator
+from stylegan2.text_files import read_rows
+from stylegan2.training.config import TrainConfig
+from stylegan2.training.logs import read_log
+from stylegan2.training.trainer import Trainer
+from stylegan2.zoo import RECORD, Zoo
+
+WIDTHS = {4: 6, 8: 6}
+MODEL = "ffhq256"
+
+
+@dataclass
+class Job:
+    """Work that can be killed.
+
+    Attributes:
+        name: for the table.
+        work: does it, in a folder, from wherever it stands.
+        check: raises where something in the folder is half.
+        result: what came out, as a hash.
+    """
+
+    name: str
+    work: Callable[[Path], None]
+    check: Callable[[Path], None]
+    result: Callable[[Path], str]
+
+
+def hashed(parts: Iterator[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def picture(seed: int, side: int = 220) -> bytes:
+    """A PNG of its own for each seed."""
+    rgb = np.random.default_rng(seed).integers(0, 255, (side // 4, side // 4, 3), np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(rgb).resize((side, side), Image.Resampling.NEAREST).save(data, "png")
+    return data.getvalue()
+
+
+# ------------------------------------------------------------------------------------------------------------ training
+class Pictures(Dataset):
+    """Noise in memory."""
+
+    images = torch.randint(0, 256, (32, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, item) -> torch.Tensor:
+        index, flip = item if isinstance(item, tuple) else (item, False)
+        return self.images[index].flip(2) if flip else self.images[index]
+
+
+def train(folder: Path) -> None:
+    torch.manual_seed(0)
+    g, d = Generator(8, 8, 8, 2, WIDTHS), Discriminator(8, WIDTHS)
+    settings = {"images": 480, "batch": 4, "snapshot_images": 8, "sample_images": 24, "log_images": 8, "keep": 3}
+    Trainer(TrainConfig(out=folder, **settings, sample_rows=1, sample_columns=2), Pictures(), g, d).run(progress=False)
+
+
+def check_training(folder: Path) -> None:
+    for path in folder.glob("snapshots/[0-9]*.pt"):
+        if checkpoints.load(path).training is None:
+            raise ValueError(f"{path.name} has no training state")
+    for path in folder.glob("samples/[0-9]*.png"):
+        decode(path.read_bytes())
+    if (folder / "config.json").exists():
+        json.loads((folder / "config.json").read_text())
+    read_log(folder / "log.csv")
+
+
+def trained(folder: Path) -> str:
+    newest = checkpoints.load(max(folder.glob("snapshots/[0-9]*.pt")))
+    return hashed(t.numpy().tobytes() for net in (newest.g_ema, newest.d) for t in net.state_dict().values())
+
+
+# ----------------------------------------------------------------------------------------------------------- preparing
+def preparing(source: Path) -> Job:
+    def check(folder: Path) -> None:
+        path = folder / "faces.lmdb"
+        close_reader(path)
+        if not (path / "data.mdb").exists():
+            return
+        with lmdb.open(str(path), readonly=True, lock=False) as env, env.begin() as txn:
+            length = int(txn.get(b"length") or 0)
+        for i in range(length):
+            assert LMDBDataset(path)[i].shape == (3, 32, 32)
+
+    def result(folder: Path) -> str:
+        close_reader(folder / "faces.lmdb")
+        with lmdb.open(str(folder / "faces.lmdb"), readonly=True, lock=False) as env, env.begin() as txn:
+            return hashed(key + value for key, value in txn.cursor() if key != b"meta")
+
+    def work(folder: Path) -> None:
+        prepare(source, folder / "faces.lmdb", 32, progress=False, workers=0)
+
+    return Job("prepare", work, check, result)
+
+
+# --------------------------------------------------------------------------------------------------------- downloading
+def downloading(base: str, digest: str) -> Job:
+    def check(folder: Path) -> None:
+        path = folder / f"{MODEL}.pt"
+        if path.exists() and checkpoints.sha256(path) != digest:
+            raise ValueError(f"{path.name} is not whole")
+        if (folder / RECORD).exists():
+            json.loads((folder / RECORD).read_text())
+
+    return Job(
+        "download",
+        lambda folder: Zoo(folder, base).fetch(MODEL, progress=False),
+        check,
+        lambda folder: checkpoints.sha256(folder / f"{MODEL}.pt"),
+    )
+
+
+class Slowly(BaseHTTPRequestHandler):
+    """One file, from any byte on, in many small parts."""
+
+    data = b""
+
+    def do_GET(self) -> None:
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        first = int(wanted[1]) if wanted else 0
+        self.send_response(206 if wanted else 200)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {first}-{len(self.data) - 1}/{len(self.data)}")
+        self.send_header("Content-Length", str(len(self.data) - first))
+        self.end_headers()
+        try:
+            for i in range(first, len(self.data), 1 << 17):
+                time.sleep(0.01)
+                self.wfile.write(self.data[i : min(len(self.data), i + (1 << 17))])
+        except OSError:
+            pass  # the other end was killed
+
+    def log_message(self, *args) -> None:
+        """Not a word."""
+
+
+# ------------------------------------------------------------------------------------------------------------ crawling
+def crawling(url: str, allowed: frozenset[str]) -> Job:
+    manners = Manners(0.0, allow_local=allowed)
+
+    def pictures(folder: Path) -> list[Path]:
+        return sorted(path for path in folder.rglob("[0-9]*.png") if path.is_file())
+
+    def check(folder: Path) -> None:
+        for path in pictures(folder):
+            decode(path.read_bytes())
+        for row in read_rows(folder / MANIFEST):
+            if row["status"] == "stored" and checkpoints.sha256(folder / row["file"]) != row["sha256"]:
+                raise ValueError(f"{row['file']} is not what the manifest says")
+
+    return Job(
+        "crawl",
+        lambda folder: crawl(CrawlConfig(url, folder, True, "webtoons", manners=manners), progress=False),
+        check,
+        lambda folder: hashed(str(path.relative_to(folder)).encode() + path.read_bytes() for path in pictures(folder)),
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------- killing
+@contextmanager
+def server(serve: Callable[[int], None]) -> Iterator[str]:
+    """Something that serves, in a process of its own; yields what it writes to the pipe."""
+    read, write = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(read)
+        serve(write)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        line = pipe.readline().strip()
+    try:
+        yield line
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+
+
+def serve_file(data: bytes) -> Callable[[int], None]:
+    def serve(pipe: int) -> None:
+        Slowly.data = data
+        with ThreadingHTTPServer(("127.0.0.1", 0), Slowly) as made:
+            os.write(pipe, f"http://127.0.0.1:{made.server_port}\n".encode())
+            made.serve_forever()
+
+    return serve
+
+
+def serve_site(pipe: int) -> None:
+    with LocalSite(episodes=6, pictures=8, picture=lambda e, n: picture(100 * e + n)) as site:
+        os.write(pipe, f"{site.url()} {next(iter(site.allowed))}\n".encode())
+        time.sleep(3600)
+
+
+def started(job: Job, folder: Path) -> int:
+    """The number of a process that does the work."""
+    process = os.fork()
+    if process:
+        return process
+    code = 1
+    try:
+        sys.stderr = sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        torch.set_num_threads(1)
+        job.work(folder)
+        code = 0
+    except BaseException:
+        (folder.parent / f"{job.name}.error").write_text(traceback.format_exc())
+    finally:
+        os._exit(code)
+
+
+def finish(job: Job, folder: Path) -> float:
+    """Work undisturbed to the end; returns the seconds. Raises RuntimeError where it fails."""
+    start = time.perf_counter()
+    code = os.waitstatus_to_exitcode(os.waitpid(started(job, folder), 0)[1])
+    if code:
+        raise RuntimeError(f"{job.name} failed: {(folder.parent / f'{job.name}.error').read_text()}")
+    return time.perf_counter() - start
+
+
+def trial(job: Job, folder: Path, kills: int, rng: random.Random) -> tuple[int, int]:
+    """Kill so many times; returns how many runs came to their end meanwhile, and how often a file was half."""
+    (reference := folder / "reference").mkdir(parents=True)
+    seconds = finish(job, reference)
+    wanted, done, runs, half = job.result(reference), 0, 0, 0
+    while done < kills:
+        (place := folder / f"run {runs}").mkdir()
+        runs, ended = runs + 1, False
+        while not ended:
+            if done < kills:
+                ended = _killed(job, place, rng.uniform(0, 0.6 * seconds))
+                done += not ended
+            else:
+                finish(job, place)
+                ended = True
+            try:
+                job.check(place)
+            except Exception as error:
+                half += 1
+                print(f"{job.name}: after a kill: {type(error).__name__}: {error}")
+        if job.result(place) != wanted:
+            raise RuntimeError(f"{job.name}: '{place}' ended otherwise than an undisturbed run")
+    return runs, half
+
+
+def _killed(job: Job, place: Path, after: float) -> bool:
+    """Start the work and kill it after so many seconds; returns whether it was done before."""
+    process = started(job, place)
+    time.sleep(after)
+    os.kill(process, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if code not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"{job.name} failed: {(place.parent / f'{job.name}.error').read_text()}")
+    return code == 0
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50, help="of every kind of work")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rng = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "pictures").mkdir()
+        for i in range(300):
+            (folder / "pictures" / f"{i:03}.png").write_bytes(picture(i, 120))
+        g = Generator(8, 8, 8, 2, WIDTHS)
+        checkpoints.save(folder / "a.pt", g_ema=g, meta={"more": torch.randn(1_500_000)})
+        data = (folder / "a.pt").read_bytes()
+        with server(serve_file(data)) as base, server(serve_site) as site:
+            url, host = site.split()
+            jobs = [
+                Job("train", train, check_training, trained),
+                preparing(folder / "pictures"),
+                downloading(base, hashlib.sha256(data).hexdigest()),
+                crawling(url, frozenset([host])),
+            ]
+            print("| work | kills | runs that came to their end, with the same result | files that were half |")
+            print("|---|---|---|---|")
+            for job in jobs:
+                runs, half = trial(job, folder / job.name, options.kills, rng)
+                print(f"| {job.name} | {options.kills} | {runs} of {runs} | {half} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
