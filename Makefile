@@ -32,7 +32,7 @@ test: lint  ## Lint, unit tests, every notebook with small budgets, browser test
 	@$(BIN)/python -m pytest tests $(NOTEBOOKS) --nbmake --nbmake-timeout=600 --durations=10 $(TEST_ARGS)
 
 lab: $(READY)  ## Open JupyterLab in the notebooks folder
-	@$(BIN)/python -m jupyter lab --LabApp.default_url=/lab/tree/notebooks
+	@$(BIN)/python -m jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks
 
 pocket: $(READY)  ## Rebuild every shipped pocket model from nothing (hours; continues where it stopped)
 	@$(BIN)/python -m stylegan2 pocket

@@ -46,7 +46,7 @@ def told(error: Exception) -> str:
     where = f"'{error.filename}'" if isinstance(error, OSError) and error.filename else "a file"
     match getattr(error, "errno", None):
         case errno.ENOSPC | errno.EDQUOT:
-            return f"the disk is full, {where} was not written: what was there before is whole; make room, and run it again"
+            return f"the disk is full, {where} was not written: what was there before is whole; make room, run it again"
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return f"cannot write {where} ({error.strerror}): choose a folder that may be written to"
     return str(error)
