@@ -13,9 +13,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from stylegan2 import text_files
@@ -118,7 +120,7 @@ class Zoo:
             source = self._source(name)
             incoming = self.folder / ".incoming" / path.name
             incoming.parent.mkdir(exist_ok=True)
-            source.fetch(incoming, _Bar(name, self.folder, progress))
+            source.fetch(incoming, Bar(name, self.folder, progress))
             try:
                 self._verify(name, incoming, source.name)
             except ZooError:
@@ -182,17 +184,18 @@ class _Folder:
     def name(self) -> str:
         return str(self.file)
 
-    def fetch(self, to: Path, bar: _Bar) -> None:
+    def fetch(self, to: Path, bar: Bar) -> None:
         """Copy it. Raises ZooError where it is not there."""
         if not self.file.is_file():
             raise ZooError(f"the mirror has no '{self.file}': {self.advice}")
-        total, done = self.file.stat().st_size, 0
-        with bar, open(self.file, "rb") as old, open(to, "wb") as new:
+        total, done, part = self.file.stat().st_size, 0, to.with_suffix(".copy")
+        with bar, open(self.file, "rb") as old, open(part, "wb") as new:
             bar(0, total)
             while chunk := old.read(1 << 22):
                 new.write(chunk)
                 done += len(chunk)
                 bar(done, total)
+        os.replace(part, to)
 
 
 @dataclass(frozen=True)
@@ -203,19 +206,34 @@ class _Address:
     where: dict[str, str]
     advice: str
 
-    def fetch(self, to: Path, bar: _Bar) -> None:
+    def fetch(self, to: Path, bar: Bar) -> None:
         """Download it, or go on with it. Raises ZooError where that fails, saying why."""
-        import gdown
-        import requests
+        with bar:
+            ask(lambda: download(**self.where, output=str(to), progress=bar), to.stem, self.name, self.advice)
 
-        try:
-            with bar:
-                gdown.download(
-                    **self.where, output=str(to), quiet=True, resume=True, use_cookies=False, timeout=PATIENCE,
-                    retries=RETRIES, progress=bar,
-                )  # fmt: skip
-        except (gdown.exceptions.DownloadError, requests.RequestException, KeyError) as error:
-            raise ZooError(f"{to.stem} cannot be fetched from {self.name}: {_why(error)}: {self.advice}") from error
+
+def download(**settings: Any) -> str:
+    """`gdown.download` as we want it: resumed, patient, silent, without cookies; arguments as there."""
+    import gdown
+
+    fixed = {"quiet": True, "resume": True, "use_cookies": False, "timeout": PATIENCE, "retries": RETRIES}
+    return gdown.download(**fixed, **settings)
+
+
+def ask(what: Callable[[], Any], name: str, whom: str, advice: str) -> Any:
+    """Ask a server; its refusals as ZooError, with the reason and what to do."""
+    import gdown
+    import requests
+
+    try:
+        return what()
+    except (gdown.exceptions.DownloadError, requests.RequestException, KeyError) as error:
+        raise ZooError(f"{name} cannot be fetched from {whom}: {_why(error)}: {advice}") from error
+
+
+def ask_drive(what: Callable[..., Any], id: str, name: str, advice: str, **settings: Any) -> Any:
+    """Ask Google Drive about an id, see `ask`."""
+    return ask(lambda: what(id=id, **settings), name, "Google Drive", advice)
 
 
 def _why(error: Exception) -> str:
@@ -228,7 +246,7 @@ def _why(error: Exception) -> str:
     return text[:200] or type(error).__name__
 
 
-class _Bar:
+class Bar:
     """Progress with the time left; stops a download for which there is no room.
 
     Args:
@@ -240,7 +258,7 @@ class _Bar:
     def __init__(self, name: str, folder: Path, shown: bool):
         self.name, self.folder, self.shown, self._bar = name, folder, shown, None
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> Bar:
         return self
 
     def __exit__(self, *_) -> None:

@@ -29,9 +29,10 @@ SIGN_IN = "<html><title>Google Drive: Sign-in</title><body>Sign in to continue</
 
 @dataclass
 class Drive:
-    """Files by id. `sabotage`: id -> "quota", "sign in", "cut" (once), or a status."""
+    """`files` by id; `folders`: id -> {id: name}. `sabotage`: id -> "quota", "sign in", "cut" (once), or a status."""
 
     files: dict[str, bytes] = field(default_factory=dict)
+    folders: dict[str, dict[str, str]] = field(default_factory=dict)
     sabotage: dict[str, str | int] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
 
@@ -72,6 +73,12 @@ class Drive:
             self._page(to, QUOTA)
         elif fault == "sign in":
             self._page(to, SIGN_IN)
+        elif parts.path == "/embeddedfolderview" and file in self.folders:
+            links = "".join(
+                f'<a href="https://drive.google.com/file/d/{id}/view?usp=drive_web">{name}</a>'
+                for id, name in self.folders[file].items()
+            )
+            self._page(to, f"<html><title>images</title><body>{links}</body></html>")
         elif file not in self.files:
             self._page(to, "<html>not found</html>", 404)
         elif parts.path == "/uc":
@@ -124,4 +131,5 @@ class Drive:
                 made.mount(host, Here())
             return made, cookies
 
-        monkeypatch.setattr(module, "_get_session", local)
+        for name in ("download", "download_folder"):
+            monkeypatch.setattr(sys.modules[f"gdown.{name}"], "_get_session", local)

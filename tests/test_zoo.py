@@ -171,7 +171,7 @@ def test_the_verb_lists_and_fetches(drive, weights, tmp_path):
     result = call(cli.app, ["download", NAME, "--out", str(tmp_path)])
     assert result.exit_code == 0 and f"{NAME}.pt" in result.stdout, result.output
     listed = call(cli.app, ["download", "--out", str(tmp_path)]).stdout
-    assert listed.count("\n") == 12 and listed.count("  here  ") == 1
+    assert listed.count("\n") == 12 + 2 and listed.count("  here  ") == 1 and "CC BY-NC" in listed
     for wrong in (["download", NAME, "Dinsey"], ["download", "ffhq256", "--mirror", str(tmp_path / "none")]):
         result = call(cli.app, [*wrong, "--out", str(tmp_path / "b")])
         assert result.exit_code == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1

@@ -15,6 +15,7 @@ def download(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME...]", help="Models; none: say what there is.")
     ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Pictures instead, to data/: metfaces or ukiyoe.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All twelve.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the files and their hashes.")] = Path("checkpoints/full"),
     mirror: Annotated[
@@ -31,9 +32,18 @@ def download(
       python -m stylegan2 download
       python -m stylegan2 download ffhq256 NaverWebtoon_FreezeSG
       python -m stylegan2 download --all --mirror /path/with/the/files
+      python -m stylegan2 download --dataset metfaces
     """
+    from stylegan2.data import published_sets
     from stylegan2.zoo import MODELS, Zoo
 
+    if dataset is not None:
+        if names or everything:
+            raise ValueError("--dataset fetches pictures, a NAME or --all models: one at a time")
+        path = published_sets.fetch(dataset, "data")
+        typer.echo(f"licence: {published_sets.SETS[dataset].licence}")
+        typer.echo(f"{path}; next: python -m stylegan2 prepare {path} data/{dataset}.lmdb --size 256")
+        return
     zoo = Zoo(out, mirror)
     wanted = list(MODELS) if everything else names or []
     for name in wanted:
@@ -44,3 +54,5 @@ def download(
         wide = max(map(len, MODELS))
         for name, model in MODELS.items():
             typer.echo(f"{name:{wide}}  {'here' if zoo.has(name) else '-':4}  {model.says}")
+        for name, known in published_sets.SETS.items():
+            typer.echo(f"--dataset {name}: {known.says}; {known.licence}")
