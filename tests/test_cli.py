@@ -423,6 +423,22 @@ def test_what_is_wrong_with_the_disk_is_said_with_what_to_do(model, tmp_path, mo
     assert [p.name for p in tmp_path.iterdir()] == ["faces.png"] and (tmp_path / "faces.png").read_bytes() == b"older"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_without_memory_the_setting_to_lower_is_named(model, tmp_path, monkeypatch, error):
+    def fails(*args, **settings):
+        raise error
+
+    monkeypatch.setattr(cli.models, "_draw", fails)
+    assert "lower --batch" in refusal("generate", model, "--out", tmp_path / "faces.png")
+
+
 def test_convert_writes_what_load_reads_back(model, tmp_path):
     assert "g_ema, g, d in rosinality's layout" in call("convert", model, tmp_path / "r.pt")
     ours, theirs = checkpoints.load(model), checkpoints.load(tmp_path / "r.pt")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 EXPECTED = (ValueError, OSError, ImportError)  # errors whose message says what to do (CheckpointError is a ValueError)
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+MEMORY = "not enough memory: lower --batch; `train` can also compute a batch in parts (--accumulate 2, 4, ...)"
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
@@ -36,9 +37,20 @@ class Verbs(TyperGroup):
                 raise
             typer.echo(f"error: {' '.join(told(error).split())}", err=True)
             raise typer.Exit(2) from error
+        except (RuntimeError, MemoryError) as error:
+            if ctx.params.get("debug") or not is_memory(error):
+                raise
+            typer.echo(f"error: {MEMORY}", err=True)
+            raise typer.Exit(2) from error
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
+
+
+def is_memory(error: Exception) -> bool:
+    """Is there not enough memory, on a GPU or in the machine? (PyTorch says so in several ways.)"""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(part in said for part in ("out of memory", "can't allocate memory"))
 
 
 def told(error: Exception) -> str:
