@@ -231,7 +231,8 @@ class CartoonPanel(Panel):
         self.upload = w.FileUpload(accept="image/*", description="Your photo", layout=w.Layout(width="auto"))
         self.upload.observe(lambda change: self._guarded(partial(self._uploaded, change["new"])), "value")
         self.square = w.Text(
-            placeholder="empty: faces are found; or left, top, side in pixels",
+            placeholder="left, top, side, or empty",
+            tooltip="pixels of the photo; empty: its faces are found",
             description="its square",
             style={"description_width": "90px"},
         )
