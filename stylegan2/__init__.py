@@ -5,3 +5,4 @@ module that you need, e.g. `from stylegan2 import checkpoints` or `from stylegan
 """
 
 __version__ = "0.1.0"
+__repository__ = "https://github.com/cartoonize-yourself/cartoonize-yourself"  # `docs/stamp.py` puts it everywhere else

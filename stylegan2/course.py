@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from stylegan2 import checkpoints
+from stylegan2 import __repository__, checkpoints
 from stylegan2.runtime import keep_memory_warm
 
 SCALES = ("auto", "pocket")
@@ -129,12 +129,13 @@ class Course:
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The course's folder: the nearest one upwards that holds `checkpoints/` and `notebooks/`.
+    """The course's folder: the nearest one upwards that holds `checkpoints/` and `notebooks/`, or a clone just below.
 
     Raises CourseError where there is none.
     """
     start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
+    clone = start / __repository__.rpartition("/")[2]  # on Colab, after the kernel was started anew
+    for folder in (start, *start.parents, clone):
         if (folder / "notebooks").is_dir() and (folder / "checkpoints").is_dir():
             return folder
     raise CourseError(f"'{start}' is not inside the course: open the notebook from the course's notebooks/ folder")

@@ -23,7 +23,7 @@ from stylegan2.checkpoints import files
 from stylegan2.checkpoints.errors import CheckpointError, check_entries
 from stylegan2.data.detectors import MIN_SIZE, Face, distinct
 
-SHIPPED = Path(__file__).parents[2] / "checkpoints" / "pocket" / "detector.pt"
+SHIPPED = Path("checkpoints/pocket/detector.pt")  # below the course's folder
 FORMAT = "stylegan2 pocket face detector"
 CELL = 8  # pixels of the input to a cell of the maps
 SHORT = 192  # the shorter side of a picture as the network sees it
@@ -73,7 +73,7 @@ def load(path: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: 
     Raises:
         CheckpointError: there is no such file, or it is something else.
     """
-    path = Path(path or SHIPPED)
+    path = _shipped() if path is None else Path(path)
     content = files.read(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT or not isinstance(content.get("state"), dict):
         raise CheckpointError(
@@ -83,6 +83,17 @@ def load(path: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: 
     check_entries("face detector", content["state"], {k: tuple(v.shape) for k, v in network.state_dict().items()})
     network.load_state_dict(content["state"])
     return PocketDetector(network, min_size, sure)
+
+
+def _shipped() -> Path:
+    """Beside the code; where the package was installed without the course, in the course around the current folder."""
+    from stylegan2.course import CourseError, find_root
+
+    beside = Path(__file__).parents[2] / SHIPPED
+    try:
+        return beside if beside.is_file() else find_root() / SHIPPED
+    except CourseError:
+        return beside
 
 
 class PocketDetector:

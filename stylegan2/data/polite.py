@@ -24,9 +24,8 @@ from protego import Protego
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from stylegan2 import __version__
+from stylegan2 import __repository__, __version__
 
-HOME = "https://github.com/cartoonize-yourself/cartoonize-yourself"
 AGENT = "cartoonize-yourself"  # what a robots.txt may name
 FOR_A_MOMENT = (429, 500, 502, 503, 504)  # try again later
 REFUSALS = (401, 403, 429, 451)
@@ -73,7 +72,7 @@ class Manners:
     def user_agent(self) -> str:
         """Who asks, and where to complain."""
         contact = f"; {self.contact}" if self.contact else ""
-        return f"{AGENT}/{__version__} (+{HOME}{contact})"
+        return f"{AGENT}/{__version__} (+{__repository__}{contact})"
 
 
 class Stopped(ConnectionError):
