@@ -81,7 +81,7 @@ def test_the_middle_square_is_taken_if_it_is_asked_for(folder, tmp_path):
     found = read_photos({"wide": folder / "wide.png"}, 16, Cutting("no"))
     assert found["wide"].how == "middle square"
     said = call("project", folder / "model.pt", folder / "wide.png", *options(folder, tmp_path), code=2)
-    assert "wide.png': no face found" in said and "LEFT,TOP,SIDE" in said
+    assert "wide.png': no face found" in said and "LEFT,TOP,SIDE" in said and "--align no" in said
     torch.testing.assert_close(stacked(found), picture(folder / "wide.png")[..., 8:24], rtol=0, atol=1e-5)
 
 

@@ -149,6 +149,8 @@ def read_photos(
         photo = open_photo(path)
         try:
             faces = portraits(photo, resolution, cutting)
+        except align.NoFace as error:
+            raise align.NoFace(f"'{path}': {error}, or take its middle square (--align no)") from error
         except ValueError as error:
             raise ValueError(f"'{path}': {error}") from error
         names = names_of(name, len(faces), {*found, *taken})
