@@ -439,6 +439,18 @@ def test_without_memory_the_setting_to_lower_is_named(model, tmp_path, monkeypat
     assert "lower --batch" in refusal("generate", model, "--out", tmp_path / "faces.png")
 
 
+def test_no_model_is_replaced(model, tmp_path):
+    shipped = tmp_path / "checkpoints" / "pocket" / "clip.pt"
+    shipped.parent.mkdir(parents=True)
+    shipped.write_bytes(b"clip")
+    for words in (["factorize", model], ["convert", model], ["swap", model, model]):
+        assert "comes with the course" in refusal(*words, shipped)
+        before = model.read_bytes() if model.is_file() else None
+        if before is not None:
+            assert "would be replaced" in refusal(*words, model) and model.read_bytes() == before
+    assert shipped.read_bytes() == b"clip"
+
+
 def test_convert_writes_what_load_reads_back(model, tmp_path):
     assert "g_ema, g, d in rosinality's layout" in call("convert", model, tmp_path / "r.pt")
     ours, theirs = checkpoints.load(model), checkpoints.load(tmp_path / "r.pt")

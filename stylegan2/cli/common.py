@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stylegan2.checkpoints import Checkpoint
 
 EXPECTED = (ValueError, OSError, ImportError)  # errors whose message says what to do (CheckpointError is a ValueError)
+SHIPPED = ("checkpoints", "pocket")  # the folder of the models that come with the course
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 MEMORY = "not enough memory: lower --batch; `train` can also compute a batch in parts (--accumulate 2, 4, ...)"
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
@@ -59,6 +60,10 @@ def told(error: Exception) -> str:
     match getattr(error, "errno", None):
         case errno.ENOSPC | errno.EDQUOT:
             return f"the disk is full, {where} was not written: what was there before is whole; make room, run it again"
+        case errno.ENOENT if where != "a file":
+            return f"there is no {where}"
+        case errno.EISDIR if where != "a file":
+            return f"{where} is a folder: give the files in it, such as {error.filename}/*"
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return f"cannot write {where} ({error.strerror}): choose a folder that may be written to"
     return str(error)
@@ -100,8 +105,15 @@ def load(path: Path, device="cpu", g_ema_only: bool = False) -> Checkpoint:
     return checkpoints.load(path, device=device, g_ema_only=g_ema_only)
 
 
-def make_room(path: Path) -> None:
-    """Make the folder of a file that will be written. Raises ValueError where a folder has the file's name."""
+def make_room(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Make the folder of a file that will be written.
+
+    Raises:
+        ValueError: a folder has the file's name, or it is one of the inputs, or a model that comes with the course.
+    """
+    not_an_input(path, inputs)
+    if path.is_file() and path.resolve().parent.parts[-2:] == SHIPPED:
+        raise ValueError(f"'{path}' comes with the course, and would be replaced: write to another place")
     if path.is_dir():
         raise ValueError(f"'{path}' is a folder: expected the name of a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,6 +124,12 @@ def not_an_input(path: Path, inputs: Iterable[Path]) -> Path:
     if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
         raise ValueError(f"'{path}' is what you gave me, and would be replaced: write to another place")
     return path
+
+
+def apart(out: Path, photos: Iterable[Path]) -> None:
+    """Raises ValueError where results would lie among the photos, whose names they may have."""
+    if any(out.resolve() == photo.resolve().parent for photo in photos):
+        raise ValueError(f"'{out}' is the folder of your photos, and pictures in it might be replaced: choose another")
 
 
 def on_device(name: str):

@@ -55,7 +55,7 @@ def factorize(
         raise ValueError(f"'{out}': OUT must end in .pt, it will hold the directions")
     if count < 0:
         raise ValueError(f"count is {count}, expected at least 1, or 0 for all directions")
-    make_room(out)
+    make_room(out, [checkpoint])
     g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
     if method == "sefa":
         directions = sefa.factorize(g, layers, normalise, count or None)

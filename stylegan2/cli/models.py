@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, load, not_an_input, on_device, parse_seeds
+from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, load, make_room, on_device, parse_seeds
 
 LAYOUTS = {"ours": "our", "rosinality": "rosinality's"}
 
@@ -95,6 +95,7 @@ def swap(
         raise ValueError(f"'{out}': OUT must end in .pt (the new generator) or in {', '.join(PICTURES)} (a picture)")
     if strip and (width or kind == ".pt"):
         raise ValueError("--strip draws all hard cuts: OUT must be a picture, and --width left out")
+    make_room(out, [source, target])
     names = ("target", "source") if reverse else ("source", "target")  # who draws below the cut, and who above it
     paths = (target, source) if reverse else (source, target)
     pair = [load(path, g_ema_only=True).g_ema for path in paths]
@@ -175,7 +176,7 @@ def convert(
 
     if to not in LAYOUTS or (half and to != "ours"):
         raise ValueError(f"to is {to!r}, half {half}: expected ours or rosinality, and --half with ours only")
-    not_an_input(out, [checkpoint])
+    make_room(out, [checkpoint])
     if checkpoints.is_encoder(checkpoint):
         _convert_encoder(checkpoint, out, to, half)
         typer.echo(f"{out}: an encoder in {LAYOUTS[to]} layout")

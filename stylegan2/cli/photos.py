@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import app, captions_of, make_room, not_an_input
+from stylegan2.cli.common import apart, app, captions_of, make_room, not_an_input
 
 if TYPE_CHECKING:
     from stylegan2.editing.photos import Portrait
@@ -71,6 +71,7 @@ def align(
     if not 16 <= size <= 4096:
         raise ValueError(f"size is {size}, expected 16 to 4096 pixels")
     cutting = Cutting("yes", face, parse_box(box), finder)
+    apart(out, photos)
     make_room(out / "x")
     done: set[str] = set()
     for name, path in captions_of(photos).items():

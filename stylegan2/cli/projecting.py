@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import CheckpointPath, Device, app, load, make_room, not_an_input, on_device
+from stylegan2.cli.common import CheckpointPath, Device, apart, app, load, make_room, not_an_input, on_device
 from stylegan2.cli.photos import Align, Box, Face, Finder, Photos, read
 
 MODELS = Path("checkpoints/pocket")
@@ -36,9 +36,9 @@ def project(
 ) -> None:
     """Find the codes that draw your photos: then edit them, or draw them with any model fine-tuned from CKPT.
 
-    Faces are found, turned upright and cut (--align). The codes of NAME.pt are what `edit`, `mix` and other models
-    take; with --tune a copy of the model that draws exactly these photos is kept as tuned.pt. Ctrl-C keeps what there
-    is.
+    Faces are found, turned upright and cut (--align). NAME.pt holds the codes, for Python
+    (`editing.projection.Projection.load`); with --tune a copy of the model that draws exactly these photos is kept as
+    tuned.pt. Ctrl-C keeps what there is.
 
     \b
     Examples:
@@ -48,9 +48,11 @@ def project(
     """
     from stylegan2 import checkpoints, display
     from stylegan2.editing import projection
+    from stylegan2.editing.cartoonize import is_outside
     from stylegan2.editing.photos import distance_for, stacked
     from stylegan2.perceptual import psnr
 
+    apart(out, photos)
     if steps < 0 or tune < 0:
         raise ValueError(f"steps is {steps}, tune {tune}: expected at least 0")
     config = projection.ProjectConfig(steps=max(1, steps), space=space, near=near)
@@ -63,6 +65,9 @@ def project(
     e = _encoder(encoder, g, where)
     start = None if e is None else e(images)
     looks = distance_for(g.resolution, judge, where)
+    for name, far in zip(portraits, is_outside(g, images, looks, e).tolist() if steps else [], strict=False):
+        if far:
+            typer.echo(f"{name}: not of the model's world; codes near a face: --space w --near 0.5", err=True)
     found = _find(g, images, looks, config, start, steps)
     make_room(out / "x")
     made_from = {"generator": checkpoints.fingerprint(g), "psi": 1.0}
@@ -184,6 +189,7 @@ def cartoonize(
     from stylegan2.editing.layer_swapping import check_dials
     from stylegan2.editing.photos import distance_for, stacked
 
+    apart(out, photos)
     if careful not in ("auto", "yes", "no") or steps < 0:
         raise ValueError(f"careful is {careful!r}, steps {steps}: expected auto, yes or no, and at least 0")
     where = on_device(device)

@@ -96,7 +96,7 @@ def find_people(image: Image.Image, finder: str = "auto", detector=None) -> list
     if not people:
         raise NoFace(
             f"no face found in this photo ({image.width}x{image.height} pixels, by {finder}): it should look into "
-            "the camera and be upright; or give the square around it by hand (box: LEFT,TOP,SIDE in pixels)"
+            "the camera and be upright; or give the square around it by hand (box, --box LEFT,TOP,SIDE, in pixels)"
         )
     return sorted(people, key=lambda person: -person.area)
 
