@@ -110,7 +110,7 @@ class EqualConv2d(nn.Module):
             y = F.conv2d(ops.downsample2d(x), weight, bias)
         else:
             y = ops.blurred_conv_down(x, weight, bias)
-        return y if bias is None else F.leaky_relu_(y, ops.SLOPE)
+        return y if bias is None else ops.bounded(F.leaky_relu_(y, ops.SLOPE))
 
 
 class MappingNetwork(nn.Module):
@@ -325,7 +325,8 @@ class SynthesisNetwork(nn.Module):
         channels: width per resolution; default config-f.
 
     Attributes:
-        compute_dtype: type of the convolutions (float32 by default). RGB sums and styles always stay float32.
+        compute_dtype: type of the convolutions (float32 by default; float16: see `ops.dtype_at`). RGB sums and styles
+            always stay float32.
     """
 
     def __init__(self, resolution: int, w_dim: int = 512, channels: Mapping[int, int] | None = None):
@@ -398,7 +399,8 @@ class SynthesisNetwork(nn.Module):
             n = len(block.convs)
             if after is None or r > after.resolution:
                 x, rgb = (None, None) if after is None else (after.x, after.rgb)
-                x, rgb = block(x, rgb, ws[:, at : at + n + 1], noises[at : at + n], self.compute_dtype)
+                dtype = ops.dtype_at(r, self.resolution, self.compute_dtype)
+                x, rgb = block(x, rgb, ws[:, at : at + n + 1], noises[at : at + n], dtype)
                 after = Stage(r, x, rgb)
                 yield after
             at += n
@@ -545,8 +547,8 @@ class Discriminator(nn.Module):
         if len(images) % batches:
             raise ValueError(f"{len(images)} images cannot be {batches} batches of equal size")
         x = self.from_rgb(images.to(dtype=self.compute_dtype, memory_format=torch.channels_last))
-        for block in self.blocks.values():
-            x = block(x)
+        for r, block in zip(self.resolutions, self.blocks.values(), strict=False):
+            x = block(x.to(ops.dtype_at(r, self.resolution, self.compute_dtype)))
         return self.head(ops.upcast(x), batches)
 
 
@@ -579,8 +581,8 @@ class Encoder(nn.Module):
         if images.ndim != 4 or images.shape[1:] != (3, self.resolution, self.resolution):
             raise ValueError(f"images must be [N, 3, {self.resolution}, {self.resolution}], got {list(images.shape)}")
         x = self.from_rgb(images.to(dtype=self.compute_dtype, memory_format=torch.channels_last))
-        for block in self.blocks.values():
-            x = block(x)
+        for r, block in zip(self.resolutions, self.blocks.values(), strict=False):
+            x = block(x.to(ops.dtype_at(r, self.resolution, self.compute_dtype)))
         filters = self.head.flatten(1)  # [num_ws * w_dim, C * 16]
         w = F.linear(ops.upcast(x).flatten(1), filters / math.sqrt(filters.shape[1]))
         return w.unflatten(1, (self.num_ws, self.w_dim))

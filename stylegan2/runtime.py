@@ -18,6 +18,11 @@ def has_bfloat16(device: torch.device) -> bool:
     return any(getattr(torch.cpu, probe)() for probe in probes if hasattr(torch.cpu, probe))
 
 
+def has_float16(device: torch.device) -> bool:
+    """Does a GPU multiply float16 faster than float32, without having bfloat16 (Volta, Turing: V100, T4)?"""
+    return device.type == "cuda" and (7, 0) <= torch.cuda.get_device_capability(device) < (8, 0)
+
+
 def pick_device(name: str = "auto") -> torch.device:
     """Where to compute; a CPU's memory is told to stay warm.
 
@@ -42,10 +47,10 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Type of the convolutions for a setting: "auto", "float32" or "bfloat16"."""
+    """Type of the convolutions for "float32", "bfloat16", "float16", or "auto": what the device is fast in."""
     if precision == "auto":
-        return torch.bfloat16 if has_bfloat16(device) else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+        precision = "bfloat16" if has_bfloat16(device) else "float16" if has_float16(device) else "float32"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 
 # glibc's mallopt: parameter number -> values in bytes, the first that is accepted (older versions have an upper limit)

@@ -282,6 +282,66 @@ def test_second_order_works_in_bfloat16():
     assert len(grads) > 40 and all(gradient.isfinite().all() for gradient in grads)
 
 
+HALF = torch.float16
+
+
+def test_float16_is_for_the_highest_resolutions_and_close_to_float32():
+    g, d = make_g(64), make_d(64)
+    z = randn(4, 8)
+    exact = g(z, noise="const")
+    logits = d(exact)
+    g.synthesis.compute_dtype = d.compute_dtype = HALF
+    stages = {stage.resolution: stage.x.dtype for stage in g.synthesis.stages(g.mapping(z), "const")}
+    assert stages == {4: torch.float32} | dict.fromkeys((8, 16, 32, 64), HALF)
+    rough = g(z, noise="const")
+    assert rough.dtype == torch.float32 and d(exact).dtype == torch.float32
+    assert 0 < (rough - exact).std() / exact.std() < 0.01  # 10 bits of mantissa where bfloat16 has 7
+    assert 0 < (d(exact) - logits).abs().max() < 0.02 * logits.abs().max().clamp(min=1)
+
+
+def test_float16_does_not_overflow_where_styles_or_weights_are_large():
+    """What demodulation takes out again must not be there in between: 65,504 is the largest number of float16."""
+    g = make_g(16)
+    conv = g.synthesis.blocks["16"].conv1
+    with torch.no_grad():
+        conv.affine.bias.mul_(3e4)
+        conv.weight.mul_(3e4)
+    z = randn(2, 8)
+    exact = g(z, noise="const")
+    g.synthesis.compute_dtype = HALF
+    rough = g(z, noise="const")
+    assert rough.isfinite().all() and (rough - exact).std() < 0.01 * exact.std()
+
+
+def test_float16_activations_stay_within_bounds():
+    d = make_d(16)
+    d.compute_dtype = HALF
+    images = randn(2, 3, 16, 16) * 1e5  # far beyond what a generator draws
+    assert d(images.clamp(-6e4, 6e4)).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, HALF])
+def test_gradients_of_low_precision_point_the_same_way(dtype):
+    """The second-order losses too: R1 and path length."""
+    found = {}
+    for kind in (torch.float32, dtype):
+        g, d = make_g(32).requires_grad_(), make_d(32).requires_grad_()
+        g.synthesis.compute_dtype = d.compute_dtype = kind
+        x = randn(3, 3, 32, 32).requires_grad_()
+        (grad,) = torch.autograd.grad(d(x).sum(), x, create_graph=True)
+        ws = g.mapping(randn(2, 8))
+        (path,) = torch.autograd.grad((g.synthesis(ws, "const") * randn(2, 3, 32, 32)).sum(), ws, create_graph=True)
+        (grad.square().sum() + path.square().sum()).backward()
+        found[kind] = {
+            f"{part} {name}": p.grad
+            for part, network in {"g": g, "d": d}.items()
+            for name, p in network.named_parameters()
+            if p.grad is not None and p.grad.norm() > 0
+        }
+    whole = [torch.cat([found[kind][name].flatten() for name in found[torch.float32]]) for kind in found]
+    assert torch.cosine_similarity(*whole, dim=0) > 0.99
+
+
 def test_latents_of_another_device_are_taken_along():
     """z and seeds are drawn on the CPU; the networks may be on a GPU. The meta device shows it without one."""
     g = build(16, "pocket")[0].to("meta")

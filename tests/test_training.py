@@ -24,7 +24,7 @@ from tiny_training import (
     tiny_trainer,
 )
 
-from stylegan2 import checkpoints
+from stylegan2 import checkpoints, runtime
 from stylegan2.training import snapshots
 from stylegan2.training import trainer as trainer_module
 from stylegan2.training.config import TrainConfig
@@ -220,8 +220,8 @@ def test_latest_is_none_without_a_readable_snapshot(tmp_path):
         assert snapshots.latest(tmp_path) is None
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_both_precisions_stay_finite_and_are_recorded(tmp_path, precision):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_every_precision_stays_finite_and_are_recorded(tmp_path, precision):
     trainer = tiny_trainer(tmp_path, images=32, precision=precision)
     trainer.run(progress=False)
     for network in (trainer.g, trainer.d, trainer.g_ema):
@@ -229,6 +229,24 @@ def test_both_precisions_stay_finite_and_are_recorded(tmp_path, precision):
     assert checkpoints.load(snapshots.latest(tmp_path)).info["precision"] == precision
     rows = read_log(tmp_path / "log.csv")
     assert all(abs(row["loss_g"]) < 50 and abs(row["loss_d"]) < 50 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [((6, 1), torch.float32), ((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)],
+)
+def test_the_precision_of_a_gpu_is_what_it_is_fast_in(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert runtime.pick_dtype("auto", torch.device("cuda")) == expected
+    assert runtime.pick_dtype("float32", torch.device("cuda")) == torch.float32
+
+
+def test_float16_gradients_that_grew_too_large_do_not_end_the_run(tmp_path, monkeypatch):
+    trainer = tiny_trainer(tmp_path, precision="float16")
+    first = trainer.d_parameters[0]
+    first.register_hook(lambda grad: grad * float("inf"))
+    trainer.run(progress=False)
+    assert first.isfinite().all() and trainer.step == trainer.config.steps
 
 
 def test_resuming_in_another_precision_warns(tmp_path):
@@ -345,7 +363,7 @@ WRONG = [
     ("accumulate", 0), ("blur_sigma", -1.0), ("blur_images", -1), ("reuse_fakes", 1),
     ("ema_rampup", -0.1), ("augment", "sometimes"), ("augment_pipe", "xyz"), ("augment_p", 1.5),
     ("augment_target", 1.0), ("augment_interval", 0), ("augment_images", 0), ("mirror", 1), ("workers", -1),
-    ("precision", "float16"), ("snapshot_images", 0), ("keep", 0), ("sample_images", 0), ("sample_rows", 0),
+    ("precision", "float8"), ("snapshot_images", 0), ("keep", 0), ("sample_images", 0), ("sample_rows", 0),
     ("sample_columns", 0), ("log_images", 0), ("tensorboard", "yes"),
 ]  # fmt: skip
 

@@ -84,7 +84,9 @@ def train(
     ),
     mirror: Annotated[bool, typer.Option(help="Mirror every other image.")] = TrainConfig.mirror,
     workers: Annotated[int, typer.Option(help="Processes that read images.")] = TrainConfig.workers,
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = TrainConfig.precision,
+    precision: Annotated[
+        str, typer.Option(help="auto (what the machine is fast in), float32, bfloat16 or float16.")
+    ] = TrainConfig.precision,
     snapshot_images: Annotated[int, typer.Option(help="Images between snapshots.")] = TrainConfig.snapshot_images,
     keep: Annotated[int, typer.Option(help="Snapshots kept.")] = TrainConfig.keep,
     sample_images: Annotated[int, typer.Option(help="Images between sample pictures.")] = TrainConfig.sample_images,

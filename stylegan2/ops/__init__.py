@@ -7,7 +7,7 @@ R1 and path length regularisation differentiate a gradient, so every operation h
 from stylegan2.ops.activation import GAIN, SLOPE, bias_act
 from stylegan2.ops.conv import conv3x3, memory_format
 from stylegan2.ops.modulated_conv import modulated_conv2d, modulated_rgb, styled_conv
-from stylegan2.ops.precision import upcast
+from stylegan2.ops.precision import bounded, dtype_at, upcast
 from stylegan2.ops.resample import blurred_conv_down, blurred_conv_up, downsample2d, upsample2d
 
 __all__ = [
@@ -16,8 +16,10 @@ __all__ = [
     "bias_act",
     "blurred_conv_down",
     "blurred_conv_up",
+    "bounded",
     "conv3x3",
     "downsample2d",
+    "dtype_at",
     "memory_format",
     "modulated_conv2d",
     "modulated_rgb",

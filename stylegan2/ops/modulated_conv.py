@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from stylegan2.ops.activation import GAIN, SLOPE
 from stylegan2.ops.conv import conv3x3, uses_winograd
-from stylegan2.ops.precision import upcast
+from stylegan2.ops.precision import bounded, tamed, upcast
 from stylegan2.ops.resample import blurred_conv_up
 
 EPS = 1e-8
@@ -100,6 +100,8 @@ def styled_conv(
     Returns:
         [N, O, R, R], R = H or 2H.
     """
+    if x.dtype == torch.float16:
+        weight, style = tamed(weight, style)
     factor, bias = demodulation(weight, style) * GAIN, (bias * GAIN).to(x.dtype)  # [N, O], [O]
     if not _needs_graph(x, weight, style, bias) and _folding_pays(x, weight, up):
         y = _folded_conv(x, weight, style, factor, bias, up)
@@ -108,7 +110,7 @@ def styled_conv(
         y = torch.addcmul(bias[:, None, None], y, factor.to(x.dtype)[:, :, None, None])
     if noise is not None:
         y = y.add_((noise * GAIN).to(x.dtype))
-    return F.leaky_relu_(y, SLOPE)
+    return bounded(F.leaky_relu_(y, SLOPE))
 
 
 def _folded_conv(x: Tensor, weight: Tensor, style: Tensor, factor: Tensor, bias: Tensor, up: bool) -> Tensor:

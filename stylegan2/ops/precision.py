@@ -1,9 +1,35 @@
-"""Where a lower precision must not be used."""
+"""Where a lower precision must not be used, and what float16 needs so as not to overflow."""
 
 import torch
 from torch import Tensor
+
+LARGEST = 256.0  # of float16 activations (ADA's implementation notes, arXiv 2006.06676, appendix F); they end at 65,504
+HALF_BLOCKS = 4  # resolutions, the highest, that compute in float16; below, maps are small and the gain is too
 
 
 def upcast(x: Tensor) -> Tensor:
     """float16 and bfloat16 to float32; float32 and float64 as they are (float64 serves gradient checks)."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def dtype_at(resolution: int, highest: int, dtype: torch.dtype) -> torch.dtype:
+    """Type of the convolutions of one resolution: float16 only at the `HALF_BLOCKS` highest ones, float32 below.
+
+    bfloat16 has float32's range, and serves everywhere.
+    """
+    low = dtype == torch.float16 and resolution * 2**HALF_BLOCKS <= highest
+    return torch.float32 if low else dtype
+
+
+def bounded(x: Tensor) -> Tensor:
+    """float16 activations within +-`LARGEST`; others as they are."""
+    return x.clamp(-LARGEST, LARGEST) if x.dtype == torch.float16 else x
+
+
+def tamed(weight: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights [O, I, k, k] and styles [N, I] of about unit size, for a convolution in float16 that is demodulated.
+
+    Demodulation takes out whatever factor an output feature's weights, or an image's styles, have in common.
+    """
+    weight = weight / (weight.abs().amax((1, 2, 3), keepdim=True) * weight[0].numel() ** 0.5).clamp_min(1e-12)
+    return weight, style / style.abs().amax(1, keepdim=True).clamp_min(1e-12)

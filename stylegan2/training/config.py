@@ -12,7 +12,7 @@ from typing import ClassVar
 from stylegan2.setting_types import check_types
 
 AUGMENT_MODES = ("none", "adaptive", "fixed")
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TrainConfig:
 
     mirror: bool = True  # show every image mirrored half of the time
     workers: int = 0  # processes that read images; 0 reads in this one
-    precision: str = "auto"  # convolutions in "float32" or "bfloat16"; auto: bfloat16 where the machine has it
+    precision: str = "auto"  # convolutions in "float32", "bfloat16" or "float16"; auto: what the machine is fast in
 
     # What is kept
     snapshot_images: int = 5_000  # a snapshot (everything needed to resume) every so many images

@@ -192,7 +192,7 @@ class Trainer:
 
     @property
     def precision(self) -> str:
-        """Type of the convolutions, "float32" or "bfloat16"."""
+        """Type of the convolutions, "float32", "bfloat16" or "float16"."""
         return str(self.d.compute_dtype).removeprefix("torch.")
 
     @property
@@ -335,6 +335,8 @@ class Trainer:
         if count > 1:
             torch._foreach_div_([p.grad for p in parameters if p.grad is not None], count)
         self.world.average_gradients(parameters)
+        if self.d.compute_dtype == torch.float16:
+            _without_infinities(parameters)
         optimiser.step()
 
     # ------------------------------------------------------------------------------------------------------ the loop
@@ -579,6 +581,13 @@ def _is_finite(network: torch.nn.Module) -> bool:
 
 def _shapes(network: torch.nn.Module) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+
+def _without_infinities(parameters: list[Tensor]) -> None:
+    """float16 gradients that grew too large become large numbers, and those that got lost become none."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            torch.nan_to_num_(parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5)
 
 
 @contextmanager
