@@ -10,22 +10,24 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from stylegan2 import __repository__, checkpoints
+from stylegan2.course_scales import CourseError, FullModels, Models, PocketModels
+from stylegan2.networks import Generator
 from stylegan2.runtime import keep_memory_warm
+from stylegan2.zoo import Zoo, ZooError
 
-SCALES = ("auto", "pocket")
+SCALES = ("auto", "pocket", "full")
 BUDGETS = ("course", "test")
-POCKET_SIZE = 64
-
-
-class CourseError(RuntimeError):
-    """Something the course needs is not there; the message says how to get it."""
+RESULTS = "COURSE_OUT"  # variable: a folder for runs and pictures, such as one on Google Drive
+JUDGE_AT_FULL = "the judge has only ever seen rendered faces: what it says about others is a guess"
 
 
 @dataclass
@@ -34,79 +36,130 @@ class Course:
 
     Attributes:
         root: the course's folder (the one with `notebooks/` in it).
-        scale: "pocket": 64-pixel rendered faces and shipped models, no download, no GPU needed.
+        models: those of the scale.
         budget: "course" for learners; "test" makes every training a matter of seconds.
-        resolution: side of all images in pixels.
     """
 
     root: Path
-    scale: str
+    models: Models
     budget: str
     device: torch.device
-    resolution: int = POCKET_SIZE
+
+    @property
+    def scale(self) -> str:
+        """ "pocket": 64-pixel rendered faces and shipped models; "full": 256 pixels and published models."""
+        return self.models.scale
+
+    @property
+    def resolution(self) -> int:
+        """Side of all images in pixels."""
+        return self.models.resolution
+
+    @cached_property
+    def lab(self) -> Course:
+        """The course at pocket scale, where the truth about a face is known; at that scale this very course."""
+        if self.scale == "pocket":
+            return self
+        return Course(self.root, PocketModels(self.root), self.budget, self.device)
 
     @property
     def shipped(self) -> Path:
-        """The models that come with the course."""
-        return self.root / "checkpoints" / "pocket"
+        """The models that come with the course, and what was measured of them."""
+        return PocketModels(self.root).folder
 
     @property
     def build(self) -> Path:
-        """Where notebooks write: datasets, runs, saved pictures. Safe to delete."""
-        return self.root / "build" / "course"
+        """Where notebooks write runs and pictures; safe to delete. The variable COURSE_OUT names another folder."""
+        return Path(os.environ[RESULTS]) if os.environ.get(RESULTS) else self._build
+
+    @property
+    def _build(self) -> Path:
+        return self.root / "build" / ("course" if self.scale == "pocket" else "course-full")
+
+    @property
+    def training(self) -> dict:
+        """Settings of `TrainConfig` that go with the scale: batch, accumulate, r1_gamma."""
+        return self.models.training(self.device, tiny=self.budget == "test")
 
     def steps(self, course: int, test: int) -> int:
         """One of two budgets, e.g. how many images to train on: `course` for learners, `test` for automatic checks."""
-        return course if self.budget == "course" else test
-
-    def _shipped_file(self, name: str) -> Path:
-        path = self.shipped / f"{name}.pt"
-        if not path.exists():
-            raise CourseError(
-                f"checkpoints/pocket/{path.name} is missing: get the whole repository, or run `make pocket`"
-            )
-        return path
+        return course if self.budget == "course" else self.models.fewer(test)
 
     def source(self) -> checkpoints.Checkpoint:
-        """The model everything starts from: a generator of photo-like faces, with its discriminator."""
-        return checkpoints.load(self._shipped_file("photo"), device=self.device)
+        """The model everything starts from: a generator of photos of faces, with its discriminator."""
+        return checkpoints.load(self.models.file("photo"), device=self.device)
 
     def target(self, method: str = "baseline", domain: str = "webtoon") -> checkpoints.Checkpoint:
-        """A model fine-tuned from the source to `domain` by `method`."""
-        name = f"{domain}_{method}"
-        there = sorted(p.stem for p in self.shipped.glob("*_*.pt"))
-        if name not in there:
-            raise CourseError(f"no shipped model '{name}'; there are: {', '.join(there) or 'none'}")
-        return checkpoints.load(self._shipped_file(name), device=self.device)
+        """A model fine-tuned from the source to `domain` by `method`. Raises CourseError where there is none."""
+        return checkpoints.load(self.models.file(f"{domain}_{method}"), device=self.device)
+
+    def worlds(self, method: str = "freeze-sg") -> dict[str, Generator]:
+        """The generators of all worlds by a method that there are, by world, webtoons first."""
+        return self._generators({world: f"{world}_{method}" for world in self.models.worlds})
+
+    def methods(self, names: Sequence[str], domain: str = "webtoon") -> dict[str, Generator]:
+        """The generators of a world by those of the methods that there are, by method."""
+        return self._generators({name: f"{domain}_{name}" for name in names})
+
+    def _generators(self, wanted: dict[str, str]) -> dict[str, Generator]:
+        """What cannot be fetched is said, and left out. Raises CourseError where nothing is left."""
+        there, found, why = self.models.names(), {}, "none were made"
+        for name, model in wanted.items():
+            if model in there:
+                try:
+                    path = self.models.file(model)
+                except ZooError as error:
+                    print(f"without {name}: {error}")
+                    why = str(error)
+                else:
+                    found[name] = checkpoints.load(path, device=self.device, g_ema_only=True).g_ema
+        if not found:
+            raise CourseError(f"no models {', '.join(wanted.values())}: {why}")
+        return found
 
     def scoreboard(self, name: str = "scoreboard") -> list[dict]:
-        """Rows of the shipped comparison of methods ("scoreboard") or of their settings ("sweeps")."""
+        """Rows of the shipped comparison of methods ("scoreboard") or of their settings ("sweeps"), at pocket scale."""
         from stylegan2.scoreboard import read_rows
 
         return read_rows(self.shipped / f"{name}.json")
 
     @cached_property
     def judge(self):
-        """The network that reads attributes and landmarks off a face."""
+        """The network that reads attributes and landmarks off a face. It was made for the pocket world."""
         from stylegan2.judge import Judge
 
-        return Judge.load(self._shipped_file("judge"))
+        if self.scale != "pocket":
+            print(JUDGE_AT_FULL)
+        return Judge.load(self.models.file("judge"), self.device)
 
     @cached_property
     def clip(self):
         """The network that says how well a text describes a face."""
         from stylegan2.clip_model import ClipModel
 
-        return ClipModel.load(self._shipped_file("clip"), self.device)
+        return ClipModel.load(self.models.clip(), self.device)
 
     @cached_property
     def encoder(self):
         """The network that goes from an image to codes of the source."""
-        return checkpoints.load_encoder(self._shipped_file("encoder"), self.device).encoder
+        return checkpoints.load_encoder(self.models.file("encoder"), self.device).encoder
+
+    @cached_property
+    def looks(self):
+        """What says how different two images look."""
+        from stylegan2.editing.photos import distance_for
+
+        judge = None if self.scale == "full" else self.judge
+        return distance_for(self.resolution, judge, self.device, self.models.weights)
+
+    def photos(self, n: int) -> Tensor:
+        """Photos of the world that the source knows, which it has never seen, [n, 3, R, R] in [-1, 1]."""
+        return self.models.photos(n).to(self.device)
 
     def record(self, name: str = "photo") -> dict[str, str]:
-        """What says exactly which shipped model a picture is of, for a panel's "Copy settings"."""
-        return {"model": f"checkpoints/pocket/{name}.pt", "sha256": checkpoints.sha256(self._shipped_file(name))[:16]}
+        """What says exactly which model a picture is of, for a panel's "Copy settings"."""
+        path = self.models.file(name)
+        return {"model": path.relative_to(self.root).as_posix(), "sha256": checkpoints.sha256(path)[:16]}
 
     def dataset(self, source: str | os.PathLike = "pocket:webtoon") -> Path:
         """An LMDB of `source` at the course's resolution, prepared at first use.
@@ -116,7 +169,7 @@ class Course:
         """
         from stylegan2.data.prepare import ensure_lmdb
 
-        return Path(ensure_lmdb(source, self.build / "datasets", self.resolution))
+        return Path(ensure_lmdb(source, self._build / "datasets", self.resolution))
 
     def new_run(self, name: str) -> Path:
         """An empty folder for a training run called `name`; the run before it is kept as `name.previous`."""
@@ -145,7 +198,8 @@ def setup(scale: str | None = None, seed: int = 0) -> Course:
     """Prepare a notebook: find the course, choose the scale, seed PyTorch, and say so in one line.
 
     Args:
-        scale: "auto" or "pocket"; None asks the variable COURSE_SCALE, and "auto" if that is not set.
+        scale: "pocket", "full" or "auto" (full with a GPU and what it needs, else pocket); None asks the variable
+            COURSE_SCALE, and "auto" if that is not set.
         seed: for PyTorch's global random numbers.
 
     Raises:
@@ -163,6 +217,33 @@ def setup(scale: str | None = None, seed: int = 0) -> Course:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         keep_memory_warm()
+    root = find_root()
+    models, why = choose_models(root, scale, device)
     machine = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    print(f"pocket scale ({POCKET_SIZE}-pixel faces, nothing to download) on {machine}, PyTorch {torch.__version__}")
-    return Course(find_root(), "pocket", budget, device)
+    print(f"{models.says}{why} on {machine}, PyTorch {torch.__version__}")
+    return Course(root, models, budget, device)
+
+
+def choose_models(root: Path, scale: str, device: torch.device) -> tuple[Models, str]:
+    """The models of a scale, and why, where that needs a word: full scale falls back to pocket.
+
+    Args:
+        root: the course's folder.
+        scale: one of `SCALES`.
+        device: where it will be computed.
+    """
+    pocket = PocketModels(root)
+    if scale == "pocket" or (scale == "auto" and device.type != "cuda"):
+        return pocket, ""
+    zoo = Zoo(root / "checkpoints" / "full")
+    full = FullModels(root, zoo)
+    if not zoo.has("ffhq256") and not zoo.answers():
+        return (
+            pocket,
+            ", since full scale cannot be had (no network to fetch its models; COURSE_MIRROR names another place)",
+        )
+    try:
+        full.file("photo")
+    except (ZooError, RuntimeError) as error:
+        return pocket, f", since full scale cannot be had ({' '.join(str(error).split())})"
+    return full, ""

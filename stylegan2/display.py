@@ -29,8 +29,14 @@ def to_uint8(images: Tensor) -> Tensor:
     return (images.detach().float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
 
 
-def to_pil(image: Tensor, scale: int = 1) -> Image.Image:
-    """One image [3, H, W], float in [-1, 1] or uint8, enlarged by a whole factor without smoothing its pixels away."""
+def enlargement(size: int, side: int) -> int:
+    """The whole factor that brings images of `size` pixels near `side`, at least 1: none is ever shrunk."""
+    return max(1, side // size)
+
+
+def to_pil(image: Tensor, scale: int = 1, side: int | None = None) -> Image.Image:
+    """One image [3, H, W], float in [-1, 1] or uint8, enlarged by a whole factor (bicubic), see `grid`."""
+    scale = scale if side is None else enlargement(image.shape[-1], side)
     array = to_uint8(image[None])[0].permute(1, 2, 0).cpu().numpy()
     picture = Image.fromarray(np.ascontiguousarray(array))
     size = (picture.width * scale, picture.height * scale)
@@ -48,7 +54,9 @@ def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(14)
 
 
-def grid(images: Tensor, columns: int | None = None, scale: int = 1, gap: int = 2) -> Image.Image:
+def grid(
+    images: Tensor, columns: int | None = None, scale: int = 1, gap: int = 2, side: int | None = None
+) -> Image.Image:
     """All images in rows.
 
     Args:
@@ -56,7 +64,9 @@ def grid(images: Tensor, columns: int | None = None, scale: int = 1, gap: int = 
         columns: images per row; None: all in one row up to 8.
         scale: enlargement, a whole factor.
         gap: white pixels between images.
+        side: instead of `scale`: pixels of an image, about and at least; a larger one stays as it is.
     """
+    scale = scale if side is None else enlargement(images.shape[-1], side)
     columns = min(len(images), 8) if columns is None else columns
     rows = -(-len(images) // columns)
     h, w = images.shape[2] * scale, images.shape[3] * scale
@@ -100,11 +110,12 @@ def beside(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:
     return canvas
 
 
-def rows(named: dict[str, Tensor], scale: int = 1, width: int | None = None) -> Image.Image:
-    """One labelled row of images per entry: {"photo": [N, 3, H, W], "webtoon": ...}."""
+def rows(named: dict[str, Tensor], scale: int = 1, width: int | None = None, side: int | None = None) -> Image.Image:
+    """One labelled row of images per entry: {"photo": [N, 3, H, W], "webtoon": ...}; `scale` or `side` as in `grid`."""
     if width is None:
         width = 16 + int(max(font().getlength(line) for name in named for line in name.split("\n")))
-    return stack([label(grid(images, len(images), scale), name, width) for name, images in named.items()], gap=2)
+    drawn = {name: grid(images, len(images), scale, side=side) for name, images in named.items()}
+    return stack([label(picture, name, width) for name, picture in drawn.items()], gap=2)
 
 
 def jpeg_bytes(picture: Image.Image, quality: int = 88) -> bytes:

@@ -23,7 +23,7 @@ from stylegan2 import display
 from stylegan2.editing import latents
 from stylegan2.networks import Generator, Noise
 
-SIDE = 256  # pixels of a face, about, if no scale is given
+SIDE = 256  # pixels of a face, about and at least, if nothing else is said
 Generators = Generator | Mapping[str, Generator]
 
 
@@ -68,7 +68,8 @@ class Frames(Lazy):
         captions: a line above every frame, if any.
         noise: "const" (each generator's fixed images), "none", a list as in `SynthesisNetwork.draw_noise`, or a
             `torch.Generator`, from which noise for one image is drawn once.
-        scale: enlargement, a whole factor; None: faces of about 256 pixels.
+        scale: enlargement, a whole factor; None: what brings faces to about `side` pixels.
+        side: see `scale`; larger faces stay as they are.
         batch: codes drawn at once. A frame always shares its batch with the same others, so its pixels never change.
 
     Raises:
@@ -83,6 +84,7 @@ class Frames(Lazy):
         noise: Noise = "const",
         scale: int | None = None,
         batch: int = 16,
+        side: int = SIDE,
     ):
         self.generators = _named(generators)
         self.ws = _check_codes(ws[:, None] if ws.ndim == 3 else ws, self.generators)
@@ -91,7 +93,7 @@ class Frames(Lazy):
             raise ValueError(f"expected a caption for each of {len(ws)} frames, got {len(self.captions)}")
         self.noise = _fixed(noise, next(iter(self.generators.values())))
         largest = max(g.resolution for g in self.generators.values())
-        self.scale, self.batch = scale or max(1, SIDE // largest), max(1, batch // self.ws.shape[1])
+        self.scale, self.batch = scale or display.enlargement(largest, side), max(1, batch // self.ws.shape[1])
         self._chunk: tuple[int, dict[str, Tensor]] | None = None  # the images drawn last, and of which batch
         super().__init__(self._frame, range(len(ws)))
 
@@ -148,7 +150,7 @@ def interpolation(
         seeds: of the faces, at least two.
         frames_per_key: frames from one face to the next; the motion eases in and out.
         truncation: psi.
-        settings: noise, scale, batch, captions, as in `Frames`.
+        settings: noise, scale, side, batch, captions, as in `Frames`.
 
     Raises:
         ValueError: fewer than two seeds or frames below 1, and as `Frames`.
@@ -191,7 +193,7 @@ def sweep(
         ws_of: amount -> [L, w_dim], or [N, L, w_dim] for N faces.
         amounts: one per frame, e.g. of `there_and_back`.
         caption: a line above every frame, in which the amount is put: "degree {:+.1f}".
-        settings: noise, scale, batch, as in `Frames`.
+        settings: noise, scale, side, batch, as in `Frames`.
 
     Raises:
         ValueError: no amounts, and as `Frames`.

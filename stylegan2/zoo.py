@@ -13,12 +13,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies
 
 from stylegan2 import text_files
 from stylegan2.checkpoints import CheckpointError, files
@@ -92,6 +94,21 @@ class Zoo:
     def has(self, name: str) -> bool:
         """Is it here? (Whether it is what it was, `check` says.)"""
         return self.path(name).is_file()
+
+    def answers(self, seconds: float = 3.0) -> bool:
+        """Is there somebody to ask? A mirror's folder is; a server, if it takes a connection (a proxy: who knows).
+
+        Unlike `fetch`, which is patient, this is soon over where there is no network.
+        """
+        address = urlsplit(self.mirror or "https://drive.google.com")
+        if not address.hostname or getproxies():
+            return True
+        try:
+            port = address.port or {"http": 80}.get(address.scheme, 443)
+            socket.create_connection((address.hostname, port), seconds).close()
+        except OSError:
+            return False
+        return True
 
     def check(self, name: str) -> Path:
         """A model that is here and is what it was.

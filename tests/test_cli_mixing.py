@@ -38,7 +38,7 @@ def models(tmp_path_factory) -> tuple[Path, Path, Path]:
 def expected(paths, rows, columns, layers, channels=None, truncation=0.7, scale=4) -> Image.Image:
     drawers = [checkpoints.load(path, g_ema_only=True).g_ema for path in paths]
     ws = [ws_from_seeds(drawers[0], seeds, truncation) for seeds in (rows, columns)]
-    return mix_grid(drawers[-1], *ws, layers, channels, ends=drawers).picture(scale, rows, columns)
+    return mix_grid(drawers[-1], *ws, layers, channels, ends=drawers).picture(rows, columns, scale)
 
 
 def test_the_verb_draws_the_grid(models, tmp_path):

@@ -17,6 +17,7 @@ from stylegan2 import display
 from stylegan2.checkpoints import CheckpointError, files
 from stylegan2.clip_model import ClipModel, tokenize
 from stylegan2.course import Course, CourseError
+from stylegan2.course_scales import PocketModels
 from stylegan2.data import pocket
 
 ROOT = Path(__file__).parents[1]
@@ -192,7 +193,7 @@ def test_an_unknown_name_lists_the_names(tmp_path):
 
 
 def test_the_course_says_when_its_clip_is_missing(clip, tmp_path):
-    course = Course(tmp_path, "pocket", "test", torch.device("cpu"))
+    course = Course(tmp_path, PocketModels(tmp_path), "test", torch.device("cpu"))
     with pytest.raises(CourseError, match="clip.pt is missing.*make pocket"):
         _ = course.clip
     save_clip(clip, course.shipped / "clip.pt")

@@ -27,7 +27,7 @@ def test_setup_finds_the_course_and_says_one_line(here, capsys):
 
 
 def test_unknown_scale_and_budget_list_the_right_ones(here, monkeypatch):
-    with pytest.raises(ValueError, match="auto, pocket"):
+    with pytest.raises(ValueError, match="auto, pocket, full"):
         course.setup("huge")
     monkeypatch.setenv("COURSE_BUDGET", "lots")
     with pytest.raises(ValueError, match="course, test"):

@@ -50,7 +50,7 @@ def test_the_picture_is_the_grid_of_consecutive_seeds(source, targets, style):
     ws = [latents.ws_from_seeds(source, seeds, 0.5) for seeds in ((4, 5), (20, 21, 22))]
     drawers = [source] if style == "photo" else [source, targets[style]]
     grid = mix_grid(drawers[-1], *ws, "2-3", range(2, 6), ends=drawers)
-    expected = grid.picture(4, [4, 5], [20, 21, 22])
+    expected = grid.picture([4, 5], [20, 21, 22], scale=4)
     assert np.array_equal(without_caption(picture)[:, : expected.width], np.asarray(expected))
 
 

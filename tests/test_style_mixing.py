@@ -183,7 +183,7 @@ def test_random_noise_is_one_for_the_whole_grid(g, ends):
 @pytest.mark.parametrize("models", [1, 2])
 def test_the_picture_puts_every_mix_where_its_ends_meet(g, ends, models):
     grid = mix_grid(g, *ends, "2-3", ends=(g, generator(2))[:models])
-    picture = grid.picture(1)
+    picture = grid.picture()
     step, start = 32 + style_mixing.GAP, models * 34 + style_mixing.EDGE - style_mixing.GAP
     assert picture.size == (start + 3 * step - 2, start + 2 * step - 2)
 
@@ -200,7 +200,7 @@ def test_the_picture_puts_every_mix_where_its_ends_meet(g, ends, models):
 
 def test_names_get_room_of_their_own(g, ends):
     grid = mix_grid(g, *ends, "0")
-    plain, named = grid.picture(2), grid.picture(2, [10, 11], ["a", "b", "c"])
+    plain, named = grid.picture(scale=2), grid.picture([10, 11], ["a", "b", "c"], scale=2)
     below = named.crop((named.width - plain.width, style_mixing.LINE, *named.size))
     assert below.tobytes() == plain.tobytes()
     assert len(named.crop((0, 0, named.width, style_mixing.LINE)).getcolors()) > 1

@@ -46,5 +46,5 @@ def mix(
     models = [load(path, on_device(device), g_ema_only=True).g_ema for path in paths]
     codes = [ws_from_seeds(models[0], seeds, truncation) for seeds in sides]
     grid = mix_grid(models[-1], *codes, layers, parts, ends=models)
-    display.save(grid.picture(scale or max(1, 128 // models[0].resolution), *sides), out)
+    display.save(grid.picture(*sides, scale, None if scale else 128), out)
     typer.echo(f"{len(sides[0])} x {len(sides[1])} mixes in {out}")

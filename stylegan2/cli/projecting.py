@@ -12,6 +12,7 @@ from stylegan2.cli.common import CheckpointPath, Device, apart, app, load, make_
 from stylegan2.cli.photos import Align, Box, Face, Finder, Photos, read
 
 MODELS = Path("checkpoints/pocket")
+SIDE = 192  # pixels of a face, about and at least
 JUDGE, ENCODER = MODELS / "judge.pt", MODELS / "encoder.pt"
 
 
@@ -80,7 +81,7 @@ def project(
     for i, name in enumerate(portraits):
         one = replace(found, ws=found.ws[i : i + 1], made_from=made_from | {"photo": name})
         one.save(out / f"{name}.pt")
-        pair = display.rows({"photo": images[i : i + 1].cpu(), "drawn": drawn[i : i + 1].cpu()}, _scale(g))
+        pair = display.rows({"photo": images[i : i + 1].cpu(), "drawn": drawn[i : i + 1].cpu()}, side=SIDE)
         display.save(pair, out / f"{name}.png")
         typer.echo(f"{name}: {quality[i]:.1f} dB, {out / name}.pt ({found.stopped})")
 
@@ -94,10 +95,6 @@ def _find(g, images, looks, config, start, steps: int):
     if start is None:
         raise ValueError("steps is 0 and there is no encoder: nothing would be looked for; give --encoder, or steps")
     return Projection(config, start, stopped="encoder only")
-
-
-def _scale(g) -> int:
-    return max(1, 192 // g.resolution)
 
 
 def _encoder(encoder: str, g, where):
@@ -212,7 +209,7 @@ def cartoonize(
     make_room(out / "x")
     for kind, drawn in cartoons.items():
         for name, image in zip(portraits, drawn, strict=True):
-            display.save(display.to_pil(image, _scale(source)), files[name, kind])
+            display.save(display.to_pil(image, side=SIDE), files[name, kind])
     display.save(editing.sheet(images, source.synthesis(ws, "const"), cartoons), sheet)
     typer.echo(f"{len(portraits)} {'face' if len(portraits) == 1 else 'faces'} in {len(cartoons)} styles: {sheet}")
 

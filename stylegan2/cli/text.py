@@ -175,8 +175,7 @@ def strength_rows(models: dict, codes: Callable, amounts: list[float]):
         for name, g in models.items()
         for amount in amounts
     }
-    scale = max(1, 128 // next(iter(models.values())).resolution)
-    return display.rows({name: images.cpu() for name, images in rows.items()}, scale)
+    return display.rows({name: images.cpu() for name, images in rows.items()}, side=128)
 
 
 def _film(models: dict, codes: Callable, text: str, amounts: list[float], out: Path) -> None:

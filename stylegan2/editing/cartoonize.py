@@ -138,5 +138,4 @@ def sheet(photos: Tensor, drawn: Tensor, cartoons: Mapping[str, Tensor], side: i
         side: of a face in pixels, at least.
     """
     columns = {"photo": photos, "its codes": drawn, **cartoons}
-    scale = max(1, side // photos.shape[-1])
-    return display.beside([display.label(display.grid(x.cpu(), 1, scale), name) for name, x in columns.items()])
+    return display.beside([display.label(display.grid(x.cpu(), 1, side=side), name) for name, x in columns.items()])

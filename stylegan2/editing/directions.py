@@ -240,11 +240,14 @@ def strip(
     return rows
 
 
-def picture(rows: Mapping[str, Tensor], degrees: Sequence[float], scale: int = 1) -> Image.Image:
-    """Rows of `strip` with their names on the left and the degrees above them."""
+def picture(
+    rows: Mapping[str, Tensor], degrees: Sequence[float], scale: int = 1, side: int | None = None
+) -> Image.Image:
+    """Rows of `strip` with their names on the left and the degrees above; `scale`, `side`: see `display.grid`."""
+    size = next(iter(rows.values())).shape[-1]
+    scale = scale if side is None else display.enlargement(size, side)
     below = display.rows(dict(rows), scale)
-    columns = len(degrees)
-    side = next(iter(rows.values())).shape[-1] * scale
+    columns, side = len(degrees), size * scale
     left = below.width - columns * (side + 2) + 2
     head = Image.new("RGB", (below.width, 22), display.PAPER)
     pen = ImageDraw.Draw(head)

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from stylegan2.data import align
 from stylegan2.data.images import Refused, decode, to_square
+from stylegan2.judge import Judge
 from stylegan2.perceptual import JudgeDistance, LpipsDistance
+from stylegan2.published import Where
 
 POCKET = 64  # pixels: up to this size our judge compares faces, above it LPIPS
 ALIGN = ("auto", "yes", "no")
@@ -163,16 +165,20 @@ def stacked(found: Mapping[str, Portrait], device: torch.device | str = "cpu") -
     return torch.stack([portrait.tensor for portrait in found.values()]).to(device)
 
 
-def distance_for(resolution: int, judge: str | os.PathLike, device: torch.device | str = "cpu"):
+def distance_for(
+    resolution: int,
+    judge: str | os.PathLike | Judge | None,
+    device: torch.device | str = "cpu",
+    weights: Where = None,
+):
     """What compares images of that size: the judge's layers for pocket faces, LPIPS for photographs.
 
     Args:
         resolution: side of the images.
-        judge: its file.
+        judge: it, or its file; not needed for photographs.
         device: where it computes.
+        weights: where LPIPS finds its own, see `perceptual.LpipsDistance`.
     """
     if resolution > POCKET:
-        return LpipsDistance(device=device)
-    from stylegan2.judge import Judge
-
-    return JudgeDistance(Judge.load(judge, device)).to(device)
+        return LpipsDistance(weights, device)
+    return JudgeDistance(judge if isinstance(judge, Judge) else Judge.load(judge, device)).to(device)

@@ -186,8 +186,14 @@ class MixGrid:
     rows: Tensor
     columns: Tensor
 
-    def picture(self, scale: int = 1, row_names: Sequence = (), column_names: Sequence = ()) -> Image.Image:
-        """The columns' faces on top, the rows' on the left, every mix where its two meet; names beside the ends."""
+    def picture(
+        self, row_names: Sequence = (), column_names: Sequence = (), scale: int = 1, side: int | None = None
+    ) -> Image.Image:
+        """The columns' faces on top, the rows' on the left, every mix where its two meet; names beside the ends.
+
+        `scale` or `side` as in `display.grid`.
+        """
+        scale = scale if side is None else display.enlargement(self.images.shape[-1], side)
         corner = self._corner(scale, LINE if column_names else 0, _width(row_names))
         step = self.images.shape[-1] * scale + GAP
         width, height = (start + n * step - GAP for start, n in zip(corner, self._counts(), strict=True))

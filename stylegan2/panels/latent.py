@@ -34,9 +34,8 @@ def render_latent(
     ends = latents.ws_from_seeds(g, [seed, second], truncation)
     middle = latents.blend(ends[:1], ends[1:], blend)
     images = latents.draw(g, torch.cat([ends, middle]), g.synthesis.draw_noise(1, _noise(noise, noise_seed))).cpu()
-    side = max(1, SIDE // g.resolution)
-    large = show.to_pil(images[2], side)
-    small = [show.to_pil(image, max(1, side // 3)) for image in images[:2]]
+    large = show.to_pil(images[2], side=SIDE)
+    small = [show.sized(image, large.width // 3) for image in images[:2]]
     canvas = Image.new("RGB", (large.width, large.height + small[0].height + 6), show.PAPER)
     canvas.paste(large, (0, 0))
     canvas.paste(small[0], (0, large.height + 6))
@@ -63,9 +62,7 @@ def latent_video(
 
     The whole way is shown, whatever `blend` says.
     """
-    return videos.interpolation(
-        g, [seed, second], frames, truncation, noise=_noise(noise, noise_seed), scale=max(1, SIDE // g.resolution)
-    )
+    return videos.interpolation(g, [seed, second], frames, truncation, noise=_noise(noise, noise_seed), side=SIDE)
 
 
 def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel:

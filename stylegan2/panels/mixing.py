@@ -89,7 +89,7 @@ def render_mixing(
     first = ws["rows"][: 1 if preview else rows]
     mixes = mix_images(drawers[-1], first, ws["columns"], layers, part, amount=amount)
     grid = MixGrid(torch.cat([mixes, _blank(source, rows - len(first), columns)]), ends["rows"], ends["columns"])
-    picture = grid.picture(max(1, SIDE // source.resolution), list(seeds["rows"]), list(seeds["columns"]))
+    picture = grid.picture(list(seeds["rows"]), list(seeds["columns"]), side=SIDE)
     return show.label(picture, _caption(style, layers_name(layers, source.num_ws), part, amount))
 
 

@@ -93,7 +93,7 @@ def render_pair(
     if target not in targets:
         raise ValueError(f"no target {target!r}; there are: {', '.join(targets)}")
     images = pair_images(source, targets[target], seed, truncation, same, swap_resolution)
-    pictures = [display.to_pil(image, max(1, SIDE // source.resolution)) for image in images.cpu()]
+    pictures = [display.to_pil(image, side=SIDE) for image in images.cpu()]
     titles = ["source", target, f"swapped from {swap_resolution}x{swap_resolution}"]
     notes = [f"seed {seed}, psi {truncation:g}, same {same}", "", ""]
     if not preview:

@@ -247,7 +247,7 @@ class TextPanel(Panel):
 
     def _show_step(self, run: Optimisation) -> None:
         row, steps = run.history[-1], run.config.steps
-        self.image.value = show.jpeg_bytes(show.to_pil(run.images[0], max(1, SIDE // run.g.resolution)), 95)
+        self.image.value = show.jpeg_bytes(show.to_pil(run.images[0], side=SIDE), 95)
         self.message.value = f"step {row['step'] + 1} of {steps}, loss {row['loss']:.3f}"
 
     def stop(self) -> None:
