@@ -13,16 +13,32 @@ from traitlets import TraitError
 STYLE = {"description_width": "90px"}  # of every control: labels of one width
 
 
+# ipywidgets 7, which Colab brings along (its pages know no other), has another name for what a mouse pointer is told
+TIP = "tooltip" if "tooltip" in w.IntSlider.class_trait_names() else "description_tooltip"
+
+
+def tip(text: str) -> dict[str, str]:
+    """A control's explanation, as an argument of its class."""
+    return {TIP: text}
+
+
+def uploaded_files(value: Any) -> list[tuple[str, bytes]]:
+    """(name, content) of the files of a `FileUpload`: ipywidgets 8 gives a tuple of them, 7 a dict by name."""
+    if isinstance(value, Mapping):
+        return [(name, bytes(file["content"])) for name, file in value.items()]
+    return [(file["name"], bytes(file["content"])) for file in value]
+
+
 def int_slider(label: str, value: int, low: int, high: int, help: str = "") -> w.IntSlider:
     """A slider over whole numbers that reports while it is dragged."""
-    return w.IntSlider(value, low, high, description=label, tooltip=help, continuous_update=True, style=STYLE)
+    return w.IntSlider(value, low, high, description=label, continuous_update=True, style=STYLE, **tip(help))
 
 
 def float_slider(
     label: str, value: float, low: float, high: float, step: float = 0.05, help: str = ""
 ) -> w.FloatSlider:
     """A slider over numbers that reports while it is dragged."""
-    return w.FloatSlider(value, min=low, max=high, step=step, description=label, tooltip=help, style=STYLE)
+    return w.FloatSlider(value, min=low, max=high, step=step, description=label, style=STYLE, **tip(help))
 
 
 def choice(label: str, options: list, value: Any = None) -> w.ToggleButtons | w.Dropdown:
@@ -36,7 +52,7 @@ def choice(label: str, options: list, value: Any = None) -> w.ToggleButtons | w.
 
 def steps_slider(label: str, options: list, value: Any, help: str = "") -> w.SelectionSlider:
     """A slider over a few values, or (name, value) pairs."""
-    return w.SelectionSlider(options=options, value=value, description=label, tooltip=help, style=STYLE)
+    return w.SelectionSlider(options=options, value=value, description=label, style=STYLE, **tip(help))
 
 
 def option_values(control: w.ValueWidget) -> list:

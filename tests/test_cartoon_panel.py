@@ -54,8 +54,11 @@ def png(side: int = 32, seed: int = 0) -> bytes:
 
 def upload(panel: CartoonPanel, name: str, data: bytes) -> None:
     """As the browser does it."""
-    file = {"name": name, "type": "image/png", "size": len(data), "content": memoryview(data)}
-    panel.upload.value = ({**file, "last_modified": datetime.now(UTC)},)
+    file = {"name": name, "type": "image/png", "size": len(data)}
+    if isinstance(panel.upload.value, dict):  # ipywidgets 7
+        panel.upload.value = {name: {"metadata": file | {"lastModified": 0}, "content": data}}
+    else:
+        panel.upload.value = ({**file, "last_modified": datetime.now(UTC), "content": memoryview(data)},)
 
 
 def large(picture: Image.Image, column: int) -> np.ndarray:

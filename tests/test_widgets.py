@@ -447,3 +447,15 @@ def test_monitor_keeps_a_timeline():
     three, one = monitor.picture().height, display.grid(monitor.samples[0], scale=2).height
     assert 3 * one <= three <= 3 * one + 20  # five samples, three rows kept
     assert isinstance(monitor.box, ipywidgets.VBox)
+
+
+def test_uploads_of_both_ipywidgets_are_understood():
+    """Version 7, which Colab has, and 8."""
+    seven = {"a.png": {"metadata": {"name": "a.png"}, "content": b"12"}}
+    eight = ({"name": "a.png", "content": memoryview(b"12")},)
+    assert controls.uploaded_files(seven) == controls.uploaded_files(eight) == [("a.png", b"12")]
+
+
+def test_a_slider_explains_itself():
+    slider = controls.float_slider("psi", 0.7, 0, 1, help="0: the mean face")
+    assert getattr(slider, controls.TIP) == "0: the mean face"

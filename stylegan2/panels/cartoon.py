@@ -26,6 +26,7 @@ from torch import Tensor
 
 from stylegan2 import display as show
 from stylegan2 import videos
+from stylegan2.controls import STYLE, tip, uploaded_files
 from stylegan2.data.images import Refused, decode
 from stylegan2.editing.cartoonize import STEPS, cartoonize, is_outside, plan
 from stylegan2.editing.layer_swapping import cuts
@@ -232,16 +233,16 @@ class CartoonPanel(Panel):
         self.upload.observe(lambda change: self._guarded(partial(self._uploaded, change["new"])), "value")
         self.square = w.Text(
             placeholder="left, top, side, or empty",
-            tooltip="pixels of the photo; empty: its faces are found",
             description="its square",
-            style={"description_width": "90px"},
+            style=STYLE,
+            **tip("pixels of the photo; empty: its faces are found"),
         )
         left = self.box.children[0]
         left.children = (self.upload, self.square, *left.children)
 
     def _uploaded(self, files) -> None:
-        for file in files:
-            self.take(file["name"], bytes(file["content"]))
+        for name, content in uploaded_files(files):
+            self.take(name, content)
 
     def take(self, name: str, data: bytes) -> list[str]:
         """Find the faces of a picture file and their codes, show the first, and return their names.

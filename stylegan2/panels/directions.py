@@ -25,7 +25,7 @@ from torch import Tensor
 from stylegan2 import display as show
 from stylegan2 import videos
 from stylegan2.checkpoints import CheckpointError
-from stylegan2.controls import STYLE
+from stylegan2.controls import STYLE, TIP
 from stylegan2.editing.directions import Directions, move
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.networks import Generator
@@ -198,7 +198,8 @@ class DirectionsPanel(Panel):
         preset = self.controls["preset"].value
         texts = slider_labels(self.scene.directions[preset], self.words.get(preset))
         for slider, text in zip(self._sliders, texts, strict=False):
-            slider.description = slider.tooltip = text
+            slider.description = text
+            setattr(slider, TIP, text)
 
     def _changed(self, change) -> None:
         """Another preset has other sliders, at 0; a saved direction comes as far as it was saved."""

@@ -20,7 +20,7 @@ from traitlets import TraitError, Tuple, observe, validate
 
 from stylegan2 import display as show
 from stylegan2 import videos
-from stylegan2.controls import STYLE
+from stylegan2.controls import STYLE, tip
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
 from stylegan2.editing.style_mixing import Layers, MixGrid, draw_ends, layer_label, layers_name, mix_images
@@ -193,7 +193,7 @@ def mixing_panel(
         "style": choice("drawn by", [SOURCE, *targets]),
         "layers": LayerBoxes(source.num_ws, layer_presets(source.num_ws)["coarse"]),
         "channels": w.IntRangeSlider(
-            value=(0, last), min=0, max=last, description="channels", tooltip="components of each code", style=STYLE
+            value=(0, last), min=0, max=last, description="channels", style=STYLE, **tip("components of each code")
         ),
         "row_seed": int_slider("rows from", 1, 0, 999, "seed of the first row"),
         "column_seed": int_slider("columns from", 10, 0, 999, "seed of the first column"),

@@ -23,7 +23,7 @@ from torch import Tensor
 from stylegan2 import display as show
 from stylegan2 import videos
 from stylegan2.clip_model import ClipModel
-from stylegan2.controls import parse_settings
+from stylegan2.controls import parse_settings, tip
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
 from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit, optimise
@@ -335,4 +335,4 @@ def text_panel(
 def _line(label: str, value: str, help: str) -> w.Text:
     """A line of text that counts when Enter is pressed."""
     style = {"description_width": "90px"}
-    return w.Text(value, description=label, tooltip=help, continuous_update=False, style=style)
+    return w.Text(value, description=label, continuous_update=False, style=style, **tip(help))
