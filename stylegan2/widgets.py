@@ -300,6 +300,9 @@ def _panels_folder() -> Path:
         return Path("build/panels")
 
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
 class _StaticAndLive:
     """One output with two faces: the widget for front ends with a kernel, a picture for all others."""
 
@@ -307,8 +310,9 @@ class _StaticAndLive:
         self.box, self.picture = box, picture
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        bundle = self.box._repr_mimebundle_()
-        return {**bundle, "image/jpeg": b64encode(jpeg_bytes(self.picture)).decode()}
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}  # ipywidgets 7 and 8 alike
+        picture = b64encode(jpeg_bytes(self.picture)).decode()
+        return {"text/plain": repr(self.box), WIDGET: view, "image/jpeg": picture}
 
 
 def escape(text: str) -> str:

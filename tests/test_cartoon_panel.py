@@ -56,7 +56,7 @@ def upload(panel: CartoonPanel, name: str, data: bytes) -> None:
     """As the browser does it."""
     file = {"name": name, "type": "image/png", "size": len(data)}
     if isinstance(panel.upload.value, dict):  # ipywidgets 7
-        panel.upload.value = {name: {"metadata": file | {"lastModified": 0}, "content": data}}
+        panel.upload.set_trait("value", {name: {"metadata": file | {"lastModified": 0}, "content": data}})
     else:
         panel.upload.value = ({**file, "last_modified": datetime.now(UTC), "content": memoryview(data)},)
 

@@ -200,7 +200,7 @@ def test_train_from_scratch_then_resume_then_generate_from_the_folder(dataset, t
     longer = call(*[24 if word == 16 else word for word in command])
     assert "resumed at 16 of 24 images" in longer and "done: 24 images" in longer
     call("generate", tmp_path / "run", "--seeds", "0-3", "--out", tmp_path / "faces.png")
-    assert Image.open(tmp_path / "faces.png").size == (4 * 8 + 3 * 2, 8)
+    assert Image.open(tmp_path / "faces.png").size == (4 * 128 + 3 * 2, 128)
 
 
 def test_train_passes_every_setting_on(dataset, tmp_path, monkeypatch):
@@ -378,7 +378,7 @@ def test_truncation_zero_is_the_mean_face(model, tmp_path):
 
 def test_generate_one_picture_or_a_folder(model, tmp_path):
     call("generate", model, "--seeds", "0-4", "--columns", 2, "--out", tmp_path / "sheet.jpg")
-    assert Image.open(tmp_path / "sheet.jpg").size == (2 * 8 + 2, 3 * 8 + 4)
+    assert Image.open(tmp_path / "sheet.jpg").size == (2 * 128 + 2, 3 * 128 + 4)
     assert "grid.png" in call("generate", model, "--seeds", "0-4", "--grid", "--out", tmp_path / "folder")
     assert [p.name for p in (tmp_path / "folder").iterdir()] == ["grid.png"]
 

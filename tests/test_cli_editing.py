@@ -93,14 +93,15 @@ def test_apply_factor_draws_every_degree_through_every_model(folder, factor, tmp
         "apply-factor", *paths, "--factor", factor, "--out", out, *options
     )
     photo, webtoon = model(folder, "photo"), model(folder, "webtoon")
-    rows = iter(rows_of(out, 3))
+    rows = iter(rows_of(out, 3, 128))
     for seed in (3, 5):
         ws = latents.ws_from_seeds(photo, [seed], 0.8)
         codes = torch.cat([move(ws, Directions.load(factor), {2: degree}) for degree in (-3.0, 0.0, 3.0)])
         for g in (photo, webtoon):
             row = next(rows)
             for i, image in enumerate(display.to_uint8(g.synthesis(codes, "const")).float()):
-                assert (row[..., 34 * i : 34 * i + 32] - image).abs().max() <= 1
+                large = torch.from_numpy(np.array(display.to_pil(image.byte(), 4))).permute(2, 0, 1).float()
+                assert (row[..., 130 * i : 130 * i + 128] - large).abs().max() <= 1
     assert next(rows, None) is None
 
 

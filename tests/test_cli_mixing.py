@@ -69,7 +69,7 @@ def test_the_verb_refuses(models, tmp_path):
         ((photo, out, "--channels", "x"), "channels 'x': expected"),
         ((photo, out, "--rows", "a-b"), "rows 'a-b': expected"),
         ((photo, out, "--columns", "1-"), "columns '1-': expected"),
-        ((photo, tmp_path / "out.pt"), "expected a name in .png"),
+        ((photo, tmp_path / "out.pt"), "OUT must end in one of .png"),
         ((photo, out, "--scale", -1), "scale is -1"),
         ((photo, out, "--with", small), r"codes are \[4, 8, 8\], expected \[\.\.\., 6, 8\]"),
         ((tmp_path / "none.pt", out), "there is no file"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_clip import save_clip, tiny_clip
 from tiny_training import (
     one_thread,  # noqa: F401  (applies to every test here)
     tiny_networks,
@@ -18,6 +19,8 @@ from typer.testing import CliRunner
 from stylegan2 import checkpoints, cli, display
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.projection import Projection
+from stylegan2.editing.style_mixing import mix_grid
+from stylegan2.editing.styleclip import TextEdit
 from stylegan2.judge import Judge
 from stylegan2.networks import Encoder
 from stylegan2.perceptual import psnr
@@ -179,6 +182,55 @@ def test_styles_that_there_are_not_are_refused(folder, models, tmp_path, monkeyp
         (["--width", -1], "width is -1"),
     ):
         assert message in call(*words, *wrong, code=2)
+
+
+def test_a_model_of_ones_own_is_a_style(folder, models, tmp_path):
+    """A file, or the folder of a run: its newest snapshot."""
+    run = tmp_path / "runs" / "mine" / "snapshots"
+    run.mkdir(parents=True)
+    for to in (run / "000000016.pt", tmp_path / "other.pt"):
+        to.write_bytes((models / "manga_freeze-sg.pt").read_bytes())
+    style = f"webtoon,{run.parent},{tmp_path / 'other.pt'}"
+    words = ["cartoonize", folder / "me.png", "--models", models, "--out", tmp_path / "out", "--steps", 0]
+    assert "1 face in 3 styles" in call(*words, "--style", style)
+    pixels = {p.stem: np.asarray(Image.open(p)) for p in (tmp_path / "out").glob("me_*.png")}
+    assert set(pixels) == {"me_webtoon", "me_mine", "me_other"}
+    assert (pixels["me_mine"] == pixels["me_other"]).all() and (pixels["me_mine"] != pixels["me_webtoon"]).any()
+    checkpoints.save(tmp_path / "large.pt", g_ema=tiny_networks(32, 6, 1)[0])
+    said = call(*words, "--style", tmp_path / "large.pt", code=2)
+    assert "expected [..., 8, 8] for 'large'" in said
+
+
+def test_a_photo_without_a_face_does_not_stop_the_others(folder, models, tmp_path):
+    Image.new("RGB", (90, 60), "white").save(tmp_path / "nobody.png")
+    words = ["cartoonize", "--models", models, "--out", tmp_path / "out", "--steps", 0, "--finder", "haar"]
+    said = call(*words, tmp_path / "nobody.png", folder / "me.png")
+    assert "left out: '" in said and "nobody.png': no face found" in said and "1 face in 2 styles" in said
+    assert "no face found" in call(*words, tmp_path / "nobody.png", code=2)
+    said = CliRunner().invoke(cli.app, list(map(str, [*words, tmp_path / "nobody.png", tmp_path / "nobody.png"])))
+    assert said.exit_code == 2 and "no face found in any of the photos" in said.stderr
+
+
+def test_codes_of_photos_take_the_place_of_seeds(folder, tmp_path):
+    """`mix`, `apply-factor` and `edit` draw the projected face, which no truncation moves."""
+    out, model = tmp_path / "projected", folder / "model.pt"
+    call("project", model, folder / "me.png", *options(folder, out))
+    g, ws = checkpoints.load(model).g_ema, Projection.load(out / "me.pt").ws
+    call("mix", model, tmp_path / "mix.png", "--rows", out / "me.pt", "--columns", "3", "--scale", 1, "--layers", "0")
+    expected = mix_grid(g, ws, ws_from_seeds(g, [3], 0.7), "0", ends=[g]).picture(["me"], [3])
+    assert Image.open(tmp_path / "mix.png").tobytes() == expected.tobytes()
+    call("factorize", model, tmp_path / "d.pt", "--count", 1)
+    words = ["apply-factor", model, "--factor", tmp_path / "d.pt", "--steps", 3, "--scale", 1]
+    call(*words, "--seeds", f"{out / 'me.pt'},5", "--out", tmp_path / "strip.png")
+    strip = np.asarray(Image.open(tmp_path / "strip.png")).astype(int)
+    middle = np.asarray(display.to_pil(g.synthesis(ws, "const")[0])).astype(int)
+    assert np.abs(strip[22:38, -34:-18] - middle).max() <= 1  # the second of three columns: degree 0
+    save_clip(tiny_clip(), tmp_path / "clip.pt")
+    words = ["edit", model, "red hair", tmp_path / "red.png", "--clip", tmp_path / "clip.pt", "--steps", 2]
+    call(*words, "--seeds", out / "me.pt", "--latents", tmp_path / "red.pt")
+    assert torch.equal(TextEdit.load(tmp_path / "red.pt").start, ws)
+    assert "there is no 'none.pt'" in call(*words, "--seeds", "none.pt", code=2)
+    assert "holds no projection" in call(*words, "--seeds", tmp_path / "red.pt", code=2)
 
 
 def test_no_photo_is_replaced(folder, models, tmp_path):

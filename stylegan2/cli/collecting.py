@@ -83,12 +83,13 @@ def crop(
 
     \b
     Examples:
-      python -m stylegan2 crop pages/ --out crops --detector animeface
-      python -m stylegan2 crop pages.zip --out crops --size 64 --min-size 64
+      python -m stylegan2 crop pages/ --out crops --detector animeface --size 64
+      python -m stylegan2 crop pages.zip --out crops --size 256 --min-size 96
       python -m stylegan2 prepare crops/faces data/mine.lmdb --size 64
     """
     from stylegan2.data import crops
 
     config = crops.CropConfig(detector, cascade, sure, size, margin, lift, min_size, sharp, twins)
     typer.echo(str(crops.crop(src, out, config, overwrite)))
-    typer.echo(f"look at {out / crops.SHEET}; next: python -m stylegan2 prepare {out / crops.FACES} data/mine.lmdb")
+    folder = out / crops.FACES
+    typer.echo(f"look at {out / crops.SHEET}; next: python -m stylegan2 prepare {folder} data/mine.lmdb --size {size}")

@@ -64,6 +64,8 @@ def told(error: Exception) -> str:
             return f"there is no {where}"
         case errno.EISDIR if where != "a file":
             return f"{where} is a folder: give the files in it, such as {error.filename}/*"
+        case errno.EEXIST | errno.ENOTDIR if where != "a file":
+            return f"{where} is a file, where a folder is needed: choose another name"
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return f"cannot write {where} ({error.strerror}): choose a folder that may be written to"
     return str(error)

@@ -16,8 +16,8 @@ from stylegan2.cli.common import (
     load,
     make_room,
     on_device,
-    parse_seeds,
 )
+from stylegan2.cli.faces import names_of, parse_faces, ws_of
 
 LAYERS = "all, coarse (0-1), middle (2-5), fine (6 to the last), or numbers such as 2-5 or 0,3-4."
 
@@ -99,14 +99,16 @@ def apply_factor(
     out: Annotated[Path, typer.Option(help="FILE.png: degrees side by side; FILE.gif, FILE.mp4: there and back.")],
     index: Annotated[int, typer.Option(help="Which direction, by number.")] = 0,
     name: Annotated[str | None, typer.Option(help="Which direction, by name.")] = None,
-    degree: Annotated[float, typer.Option(help="How far, to both sides; in pocket models up to about 5.")] = 5.0,
+    degree: Annotated[float, typer.Option(help="How far, to both sides; in pocket models 5 is much.")] = 3.0,
     steps: Annotated[int, typer.Option(help="Picture: degrees from -DEGREE to DEGREE.")] = 5,
     frames: Annotated[int, typer.Option(help="Video: frames of one round.")] = 72,
     fps: Annotated[int, typer.Option(help="Video: frames a second.")] = 24,
-    seeds: Annotated[str, typer.Option(help="Which faces: 7, or 0-7, or 1,5,20-29.")] = "0-3",
+    seeds: Annotated[
+        str, typer.Option(help="Which faces: 7, or 0-7, or 1,5,20-29; or codes that `project` found: me.pt.")
+    ] = "0-3",
     truncation: Annotated[float, typer.Option(help="psi of the faces before the edit, which it does not scale.")] = 0.7,
     layers: Annotated[str | None, typer.Option(help=f"Codes to move, in place of the file's: {LAYERS}")] = None,
-    scale: Annotated[int, typer.Option(help="Enlargement; 0: none in pictures, faces of about 256 px in videos.")] = 0,
+    scale: Annotated[int, typer.Option(help="Enlargement; 0: faces of about 128 px in pictures, 256 in videos.")] = 0,
     device: Device = "auto",
 ) -> None:
     """Move faces along a direction, in one model or in several.
@@ -121,9 +123,8 @@ def apply_factor(
     """
     from stylegan2 import display, videos
     from stylegan2.editing.directions import Directions, move, picture, strip
-    from stylegan2.editing.latents import ws_from_seeds
 
-    numbers, kind = list(dict.fromkeys(parse_seeds(seeds))), out.suffix.lower()
+    numbers, kind = list(dict.fromkeys(parse_faces(seeds))), out.suffix.lower()
     if kind not in (*PICTURES, *display.VIDEOS):
         raise ValueError(f"'{out}': --out must end in one of {', '.join((*PICTURES, *display.VIDEOS))}")
     if steps < 2 or scale < 0 or not degree > 0:
@@ -136,12 +137,12 @@ def apply_factor(
     which = directions.index(index if name is None else name)
     where = on_device(device)
     models = {caption: load(path, where, g_ema_only=True).g_ema for caption, path in captions_of(checkpoints).items()}
-    ws = ws_from_seeds(next(iter(models.values())), numbers, truncation)
+    ws = ws_of(next(iter(models.values())), numbers, truncation)
     _warn_of_another_model(directions, *next(iter(models.items())))
     if kind in PICTURES:
         degrees = [degree * (2 * i / (steps - 1) - 1) for i in range(steps)]
-        rows = strip(models, ws, directions, which, degrees, layers, faces=[f"seed {number}" for number in numbers])
-        display.save(picture(rows, degrees, scale or 1), out)
+        rows = strip(models, ws, directions, which, degrees, layers, faces=names_of(numbers))
+        display.save(picture(rows, degrees, scale, None if scale else 128), out)
     else:
         amounts = videos.there_and_back(-degree, degree, frames)
         shown = models if len(models) > 1 else next(iter(models.values()))

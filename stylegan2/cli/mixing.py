@@ -8,14 +8,17 @@ from typing import Annotated
 import typer
 
 from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, load, make_room, on_device, parse_seeds
+from stylegan2.cli.faces import parse_faces, ws_of
 
 
 @app.command()
 def mix(
     checkpoint: CheckpointPath,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="FILE.png (or .jpg, .webp).")],
-    rows: Annotated[str, typer.Option(help="Seeds of the faces on the left: 7, or 0-3, or 1,5,20-29.")] = "0-3",
-    columns: Annotated[str, typer.Option(help="Seeds of the faces on top.")] = "10-15",
+    rows: Annotated[
+        str, typer.Option(help="Faces on the left: 7, or 0-3, or 1,5; or codes of `project`: me.pt.")
+    ] = "1-4",
+    columns: Annotated[str, typer.Option(help="Faces on top, likewise.")] = "10-15",
     layers: Annotated[str, typer.Option(help="The columns': coarse, middle, fine, all, or 3, or 2,5-7.")] = "coarse",
     channels: Annotated[str, typer.Option(help="Only these components of those codes: 0-31; empty: all.")] = "",
     other: Annotated[Path | None, typer.Option("--with", help="A model fine-tuned from CKPT that draws.")] = None,
@@ -34,17 +37,19 @@ def mix(
       python -m stylegan2 mix photo.pt mixed.png --layers 3 --with webtoon.pt --truncation 0.8
     """
     from stylegan2 import display
-    from stylegan2.editing.latents import ws_from_seeds
     from stylegan2.editing.style_mixing import mix_grid
 
-    sides = parse_seeds(rows, "rows"), parse_seeds(columns, "columns")
+    sides = parse_faces(rows, "rows"), parse_faces(columns, "columns")
     parts = parse_seeds(channels, "channels") if channels else None
-    if out.suffix.lower() not in PICTURES or scale < 0:
-        raise ValueError(f"OUT is '{out}', scale is {scale}: expected a name in {', '.join(PICTURES)}, and at least 0")
+    if out.suffix.lower() not in PICTURES:
+        raise ValueError(f"'{out}': OUT must end in one of {', '.join(PICTURES)}")
+    if scale < 0:
+        raise ValueError(f"scale is {scale}, expected at least 0")
     make_room(out)
     paths = [checkpoint] if other is None else [checkpoint, other]
     models = [load(path, on_device(device), g_ema_only=True).g_ema for path in paths]
-    codes = [ws_from_seeds(models[0], seeds, truncation) for seeds in sides]
+    codes = [ws_of(models[0], faces, truncation) for faces in sides]
     grid = mix_grid(models[-1], *codes, layers, parts, ends=models)
-    display.save(grid.picture(*sides, scale, None if scale else 128), out)
+    names = [[face if isinstance(face, int) else face.stem for face in side] for side in sides]
+    display.save(grid.picture(*names, scale, None if scale else 128), out)
     typer.echo(f"{len(sides[0])} x {len(sides[1])} mixes in {out}")

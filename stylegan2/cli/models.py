@@ -9,6 +9,7 @@ import typer
 
 from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, load, make_room, on_device, parse_seeds
 
+SIDE = 128  # pixels of a face in a picture of many, about and at least
 LAYOUTS = {"ours": "our", "rosinality": "rosinality's"}
 
 
@@ -40,7 +41,9 @@ def generate(
     images = _draw(g, numbers, truncation, noise, batch)
     single = out.suffix.lower() in PICTURES
     if single or grid:
-        path = display.save(display.grid(images, min(columns, len(images))), out if single else out / "grid.png")
+        path = display.save(
+            display.grid(images, min(columns, len(images)), side=SIDE), out if single else out / "grid.png"
+        )
         typer.echo(f"{len(images)} faces in {path}")
         return
     for number, image in zip(numbers, images, strict=True):
@@ -128,7 +131,7 @@ def _draw_swapped(out: Path, pair: dict, swapped, seeds: list[int], truncation: 
         rows = layer_swapping.strip(below, above, ws, names=(first, last))
     else:
         rows = {first: draw(below, ws), "swapped": draw(swapped, ws), last: draw(above, ws)}
-    typer.echo(f"{len(seeds)} faces in {display.save(display.rows(rows), out)}")
+    typer.echo(f"{len(seeds)} faces in {display.save(display.rows(rows, side=SIDE), out)}")
 
 
 @app.command()

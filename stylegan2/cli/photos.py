@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import apart, app, captions_of, make_room, not_an_input
+from stylegan2.cli.common import apart, app, captions_of, not_an_input
 
 if TYPE_CHECKING:
     from stylegan2.editing.photos import Portrait
@@ -32,10 +32,23 @@ def read(
     finder: str,
     taken: Container[str] = (),
 ) -> dict[str, Portrait]:
-    """The faces of photos by name, ready for a generator; says how each was cut."""
+    """The faces of photos by name, ready for a generator; says how each was cut.
+
+    Of several photos one without a face is named and left out. Raises ValueError where none has one.
+    """
+    from stylegan2.data.align import NoFace
     from stylegan2.editing.photos import Cutting, parse_box, read_photos
 
-    found = read_photos(captions_of(photos), resolution, Cutting(align, face, parse_box(box), finder), taken)
+    cutting, found = Cutting(align, face, parse_box(box), finder), {}
+    for name, path in captions_of(photos).items():
+        try:
+            found |= read_photos({name: path}, resolution, cutting, {*found, *taken})
+        except NoFace as error:
+            if len(photos) == 1:
+                raise
+            typer.echo(f"left out: {error}", err=True)
+    if not found:
+        raise ValueError("no face found in any of the photos: see above, and --box")
     for name, portrait in found.items():
         if portrait.how not in ("as it is", "middle square", "the square given"):  # what was asked for needs no word
             typer.echo(f"{name}: {portrait.how}", err=True)
@@ -72,7 +85,6 @@ def align(
         raise ValueError(f"size is {size}, expected 16 to 4096 pixels")
     cutting = Cutting("yes", face, parse_box(box), finder)
     apart(out, photos)
-    make_room(out / "x")
     done: set[str] = set()
     for name, path in captions_of(photos).items():
         photo = open_photo(path)

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import CheckpointPath, Device, apart, app, load, make_room, not_an_input, on_device
+from stylegan2.cli.common import (
+    CheckpointPath,
+    Device,
+    apart,
+    app,
+    captions_of,
+    load,
+    make_room,
+    not_an_input,
+    on_device,
+)
 from stylegan2.cli.photos import Align, Box, Face, Finder, Photos, read
 
 MODELS = Path("checkpoints/pocket")
@@ -37,15 +47,16 @@ def project(
 ) -> None:
     """Find the codes that draw your photos: then edit them, or draw them with any model fine-tuned from CKPT.
 
-    Faces are found, turned upright and cut (--align). NAME.pt holds the codes, for Python
-    (`editing.projection.Projection.load`); with --tune a copy of the model that draws exactly these photos is kept as
-    tuned.pt. Ctrl-C keeps what there is.
+    Faces are found, turned upright and cut (--align). NAME.pt holds the codes: give it to `edit`, `mix` or
+    `apply-factor` instead of seeds, or to Python (`editing.projection.Projection.load`). With --tune a copy of the
+    model that draws exactly these photos is kept as tuned.pt. Ctrl-C keeps what there is.
 
     \b
     Examples:
       python -m stylegan2 project checkpoints/pocket/photo.pt me.jpg --out projected
       python -m stylegan2 project checkpoints/pocket/photo.pt a.png b.png --out projected --steps 0
       python -m stylegan2 project photo.pt me.jpg --out projected --space w --encoder none --tune 200
+      python -m stylegan2 edit checkpoints/pocket/photo.pt "long hair" long.png --seeds projected/me.pt
     """
     from stylegan2 import checkpoints, display
     from stylegan2.editing import projection
@@ -153,7 +164,9 @@ def train_encoder(
 def cartoonize(
     photos: Photos,
     out: Annotated[Path, typer.Option(help="Folder for the cartoons (NAME_STYLE.png) and the sheet of all of them.")],
-    style: Annotated[str, typer.Option(help="all, or webtoon,storybook, ...")] = "all",
+    style: Annotated[
+        str, typer.Option(help="all, or some: webtoon,storybook; or models of your own: runs/mine, FILE.pt.")
+    ] = "all",
     resolution: Annotated[int, typer.Option(help="The first resolution that the cartoon draws; 4: all of it.")] = 4,
     width: Annotated[float, typer.Option(help="Softness of that cut, in resolutions; 0: hard.")] = 0.0,
     strength: Annotated[float, typer.Option(help="Of the cartoon: 0 the photo's model, 1 the cartoon's.")] = 1.0,
@@ -178,11 +191,13 @@ def cartoonize(
     Examples:
       python -m stylegan2 cartoonize me.jpg --out cartoons
       python -m stylegan2 cartoonize party.jpg --face all --out cartoons --style webtoon --resolution 16 --strength 0.8
+      python -m stylegan2 cartoonize me.jpg --out cartoons --style webtoon,runs/mine
     """
     import torch
 
     from stylegan2 import display
     from stylegan2.editing import cartoonize as editing
+    from stylegan2.editing.latents import check_fits
     from stylegan2.editing.layer_swapping import check_dials
     from stylegan2.editing.photos import distance_for, stacked
 
@@ -193,6 +208,8 @@ def cartoonize(
     source = load(models / "photo.pt", where, g_ema_only=True).g_ema
     check_dials(source.resolution, resolution, width, strength)
     styles = {name: load(path, where, g_ema_only=True).g_ema for name, path in _styles(models, style, method).items()}
+    for name, g in styles.items():
+        check_fits(g, source.mapping.mean_ws, name)
     portraits = read(photos, source.resolution, align, face, box, finder)
     files = {(name, kind): not_an_input(out / f"{name}_{kind}.png", photos) for name in portraits for kind in styles}
     sheet = not_an_input(out / "cartoons.png", photos)
@@ -215,11 +232,15 @@ def cartoonize(
 
 
 def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:
-    """Files of the styles by name. Raises ValueError for one that there is not."""
+    """Files of the styles by name, and those that are named as files. Raises ValueError for one that there is not."""
     there = {path.stem.rsplit("_", 1)[0]: path for path in sorted(models.glob(f"*_{method}.pt"))}
     names = list(there) if wanted == "all" else [name.strip() for name in wanted.split(",")]
-    missing = [name for name in names if name not in there]
+    own = [Path(name) for name in names if name not in there and Path(name).exists()]
+    missing = [name for name in names if name not in there and Path(name) not in own]
     if missing or not names:
         what = f"no style {', '.join(missing)}" if missing else "no styles"
-        raise ValueError(f"{what} by {method} in '{models}'; there are: {', '.join(there) or 'none'}")
-    return {name: there[name] for name in names}
+        raise ValueError(
+            f"{what} by {method} in '{models}'; there are: {', '.join(there) or 'none'}, and models of your own by "
+            "their paths, such as runs/mine"
+        )
+    return {name: there[name] for name in names if name in there} | captions_of(own)

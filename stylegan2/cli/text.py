@@ -22,6 +22,7 @@ from stylegan2.cli.common import (
     on_device,
     parse_seeds,
 )
+from stylegan2.cli.faces import Face, parse_faces, ws_of
 
 POCKET_CLIP = Path("checkpoints/pocket/clip.pt")
 LARGE_CLIP = "ViT-B/32"
@@ -40,7 +41,9 @@ def edit(
     neutral: Annotated[
         str | None, typer.Option(help="What they show now: 'brown hair'. Moves from it to TEXT.")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Which faces: 7, or 0-3, or 1,5,20-29.")] = "0-7",
+    seeds: Annotated[
+        str, typer.Option(help="Which faces: 7, or 0-3, or 1,5,20-29; or codes that `project` found: me.pt.")
+    ] = "0-7",
     learn: Annotated[
         str | None, typer.Option(help="Find one way for all faces on these (such as 0-31), and move SEEDS along it.")
     ] = None,
@@ -77,9 +80,9 @@ def edit(
       python -m stylegan2 edit photo.pt "a big smile" smile.mp4 --neutral "a frown" --strengths=-1,2 --with webtoon.pt
       python -m stylegan2 edit photo.pt "glasses" g.png --latents glasses.pt --strengths 0,0.5,1,1.5,2
       python -m stylegan2 edit photo.pt "blue eyes" blue.png --learn 0-15 --seeds 100-107 --keep 0.5
+      python -m stylegan2 edit photo.pt "glasses" me_glasses.png --seeds projected/me.pt
     """
     from stylegan2 import display
-    from stylegan2.editing.latents import ws_from_seeds
     from stylegan2.editing.styleclip import EditConfig
 
     kind = out.suffix.lower()
@@ -87,7 +90,7 @@ def edit(
         raise ValueError(f"'{out}': OUT must end in one of {', '.join((*PICTURES, *display.VIDEOS))}")
     if plot is not None and plot.suffix.lower() not in PICTURES:
         raise ValueError(f"'{plot}': --plot must end in one of {', '.join(PICTURES)}")
-    amounts, faces = parse_strengths(strengths), parse_seeds(seeds)
+    amounts, faces = parse_strengths(strengths), parse_faces(seeds)
     if kind in display.VIDEOS and len(set(amounts)) < 2:
         raise ValueError(f"strengths are {strengths}: a film needs at least two, such as -1,1.5")
     together = learn is not None
@@ -99,7 +102,7 @@ def edit(
     g = next(iter(models.values()))
     _check_sizes(models)
     found = _edit(g, config, parse_seeds(learn) if together else faces, truncation, latents, clip, where)
-    codes = partial(found.onto, ws_from_seeds(g, faces, truncation))
+    codes = partial(found.onto, ws_of(g, faces, truncation))
     if plot is not None:
         display.save(display.figure_to_pil(found.figure()), plot)
     if kind in PICTURES:
@@ -120,15 +123,15 @@ def parse_strengths(text: str) -> list[float]:
     return amounts
 
 
-def _edit(g, config, seeds: list[int], truncation: float, latents: Path | None, clip: str | None, where):
+def _edit(g, config, faces: list[Face], truncation: float, latents: Path | None, clip: str | None, where):
     """An edit that was kept, or a new one."""
     from stylegan2.checkpoints import fingerprint
     from stylegan2.clip_model import ClipModel
-    from stylegan2.editing.latents import ws_from_seeds
     from stylegan2.editing.styleclip import TextEdit, optimise
 
     name = clip or (str(POCKET_CLIP) if g.resolution <= 64 else LARGE_CLIP)
-    made_from = {"generator": fingerprint(g), "seeds": seeds, "truncation": truncation, "clip": name}
+    drawn = [face if isinstance(face, int) else str(face) for face in faces]
+    made_from = {"generator": fingerprint(g), "seeds": drawn, "truncation": truncation, "clip": name}
     if latents is not None and latents.exists():
         kept = TextEdit.load(latents, where)
         _check_kept(latents, kept, config, made_from)
@@ -138,7 +141,7 @@ def _edit(g, config, seeds: list[int], truncation: float, latents: Path | None, 
     for text in (config.text, config.neutral or config.text):
         if unknown := model.unknown_words(text):
             typer.echo(f"note: {name} never saw the words {', '.join(unknown)}; they count for nothing", err=True)
-    found = optimise(g, model, ws_from_seeds(g, seeds, truncation), config, progress=True)
+    found = optimise(g, model, ws_of(g, faces, truncation), config, progress=True)
     found = replace(found, made_from=made_from)
     if latents is not None:
         found.save(latents)

@@ -1,0 +1,65 @@
+"""Which faces a verb works on: seeds, or codes that `project` found for photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import typer
+
+from stylegan2.cli.common import parse_seeds
+
+Face = int | Path  # a seed, or a file of codes
+
+
+def parse_faces(text: str, name: str = "seeds") -> list[Face]:
+    """Faces of a text such as "0-3,me.pt" -> [0, 1, 2, 3, Path("me.pt")].
+
+    Raises:
+        ValueError: neither seeds nor files of codes.
+        FileNotFoundError: there is no such file.
+    """
+    faces: list[Face] = []
+    for part in (part.strip() for part in text.split(",")):
+        if part.lower().endswith(".pt"):
+            if not Path(part).is_file():
+                raise FileNotFoundError(f"{name}: there is no '{part}', expected codes that `project` wrote")
+            faces.append(Path(part))
+        else:
+            faces += parse_seeds(part, name)
+    return faces
+
+
+def names_of(faces: Sequence[Face]) -> list[str]:
+    """What to call them in a picture."""
+    return [f"seed {face}" if isinstance(face, int) else face.stem for face in faces]
+
+
+def ws_of(g, faces: Sequence[Face], truncation: float):
+    """Codes [N, L, w_dim] for a generator. Those of seeds are truncated; those of photos are what they are.
+
+    Raises:
+        ValueError: codes that the generator does not take.
+    """
+    import torch
+
+    from stylegan2.editing.latents import ws_from_seeds
+
+    codes = []
+    for seeds, together in groupby(faces, lambda face: isinstance(face, int)):
+        these = list(together)
+        codes += [ws_from_seeds(g, these, truncation)] if seeds else [_found(g, path) for path in these]
+    return torch.cat(codes)
+
+
+def _found(g, path: Path):
+    from stylegan2.checkpoints import fingerprint
+    from stylegan2.editing.latents import check_fits
+    from stylegan2.editing.projection import Projection
+
+    found = Projection.load(path, g.mapping.w_mean.device)
+    check_fits(g, found.ws, path.name)
+    if found.made_from.get("generator") not in (None, fingerprint(g)):
+        typer.echo(f"note: the codes of '{path}' were found in another model, which would draw another face", err=True)
+    return found.ws
