@@ -40,8 +40,9 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
+        gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
         raise ValueError(
-            f"device {name!r} cannot be used ({str(error).splitlines()[0]}): expected auto, cpu, cuda"
+            f"device {name!r} cannot be used ({str(error).splitlines()[0]}): here there are {', '.join(['cpu', *gpus])}"
         ) from error
     return device
 

@@ -26,6 +26,7 @@ from stylegan2.data.crops import (
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.detectors import Face
 from stylegan2.data.prepare import prepare
+from stylegan2.data.sources import open_source
 from stylegan2.data.strips import make_strip
 from stylegan2.text_files import append_row, read_rows
 
@@ -86,6 +87,14 @@ def test_every_face_becomes_a_square_of_the_size_asked_for(folder, strips, known
     rows = read_rows(tmp_path / "out" / "crops.jsonl")
     assert rows[0]["settings"]["size"] == 96 and {row["page"] for row in rows[1:]} >= {"b.png", "broken.jpg"}
     assert Image.open(tmp_path / "out" / "contact_sheet.jpg").width >= 12 * 80
+
+
+def test_of_a_folder_of_crops_only_the_faces_become_a_dataset(folder, known, tmp_path):
+    """What was left out, and the contact sheet, are pictures too."""
+    found = quietly(folder, tmp_path / "out")
+    (tmp_path / "out" / crops.REJECTED).mkdir(exist_ok=True)
+    Image.new("RGB", (64, 64)).save(tmp_path / "out" / crops.REJECTED / "nobody.png")
+    assert len(open_source(tmp_path / "out")) == found.kept == len(open_source(tmp_path / "out" / crops.FACES))
 
 
 def test_a_crop_frames_the_face_as_rendered_faces_are():
@@ -260,7 +269,10 @@ def test_a_hash_survives_saving_and_tells_faces_apart(strips, tmp_path):
 
 def test_pages_without_faces_say_what_to_try(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(detectors, "make", lambda *a, **k: lambda image: [])
-    with pytest.raises(ValueError, match="no face was kept from 4 pages.*another detector.*smaller faces than 16"):
+    with pytest.raises(
+        ValueError,
+        match="no face was kept from 4 pages.*another detector .--detector .* or .*smaller faces .--min-size 8",
+    ):
         quietly(folder, tmp_path / "out")
 
 

@@ -190,6 +190,14 @@ def test_a_finished_run_ends_at_once_and_can_be_made_longer(tmp_path):
     assert differences(longer["g_ema"], whole["g_ema"]) == [] and longer["training"]["step"] == 8
 
 
+def test_a_fine_tuning_that_is_to_be_longer_says_how(tmp_path):
+    tiny_trainer(tmp_path / "a", images=16, fine_tune=True).run(progress=False)
+    with pytest.raises(ValueError, match="images: 16 then, 32 now.*--source .*a --out ANOTHER"):
+        tiny_trainer(tmp_path / "a", images=32, fine_tune=True).resume()
+    with pytest.raises(ValueError, match="folder for a new run$"):
+        tiny_trainer(tmp_path / "a", images=16, fine_tune=True, lr=0.1).resume()
+
+
 # ------------------------------------------------------------------------------------------- snapshots, samples, logs
 
 

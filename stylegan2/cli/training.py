@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -156,10 +157,20 @@ def _say_start(trainer: Trainer, resumed: bool) -> None:
     for method in trainer.methods:
         typer.echo(f"method: {method}")
     if trainer.frozen:
-        typer.echo(f"frozen, {len(trainer.frozen)} parameters:\n  " + "\n  ".join(trainer.frozen))
+        typer.echo(f"frozen: {summary(trainer.frozen)} ({len(trainer.frozen)} parameters)")
     if resumed:
         typer.echo(f"resumed at {trainer.images_seen:,} of {config.images:,} images")
     typer.echo(f"results: {config.out}/ with log.csv, samples/, snapshots/; Ctrl-C saves and stops")
+
+
+def summary(names: Sequence[str]) -> str:
+    """The modules of parameters, e.g. "D.from_rgb, D.blocks 32 64, G.synthesis.blocks 4 8"."""
+    found: dict[str, dict[str, None]] = {}
+    for name in names:
+        module, block, rest = name.partition(".blocks.")
+        key = f"{module}.blocks" if block else ".".join(name.split(".")[:2])
+        found.setdefault(key, {})[rest.partition(".")[0]] = None
+    return ", ".join(" ".join([module, *filter(None, parts)]) for module, parts in found.items())
 
 
 def _say_end(trainer: Trainer) -> None:

@@ -28,11 +28,11 @@ from stylegan2.data.align import box_square, cut
 from stylegan2.data.detectors import Detector, Face
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.locks import only_writer
-from stylegan2.data.sources import FolderSource, Source, open_source
+from stylegan2.data.sources import CROPS, FACES, FolderSource, Source, open_source
 from stylegan2.setting_types import check_types
 from stylegan2.text_files import append_row, read_rows
 
-MANIFEST, SHEET, FACES, REJECTED = "crops.jsonl", "contact_sheet.jpg", "faces", "rejected"
+MANIFEST, SHEET, REJECTED = CROPS, "contact_sheet.jpg", "rejected"
 TWIN = "duplicate of "  # begins the reason of a face that is one; a file follows
 THUMB = 96  # pixels of what was left out
 OURS = (".jsonl", ".json", ".txt")  # what crawlers and we write beside pages: not worth a word
@@ -166,10 +166,11 @@ def _report(work: _Work, pages: list[int], seconds: float) -> CropReport:
     rows, config, kept = work.rows, work.config, len(_kept(work.rows))
     rejected = {reason: len(faces) for reason, faces in _left_out(rows).items()}
     if not kept:
-        others = ", ".join(name for name in detectors.NAMES if name != config.detector)
+        others = " or ".join(name for name in detectors.NAMES if name != config.detector)
         raise ValueError(
             f"no face was kept from {len(pages)} pages ({rejected or 'none was found'}; {len(work.skipped)} files "
-            f"skipped): try another detector ({others}), smaller faces than {config.min_size}, or sharp and twins 0"
+            f"skipped): try another detector (--detector {others}), smaller faces (--min-size {config.min_size // 2}), "
+            "or all of them (--sharp 0 --twins 0)"
         )
     return CropReport(str(work.out), len(pages), work.known, kept, rejected, work.skipped, seconds)
 

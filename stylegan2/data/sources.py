@@ -28,6 +28,7 @@ from PIL import Image
 
 from stylegan2.data.images import Refused, Settings, decode, describe, to_square
 
+CROPS, FACES = "crops.jsonl", "faces"  # what a folder of `crop` holds: its list, and the faces that were kept
 MAX_FILE_BYTES = 256 << 20  # no single picture is larger; guards memory before anything is decoded
 MAX_ZIP_RATIO, RATIO_FROM_BYTES = 200, 8 << 20  # above 8 MiB unpacked, pictures never shrink two hundredfold
 
@@ -147,7 +148,8 @@ def open_source(
     """Open a folder, a `.zip`, or `pocket:DOMAIN?n=1000&seed=0&start=0`.
 
     `limit` keeps the first so many items; `seed` shuffles the items of a folder or zip first (None: sorted by name);
-    `exclude` is a folder that is not listed (the output, should it lie inside the source).
+    `exclude` is a folder that is not listed (the output, should it lie inside the source). Of a folder that `crop`
+    wrote the faces are taken, and not what was left out.
     Raises FileNotFoundError or ValueError saying what was given and what is expected.
     """
     if limit is not None and limit < 1:
@@ -160,6 +162,8 @@ def open_source(
     path = Path(text).expanduser().absolute()
     if (path / "data.mdb").is_file():
         raise ValueError(f"'{text}' is an LMDB already: open it with stylegan2.data.dataset.LMDBDataset('{text}')")
+    if (path / CROPS).is_file() and (path / FACES).is_dir():
+        path = path / FACES
     if path.is_dir():
         if exclude is not None and path.resolve() == Path(exclude).resolve():
             raise ValueError(f"'{text}' is both source and output: choose another folder for the output")

@@ -153,7 +153,9 @@ class TrainConfig:
         free = [f for f in self.FREE if f != "images" or not self.fine_tune]
         changed = [f"{k}: {old[k]!r} then, {new[k]!r} now" for k in new if k not in free and old[k] != new[k]]
         if changed:
+            longer = self.fine_tune and old["images"] != new["images"]
+            go_on = f"; to go on from where it is: --source {path.parent} --out ANOTHER" if longer else ""
             raise ValueError(
                 f"'{path.parent}' holds a run with other settings ({'; '.join(changed)}): "
-                "use the same settings to resume it, or another folder for a new run"
+                f"use the same settings to resume it, or another folder for a new run{go_on}"
             )
