@@ -78,12 +78,21 @@ class Course:
 
     @property
     def training(self) -> dict:
-        """Settings of `TrainConfig` that go with the scale: batch, accumulate, r1_gamma."""
+        """Settings of `TrainConfig` that go with the scale: batch, accumulate, r1_gamma; what is left out, by default."""
         return self.models.training(self.device, tiny=self.budget == "test")
+
+    @property
+    def processes(self) -> int:
+        """How many can share a training here: one for each GPU, or two on a CPU."""
+        return torch.cuda.device_count() if self.device.type == "cuda" else 2
 
     def steps(self, course: int, test: int) -> int:
         """One of two budgets, e.g. how many images to train on: `course` for learners, `test` for automatic checks."""
         return course if self.budget == "course" else self.models.fewer(test)
+
+    def file(self, name: str = "photo") -> Path:
+        """The file of a model, as commands take it: "photo", "encoder", or WORLD_METHOD. Raises CourseError: none."""
+        return self.models.file(name)
 
     def source(self) -> checkpoints.Checkpoint:
         """The model everything starts from: a generator of photos of faces, with its discriminator."""

@@ -55,7 +55,7 @@ class Models(Protocol):
         """Photos that the source has not seen, [n, 3, R, R] in [-1, 1]."""
 
     def training(self, device: torch.device, tiny: bool) -> Mapping:
-        """Settings of `TrainConfig`; tiny: for tests."""
+        """Settings of `TrainConfig` that are not its defaults; tiny: for tests."""
 
     def fewer(self, count: int) -> int:
         """A count of the test budget, made for pocket scale."""
@@ -147,12 +147,12 @@ class FullModels:
 
     def training(self, device: torch.device, tiny: bool) -> dict:
         if tiny:
-            return {"batch": 4, "r1_gamma": None}
+            return {"batch": 4}
         room = torch.cuda.get_device_properties(device).total_memory / 2**30 if device.type == "cuda" else GIB_FOR_BATCH
         parts = 1
         while room * parts < GIB_FOR_BATCH and parts < BATCH:
             parts *= 2
-        return {"batch": BATCH, "accumulate": parts, "r1_gamma": None}
+        return {"batch": BATCH, "accumulate": parts}
 
     def fewer(self, count: int) -> int:
         return max(2, count // 8)

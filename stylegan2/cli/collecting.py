@@ -35,7 +35,8 @@ def crawl(
 
     \b
     Examples:
-      python -m stylegan2 crawl "https://www.webtoons.com/.../list?title_no=95" --out pages --i-have-the-rights
+      python -m stylegan2 crawl "https://www.webtoons.com/en/GENRE/TITLE/list?title_no=NUMBER" --out pages \\
+          --i-have-the-rights --episodes 1-3
       python -m stylegan2 crawl https://example.org/art --out pages --i-have-the-rights --site images --limit 20
       python -m stylegan2 crop pages --out crops --detector animeface
     """

@@ -9,7 +9,10 @@ only the order in which numbers are added.
 
 from __future__ import annotations
 
+import io
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,7 +112,10 @@ def joined() -> Iterator[World]:
         yield World()
         return
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+        if here > gpus:
+            raise ValueError(f"{here} processes on this machine, but {gpus} GPUs: NCCL needs one for each process")
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     store, rank, size = next(dist.rendezvous("env://"))
     # after a restart the addresses of the dead are still in the store: every attempt gets a corner of its own
     store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
@@ -119,3 +125,39 @@ def joined() -> Iterator[World]:
         yield World.here()
     finally:
         dist.destroy_process_group()
+
+
+def launch(processes: int, verb: str, **options: object) -> None:
+    """Run a verb in several processes of this machine, from a notebook too; what it says is printed as it comes.
+
+        launch(2, "train", data="data/webtoon.lmdb", out="runs/two", source="photo.pt", method="freeze-sg")
+
+    A notebook's kernel is one process, and a GPU belongs to the process that uses it: the others are started with
+    torchrun, as from a shell.
+
+    Args:
+        processes: how many; on a machine with GPUs one for each.
+        verb: of the command line, mostly "train".
+        options: its own; True for a switch.
+
+    Raises:
+        RuntimeError: it failed; its error, or the last lines that it said.
+    """
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    words += ["-m", "stylegan2", verb]
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        words += [flag] if value is True else [flag, str(value)]
+    threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(_threads_each(processes))}
+    pipe, said = subprocess.PIPE, []
+    with subprocess.Popen(words, env=os.environ | threads, stdout=pipe, stderr=subprocess.STDOUT) as running:
+        for line in io.TextIOWrapper(running.stdout, newline="", errors="replace"):  # a bar's carriage returns stay
+            said = [*said[-200:], line]
+            print(line, end="", flush=True)
+    if running.returncode:
+        why = next((line for line in said if line.startswith("error:")), "".join(said[-20:])).strip()
+        raise RuntimeError(f"{verb} in {processes} processes ended with {running.returncode}: {why}")
+
+
+def _threads_each(processes: int) -> int:
+    return max(1, (os.cpu_count() or 1) // processes)
