@@ -18,7 +18,7 @@ course test pocket: export COURSE_SCALE := pocket
 course pocket: export COURSE_BUDGET := course
 test: export COURSE_BUDGET := test
 
-.PHONY: help course test lab pocket install lint format lock clean clean-all
+.PHONY: help course test lab pocket install lint format lock audit clean clean-all
 
 help:  ## This list
 	@echo "Cartoonize Yourself: a StyleGAN2 course in notebooks"
@@ -51,6 +51,10 @@ lock: $(READY)  ## Write the versions now in .venv to constraints.txt
 	@{ sed -n '/^#/p' constraints.txt; \
 	   $(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+==' | grep -viE '^(nvidia|cuda|triton)'; } > .constraints.new
 	@mv .constraints.new constraints.txt && touch $(READY)
+
+audit:  ## Check the pinned versions for known vulnerabilities (needs the network)
+	@$(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 clean:  ## Remove what was built (build/ and caches); .venv stays
 	rm -rf build .ruff_cache .pytest_cache *.egg-info

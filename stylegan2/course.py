@@ -78,7 +78,7 @@ class Course:
 
     @property
     def training(self) -> dict:
-        """Settings of `TrainConfig` that go with the scale: batch, accumulate, r1_gamma; what is left out, by default."""
+        """Settings of `TrainConfig` that go with the scale, where they are not its defaults."""
         return self.models.training(self.device, tiny=self.budget == "test")
 
     @property
