@@ -118,6 +118,17 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch, setting
         Trainer(tiny_config(tmp_path, **settings), random_pictures(resolution=16), *tiny_networks(16, 6, 1))
 
 
+def test_the_variance_of_all_processes_is_that_of_one_with_all_images(monkeypatch):
+    images = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.1 + 5
+    shares, seen = (images[0::2], images[1::2]), []
+    monkeypatch.setattr(World, "mean", lambda self, value: seen.append(value) or value)
+    for share in shares:
+        World(0, 2).variance(share)
+    monkeypatch.setattr(World, "mean", lambda self, value: sum(seen) / 2)
+    assert World(0, 2).variance(shares[0]) == pytest.approx(images.var(dim=(0, 2, 3)), rel=1e-4)
+    assert torch.equal(World().variance(images), images.var(dim=(0, 2, 3)))
+
+
 def test_a_process_alone_is_a_world_of_its_own():
     world, p = World(), torch.nn.Parameter(torch.ones(3))
     p.grad = torch.tensor([1.0, 2.0, 3.0])

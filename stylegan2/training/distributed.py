@@ -70,6 +70,14 @@ class World:
         """The sum of a number over the processes."""
         return float(value) if self.size == 1 else float(self.mean(torch.tensor(float(value)).double())) * self.size
 
+    def variance(self, values: Tensor) -> Tensor:
+        """Of each channel of images [N, C, H, W], over all images of all processes, which have as many each: [C]."""
+        if self.size == 1:
+            return values.var(dim=(0, 2, 3))
+        moments = self.mean(torch.stack([(values.double() ** k).mean(dim=(0, 2, 3)) for k in (1, 2)]))  # [2, C]
+        n = self.size * values[:, 0].numel()
+        return ((moments[1] - moments[0] ** 2) * n / (n - 1)).to(values.dtype)
+
     def means(self, values: Mapping[str, float]) -> dict[str, float]:
         """The mean of every number over the processes; all have the same names."""
         if self.size == 1:

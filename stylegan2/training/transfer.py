@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from stylegan2.networks import Discriminator, Generator, SharedMapping, Stage
 from stylegan2.ops import upcast
+from stylegan2.training.distributed import World
 from stylegan2.training.draws import Draws, Fakes
 
 
@@ -164,7 +165,8 @@ class StructureLoss(Method):
     relative: divide each resolution's term by the variance of the source's values there. Low resolutions add little to
     the image (in our source the sums at 4, 8 and 16 vary 400, 80 and 16 times less than the image), so that the paper's
     sum hardly counts beside the adversarial loss. Divided, each term is a share of what could be lost: 0 for nothing, 1
-    to 1.5 for a stranger. (The variance is that of the batch at hand: of a process's share, if there are several.)
+    to 1.5 for a stranger. (The variance is that of the batch at hand, over all processes; with `accumulate` that of the
+    part at hand.)
 
     Raises ValueError at construction for another `on`, no resolution, or a negative weight; in `prepare` for a
     resolution the generator does not have.
@@ -198,7 +200,7 @@ class StructureLoss(Method):
         return sum(F.mse_loss(own, other) / self._unit(other) for own, other in pairs)
 
     def _unit(self, values: Tensor) -> Tensor | float:
-        return values.var(dim=(0, 2, 3)).mean().clamp_min(1e-8) if self.relative else 1.0
+        return World.here().variance(values).mean().clamp_min(1e-8) if self.relative else 1.0
 
     def _compared(self, stage: Stage) -> Tensor:
         return stage.rgb if self.on == "rgb" else upcast(stage.x)
