@@ -129,7 +129,7 @@ def run_all(paths: list[Path], in_place: bool) -> list[Result]:
             write_atomically(run.notebook, EXECUTED / path.name)
             if in_place and not result.error:
                 write_atomically(run.notebook, path)
-            if not result.error and os.environ["COURSE_BUDGET"] == "course":
+            if not result.error and (os.environ["COURSE_BUDGET"], os.environ["COURSE_SCALE"]) == ("course", "pocket"):
                 timings.record(path.stem, result.cell_seconds, ship=in_place)
             progress.notebook_done(summary(result))
             results.append(result)
