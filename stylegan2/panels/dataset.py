@@ -53,7 +53,7 @@ def render_augmented(images: torch.Tensor, p: float, seed: int, kinds: str) -> I
     """Images [N, 3, R, R] in [-1, 1] above what the discriminator gets to see of them."""
     rng = torch.Generator().manual_seed(seed)
     seen = AugmentPipe(kinds)(images, p, rng)
-    return show.rows({"image": images, "what D sees": seen}, 2)
+    return show.rows({"image": images, "what D sees": seen}, side=128)
 
 
 def augment_panel(images: torch.Tensor) -> Panel:
