@@ -20,7 +20,7 @@ from notebook_files import ROOT, find_notebooks
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PAGES = (
     *("checkpoints/pocket/SCOREBOARD.md", "checkpoints/README.md", "data/README.md", "benchmarks/README.md"),
-    *("docs/reliability.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *("docs/full_scale.md", "docs/reliability.md", "CONTRIBUTING.md", "CHANGELOG.md"),
 )
 IMAGE_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif"}
 
