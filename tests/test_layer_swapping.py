@@ -376,12 +376,20 @@ def test_the_verb_reversed_and_in_half_precision(tmp_path):
     assert torch.equal(expected.mapping.w_mean, photo.mapping.w_mean)
 
 
+SIDE = 128  # pixels of a face in the verb's pictures
+
+
 def rows_of(path: Path, count: int) -> list[torch.Tensor]:
-    """A picture's rows of `count` 64-pixel faces without their labels, float [3, 64, W] in 0..255."""
+    """A picture's rows of `count` faces without their labels, float [3, SIDE, W] in 0..255."""
     picture = Image.open(path).convert("RGB")
-    width = count * 66 - 2
+    width = count * (SIDE + 2) - 2
     pixels = torch.tensor(np.array(picture)[:, -width:]).permute(2, 0, 1).float()
-    return [pixels[:, top : top + 64] for top in range(0, picture.height, 66)]
+    return [pixels[:, top : top + SIDE] for top in range(0, picture.height, SIDE + 2)]
+
+
+def shown(image: torch.Tensor) -> torch.Tensor:
+    """A 64-pixel image as the picture has it, float [3, SIDE, SIDE] in 0..255."""
+    return torch.tensor(np.array(display.to_pil(image, side=SIDE))).permute(2, 0, 1).float()
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -392,8 +400,8 @@ def test_the_verb_draws_source_swapped_and_target(tmp_path, reverse):
     ws = latents.ws_from_seeds(photo, [3, 5], 0.8)
     pair = (webtoon, photo) if reverse else (photo, webtoon)
     for row, g in zip(rows_of(out, 2), (pair[0], swap(*pair, 16), pair[1]), strict=True):
-        expected = display.to_uint8(latents.draw(g, ws)).float()
-        assert (row[..., :64] - expected[0]).abs().max() <= 1 and (row[..., 66:] - expected[1]).abs().max() <= 1
+        first, second = map(shown, latents.draw(g, ws))
+        assert (row[..., :SIDE] - first).abs().max() <= 1 and (row[..., SIDE + 2 :] - second).abs().max() <= 1
 
 
 def test_the_verb_draws_all_cuts(tmp_path):
@@ -402,7 +410,7 @@ def test_the_verb_draws_all_cuts(tmp_path):
     photo, webtoon = shipped()
     rows = strip(photo, webtoon, latents.ws_from_seeds(photo, [5], 0.7))
     for row, images in zip(rows_of(out, 1), rows.values(), strict=True):
-        assert (row - display.to_uint8(images)[0].float()).abs().max() <= 1
+        assert (row - shown(images[0])).abs().max() <= 1
 
 
 def test_the_verb_refuses(tmp_path):
