@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-LARGEST = 256.0  # of float16 activations (ADA's implementation notes, arXiv 2006.06676, appendix F); they end at 65,504
+LARGEST = 256.0  # of float16 activations (ADA, arXiv 2006.06676, implementation details); the type ends at 65,504
 HALF_BLOCKS = 4  # resolutions, the highest, that compute in float16; below, maps are small and the gain is too
 
 
