@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -182,6 +183,35 @@ def test_styles_that_there_are_not_are_refused(folder, models, tmp_path, monkeyp
         (["--width", -1], "width is -1"),
     ):
         assert message in call(*words, *wrong, code=2)
+
+
+def test_a_photo_that_the_model_does_not_know_is_held_near_a_face(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("stylegan2.editing.cartoonize.is_outside", lambda *_: torch.tensor([True, False]))
+    words = ["project", folder / "model.pt", folder / "wide.png", folder / "me.png", "--align", "no"]
+    said = call(*words, *options(folder, tmp_path / "a"))
+    assert "wide: not of the model's world, so it becomes the face most like it" in said
+    far, known = (Projection.load(tmp_path / "a" / f"{name}.pt") for name in ("wide", "me"))
+    assert (far.config.space, far.config.near) == ("w", 0.5) and (known.config.space, known.config.near) == ("w+", 0)
+    assert (far.ws == far.ws[:, :1]).all() and not (known.ws == known.ws[:, :1]).all()
+    drawn = np.asarray(Image.open(tmp_path / "a" / "wide.png"))
+    assert drawn.shape == np.asarray(Image.open(tmp_path / "a" / "me.png")).shape
+    said = call(*words, *options(folder, tmp_path / "b", "--space", "w+"))
+    assert "its codes may draw no face" in said
+    assert Projection.load(tmp_path / "b" / "wide.pt").config.space == "w+"  # what is asked for is done
+
+
+def test_ctrl_c_keeps_what_was_found(folder, tmp_path, monkeypatch):
+    from stylegan2.editing import projection
+
+    whole = projection.project
+    monkeypatch.setattr("stylegan2.editing.cartoonize.is_outside", lambda *_: torch.tensor([True, False]))
+    monkeypatch.setattr(
+        projection, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=projection.INTERRUPTED)
+    )
+    words = ["project", folder / "model.pt", folder / "wide.png", folder / "me.png", "--align", "no"]
+    said = call(*words, *options(folder, tmp_path / "a"))
+    assert "wide: interrupted before it was its turn" in said and "me.pt (interrupted)" in said
+    assert not (tmp_path / "a" / "wide.pt").exists()
 
 
 def test_a_model_of_ones_own_is_a_style(folder, models, tmp_path):

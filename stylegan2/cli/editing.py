@@ -105,7 +105,7 @@ def apply_factor(
     fps: Annotated[int, typer.Option(help="Video: frames a second.")] = 24,
     seeds: Annotated[
         str, typer.Option(help="Which faces: 7, or 0-7, or 1,5,20-29; or codes that `project` found: me.pt.")
-    ] = "0-3",
+    ] = "1-4",
     truncation: Annotated[float, typer.Option(help="psi of the faces before the edit, which it does not scale.")] = 0.7,
     layers: Annotated[str | None, typer.Option(help=f"Codes to move, in place of the file's: {LAYERS}")] = None,
     scale: Annotated[int, typer.Option(help="Enlargement; 0: faces of about 128 px in pictures, 256 in videos.")] = 0,

@@ -76,7 +76,7 @@ def swap(
     width: Annotated[float, typer.Option(help="0: a hard cut; above: blended over about so many resolutions.")] = 0.0,
     reverse: Annotated[bool, typer.Option("--reverse", help="Low resolutions from TARGET, the rest SOURCE's.")] = False,
     strip: Annotated[bool, typer.Option("--strip", help="A picture of all hard cuts, one row each.")] = False,
-    seeds: Annotated[str, typer.Option(help="Faces of the picture: 7, or 0-7, or 1,5,20-29.")] = "0-7",
+    seeds: Annotated[str, typer.Option(help="Faces of the picture: 7, or 0-7, or 1,5,20-29.")] = "1-8",
     truncation: Annotated[float, typer.Option(help="psi of the picture: 1 varied, 0 the mean face.")] = 0.7,
     half: Annotated[bool, typer.Option("--half", help="FILE.pt in half precision: half the size.")] = False,
 ) -> None:

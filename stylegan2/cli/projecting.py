@@ -31,7 +31,10 @@ def project(
     checkpoint: CheckpointPath,
     photos: Photos,
     out: Annotated[Path, typer.Option(help="Folder for codes (NAME.pt) and pictures (NAME.png).")],
-    space: Annotated[str, typer.Option(help="w+: a code per layer, nearer to the photo; w: one for all.")] = "w+",
+    space: Annotated[
+        str,
+        typer.Option(help="w+: a code per layer, nearer to the photo; w: one for all; auto: by what the model knows."),
+    ] = "auto",
     steps: Annotated[int, typer.Option(help="Steps of the optimisation; 0: the encoder's answer as it is.")] = 300,
     encoder: Annotated[
         str, typer.Option(help="Where to begin: an encoder's file, 'none' (the mean face), or auto.")
@@ -56,8 +59,11 @@ def project(
       python -m stylegan2 project checkpoints/pocket/photo.pt me.jpg --out projected
       python -m stylegan2 project checkpoints/pocket/photo.pt a.png b.png --out projected --steps 0
       python -m stylegan2 project photo.pt me.jpg --out projected --space w --encoder none --tune 200
-      python -m stylegan2 edit checkpoints/pocket/photo.pt "long hair" long.png --seeds projected/me.pt
+      python -m stylegan2 edit checkpoints/pocket/photo.pt "black hair" black.png --seeds projected/me.pt \\
+          --learn 100-115 --layers 0-3
     """
+    import torch
+
     from stylegan2 import checkpoints, display
     from stylegan2.editing import projection
     from stylegan2.editing.cartoonize import is_outside
@@ -67,45 +73,63 @@ def project(
     apart(out, photos)
     if steps < 0 or tune < 0:
         raise ValueError(f"steps is {steps}, tune {tune}: expected at least 0")
-    config = projection.ProjectConfig(steps=max(1, steps), space=space, near=near)
+    free = space == "auto"
+    config = projection.ProjectConfig(steps=max(1, steps), space="w+" if free else space, near=near)
     where = on_device(device)
     g = load(checkpoint, where, g_ema_only=True).g_ema
     portraits = read(photos, g.resolution, align, face, box, finder, taken=("tuned",) if tune else ())
     for name in portraits:
         not_an_input(out / f"{name}.png", photos)
     images = stacked(portraits, where)
-    e = _encoder(encoder, g, where)
-    start = None if e is None else e(images)
-    looks = distance_for(g.resolution, judge, where)
-    for name, far in zip(portraits, is_outside(g, images, looks, e).tolist() if steps else [], strict=False):
-        if far:
-            typer.echo(f"{name}: not of the model's world; codes near a face: --space w --near 0.5", err=True)
-    found = _find(g, images, looks, config, start, steps)
+    e, looks = _encoder(encoder, g, where), distance_for(g.resolution, judge, where)
+    outside = is_outside(g, images, looks, e).tolist() if steps else [False] * len(images)
+    for name in (name for name, far in zip(portraits, outside, strict=True) if far):
+        how = "so it becomes the face most like it (--space w+: nearer, but hardly a face)"
+        typer.echo(f"{name}: not of the model's world, {how if free else 'and its codes may draw no face'}", err=True)
+    careful = outside if free else [False] * len(images)
+    found = _find(g, images, looks, config, e, steps, careful)
     make_room(out / "x")
     made_from = {"generator": checkpoints.fingerprint(g), "psi": 1.0}
+    chosen = list(found)  # all, or what was found before Ctrl-C
     if tune:
-        g = projection.tune(g, found, images, looks, tune, progress=True)
+        codes = replace(found[chosen[0]], ws=torch.cat([found[i].ws for i in chosen]))
+        g = projection.tune(g, codes, images[chosen], looks, tune, progress=True)
         checkpoints.save(out / "tuned.pt", g_ema=g, meta={"tuned_from": made_from["generator"], "steps": tune})
         made_from["generator"] = checkpoints.fingerprint(g)
-    drawn = g.synthesis(found.ws, found.noise)
-    quality = psnr(drawn, images).tolist()
     for i, name in enumerate(portraits):
-        one = replace(found, ws=found.ws[i : i + 1], made_from=made_from | {"photo": name})
+        if i not in found:
+            typer.echo(f"{name}: interrupted before it was its turn", err=True)
+            continue
+        one, image = replace(found[i], made_from=made_from | {"photo": name}), images[i : i + 1]
         one.save(out / f"{name}.pt")
-        pair = display.rows({"photo": images[i : i + 1].cpu(), "drawn": drawn[i : i + 1].cpu()}, side=SIDE)
-        display.save(pair, out / f"{name}.png")
-        typer.echo(f"{name}: {quality[i]:.1f} dB, {out / name}.pt ({found.stopped})")
+        drawn = g.synthesis(one.ws, one.noise)
+        display.save(display.rows({"photo": image.cpu(), "drawn": drawn.cpu()}, side=SIDE), out / f"{name}.png")
+        typer.echo(f"{name}: {psnr(drawn, image).item():.1f} dB, {out / name}.pt ({one.stopped})")
 
 
-def _find(g, images, looks, config, start, steps: int):
-    """The codes of images: looked for in so many steps, or with none the encoder's answer."""
-    from stylegan2.editing.projection import Projection, project
+def _find(g, images, looks, config, encoder, steps: int, careful: list[bool]) -> dict:
+    """Codes of images, {number: Projection of one}: looked for in so many steps, or with none the encoder's answer.
 
-    if steps:
-        return project(g, images, looks, config, start, progress=True)
-    if start is None:
+    Those to be treated carefully are held near the mean face, as `cartoonize` does it. Ctrl-C ends all of it.
+    """
+    from stylegan2.editing.cartoonize import CAREFUL
+    from stylegan2.editing.projection import INTERRUPTED, Projection, project
+
+    if not steps and encoder is None:
         raise ValueError("steps is 0 and there is no encoder: nothing would be looked for; give --encoder, or steps")
-    return Projection(config, start, stopped="encoder only")
+    found = {}
+    for far in (False, True):
+        these = [i for i, one in enumerate(careful) if one == far]
+        if not these or any(one.stopped == INTERRUPTED for one in found.values()):
+            continue
+        start = None if far or encoder is None else encoder(images[these]).detach()
+        how = replace(CAREFUL, steps=config.steps, near=config.near or CAREFUL.near) if far else config
+        if steps:
+            all_of_them = project(g, images[these], looks, how, start, progress=True)
+        else:
+            all_of_them = Projection(config, start, stopped="encoder only")
+        found |= {i: replace(all_of_them, ws=all_of_them.ws[k : k + 1]) for k, i in enumerate(these)}
+    return dict(sorted(found.items()))
 
 
 def _encoder(encoder: str, g, where):

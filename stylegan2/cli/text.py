@@ -43,7 +43,7 @@ def edit(
     ] = None,
     seeds: Annotated[
         str, typer.Option(help="Which faces: 7, or 0-3, or 1,5,20-29; or codes that `project` found: me.pt.")
-    ] = "0-7",
+    ] = "1-8",
     learn: Annotated[
         str | None, typer.Option(help="Find one way for all faces on these (such as 0-31), and move SEEDS along it.")
     ] = None,

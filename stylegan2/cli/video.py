@@ -14,7 +14,7 @@ from stylegan2.cli.common import Device, app, captions_of, load, make_room, on_d
 def video(
     checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints, or folders of runs.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="FILE.mp4, or FILE.gif.")],
-    seeds: Annotated[str, typer.Option(help="Faces to go through: 1,5,9 or 0-3; at least two.")] = "0-3",
+    seeds: Annotated[str, typer.Option(help="Faces to go through: 1,5,9 or 0-3; at least two.")] = "1-4",
     frames: Annotated[int, typer.Option(help="Frames from one face to the next.")] = 48,
     truncation: Annotated[float, typer.Option(help="psi: 1 varied, 0 the mean face, 0.7 in between.")] = 0.7,
     fps: Annotated[int, typer.Option(help="Frames a second.")] = 24,
