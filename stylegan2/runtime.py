@@ -54,6 +54,12 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Is there not enough memory, on a GPU or in the machine? (PyTorch says so in several ways.)"""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(part in said for part in ("out of memory", "can't allocate memory"))
+
+
 # glibc's mallopt: parameter number -> values in bytes, the first that is accepted (older versions have an upper limit)
 _KEEP_FREED_MEMORY = {
     -3: (1 << 30, 32 << 20),  # M_MMAP_THRESHOLD

@@ -422,6 +422,23 @@ def test_what_becomes_nan_is_noticed_and_undone(tmp_path):
     assert again.images_seen == 64
 
 
+def test_out_of_memory_names_the_setting_and_the_run_goes_on_with_it(tmp_path, monkeypatch):
+    trainer = tiny_trainer(tmp_path, images=32, snapshot_images=8)
+    step = trainer.train_step
+
+    def full(real):
+        if trainer.step == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        step(real)
+
+    monkeypatch.setattr(trainer, "train_step", full)
+    with pytest.raises(MemoryError, match="a batch of 4: set accumulate=2"):
+        trainer.run(progress=False)
+    again = tiny_trainer(tmp_path, images=32, snapshot_images=8, accumulate=2)
+    again.run(progress=False)
+    assert again.step == 8
+
+
 def test_nan_never_gets_into_a_snapshot(tmp_path):
     trainer = tiny_trainer(tmp_path)
     with torch.no_grad():

@@ -39,19 +39,15 @@ class Verbs(TyperGroup):
             typer.echo(f"error: {' '.join(told(error).split())}", err=True)
             raise typer.Exit(2) from error
         except (RuntimeError, MemoryError) as error:
-            if ctx.params.get("debug") or not is_memory(error):
+            from stylegan2.runtime import is_out_of_memory  # here: it needs torch, for which `--help` should not wait
+
+            if ctx.params.get("debug") or not is_out_of_memory(error):
                 raise
             typer.echo(f"error: {MEMORY}", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
-
-
-def is_memory(error: Exception) -> bool:
-    """Is there not enough memory, on a GPU or in the machine? (PyTorch says so in several ways.)"""
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or any(part in said for part in ("out of memory", "can't allocate memory"))
 
 
 def told(error: Exception) -> str:

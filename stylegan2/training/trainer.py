@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from stylegan2 import checkpoints, display, text_files
 from stylegan2.data.dataset import batches, check_batch
 from stylegan2.networks import Discriminator, Generator
-from stylegan2.runtime import keep_memory_warm, pick_dtype
+from stylegan2.runtime import is_out_of_memory, keep_memory_warm, pick_dtype
 from stylegan2.training import losses, transfer
 from stylegan2.training.adaptive import AdaptiveP
 from stylegan2.training.augment import AugmentParams, AugmentPipe
@@ -354,6 +354,7 @@ class Trainer:
             progress: show a bar with images/s and time left.
 
         Raises:
+            MemoryError: a batch does not fit; says which setting to change. The same run goes on with it.
             Diverged: losses or parameters became NaN or infinite. The networks are those of the newest snapshot then,
                 and no snapshot holds such numbers.
         """
@@ -375,7 +376,12 @@ class Trainer:
         with bar, closing(log), self._stop_on_interrupt():
             if self.step == 0:
                 self._sample(on_sample)
-            self._loop(stream, log, bar, on_log, on_sample)
+            try:
+                self._loop(stream, log, bar, on_log, on_sample)
+            except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise MemoryError(_less_memory(c)) from error
+                raise
         return self.g_ema
 
     @property
@@ -581,6 +587,15 @@ def _is_finite(network: torch.nn.Module) -> bool:
 
 def _shapes(network: torch.nn.Module) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+
+def _less_memory(config: TrainConfig) -> str:
+    """What to set where a batch does not fit."""
+    now = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
+    return (
+        f"not enough memory for a batch of {config.batch}{now}: set accumulate={2 * config.accumulate}, which computes it "
+        "in more parts, with the same result, or a smaller batch"
+    )
 
 
 def _without_infinities(parameters: list[Tensor]) -> None:
