@@ -593,8 +593,8 @@ def _less_memory(config: TrainConfig) -> str:
     """What to set where a batch does not fit."""
     now = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
     return (
-        f"not enough memory for a batch of {config.batch}{now}: set accumulate={2 * config.accumulate}, which computes it "
-        "in more parts, with the same result, or a smaller batch"
+        f"not enough memory for a batch of {config.batch}{now}: set accumulate={2 * config.accumulate}, which computes "
+        "it in more parts, with the same result, or a smaller batch"
     )
 
 
