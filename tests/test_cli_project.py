@@ -201,12 +201,12 @@ def test_a_photo_that_the_model_does_not_know_is_held_near_a_face(folder, tmp_pa
 
 
 def test_ctrl_c_keeps_what_was_found(folder, tmp_path, monkeypatch):
-    from stylegan2.editing import projection
+    from stylegan2.editing import cartoonize, projection
 
-    whole = projection.project
+    whole = cartoonize.project
     monkeypatch.setattr("stylegan2.editing.cartoonize.is_outside", lambda *_: torch.tensor([True, False]))
     monkeypatch.setattr(
-        projection, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=projection.INTERRUPTED)
+        cartoonize, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=projection.INTERRUPTED)
     )
     words = ["project", folder / "model.pt", folder / "wide.png", folder / "me.png", "--align", "no"]
     said = call(*words, *options(folder, tmp_path / "a"))

@@ -82,12 +82,12 @@ def project(
         not_an_input(out / f"{name}.png", photos)
     images = stacked(portraits, where)
     e, looks = _encoder(encoder, g, where), distance_for(g.resolution, judge, where)
-    outside = is_outside(g, images, looks, e).tolist() if steps else [False] * len(images)
-    for name in (name for name, far in zip(portraits, outside, strict=True) if far):
+    nowhere = torch.zeros(len(images), dtype=torch.bool)
+    outside = is_outside(g, images, looks, e) if steps else nowhere
+    for name in (name for name, far in zip(portraits, outside.tolist(), strict=True) if far):
         how = "so it becomes the face most like it (--space w+: nearer, but hardly a face)"
         typer.echo(f"{name}: not of the model's world, {how if free else 'and its codes may draw no face'}", err=True)
-    careful = outside if free else [False] * len(images)
-    found = _find(g, images, looks, config, e, steps, careful)
+    found = _find(g, images, looks, config, e, steps, careful=outside if free else nowhere)
     make_room(out / "x")
     made_from = {"generator": checkpoints.fingerprint(g), "psi": 1.0}
     chosen = list(found)  # all, or what was found before Ctrl-C
@@ -107,29 +107,28 @@ def project(
         typer.echo(f"{name}: {psnr(drawn, image).item():.1f} dB, {out / name}.pt ({one.stopped})")
 
 
-def _find(g, images, looks, config, encoder, steps: int, careful: list[bool]) -> dict:
+def _find(g, images, looks, config, encoder, steps: int, careful) -> dict:
     """Codes of images, {number: Projection of one}: looked for in so many steps, or with none the encoder's answer.
 
-    Those to be treated carefully are held near the mean face, as `cartoonize` does it. Ctrl-C ends all of it.
+    Those to be treated carefully (bool [N]) are held near the mean face, as `cartoonize` does it.
     """
-    from stylegan2.editing.cartoonize import CAREFUL
-    from stylegan2.editing.projection import INTERRUPTED, Projection, project
+    from stylegan2.editing.cartoonize import CAREFUL, search
+    from stylegan2.editing.projection import Projection
 
-    if not steps and encoder is None:
-        raise ValueError("steps is 0 and there is no encoder: nothing would be looked for; give --encoder, or steps")
-    found = {}
-    for far in (False, True):
-        these = [i for i, one in enumerate(careful) if one == far]
-        if not these or any(one.stopped == INTERRUPTED for one in found.values()):
-            continue
-        start = None if far or encoder is None else encoder(images[these]).detach()
-        how = replace(CAREFUL, steps=config.steps, near=config.near or CAREFUL.near) if far else config
-        if steps:
-            all_of_them = project(g, images[these], looks, how, start, progress=True)
-        else:
-            all_of_them = Projection(config, start, stopped="encoder only")
-        found |= {i: replace(all_of_them, ws=all_of_them.ws[k : k + 1]) for k, i in enumerate(these)}
-    return dict(sorted(found.items()))
+    if not steps:
+        if encoder is None:
+            raise ValueError(
+                "steps is 0 and there is no encoder: nothing would be looked for; give --encoder, or steps"
+            )
+        codes = encoder(images).detach()
+        return {i: Projection(config, ws, stopped="encoder only") for i, ws in enumerate(codes.split(1))}
+
+    def how(some, far: bool):
+        if far:
+            return replace(CAREFUL, steps=config.steps, near=config.near or CAREFUL.near), None
+        return config, None if encoder is None else encoder(some).detach()
+
+    return search(g, images, looks, careful, how, progress=True)
 
 
 def _encoder(encoder: str, g, where):

@@ -9,7 +9,7 @@ it (its weights blended into the source's).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -19,12 +19,13 @@ from torch import Tensor
 from stylegan2 import display
 from stylegan2.editing.latents import check_fits
 from stylegan2.editing.layer_swapping import swap, swap_images
-from stylegan2.editing.projection import INTERRUPTED, ProjectConfig, project
+from stylegan2.editing.projection import INTERRUPTED, ProjectConfig, Projection, project
 from stylegan2.networks import Encoder, Generator
 
 STEPS = 100
 CLOSE = ProjectConfig(STEPS, stir=0.0, near=0.02)  # ten codes, held near the encoder's answer
 CAREFUL = ProjectConfig(STEPS, space="w", near=0.5)  # one code, held near the mean face
+How = Callable[[Tensor, bool], tuple[ProjectConfig, Tensor | None]]
 
 
 @torch.no_grad()
@@ -57,6 +58,32 @@ def plan(
     return replace(CLOSE, steps=steps), encoder(photos).detach()
 
 
+def search(
+    source: Generator, photos: Tensor, looks, outside: Tensor, how: How, progress: bool = False
+) -> dict[int, Projection]:
+    """Look for the codes of photos of a known world, then, in another way, for those of unknown ones.
+
+    Args:
+        source, photos, looks: see `is_outside`.
+        outside: bool [N].
+        how: (some of the photos, are they of an unknown world?) -> settings, and where to begin; see `plan`.
+        progress: a bar.
+
+    Returns:
+        {number of a photo: its codes [1, L, w_dim]}; Ctrl-C ends all of it, then some are missing.
+    """
+    found: dict[int, Projection] = {}
+    for far in (False, True):
+        these = (outside == far).nonzero()[:, 0].tolist()
+        if these:
+            config, start = how(photos[these], far)
+            together = project(source, photos[these], looks, config, start, progress=progress)
+            found |= {i: replace(together, ws=together.ws[k : k + 1]) for k, i in enumerate(these)}
+            if together.stopped == INTERRUPTED:
+                break
+    return dict(sorted(found.items()))
+
+
 def find_codes(
     source: Generator,
     photos: Tensor,
@@ -85,14 +112,10 @@ def find_codes(
     outside = is_outside(source, photos, looks, encoder) if outside is None else outside
     ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encoder(photos).detach()
     ws = ws.clone()
-    for careful in (False, True) if steps else ():
-        these = (outside == careful).nonzero()[:, 0].to(photos.device)
-        if len(these):
-            config, start = plan(photos[these], careful, encoder, steps)
-            found = project(source, photos[these], looks, config, start, progress=progress)
-            ws[these] = found.ws
-            if found.stopped == INTERRUPTED:  # the others keep what they began with
-                break
+    if steps:
+        found = search(source, photos, looks, outside, lambda some, far: plan(some, far, encoder, steps), progress)
+        for i, one in found.items():  # after Ctrl-C the others keep what they began with
+            ws[i] = one.ws[0]
     return ws, outside
 
 
