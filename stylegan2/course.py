@@ -158,12 +158,11 @@ class Course:
         """What says how different two images look."""
         from stylegan2.editing.photos import distance_for
 
-        judge = None if self.scale == "full" else self.judge
-        return distance_for(self.resolution, judge, self.device, self.models.weights)
+        return distance_for(self.resolution, self.models.file("judge"), self.device, self.models.weights)
 
     def photos(self, n: int) -> Tensor:
         """Photos of the world that the source knows, which it has never seen, [n, 3, R, R] in [-1, 1]."""
-        return self.models.photos(n).to(self.device)
+        return self.models.photos(n, self.device)
 
     def record(self, name: str = "photo") -> dict[str, str]:
         """What says exactly which model a picture is of, for a panel's "Copy settings"."""

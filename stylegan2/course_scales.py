@@ -51,7 +51,7 @@ class Models(Protocol):
     def clip(self) -> str | Path:
         """What `ClipModel.load` opens."""
 
-    def photos(self, n: int) -> Tensor:
+    def photos(self, n: int, device: torch.device) -> Tensor:
         """Photos that the source has not seen, [n, 3, R, R] in [-1, 1]."""
 
     def training(self, device: torch.device, tiny: bool) -> Mapping:
@@ -91,11 +91,11 @@ class PocketModels:
     def clip(self) -> Path:
         return self.file("clip")
 
-    def photos(self, n: int) -> Tensor:
+    def photos(self, n: int, device: torch.device) -> Tensor:
         from stylegan2.data import pocket
 
         faces = pocket.sample("photo", n, seed=PHOTOS_SEED)
-        return pocket.render(faces, "photo", self.resolution).float().div(127.5).sub(1)
+        return pocket.render(faces, "photo", self.resolution).float().div(127.5).sub(1).to(device)
 
     def training(self, device: torch.device, tiny: bool) -> dict:
         return {"batch": BATCH, "r1_gamma": 0.2}
@@ -137,12 +137,12 @@ class FullModels:
         beside = self.zoo.folder / f"{CLIP.replace('/', '-')}.pt"
         return beside if beside.is_file() else CLIP
 
-    def photos(self, n: int) -> Tensor:
+    def photos(self, n: int, device: torch.device) -> Tensor:
         """Of the source's own, since no photographs may be shipped: faces that nobody has seen."""
         from stylegan2 import checkpoints
         from stylegan2.editing import latents
 
-        g = checkpoints.load(self.file("photo"), g_ema_only=True).g_ema
+        g = checkpoints.load(self.file("photo"), device, g_ema_only=True).g_ema
         return latents.draw(g, latents.ws_from_seeds(g, range(PHOTOS_SEED, PHOTOS_SEED + n), 0.7)).clamp(-1, 1)
 
     def training(self, device: torch.device, tiny: bool) -> dict:

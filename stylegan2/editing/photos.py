@@ -15,7 +15,6 @@ from torch import Tensor
 
 from stylegan2.data import align
 from stylegan2.data.images import Refused, decode, to_square
-from stylegan2.judge import Judge
 from stylegan2.perceptual import JudgeDistance, LpipsDistance
 from stylegan2.published import Where
 
@@ -167,7 +166,7 @@ def stacked(found: Mapping[str, Portrait], device: torch.device | str = "cpu") -
 
 def distance_for(
     resolution: int,
-    judge: str | os.PathLike | Judge | None,
+    judge: str | os.PathLike,
     device: torch.device | str = "cpu",
     weights: Where = None,
 ):
@@ -175,10 +174,12 @@ def distance_for(
 
     Args:
         resolution: side of the images.
-        judge: it, or its file; not needed for photographs.
+        judge: its file.
         device: where it computes.
         weights: where LPIPS finds its own, see `perceptual.LpipsDistance`.
     """
     if resolution > POCKET:
         return LpipsDistance(weights, device)
-    return JudgeDistance(judge if isinstance(judge, Judge) else Judge.load(judge, device)).to(device)
+    from stylegan2.judge import Judge
+
+    return JudgeDistance(Judge.load(judge, device)).to(device)
