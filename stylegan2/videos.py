@@ -155,12 +155,16 @@ def interpolation(
     Raises:
         ValueError: fewer than two seeds or frames below 1, and as `Frames`.
     """
-    if len(seeds) < 2:
-        raise ValueError(f"seeds are {list(seeds)}, expected at least two faces to go between, such as 1,5,9")
+    first = next(iter(_named(generators).values()))
+    return walk(generators, latents.ws_from_seeds(first, seeds, truncation), frames_per_key, **settings)
+
+
+def walk(generators: Generators, keys: Tensor, frames_per_key: int = 48, **settings: Any) -> Frames:
+    """`interpolation` between codes [K, L, w_dim] instead of seeds; K is at least 2."""
+    if len(keys) < 2:
+        raise ValueError(f"faces to go between: {len(keys)}, expected at least two, such as seeds 1,5,9")
     if frames_per_key < 1:
         raise ValueError(f"there are {frames_per_key} frames from face to face, expected at least 1")
-    first = next(iter(_named(generators).values()))
-    keys = latents.ws_from_seeds(first, seeds, truncation)
     return Frames(generators, latents.loop(keys, frames_per_key), **settings)
 
 

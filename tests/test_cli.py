@@ -65,7 +65,7 @@ def pictures(tmp_path_factory) -> Path:
 def dataset(pictures, tmp_path_factory) -> Path:
     """The pictures at 8 and 16 px."""
     out = tmp_path_factory.mktemp("data") / "tiny.lmdb"
-    call("prepare", pictures, out, "--size", 8, "--size", 16, "--workers", 0)
+    call("prepare", pictures, "--out", out, "--size", 8, "--size", 16, "--workers", 0)
     return out
 
 
@@ -128,12 +128,50 @@ def test_train_offers_every_setting_with_its_default():
 def test_unknown_verbs_and_options_are_refused():
     assert "No such command" in call("trian", code=2)
     assert "No such option" in call("generate", "x.pt", "--sedes", "1", code=2)
-    assert "--out" in call("generate", "x.pt", code=2)
+    assert "--out" in call("train", "--data", "x.lmdb", code=2)
+    assert "less than or equal to 2" in call("generate", "x.pt", "--truncation", "50", code=2)
+
+
+def test_the_version_is_said():
+    assert re.fullmatch(r"stylegan2 \d+\.\d+\.\d+, Python 3\.\d+\.\d+", call("--version").strip())
+
+
+def test_help_of_a_verb_and_a_mistyped_name_answer_without_pytorch(tmp_path):
+    """Importing PyTorch takes seconds; whoever asks for help, or mistypes a name, need not wait for it."""
+    code = "import sys; from stylegan2 import cli; sys.argv[0] = 'stylegan2'\n"
+    code += "try: cli.main()\nexcept SystemExit as e: print(e.code, 'torch' in sys.modules)"
+    photo = "checkpoints/pocket/foto.pt"
+    for words, answer in ((["generate", "--help"], "0 False"), (["train", "--help"], "0 False"),
+                          (["generate", photo], "2 False"), (["swap", photo, photo], "2 False")):  # fmt: skip
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=400)
+        assert done.stdout.splitlines()[-1] == answer, (words, done.stdout, done.stderr)
+    assert "did you mean 'checkpoints/pocket/photo.pt'?" in done.stderr
+
+
+def test_shipped_models_are_found_from_any_folder_and_patterns_become_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "64 x 64" in call("describe", "checkpoints/pocket/photo.pt")
+    assert "no file matches '*.jpg'" in refusal("align", "*.jpg", "--out", "faces")
+
+
+def test_outputs_that_nobody_named_are_numbered(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(3):
+        call("generate", model, "--seeds", "0-1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["faces-2.png", "faces-3.png", "faces.png"]
+
+
+def test_generate_makes_films_and_refuses_endings_that_it_does_not_know(model, tmp_path):
+    call("generate", model, "--seeds", "0-3", "--out", tmp_path / "faces.gif")
+    with Image.open(tmp_path / "faces.gif") as film:
+        assert film.n_frames == 4
+    assert "must end in one of .png, .jpg" in refusal("generate", model, "--out", tmp_path / "faces.tiff")
+    assert not (tmp_path / "faces.tiff").exists()
 
 
 def test_debug_shows_where_an_error_arose(tmp_path):
     result = CliRunner().invoke(cli.app, ["describe", str(tmp_path / "none.pt"), "--debug"])
-    assert isinstance(result.exception, checkpoints.CheckpointError)
+    assert isinstance(result.exception, FileNotFoundError)
 
 
 def test_main_is_the_program(monkeypatch, capsys, tmp_path):
@@ -147,10 +185,10 @@ def test_main_is_the_program(monkeypatch, capsys, tmp_path):
 
 
 def test_prepare_reports_and_lists_what_it_skipped(pictures, tmp_path):
-    text = call("prepare", pictures, tmp_path / "a.lmdb", "--size", 8, "--workers", 0, "--format", "png")
+    text = call("prepare", pictures, "--out", tmp_path / "a.lmdb", "--size", 8, "--workers", 0, "--format", "png")
     assert "6 images of 8 px" in text and "1 files skipped" in text and "skipped broken.png" in text
     assert "6 were there" in call(
-        "prepare", pictures, tmp_path / "a.lmdb", "--size", 8, "--workers", 0, "--format", "png"
+        "prepare", pictures, "--out", tmp_path / "a.lmdb", "--size", 8, "--workers", 0, "--format", "png"
     )
     assert "PNG" in call("inspect", tmp_path / "a.lmdb")
 
@@ -159,25 +197,27 @@ def test_prepare_reads_zips_and_rendered_sets(pictures, tmp_path):
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         for path in sorted(pictures.glob("*.png")):
             archive.write(path, path.name)
-    assert "4 images" in call("prepare", tmp_path / "p.zip", tmp_path / "z.lmdb", "--size", 8, "--workers", 0)
-    rendered = call("prepare", "pocket:webtoon?n=3", tmp_path / "w.lmdb", "--size", 16, "--workers", 0, "--limit", 2)
+    assert "4 images" in call("prepare", tmp_path / "p.zip", "--out", tmp_path / "z.lmdb", "--size", 8, "--workers", 0)
+    rendered = call(
+        "prepare", "pocket:webtoon?n=3", "--out", tmp_path / "w.lmdb", "--size", 16, "--workers", 0, "--limit", 2
+    )
     assert "2 images of 16 px" in rendered
 
 
 def test_prepare_refuses(pictures, tmp_path, dataset):
     out = tmp_path / "x.lmdb"
-    assert "no such folder or zip" in refusal("prepare", tmp_path / "none", out)
-    assert "expected 'jpeg' or 'png'" in refusal("prepare", pictures, out, "--format", "gif")
-    assert "quality=0" in refusal("prepare", pictures, out, "--quality", 0)
-    assert "workers=-1" in refusal("prepare", pictures, out, "--workers", -1)
-    assert "prepared differently" in refusal("prepare", pictures, dataset, "--size", 8, "--workers", 0)
-    assert "no pocket domain" in refusal("prepare", "pocket:manga", out)
+    assert "no such folder or zip" in refusal("prepare", tmp_path / "none", "--out", out)
+    assert "expected 'jpeg' or 'png'" in refusal("prepare", pictures, "--out", out, "--format", "gif")
+    assert "quality=0" in refusal("prepare", pictures, "--out", out, "--quality", 0)
+    assert "workers=-1" in refusal("prepare", pictures, "--out", out, "--workers", -1)
+    assert "prepared differently" in refusal("prepare", pictures, "--out", dataset, "--size", 8, "--workers", 0)
+    assert "no pocket domain" in refusal("prepare", "pocket:manga", "--out", out)
 
 
 def test_prepare_replaces_only_if_told_to(pictures, tmp_path):
     out = tmp_path / "o.lmdb"
-    call("prepare", pictures, out, "--size", 8, "--workers", 0)
-    text = call("prepare", pictures, out, "--size", 16, "--workers", 0, "--overwrite", "--limit", 2)
+    call("prepare", pictures, "--out", out, "--size", 8, "--workers", 0)
+    text = call("prepare", pictures, "--out", out, "--size", 16, "--workers", 0, "--overwrite", "--limit", 2)
     assert "2 images of 16 px" in text
 
 
@@ -444,38 +484,38 @@ def test_no_model_is_replaced(model, tmp_path):
     shipped.parent.mkdir(parents=True)
     shipped.write_bytes(b"clip")
     for words in (["factorize", model], ["convert", model], ["swap", model, model]):
-        assert "comes with the course" in refusal(*words, shipped)
+        assert "comes with the course" in refusal(*words, "--out", shipped)
         before = model.read_bytes() if model.is_file() else None
         if before is not None:
-            assert "would be replaced" in refusal(*words, model) and model.read_bytes() == before
+            assert "would be replaced" in refusal(*words, "--out", model) and model.read_bytes() == before
     assert shipped.read_bytes() == b"clip"
 
 
 def test_convert_writes_what_load_reads_back(model, tmp_path):
-    assert "g_ema, g, d in rosinality's layout" in call("convert", model, tmp_path / "r.pt")
+    assert "g_ema, g, d in rosinality's layout" in call("convert", model, "--out", tmp_path / "r.pt")
     ours, theirs = checkpoints.load(model), checkpoints.load(tmp_path / "r.pt")
     assert theirs.info["format"] == "rosinality"
     z = torch.randn(2, 8)
     torch.testing.assert_close(theirs.g_ema(z, noise="none"), ours.g_ema(z, noise="none"), rtol=1e-4, atol=1e-4)
-    assert "there is no file" in refusal("convert", tmp_path / "none.pt", tmp_path / "x.pt")
-    assert "would be replaced" in refusal("convert", tmp_path / "r.pt", tmp_path / "r.pt")
-    assert "expected ours or rosinality" in refusal("convert", model, tmp_path / "x.pt", "--to", "pkl")
+    assert "there is no file" in refusal("convert", tmp_path / "none.pt", "--out", tmp_path / "x.pt")
+    assert "would be replaced" in refusal("convert", tmp_path / "r.pt", "--out", tmp_path / "r.pt")
+    assert "expected ours or rosinality" in refusal("convert", model, "--out", tmp_path / "x.pt", "--to", "pkl")
 
 
 def test_convert_goes_both_ways_and_takes_encoders(model, tmp_path):
     from stylegan2 import checkpoints
     from stylegan2.networks import Encoder
 
-    call("convert", model, tmp_path / "r.pt")
-    assert "g_ema, g, d in our layout" in call("convert", tmp_path / "r.pt", tmp_path / "o.pt", "--to", "ours")
+    call("convert", model, "--out", tmp_path / "r.pt")
+    assert "g_ema, g, d in our layout" in call("convert", tmp_path / "r.pt", "--out", tmp_path / "o.pt", "--to", "ours")
     prints = [checkpoints.fingerprint(checkpoints.load(path).g_ema) for path in (model, tmp_path / "o.pt")]
     assert prints[0] == prints[1]
     assert checkpoints.load(tmp_path / "o.pt").info["converted from"] == "rosinality"
-    assert "in our layout" in call("convert", model, tmp_path / "h.pt", "--to", "ours", "--half")
+    assert "in our layout" in call("convert", model, "--out", tmp_path / "h.pt", "--to", "ours", "--half")
     assert (tmp_path / "h.pt").stat().st_size < 0.9 * (tmp_path / "o.pt").stat().st_size
     checkpoints.save_encoder(tmp_path / "e.pt", Encoder(16, 6, 8, {4: 6, 8: 8, 16: 4}))
-    assert "an encoder in rosinality's layout" in call("convert", tmp_path / "e.pt", tmp_path / "e2.pt")
-    call("convert", tmp_path / "e2.pt", tmp_path / "e3.pt", "--to", "ours")
+    assert "an encoder in rosinality's layout" in call("convert", tmp_path / "e.pt", "--out", tmp_path / "e2.pt")
+    call("convert", tmp_path / "e2.pt", "--out", tmp_path / "e3.pt", "--to", "ours")
     first, last = (checkpoints.load_encoder(tmp_path / name).encoder.state_dict() for name in ("e.pt", "e3.pt"))
     assert first.keys() == last.keys() and all((first[k] == last[k]).all() for k in first)
 
@@ -495,7 +535,7 @@ def test_metrics_of_a_model_and_of_what_it_keeps_of_its_source(tmp_path):
     assert "floor" in text and "ceiling" in text and text.count("of the attributes that can be kept") == 2
     options[3] = "manga"
     assert "manga" in refusal("metrics", tmp_path / "target.pt", *options)
-    assert "judge" in refusal("metrics", tmp_path / "target.pt", "--domain", "photo", "--judge", tmp_path / "no.pt")
+    assert "no.pt" in refusal("metrics", tmp_path / "target.pt", "--domain", "photo", "--judge", tmp_path / "no.pt")
 
 
 # ------------------------------------------------------------------------------------------------------------ recipe

@@ -85,7 +85,7 @@ def drawn(g, codes: torch.Tensor) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------------------- pictures
 def test_a_row_of_faces_for_every_strength(folder, tmp_path):
     out = tmp_path / "new" / "red.png"
-    said = call(folder / "photo.pt", "red hair", out, *quick(folder, "--strengths=-1,0,1.5"))
+    said = call(folder / "photo.pt", "red hair", "--out", out, *quick(folder, "--strengths=-1,0,1.5"))
     assert re.search(r"'red hair' on 2 faces, 3 steps \(done\): .*red.png", said)
     g, clip = model(folder, "photo"), ClipModel.load(folder / "clip.pt")
     ws = ws_from_seeds(g, [3, 5], 0.8)
@@ -106,7 +106,7 @@ def test_the_verb_and_the_panel_have_the_defaults_of_the_method():
 
 def test_options_reach_the_edit(folder, tmp_path):
     options = ["--neutral", "brown hair", "--layers", "2-3", "--lr", 0.05, "--l2", 0.1, "--latents", tmp_path / "e.pt"]
-    call(folder / "photo.pt", "red hair", tmp_path / "red.jpg", *quick(folder, *options))
+    call(folder / "photo.pt", "red hair", "--out", tmp_path / "red.jpg", *quick(folder, *options))
     edit = TextEdit.load(tmp_path / "e.pt")
     assert edit.config == EditConfig("red hair", "brown hair", steps=3, lr=0.05, l2=0.1, layers="2-3")
     assert torch.equal(edit.start, ws_from_seeds(model(folder, "photo"), [3, 5], 0.8))
@@ -117,22 +117,22 @@ def test_options_reach_the_edit(folder, tmp_path):
 def test_a_way_learned_on_some_faces_moves_others(folder, tmp_path):
     latents, words = tmp_path / "way.pt", (folder / "photo.pt", "red hair")
     options = ["--learn", "20-22", "--keep", 0.5, "--latents", latents, "--strengths", "0,2"]
-    call(*words, tmp_path / "a.png", *quick(folder, *options))
+    call(*words, "--out", tmp_path / "a.png", *quick(folder, *options))
     edit, g = TextEdit.load(latents), model(folder, "photo")
     assert edit.config == EditConfig("red hair", steps=3, keep=0.5, together=True)
     assert torch.equal(edit.start, ws_from_seeds(g, [20, 21, 22], 0.8))
     ws, way = ws_from_seeds(g, [3, 5], 0.8), (edit.end - edit.start)[:1]
     for row, codes in zip(faces_of(tmp_path / "a.png", 2, 2), (ws, ws + 2 * way), strict=True):
         assert np.abs(row - drawn(g, codes)).max() <= 1
-    said = call(*words, tmp_path / "b.png", *quick(folder, *options, "--seeds", "40-46"))
+    said = call(*words, "--out", tmp_path / "b.png", *quick(folder, *options, "--seeds", "40-46"))
     assert "nothing is optimised" in said and "on 7 faces" in said
-    assert "together" in call(*words, tmp_path / "c.png", *quick(folder, "--latents", latents), code=2)
+    assert "together" in call(*words, "--out", tmp_path / "c.png", *quick(folder, "--latents", latents), code=2)
 
 
 def test_other_models_draw_the_same_codes(folder, tmp_path):
     out, latents = tmp_path / "red.png", tmp_path / "red.pt"
     call(
-        folder / "photo.pt", "red hair", out,
+        folder / "photo.pt", "red hair", "--out", out,
         *quick(folder, "--with", folder / "webtoon.pt", "--strengths", "0,2", "--latents", latents),
     )  # fmt: skip
     edit, faces = TextEdit.load(latents), faces_of(out, 4, 2)
@@ -144,7 +144,7 @@ def test_other_models_draw_the_same_codes(folder, tmp_path):
 def test_kept_codes_need_no_optimisation(folder, tmp_path, monkeypatch):
     latents = tmp_path / "kept" / "red.pt"
     words = (folder / "photo.pt", "red hair")
-    call(*words, tmp_path / "a.png", *quick(folder, "--latents", latents, "--strengths", "1"))
+    call(*words, "--out", tmp_path / "a.png", *quick(folder, "--latents", latents, "--strengths", "1"))
     before = latents.read_bytes()
 
     def fail(*arguments, **named):
@@ -152,7 +152,7 @@ def test_kept_codes_need_no_optimisation(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(styleclip, "optimise", fail)
     again = quick(folder, "--latents", latents, "--strengths=-2,3")
-    said = call(*words, tmp_path / "b.png", *again)
+    said = call(*words, "--out", tmp_path / "b.png", *again)
     assert "nothing is optimised" in said and "3 steps (done)" in said
     edit, g = TextEdit.load(latents), model(folder, "photo")
     for row, strength in zip(faces_of(tmp_path / "b.png", 2, 2), (-2, 3), strict=True):
@@ -162,14 +162,16 @@ def test_kept_codes_need_no_optimisation(folder, tmp_path, monkeypatch):
         ("glasses", "text"), ("red hair", "--neutral", "hair", "neutral"), ("red hair", "--seeds", "8,9", "seeds"),
         ("red hair", "--truncation", "0.3", "truncation"), ("red hair", "--layers", "2-3", "layers"),
     ):  # fmt: skip
-        said = call(words[0], other[0], tmp_path / "c.png", *quick(folder, "--latents", latents, *other[1:]), code=2)
+        said = call(
+            words[0], other[0], "--out", tmp_path / "c.png", *quick(folder, "--latents", latents, *other[1:]), code=2
+        )
         assert re.search(f"red.pt' holds an edit with {name} .* name another file", said), said
     assert not (tmp_path / "c.png").exists()
 
 
 def test_the_loss_is_plotted(folder, tmp_path):
     plot = tmp_path / "plots" / "loss.png"
-    call(folder / "photo.pt", "red hair", tmp_path / "red.png", *quick(folder, "--plot", plot))
+    call(folder / "photo.pt", "red hair", "--out", tmp_path / "red.png", *quick(folder, "--plot", plot))
     picture = np.asarray(Image.open(plot).convert("RGB"))
     assert picture.shape[1] > 2 * picture.shape[0] and len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
 
@@ -177,7 +179,7 @@ def test_the_loss_is_plotted(folder, tmp_path):
 @pytest.mark.parametrize("ending", ["gif", "mp4"])
 def test_a_film_goes_from_the_least_strength_to_the_greatest_and_back(folder, tmp_path, ending):
     out = tmp_path / f"red.{ending}"
-    call(folder / "photo.pt", "red hair", out, *quick(folder, "--strengths=0,-1,2"))
+    call(folder / "photo.pt", "red hair", "--out", out, *quick(folder, "--strengths=0,-1,2"))
     assert out.stat().st_size > 500
     if ending == "gif":
         film = Image.open(out)
@@ -198,7 +200,7 @@ def test_unknown_words_are_told(folder, tmp_path):
     path = save_clip(clip, tmp_path / "clip.pt")
     unknown = clip.unknown_words("xylophone")
     assert unknown == ["xylophone"]
-    said = call(folder / "photo.pt", "a xylophone", tmp_path / "x.png", *quick(folder), "--clip", path)
+    said = call(folder / "photo.pt", "a xylophone", "--out", tmp_path / "x.png", *quick(folder), "--clip", path)
     assert re.search("note: .*clip.pt never saw the words.* xylophone", said)
 
 
@@ -213,7 +215,7 @@ def test_the_clip_is_chosen_by_the_models_size(folder, tmp_path, monkeypatch):
     for resolution in (64, 128):
         path = tmp_path / f"{resolution}.pt"
         checkpoints.save(path, g_ema=Generator(resolution, 8, 8, 1, {4 * 2**i: 4 for i in range(6)}))
-        call(path, "red hair", tmp_path / "out.png", code=2)
+        call(path, "red hair", "--out", tmp_path / "out.png", code=2)
     assert asked == ["checkpoints/pocket/clip.pt", "ViT-B/32"]
 
 
@@ -227,7 +229,7 @@ def test_ctrl_c_draws_what_there_is(folder, tmp_path, monkeypatch):
         return step(run)
 
     monkeypatch.setattr(styleclip.Optimisation, "step", interrupted)
-    said = call(folder / "photo.pt", "red hair", tmp_path / "red.png", *quick(folder), "--steps", 40)
+    said = call(folder / "photo.pt", "red hair", "--out", tmp_path / "red.png", *quick(folder), "--steps", 40)
     assert "2 steps (interrupted)" in said and (tmp_path / "red.png").is_file()
 
 
@@ -238,8 +240,8 @@ def test_help_has_examples():
 def test_impossible_wishes_are_refused_before_anything_is_optimised(folder, tmp_path, never):
     photo, out, film = folder / "photo.pt", tmp_path / "out.png", tmp_path / "out.gif"
     for words, message in (
-        ((photo, "red hair", tmp_path / "out.txt"), "OUT must end in one of .png"),
-        ((photo, "red hair", tmp_path / "out"), "OUT must end in one of .png"),
+        ((photo, "red hair", tmp_path / "out.txt"), "--out must end in one of .png"),
+        ((photo, "red hair", tmp_path / "out"), "--out must end in one of .png"),
         ((photo, " ", out), "the text is empty"),
         ((photo, "red hair", out, "--neutral", "red hair"), "no direction between them"),
         ((photo, "red hair", out, "--strengths", "1,x"), "strengths '1,x': expected numbers such as -1,0,1,1.5"),
@@ -258,14 +260,14 @@ def test_impossible_wishes_are_refused_before_anything_is_optimised(folder, tmp_
         ((photo, "red hair", out, "--with", folder / "small.pt"), r"codes are \[8, 8\], but 'small' takes \[6, 8\]"),
         ((tmp_path / "none.pt", "red hair", out), "there is no file"),
     ):
-        said = call(*words[:3], *quick(folder), *words[3:], code=2)
+        said = call(*words[:2], "--out", words[2], *quick(folder), *words[3:], code=2)
         assert re.search(message, said), said
     assert not list(tmp_path.iterdir())
 
 
 def test_without_the_pocket_clip_the_error_says_how_to_get_it(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = call(folder / "photo.pt", "red hair", "out.png", code=2)
+    said = call(folder / "photo.pt", "red hair", "--out", "out.png", code=2)
     assert re.search("no CLIP 'checkpoints/pocket/clip.pt': expected a file .`make pocket` makes one.", said)
 
 
@@ -274,5 +276,7 @@ def test_without_the_pocket_clip_the_error_says_how_to_get_it(folder, tmp_path, 
     (("8", "has no layers 8; expected 0 to 7"), ("rough", "expected one of all, coarse, middle, fine")),
 )
 def test_layers_that_there_are_not_are_refused(folder, tmp_path, layers, message):
-    said = call(folder / "photo.pt", "red hair", tmp_path / "out.png", *quick(folder, "--layers", layers), code=2)
+    said = call(
+        folder / "photo.pt", "red hair", "--out", tmp_path / "out.png", *quick(folder, "--layers", layers), code=2
+    )
     assert message in said and not list(tmp_path.iterdir())

@@ -43,7 +43,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def factor(folder) -> Path:
     path = folder / "factor.pt"
-    call("factorize", folder / "photo.pt", path, "--layers", "coarse", "--count", 4)
+    call("factorize", folder / "photo.pt", "--out", path, "--layers", "coarse", "--count", 4)
     return path
 
 
@@ -53,7 +53,7 @@ def model(folder: Path, name: str):
 
 def test_factorize_writes_directions_and_prints_their_values(folder, tmp_path):
     out = tmp_path / "d.pt"
-    text = call("factorize", folder / "photo.pt", out, "--layers", "2-5", "--count", 3, "--no-normalise")
+    text = call("factorize", folder / "photo.pt", "--out", out, "--layers", "2-5", "--count", 3, "--no-normalise")
     found, expected = Directions.load(out), factorize(model(folder, "photo"), "2-5", normalise=False, count=3)
     assert torch.equal(found.vectors, expected.vectors) and found.layers == (2, 3, 4, 5)
     assert found.made_from["sha256"] == checkpoints.sha256(folder / "photo.pt")
@@ -65,14 +65,14 @@ def test_factorize_writes_directions_and_prints_their_values(folder, tmp_path):
 
 def test_factorize_by_samples_and_all_there_are(folder, tmp_path):
     out = tmp_path / "d.pt"
-    text = call("factorize", folder / "photo.pt", out, "--method", "ganspace", "--count", 0)
+    text = call("factorize", folder / "photo.pt", "--out", out, "--algorithm", "ganspace", "--count", 0)
     expected = principal_directions(model(folder, "photo"))
     assert torch.equal(Directions.load(out).vectors, expected.vectors) and len(expected) == 8
     assert "sd of w" in text
 
 
 def test_factorize_tells_what_the_judge_says(folder, tmp_path):
-    text = call("factorize", folder / "small.pt", tmp_path / "d.pt", "--count", 2, "--judge", JUDGE)
+    text = call("factorize", folder / "small.pt", "--out", tmp_path / "d.pt", "--count", 2, "--judge", JUDGE)
     assert "a positive degree, says the judge" in text
     assert all(re.search(r" sd|little", line) for line in text.splitlines()[1:3])
 
@@ -90,7 +90,7 @@ def test_apply_factor_draws_every_degree_through_every_model(folder, factor, tmp
     paths = [folder / "photo.pt", folder / "webtoon.pt"]
     options = ["--index", 2, "--degree", 3, "--steps", 3, "--seeds", "3,5", "--truncation", 0.8]
     assert "direction 2 from -3 to 3, faces: 2" in call(
-        "apply-factor", *paths, "--factor", factor, "--out", out, *options
+        "apply-factor", paths[0], "--with", paths[1], "--factor", factor, "--out", out, *options
     )
     photo, webtoon = model(folder, "photo"), model(folder, "webtoon")
     rows = iter(rows_of(out, 3, 128))
@@ -123,7 +123,7 @@ def test_apply_factor_notes_that_directions_are_another_models(folder, factor, t
         ([webtoon, photo], "note: these directions were found in another model (photo.pt) than webtoon\n"),
     ):
         options = ["--factor", factor, "--out", tmp_path / "a.png", "--seeds", 1, "--steps", 2]
-        result = CliRunner().invoke(cli.app, list(map(str, ["apply-factor", *paths, *options])))
+        result = CliRunner().invoke(cli.app, list(map(str, ["apply-factor", paths[0], "--with", paths[1], *options])))
         assert result.exit_code == 0 and result.stderr == note
 
 
@@ -131,7 +131,22 @@ def test_apply_factor_notes_that_directions_are_another_models(folder, factor, t
 def test_apply_factor_films_there_and_back(folder, factor, tmp_path, ending):
     out = tmp_path / f"film.{ending}"
     paths = [folder / "photo.pt", folder / "webtoon.pt"]
-    call("apply-factor", *paths, "--factor", factor, "--out", out, "--seeds", 1, "--frames", 8, "--scale", 2)
+    call(
+        "apply-factor",
+        paths[0],
+        "--with",
+        paths[1],
+        "--factor",
+        factor,
+        "--out",
+        out,
+        "--seeds",
+        1,
+        "--frames",
+        8,
+        "--scale",
+        2,
+    )
     assert out.stat().st_size > 500
     if ending == "gif":
         film = Image.open(out)
@@ -147,11 +162,17 @@ def test_impossible_wishes_are_refused(folder, factor, tmp_path):
     photo, out = folder / "photo.pt", tmp_path / "out.png"
     apply = ("apply-factor", photo, "--factor", factor)
     for words, message in (
-        (("factorize", photo, out), "OUT must end in .pt"),
-        (("factorize", photo, tmp_path / "d.pt", "--layers", "9"), "has no layers 9; expected 0 to 7"),
-        (("factorize", photo, tmp_path / "d.pt", "--layers", "rough"), "expected one of all, coarse, middle, fine"),
-        (("factorize", photo, tmp_path / "d.pt", "--count", 99), "count is 99, expected 1 to 8"),
-        (("factorize", photo, tmp_path / "d.pt", "--count", -1), "count is -1, expected at least 1, or 0 for all"),
+        (("factorize", photo, "--out", out), "--out must end in .pt"),
+        (("factorize", photo, "--out", tmp_path / "d.pt", "--layers", "9"), "has no layers 9; expected 0 to 7"),
+        (
+            ("factorize", photo, "--out", tmp_path / "d.pt", "--layers", "rough"),
+            "expected one of all, coarse, middle, fine",
+        ),
+        (("factorize", photo, "--out", tmp_path / "d.pt", "--count", 99), "count is 99, expected 1 to 8"),
+        (
+            ("factorize", photo, "--out", tmp_path / "d.pt", "--count", -1),
+            "count is -1, expected at least 1, or 0 for all",
+        ),
         ((*apply, "--out", tmp_path / "a.txt"), "--out must end in one of .png"),
         ((*apply, "--out", out, "--index", 4), "no direction 4: expected 0 to 3"),
         ((*apply, "--out", out, "--name", "pose"), "no direction is called 'pose'; there are: direction 0"),
@@ -160,7 +181,7 @@ def test_impossible_wishes_are_refused(folder, factor, tmp_path):
         ((*apply, "--out", out, "--seeds", "x"), "seeds 'x': expected"),
         (("apply-factor", photo, "--factor", photo, "--out", out), "holds no directions"),
         (
-            ("apply-factor", photo, folder / "small.pt", "--factor", factor, "--out", out),
+            ("apply-factor", photo, "--with", folder / "small.pt", "--factor", factor, "--out", out),
             r"expected \[\.\.\., 6, 8\] for 'small'",
         ),
     ):

@@ -43,7 +43,9 @@ def expected(paths, rows, columns, layers, channels=None, truncation=0.7, scale=
 
 def test_the_verb_draws_the_grid(models, tmp_path):
     out = tmp_path / "new" / "mixed.png"
-    said = call(models[0], out, "--rows", "0-1", "--columns", "10,13,14", "--layers", "2-3,5", "--channels", "0-3")
+    said = call(
+        models[0], "--out", out, "--rows", "0-1", "--columns", "10,13,14", "--layers", "2-3,5", "--channels", "0-3"
+    )
     assert f"2 x 3 mixes in {out}" in said
     picture = expected(models[:1], [0, 1], [10, 13, 14], "2-3,5", range(4))
     assert Image.open(out).tobytes() == picture.tobytes()
@@ -51,7 +53,7 @@ def test_the_verb_draws_the_grid(models, tmp_path):
 
 def test_another_model_draws_codes_of_the_first(models, tmp_path):
     out = tmp_path / "mixed.png"
-    call(models[0], out, "--with", models[1], "--rows", 3, "--columns", 4, "--truncation", 1, "--scale", 1)
+    call(models[0], "--out", out, "--with", models[1], "--rows", 3, "--columns", 4, "--truncation", 1, "--scale", 1)
     assert Image.open(out).tobytes() == expected(models[:2], [3], [4], "coarse", None, 1, 1).tobytes()
 
 
@@ -63,16 +65,16 @@ def test_the_verb_refuses(models, tmp_path):
     photo, _, small = models
     out = tmp_path / "out.png"
     for words, message in (
-        ((photo, out, "--layers", "top"), "layers 'top': expected one of all, coarse"),
-        ((photo, out, "--layers", "8"), "has no layers 8; expected 0 to 7"),
-        ((photo, out, "--channels", "4-9"), "channels: expected 0 to 7"),
-        ((photo, out, "--channels", "x"), "channels 'x': expected"),
-        ((photo, out, "--rows", "a-b"), "rows 'a-b': expected"),
-        ((photo, out, "--columns", "1-"), "columns '1-': expected"),
-        ((photo, tmp_path / "out.pt"), "OUT must end in one of .png"),
-        ((photo, out, "--scale", -1), "scale is -1"),
-        ((photo, out, "--with", small), r"codes are \[4, 8, 8\], expected \[\.\.\., 6, 8\]"),
-        ((tmp_path / "none.pt", out), "there is no file"),
+        ((photo, "--out", out, "--layers", "top"), "layers 'top': expected one of all, coarse"),
+        ((photo, "--out", out, "--layers", "8"), "has no layers 8; expected 0 to 7"),
+        ((photo, "--out", out, "--channels", "4-9"), "channels: expected 0 to 7"),
+        ((photo, "--out", out, "--channels", "x"), "channels 'x': expected"),
+        ((photo, "--out", out, "--rows", "a-b"), "rows 'a-b': expected"),
+        ((photo, "--out", out, "--columns", "1-"), "columns '1-': expected"),
+        ((photo, "--out", tmp_path / "out.pt"), "--out must end in one of .png"),
+        ((photo, "--out", out, "--scale", -1), "scale is -1"),
+        ((photo, "--out", out, "--with", small), r"codes are \[4, 8, 8\], expected \[\.\.\., 6, 8\]"),
+        ((tmp_path / "none.pt", "--out", out), "there is no file"),
     ):
         said = call(*words, code=2)
         assert said.startswith("error: ") and re.search(message, said), said

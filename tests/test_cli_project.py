@@ -132,12 +132,12 @@ def test_impossible_wishes_are_refused(folder, tmp_path):
 def test_an_encoder_is_trained(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     numbers = ["--images", 16, "--batch", 4, "--faces", 6, "--judge", folder / "judge.pt"]
-    said = call("train-encoder", folder / "model.pt", tmp_path / "e.pt", *numbers)
+    said = call("train-encoder", folder / "model.pt", "--out", tmp_path / "e.pt", *numbers)
     assert "e.json" in said
     found = checkpoints.load_encoder(tmp_path / "e.pt")
     assert found.encoder.resolution == 16 and found.meta["images"] == 16
     assert set(json.loads((tmp_path / "e.json").read_text())["psnr"]) == {"generated", "rendered"}
-    assert "batch even" in call("train-encoder", folder / "model.pt", tmp_path / "e.pt", "--batch", 3, code=2)
+    assert "batch even" in call("train-encoder", folder / "model.pt", "--out", tmp_path / "e.pt", "--batch", 3, code=2)
 
 
 @pytest.fixture(scope="module")
@@ -246,17 +246,30 @@ def test_codes_of_photos_take_the_place_of_seeds(folder, tmp_path):
     out, model = tmp_path / "projected", folder / "model.pt"
     call("project", model, folder / "me.png", *options(folder, out))
     g, ws = checkpoints.load(model).g_ema, Projection.load(out / "me.pt").ws
-    call("mix", model, tmp_path / "mix.png", "--rows", out / "me.pt", "--columns", "3", "--scale", 1, "--layers", "0")
+    call(
+        "mix",
+        model,
+        "--out",
+        tmp_path / "mix.png",
+        "--rows",
+        out / "me.pt",
+        "--columns",
+        "3",
+        "--scale",
+        1,
+        "--layers",
+        "0",
+    )
     expected = mix_grid(g, ws, ws_from_seeds(g, [3], 0.7), "0", ends=[g]).picture(["me"], [3])
     assert Image.open(tmp_path / "mix.png").tobytes() == expected.tobytes()
-    call("factorize", model, tmp_path / "d.pt", "--count", 1)
+    call("factorize", model, "--out", tmp_path / "d.pt", "--count", 1)
     words = ["apply-factor", model, "--factor", tmp_path / "d.pt", "--steps", 3, "--scale", 1]
     call(*words, "--seeds", f"{out / 'me.pt'},5", "--out", tmp_path / "strip.png")
     strip = np.asarray(Image.open(tmp_path / "strip.png")).astype(int)
     middle = np.asarray(display.to_pil(g.synthesis(ws, "const")[0])).astype(int)
     assert np.abs(strip[22:38, -34:-18] - middle).max() <= 1  # the second of three columns: degree 0
     save_clip(tiny_clip(), tmp_path / "clip.pt")
-    words = ["edit", model, "red hair", tmp_path / "red.png", "--clip", tmp_path / "clip.pt", "--steps", 2]
+    words = ["edit", model, "red hair", "--out", tmp_path / "red.png", "--clip", tmp_path / "clip.pt", "--steps", 2]
     call(*words, "--seeds", out / "me.pt", "--latents", tmp_path / "red.pt")
     assert torch.equal(TextEdit.load(tmp_path / "red.pt").start, ws)
     assert "there is no 'none.pt'" in call(*words, "--seeds", "none.pt", code=2)

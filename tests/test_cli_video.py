@@ -28,7 +28,9 @@ def models(tmp_path):
 
 def test_one_model_to_a_gif(models):
     out = models / "new" / "faces.gif"
-    said = call(models / "a.pt", out, "--seeds", "1,5,9", "--frames", 3, "--fps", 10, "--truncation", 0.9, "--scale", 2)
+    said = call(
+        models / "a.pt", "--out", out, "--seeds", "1,5,9", "--frames", 3, "--fps", 10, "--truncation", 0.9, "--scale", 2
+    )
     assert f"9 frames, 0.9 s, in {out}" in said
     g = checkpoints.load(models / "a.pt", g_ema_only=True).g_ema
     with Image.open(out) as film:
@@ -39,7 +41,19 @@ def test_several_models_side_by_side_to_an_mp4(models):
     import imageio.v2 as imageio
 
     out = models / "pair.mp4"
-    assert "4 frames" in call(models / "a.pt", models / "b.pt", models / "a.pt", out, "--seeds", "1-2", "--frames", 2)
+    assert "4 frames" in call(
+        models / "a.pt",
+        "--with",
+        models / "b.pt",
+        "--with",
+        models / "a.pt",
+        "--out",
+        out,
+        "--seeds",
+        "1-2",
+        "--frames",
+        2,
+    )
     with imageio.get_reader(out) as film:
         width, height = film.get_meta_data()["size"]
     assert width == 3 * 256 + 2 * 4 and height == 256 + 22
@@ -57,13 +71,13 @@ def test_the_verb_refuses(models):
     a, small, out = models / "a.pt", models / "small.pt", models / "out.gif"
     before = sorted(path.name for path in models.iterdir())
     for words, message in (
-        ((a, models / "b.pt"), "OUT must end in .mp4 or .gif, after the checkpoints"),
-        ((a, out, "--seeds", 3), "at least two faces"),
-        ((a, out, "--seeds", "x"), "seeds 'x': expected"),
-        ((a, out, "--frames", 0), "0 frames from face to face"),
-        ((a, out, "--fps", 0), "fps is 0"),
-        ((a, small, out), "expected [..., 4, 8] for 'small'"),
-        ((models / "none.pt", out), "there is no file"),
+        ((a, "--out", models / "b.png"), "--out must end in one of .gif, .mp4"),
+        ((a, "--out", out, "--seeds", 3), "expected at least two"),
+        ((a, "--out", out, "--seeds", "x"), "seeds 'x': expected"),
+        ((a, "--out", out, "--frames", 0), "0 frames from face to face"),
+        ((a, "--out", out, "--fps", 0), "fps is 0"),
+        ((a, "--with", small, "--out", out), "expected [..., 4, 8] for 'small'"),
+        ((models / "none.pt", "--out", out), "there is no file"),
     ):
         said = call(*words, code=2)
         assert said.startswith("error: ") and message in said, said

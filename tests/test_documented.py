@@ -50,7 +50,10 @@ def check(words: list[str]) -> None:
     """Raises UsageError for an option that does not exist, or a value of another type."""
     verb = PROGRAM.get_command(None, words[0])
     assert verb is not None, f"there is no verb {words[0]}"
-    verb.make_context(words[0], words[1:])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli.common, "_there", lambda path: path)  # the reader's own files are not here
+        patch.setattr(cli.common, "_matches", lambda path: [path])
+        verb.make_context(words[0], words[1:])
 
 
 VERBS = sorted(PROGRAM.list_commands(None))

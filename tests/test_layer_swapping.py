@@ -354,7 +354,7 @@ def shipped() -> list[Generator]:
 
 def test_the_verb_writes_a_generator(tmp_path):
     out = tmp_path / "swapped.pt"
-    text = call(PHOTO, WEBTOON, out, "--resolution", 32, "--width", 0.5)
+    text = call(PHOTO, WEBTOON, "--out", out, "--resolution", 32, "--width", 0.5)
     assert f"{PHOTO} below 32 px, {WEBTOON} from there on" in text
     found, expected = checkpoints.load(out), swap(*shipped(), 32, 0.5)
     assert equal(found.g_ema.state_dict(), expected.state_dict())
@@ -366,7 +366,7 @@ def test_the_verb_writes_a_generator(tmp_path):
 
 def test_the_verb_reversed_and_in_half_precision(tmp_path):
     out = tmp_path / "half.pt"
-    text = call(PHOTO, WEBTOON, out, "--reverse", "--half")
+    text = call(PHOTO, WEBTOON, "--out", out, "--reverse", "--half")
     assert f"{WEBTOON} below 16 px, {PHOTO} from there on" in text
     photo, webtoon = shipped()
     found, expected = checkpoints.load(out), swap(webtoon, photo, 16, mapping="target")
@@ -395,7 +395,7 @@ def shown(image: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("reverse", [False, True])
 def test_the_verb_draws_source_swapped_and_target(tmp_path, reverse):
     out, options = tmp_path / "faces.png", ["--seeds", "3,5", "--truncation", 0.8]
-    assert "2 faces in" in call(PHOTO, WEBTOON, out, *options, *["--reverse"] * reverse)
+    assert "2 faces in" in call(PHOTO, WEBTOON, "--out", out, *options, *["--reverse"] * reverse)
     photo, webtoon = shipped()
     ws = latents.ws_from_seeds(photo, [3, 5], 0.8)
     pair = (webtoon, photo) if reverse else (photo, webtoon)
@@ -406,7 +406,7 @@ def test_the_verb_draws_source_swapped_and_target(tmp_path, reverse):
 
 def test_the_verb_draws_all_cuts(tmp_path):
     out = tmp_path / "cuts.png"
-    call(PHOTO, WEBTOON, out, "--strip", "--seeds", 5)
+    call(PHOTO, WEBTOON, "--out", out, "--strip", "--seeds", 5)
     photo, webtoon = shipped()
     rows = strip(photo, webtoon, latents.ws_from_seeds(photo, [5], 0.7))
     for row, images in zip(rows_of(out, 1), rows.values(), strict=True):
@@ -419,14 +419,14 @@ def test_the_verb_refuses(tmp_path):
     checkpoints.save(small, g_ema=generator(1, resolution=16))
     out = tmp_path / "out.pt"
     for words, message in (
-        ((g, g, out, "--resolution", 64), r"swap_resolution is 64, expected one of \[4, 8, 16, 32\]"),
-        ((g, g, out, "--width", -1), "width is -1.0, expected 0"),
-        ((g, small, out), "do not fit each other: resolution 32 and 16"),
-        ((g, g, tmp_path / "out"), r"OUT must end in .pt \(the new generator\) or in .png"),
-        ((g, g, out, "--strip"), "--strip draws all hard cuts"),
-        ((g, g, tmp_path / "a.png", "--strip", "--width", 1), "--strip draws all hard cuts"),
-        ((g, g, tmp_path / "a.png", "--seeds", "x"), "seeds 'x': expected"),
-        ((g, tmp_path / "none.pt", out), "there is no file"),
+        ((g, g, "--out", out, "--resolution", 64), r"swap_resolution is 64, expected one of \[4, 8, 16, 32\]"),
+        ((g, g, "--out", out, "--width", -1), "width is -1.0, expected 0"),
+        ((g, small, "--out", out), "do not fit each other: resolution 32 and 16"),
+        ((g, g, "--out", tmp_path / "out"), "--out must end in one of .pt, .png"),
+        ((g, g, "--out", out, "--strip"), "--strip draws all hard cuts"),
+        ((g, g, "--out", tmp_path / "a.png", "--strip", "--width", 1), "--strip draws all hard cuts"),
+        ((g, g, "--out", tmp_path / "a.png", "--seeds", "x"), "seeds 'x': expected"),
+        ((g, tmp_path / "none.pt", "--out", out), "there is no file"),
     ):
         said = call(*words, code=2)
         assert said.startswith("error: ") and re.search(message, said), said

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import app
+from stylegan2.cli.common import app, there
 
 
 @app.command()
@@ -61,7 +61,9 @@ def parse_span(text: str | None) -> tuple[int, int] | None:
 
 @app.command()
 def crop(
-    src: Annotated[Path, typer.Argument(metavar="SRC", help="Folder or .zip of pages, or one picture.")],
+    src: Annotated[
+        Path, typer.Argument(metavar="SRC", help="Folder or .zip of pages, or one picture.", callback=there)
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write: faces/, rejected/, a contact sheet, a manifest.")],
     size: Annotated[int, typer.Option(help="Side of a face's picture in pixels.")] = 256,
     detector: Annotated[
@@ -86,11 +88,13 @@ def crop(
     Examples:
       python -m stylegan2 crop pages/ --out crops --detector animeface --size 64
       python -m stylegan2 crop pages.zip --out crops --size 256 --min-size 96
-      python -m stylegan2 prepare crops/faces data/mine.lmdb --size 64
+      python -m stylegan2 prepare crops/faces --out data/mine.lmdb --size 64
     """
     from stylegan2.data import crops
 
     config = crops.CropConfig(detector, cascade, sure, size, margin, lift, min_size, sharp, twins)
     typer.echo(str(crops.crop(src, out, config, overwrite)))
     folder = out / crops.FACES
-    typer.echo(f"look at {out / crops.SHEET}; next: python -m stylegan2 prepare {folder} data/mine.lmdb --size {size}")
+    typer.echo(
+        f"look at {out / crops.SHEET}; next: python -m stylegan2 prepare {folder} --out data/mine.lmdb --size {size}"
+    )

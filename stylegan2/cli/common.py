@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 
+from stylegan2 import __version__
+
 if TYPE_CHECKING:
     from stylegan2.checkpoints import Checkpoint
 
 EXPECTED = (ValueError, OSError, ImportError)  # errors whose message says what to do (CheckpointError is a ValueError)
 SHIPPED = ("checkpoints", "pocket")  # the folder of the models that come with the course
+COURSE = Path(__file__).parents[2]  # where the package lies in the course's folder
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+FILMS = (".gif", ".mp4")
 MEMORY = "not enough memory: lower --batch; `train` can also compute a batch in parts (--accumulate 2, 4, ...)"
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
@@ -33,6 +40,8 @@ class Verbs(TyperGroup):
         """Run a verb; exit code 2 for an expected error, 130 for Ctrl-C."""
         try:
             return super().invoke(ctx)
+        except typer.Exit:  # a RuntimeError to Python; without this line every --help would import PyTorch below
+            raise
         except EXPECTED as error:
             if ctx.params.get("debug"):
                 raise
@@ -67,13 +76,84 @@ def told(error: Exception) -> str:
     return str(error)
 
 
+def there(given: Path | list[Path] | None) -> Path | list[Path] | None:
+    """What inputs of a command are, before anything heavy is imported.
+
+    A pattern in quotes becomes the files that it matches. A model that comes with the course is found from any folder.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder; names one that is spelt alike.
+    """
+    if isinstance(given, list | tuple):
+        return [path for one in given for path in _matches(one)]
+    return given if given is None else _there(given)
+
+
+def _matches(path: Path) -> list[Path]:
+    if path.exists() or not set("*?[") & set(str(path)):
+        return [_there(path)]
+    found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+    if not found:
+        raise FileNotFoundError(f"no file matches '{path}'")
+    return found
+
+
+def _there(path: Path) -> Path:
+    if path.exists():
+        return path
+    shipped = COURSE / path
+    if path.parts[:2] == SHIPPED and shipped.exists():
+        return shipped
+    folder = next((folder for folder in (path.parent, shipped.parent) if folder.is_dir()), None)
+    names = [] if folder is None else [entry.name for entry in folder.iterdir()]
+    alike = get_close_matches(path.name, names, n=1)
+    hint = f"; did you mean '{path.with_name(alike[0])}'?" if alike else ""
+    raise FileNotFoundError(f"there is no file '{path}'{hint}")
+
+
+def or_numbered(out: Path | None, default: str) -> Path:
+    """Where results go: `out`, or without one the first of NAME, NAME-2, NAME-3, ... that is free in this folder."""
+    if out is not None:
+        return out
+    names = (Path(default).with_stem(Path(default).stem + (f"-{n}" if n > 1 else "")) for n in count(1))
+    return next(path for path in names if not path.exists())
+
+
+def picture_or_film(out: Path) -> str:
+    """The ending of a file for a picture or a film. Raises ValueError for another."""
+    return ending(out, *PICTURES, *FILMS)
+
+
+def ending(out: Path, *allowed: str, option: str = "--out") -> str:
+    """The ending of a file to write, in small letters. Raises ValueError where it is not one of those allowed."""
+    if out.suffix.lower() not in allowed:
+        raise ValueError(f"'{out}': {option} must end in one of {', '.join(allowed)}")
+    return out.suffix.lower()
+
+
 app = typer.Typer(cls=Verbs, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-CheckpointPath = Annotated[Path, typer.Argument(metavar="CKPT", help="A checkpoint, or the folder of a training run.")]
+CKPT = "A checkpoint, or the folder of a training run."
+CheckpointPath = Annotated[Path, typer.Argument(metavar="CKPT", help=CKPT, callback=there)]
+Others = Annotated[
+    list[Path] | None, typer.Option("--with", help="A model that draws the same codes too; repeat.", callback=there)
+]
+Truncation = Annotated[float, typer.Option(min=-2, max=2, help="psi: 1 varied, 0 the mean face, 0.7 in between.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto: a GPU where there is one.")]
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stylegan2 {__version__}, Python {sys.version.split()[0]}")
+        raise typer.Exit
+
+
 @app.callback(no_args_is_help=True, epilog="python -m stylegan2 VERB --help explains a verb, with examples.")
-def options(debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False):
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_say_version)
+    ] = False,
+):
     """A StyleGAN2 course in notebooks, and its commands: images to dataset, dataset to model, model to faces."""
 
 

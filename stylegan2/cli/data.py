@@ -13,14 +13,14 @@ from stylegan2.cli.common import app
 @app.command()
 def prepare(
     src: Annotated[str, typer.Argument(metavar="SRC", help="Folder, .zip, or rendered set (pocket:webtoon?n=1000).")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the dataset (LMDB) to write.")],
+    out: Annotated[Path, typer.Option(help="Folder of the dataset (LMDB) to write.", show_default=False)],
     size: Annotated[list[int], typer.Option(help="Side in pixels; repeat for several sizes.")] = [64],  # noqa: B006
     workers: Annotated[int, typer.Option(help="Images worked on at once; 0: one after the other.")] = 2,
     format: Annotated[str | None, typer.Option(help="jpeg, or png (no loss). [default: jpeg; png if rendered]")] = None,
     quality: Annotated[int, typer.Option(help="JPEG quality, 1 to 100.")] = 100,
     crop: Annotated[bool, typer.Option(help="Take the centre square, or squeeze the whole picture into one.")] = True,
     limit: Annotated[int | None, typer.Option(help="Take only so many images.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another dataset in OUT.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another dataset at --out.")] = False,
 ) -> None:
     """Turn images into a dataset for training.
 
@@ -28,9 +28,9 @@ def prepare(
 
     \b
     Examples:
-      python -m stylegan2 prepare my_faces/ data/mine.lmdb --size 64
-      python -m stylegan2 prepare faces.zip data/faces.lmdb --size 128 --size 256 --workers 8
-      python -m stylegan2 prepare pocket:webtoon data/webtoon.lmdb
+      python -m stylegan2 prepare my_faces/ --out data/mine.lmdb --size 64
+      python -m stylegan2 prepare faces.zip --out data/faces.lmdb --size 128 --size 256 --workers 8
+      python -m stylegan2 prepare pocket:webtoon --out data/webtoon.lmdb
     """
     from stylegan2.data import prepare as module
 
@@ -44,7 +44,9 @@ def prepare(
 
 
 @app.command()
-def inspect(path: Annotated[Path, typer.Argument(metavar="PATH", help="A dataset made by `prepare`.")]) -> None:
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A dataset made by `prepare`.")],
+) -> None:
     """Say what a dataset holds: number, sizes, format, colours.
 
     \b

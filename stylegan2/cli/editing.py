@@ -11,13 +11,18 @@ from stylegan2.cli.common import (
     PICTURES,
     CheckpointPath,
     Device,
+    Others,
+    Truncation,
     app,
     captions_of,
     load,
     make_room,
     on_device,
+    or_numbered,
+    picture_or_film,
+    there,
 )
-from stylegan2.cli.faces import names_of, parse_faces, ws_of
+from stylegan2.cli.faces import FACES, names_of, parse_faces, ws_of
 
 LAYERS = "all, coarse (0-1), middle (2-5), fine (6 to the last), or numbers such as 2-5 or 0,3-4."
 
@@ -25,15 +30,16 @@ LAYERS = "all, coarse (0-1), middle (2-5), fine (6 to the last), or numbers such
 @app.command()
 def factorize(
     checkpoint: CheckpointPath,
-    out: Annotated[Path, typer.Argument(metavar="OUT.pt", help="File of directions to write.")],
+    out: Annotated[Path | None, typer.Option(help="FILE.pt of directions to write. [directions.pt]")] = None,
     layers: Annotated[str, typer.Option(help=f"Whose weights, and which codes to move: {LAYERS}")] = "all",
     normalise: Annotated[bool, typer.Option(help="SeFa: every style counts the same.")] = True,
     count: Annotated[int, typer.Option(help="Directions to keep; 0: all there are.")] = 10,
-    method: Annotated[
+    algorithm: Annotated[
         Literal["sefa", "ganspace"], typer.Option(help="sefa: from the weights; ganspace: from 10,000 codes.")
     ] = "sefa",
     judge: Annotated[
-        Path | None, typer.Option(help="Pocket models: the network that says what each direction does (slower).")
+        Path | None,
+        typer.Option(help="Pocket models: the network that says what each direction does (slower).", callback=there),
     ] = None,
     degree: Annotated[float, typer.Option(help="How far the judge's faces are moved, to both sides.")] = 3.0,
     device: Device = "auto",
@@ -45,19 +51,20 @@ def factorize(
 
     \b
     Examples:
-      python -m stylegan2 factorize checkpoints/pocket/photo.pt coarse.pt --layers coarse
-      python -m stylegan2 factorize photo.pt all.pt --count 6 --judge checkpoints/pocket/judge.pt
-      python -m stylegan2 factorize photo.pt components.pt --method ganspace --layers 2-5
+      python -m stylegan2 factorize checkpoints/pocket/photo.pt --out coarse.pt --layers coarse
+      python -m stylegan2 factorize checkpoints/pocket/photo.pt --count 6 --judge checkpoints/pocket/judge.pt
+      python -m stylegan2 factorize runs/webtoon --out components.pt --algorithm ganspace --layers 2-5
     """
     from stylegan2.editing import ganspace, sefa
 
+    out = or_numbered(out, "directions.pt")
     if out.suffix.lower() != ".pt":
-        raise ValueError(f"'{out}': OUT must end in .pt, it will hold the directions")
+        raise ValueError(f"'{out}': --out must end in .pt, it will hold the directions")
     if count < 0:
         raise ValueError(f"count is {count}, expected at least 1, or 0 for all directions")
     make_room(out, [checkpoint])
     g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
-    if method == "sefa":
+    if algorithm == "sefa":
         directions = sefa.factorize(g, layers, normalise, count or None)
     else:
         directions = ganspace.principal_directions(g, layers, count or None)
@@ -65,7 +72,9 @@ def factorize(
     words = None if judge is None else _judged(judge, g, directions, degree, device)
     directions.save(out)
     typer.echo(_table(directions, words))
-    typer.echo(f"{len(directions)} directions of {method}, layers {', '.join(map(str, directions.layers))}, in {out}")
+    typer.echo(
+        f"{len(directions)} directions of {algorithm}, layers {', '.join(map(str, directions.layers))}, in {out}"
+    )
 
 
 def _origin(checkpoint: Path) -> dict[str, str]:
@@ -94,39 +103,43 @@ def _table(directions, words: list[str] | None) -> str:
 
 @app.command("apply-factor")
 def apply_factor(
-    checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints, or folders of runs.")],
-    factor: Annotated[Path, typer.Option(help="Directions, of `factorize` or of the directions panel.")],
-    out: Annotated[Path, typer.Option(help="FILE.png: degrees side by side; FILE.gif, FILE.mp4: there and back.")],
+    checkpoint: CheckpointPath,
+    factor: Annotated[
+        Path, typer.Option(help="Directions, of `factorize` or of the directions panel.", callback=there)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="FILE.png: degrees side by side; FILE.gif, FILE.mp4: there and back. [moved.png]"),
+    ] = None,
+    others: Others = None,
     index: Annotated[int, typer.Option(help="Which direction, by number.")] = 0,
     name: Annotated[str | None, typer.Option(help="Which direction, by name.")] = None,
     degree: Annotated[float, typer.Option(help="How far, to both sides; in pocket models 5 is much.")] = 3.0,
     steps: Annotated[int, typer.Option(help="Picture: degrees from -DEGREE to DEGREE.")] = 5,
     frames: Annotated[int, typer.Option(help="Video: frames of one round.")] = 72,
     fps: Annotated[int, typer.Option(help="Video: frames a second.")] = 24,
-    seeds: Annotated[
-        str, typer.Option(help="Which faces: 7, or 0-7, or 1,5,20-29; or codes that `project` found: me.pt.")
-    ] = "1-4",
-    truncation: Annotated[float, typer.Option(help="psi of the faces before the edit, which it does not scale.")] = 0.7,
+    seeds: Annotated[str, typer.Option(help=FACES)] = "1-4",
+    truncation: Truncation = 0.7,
     layers: Annotated[str | None, typer.Option(help=f"Codes to move, in place of the file's: {LAYERS}")] = None,
     scale: Annotated[int, typer.Option(help="Enlargement; 0: faces of about 128 px in pictures, 256 in videos.")] = 0,
     device: Device = "auto",
 ) -> None:
     """Move faces along a direction, in one model or in several.
 
-    The first checkpoint's mapping makes the codes, all draw them, each with its fixed noise.
+    CKPT's mapping makes the codes, truncated before they are moved; all models draw them, each with its fixed noise.
 
     \b
     Examples:
-      python -m stylegan2 apply-factor photo.pt --factor coarse.pt --index 4 --seeds 0-7 --out strip.png
-      python -m stylegan2 apply-factor photo.pt webtoon.pt --factor coarse.pt --index 4 --seeds 14 --out pose.gif
-      python -m stylegan2 apply-factor photo.pt --factor pose.pt --name pose --degree 3 --steps 7 --out pose.png
+      python -m stylegan2 apply-factor checkpoints/pocket/photo.pt --factor coarse.pt --index 4 --seeds 0-7
+      python -m stylegan2 apply-factor checkpoints/pocket/photo.pt --with checkpoints/pocket/webtoon_freeze-sg.pt \\
+          --factor coarse.pt --index 4 --seeds 14 --out pose.gif
+      python -m stylegan2 apply-factor runs/mine --factor pose.pt --name pose --degree 3 --steps 7 --out pose.png
     """
     from stylegan2 import display, videos
     from stylegan2.editing.directions import Directions, move, picture, strip
 
-    numbers, kind = list(dict.fromkeys(parse_faces(seeds))), out.suffix.lower()
-    if kind not in (*PICTURES, *display.VIDEOS):
-        raise ValueError(f"'{out}': --out must end in one of {', '.join((*PICTURES, *display.VIDEOS))}")
+    numbers, out = list(dict.fromkeys(parse_faces(seeds))), or_numbered(out, "moved.png")
+    kind = picture_or_film(out)
     if steps < 2 or scale < 0 or not degree > 0:
         raise ValueError(
             f"steps is {steps}, scale is {scale}, degree is {degree}: at least 2 steps, a scale of at least 0 "
@@ -136,7 +149,10 @@ def apply_factor(
     directions = Directions.load(factor)
     which = directions.index(index if name is None else name)
     where = on_device(device)
-    models = {caption: load(path, where, g_ema_only=True).g_ema for caption, path in captions_of(checkpoints).items()}
+    models = {
+        caption: load(path, where, g_ema_only=True).g_ema
+        for caption, path in captions_of([checkpoint, *(others or [])]).items()
+    }
     ws = ws_of(next(iter(models.values())), numbers, truncation)
     _warn_of_another_model(directions, *next(iter(models.items())))
     if kind in PICTURES:

@@ -11,6 +11,7 @@ import typer
 from stylegan2.cli.common import parse_seeds
 
 Face = int | Path  # a seed, or a file of codes
+FACES = "Which faces: 7, or 0-7, or 1,5,20-29; or codes that `project` found: me.pt."
 
 
 def parse_faces(text: str, name: str = "seeds") -> list[Face]:

@@ -42,7 +42,7 @@ def download(
             raise ValueError("--dataset fetches pictures, a NAME or --all models: one at a time")
         path = published_sets.fetch(dataset, "data")
         typer.echo(f"licence: {published_sets.SETS[dataset].licence}")
-        typer.echo(f"{path}; next: python -m stylegan2 prepare {path} data/{dataset}.lmdb --size 256")
+        typer.echo(f"{path}; next: python -m stylegan2 prepare {path} --out data/{dataset}.lmdb --size 256")
         return
     zoo = Zoo(out, mirror)
     wanted = list(MODELS) if everything else names or []

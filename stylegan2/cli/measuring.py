@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stylegan2 import text_files
-from stylegan2.cli.common import CheckpointPath, Device, app, load, make_room, on_device
+from stylegan2.cli.common import CheckpointPath, Device, app, load, make_room, on_device, there
 
 
 @app.command()
@@ -21,10 +21,11 @@ def metrics(
         str | None, typer.Option(help="Full scale: real images to compare with: dataset, folder or .zip.")
     ] = None,
     source: Annotated[
-        Path | None, typer.Option(help="Model it was fine-tuned from: how much structure is left?")
+        Path | None,
+        typer.Option(help="Model it was fine-tuned from: how much structure is left?", callback=there),
     ] = None,
     faces: Annotated[int, typer.Option(help="Pocket: generated, and as many rendered ones.")] = 1000,
-    judge: Annotated[Path, typer.Option(help="Pocket: the network that reads faces.")] = Path(
+    judge: Annotated[Path, typer.Option(help="Pocket: the network that reads faces.", callback=there)] = Path(
         "checkpoints/pocket/judge.pt"
     ),
     measure: Annotated[

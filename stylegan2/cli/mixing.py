@@ -7,22 +7,37 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, load, make_room, on_device, parse_seeds
+from stylegan2.cli.common import (
+    PICTURES,
+    CheckpointPath,
+    Device,
+    Truncation,
+    app,
+    ending,
+    load,
+    make_room,
+    on_device,
+    or_numbered,
+    parse_seeds,
+    there,
+)
 from stylegan2.cli.faces import parse_faces, ws_of
 
 
 @app.command()
 def mix(
     checkpoint: CheckpointPath,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="FILE.png (or .jpg, .webp).")],
+    out: Annotated[Path | None, typer.Option(help="FILE.png (or .jpg, .webp). [mix.png]")] = None,
     rows: Annotated[
         str, typer.Option(help="Faces on the left: 7, or 0-3, or 1,5; or codes of `project`: me.pt.")
     ] = "1-4",
     columns: Annotated[str, typer.Option(help="Faces on top, likewise.")] = "10-15",
     layers: Annotated[str, typer.Option(help="The columns': coarse, middle, fine, all, or 3, or 2,5-7.")] = "coarse",
     channels: Annotated[str, typer.Option(help="Only these components of those codes: 0-31; empty: all.")] = "",
-    other: Annotated[Path | None, typer.Option("--with", help="A model fine-tuned from CKPT that draws.")] = None,
-    truncation: Annotated[float, typer.Option(help="psi: 1 varied, 0 the mean face, 0.7 in between.")] = 0.7,
+    other: Annotated[
+        Path | None, typer.Option("--with", help="A model fine-tuned from CKPT draws.", callback=there)
+    ] = None,
+    truncation: Truncation = 0.7,
     scale: Annotated[int, typer.Option(help="Enlargement; 0: faces of about 128 pixels.")] = 0,
     device: Device = "auto",
 ) -> None:
@@ -32,17 +47,18 @@ def mix(
 
     \b
     Examples:
-      python -m stylegan2 mix checkpoints/pocket/photo.pt mixed.png --layers coarse
-      python -m stylegan2 mix photo.pt mixed.png --rows 0-2 --columns 10,13,20 --layers 2-5 --channels 0-31
-      python -m stylegan2 mix photo.pt mixed.png --layers 3 --with webtoon.pt --truncation 0.8
+      python -m stylegan2 mix checkpoints/pocket/photo.pt --layers coarse
+      python -m stylegan2 mix checkpoints/pocket/photo.pt --out mixed.png --rows 0-2 --columns 10,13,20 \\
+          --layers 2-5 --channels 0-31
+      python -m stylegan2 mix checkpoints/pocket/photo.pt --with checkpoints/pocket/webtoon_freeze-sg.pt --layers 3
     """
     from stylegan2 import display
     from stylegan2.editing.style_mixing import mix_grid
 
     sides = parse_faces(rows, "rows"), parse_faces(columns, "columns")
     parts = parse_seeds(channels, "channels") if channels else None
-    if out.suffix.lower() not in PICTURES:
-        raise ValueError(f"'{out}': OUT must end in one of {', '.join(PICTURES)}")
+    out = or_numbered(out, "mix.png")
+    ending(out, *PICTURES)
     if scale < 0:
         raise ValueError(f"scale is {scale}, expected at least 0")
     make_room(out)

@@ -7,18 +7,35 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, load, make_room, on_device, parse_seeds
+from stylegan2.cli.common import (
+    FILMS,
+    PICTURES,
+    CheckpointPath,
+    Device,
+    Truncation,
+    app,
+    ending,
+    load,
+    make_room,
+    on_device,
+    or_numbered,
+    there,
+)
+from stylegan2.cli.faces import FACES, parse_faces, ws_of
 
-SIDE = 128  # pixels of a face in a picture of many, about and at least
+SIDE, FILM_SIDE = 128, 256  # pixels of a face in a picture of many, and alone in a film, about and at least
 LAYOUTS = {"ours": "our", "rosinality": "rosinality's"}
 
 
 @app.command()
 def generate(
     checkpoint: CheckpointPath,
-    out: Annotated[Path, typer.Option(help="A folder (one file per seed), or one picture (FILE.png).")],
-    seeds: Annotated[str, typer.Option(help="Which faces: 7, or 0-31, or 1,5,20-29.")] = "0-31",
-    truncation: Annotated[float, typer.Option(help="psi: 1 varied, 0 the mean face, 0.7 in between.")] = 0.7,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="FILE.png, all in one; FILE.gif, one after the other; a folder, a file each. [faces.png]"),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help=FACES)] = "0-31",
+    truncation: Truncation = 0.7,
     grid: Annotated[bool, typer.Option("--grid", help="All in one picture, also when OUT is a folder.")] = False,
     columns: Annotated[int, typer.Option(help="Faces per row of that picture.")] = 8,
     noise: Annotated[str, typer.Option(help="const (fixed), random (another for each seed) or none.")] = "const",
@@ -34,50 +51,67 @@ def generate(
     """
     from stylegan2 import display
 
-    numbers = parse_seeds(seeds)
+    faces, out = parse_faces(seeds), or_numbered(out, "faces.png")
     if batch < 1 or columns < 1:
         raise ValueError(f"batch is {batch}, columns is {columns}, expected at least 1")
+    if noise == "random" and any(isinstance(face, Path) for face in faces):
+        raise ValueError("--noise random belongs to seeds: codes that `project` found are drawn with const or none")
+    single, film = _one_file(out)
+    make_room(out if single or film else out / "x")
     g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
-    images = _draw(g, numbers, truncation, noise, batch)
-    single = out.suffix.lower() in PICTURES
-    if single or grid:
-        path = display.save(
-            display.grid(images, min(columns, len(images)), side=SIDE), out if single else out / "grid.png"
-        )
-        typer.echo(f"{len(images)} faces in {path}")
-        return
-    for number, image in zip(numbers, images, strict=True):
-        display.save(display.to_pil(image), out / f"seed{number:05d}.png")
-    typer.echo(f"{len(images)} faces in {out}/")
+    images = _draw(g, faces, truncation, noise, batch)
+    if film:
+        display.save_video([display.to_pil(image, side=FILM_SIDE) for image in images], out, fps=2)
+    elif single or grid:
+        out = out if single else out / "grid.png"
+        display.save(display.grid(images, min(columns, len(images)), side=SIDE), out)
+    else:
+        for face, image in zip(faces, images, strict=True):
+            name = f"seed{face:05d}" if isinstance(face, int) else face.stem
+            display.save(display.to_pil(image), out / f"{name}.png")
+    typer.echo(f"{len(images)} faces in {out}")
 
 
-def _draw(g, seeds: list[int], truncation: float, noise: str, batch: int):
-    """Images of seeds, [N, 3, R, R] on the CPU, with a progress bar."""
+def _one_file(out: Path) -> tuple[bool, bool]:
+    """Is it a picture, is it a film? Else it is a folder. Raises ValueError for a file of another kind."""
+    if out.suffix and not out.is_dir():
+        ending(out, *PICTURES, *FILMS)
+    return out.suffix.lower() in PICTURES, out.suffix.lower() in FILMS
+
+
+def _draw(g, faces: list, truncation: float, noise: str, batch: int):
+    """Images of faces, [N, 3, R, R] on the CPU, with a progress bar."""
     import torch
     from tqdm import tqdm
 
-    from stylegan2.editing.latents import noise_from_seeds, ws_from_seeds
+    from stylegan2.editing.latents import noise_from_seeds
 
     images = []
-    for start in tqdm(range(0, len(seeds), batch), desc="generate", unit="batch", disable=len(seeds) <= batch, delay=1):
-        chunk = seeds[start : start + batch]
+    for start in tqdm(range(0, len(faces), batch), desc="generate", unit="batch", disable=len(faces) <= batch, delay=1):
+        chunk = faces[start : start + batch]
         noises = noise_from_seeds(g, chunk) if noise == "random" else noise
         with torch.no_grad():
-            images.append(g.synthesis(ws_from_seeds(g, chunk, truncation), noises).cpu())
+            images.append(g.synthesis(ws_of(g, chunk, truncation), noises).cpu())
     return torch.cat(images)
 
 
 @app.command()
 def swap(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Model of the low resolutions, e.g. photos.")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Model of the others, fine-tuned from SOURCE.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="FILE.pt: the new generator; FILE.png: a picture.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="Model of the low resolutions, e.g. photos.", callback=there)
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="Model of the others, fine-tuned from SOURCE.", callback=there)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="FILE.pt: the new generator; FILE.png: a picture. [swap.png]")
+    ] = None,
     resolution: Annotated[int, typer.Option(help="The first resolution taken from TARGET.")] = 16,
     width: Annotated[float, typer.Option(help="0: a hard cut; above: blended over about so many resolutions.")] = 0.0,
     reverse: Annotated[bool, typer.Option("--reverse", help="Low resolutions from TARGET, the rest SOURCE's.")] = False,
     strip: Annotated[bool, typer.Option("--strip", help="A picture of all hard cuts, one row each.")] = False,
-    seeds: Annotated[str, typer.Option(help="Faces of the picture: 7, or 0-7, or 1,5,20-29.")] = "1-8",
-    truncation: Annotated[float, typer.Option(help="psi of the picture: 1 varied, 0 the mean face.")] = 0.7,
+    seeds: Annotated[str, typer.Option(help=FACES)] = "1-8",
+    truncation: Truncation = 0.7,
     half: Annotated[bool, typer.Option("--half", help="FILE.pt in half precision: half the size.")] = False,
 ) -> None:
     """Swap layers: one model's structure in the style of another.
@@ -87,17 +121,17 @@ def swap(
 
     \b
     Examples:
-      python -m stylegan2 swap checkpoints/pocket/photo.pt checkpoints/pocket/webtoon_baseline.pt cuts.png --strip
-      python -m stylegan2 swap photo.pt webtoon.pt faces.png --resolution 32 --width 0.5 --reverse
-      python -m stylegan2 swap photo.pt webtoon.pt swapped.pt --resolution 16 --half
+      python -m stylegan2 swap checkpoints/pocket/photo.pt checkpoints/pocket/webtoon_freeze-sg.pt --strip
+      python -m stylegan2 swap checkpoints/pocket/photo.pt checkpoints/pocket/storybook_baseline.pt \\
+          --out faces.png --resolution 32 --width 0.5 --reverse
+      python -m stylegan2 swap checkpoints/pocket/photo.pt runs/webtoon --out swapped.pt --resolution 16 --half
     """
     from stylegan2.editing import layer_swapping
 
-    numbers, kind = parse_seeds(seeds), out.suffix.lower()
-    if kind not in (".pt", *PICTURES):
-        raise ValueError(f"'{out}': OUT must end in .pt (the new generator) or in {', '.join(PICTURES)} (a picture)")
+    faces, out = parse_faces(seeds), or_numbered(out, "swap.png")
+    kind = ending(out, ".pt", *PICTURES)
     if strip and (width or kind == ".pt"):
-        raise ValueError("--strip draws all hard cuts: OUT must be a picture, and --width left out")
+        raise ValueError("--strip draws all hard cuts: --out must be a picture, and --width left out")
     make_room(out, [source, target])
     names = ("target", "source") if reverse else ("source", "target")  # who draws below the cut, and who above it
     paths = (target, source) if reverse else (source, target)
@@ -107,7 +141,7 @@ def swap(
     if kind == ".pt":
         _save_swapped(out, swapped, paths, half, resolution=resolution, width=width, mapping=mapping)
     else:
-        _draw_swapped(out, dict(zip(names, pair, strict=True)), swapped, numbers, truncation, strip)
+        _draw_swapped(out, dict(zip(names, pair, strict=True)), swapped, faces, truncation, strip)
 
 
 def _save_swapped(out: Path, swapped, paths: tuple[Path, Path], half: bool, **settings) -> None:
@@ -119,19 +153,19 @@ def _save_swapped(out: Path, swapped, paths: tuple[Path, Path], half: bool, **se
     typer.echo(f"{out}: {below} below {settings['resolution']} px, {above} from there on")
 
 
-def _draw_swapped(out: Path, pair: dict, swapped, seeds: list[int], truncation: float, strip: bool) -> None:
+def _draw_swapped(out: Path, pair: dict, swapped, faces: list, truncation: float, strip: bool) -> None:
     """The same codes through one model, the swapped one and the other, or through every hard cut."""
     from stylegan2 import display
     from stylegan2.editing import layer_swapping
-    from stylegan2.editing.latents import draw, ws_from_seeds
+    from stylegan2.editing.latents import draw
 
-    ws = ws_from_seeds(swapped, seeds, truncation)
+    ws = ws_of(swapped, faces, truncation)
     (first, below), (last, above) = pair.items()
     if strip:
         rows = layer_swapping.strip(below, above, ws, names=(first, last))
     else:
         rows = {first: draw(below, ws), "swapped": draw(swapped, ws), last: draw(above, ws)}
-    typer.echo(f"{len(seeds)} faces in {display.save(display.rows(rows, side=SIDE), out)}")
+    typer.echo(f"{len(faces)} faces in {display.save(display.rows(rows, side=SIDE), out)}")
 
 
 @app.command()
@@ -161,7 +195,7 @@ def _short(value) -> str:
 @app.command()
 def convert(
     checkpoint: CheckpointPath,
-    out: Annotated[Path, typer.Argument(metavar="OUT.pt", help="File to write.")],
+    out: Annotated[Path | None, typer.Option(help="FILE.pt to write. [converted.pt]")] = None,
     to: Annotated[str, typer.Option(help="rosinality (what most other tools read), or ours.")] = "rosinality",
     half: Annotated[bool, typer.Option("--half", help="With --to ours: half precision, half the size.")] = False,
 ) -> None:
@@ -171,14 +205,15 @@ def convert(
 
     \b
     Examples:
-      python -m stylegan2 convert checkpoints/pocket/photo.pt photo_rosinality.pt
-      python -m stylegan2 convert stylegan2-ada.pkl faces.pt --to ours --half
-      python -m stylegan2 convert encoder_ffhq.pt encoder.pt --to ours
+      python -m stylegan2 convert checkpoints/pocket/photo.pt --out photo_rosinality.pt
+      python -m stylegan2 convert stylegan2-ada.pkl --out faces.pt --to ours --half
+      python -m stylegan2 convert encoder_ffhq.pt --out encoder.pt --to ours
     """
     from stylegan2 import checkpoints
 
     if to not in LAYOUTS or (half and to != "ours"):
         raise ValueError(f"to is {to!r}, half {half}: expected ours or rosinality, and --half with ours only")
+    out = or_numbered(out, "converted.pt")
     make_room(out, [checkpoint])
     if checkpoints.is_encoder(checkpoint):
         _convert_encoder(checkpoint, out, to, half)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import apart, app, captions_of, not_an_input
+from stylegan2.cli.common import apart, app, captions_of, not_an_input, there
 
 if TYPE_CHECKING:
     from stylegan2.editing.photos import Portrait
 
-Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.")]
+Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.", callback=there)]
 Align = Annotated[
     str,
     typer.Option(help="yes: turn and cut to the face; no: the middle square; auto: no if it has the model's size."),

@@ -59,7 +59,7 @@ def project(
       python -m stylegan2 project checkpoints/pocket/photo.pt me.jpg --out projected
       python -m stylegan2 project checkpoints/pocket/photo.pt a.png b.png --out projected --steps 0
       python -m stylegan2 project photo.pt me.jpg --out projected --space w --encoder none --tune 200
-      python -m stylegan2 edit checkpoints/pocket/photo.pt "black hair" black.png --seeds projected/me.pt \\
+      python -m stylegan2 edit checkpoints/pocket/photo.pt "black hair" --seeds projected/me.pt \\
           --learn 100-115 --layers 0-3
     """
     import torch
@@ -155,11 +155,11 @@ def _encoder(encoder: str, g, where):
 @app.command("train-encoder")
 def train_encoder(
     checkpoint: CheckpointPath,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="FILE.pt for the encoder; FILE.json: what it can.")],
+    out: Annotated[Path, typer.Option(help="FILE.pt for the encoder; FILE.json: what it can.", show_default=False)],
     images: Annotated[int, typer.Option(help="Shown in all.")] = 200_000,
     batch: Annotated[int, typer.Option(help="Half of them generated, half rendered.")] = 16,
     faces: Annotated[int, typer.Option(help="Rendered photos to learn from.")] = 12_000,
-    psi: Annotated[float, typer.Option(help="Truncation of the generated ones.")] = 0.9,
+    truncation: Annotated[float, typer.Option(help="psi of the generated ones.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Of weights, faces and their order.")] = 0,
     judge: Annotated[Path, typer.Option(help="What compares faces.")] = JUDGE,
     scratch: Annotated[Path, typer.Option(help="Folder for an unfinished training.")] = Path("build/encoder"),
@@ -169,14 +169,14 @@ def train_encoder(
 
     \b
     Examples:
-      python -m stylegan2 train-encoder checkpoints/pocket/photo.pt build/encoder.pt
-      python -m stylegan2 train-encoder checkpoints/pocket/photo.pt build/quick.pt --images 20000
+      python -m stylegan2 train-encoder checkpoints/pocket/photo.pt --out build/encoder.pt
+      python -m stylegan2 train-encoder checkpoints/pocket/photo.pt --out build/quick.pt --images 20000
     """
     from stylegan2.editing.photos import distance_for
     from stylegan2.encoder_training import EncoderConfig
     from stylegan2.encoder_training import train_encoder as train
 
-    config = EncoderConfig(images=images, batch=batch, faces=faces, psi=psi, seed=seed)
+    config = EncoderConfig(images=images, batch=batch, faces=faces, psi=truncation, seed=seed)
     make_room(out)
     g = load(checkpoint, g_ema_only=True).g_ema
     train(out, g, distance_for(g.resolution, judge), config, device, scratch)

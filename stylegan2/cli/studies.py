@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stylegan2 import text_files
-from stylegan2.cli.common import Device, app, parse_seeds
+from stylegan2.cli.common import Device, app, parse_seeds, there
 
 
 @app.command()
@@ -57,8 +57,12 @@ def scoreboard(
     domain: Annotated[list[str] | None, typer.Option(help="Target domains; repeat. [default: all three]")] = None,
     seeds: Annotated[str, typer.Option(help="One training of each for every seed, such as 0-2.")] = "0",
     sweep: Annotated[bool, typer.Option("--sweep", help="Compare the methods' settings, not the methods.")] = False,
-    source: Annotated[Path, typer.Option(help="Model to fine-tune.")] = Path("checkpoints/pocket/photo.pt"),
-    judge: Annotated[Path, typer.Option(help="The network that reads faces.")] = Path("checkpoints/pocket/judge.pt"),
+    source: Annotated[Path, typer.Option(help="Model to fine-tune.", callback=there)] = Path(
+        "checkpoints/pocket/photo.pt"
+    ),
+    judge: Annotated[Path, typer.Option(help="The network that reads faces.", callback=there)] = Path(
+        "checkpoints/pocket/judge.pt"
+    ),
     work: Annotated[Path, typer.Option(help="Folder of models and numbers; what is there is not made again.")] = Path(
         "build/pocket/scoreboard"
     ),

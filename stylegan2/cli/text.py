@@ -15,14 +15,19 @@ from stylegan2.cli.common import (
     PICTURES,
     CheckpointPath,
     Device,
+    Others,
+    Truncation,
     app,
     captions_of,
+    ending,
     load,
     make_room,
     on_device,
+    or_numbered,
     parse_seeds,
+    picture_or_film,
 )
-from stylegan2.cli.faces import Face, parse_faces, ws_of
+from stylegan2.cli.faces import FACES, Face, parse_faces, ws_of
 
 POCKET_CLIP = Path("checkpoints/pocket/clip.pt")
 LARGE_CLIP = "ViT-B/32"
@@ -33,23 +38,17 @@ def edit(
     checkpoint: CheckpointPath,
     text: Annotated[str, typer.Argument(help="What the faces should show: 'red hair', 'a big smile'.")],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="FILE.png: a row per strength; FILE.mp4, FILE.gif: a film.")
-    ],
-    others: Annotated[
-        list[Path] | None, typer.Option("--with", help="A model that draws the same codes; repeat.")
+        Path | None, typer.Option(help="FILE.png: a row per strength; FILE.mp4, FILE.gif: a film. [edit.png]")
     ] = None,
+    others: Others = None,
     neutral: Annotated[
         str | None, typer.Option(help="What they show now: 'brown hair'. Moves from it to TEXT.")
     ] = None,
-    seeds: Annotated[
-        str, typer.Option(help="Which faces: 7, or 0-3, or 1,5,20-29; or codes that `project` found: me.pt.")
-    ] = "1-8",
+    seeds: Annotated[str, typer.Option(help=FACES)] = "1-8",
     learn: Annotated[
         str | None, typer.Option(help="Find one way for all faces on these (such as 0-31), and move SEEDS along it.")
     ] = None,
-    truncation: Annotated[
-        float, typer.Option(help="psi of the faces before the edit: 1 varied, 0 the mean face.")
-    ] = 0.7,
+    truncation: Truncation = 0.7,
     strengths: Annotated[
         str, typer.Option(help="How far: 0 before, 1 as optimised, negative the opposite.")
     ] = "-1,0,1,1.5",
@@ -76,20 +75,20 @@ def edit(
 
     \b
     Examples:
-      python -m stylegan2 edit checkpoints/pocket/photo.pt "red hair" red.png --seeds 0-7
-      python -m stylegan2 edit photo.pt "a big smile" smile.mp4 --neutral "a frown" --strengths=-1,2 --with webtoon.pt
-      python -m stylegan2 edit photo.pt "glasses" g.png --latents glasses.pt --strengths 0,0.5,1,1.5,2
-      python -m stylegan2 edit photo.pt "blue eyes" blue.png --learn 0-15 --seeds 100-107 --keep 0.5
-      python -m stylegan2 edit photo.pt "glasses" me_glasses.png --seeds projected/me.pt
+      python -m stylegan2 edit checkpoints/pocket/photo.pt "red hair" --out red.png --seeds 0-7
+      python -m stylegan2 edit checkpoints/pocket/photo.pt "a big smile" --neutral "a frown" --strengths=-1,2 \\
+          --with checkpoints/pocket/webtoon_freeze-sg.pt --out smile.mp4
+      python -m stylegan2 edit checkpoints/pocket/photo.pt "glasses" --latents glasses.pt --strengths 0,0.5,1,1.5,2
+      python -m stylegan2 edit checkpoints/pocket/photo.pt "blue eyes" --learn 0-15 --seeds 100-107 --keep 0.5
+      python -m stylegan2 edit checkpoints/pocket/photo.pt "glasses" --seeds projected/me.pt
     """
     from stylegan2 import display
     from stylegan2.editing.styleclip import EditConfig
 
-    kind = out.suffix.lower()
-    if kind not in (*PICTURES, *display.VIDEOS):
-        raise ValueError(f"'{out}': OUT must end in one of {', '.join((*PICTURES, *display.VIDEOS))}")
-    if plot is not None and plot.suffix.lower() not in PICTURES:
-        raise ValueError(f"'{plot}': --plot must end in one of {', '.join(PICTURES)}")
+    out = or_numbered(out, "edit.png")
+    kind = picture_or_film(out)
+    if plot is not None:
+        ending(plot, *PICTURES, option="--plot")
     amounts, faces = parse_strengths(strengths), parse_faces(seeds)
     if kind in display.VIDEOS and len(set(amounts)) < 2:
         raise ValueError(f"strengths are {strengths}: a film needs at least two, such as -1,1.5")

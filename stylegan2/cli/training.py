@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import INTERRUPTED, Device, app, load, on_device
+from stylegan2.cli.common import INTERRUPTED, Device, app, load, on_device, there
 from stylegan2.cli.methods import chosen_methods, refuse_without_source
 from stylegan2.training.config import TrainConfig
 
@@ -23,7 +23,9 @@ def train(
     data: Annotated[Path, typer.Option(help="Dataset made by `prepare`.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
     images: Annotated[int, typer.Option(help="Length of the run, in images shown.")] = TrainConfig.images,
-    source: Annotated[Path | None, typer.Option(help="Checkpoint to fine-tune (with a discriminator).")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="Checkpoint to fine-tune (with a discriminator).", callback=there)
+    ] = None,
     preset: Annotated[str, typer.Option(help="Size of new networks without --source: pocket, config-f.")] = "pocket",
     size: Annotated[int | None, typer.Option(help="Resolution. [default: --source's; else the dataset's]")] = None,
     method: Annotated[

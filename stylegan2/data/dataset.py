@@ -73,11 +73,11 @@ def _open_environment(path: str | os.PathLike, real: str):
 def _nothing_there(path: str | os.PathLike) -> Exception:
     """The error for a path that is no LMDB folder."""
     if not os.path.exists(path):
-        return FileNotFoundError(f"no dataset at '{path}'; make one: python -m stylegan2 prepare IMAGES {path}")
+        return FileNotFoundError(f"no dataset at '{path}'; make one: python -m stylegan2 prepare IMAGES --out {path}")
     what = "a folder without data.mdb" if os.path.isdir(path) else "a file"
     return ValueError(
         f"'{path}' is not an LMDB but {what}; if it holds images, turn it into a dataset first: "
-        f"python -m stylegan2 prepare {path} OUT.lmdb"
+        f"python -m stylegan2 prepare {path} --out OUT.lmdb"
     )
 
 
