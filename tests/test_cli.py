@@ -590,3 +590,13 @@ def test_pocket_makes_chosen_steps_and_the_report_again(steps):
 def test_pocket_lists_the_steps_there_are(steps):
     assert f"no step 'cake'; the steps are: {', '.join(STEPS)}" in refusal("pocket", "cake")
     assert steps == []
+
+
+def test_a_python_without_the_packages_is_told_which_one_to_use(tmp_path):
+    """As `python3 -m stylegan2` outside of the environment: no traceback, and the command to use."""
+    code = "import runpy, sys; sys.modules['typer'] = None; runpy.run_module('stylegan2', run_name='__main__')"
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    command = [sys.executable, "-c", f"import sys; sys.prefix = {str(tmp_path)!r}; {code}"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert re.search(r"cannot run the course .*typer.*: (use .* -m stylegan2|run `make install`)", done.stderr)
