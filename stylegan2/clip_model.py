@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from stylegan2.checkpoints import files
 from stylegan2.checkpoints.errors import CheckpointError
+from stylegan2.runtime import pick_device
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the colours that CLIP was trained on, in 0..1
 SD = (0.26862954, 0.26130258, 0.27577711)
@@ -58,14 +59,14 @@ class ClipModel(nn.Module):
         self.eval()
 
     @staticmethod
-    def load(name: str | os.PathLike, device: torch.device | str = "cpu") -> ClipModel:
+    def load(name: str | os.PathLike, device: torch.device | str = "auto") -> ClipModel:
         """Open a file with a CLIP's weights, or one of OpenAI's by name ("ViT-B/32"; downloaded and hash-checked).
 
         Raises:
             CheckpointError: a file that is no CLIP.
             ValueError: neither a file nor a name that `clip.available_models()` lists.
         """
-        clip = openai_clip()
+        clip, device = openai_clip(), pick_device(device)
         if Path(name).is_file():
             return ClipModel(_built(Path(name))).to(device)
         if str(name) not in clip.available_models():

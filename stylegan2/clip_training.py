@@ -32,7 +32,7 @@ from stylegan2.data import pocket
 from stylegan2.data.pocket_captions import phrases
 from stylegan2.data.roughen import roughen
 from stylegan2.judge import SIZE, read_dict
-from stylegan2.runtime import keep_memory_warm, pick_device, pick_dtype
+from stylegan2.runtime import pick_device, pick_dtype
 
 TRAINING_FORMAT = "stylegan2 pocket CLIP, in training"
 FACES_SEED = 710_000  # sequences of faces that no data set, no judge and no evaluation draws from
@@ -289,13 +289,12 @@ def train_clip(
         progress: a bar.
     """
     config, path, where = config or ClipConfig(), Path(path), pick_device(device)
-    keep_memory_warm()
     started, run, state = time.perf_counter(), _Run(config, where), Path(scratch) / f"{path.stem}_training.pt"
     if state.is_file():
         run.resume(state)
     _train(run, render_pool(config), state, progress)
     files.write(path, run.state(), deflate=True)  # 2 MB instead of 8: most tokens never occur
-    model = ClipModel.load(path)
+    model = ClipModel.load(path, where)
     minutes = (time.perf_counter() - started) / 60
     text_files.write_json(
         path.with_suffix(".json"),

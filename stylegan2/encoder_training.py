@@ -24,7 +24,7 @@ from stylegan2.data import pocket
 from stylegan2.judge import read_dict
 from stylegan2.networks import Encoder, Generator
 from stylegan2.perceptual import JudgeDistance, psnr
-from stylegan2.runtime import keep_memory_warm, pick_device, pick_dtype
+from stylegan2.runtime import pick_device, pick_dtype
 
 FORMAT = "stylegan2 encoder, in training"
 FACES_SEED = 720_000  # a sequence of faces that no data set, no judge and no evaluation draws from
@@ -165,7 +165,6 @@ def train_encoder(
         progress: a bar.
     """
     config, path, where = config or EncoderConfig(), Path(path), pick_device(device)
-    keep_memory_warm()
     started, run, state = time.perf_counter(), _Run(config, g, looks, where), Path(scratch) / f"{path.stem}_training.pt"
     if state.is_file():
         run.resume(state)

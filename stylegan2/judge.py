@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from stylegan2.checkpoints import files
 from stylegan2.checkpoints.errors import CheckpointError, check_entries
 from stylegan2.data import pocket
+from stylegan2.runtime import pick_device
 
 AXES = 48  # principal axes of the features that are kept: 99 % of the variance, and sets of a few hundred faces suffice
 SHAPE_GAIN = 10.0  # landmarks lie within a few tenths of an image side: brings them to about unit spread
@@ -245,10 +246,12 @@ class Judge(nn.Module):
 
     @torch.inference_mode()
     def _read(self, images: Tensor) -> Reading:
-        return self(to_float(images).to(self.grid.device))
+        return self(to_float(images.to(self.grid.device))).cpu()
 
     def read(self, images: Tensor, batch: int = 64) -> Reading:
         """Read any number of images, float in [-1, 1] or uint8, in batches and without gradients.
+
+        The images may lie on any device; the reading is on the CPU, see :mod:`stylegan2.runtime`.
 
         Raises:
             ValueError: for no images, or a tensor that is no batch of images.
@@ -275,7 +278,7 @@ class Judge(nn.Module):
         files.write(Path(path), content)
 
     @staticmethod
-    def load(path: str | os.PathLike, device: torch.device | str = "cpu") -> Judge:
+    def load(path: str | os.PathLike, device: torch.device | str = "auto") -> Judge:
         """Open a saved judge in evaluation mode, without gradients for its weights.
 
         Raises:
@@ -290,7 +293,7 @@ class Judge(nn.Module):
         expected = {name: tuple(value.shape) for name, value in judge.state_dict().items()}
         check_entries("judge", content["state"], expected)
         judge.load_state_dict(content["state"])  # into float32
-        return judge.to(device).eval().requires_grad_(False)
+        return judge.to(pick_device(device)).eval().requires_grad_(False)
 
 
 def _probabilities(logits: Tensor) -> Tensor:
@@ -338,9 +341,9 @@ def evaluate_judge(judge: Judge, per_domain: int = 500, seed: int = 1) -> dict:
 def _evaluate_domain(judge: Judge, domain: str, n: int, seed: int) -> dict:
     faces = pocket.sample(domain, n, seed=EVALUATION_SEED + seed)
     reading = judge.read(pocket.render(faces, domain, SIZE))
-    truth, told = faces.vector(), reading.attributes.cpu()
+    truth, told = faces.vector(), reading.attributes
     points = pocket.landmarks(faces, domain)
-    error = (reading.landmarks.cpu() - points).norm(dim=2) / interocular(points)[:, None]  # [n, K]
+    error = (reading.landmarks - points).norm(dim=2) / interocular(points)[:, None]  # [n, K]
     names = {column: pocket.VECTOR_NAMES[column] for column in CONTINUOUS}
     right = {pocket.VECTOR_NAMES[c]: (told[:, c] > 0.5) == (truth[:, c] > 0.5) for c in FLAGS}
     right |= {name: told[:, c].argmax(1) == truth[:, c].argmax(1) for name, c in GROUPS.items()}
@@ -351,7 +354,7 @@ def _evaluate_domain(judge: Judge, domain: str, n: int, seed: int) -> dict:
             "p95": _short(error.flatten().quantile(0.95)),
             "by_point": dict(zip(pocket.LANDMARKS, map(_short, error.mean(0)), strict=True)),
         },
-        "domain_accuracy": _short((reading.domain.argmax(1).cpu() == pocket.DOMAINS.index(domain)).float().mean()),
+        "domain_accuracy": _short((reading.domain.argmax(1) == pocket.DOMAINS.index(domain)).float().mean()),
         "correlation": {name: _short(correlation(told[:, c], truth[:, c])) for c, name in names.items()},
         "mae": {name: _short((told[:, c] - truth[:, c]).abs().mean() / truth[:, c].std()) for c, name in names.items()},
         "accuracy": {name: _short(hits.float().mean()) for name, hits in right.items()},

@@ -63,7 +63,7 @@ class LpipsDistance(nn.Module):
 
     far = math.inf
 
-    def __init__(self, weights=None, device: torch.device | str = "cpu"):
+    def __init__(self, weights=None, device: torch.device | str = "auto"):
         super().__init__()
         from stylegan2.metrics.pretrained import lpips_distance
 

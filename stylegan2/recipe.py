@@ -80,11 +80,19 @@ class Recipe:
     detector_pages: int = 240
     held_out_pages: int = 100  # that the detector is tried on
     seed: int = 0
-    device: str = "auto"  # of the training; measuring is done on the CPU
+    device: str = "auto"  # for training and measuring
 
     def path(self, name: str) -> Path:
         """A shipped file, e.g. path("photo") -> checkpoints/pocket/photo.pt."""
         return self.shipped / f"{name}.pt"
+
+    def load(self, name: str) -> checkpoints.Checkpoint:
+        """A shipped model, on the recipe's device."""
+        return checkpoints.load(self.path(name), self.device)
+
+    def judge(self) -> Judge:
+        """The shipped judge, on the recipe's device."""
+        return Judge.load(self.path("judge"), self.device)
 
     @property
     def photos(self) -> LMDBDataset:
@@ -115,16 +123,16 @@ def make_clip(recipe: Recipe) -> None:
 def make_edits(recipe: Recipe) -> None:
     """Write what the judge says of the edits by the tiny CLIP."""
     clip = ClipModel.load(recipe.path("clip"), recipe.device)
-    judge, source = Judge.load(recipe.path("judge")), checkpoints.load(recipe.path("photo")).g_ema
+    judge, source = recipe.judge(), recipe.load("photo").g_ema
     rows = text_study.run(source, clip, judge, text_study.PROMPTS, recipe.text_faces)
     text_files.write_json(recipe.shipped / "text_edits.json", rows)
 
 
 def make_encoder(recipe: Recipe) -> None:
     """Train the source's encoder and write what it can beside it."""
-    looks = JudgeDistance(Judge.load(recipe.path("judge")))
+    looks = JudgeDistance(recipe.judge())
     config = EncoderConfig(images=recipe.encoder_images, faces=recipe.encoder_faces, seed=recipe.seed)
-    source = checkpoints.load(recipe.path("photo")).g_ema
+    source = recipe.load("photo").g_ema
     train_encoder(recipe.path("encoder"), source, looks, config, recipe.device, recipe.work)
 
 
@@ -136,8 +144,8 @@ def make_detector(recipe: Recipe) -> None:
 
 def make_routes(recipe: Recipe) -> None:
     """Write how well codes are found on every route (routes.json), with pictures."""
-    g, judge = checkpoints.load(recipe.path("photo")).g_ema, Judge.load(recipe.path("judge"))
-    encoder = checkpoints.load_encoder(recipe.path("encoder")).encoder
+    g, judge = recipe.load("photo").g_ema, recipe.judge()
+    encoder = checkpoints.load_encoder(recipe.path("encoder"), recipe.device).encoder
     images, drawn = routes.evaluation_images(g, recipe.route_images), {}
 
     def keep(kind: str, route: str, found: Tensor) -> None:
@@ -220,7 +228,7 @@ def make_photo(recipe: Recipe) -> None:
             nets = start.g, start.d, start.g_ema
             trainer = Trainer(config, recipe.photos, *nets, device=pick_device(recipe.device))
             _finish(recipe, path, trainer, start.info, last)
-        start = checkpoints.load(path)
+        start = checkpoints.load(path, recipe.device)
 
 
 SHIPPED = {  # target models that come with the course
@@ -284,9 +292,9 @@ def scoreboard_pictures(recipe: Recipe) -> None:
 
 def same_codes(recipe: Recipe, targets: dict[str, str], seeds: Iterable[int] = SHOWN_SEEDS) -> Image.Image:
     """A row of the source's faces, and one of the same codes w through each target: {label: name of its file}."""
-    source = checkpoints.load(recipe.path("photo")).g_ema
+    source = recipe.load("photo").g_ema
     ws = ws_from_seeds(source, seeds, truncation=0.8)
-    drawn = {label: draw(checkpoints.load(recipe.path(name)).g_ema, ws) for label, name in targets.items()}
+    drawn = {label: draw(recipe.load(name).g_ema, ws) for label, name in targets.items()}
     return display.rows({"source": draw(source, ws), **drawn}, scale=2)
 
 
@@ -323,7 +331,7 @@ def generate(g: Generator, count: int, seed: int = 1) -> Tensor:
 def contact_sheet(recipe: Recipe, name: str, domain: str) -> None:
     """32 rendered faces above 32 generated ones, as checkpoints/pocket/NAME.jpg."""
     rendered = pocket.render(pocket.sample(domain, 32, seed=7), domain, SIZE)
-    generated = generate(checkpoints.load(recipe.path(name)).g_ema, 32, seed=7)
+    generated = generate(recipe.load(name).g_ema, 32, seed=7)
     sheets = {"rendered": rendered, "generated": generated}
     pictures = [display.label(display.grid(images, 8, scale=2), f"32 {kind}") for kind, images in sheets.items()]
     display.save(display.stack(pictures, gap=10), recipe.shipped / f"{name}.jpg")
@@ -349,8 +357,8 @@ def measure_structure(judge: Judge, source: Generator, target: Generator, domain
 
 def make_report(recipe: Recipe) -> None:
     """Measure what is shipped; writes checkpoints/pocket/report.json and the contact sheets."""
-    judge = Judge.load(recipe.path("judge"))
-    photo, webtoon = (checkpoints.load(recipe.path(name)) for name in ("photo", "webtoon_baseline"))
+    judge = recipe.judge()
+    photo, webtoon = (recipe.load(name) for name in ("photo", "webtoon_baseline"))
     results = {"photo": photo.info | metrics.report_model(judge, generate(photo.g_ema, REPORT_FACES), "photo")}
     measured = metrics.report_model(judge, generate(webtoon.g_ema, REPORT_FACES), "webtoon")
     results["webtoon_baseline"] = webtoon.info | measured
@@ -383,14 +391,14 @@ def photo_curve(recipe: Recipe, judge: Judge) -> list[dict[str, float]]:
     if not all(start.exists() for start in starts[:-1]):
         return []
     for start, config in zip(starts, configs[1:], strict=False):
-        shown = checkpoints.load(start).info["images"]
+        shown = checkpoints.load(start, "cpu").info["images"]
         run = {int(path.stem): path for path in snapshot_files(config.out)}
         files = {0: start} | {images: path for images, path in run.items() if _regular(images, config, max(run))}
         reference = reference or metrics.rendered_reference(judge, "photo", REPORT_FACES)  # rendered and read once
         for images, path in files.items():
             if points and points[-1]["images"] == shown + images:  # where one run ends the next one starts
                 continue
-            faces = generate(checkpoints.load(path, g_ema_only=True).g_ema, REPORT_FACES)
+            faces = generate(checkpoints.load(path, recipe.device, g_ema_only=True).g_ema, REPORT_FACES)
             distance = metrics.measure_pocket_distance(judge, faces, reference).value
             points.append({"images": shown + images, "pocket distance": distance})
             print(f"{shown + images:,} images: pocket distance {distance:.1f}")

@@ -1,4 +1,21 @@
-"""What we ask of the machine: a device, the number type of convolutions, and memory that stays warm."""
+"""What we ask of the machine: a device, the number type of convolutions, and memory that stays warm.
+
+Which tensor lies on which device follows these rules in the whole package:
+
+- **What is loaded** (networks, codes of an edit or a projection) goes to the `device` that was named, and by default
+  to `pick_device("auto")`, a GPU where there is one. So two things loaded in one process fit each other.
+- **What a network makes** stays on the network's device: images, codes ws, features, losses, and the differentiable
+  distances of :mod:`stylegan2.perceptual`. Functions of codes and images answer on the device of these. Numbers beside
+  them (z, degrees of a direction, amounts of a blend, noise from a generator) may lie anywhere and are moved.
+- **What is measured** answers on the CPU: `Judge.read`, all of :mod:`stylegan2.metrics`, counts, directions in W and
+  the float64 algebra behind them. It is small, and it is compared with what was counted and rendered there, or goes on
+  to NumPy. The images that are measured may lie anywhere.
+- **What is read or rendered** as pictures (data sets, photos, `pocket.render`) is on the CPU until it is moved; only
+  `Course.photos`, made for the networks of the course, is on the course's device. Files hold CPU tensors.
+- **What is shown** (:mod:`stylegan2.display`, panels) may lie anywhere.
+- **Seeds** draw on the CPU, so that a seed is the same face on every machine. Training and the views of a text edit
+  draw on the device instead, where copying would cost time.
+"""
 
 from __future__ import annotations
 
@@ -23,27 +40,27 @@ def has_float16(device: torch.device) -> bool:
     return device.type == "cuda" and (7, 0) <= torch.cuda.get_device_capability(device) < (8, 0)
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: torch.device | str = "auto") -> torch.device:
     """Where to compute; a CPU's memory is told to stay warm.
 
     Args:
-        name: "cpu", "cuda", "cuda:1", ...; "auto": a GPU where there is one.
+        name: a device, or its name: "cpu", "cuda", "cuda:1", ...; "auto": a GPU where there is one.
 
     Raises:
         ValueError: a device that cannot be used here.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        keep_memory_warm()
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
         raise ValueError(
-            f"device {name!r} cannot be used ({str(error).splitlines()[0]}): here there are {', '.join(['cpu', *gpus])}"
+            f"device '{name}' cannot be used ({str(error).splitlines()[0]}): here there are {', '.join(['cpu', *gpus])}"
         ) from error
+    if device.type == "cpu":
+        keep_memory_warm()
     return device
 
 

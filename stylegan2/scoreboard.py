@@ -158,12 +158,12 @@ class Study:
 def train_entry(study: Study, entry: Entry, progress: bool = True) -> Generator:
     """The entry's averaged generator: trained now, or read where that was done before."""
     if study.model(entry).exists():
-        found = checkpoints.load(study.model(entry), g_ema_only=True)
+        found = checkpoints.load(study.model(entry), study.device, g_ema_only=True)
         study.check(
             study.model(entry), {k: v for k, v in found.info.items() if k in ("images", "methods", "source")}, entry
         )
         return found.g_ema
-    source = checkpoints.load(study.source)
+    source = checkpoints.load(study.source, study.device)
     trainer = Trainer.fine_tune(
         study.config(entry), study.dataset(entry.domain), source, entry.methods, pick_device(study.device)
     )
@@ -175,7 +175,7 @@ def train_entry(study: Study, entry: Entry, progress: bool = True) -> Generator:
     meta |= {"frozen": trainer.frozen, "precision": trainer.precision, "renderer": pocket.VERSION}
     checkpoints.save(study.model(entry), g_ema=trainer.g_ema, half=True, meta=meta)
     shutil.rmtree(trainer.folder / "snapshots")  # gigabytes for a study, and all that matters is saved
-    return checkpoints.load(study.model(entry), g_ema_only=True).g_ema  # as shipped: float16
+    return checkpoints.load(study.model(entry), study.device, g_ema_only=True).g_ema  # as shipped: float16
 
 
 def run_entry(study: Study, entry: Entry, progress: bool = True) -> dict:
@@ -224,7 +224,7 @@ class Ruler:
         real = metrics.rendered_reference(self.judge, self.domain, n)
         as_source, as_target = metrics.same_faces(self.judge, SOURCE_DOMAIN, self.domain, n)
         found = {"real": real.first, "more_real": real.second, "as_source": as_source, "as_target": as_target}
-        files.write(self.path, {name: vars(reading.cpu()) for name, reading in found.items()})
+        files.write(self.path, {name: vars(reading) for name, reading in found.items()})
 
     @cached_property
     def floor(self) -> float:
@@ -252,14 +252,14 @@ def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int 
     source = checkpoints.load(study.source, device, g_ema_only=True).g_ema
     target = target.to(device)
     z = torch.randn(study.faces, source.z_dim, generator=step_generator(CODES_SEED, 0))
-    from_source = ruler.judge.read(to_uint8(draw(source, source.mapping(z)))).cpu()
+    from_source = ruler.judge.read(to_uint8(draw(source, source.mapping(z))))
     bounds = {
         "distance_floor": ruler.distance(ruler.readings["more_real"]),
         "distance_ceiling": ruler.distance(ruler.readings["as_source"]),
         "floor": ruler.floor,
     }
     for swap in SWAPS:
-        same_w, same_z = (ruler.judge.read(images(source, target, z, same, swap)).cpu() for same in ("w", "z"))
+        same_w, same_z = (ruler.judge.read(images(source, target, z, same, swap)) for same in ("w", "z"))
         yield (
             swap,
             {

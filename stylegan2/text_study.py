@@ -188,14 +188,14 @@ def run(
     from tqdm.auto import tqdm
 
     ws, known = ws_from_seeds(g, seeds, truncation), ws_from_seeds(g, learn, truncation)
-    everyone = judge.read(draw(g, ws)).cpu()
+    everyone = judge.read(draw(g, ws))
     sd, rows = attribute_spread(everyone), []
     for prompt in tqdm(prompts, unit="prompt", disable=not progress):
         has = prompt.holds(everyone)
         lacking = (~has).nonzero()[:faces, 0]
         if not len(lacking):
             raise ValueError(f"all {len(has)} faces have {prompt.text!r} already: give more seeds, or leave it out")
-        after = judge.read(draw(g, _edited(g, clip, prompt, ws[lacking], known))).cpu()
+        after = judge.read(draw(g, _edited(g, clip, prompt, ws[lacking], known)))
         changes = measure_changes(everyone[lacking], after, sd)
         row = {
             "text": prompt.text,

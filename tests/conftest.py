@@ -51,3 +51,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker, reason in reasons.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_same_on_every_machine():
+    """Tests compute on the CPU, also where there is a GPU; those marked gpu name it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.cuda.is_available", lambda: False)
+        yield
+
+
+@pytest.fixture(params=["7.5", "8.0"], ids=["turing", "ampere"])
+def card(request):
+    """A CUDA card that is not there, see `fake_cuda`: Turing, which computes in float16, and Ampere, in bfloat16."""
+    import fake_cuda
+
+    fake_cuda.install(capability=tuple(map(int, request.param.split("."))))
+    fake_cuda.teach()
+    yield request.param
+    fake_cuda.uninstall()

@@ -15,6 +15,7 @@ from torch import Tensor
 from stylegan2.checkpoints import files, nvidia, ours, rosinality
 from stylegan2.checkpoints.errors import CheckpointError, few
 from stylegan2.networks import Discriminator, Generator
+from stylegan2.runtime import pick_device
 
 FORMAT = "cartoonize-yourself"
 VERSION = 1
@@ -50,14 +51,14 @@ class Checkpoint:
 
 
 # -------------------------------------------------------------------------------------------------------------- load
-def load(path: str | os.PathLike, device: torch.device | str = "cpu", g_ema_only: bool = False) -> Checkpoint:
+def load(path: str | os.PathLike, device: torch.device | str = "auto", g_ema_only: bool = False) -> Checkpoint:
     """Read a checkpoint, ours, rosinality's or NVIDIA's; size, widths and mapping depth are read off the tensors.
 
     Nothing in the file is executed. Where it has no mean w, it is computed from 10,000 seeded codes, always the same.
 
     Args:
         path: the file.
-        device: where the networks go. (Training state stays on the CPU.)
+        device: where the networks go, see `runtime.pick_device`. (Training state stays on the CPU.)
         g_ema_only: leave out all else, also unread: quick for the large snapshots of a training run.
 
     Raises:
@@ -74,7 +75,7 @@ def load(path: str | os.PathLike, device: torch.device | str = "cpu", g_ema_only
     except CheckpointError as error:
         raise CheckpointError(f"'{path}': {error}") from error
     _warn_if_broken(path, checkpoint)
-    return _settle(checkpoint, device)
+    return _settle(checkpoint, pick_device(device))
 
 
 def _read_ours(content: dict, parts: tuple[str, ...]) -> Checkpoint:
@@ -186,7 +187,7 @@ def _warn_if_broken(path: Path, checkpoint: Checkpoint) -> None:
             warnings.warn(f"'{path}': {part} holds NaN or infinite numbers in {few(bad)}", stacklevel=3)
 
 
-def _settle(checkpoint: Checkpoint, device: torch.device | str) -> Checkpoint:
+def _settle(checkpoint: Checkpoint, device: torch.device) -> Checkpoint:
     for network in (checkpoint.g, checkpoint.d):
         if network is not None:
             network.to(device).train().requires_grad_(True)

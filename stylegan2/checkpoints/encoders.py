@@ -12,6 +12,7 @@ from stylegan2.checkpoints import files, ours, rosinality
 from stylegan2.checkpoints.checkpoint import plain
 from stylegan2.checkpoints.errors import CheckpointError, few
 from stylegan2.networks import Encoder
+from stylegan2.runtime import pick_device
 
 FORMAT = "cartoonize-yourself encoder/1"
 
@@ -57,7 +58,7 @@ def is_encoder(path: str | os.PathLike) -> bool:
     return isinstance(content, dict) and isinstance(content.get("e"), Mapping) and "g_ema" not in content
 
 
-def load_encoder(path: str | os.PathLike, device: torch.device | str = "cpu") -> EncoderFile:
+def load_encoder(path: str | os.PathLike, device: torch.device | str = "auto") -> EncoderFile:
     """Read an encoder, ours or the original's; nothing in the file is executed.
 
     Raises:
@@ -82,5 +83,5 @@ def _read_ours(content: dict) -> EncoderFile:
 
 
 def _settle(found: EncoderFile, device: torch.device | str) -> EncoderFile:
-    found.encoder.to(device).eval().requires_grad_(False)
+    found.encoder.to(pick_device(device)).eval().requires_grad_(False)
     return found

@@ -168,7 +168,7 @@ def parse_seeds(text: str, name: str = "seeds") -> list[int]:
     return seeds
 
 
-def load(path: Path, device="cpu", g_ema_only: bool = False) -> Checkpoint:
+def load(path: Path, device="auto", g_ema_only: bool = False) -> Checkpoint:
     """A checkpoint; of a run's folder the newest readable snapshot."""
     from stylegan2 import checkpoints
     from stylegan2.training import snapshots

@@ -65,16 +65,16 @@ def metrics(
     elif weights or out:
         raise ValueError("--weights and --out are for full scale: give --data instead of --domain")
     else:
-        _measure_by_judge(checkpoint, domain, source, faces, judge)
+        _measure_by_judge(checkpoint, domain, source, faces, judge, on_device(device))
 
 
-def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces: int, judge: Path) -> None:
+def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces: int, judge: Path, device) -> None:
     from stylegan2 import metrics as measures
     from stylegan2 import recipe
     from stylegan2.judge import Judge
 
-    reader, g = Judge.load(judge), load(checkpoint, g_ema_only=True).g_ema
-    start = None if source is None else load(source, g_ema_only=True).g_ema
+    reader, g = Judge.load(judge, device), load(checkpoint, device, g_ema_only=True).g_ema
+    start = None if source is None else load(source, device, g_ema_only=True).g_ema
     reference = measures.rendered_reference(reader, domain, faces)
     reading = reader.read(recipe.generate(g, faces))
     for measure in (measures.measure_pocket_distance, measures.repeats, measures.attribute_coverage):

@@ -178,7 +178,7 @@ def describe(checkpoint: CheckpointPath) -> None:
     """
     from stylegan2 import checkpoints
 
-    found = load(checkpoint)
+    found = load(checkpoint, "cpu")
     shown = {"format", "resolution", "parameters", "images"}  # by checkpoints.describe
     rest = [f"{key:>10}: {_short(value)}" for key, value in found.info.items() if key not in shown]
     typer.echo("\n".join([str(checkpoint), checkpoints.describe(found), *rest]))
@@ -219,7 +219,7 @@ def convert(
         _convert_encoder(checkpoint, out, to, half)
         typer.echo(f"{out}: an encoder in {LAYOUTS[to]} layout")
         return
-    found = load(checkpoint)
+    found = load(checkpoint, "cpu")
     if to == "ours":
         networks = {"g_ema": found.g_ema, "g": found.g, "d": found.d}
         checkpoints.save(out, **networks, half=half, meta={"converted from": found.info["format"]} | found.meta)
@@ -232,7 +232,7 @@ def convert(
 def _convert_encoder(path: Path, out: Path, to: str, half: bool) -> None:
     from stylegan2 import checkpoints
 
-    found = checkpoints.load_encoder(path)
+    found = checkpoints.load_encoder(path, "cpu")
     if to == "ours":
         checkpoints.save_encoder(out, found.encoder, found.meta, half)
     else:

@@ -178,8 +178,8 @@ def train_encoder(
 
     config = EncoderConfig(images=images, batch=batch, faces=faces, psi=truncation, seed=seed)
     make_room(out)
-    g = load(checkpoint, g_ema_only=True).g_ema
-    train(out, g, distance_for(g.resolution, judge), config, device, scratch)
+    g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
+    train(out, g, distance_for(g.resolution, judge, on_device(device)), config, device, scratch)
     typer.echo(f"{out}, {out.with_suffix('.json')}")
 
 

@@ -145,7 +145,7 @@ def _make_trainer(config, data, source, preset, size, switches, device) -> Train
         dataset = LMDBDataset(data, size, cache=True)
         g, d = networks.build(dataset.resolution, preset, config.seed)
         return Trainer(config, dataset, g, d, methods=chosen_methods(switches, dataset.resolution), device=device)
-    found = load(source)
+    found = load(source, device)
     if found.d is None:
         raise ValueError(f"'{source}' has no discriminator, which fine-tuning starts from: use a snapshot of a run")
     dataset = LMDBDataset(data, size or found.g_ema.resolution, cache=True)

@@ -20,7 +20,7 @@ def z_from_seeds(z_dim: int, seeds: Iterable[int]) -> Tensor:
 @torch.no_grad()
 def ws_from_seeds(g: Generator, seeds: Iterable[int], truncation: float = 1.0) -> Tensor:
     """Codes of seeds, on the generator's device: ws [N, L, w_dim], truncated with psi = `truncation`."""
-    return g.mapping(z_from_seeds(g.z_dim, seeds).to(g.mapping.w_mean.device), truncation)
+    return g.mapping(z_from_seeds(g.z_dim, seeds), truncation)
 
 
 def noise_from_seeds(g: Generator, seeds: Iterable[int]) -> list[Tensor]:
@@ -29,9 +29,17 @@ def noise_from_seeds(g: Generator, seeds: Iterable[int]) -> list[Tensor]:
     return [torch.cat(layer) for layer in zip(*each, strict=True)]
 
 
-def blend(a: Tensor, b: Tensor, amount: float) -> Tensor:
-    """Straight line between two codes in W: 0 gives a, 1 gives b; beyond that it goes on. Shapes as given."""
-    return torch.lerp(a, b, float(amount))
+def blend(a: Tensor, b: Tensor, amount: float | Tensor) -> Tensor:
+    """Straight line between two codes in W: 0 gives a, 1 gives b; beyond that it goes on.
+
+    Args:
+        a, b: [..., L, w_dim].
+        amount: a number: the result has the codes' shape; or a tensor [T], on any device: one code for each of its
+            numbers, [T, ..., L, w_dim].
+    """
+    if not isinstance(amount, Tensor):
+        return torch.lerp(a, b, float(amount))
+    return torch.lerp(a, b, amount.to(a).reshape(-1, *[1] * a.ndim))
 
 
 def loop(keys: Tensor, frames: int) -> Tensor:

@@ -167,7 +167,7 @@ def stacked(found: Mapping[str, Portrait], device: torch.device | str = "cpu") -
 def distance_for(
     resolution: int,
     judge: str | os.PathLike,
-    device: torch.device | str = "cpu",
+    device: torch.device | str = "auto",
     weights: Where = None,
 ):
     """What compares images of that size: the judge's layers for pocket faces, LPIPS for photographs.
@@ -182,4 +182,4 @@ def distance_for(
         return LpipsDistance(weights, device)
     from stylegan2.judge import Judge
 
-    return JudgeDistance(Judge.load(judge, device)).to(device)
+    return JudgeDistance(Judge.load(judge, device))

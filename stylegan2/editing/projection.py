@@ -27,6 +27,7 @@ from stylegan2.checkpoints import CheckpointError, files
 from stylegan2.editing.styleclip import frozen
 from stylegan2.networks import Generator
 from stylegan2.perceptual import psnr
+from stylegan2.runtime import pick_device
 
 FORMAT = "stylegan2 projection"
 INTERRUPTED = "interrupted"  # why a search ended: Ctrl-C
@@ -105,13 +106,13 @@ class Projection:
         files.write(Path(path), content | plain)
 
     @staticmethod
-    def load(path: str | os.PathLike, device: torch.device | str = "cpu") -> Projection:
+    def load(path: str | os.PathLike, device: torch.device | str = "auto") -> Projection:
         """Open a file of `save`; nothing in it is executed.
 
         Raises:
             CheckpointError: there is no such file, or it is something else.
         """
-        content = files.read(Path(path))
+        content, device = files.read(Path(path)), pick_device(device)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise CheckpointError(f"'{path}' holds no projection: expected a file that `project` wrote")
         try:

@@ -31,7 +31,7 @@ def style_weights(g: Generator, layers: str | Sequence[int] = "all", to_rgb: Seq
         to_rgb: resolutions whose tRGB weights are added at the end (the original code has [4]).
 
     Returns:
-        [C, w_dim], C the number of styles (float64).
+        [C, w_dim], C the number of styles (float64, CPU).
 
     Raises:
         ValueError: layers or resolutions that the model does not have, or no convolution among the layers.
@@ -45,7 +45,7 @@ def style_weights(g: Generator, layers: str | Sequence[int] = "all", to_rgb: Seq
     if unknown:
         raise ValueError(f"to_rgb {unknown}: expected some of the resolutions {g.synthesis.resolutions}")
     chosen += [g.synthesis.blocks[str(r)].to_rgb.affine for r in to_rgb]
-    return torch.cat([affine.weight.detach().double() for affine in chosen])
+    return torch.cat([affine.weight.detach().cpu().double() for affine in chosen])
 
 
 def factorize(

@@ -35,6 +35,7 @@ from stylegan2.clip_model import ClipModel
 from stylegan2.data.roughen import roughen
 from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator
+from stylegan2.runtime import pick_device
 
 FORMAT = "stylegan2 text edit"
 PLAIN = "a face"  # what all images show
@@ -151,13 +152,13 @@ class TextEdit:
         files.write(Path(path), {"format": FORMAT, **codes, **rest})
 
     @staticmethod
-    def load(path: str | os.PathLike, device: torch.device | str = "cpu") -> TextEdit:
+    def load(path: str | os.PathLike, device: torch.device | str = "auto") -> TextEdit:
         """Open a saved edit; nothing in the file is executed. Raises CheckpointError for a file that is none."""
-        content = files.read(Path(path))
+        content, device = files.read(Path(path)), pick_device(device)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise CheckpointError(f"'{path}' is no text edit: expected a file that `edit --latents` wrote")
         try:
-            codes = content["start"].to(device), content["end"].to(device)
+            codes = [content[name].to(device) for name in ("start", "end")]
             rest = (content[name] for name in ("history", "stopped", "made_from"))
             return TextEdit(EditConfig(**content["config"]), *codes, *rest)
         except (KeyError, TypeError, AttributeError, ValueError) as error:

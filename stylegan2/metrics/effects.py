@@ -69,7 +69,7 @@ def measure_directions(
         raise ValueError(f"degree is {degree}, expected a number above 0: both signs are measured")
 
     def read(ws: Tensor) -> Reading:
-        return judge.read(draw(g, ws, batch=32)).cpu()
+        return judge.read(draw(g, ws, batch=32))
 
     if sd is None:
         sd = attribute_spread(read(ws_from_seeds(g, range(200), truncation)))

@@ -28,6 +28,7 @@ from stylegan2.metrics.pocket import Measure
 from stylegan2.metrics.pretrained import FIDELITY, Extractor, Where, need
 from stylegan2.metrics.structure import measure_structure, structure_distance
 from stylegan2.networks import Generator
+from stylegan2.runtime import pick_device
 
 __all__ = [
     "COMPARED",
@@ -66,10 +67,10 @@ FEW = 10_000  # images, below which FID says more about their number than about 
 # --------------------------------------------------------------------------------- FID, KID, precision and recall
 @torch.no_grad()
 def extract_features(
-    images: Images, extractors: Mapping[str, Extractor], batch: int = 32, device="cpu", what: str | None = "images"
+    images: Images, extractors: Mapping[str, Extractor], batch: int = 32, device="auto", what: str | None = "images"
 ) -> dict[str, Tensor]:
     """What each network sees in each image, in one pass over the images: {network: features [N, F] on the CPU}."""
-    found: dict[str, list[Tensor]] = {name: [] for name in extractors}
+    device, found = pick_device(device), {name: [] for name in extractors}
     for chunk in batches(images, batch, what):
         chunk = chunk.to(device)
         for name, extractor in extractors.items():
@@ -112,7 +113,7 @@ def precision_recall(generated: Tensor, real: Tensor) -> dict[str, float]:
 FORMULAS = {"fid": fid, "kid": kid, "pr": precision_recall}
 
 
-def load_networks(measures: Sequence[str], weights: Where = None, device="cpu") -> dict[str, Callable]:
+def load_networks(measures: Sequence[str], weights: Where = None, device="auto") -> dict[str, Callable]:
     """The networks that measures need: {name: network}.
 
     Args:
@@ -143,7 +144,7 @@ def image_distances(
     measures: Sequence[str] = COMPARED,
     networks: Mapping[str, Extractor] | None = None,
     batch: int = 32,
-    device: torch.device | str = "cpu",
+    device: torch.device | str = "auto",
 ) -> dict[str, float]:
     """How far generated images are from real ones.
 
@@ -163,6 +164,7 @@ def image_distances(
     _check_measures(measures, COMPARED)
     if min(len(generated), len(real)) <= NEIGHBOURS:
         raise ValueError(f"{len(generated)} generated and {len(real)} real images: expected at least {NEIGHBOURS + 1}")
+    device = pick_device(device)
     networks = load_networks(measures, device=device) if networks is None else networks
     extractors = {name: networks[name] for name in _networks_of(measures)}
     named = {"generated": generated, "real": real}

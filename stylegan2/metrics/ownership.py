@@ -159,13 +159,13 @@ def measure_ownership(
     sets = [(i,) for i in range(g.num_ws)] if sets is None else [parse_layers(s, g.num_ws) for s in sets]
     ws = ws_from_seeds(g, range(first_seed, first_seed + 2 * pairs), truncation)
     first, second = ws[:pairs], ws[pairs:]
-    readings = [judge.read(draw(g, codes)).cpu() for codes in (first, second)]
+    readings = [judge.read(draw(g, codes)) for codes in (first, second)]
     before, after = map(_values, readings)
     sd = _spread(Reading.concatenate(readings))
     whole = (after - before) / sd
     found = []
     for layers in tqdm(sets, desc="layers", disable=not progress, leave=False):
-        mixed = _values(judge.read(draw(g, mix(first, second, layers, channels))).cpu())
+        mixed = _values(judge.read(draw(g, mix(first, second, layers, channels))))
         found.append(_owned(layers, (mixed - before) / sd, whole))
     return Ownership(tuple(found), g.num_ws, pairs, truncation)
 

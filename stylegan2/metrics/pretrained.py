@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from stylegan2.checkpoints import files
 from stylegan2.published import Published, Where
+from stylegan2.runtime import pick_device
 
 Extractor = Callable[[Tensor], Tensor]  # uint8 images [N, 3, H, W] -> features [N, F]
 Distance = Callable[[Tensor, Tensor], Tensor]  # images [N, 3, H, W] in [-1, 1], twice -> [N]
@@ -65,7 +66,7 @@ def need(module: str, package: str) -> ModuleType:
 
 
 # ------------------------------------------------------------------------------------------------------------ networks
-def inception(weights: Where = None, device: torch.device | str = "cpu") -> Extractor:
+def inception(weights: Where = None, device: torch.device | str = "auto") -> Extractor:
     """The Inception of FID and KID: uint8 [N, 3, H, W], any size (it resizes as the original does) -> [N, 2048].
 
     Raises:
@@ -74,7 +75,7 @@ def inception(weights: Where = None, device: torch.device | str = "cpu") -> Extr
     return _of_fidelity("FeatureExtractorInceptionV3", "2048", INCEPTION, weights, device)
 
 
-def vgg(weights: Where = None, device: torch.device | str = "cpu") -> Extractor:
+def vgg(weights: Where = None, device: torch.device | str = "auto") -> Extractor:
     """The VGG-16 of precision and recall (arXiv 1904.06991): uint8 [N, 3, H, W], any size -> [N, 4096].
 
     Raises:
@@ -89,11 +90,11 @@ def _of_fidelity(kind: str, layer: str, weights: Published, where: Where, device
     files.read(path, mmap=True)  # torch-fidelity opens the file in a way that would run what a pickle says
     with _fitting(path, weights):
         network = getattr(package, kind)(kind, [layer], feature_extractor_weights_path=str(path))
-    network = network.to(device)
+    network = network.to(pick_device(device))
     return lambda images: network(images)[0]
 
 
-def lpips_distance(weights: Where = None, device: torch.device | str = "cpu") -> Distance:
+def lpips_distance(weights: Where = None, device: torch.device | str = "auto") -> Distance:
     """LPIPS on VGG-16 (arXiv 1801.03924, version 0.1): two batches [N, 3, H, W] in [-1, 1] -> [N].
 
     The package brings what LPIPS learned; the VGG below it is the file of `vgg`.
@@ -109,7 +110,7 @@ def lpips_distance(weights: Where = None, device: torch.device | str = "cpu") ->
         network = package.LPIPS(net="vgg", pnet_rand=True, verbose=False)
     with _fitting(path, VGG):
         network.net.load_state_dict(_trunk(state, network.net.state_dict()))
-    network = network.to(device).eval().requires_grad_(False)
+    network = network.to(pick_device(device)).eval().requires_grad_(False)
     return lambda a, b: network(a, b).flatten()
 
 
@@ -118,7 +119,7 @@ def _trunk(state: Mapping[str, Tensor], names: Mapping[str, Tensor]) -> dict[str
     return {name: state[f"features.{name.partition('.')[2]}"] for name in names}
 
 
-def dino(weights: Where = None, device: torch.device | str = "cpu") -> nn.Module:
+def dino(weights: Where = None, device: torch.device | str = "auto") -> nn.Module:
     """DINO ViT-B/8 (arXiv 2104.14294), a timm `VisionTransformer` for images of 224 px.
 
     Raises:
@@ -131,4 +132,4 @@ def dino(weights: Where = None, device: torch.device | str = "cpu") -> nn.Module
         network = package.create_model(
             "vit_base_patch8_224.dino", pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay
         )
-    return network.to(device).eval().requires_grad_(False)
+    return network.to(pick_device(device)).eval().requires_grad_(False)

@@ -59,7 +59,7 @@ def structure_distance(
 
     Args:
         source_images, target_images: N images each, of any size.
-        model: a timm `VisionTransformer`; default DINO ViT-B/8, on the CPU.
+        model: a timm `VisionTransformer`; default DINO ViT-B/8, on a GPU where there is one.
         batch: pairs at once.
 
     Raises:

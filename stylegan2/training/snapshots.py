@@ -41,7 +41,7 @@ def latest(folder: Path) -> Path | None:
     """The newest snapshot that can be read; a damaged one is warned about and passed over. None if there is none."""
     for path in reversed(snapshot_files(folder)):
         try:
-            checkpoints.load(path)
+            checkpoints.load(path, "cpu")
             return path
         except checkpoints.CheckpointError as error:
             warnings.warn(f"passing over a snapshot that cannot be read: {error}", stacklevel=2)

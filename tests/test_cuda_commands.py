@@ -1,0 +1,133 @@
+"""Every verb that takes --device, on a card that is not there: it computes there, and writes what it always writes."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_clip import save_clip, tiny_clip
+from tiny_training import (
+    one_thread,  # noqa: F401  (applies to every test here)
+    tiny_networks,
+)
+from typer.testing import CliRunner
+
+from stylegan2 import checkpoints, cli, display, recipe, scoreboard, text_study
+from stylegan2.data import pocket
+from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.judge import Judge
+from stylegan2.networks import Encoder, SynthesisNetwork
+
+
+def call(*words) -> str:
+    """What a command says, which must succeed."""
+    result = CliRunner().invoke(cli.app, [str(word) for word in words])
+    assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    """photo.pt and webtoon_freeze-sg.pt (16 px), judge.pt, encoder.pt, clip.pt, me.png, faces.lmdb."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, seed in (("photo", 1), ("webtoon_freeze-sg", 2)):
+        g, d = tiny_networks(16, 6, seed)
+        checkpoints.save(folder / f"{name}.pt", g_ema=g, g=g, d=d)
+    torch.manual_seed(0)
+    Judge().save(folder / "judge.pt")
+    g = checkpoints.load(folder / "photo.pt").g_ema
+    e = Encoder(16, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4})
+    checkpoints.save_encoder(folder / "encoder.pt", e, {"generator": checkpoints.fingerprint(g)})
+    save_clip(tiny_clip(), folder / "clip.pt")
+    display.to_pil(g.synthesis(ws_from_seeds(g, [3]), "const")[0]).save(folder / "me.png")
+    (folder / "faces").mkdir()
+    for i, face in enumerate(pocket.render(pocket.sample("webtoon", 6, seed=0), "webtoon", 16)):
+        display.to_pil(face).save(folder / "faces" / f"{i}.png")
+    call("factorize", folder / "photo.pt", folder / "d.pt", "--count", 1)
+    call("prepare", folder / "faces", folder / "faces.lmdb", "--size", 16, "--workers", 0)
+    return folder
+
+
+@pytest.fixture
+def drawn_on(card, monkeypatch) -> list[str]:
+    """The devices that generators drew on."""
+    seen, stages = [], SynthesisNetwork.stages
+
+    def watched(self, ws, *args, **kwargs):
+        seen.append(ws.device.type)
+        return stages(self, ws, *args, **kwargs)
+
+    monkeypatch.setattr(SynthesisNetwork, "stages", watched)
+    return seen
+
+
+VERBS = {  # verb: its words ({} is the folder of the files, OUT one of its own), and a file that it writes
+    "generate": ("{}/photo.pt --seeds 0-3 --out OUT/faces.png --noise random", "faces.png"),
+    "edit": ("{}/photo.pt red OUT/red.png --clip {}/clip.pt --steps 2 --seeds 1 --latents OUT/red.pt", "red.pt"),
+    "project": ("{}/photo.pt {}/me.png --out OUT --judge {}/judge.pt --encoder {}/encoder.pt --steps 2", "me.pt"),
+    "train-encoder": ("{}/photo.pt OUT/e.pt --judge {}/judge.pt --images 4 --batch 2 --faces 4 --scratch OUT", "e.pt"),
+    "cartoonize": ("{}/me.png --models {} --style webtoon --steps 2 --strength 0.5 --out OUT", "me_webtoon.png"),
+    "metrics": ("{}/photo.pt --domain photo --source {}/photo.pt --faces 6 --judge {}/judge.pt", None),
+    "mix": ("{}/photo.pt OUT/mix.png --rows 1,2 --columns 3", "mix.png"),
+    "factorize": ("{}/photo.pt OUT/d.pt --count 1 --judge {}/judge.pt", "d.pt"),
+    "apply-factor": ("{}/photo.pt --factor {}/d.pt --seeds 1 --out OUT/strip.png", "strip.png"),
+    "video": ("{}/photo.pt OUT/film.gif --seeds 1,2 --frames 2", "film.gif"),
+}
+ELSEWHERE = {"train", "scoreboard", "pocket"}  # below
+
+
+def test_every_verb_with_a_device_is_here():
+    with_device = {
+        command.name or command.callback.__name__
+        for command in cli.app.registered_commands
+        if "device" in inspect.signature(command.callback).parameters
+    }
+    assert with_device == VERBS.keys() | ELSEWHERE
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_draws_on_the_card(files, drawn_on, tmp_path, verb):
+    words, written = VERBS[verb]
+    call(verb, *words.replace("{}", str(files)).replace("OUT", str(tmp_path)).split(), "--device", "cuda")
+    assert set(drawn_on) == {"cuda"}
+    assert written is None or (tmp_path / written).stat().st_size > 0
+
+
+def test_what_is_kept_of_an_edit_is_taken_up_again(files, drawn_on, tmp_path):
+    words = [f"{files}/photo.pt", "red", tmp_path / "red.png", "--clip", f"{files}/clip.pt", "--steps", 2]
+    words += ["--seeds", 1, "--latents", tmp_path / "red.pt", "--with", f"{files}/webtoon_freeze-sg.pt"]
+    call("edit", *words, "--device", "cpu")
+    call("edit", *words, "--device", "cuda")
+    assert set(drawn_on) == {"cpu", "cuda"}
+
+
+def test_train_resumes_what_it_began_on_the_card(card, files, tmp_path):
+    words = ["--data", files / "faces.lmdb", "--source", files / "photo.pt", "--method", "freeze-sg", "--batch", 4]
+    words += ["--out", tmp_path, "--snapshot-images", 4, "--sample-images", 8, "--sample-rows", 1, "--device", "cuda"]
+    said = call("train", *words, "--images", 8)
+    assert {"7.5": "float16", "8.0": "bfloat16"}[card] in said
+    assert "resumed at 8 of 12 images" in call("train", *words, "--images", 12)
+    newest = max((tmp_path / "snapshots").glob("*.pt"))
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="passing over"):
+        assert "resumed at 8 of 16 images" in call("train", *words, "--images", 16)
+    assert "16 images" in call("describe", tmp_path)
+
+
+def test_text_edits_of_the_recipe_are_measured_on_the_card(card, files, drawn_on, tmp_path, monkeypatch):
+    monkeypatch.setattr(text_study, "PROMPTS", text_study.PROMPTS[:1])
+    made = recipe.Recipe(shipped=files, text_faces=2, device="cuda")
+    monkeypatch.setattr(
+        recipe.text_files, "write_json", lambda path, rows: (tmp_path / path.name).write_text(str(rows))
+    )
+    recipe.make_edits(made)
+    assert set(drawn_on) == {"cuda"} and (tmp_path / "text_edits.json").is_file()
+
+
+def test_the_scoreboard_measures_on_the_card(card, files, drawn_on, tmp_path):
+    study = scoreboard.Study(files / "photo.pt", files / "judge.pt", tmp_path, images=8, faces=4, device="cuda")
+    target = checkpoints.load(files / "webtoon_freeze-sg.pt", "cpu").g_ema
+    swap, numbers = next(scoreboard.measure(study, "webtoon", target))
+    assert swap is None and numbers["domain_distance"] > 0 and set(drawn_on) == {"cuda"}

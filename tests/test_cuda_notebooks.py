@@ -1,0 +1,42 @@
+"""Every notebook, top to bottom, on a card that is not there (see `fake_cuda`): Turing (float16), Ampere (bfloat16).
+
+What it cannot show: CUDA's own kernels, speed, and whether the memory is enough.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+ALWAYS = {("00", "7.5"), ("06", "8.0"), ("08", "7.5")}  # all others take minutes: with --slow
+
+
+def _pairs() -> list:
+    pairs = [(path, capability) for path in NOTEBOOKS for capability in ("7.5", "8.0")]
+    marks = {pair: () if (pair[0].name[:2], pair[1]) in ALWAYS else (pytest.mark.slow,) for pair in pairs}
+    return [pytest.param(*pair, marks=marks[pair], id=f"{pair[0].stem[:2]}-{pair[1]}") for pair in pairs]
+
+
+@pytest.fixture(scope="session")
+def course(tmp_path_factory) -> Path:
+    """A course folder of its own, where the notebooks may write."""
+    root = tmp_path_factory.mktemp("course")
+    (root / "notebooks").mkdir()
+    (root / "checkpoints").symlink_to(ROOT / "checkpoints", target_is_directory=True)
+    return root
+
+
+@pytest.mark.parametrize(("path", "capability"), _pairs())
+def test_a_notebook_runs_on_the_card(course, tmp_path, path, capability):
+    search = os.pathsep.join([str(HERE / "fake_cuda_site"), str(ROOT)])  # for torchrun's processes, too
+    env = os.environ | {"FAKE_CUDA": capability, "PYTHONPATH": search, "COURSE_OUT": str(tmp_path)}
+    command = [sys.executable, HERE / "run_notebook.py", path]
+    done = subprocess.run(command, env=env, cwd=course / "notebooks", capture_output=True, text=True, timeout=850)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
