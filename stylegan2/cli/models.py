@@ -190,6 +190,9 @@ def convert(
         checkpoints.save(out, **networks, half=half, meta={"converted from": found.info["format"]} | found.meta)
     else:
         checkpoints.export(out, found)
+        if (clamp := found.g_ema.synthesis.clamp) is not None:
+            what = f"this model's activations stay within +-{float(clamp):g} (conv_clamp)"
+            typer.echo(f"note: {what}, which that layout cannot say: other tools draw without the bound", err=True)
     parts = ["g_ema", *[part for part in ("g", "d") if getattr(found, part) is not None]]
     typer.echo(f"{out}: {', '.join(parts)} in {LAYOUTS[to]} layout")
 
