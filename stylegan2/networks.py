@@ -590,14 +590,24 @@ class Encoder(nn.Module):
         resolution: side of the image in pixels.
         num_ws, w_dim: of the generator whose codes it gives.
         channels: width per resolution; default config-f.
+        psi: what it was trained with: its answer e gives the codes mean + psi * (e - mean). With psi other than 1 it
+            must be told that mean, see `around`.
 
     Attributes:
         compute_dtype: type of the blocks' convolutions (float32 by default); the last filter computes in float32.
     """
 
-    def __init__(self, resolution: int, num_ws: int, w_dim: int = 512, channels: Mapping[int, int] | None = None):
+    def __init__(
+        self,
+        resolution: int,
+        num_ws: int,
+        w_dim: int = 512,
+        channels: Mapping[int, int] | None = None,
+        psi: float = 1.0,
+    ):
         super().__init__()
-        self.resolution, self.num_ws, self.w_dim = resolution, num_ws, w_dim
+        self.resolution, self.num_ws, self.w_dim, self.psi = resolution, num_ws, w_dim, psi
+        self.register_buffer("mean_ws", None, persistent=False)
         self.resolutions = resolutions(resolution)[::-1]
         self.channels = _check_widths(channels or widths(resolution), self.resolutions)
         self.compute_dtype = torch.float32
@@ -607,8 +617,26 @@ class Encoder(nn.Module):
         )
         self.head = _kernels(num_ws * w_dim, self.channels[4], 4)
 
+    def around(self, mapping: MappingNetwork) -> "Encoder":
+        """Take the mean w of the generator whose codes it gives; returns itself.
+
+        Raises:
+            ValueError: a mapping of other sizes.
+        """
+        if mapping.mean_ws.shape != (self.num_ws, self.w_dim):
+            sizes = f"[{self.num_ws}, {self.w_dim}]"
+            raise ValueError(f"the mapping's mean is {list(mapping.mean_ws.shape)}, this encoder's codes are {sizes}")
+        self.mean_ws = mapping.mean_ws.detach().to(self.head.device, copy=True)
+        return self
+
     def forward(self, images: Tensor) -> Tensor:
-        """[N, 3, R, R] in [-1, 1] -> ws [N, num_ws, w_dim] (float32). Raises ValueError for images of another size."""
+        """Codes to be drawn as they are: [N, 3, R, R] in [-1, 1] -> ws [N, num_ws, w_dim] (float32).
+
+        Raises:
+            ValueError: images of another size, or psi is not 1 and `around` was not called.
+        """
+        if self.psi != 1 and self.mean_ws is None:
+            raise ValueError(f"this encoder's codes hold for psi {self.psi:g}: call encoder.around(g.mapping) first")
         if images.ndim != 4 or images.shape[1:] != (3, self.resolution, self.resolution):
             raise ValueError(f"images must be [N, 3, {self.resolution}, {self.resolution}], got {list(images.shape)}")
         x = self.from_rgb(images.to(dtype=self.compute_dtype, memory_format=torch.channels_last))
@@ -616,7 +644,8 @@ class Encoder(nn.Module):
             x = block(x.to(ops.dtype_at(r, self.resolution, self.compute_dtype)))
         filters = self.head.flatten(1)  # [num_ws * w_dim, C * 16]
         w = F.linear(ops.upcast(x).flatten(1), filters / math.sqrt(filters.shape[1]))
-        return w.unflatten(1, (self.num_ws, self.w_dim))
+        ws = w.unflatten(1, (self.num_ws, self.w_dim))
+        return ws if self.psi == 1 else torch.lerp(self.mean_ws.expand_as(ws), ws, self.psi)
 
 
 @dataclass(frozen=True)

@@ -205,3 +205,9 @@ def _convert_encoder(path: Path, out: Path, to: str, half: bool) -> None:
         checkpoints.save_encoder(out, found.encoder, found.meta, half)
     else:
         checkpoints.export_encoder(out, found.encoder)
+        if found.encoder.psi != checkpoints.PUBLISHED_PSI:
+            typer.echo(
+                f"note: this encoder's codes hold for psi {found.encoder.psi:g}; tools that read that layout draw with "
+                f"{checkpoints.PUBLISHED_PSI:g} (this package reads the right one from the file)",
+                err=True,
+            )
