@@ -112,7 +112,7 @@ def test_without_a_network_that_is_soon_known(root, monkeypatch):
     with socket.socket() as closed:  # a port that nobody listens on
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-    monkeypatch.setattr("stylegan2.zoo.getproxies", dict)
+    monkeypatch.setattr("stylegan2.published.getproxies", dict)
     monkeypatch.setenv(MIRROR, f"http://127.0.0.1:{port}/models")
     monkeypatch.setattr(Zoo, "fetch", lambda *_: pytest.fail("was not to be asked"))
     assert "no network" in choose_models(root, "full", CPU)[1]

@@ -80,7 +80,7 @@ def _numbers_of_storage(data: bytes) -> Tensor:
     return torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)
 
 
-def _tensor(numbers: Tensor, offset: int, size: tuple, stride: tuple, *rest: Any) -> Tensor:
+def rebuilt(numbers: Tensor, offset: int, size: tuple, stride: tuple, *rest: Any) -> Tensor:
     """Instead of `torch._utils._rebuild_tensor_v2`: the same without hooks, and never beyond the numbers."""
     return numbers.as_strided(size, stride, offset)
 
@@ -103,7 +103,7 @@ ALLOWED: dict[tuple[str, str], Callable] = {
     ("builtins", "set"): set,  # every module of PyTorch holds one; up to protocol 3 it is written as a call
     ("__builtin__", "set"): set,
     ("_codecs", "encode"): _bytes,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): rebuilt,
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch.storage", "_load_from_bytes"): _numbers_of_storage,
     ("numpy", "dtype"): np.dtype,
@@ -135,20 +135,29 @@ def looks_like(path: Path) -> bool:
     return head.startswith(b"\x80") and MAKER in head
 
 
+def unpickled(load: Callable[[], Any], path: Path, what: str) -> Any:
+    """What `load` makes of a file with a `Reader`; whatever it raises becomes a CheckpointError that names the file."""
+    try:
+        return load()
+    except CheckpointError as error:
+        raise CheckpointError(f"'{path}' {error}") from error
+    except Exception as error:  # a damaged pickle may raise anything
+        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        raise CheckpointError(f"'{path}' is a damaged or truncated {what} ({reason}): fetch it again") from error
+
+
 def read(path: Path) -> dict[str, Any]:
     """The file's entries, networks as `Record`. Nothing in it is executed.
 
     Raises:
         CheckpointError: damaged, or with anything in it but what such files hold.
     """
-    try:
+
+    def load() -> Any:
         with path.open("rb") as file:
-            content = Reader(file).load()
-    except CheckpointError as error:
-        raise CheckpointError(f"'{path}' {error}") from error
-    except Exception as error:  # a damaged pickle may raise anything
-        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise CheckpointError(f"'{path}' is a damaged or truncated NVIDIA pickle ({reason}): fetch it again") from error
+            return Reader(file).load()
+
+    content = unpickled(load, path, "NVIDIA pickle")
     if not isinstance(content, dict) or not isinstance(content.get("G_ema"), Record):
         raise CheckpointError(f"'{path}' is an NVIDIA pickle without 'G_ema', the averaged generator; {EXPECTED}")
     return content
