@@ -29,13 +29,14 @@ class HubCopy:
             ConnectionError: it is not there, cannot be fetched, or is another one.
         """
         try:
+            import safetensors  # noqa: F401  (or what is fetched could not be opened)
             from huggingface_hub import constants, hf_hub_download
 
             if fetch and not answers(constants.ENDPOINT):  # its client would try for half a minute
                 raise ConnectionError(f"{constants.ENDPOINT} does not answer")
             path = Path(hf_hub_download(self.repo, self.file, revision=self.revision, local_files_only=not fetch))
         except ImportError as error:
-            raise ConnectionError("the package huggingface_hub is not installed") from error
+            raise ConnectionError(f"a package is missing: pip install {error.name}") from error
         except Exception as error:  # of the hub's client, and of what it speaks HTTP with, which changed
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ConnectionError(reason[:200]) from error

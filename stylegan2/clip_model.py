@@ -129,9 +129,11 @@ def tokenize(texts: str | Sequence[str]) -> Tensor:
 
 def _state(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
+        try:
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
+        except ImportError as error:
+            raise CheckpointError(f"'{path}' needs a package to be read: pip install safetensors") from error
         try:
             return load_file(path)
         except SafetensorError as error:

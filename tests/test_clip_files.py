@@ -7,6 +7,7 @@ import hashlib
 import os
 import pickle
 import random
+import sys
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -239,6 +240,14 @@ def test_without_a_network_that_is_soon_known(places, monkeypatch):
     places.server.server_close()
     with pytest.raises(ConnectionError, match=f"Connection refused.*{places.address} does not answer"):
         clip_files.find(NAME)
+
+
+def test_a_missing_package_is_named(places, copy, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ConnectionError, match="the Hugging Face hub: a package is missing: pip install safetensors"):
+        clip_files.find(NAME)
+    with pytest.raises(CheckpointError, match="safetensors' needs a package to be read: pip install safetensors"):
+        ClipModel.load(copy)
 
 
 def test_full_scale_takes_the_file_that_is_there_or_falls_back_and_says_so(places, archive, model, tmp_path, capsys):
