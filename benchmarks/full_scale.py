@@ -70,7 +70,7 @@ def make_files(folder: Path) -> None:
         if path.exists():
             continue
         if name.startswith("encoder"):
-            checkpoints.export_encoder(path, Encoder(SIZE, CODES))
+            checkpoints.export_encoder(path, Encoder(SIZE, CODES, psi=checkpoints.PUBLISHED_PSI))
         else:
             g_ema = source if name == "ffhq256" else _near(source)
             checkpoints.export(path, checkpoints.Checkpoint(g_ema, d=d))

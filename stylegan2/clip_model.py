@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stylegan2.checkpoints import files
+from stylegan2 import clip_files
+from stylegan2.checkpoints import files, torchscript
 from stylegan2.checkpoints.errors import CheckpointError
 from stylegan2.runtime import pick_device
 
@@ -62,17 +63,23 @@ class ClipModel(nn.Module):
     def load(name: str | os.PathLike, device: torch.device | str = "auto") -> ClipModel:
         """Open a file with a CLIP's weights, or one of OpenAI's by name ("ViT-B/32"; downloaded and hash-checked).
 
+        A file may be OpenAI's own (a TorchScript archive, of which nothing is run), a saved state dict, or one in
+        safetensors. All have OpenAI's names for the parameters.
+
         Raises:
             CheckpointError: a file that is no CLIP.
             ValueError: neither a file nor a name that `clip.available_models()` lists.
+            ConnectionError: it cannot be downloaded; says what to put where.
         """
-        clip, device = openai_clip(), pick_device(device)
+        device = pick_device(device)
         if Path(name).is_file():
             return ClipModel(_built(Path(name))).to(device)
-        if str(name) not in clip.available_models():
-            known = ", ".join(clip.available_models())
-            raise ValueError(f"no CLIP '{name}': expected a file (`make pocket` makes one) or one of {known}")
-        return ClipModel(clip.load(str(name), device="cpu")[0]).to(device)
+        names = openai_clip().available_models()
+        if str(name) not in names:
+            raise ValueError(
+                f"no CLIP '{name}': expected a file (`make pocket` makes one) or one of {', '.join(names)}"
+            )
+        return ClipModel(_built(clip_files.find(str(name)))).to(device)
 
     def encode_images(self, images: Tensor) -> Tensor:
         """Images [N, 3, H, W], about [-1, 1] -> unit vectors [N, E], differentiable by the images.
@@ -122,10 +129,27 @@ def tokenize(texts: str | Sequence[str]) -> Tensor:
         raise ValueError(f"a text is too long ({error}): CLIP reads at most {TOKENS - 2} tokens") from error
 
 
+def _state(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        try:
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
+        except ImportError as error:
+            raise CheckpointError(f"'{path}' needs a package to be read: pip install safetensors") from error
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise CheckpointError(f"'{path}' is damaged or truncated ({error}): fetch it again") from error
+    if torchscript.looks_like(path):
+        # a mask that OpenAI's class makes anew: an attribute of its modules, neither parameter nor buffer
+        return {name: value for name, value in torchscript.read(path).items() if not name.endswith(".attn_mask")}
+    return files.read(path)
+
+
 def _built(path: Path) -> nn.Module:
     """The CLIP of a file's weights; nothing in the file is executed."""
     build_model = openai_clip().model.build_model
-    state = files.read(path)
+    state = _state(path)
     missing = [name for name in NEEDED if not isinstance(state, dict) or name not in state]
     if missing:
         raise CheckpointError(f"'{path}' is no CLIP of OpenAI's architecture: it lacks {', '.join(missing)}")

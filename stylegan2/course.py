@@ -151,7 +151,11 @@ class Course:
     @cached_property
     def encoder(self):
         """The network that goes from an image to codes of the source."""
-        return checkpoints.load_encoder(self.models.file("encoder"), self.device).encoder
+        encoder = checkpoints.load_encoder(self.models.file("encoder"), self.device).encoder
+        if encoder.psi == 1:
+            return encoder
+        g = checkpoints.load(self.models.file("photo"), self.device, g_ema_only=True).g_ema
+        return encoder.around(g.mapping)
 
     @cached_property
     def looks(self):

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from stylegan2 import clip_files
 from stylegan2.zoo import BY_COURSE, Zoo
 
 POCKET_SIZE, FULL_SIZE = 64, 256
@@ -48,8 +49,8 @@ class Models(Protocol):
     def file(self, name: str) -> Path:
         """The file of "photo", "encoder", "judge" or WORLD_METHOD. Raises CourseError or ZooError: it cannot be had."""
 
-    def clip(self) -> str | Path:
-        """What `ClipModel.load` opens."""
+    def clip(self) -> Path:
+        """The file of a CLIP, for `ClipModel.load`."""
 
     def photos(self, n: int, device: torch.device) -> Tensor:
         """Photos that the source has not seen, [n, 3, R, R] in [-1, 1]."""
@@ -133,9 +134,16 @@ class FullModels:
     def weights(self) -> Path | None:
         return self.zoo.folder if any(self.zoo.folder.glob("*.pth")) else None
 
-    def clip(self) -> str | Path:
+    def clip(self) -> Path:
+        """ViT-B/32: the file in the zoo's folder, or wherever `clip_files` finds one; else the pocket CLIP, and why."""
         beside = self.zoo.folder / f"{CLIP.replace('/', '-')}.pt"
-        return beside if beside.is_file() else CLIP
+        if beside.is_file():
+            return beside
+        try:
+            return clip_files.find(CLIP)
+        except ConnectionError as error:
+            print(f"texts are read by the pocket CLIP, which has only ever seen rendered faces: {error}")
+            return self._pocket.clip()
 
     def photos(self, n: int, device: torch.device) -> Tensor:
         """Of the source's own, since no photographs may be shipped: faces that nobody has seen."""

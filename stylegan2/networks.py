@@ -90,15 +90,26 @@ class EqualConv2d(nn.Module):
         down: filter and halve the size.
         activate: add a bias, then a leaky ReLU with its gain.
         gain: what the result is multiplied with besides (as part of weights and bias: it costs no pass over memory).
+        clamp: activations stay within +-clamp * gain; None: no bound.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, down=False, activate=True, gain: float = 1.0):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        down: bool = False,
+        activate: bool = True,
+        gain: float = 1.0,
+        clamp: float | None = None,
+    ):
         super().__init__()
         self.weight = _kernels(out_channels, in_channels, kernel)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if activate else None
         self.gain = gain * ops.GAIN if activate else gain
         self.weight_gain = self.gain / math.sqrt(in_channels * kernel**2)
         self.down = down
+        self.clamp = None if clamp is None else clamp * gain
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, H, W], or half of H and W with `down`."""
@@ -110,7 +121,7 @@ class EqualConv2d(nn.Module):
             y = F.conv2d(ops.downsample2d(x), weight, bias)
         else:
             y = ops.blurred_conv_down(x, weight, bias)
-        return y if bias is None else ops.bounded(F.leaky_relu_(y, ops.SLOPE))
+        return y if bias is None else ops.bounded(F.leaky_relu_(y, ops.SLOPE), self.clamp)
 
 
 class MappingNetwork(nn.Module):
@@ -233,9 +244,11 @@ class SharedMapping(MappingNetwork):
 class StyledConv(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU: one grey box of figure 2c in the paper."""
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool = False):
+    def __init__(
+        self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up=False, clamp: float | None = None
+    ):
         super().__init__()
-        self.resolution, self.up = resolution, up
+        self.resolution, self.up, self.clamp = resolution, up, clamp
         self.affine = EqualLinear(w_dim, in_channels, bias_init=1.0)
         self.weight = _kernels(out_channels, in_channels, 3)
         self.weight_gain = 1 / math.sqrt(in_channels * 9)
@@ -247,14 +260,15 @@ class StyledConv(nn.Module):
         """x [N, in, H, W], w [N, w_dim], noise [N or 1, 1, R, R] or None -> [N, out, R, R]"""
         noise = None if noise is None else noise * self.noise_strength
         style = self.affine(w) * self.weight_gain  # scaling the few styles spares scaling the many weights
-        return ops.styled_conv(x, self.weight, style, self.bias, noise, self.up)
+        return ops.styled_conv(x, self.weight, style, self.bias, noise, self.up, self.clamp)
 
 
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to colours, without demodulation. Its outputs are summed, always in float32."""
 
-    def __init__(self, in_channels: int, w_dim: int):
+    def __init__(self, in_channels: int, w_dim: int, clamp: float | None = None):
         super().__init__()
+        self.clamp = clamp
         self.affine = EqualLinear(w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(3, in_channels, 1, 1))
         self.weight_gain = 1 / math.sqrt(in_channels)
@@ -262,21 +276,23 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, H, W], w [N, w_dim] -> [N, 3, H, W]"""
-        return ops.modulated_rgb(x, self.weight, self.affine(w) * self.weight_gain, self.bias)
+        return ops.bounded(ops.modulated_rgb(x, self.weight, self.affine(w) * self.weight_gain, self.bias), self.clamp)
 
 
 class SynthesisBlock(nn.Module):
     """One resolution: up-convolution (a learned constant at 4x4), convolution, and the colours it adds to the image."""
 
-    def __init__(self, in_channels: int | None, out_channels: int, w_dim: int, resolution: int):
+    def __init__(
+        self, in_channels: int | None, out_channels: int, w_dim: int, resolution: int, clamp: float | None = None
+    ):
         super().__init__()
         self.resolution = resolution
         if in_channels is None:
             self.const = nn.Parameter(torch.randn(1, out_channels, 4, 4))
         else:
-            self.conv0 = StyledConv(in_channels, out_channels, w_dim, resolution, up=True)
-        self.conv1 = StyledConv(out_channels, out_channels, w_dim, resolution)
-        self.to_rgb = ToRGB(out_channels, w_dim)
+            self.conv0 = StyledConv(in_channels, out_channels, w_dim, resolution, up=True, clamp=clamp)
+        self.conv1 = StyledConv(out_channels, out_channels, w_dim, resolution, clamp=clamp)
+        self.to_rgb = ToRGB(out_channels, w_dim, clamp)
 
     @property
     def convs(self) -> list[StyledConv]:
@@ -323,14 +339,23 @@ class SynthesisNetwork(nn.Module):
         resolution: side of the image in pixels.
         w_dim: size of w.
         channels: width per resolution; default config-f.
+        clamp: see `Generator`.
 
     Attributes:
         compute_dtype: type of the convolutions (float32 by default; float16: see `ops.dtype_at`). RGB sums and styles
             always stay float32.
+        clamp: None, or a tensor: a buffer, so that it travels in files.
     """
 
-    def __init__(self, resolution: int, w_dim: int = 512, channels: Mapping[int, int] | None = None):
+    def __init__(
+        self,
+        resolution: int,
+        w_dim: int = 512,
+        channels: Mapping[int, int] | None = None,
+        clamp: float | None = None,
+    ):
         super().__init__()
+        self.register_buffer("clamp", None if clamp is None else torch.tensor(float(clamp)))
         self.resolution, self.w_dim = resolution, w_dim
         self.resolutions = resolutions(resolution)
         self.channels = _check_widths(channels or widths(resolution), self.resolutions)
@@ -339,7 +364,7 @@ class SynthesisNetwork(nn.Module):
         inputs = [None, *[self.channels[r] for r in self.resolutions]]
         self.blocks = nn.ModuleDict(
             {
-                str(r): SynthesisBlock(c, self.channels[r], w_dim, r)
+                str(r): SynthesisBlock(c, self.channels[r], w_dim, r, clamp)
                 for c, r in zip(inputs, self.resolutions, strict=False)
             }
         )
@@ -431,6 +456,8 @@ class Generator(nn.Module):
         z_dim, w_dim: sizes of the latent codes.
         mapping_layers: depth of the mapping network.
         channels: width per resolution, {4: 512, ..., resolution: 128}; default config-f (`widths`).
+        clamp: what comes out of a convolution stays within +-clamp (NVIDIA's `conv_clamp`, 256 in ADA's training,
+            arXiv 2006.06676, appendix); None: no bound.
     """
 
     def __init__(
@@ -440,9 +467,10 @@ class Generator(nn.Module):
         w_dim: int = 512,
         mapping_layers: int = 8,
         channels: Mapping[int, int] | None = None,
+        clamp: float | None = None,
     ):
         super().__init__()
-        self.synthesis = SynthesisNetwork(resolution, w_dim, channels)
+        self.synthesis = SynthesisNetwork(resolution, w_dim, channels, clamp)
         self.mapping = MappingNetwork(z_dim, w_dim, self.synthesis.num_ws, mapping_layers)
 
     resolution = property(lambda self: self.synthesis.resolution)
@@ -458,10 +486,10 @@ class Generator(nn.Module):
 class DiscriminatorBlock(nn.Module):
     """Residual block that halves the resolution (figure 7c): (conv, conv down) + (1x1 skip down), over sqrt 2."""
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, clamp: float | None = None):
         super().__init__()
-        self.conv0 = EqualConv2d(in_channels, in_channels, 3)
-        self.conv1 = EqualConv2d(in_channels, out_channels, 3, down=True, gain=SQRT_HALF)
+        self.conv0 = EqualConv2d(in_channels, in_channels, 3, clamp=clamp)
+        self.conv1 = EqualConv2d(in_channels, out_channels, 3, down=True, gain=SQRT_HALF, clamp=clamp)
         self.skip = EqualConv2d(in_channels, out_channels, 1, down=True, activate=False, gain=SQRT_HALF)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -496,9 +524,9 @@ def minibatch_stddev(x: Tensor, group_size: int = 4) -> Tensor:
 class DiscriminatorHead(nn.Module):
     """4x4 features -> one logit: minibatch stddev, convolution, two fully connected layers."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, clamp: float | None = None):
         super().__init__()
-        self.conv = EqualConv2d(channels + 1, channels, 3)
+        self.conv = EqualConv2d(channels + 1, channels, 3, clamp=clamp)
         self.fc = EqualLinear(channels * 16, channels, activate=True)
         self.out = EqualLinear(channels, 1)
 
@@ -514,22 +542,25 @@ class Discriminator(nn.Module):
     Args:
         resolution: side of the image in pixels.
         channels: width per resolution; default config-f.
+        clamp: see `Generator`. (1x1 skips have no bound.)
 
     Attributes:
         compute_dtype: type of the blocks' convolutions (float32 by default); the 4x4 head always computes in float32.
+        clamp: None, or a tensor: a buffer, so that it travels in files.
     """
 
-    def __init__(self, resolution: int = 256, channels: Mapping[int, int] | None = None):
+    def __init__(self, resolution: int = 256, channels: Mapping[int, int] | None = None, clamp: float | None = None):
         super().__init__()
+        self.register_buffer("clamp", None if clamp is None else torch.tensor(float(clamp)))
         self.resolution = resolution
         self.resolutions = resolutions(resolution)[::-1]  # from the image down: R, ..., 8, 4
         self.channels = _check_widths(channels or widths(resolution), self.resolutions)
         self.compute_dtype = torch.float32
-        self.from_rgb = EqualConv2d(3, self.channels[resolution], 1)
+        self.from_rgb = EqualConv2d(3, self.channels[resolution], 1, clamp=clamp)
         self.blocks = nn.ModuleDict(
-            {str(r): DiscriminatorBlock(self.channels[r], self.channels[r // 2]) for r in self.resolutions[:-1]}
+            {str(r): DiscriminatorBlock(self.channels[r], self.channels[r // 2], clamp) for r in self.resolutions[:-1]}
         )
-        self.head = DiscriminatorHead(self.channels[4])
+        self.head = DiscriminatorHead(self.channels[4], clamp)
 
     def forward(self, images: Tensor, batches: int = 1) -> Tensor:
         """[N, 3, R, R] in [-1, 1] -> logits [N, 1] (float32).
@@ -559,14 +590,24 @@ class Encoder(nn.Module):
         resolution: side of the image in pixels.
         num_ws, w_dim: of the generator whose codes it gives.
         channels: width per resolution; default config-f.
+        psi: what it was trained with: its answer e gives the codes mean + psi * (e - mean). With psi other than 1 it
+            must be told that mean, see `around`.
 
     Attributes:
         compute_dtype: type of the blocks' convolutions (float32 by default); the last filter computes in float32.
     """
 
-    def __init__(self, resolution: int, num_ws: int, w_dim: int = 512, channels: Mapping[int, int] | None = None):
+    def __init__(
+        self,
+        resolution: int,
+        num_ws: int,
+        w_dim: int = 512,
+        channels: Mapping[int, int] | None = None,
+        psi: float = 1.0,
+    ):
         super().__init__()
-        self.resolution, self.num_ws, self.w_dim = resolution, num_ws, w_dim
+        self.resolution, self.num_ws, self.w_dim, self.psi = resolution, num_ws, w_dim, psi
+        self.register_buffer("mean_ws", None, persistent=False)
         self.resolutions = resolutions(resolution)[::-1]
         self.channels = _check_widths(channels or widths(resolution), self.resolutions)
         self.compute_dtype = torch.float32
@@ -576,8 +617,26 @@ class Encoder(nn.Module):
         )
         self.head = _kernels(num_ws * w_dim, self.channels[4], 4)
 
+    def around(self, mapping: MappingNetwork) -> "Encoder":
+        """Take the mean w of the generator whose codes it gives; returns itself.
+
+        Raises:
+            ValueError: a mapping of other sizes.
+        """
+        if mapping.mean_ws.shape != (self.num_ws, self.w_dim):
+            sizes = f"[{self.num_ws}, {self.w_dim}]"
+            raise ValueError(f"the mapping's mean is {list(mapping.mean_ws.shape)}, this encoder's codes are {sizes}")
+        self.mean_ws = mapping.mean_ws.detach().to(self.head.device, copy=True)
+        return self
+
     def forward(self, images: Tensor) -> Tensor:
-        """[N, 3, R, R] in [-1, 1] -> ws [N, num_ws, w_dim] (float32). Raises ValueError for images of another size."""
+        """Codes to be drawn as they are: [N, 3, R, R] in [-1, 1] -> ws [N, num_ws, w_dim] (float32).
+
+        Raises:
+            ValueError: images of another size, or psi is not 1 and `around` was not called.
+        """
+        if self.psi != 1 and self.mean_ws is None:
+            raise ValueError(f"this encoder's codes hold for psi {self.psi:g}: call encoder.around(g.mapping) first")
         if images.ndim != 4 or images.shape[1:] != (3, self.resolution, self.resolution):
             raise ValueError(f"images must be [N, 3, {self.resolution}, {self.resolution}], got {list(images.shape)}")
         x = self.from_rgb(images.to(dtype=self.compute_dtype, memory_format=torch.channels_last))
@@ -585,7 +644,8 @@ class Encoder(nn.Module):
             x = block(x.to(ops.dtype_at(r, self.resolution, self.compute_dtype)))
         filters = self.head.flatten(1)  # [num_ws * w_dim, C * 16]
         w = F.linear(ops.upcast(x).flatten(1), filters / math.sqrt(filters.shape[1]))
-        return w.unflatten(1, (self.num_ws, self.w_dim))
+        ws = w.unflatten(1, (self.num_ws, self.w_dim))
+        return ws if self.psi == 1 else torch.lerp(self.mean_ws.expand_as(ws), ws, self.psi)
 
 
 @dataclass(frozen=True)

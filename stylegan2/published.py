@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 
@@ -25,6 +27,7 @@ class Published:
         megabytes: its size, about.
         sha256: how its SHA-256 begins; empty where the publisher does not say.
         option: of our commands, that takes a file or folder instead.
+        folder: where it is kept; None: PyTorch's cache.
     """
 
     name: str
@@ -32,11 +35,12 @@ class Published:
     megabytes: float
     sha256: str = ""
     option: str = "--weights"
+    folder: Path | None = None
 
     @property
     def cached(self) -> Path:
         """Where it lies once it was fetched."""
-        return Path(torch.hub.get_dir()) / "checkpoints" / self.name
+        return (self.folder or Path(torch.hub.get_dir()) / "checkpoints") / self.name
 
     def find(self, where: Where = None) -> Path:
         """The file that is named, the one of this name in a folder, or that in PyTorch's cache, fetched if need be.
@@ -46,15 +50,15 @@ class Published:
             ConnectionError: it cannot be fetched. Both say what to download, and to where.
         """
         if where is None:
-            if not self.cached.is_file():
-                self._fetch(self.cached)
-            return self.cached
+            return self.cached if self.cached.is_file() else self.fetch()
         path = Path(where) / self.name if Path(where).is_dir() else Path(where)
         if not path.is_file():
             raise FileNotFoundError(f"no file at '{path}': download {self.url} (about {self.megabytes:g} MB) to there")
         return path
 
-    def _fetch(self, path: Path) -> None:
+    def fetch(self) -> Path:
+        """Fetch it into the cache, checked by its hash. Raises ConnectionError, which says what to do instead."""
+        path = self.cached
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with _patience():
@@ -64,6 +68,22 @@ class Published:
                 f"cannot fetch {self.url} ({error}): download it elsewhere (about {self.megabytes:g} MB) and put it at "
                 f"'{path}', or into any folder as {self.name} and name that folder ({self.option} FOLDER)"
             ) from error
+        return path
+
+
+def answers(address: str, seconds: float = 3.0) -> bool:
+    """Does a server take a connection? (Yes for a folder; also where there is a proxy: who knows.)
+
+    Unlike a download, which is patient, this is soon over where there is no network.
+    """
+    url = urlsplit(address)
+    if not url.hostname or {"http", "https", "all"} & getproxies().keys():
+        return True
+    try:
+        socket.create_connection((url.hostname, url.port or {"http": 80}.get(url.scheme, 443)), seconds).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

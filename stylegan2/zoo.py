@@ -13,18 +13,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
-from urllib.request import getproxies
+from urllib.parse import quote
 
 from stylegan2 import text_files
 from stylegan2.checkpoints import CheckpointError, files
 from stylegan2.data.locks import only_writer
+from stylegan2.published import answers
 
 MIRROR = "COURSE_MIRROR"  # variable: a folder, or an address below which the files lie
 RECORD = "sha256.json"
@@ -96,19 +95,8 @@ class Zoo:
         return self.path(name).is_file()
 
     def answers(self, seconds: float = 3.0) -> bool:
-        """Is there somebody to ask? A mirror's folder is; a server, if it takes a connection (a proxy: who knows).
-
-        Unlike `fetch`, which is patient, this is soon over where there is no network.
-        """
-        address = urlsplit(self.mirror or "https://drive.google.com")
-        if not address.hostname or {"http", "https", "all"} & getproxies().keys():
-            return True
-        try:
-            port = address.port or {"http": 80}.get(address.scheme, 443)
-            socket.create_connection((address.hostname, port), seconds).close()
-        except OSError:
-            return False
-        return True
+        """Is there somebody to ask? A mirror's folder is; a server, see `published.answers`."""
+        return answers(self.mirror or "https://drive.google.com", seconds)
 
     def check(self, name: str) -> Path:
         """A model that is here and is what it was.

@@ -31,14 +31,20 @@ def _pretend(function_or_class, module: str) -> None:
     setattr(sys.modules[module], function_or_class.__name__, function_or_class)
 
 
+BOUNDED = ("conv0", "conv1", "conv", "torgb", "fromrgb")  # layers with a `conv_clamp`; that of "skip" is None
+
+
 class Network:
     """A module as their pickles hold it: its state, and the source code of its class."""
 
-    def __init__(self, name: str = "Generator"):
-        self.name, self.parameters, self.buffers, self.modules = name, OrderedDict(), OrderedDict(), OrderedDict()
+    def __init__(self, name: str = "Generator", clamp: float | None = None, **own):
+        self.name, self.clamp, self.own = name, clamp, own
+        self.parameters, self.buffers, self.modules = OrderedDict(), OrderedDict(), OrderedDict()
 
     def child(self, name: str) -> Network:
-        return self.modules.setdefault(name, Network("Layer"))
+        bounds = {name: self.clamp for name in BOUNDED} | {"skip": None}
+        own = {"conv_clamp": bounds[name]} if name in bounds else {}
+        return self.modules.setdefault(name, Network("Layer", self.clamp, **own))
 
     def put(self, name: str, tensor: Tensor) -> None:
         """An entry by its full name: noise images, filters and means are buffers, the rest parameters."""
@@ -51,15 +57,16 @@ class Network:
     def __reduce__(self):
         state = EasyDict(
             training=False, _parameters=self.parameters, _buffers=self.buffers, _modules=self.modules,
-            _non_persistent_buffers_set=[], _forward_hooks=OrderedDict(), _init_kwargs=EasyDict(z_dim=512), z_dim=512,
+            _non_persistent_buffers_set=set(), _forward_hooks=OrderedDict(), _init_kwargs=EasyDict(z_dim=512),
+            z_dim=512, **self.own,
         )  # fmt: skip
         meta = EasyDict(type="class", version=6, module_src=SOURCE, class_name=self.name, state=state)
         return _reconstruct_persistent_obj, (meta,)
 
 
-def network(entries: dict[str, Tensor]) -> Network:
-    """Of a state dict by their names."""
-    made = Network()
+def network(entries: dict[str, Tensor], clamp: float | None = None) -> Network:
+    """Of a state dict by their names; `clamp` is what they call conv_clamp."""
+    made = Network(clamp=clamp)
     for name, tensor in entries.items():
         made.put(name, tensor)
     return made

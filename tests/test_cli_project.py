@@ -45,7 +45,7 @@ def folder(tmp_path_factory) -> Path:
     g = checkpoints.load(folder / "model.pt").g_ema  # with its mean w
     torch.manual_seed(0)
     Judge().save(folder / "judge.pt")
-    e = Encoder(16, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4})
+    e = Encoder(16, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4}, psi=0.7)
     checkpoints.save_encoder(folder / "encoder.pt", e, {"generator": checkpoints.fingerprint(g)})
     images = g.synthesis(ws_from_seeds(g, [3, 4]), "const").clamp(-1, 1)
     display.to_pil(images[0]).save(folder / "me.png")
@@ -93,6 +93,7 @@ def test_an_encoder_gives_the_beginning_or_the_answer(folder, tmp_path):
     words = ["project", folder / "model.pt", folder / "me.png"]
     call(*words, *options(folder, tmp_path, "--encoder", folder / "encoder.pt", "--steps", 0))
     found, e = Projection.load(tmp_path / "me.pt"), checkpoints.load_encoder(folder / "encoder.pt").encoder
+    e.around(checkpoints.load(folder / "model.pt").g_ema.mapping)
     torch.testing.assert_close(found.ws, e(picture(folder / "me.png")), rtol=0, atol=1e-4)
     assert found.stopped == "encoder only" and found.history == []
     assert "nothing would be looked for" in call(*words, *options(folder, tmp_path, "--steps", 0), code=2)
@@ -159,7 +160,8 @@ def test_photos_become_cartoons_in_every_style(folder, models, tmp_path):
         checkpoints.load_encoder(models / "encoder.pt").encoder,
         checkpoints.load(models / "webtoon_freeze-sg.pt").g_ema,
     )
-    ws = e(picture(folder / "me.png"))
+    source = checkpoints.load(models / "photo.pt").g_ema
+    ws = e.around(source.mapping)(picture(folder / "me.png"))
     wanted = np.asarray(display.to_pil(g.synthesis(ws, "const")[0], 12)).astype(int)
     assert np.abs(np.asarray(Image.open(tmp_path / "me_webtoon.png")).astype(int) - wanted).max() <= 1
     assert {p.name for p in tmp_path.glob("*.png")} == {
@@ -167,7 +169,6 @@ def test_photos_become_cartoons_in_every_style(folder, models, tmp_path):
     }  # fmt: skip
     assert Image.open(tmp_path / "cartoons.png").width > 4 * 192
     call(*words, "--style", "webtoon", "--strength", 0, "--out", tmp_path / "b")
-    source = checkpoints.load(models / "photo.pt").g_ema
     drawn = np.asarray(display.to_pil(source.synthesis(ws, "const")[0], 12)).astype(int)
     assert np.abs(np.asarray(Image.open(tmp_path / "b" / "me_webtoon.png")).astype(int) - drawn).max() <= 1
 

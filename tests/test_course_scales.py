@@ -11,6 +11,7 @@ import torch
 from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, course, course_scales
+from stylegan2.checkpoints import files, rosinality
 from stylegan2.course import Course, CourseError, choose_models
 from stylegan2.course_scales import FullModels, PocketModels
 from stylegan2.networks import Encoder
@@ -28,7 +29,7 @@ def published(tmp_path_factory):
         g, d = tiny_networks(16, 6, seed)
         if name.startswith("encoder"):
             encoder = Encoder(16, g.num_ws, g.w_dim, {4: 8, 8: 8, 16: 8})
-            checkpoints.export_encoder(folder / f"{name}.pt", encoder)
+            files.write(folder / f"{name}.pt", {"e": rosinality.from_encoder(encoder), "d": {}, "e_optim": {}})
         else:
             checkpoints.export(folder / f"{name}.pt", checkpoints.Checkpoint(g, d=d))
     return folder
@@ -66,7 +67,9 @@ def test_every_name_of_a_notebook_is_the_published_model(full, published, capsys
     methods = full.methods(["baseline", "freeze-g", "structure-loss"])  # nobody published a FreezeG
     assert list(methods) == ["baseline", "structure-loss"]
     assert same(methods["structure-loss"], published / "NaverWebtoon_StructureLoss.pt")
-    assert full.encoder(torch.zeros(1, 3, 16, 16)).shape == (1, full.source().g_ema.num_ws, full.source().g_ema.w_dim)
+    g, encoder = full.source().g_ema, full.encoder
+    assert encoder(torch.zeros(1, 3, 16, 16)).shape == (1, g.num_ws, g.w_dim)
+    assert encoder.psi == 0.7 and torch.equal(encoder.mean_ws, g.mapping.mean_ws)  # what it was trained with
     assert full.record("photo")["model"] == "checkpoints/full/ffhq256.pt"
 
 
@@ -109,7 +112,7 @@ def test_without_a_network_that_is_soon_known(root, monkeypatch):
     with socket.socket() as closed:  # a port that nobody listens on
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-    monkeypatch.setattr("stylegan2.zoo.getproxies", dict)
+    monkeypatch.setattr("stylegan2.published.getproxies", dict)
     monkeypatch.setenv(MIRROR, f"http://127.0.0.1:{port}/models")
     monkeypatch.setattr(Zoo, "fetch", lambda *_: pytest.fail("was not to be asked"))
     assert "no network" in choose_models(root, "full", CPU)[1]

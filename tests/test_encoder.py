@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_cli import call
 from test_parity import assert_close, make_weights
 from tiny_training import (
     one_thread,  # noqa: F401  (applies to every test here)
@@ -76,11 +77,57 @@ def test_a_saved_encoder_comes_back(g, tmp_path, half):
     assert found.encoder.channels == e.channels
 
 
-def test_the_originals_file_is_read(tmp_path):
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The encoder of the golden numbers in the file of the original system, which says nothing of psi."""
     weights = make_weights(json.loads((GOLDEN / "encoder_32.json").read_text()))
-    files.write(tmp_path / "e.pt", {"e": weights, "d": {}, "e_optim": {}})
-    e = checkpoints.load_encoder(tmp_path / "e.pt").encoder
-    assert torch.equal(e.head, weights["convs.4.weight"]) and not e.training
+    path = tmp_path_factory.mktemp("published") / "e.pt"
+    files.write(path, {"e": weights, "d": {}, "e_optim": {}})
+    return path
+
+
+def test_the_originals_file_is_read(published):
+    e = checkpoints.load_encoder(published).encoder
+    assert torch.equal(e.head, files.read(published)["e"]["convs.4.weight"]) and not e.training
+    assert e.psi == 0.7 and an_encoder(tiny_networks(16, 6, 1)[0]).psi == 1
+
+
+@torch.no_grad()
+def test_the_originals_codes_are_drawn_with_the_psi_it_was_trained_with(published):
+    """G(mean + 0.7 (e(x) - mean)) with fixed noise, by the original's own e(x) and a generator of its layout."""
+    shapes = json.loads((GOLDEN / "rosinality_32.json").read_text())["g_32"]
+    g = rosinality.to_generator(make_weights(shapes))
+    mean = g.mapping.update_mean(1000).clone()
+    e = checkpoints.load_encoder(published).encoder
+    with np.load(GOLDEN / "encoder_32.npz") as golden:
+        x, answer = (torch.from_numpy(golden[name]) for name in ("x", "w"))
+    with pytest.raises(ValueError, match=r"hold for psi 0.7: call encoder.around\(g.mapping\) first"):
+        e(x)
+    codes = e.around(g.mapping)(x)
+    assert_close("codes", codes, mean + 0.7 * (answer - mean))
+    images = g.synthesis(mean + 0.7 * (answer - mean), "const")
+    assert_close("images", g.synthesis(codes, "const"), images)
+    plain = g.synthesis(answer, "const")
+    assert (plain - images).abs().max() > 0.1 * images.std()  # so that the line above can tell them apart
+    with pytest.raises(ValueError, match=r"mean is \[6, 8\], this encoder's codes are \[8, 512\]"):
+        e.around(tiny_networks(16, 6, 1)[0].mapping)
+
+
+def test_psi_is_kept_in_every_layout(g, published, tmp_path):
+    images = torch.randn(2, 3, 16, 16)
+    for psi in (1.0, 0.7, 0.5):
+        e = Encoder(16, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4}, psi).around(g.mapping).eval()
+        checkpoints.save_encoder(tmp_path / "ours.pt", e)
+        checkpoints.export_encoder(tmp_path / "theirs.pt", e)
+        for name in ("ours.pt", "theirs.pt"):
+            found = checkpoints.load_encoder(tmp_path / name).encoder
+            assert found.psi == psi and torch.equal(found.around(g.mapping)(images), e(images))
+    said = [call("convert", published, tmp_path / "ours.pt", "--to", "ours")]
+    said += [call("convert", tmp_path / "ours.pt", tmp_path / "theirs.pt")]
+    assert checkpoints.load_encoder(tmp_path / "theirs.pt").encoder.psi == 0.7 and "note" not in "".join(said)
+    checkpoints.save_encoder(tmp_path / "own.pt", an_encoder(g))
+    assert "note: this encoder's codes hold for psi 1;" in call("convert", tmp_path / "own.pt", tmp_path / "theirs.pt")
+    assert checkpoints.load_encoder(tmp_path / "theirs.pt").encoder.psi == 1
 
 
 def test_other_files_are_refused_with_reasons(g, tmp_path):
@@ -91,6 +138,8 @@ def test_other_files_are_refused_with_reasons(g, tmp_path):
         "a": ({"g_ema": {}}, "is no encoder: it holds g_ema"),
         "b": ({**content, "format": "other"}, "format 'other' is unknown"),
         "c": ({**content, "num_ws": 7}, "no 7 codes"),
+        "p": ({**content, "psi": -1.0}, "psi is -1.0, expected a positive number"),
+        "q": ({"e": rosinality.from_encoder(e), "psi": "0.7"}, "psi is '0.7', expected"),
         "d": ({**content, "e": {k: v for k, v in content["e"].items() if k != "from_rgb.bias"}}, "from_rgb.bias"),
     }
     for name, (wrong, message) in odd.items():

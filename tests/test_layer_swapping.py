@@ -184,6 +184,13 @@ def test_models_may_compute_in_different_types(pair):
     assert swap(source, source, 16).synthesis.compute_dtype == torch.bfloat16
 
 
+def test_models_with_other_bounds_of_their_activations_are_refused():
+    free, bounded = (Generator(8, 8, 8, 1, {4: 4, 8: 4}, clamp) for clamp in (None, 256))
+    with pytest.raises(ValueError, match="do not fit each other: clamp None and 256.0"):
+        swap(free, bounded, 8)
+    assert swap(bounded, bounded, 8).synthesis.clamp == 256
+
+
 # ---------------------------------------------------------------------------------------------------- the new generator
 
 

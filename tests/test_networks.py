@@ -320,6 +320,14 @@ def test_float16_activations_stay_within_bounds():
     assert d(images.clamp(-6e4, 6e4)).isfinite().all()
 
 
+@pytest.mark.parametrize(("clamp", "half", "whole"), [(None, 256, 1e4), (100, 100, 100), (1000, 256, 1000)])
+def test_a_clamp_and_the_bound_of_float16_are_one(clamp, half, whole):
+    x = torch.tensor([-1e4, -1.0, 1e4])
+    assert ops.bounded(x.half(), clamp).tolist() == [-half, -1, half]
+    assert ops.bounded(x, clamp).tolist() == [-whole, -1, whole]
+    assert clamp is not None or ops.bounded(x) is x
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, HALF])
 def test_gradients_of_low_precision_point_the_same_way(dtype):
     """The second-order losses too: R1 and path length."""

@@ -7,6 +7,8 @@ import json
 import os
 import pickle
 import random
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,12 @@ import nvidia_pickle
 import pytest
 import torch
 from nvidia_pickle import EasyDict, dump, network
+from test_cli import call
 from test_parity import assert_close, draw
 
 from stylegan2 import checkpoints
 from stylegan2.checkpoints import CheckpointError, nvidia
-from stylegan2.networks import Discriminator, Generator
+from stylegan2.networks import SQRT_HALF, Discriminator, EqualConv2d, Generator, StyledConv, ToRGB
 
 GOLDEN = Path(__file__).parent / "golden"
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0])
@@ -91,12 +94,16 @@ def test_sizes_are_read_off_the_tensors(tmp_path, depth, channels):
     )
 
 
-@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_every_protocol_and_parts_alone(tmp_path, protocol):
+    """Python 3.7, with which nearly all published ones were written, writes protocol 3."""
     g, d = small()
-    path = dump(tmp_path / "a.pkl", {"G": None, "D": None, "G_ema": network(entries(g))}, protocol)
+    content = {"G": None, "D": None, "G_ema": network(entries(g)), "a set": {"alpha", "beta"}}
+    path = dump(tmp_path / "a.pkl", content, protocol)
+    assert nvidia.read(path)["a set"] == {"alpha", "beta"}  # and every module holds an empty one
     found = checkpoints.load(path)
     assert found.g is None and found.d is None
+    assert all(torch.equal(v, g.state_dict()[k]) for k, v in found.g_ema.state_dict().items())
     path = pickled(tmp_path / "b.pkl", g, d, augment_pipe=None)
     assert checkpoints.load(path, g_ema_only=True).d is None
 
@@ -118,6 +125,76 @@ def test_a_pickle_can_be_converted_and_drawn_with(tmp_path):
     ws = again.g_ema.mapping(torch.randn(2, 8, generator=torch.Generator().manual_seed(1)), 0.7)
     assert torch.equal(again.w_mean, g.mapping.w_mean)
     torch.testing.assert_close(again.g_ema.synthesis(ws, "const"), g.eval().synthesis(ws, "const"))
+
+
+# ---------------------------------------------------------------------------------------------------------- conv_clamp
+@contextmanager
+def clamped_by_their_rules(net: Generator | Discriminator, clamp: float):
+    """What they compute: every layer that ends in bias and activation is clamped, skips and linear layers are not."""
+    half = {f"blocks.{r}.conv1" for r in (8, 16, 32)} if isinstance(net, Discriminator) else set()  # of a residual sum
+    bounded = [m for m in net.named_modules() if isinstance(m[1], StyledConv | ToRGB | EqualConv2d)]
+    bounded = {name: clamp * (0.5**0.5 if name in half else 1) for name, _ in bounded if not name.endswith("skip")}
+    share = []
+
+    def bite(bound: float, module, args, y):
+        share.append((y.abs() > bound).float().mean().item())
+        return y.clamp(-bound, bound)
+
+    hooks = [net.get_submodule(name).register_forward_hook(partial(bite, b)) for name, b in bounded.items()]
+    yield share
+    for hook in hooks:
+        hook.remove()
+
+
+@torch.no_grad()
+def test_conv_clamp_bounds_what_it_bounds_there(golden, tmp_path):
+    """On the weights of the golden numbers, which are without a bound, and with one low enough to matter."""
+    shapes, (free, theirs) = json.loads((GOLDEN / "nvidia_ada_32.json").read_text()), golden
+    g, d = (network(numbers(shapes[key]), clamp=0.75) for key in ("g_32", "d_32"))
+    found = checkpoints.load(dump(tmp_path / "a.pkl", {"D": d, "G_ema": g}))
+    ws = free.g_ema.mapping(theirs["z"])
+    with clamped_by_their_rules(free.g_ema, 0.75) as share:
+        expected = free.g_ema.synthesis(ws, "const")
+    assert len(share) == 7 + 4 and min(share) > 0.003
+    torch.testing.assert_close(found.g_ema.synthesis(ws, "const"), expected, rtol=0, atol=1e-6)
+    assert (expected - theirs["img"]).abs().max() > 0.5
+    with clamped_by_their_rules(free.d, 0.75) as share:
+        expected = free.d(theirs["d_in"])
+    assert len(share) == 1 + 2 * 3 + 1 and min(share) > 0.003
+    torch.testing.assert_close(found.d(theirs["d_in"]), expected, rtol=0, atol=1e-6)
+    assert (expected - theirs["d_out"]).abs().min() > 1e-3
+
+
+def test_conv_clamp_is_kept_in_our_files_and_said_to_be_lost_in_others(tmp_path):
+    g, d = small()
+    content = {"G": network(entries(g), 0.5), "D": network(entries(d), 0.5), "G_ema": network(entries(g), 0.5)}
+    dump(tmp_path / "a.pkl", content)
+    said = call("convert", tmp_path / "a.pkl", tmp_path / "ours.pt", "--to", "ours", "--half")
+    assert "note" not in said
+    found = checkpoints.load(tmp_path / "ours.pt")
+    ws = torch.randn(2, g.num_ws, 8, generator=torch.Generator().manual_seed(0))
+    for ours in (found.g_ema, found.g):
+        assert ours.synthesis.clamp == 0.5
+        assert ours.synthesis.blocks["8"].conv0(torch.randn(2, 8, 4, 4) * 9, ws[:, 0], None).abs().max() == 0.5
+    assert found.d.clamp == 0.5 and found.d.blocks["8"].conv1.clamp == 0.5 * SQRT_HALF
+    assert "activations within +-0.5" in checkpoints.describe(found)
+    assert checkpoints.fingerprint(found.g_ema) != checkpoints.fingerprint(g)
+    said = call("convert", tmp_path / "ours.pt", tmp_path / "theirs.pt")
+    assert "stay within +-0.5 (conv_clamp), which that layout cannot say" in said
+    assert checkpoints.load(tmp_path / "theirs.pt").g_ema.synthesis.clamp is None
+    assert "note" not in call("convert", tmp_path / "theirs.pt", tmp_path / "free.pt")
+
+
+def test_a_conv_clamp_that_cannot_be_is_refused(tmp_path):
+    g, _ = small()
+    mixed = network(entries(g), 256)
+    mixed.modules["synthesis"].modules["b8"].modules["conv0"].own["conv_clamp"] = 128
+    wrong = {"its layers differ in conv_clamp .128.0, 256.0": mixed}
+    wrong |= {f"is {clamp:g}, expected a positive": network(entries(g), clamp) for clamp in (-1, 0, float("inf"))}
+    wrong |= {"not what PyTorch makes": network(entries(g), "high")}
+    for message, theirs in wrong.items():
+        with pytest.raises(CheckpointError, match=f"a.pkl': .*{message}"):
+            checkpoints.load(dump(tmp_path / "a.pkl", {"G_ema": theirs}))
 
 
 # ------------------------------------------------------------------------------------------------- nothing is executed

@@ -5,12 +5,20 @@ images = checkpoint.g_ema(z, truncation=0.7)
 """
 
 from stylegan2.checkpoints.checkpoint import Checkpoint, describe, export, load, save
-from stylegan2.checkpoints.encoders import EncoderFile, export_encoder, is_encoder, load_encoder, save_encoder
+from stylegan2.checkpoints.encoders import (
+    PUBLISHED_PSI,
+    EncoderFile,
+    export_encoder,
+    is_encoder,
+    load_encoder,
+    save_encoder,
+)
 from stylegan2.checkpoints.errors import CheckpointError
 from stylegan2.checkpoints.files import sha256
 from stylegan2.checkpoints.ours import fingerprint
 
 __all__ = [
+    "PUBLISHED_PSI",
     "Checkpoint",
     "CheckpointError",
     "EncoderFile",

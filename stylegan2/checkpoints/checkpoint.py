@@ -246,7 +246,8 @@ def export(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
     """Write rosinality's layout ("g_ema", "latent_avg", and "g" and "d" where present), for other tools.
 
     All their entries are there with their names and shapes, kernels and noise images included: a strict
-    `load_state_dict` works. Written at once or not at all, like `save`.
+    `load_state_dict` works. Written at once or not at all, like `save`. That layout has no place for a bound of
+    activations (`Generator`'s clamp): it is lost.
     """
     content: dict[str, Any] = {}
     if checkpoint.g is not None:
@@ -269,6 +270,8 @@ def describe(checkpoint: Checkpoint) -> str:
         "generator": f"{sum(p.numel() for p in g.parameters()):,} parameters, {len(g.mapping.layers)} mapping layers",
         "widths": ", ".join(f"{r}: {c}" for r, c in g.synthesis.channels.items()),
     }
+    if g.synthesis.clamp is not None:
+        lines["clamp"] = f"activations within +-{float(g.synthesis.clamp):g}"
     if "images" in info:
         lines["trained on"] = f"{info['images']:,} images"
     return "\n".join(f"{name:>10}: {text}" for name, text in lines.items())

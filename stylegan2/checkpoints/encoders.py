@@ -1,5 +1,6 @@
 """Files of encoders: ours, and those of the in-domain encoder of the original system (`e` beside its optimisers)."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from stylegan2.networks import Encoder
 from stylegan2.runtime import pick_device
 
 FORMAT = "cartoonize-yourself encoder/1"
+PUBLISHED_PSI = 0.7  # what the original system trains and draws with; its files do not say so
 
 
 @dataclass
@@ -22,7 +24,7 @@ class EncoderFile:
     """What a file holds.
 
     Attributes:
-        encoder: in eval mode, without gradients.
+        encoder: in eval mode, without gradients. Where its psi is not 1, `Encoder.around` must be called before use.
         meta: what `save_encoder` was given; "generator": the fingerprint of the one whose codes it gives.
     """
 
@@ -40,13 +42,16 @@ def save_encoder(path: str | os.PathLike, encoder: Encoder, meta: Mapping[str, A
         half: as float16, for shipping.
     """
     state = ours.from_network(encoder, half)
-    content = {"format": FORMAT, "num_ws": encoder.num_ws, "e": state, "meta": plain(meta or {}, "meta")}
-    files.write(Path(path), content)
+    sizes = {"num_ws": encoder.num_ws, "psi": float(encoder.psi)}
+    files.write(Path(path), {"format": FORMAT, **sizes, "e": state, "meta": plain(meta or {}, "meta")})
 
 
 def export_encoder(path: str | os.PathLike, encoder: Encoder) -> None:
-    """Write the original's layout ("e", by its names, kernels included), at once or not at all."""
-    files.write(Path(path), {"e": rosinality.from_encoder(encoder)})
+    """Write the original's layout ("e", by its names, kernels included), at once or not at all.
+
+    Other tools take it for granted that psi is `PUBLISHED_PSI`; "psi" beside "e" tells `load_encoder` what it is.
+    """
+    files.write(Path(path), {"e": rosinality.from_encoder(encoder), "psi": float(encoder.psi)})
 
 
 def is_encoder(path: str | os.PathLike) -> bool:
@@ -70,18 +75,19 @@ def load_encoder(path: str | os.PathLike, device: torch.device | str = "auto") -
         raise CheckpointError(f"'{path}' is no encoder: it holds {what}, expected a dict with 'e'")
     try:
         if "format" in content:
-            return _settle(_read_ours(content), device)
-        return _settle(EncoderFile(rosinality.to_encoder(content["e"])), device)
+            found, psi = _read_ours(content), content.get("psi", 1.0)
+        else:
+            found, psi = EncoderFile(rosinality.to_encoder(content["e"])), content.get("psi", PUBLISHED_PSI)
+        if not isinstance(psi, float) or not 0 < psi < math.inf:
+            raise CheckpointError(f"psi is {psi!r}, expected a positive number")
     except CheckpointError as error:
         raise CheckpointError(f"'{path}': {error}") from error
+    found.encoder.psi = psi
+    found.encoder.to(pick_device(device)).eval().requires_grad_(False)
+    return found
 
 
 def _read_ours(content: dict) -> EncoderFile:
     if content["format"] != FORMAT or not isinstance(content.get("num_ws"), int):
         raise CheckpointError(f"format {content['format']!r} is unknown; expected {FORMAT}")
     return EncoderFile(ours.to_encoder(content["e"], content["num_ws"]), dict(content.get("meta", {})))
-
-
-def _settle(found: EncoderFile, device: torch.device | str) -> EncoderFile:
-    found.encoder.to(pick_device(device)).eval().requires_grad_(False)
-    return found

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from stylegan2.checkpoints import ours
-from stylegan2.checkpoints.errors import CheckpointError
+from stylegan2.checkpoints.errors import CheckpointError, few
 from stylegan2.checkpoints.files import EXPECTED
 from stylegan2.networks import Discriminator, Generator
 
@@ -80,7 +80,7 @@ def _numbers_of_storage(data: bytes) -> Tensor:
     return torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)
 
 
-def _tensor(numbers: Tensor, offset: int, size: tuple, stride: tuple, *rest: Any) -> Tensor:
+def rebuilt(numbers: Tensor, offset: int, size: tuple, stride: tuple, *rest: Any) -> Tensor:
     """Instead of `torch._utils._rebuild_tensor_v2`: the same without hooks, and never beyond the numbers."""
     return numbers.as_strided(size, stride, offset)
 
@@ -89,11 +89,21 @@ def _parameter(data: Tensor, *rest: Any) -> Tensor:
     return data
 
 
+def _bytes(text: str, encoding: str) -> bytes:
+    """Instead of `_codecs.encode`, by which protocol 2 writes bytes: that encoding and no other."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes in the encoding {encoding!r}")
+    return text.encode("latin1")
+
+
 ALLOWED: dict[tuple[str, str], Callable] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent,
     ("dnnlib.util", "EasyDict"): Record,
     ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("builtins", "set"): set,  # every module of PyTorch holds one; up to protocol 3 it is written as a call
+    ("__builtin__", "set"): set,
+    ("_codecs", "encode"): _bytes,
+    ("torch._utils", "_rebuild_tensor_v2"): rebuilt,
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch.storage", "_load_from_bytes"): _numbers_of_storage,
     ("numpy", "dtype"): np.dtype,
@@ -102,11 +112,15 @@ ALLOWED: dict[tuple[str, str], Callable] = {
 }
 
 
-class _Reader(pickle.Unpickler):
+class Reader(pickle.Unpickler):
+    """Makes numbers and containers, and refuses by name whatever is not in `allowed`."""
+
+    allowed = ALLOWED
+
     def find_class(self, module: str, name: str) -> Callable:
-        if (module, name) not in ALLOWED:
+        if (module, name) not in self.allowed:
             raise CheckpointError(f"holds Python objects or code ({module}.{name}): refused, nothing was run")
-        return ALLOWED[module, name]
+        return self.allowed[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError("refers to something outside of the file")
@@ -121,35 +135,53 @@ def looks_like(path: Path) -> bool:
     return head.startswith(b"\x80") and MAKER in head
 
 
+def unpickled(load: Callable[[], Any], path: Path, what: str) -> Any:
+    """What `load` makes of a file with a `Reader`; whatever it raises becomes a CheckpointError that names the file."""
+    try:
+        return load()
+    except CheckpointError as error:
+        raise CheckpointError(f"'{path}' {error}") from error
+    except Exception as error:  # a damaged pickle may raise anything
+        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        raise CheckpointError(f"'{path}' is a damaged or truncated {what} ({reason}): fetch it again") from error
+
+
 def read(path: Path) -> dict[str, Any]:
     """The file's entries, networks as `Record`. Nothing in it is executed.
 
     Raises:
         CheckpointError: damaged, or with anything in it but what such files hold.
     """
-    try:
+
+    def load() -> Any:
         with path.open("rb") as file:
-            content = _Reader(file).load()
-    except CheckpointError as error:
-        raise CheckpointError(f"'{path}' {error}") from error
-    except Exception as error:  # a damaged pickle may raise anything
-        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise CheckpointError(f"'{path}' is a damaged or truncated NVIDIA pickle ({reason}): fetch it again") from error
+            return Reader(file).load()
+
+    content = unpickled(load, path, "NVIDIA pickle")
     if not isinstance(content, dict) or not isinstance(content.get("G_ema"), Record):
         raise CheckpointError(f"'{path}' is an NVIDIA pickle without 'G_ema', the averaged generator; {EXPECTED}")
     return content
 
 
 def state_of(network: Record) -> dict[str, Tensor]:
-    """Parameters and buffers of a network by their names, as its own `state_dict` would give them.
+    """Parameters and buffers of a network by their names, as its own `state_dict` would give them, and "conv_clamp".
+
+    That is the bound of its layers' activations, where they have one: 256 in their default training.
 
     Raises:
         CheckpointError: a record that is no network.
     """
     try:
-        return dict(_walk(network, ""))
-    except (TypeError, AttributeError, KeyError, RecursionError) as error:
+        clamps = {None if clamp is None else float(clamp) for clamp in _clamps(network)}
+        found = dict(_walk(network, ""))
+    except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"its networks are not what PyTorch makes ({type(error).__name__}: {error})") from error
+    if len(clamps) > 1:
+        raise CheckpointError(
+            f"its layers differ in conv_clamp ({few(sorted(map(str, clamps)))}), expected one for all"
+        )
+    clamp = next(iter(clamps), None)
+    return found if clamp is None else found | {"conv_clamp": torch.tensor(clamp)}
 
 
 def _walk(module: Record, prefix: str) -> Iterator[tuple[str, Tensor]]:
@@ -163,6 +195,14 @@ def _walk(module: Record, prefix: str) -> Iterator[tuple[str, Tensor]]:
         yield from _walk(child, f"{prefix}{name}.")
 
 
+def _clamps(module: Record, name: str = "") -> Iterator[Any]:
+    """Of all layers; a residual block's skip never has one."""
+    if "conv_clamp" in module and name != "skip":
+        yield module["conv_clamp"]
+    for child_name, child in module["_modules"].items():
+        yield from _clamps(child, child_name)
+
+
 # ------------------------------------------------------------------------------------------------------------ networks
 def to_generator(theirs: Mapping[str, Tensor]) -> Generator:
     """Their state dict -> our G on the CPU; size, widths and mapping depth are read off the tensors.
@@ -174,7 +214,7 @@ def to_generator(theirs: Mapping[str, Tensor]) -> Generator:
         raise CheckpointError("a model with classes (conditional): this package reads those without")
     if any(re.match(r"synthesis\.L\d+", name) for name in theirs):
         raise CheckpointError("a StyleGAN3 generator: this package reads StyleGAN2's")
-    return ours.to_generator(_numbers(theirs))
+    return ours.to_generator(_numbers(theirs, clamp="synthesis.clamp"))
 
 
 def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
@@ -183,7 +223,7 @@ def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
     Raises:
         CheckpointError: which entries do not fit.
     """
-    return ours.to_discriminator(_numbers(theirs))
+    return ours.to_discriminator(_numbers(theirs, clamp="clamp"))
 
 
 def _shape(name: str, tensor: Tensor) -> tuple[int, ...]:
@@ -191,13 +231,18 @@ def _shape(name: str, tensor: Tensor) -> tuple[int, ...]:
     return (1,) * (4 - tensor.ndim) + tuple(tensor.shape) if name.endswith((".const", ".noise_const")) else tensor.shape
 
 
-def _numbers(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """By our names, without the low-pass filters, which are checked: other ones would draw other images."""
+def _numbers(theirs: Mapping[str, Tensor], clamp: str) -> dict[str, Tensor]:
+    """By our names (`clamp`: that of "conv_clamp"), without the low-pass filters.
+
+    These are checked: other ones would draw other images.
+    """
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
     usual = torch.outer(taps, taps) / taps.sum() ** 2
     found = {}
     for name, tensor in theirs.items():
-        if not name.endswith("resample_filter"):
+        if name == "conv_clamp":
+            found[clamp] = tensor
+        elif not name.endswith("resample_filter"):
             found[to_our_name(name)] = tensor.float().reshape(_shape(name, tensor))
         elif tensor.shape != usual.shape or not torch.allclose(tensor.float(), usual, atol=1e-3):
             raise CheckpointError(f"{name} is not the low-pass filter [1, 3, 3, 1] that this package uses")

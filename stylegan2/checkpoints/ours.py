@@ -1,6 +1,7 @@
 """Networks to tensors and back, in our own names. The tensors alone say how large the networks are."""
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 
@@ -53,6 +54,7 @@ def to_generator(state: Mapping[str, Tensor]) -> Generator:
             w_dim=state["synthesis.blocks.4.conv1.affine.weight"].shape[1],
             mapping_layers=sum(re.fullmatch(r"mapping\.layers\.\d+\.weight", k) is not None for k in state),
             channels={r: state[f"synthesis.blocks.{r}.conv1.bias"].shape[0] for r in sizes},
+            clamp=_clamp(state, "synthesis.clamp"),
         )
     if "mapping.from_source" in state:
         g.mapping = _shared(g.mapping, state)
@@ -82,7 +84,7 @@ def to_discriminator(state: Mapping[str, Tensor]) -> Discriminator:
     need_entries("discriminator", state, needed)
     channels = {r: state[f"blocks.{r}.conv0.bias"].shape[0] for r in sizes[1:]}
     with blank():
-        d = Discriminator(sizes[-1], channels | {4: state["head.out.weight"].shape[1]})
+        d = Discriminator(sizes[-1], channels | {4: state["head.out.weight"].shape[1]}, _clamp(state, "clamp"))
     return _fill(d, state, "discriminator")
 
 
@@ -101,6 +103,17 @@ def to_encoder(state: Mapping[str, Tensor], num_ws: int) -> Encoder:
     with blank():
         e = Encoder(sizes[-1], num_ws, rows // num_ws, channels)
     return _fill(e, state, "encoder")
+
+
+def _clamp(state: Mapping[str, Tensor], name: str) -> float | None:
+    """The bound of activations, where there is one."""
+    if name not in state:
+        return None
+    need_entries("network", state, {name: 0})
+    clamp = float(state[name])
+    if not 0 < clamp < math.inf:
+        raise CheckpointError(f"{name}, the bound of activations, is {clamp:g}, expected a positive number")
+    return clamp
 
 
 def _resolutions(state: Mapping[str, Tensor], pattern: str, name: str, first: int = 4) -> list[int]:

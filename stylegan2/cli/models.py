@@ -225,6 +225,9 @@ def convert(
         checkpoints.save(out, **networks, half=half, meta={"converted from": found.info["format"]} | found.meta)
     else:
         checkpoints.export(out, found)
+        if (clamp := found.g_ema.synthesis.clamp) is not None:
+            what = f"this model's activations stay within +-{float(clamp):g} (conv_clamp)"
+            typer.echo(f"note: {what}, which that layout cannot say: other tools draw without the bound", err=True)
     parts = ["g_ema", *[part for part in ("g", "d") if getattr(found, part) is not None]]
     typer.echo(f"{out}: {', '.join(parts)} in {LAYOUTS[to]} layout")
 
@@ -237,3 +240,9 @@ def _convert_encoder(path: Path, out: Path, to: str, half: bool) -> None:
         checkpoints.save_encoder(out, found.encoder, found.meta, half)
     else:
         checkpoints.export_encoder(out, found.encoder)
+        if found.encoder.psi != checkpoints.PUBLISHED_PSI:
+            typer.echo(
+                f"note: this encoder's codes hold for psi {found.encoder.psi:g}; tools that read that layout draw with "
+                f"{checkpoints.PUBLISHED_PSI:g} (this package reads the right one from the file)",
+                err=True,
+            )

@@ -149,7 +149,7 @@ def _encoder(encoder: str, g, where):
         if encoder == "auto":
             return None  # the course's encoder and somebody else's model
         typer.echo(f"note: '{path}' was trained for another model; its codes are only a beginning", err=True)
-    return e
+    return e.around(g.mapping)
 
 
 @app.command("train-encoder")

@@ -119,6 +119,7 @@ def _check_pair(source: Generator, target: Generator) -> None:
             "resolution": g.resolution,
             "w_dim": g.w_dim,
             "channels": g.synthesis.channels,
+            "clamp": None if g.synthesis.clamp is None else float(g.synthesis.clamp),
             "device": str(g.mapping.w_mean.device),
         }
         for g in (source, target)

@@ -82,6 +82,7 @@ def styled_conv(
     bias: Tensor,
     noise: Tensor | None = None,
     up: bool = False,
+    clamp: float | None = None,
 ) -> Tensor:
     """Modulated 3x3 convolution, noise, bias and leaky ReLU: one grey box of figure 2c, in few passes over memory.
 
@@ -96,6 +97,7 @@ def styled_conv(
         bias: [O].
         noise: added to every feature, already multiplied with its strength: [N or 1, 1, R, R]; None for none.
         up: double the resolution.
+        clamp: the result stays within +-clamp; see `bounded`.
 
     Returns:
         [N, O, R, R], R = H or 2H.
@@ -110,7 +112,7 @@ def styled_conv(
         y = torch.addcmul(bias[:, None, None], y, factor.to(x.dtype)[:, :, None, None])
     if noise is not None:
         y = y.add_((noise * GAIN).to(x.dtype))
-    return bounded(F.leaky_relu_(y, SLOPE))
+    return bounded(F.leaky_relu_(y, SLOPE), clamp)
 
 
 def _folded_conv(x: Tensor, weight: Tensor, style: Tensor, factor: Tensor, bias: Tensor, up: bool) -> Tensor:

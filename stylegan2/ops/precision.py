@@ -21,9 +21,11 @@ def dtype_at(resolution: int, highest: int, dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if low else dtype
 
 
-def bounded(x: Tensor) -> Tensor:
-    """float16 activations within +-`LARGEST`; others as they are."""
-    return x.clamp(-LARGEST, LARGEST) if x.dtype == torch.float16 else x
+def bounded(x: Tensor, clamp: float | None = None) -> Tensor:
+    """Activations within +-clamp; float16 ones never beyond +-`LARGEST`, others without a clamp as they are."""
+    if x.dtype == torch.float16:
+        clamp = LARGEST if clamp is None else min(clamp, LARGEST)
+    return x if clamp is None else x.clamp(-clamp, clamp)
 
 
 def tamed(weight: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:

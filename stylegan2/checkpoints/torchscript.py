@@ -1,0 +1,103 @@
+"""TorchScript archives, such as OpenAI's files of CLIP: their numbers, without running the program that they hold.
+
+Such a zip holds the module as a pickle (`data.pkl`), its numbers in `data/`, and the program in `code/`, which is not
+looked at. In the pickle every module is an object of a class of that program: here it becomes a plain record.
+"""
+
+from __future__ import annotations
+
+import collections
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylegan2.checkpoints.errors import CheckpointError
+from stylegan2.checkpoints.nvidia import Reader, Record, rebuilt, unpickled
+
+PROGRAM = "/constants.pkl"  # is in every TorchScript archive, and in no file of `torch.save`
+TYPES = {
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "BoolStorage": torch.bool,
+}
+
+
+class _Module(Record):
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.update(state)
+
+
+def _untagged(value: Any, tag: str) -> Any:
+    return value
+
+
+class _ArchiveReader(Reader):
+    allowed = {
+        ("collections", "OrderedDict"): collections.OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2"): rebuilt,
+        ("torch.jit._pickle", "build_intlist"): list,  # settings of modules, which are not looked at
+        ("torch.jit._pickle", "build_doublelist"): list,
+        ("torch.jit._pickle", "restore_type_tag"): _untagged,
+    } | {("torch", name): dtype for name, dtype in TYPES.items()}
+
+    def __init__(self, archive: zipfile.ZipFile, folder: str):
+        super().__init__(archive.open(f"{folder}/data.pkl"))
+        self.archive, self.folder = archive, folder
+        self.numbers: dict[str, Tensor] = {}
+
+    def find_class(self, module: str, name: str) -> Callable:
+        return _Module if module.split(".")[0] == "__torch__" else super().find_class(module, name)
+
+    def persistent_load(self, pid: Any) -> Tensor:
+        """All the numbers of a storage, in a row; wherever they were, they come to the CPU."""
+        _, dtype, key, _, _ = pid
+        if key not in self.numbers:
+            entry = self.archive.getinfo(f"{self.folder}/data/{key}")
+            if entry.compress_type != zipfile.ZIP_STORED:  # PyTorch writes them as they are
+                raise ValueError("compressed numbers")
+            self.numbers[key] = torch.frombuffer(bytearray(self.archive.read(entry)), dtype=dtype)
+        return self.numbers[key]
+
+
+def looks_like(path: Path) -> bool:
+    """Is it a TorchScript archive?"""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(PROGRAM) for name in archive.namelist())
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Parameters and buffers by their names, on the CPU, as its `state_dict` would give them. Nothing is executed.
+
+    Raises:
+        CheckpointError: damaged, or with anything but modules and numbers in it.
+    """
+
+    def load() -> Any:
+        with zipfile.ZipFile(path) as archive:
+            folder = next(name for name in archive.namelist() if name.endswith(PROGRAM)).removesuffix(PROGRAM)
+            return _ArchiveReader(archive, folder).load()
+
+    module = unpickled(load, path, "TorchScript archive")
+    if not isinstance(module, _Module):
+        raise CheckpointError(f"'{path}' is a TorchScript archive of a {type(module).__name__}, expected a module")
+    return dict(_walk(module, "", depth=0))
+
+
+def _walk(module: _Module, prefix: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+    if depth > 50:
+        raise CheckpointError(f"'{prefix}' lies too deep: modules that hold themselves")
+    for name, value in module.items():
+        if isinstance(value, _Module):
+            yield from _walk(value, f"{prefix}{name}.", depth + 1)
+        elif isinstance(value, Tensor):
+            yield f"{prefix}{name}", value
