@@ -56,14 +56,13 @@ def _draw(g, seeds: list[int], truncation: float, noise: str, batch: int):
     import torch
     from tqdm import tqdm
 
-    from stylegan2.editing.latents import noise_from_seeds, ws_from_seeds
+    from stylegan2.editing.latents import draw, noise_from_seeds, ws_from_seeds
 
     images = []
     for start in tqdm(range(0, len(seeds), batch), desc="generate", unit="batch", disable=len(seeds) <= batch, delay=1):
         chunk = seeds[start : start + batch]
         noises = noise_from_seeds(g, chunk) if noise == "random" else noise
-        with torch.no_grad():
-            images.append(g.synthesis(ws_from_seeds(g, chunk, truncation), noises).cpu())
+        images.append(draw(g, ws_from_seeds(g, chunk, truncation), noises, batch).cpu())
     return torch.cat(images)
 
 
