@@ -123,17 +123,65 @@ def make_course(folder: Path) -> Path:
 
 
 # --------------------------------------------------------------------------------------------------------- the worker
-def pretend(gib: float, capability: tuple[int, int]) -> Any:
-    """From now on this process has a GPU that only counts; returns its module."""
+class Card:
+    """Memory of a GPU as PyTorch deals with it: what was needed once is kept, until the cache is emptied.
+
+    Attributes:
+        peak: bytes in use at most since `begin`.
+    """
+
+    def __init__(self, state: Any, total: int):
+        self._state, self._total, self._peak, self._kept = state, total, 0, 0
+        torch.cuda.memory_reserved = lambda device=None: self.reserved
+        torch.cuda.mem_get_info = lambda device=None: (self._total - self.reserved, self._total)
+        torch.cuda.empty_cache = self.empty_cache
+
+    @property
+    def live(self) -> int:
+        """Bytes in use."""
+        return self._state.live
+
+    @property
+    def reserved(self) -> int:
+        """Bytes that other processes cannot have."""
+        return max(self._kept, self._state.peak)
+
+    @property
+    def peak(self) -> int:
+        return max(self._peak, self._state.peak)
+
+    def begin(self) -> None:
+        """Count the peak anew."""
+        self._kept = self.reserved
+        self._peak = self._state.peak = self.live
+
+    def empty_cache(self) -> None:
+        """In place of `torch.cuda.empty_cache`."""
+        self._peak = self.peak
+        self._state.peak = self._kept = self.live
+
+    @contextlib.contextmanager
+    def of_another(self) -> Iterator[None]:
+        """A second process uses the card: what this one keeps is in use for it."""
+        kept = self.reserved - self.live
+        self._state.live += kept
+        try:
+            yield
+        finally:
+            self._state.live -= kept
+
+
+def pretend(gib: float, capability: tuple[int, int]) -> Card:
+    """From now on this process has a GPU that only counts."""
     sys.path.insert(0, str(ROOT / "tests"))
     import fake_cuda
 
     fake_cuda.install(capability=capability, memory_gib=gib, dry=True)
     fake_cuda.teach()
-    return fake_cuda
+    return Card(fake_cuda.STATE, int(gib * GIB))
 
 
-def shorten() -> None:
+def shorten(card: Card) -> None:
     """Leave out what takes long and no memory of the GPU: further iterations, snapshots, most rendered images."""
     from stylegan2 import course
     from stylegan2.editing import projection, styleclip
@@ -142,7 +190,7 @@ def shorten() -> None:
     steps, dataset = config.TrainConfig.steps.fget, course.Course.dataset
     config.TrainConfig.steps = property(lambda self: min(2, steps(self)))
     trainer.Trainer.save = lambda self: self.images_seen
-    distributed.run_printing = _run_here
+    distributed.run_printing = lambda words, environment: _run_here(words, card)
     for search in (projection.Search, styleclip.Optimisation):
         search.step = _first_steps_only(search.step)
 
@@ -165,39 +213,31 @@ def _first_steps_only(step: Callable) -> Callable:
     return repeated
 
 
-def _run_here(words: list[str], environment: dict[str, str]) -> tuple[int, list[str]]:
-    """What `distributed.launch` starts, in this process: both share the card, so one sum holds both.
-
-    To what this process holds belongs what PyTorch keeps for it, which the other one cannot have.
-    """
-    from fake_cuda import STATE
-
+def _run_here(words: list[str], card: Card) -> tuple[int, list[str]]:
+    """What `distributed.launch` starts, in this process: both share the card, so one sum holds both."""
     from stylegan2.cli import app
 
-    kept = STATE.reserved - STATE.live
-    STATE.live += kept
-    try:
+    with card.of_another():
         app(words[words.index("stylegan2") + 1 :], standalone_mode=False)
-    finally:
-        STATE.live -= kept
     return 0, []
 
 
-def count_cells(notebook: Path, fake_cuda: Any) -> Iterator[Cell]:
+def count_cells(notebook: Path, card: Card) -> Iterator[Cell]:
     """Run the code cells one after the other; one that fails does not end it."""
     from IPython.core.interactiveshell import InteractiveShell
 
-    shell, state = InteractiveShell.instance(), fake_cuda.STATE
+    shell = InteractiveShell.instance()
     shell.showtraceback = lambda *_, **__: None
     for index, cell in enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"]):
         if cell["cell_type"] != "code":
             continue
-        state.peak, begin = state.live, time.monotonic()
+        card.begin()
+        begin = time.monotonic()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             done = shell.run_cell("".join(cell["source"]))
         error = done.error_before_exec or done.error_in_exec
         said = f"{type(error).__name__}: {error}" if error else ""
-        yield Cell(index, time.monotonic() - begin, state.peak / GIB, state.live / GIB, said)
+        yield Cell(index, time.monotonic() - begin, card.peak / GIB, card.live / GIB, said)
 
 
 def work(notebook: Path, gib: float, capability: tuple[int, int]) -> None:
@@ -206,10 +246,10 @@ def work(notebook: Path, gib: float, capability: tuple[int, int]) -> None:
 
     matplotlib.use("agg")
     torch.set_num_threads(1)
-    fake_cuda, out = pretend(gib, capability), os.dup(1)
-    shorten()
+    card, out = pretend(gib, capability), os.dup(1)
+    shorten(card)
     os.chdir(notebook.parent)
-    for cell in count_cells(notebook, fake_cuda):
+    for cell in count_cells(notebook, card):
         os.write(out, (json.dumps(cell.__dict__) + "\n").encode())
 
 

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stylegan2.checkpoints import CheckpointError, files
-from stylegan2.editing.styleclip import frozen
 from stylegan2.editing.latents import noise_of
+from stylegan2.editing.styleclip import frozen
 from stylegan2.networks import Generator
 from stylegan2.perceptual import psnr
 from stylegan2.runtime import images_at_once, slices
