@@ -123,7 +123,8 @@ def images_at_once(network: nn.Module, most: int, graph: bool = False) -> int:
 
 def slices(count: int, size: int) -> list[slice]:
     """0 to `count` in parts of `size`, the last one perhaps smaller; of nothing, one empty part."""
-    return [slice(start, min(start + size, count)) for start in range(0, max(1, count), max(1, size))]
+    size = max(1, size)
+    return [slice(start, min(start + size, count)) for start in range(0, max(1, count), size)]
 
 
 def in_parts(network: nn.Module, count: int, compute: Callable[[slice], Tensor]) -> Tensor:
