@@ -75,7 +75,7 @@ def make_files(folder: Path) -> None:
             g_ema = source if name == "ffhq256" else _near(source)
             checkpoints.export(path, checkpoints.Checkpoint(g_ema, d=d))
     if not (folder / "ViT-B-32.pt").exists():
-        files.write(folder / "ViT-B-32.pt", _random_clip())
+        files.write(folder / "ViT-B-32.pt", random_clip())
     if not (folder / "vgg16-397923af.pth").exists():
         from torchvision.models import vgg16
 
@@ -91,7 +91,7 @@ def _near(g: Generator) -> Generator:
     return other
 
 
-def _random_clip() -> dict[str, torch.Tensor]:
+def random_clip() -> dict[str, torch.Tensor]:
     """ViT-B/32 by OpenAI's names: 12 layers of 768, a text tower of 12 layers of 512."""
     from stylegan2.clip_model import openai_clip
 

@@ -20,9 +20,15 @@ Which tensor lies on which device follows these rules in the whole package:
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
+import traceback
+from collections.abc import Callable
 
 import torch
+from torch import Tensor, nn
+
+ROOM = 0.6  # of a GPU's free memory is what one batch may take: cuDNN and fragmentation need some as well
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -75,6 +81,76 @@ def is_out_of_memory(error: Exception) -> bool:
     """Is there not enough memory, on a GPU or in the machine? (PyTorch says so in several ways.)"""
     said = str(error).lower()
     return isinstance(error, MemoryError) or any(part in said for part in ("out of memory", "can't allocate memory"))
+
+
+def let_go(error: Exception) -> None:
+    """Free what a failed computation still holds, before another error takes this one's place.
+
+    An error holds the frames that it passed, and these hold their activations; and a notebook keeps the last error.
+    """
+    traceback.clear_frames(error.__traceback__)
+    hand_back_memory()
+
+
+def hand_back_memory() -> None:
+    """Give a GPU's memory that no variable holds any more back to it, where other processes can have it.
+
+    PyTorch keeps what it once had. What a notebook still needs to let go of: `del` its variables first.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that this process can have: what nobody uses, and what PyTorch keeps without using it."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def how_many_fit(most: int, each: int, device: torch.device) -> int:
+    """How many of `most` things, such as images, to compute at once.
+
+    On a GPU what fits into `ROOM` of its free memory, at least 1. On a CPU all of them, so that results there do not
+    depend on what else the machine is doing.
+
+    Args:
+        most: more are not asked for.
+        each: bytes that one takes while it is computed.
+        device: where.
+    """
+    if device.type != "cuda":
+        return most
+    return max(1, min(most, int(ROOM * free_memory(device)) // each))
+
+
+def images_at_once(network: nn.Module, most: int, graph: bool = False) -> int:
+    """How many of `most` images a network should compute together, see `how_many_fit`.
+
+    Args:
+        network: a `SynthesisNetwork`; `channels` is its width per resolution.
+        most: how many there are.
+        graph: with all that gradients need, for this network and for another one that looks at its images.
+    """
+    sizes = [4 * width * side**2 for side, width in network.channels.items()]  # bytes of a resolution's features
+    # counted at 256 pixels: 3.5 times the largest; with gradients 8 times all of them, 11 with LPIPS, 13.3 with D
+    each = 14 * sum(sizes) if graph else 4 * max(sizes)
+    return how_many_fit(most, each, next(network.parameters()).device)
+
+
+def slices(count: int, size: int) -> list[slice]:
+    """0 to `count` in parts of `size`, the last one perhaps smaller; of nothing, one empty part."""
+    size = max(1, size)
+    return [slice(start, min(start + size, count)) for start in range(0, max(1, count), size)]
+
+
+def in_parts(network: nn.Module, count: int, compute: Callable[[slice], Tensor]) -> Tensor:
+    """`count` images, as many at once as fit (see `images_at_once`): compute(part), joined, [count, ...].
+
+    For what needs no gradients and treats every image by itself. On a CPU there is one part.
+    """
+    found = [compute(part) for part in slices(count, images_at_once(network, count))]
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 # glibc's mallopt: parameter number -> values in bytes, the first that is accepted (older versions have an upper limit)

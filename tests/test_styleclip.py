@@ -147,7 +147,7 @@ def test_the_weights_can_be_trained_after_an_exception_too(g, clip, ws, monkeypa
     run = Optimisation(g, clip, ws[:1], CONFIG)
     frozen_then = []
 
-    def fails(images, step):
+    def fails(images, step, part):
         frozen_then.append(not any(p.requires_grad for p in g.parameters()))
         raise RuntimeError("out of memory")
 

@@ -472,7 +472,7 @@ def test_reused_fakes_are_those_that_the_discriminator_saw(tmp_path, monkeypatch
     trainer = tiny_trainer(tmp_path, reuse_fakes=True, pl_weight=0.0)
     drawn, seen = [], {}
     fakes, d_step, g_step = trainer._fakes, trainer._discriminator_step, trainer._generator_step
-    monkeypatch.setattr(trainer, "_fakes", lambda *args: drawn.append(fakes(*args)) or drawn[-1])
+    monkeypatch.setattr(trainer, "_fakes", lambda *args, **options: drawn.append(fakes(*args, **options)) or drawn[-1])
     monkeypatch.setattr(trainer, "_discriminator_step", lambda r, f, rng: seen.update(d=f[0]) or d_step(r, f, rng))
     monkeypatch.setattr(trainer, "_generator_step", lambda f, rng: seen.update(g=f[0].images) or g_step(f, rng))
     before = [p.clone() for p in trainer.g.parameters()]

@@ -48,12 +48,13 @@ class Verbs(TyperGroup):
             typer.echo(f"error: {' '.join(told(error).split())}", err=True)
             raise typer.Exit(2) from error
         except (RuntimeError, MemoryError) as error:
-            from stylegan2.runtime import is_out_of_memory  # here: it needs torch, for which `--help` should not wait
+            from stylegan2.runtime import is_out_of_memory, let_go  # here: torch, for which `--help` should not wait
 
             if ctx.params.get("debug") or not is_out_of_memory(error):
                 raise
+            let_go(error)
             typer.echo(f"error: {MEMORY}", err=True)
-            raise typer.Exit(2) from error
+            raise typer.Exit(2) from None
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None

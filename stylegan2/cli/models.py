@@ -84,14 +84,13 @@ def _draw(g, faces: list, truncation: float, noise: str, batch: int):
     import torch
     from tqdm import tqdm
 
-    from stylegan2.editing.latents import noise_from_seeds
+    from stylegan2.editing.latents import draw, noise_from_seeds
 
     images = []
     for start in tqdm(range(0, len(faces), batch), desc="generate", unit="batch", disable=len(faces) <= batch, delay=1):
         chunk = faces[start : start + batch]
         noises = noise_from_seeds(g, chunk) if noise == "random" else noise
-        with torch.no_grad():
-            images.append(g.synthesis(ws_of(g, chunk, truncation), noises).cpu())
+        images.append(draw(g, ws_of(g, chunk, truncation), noises, batch).cpu())
     return torch.cat(images)
 
 

@@ -112,7 +112,7 @@ def _find(g, images, looks, config, encoder, steps: int, careful) -> dict:
 
     Those to be treated carefully (bool [N]) are held near the mean face, as `cartoonize` does it.
     """
-    from stylegan2.editing.cartoonize import CAREFUL, search
+    from stylegan2.editing.cartoonize import CAREFUL, encode, search
     from stylegan2.editing.projection import Projection
 
     if not steps:
@@ -120,13 +120,13 @@ def _find(g, images, looks, config, encoder, steps: int, careful) -> dict:
             raise ValueError(
                 "steps is 0 and there is no encoder: nothing would be looked for; give --encoder, or steps"
             )
-        codes = encoder(images).detach()
+        codes = encode(encoder, images)
         return {i: Projection(config, ws, stopped="encoder only") for i, ws in enumerate(codes.split(1))}
 
     def how(some, far: bool):
         if far:
             return replace(CAREFUL, steps=config.steps, near=config.near or CAREFUL.near), None
-        return config, None if encoder is None else encoder(some).detach()
+        return config, None if encoder is None else encode(encoder, some)
 
     return search(g, images, looks, careful, how, progress=True)
 
@@ -220,7 +220,7 @@ def cartoonize(
 
     from stylegan2 import display
     from stylegan2.editing import cartoonize as editing
-    from stylegan2.editing.latents import check_fits
+    from stylegan2.editing.latents import check_fits, draw
     from stylegan2.editing.layer_swapping import check_dials
     from stylegan2.editing.photos import distance_for, stacked
 
@@ -250,7 +250,7 @@ def cartoonize(
     for kind, drawn in cartoons.items():
         for name, image in zip(portraits, drawn, strict=True):
             display.save(display.to_pil(image, side=SIDE), files[name, kind])
-    display.save(editing.sheet(images, source.synthesis(ws, "const"), cartoons), sheet)
+    display.save(editing.sheet(images, draw(source, ws, batch=len(ws)), cartoons), sheet)
     typer.echo(f"{len(portraits)} {'face' if len(portraits) == 1 else 'faces'} in {len(cartoons)} styles: {sheet}")
 
 

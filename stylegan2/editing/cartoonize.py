@@ -17,14 +17,16 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import check_fits
+from stylegan2.editing.latents import check_fits, draw
 from stylegan2.editing.layer_swapping import swap, swap_images
 from stylegan2.editing.projection import INTERRUPTED, ProjectConfig, Projection, project
 from stylegan2.networks import Encoder, Generator
+from stylegan2.runtime import how_many_fit, in_parts, slices
 
 STEPS = 100
 CLOSE = ProjectConfig(STEPS, stir=0.0, near=0.02)  # ten codes, held near the encoder's answer
 CAREFUL = ProjectConfig(STEPS, space="w", near=0.5)  # one code, held near the mean face
+ENCODING = 200  # bytes that the encoder takes for each byte of a photo (config-f, `benchmarks.dry_run`)
 How = Callable[[Tensor, bool], tuple[ProjectConfig, Tensor | None]]
 
 
@@ -43,7 +45,19 @@ def is_outside(source: Generator, photos: Tensor, looks, encoder: Encoder | None
     """
     if encoder is None:
         return torch.zeros(len(photos), dtype=torch.bool)
-    return (looks(source.synthesis(encoder(photos), "const"), looks.of(photos)) > looks.far).cpu()
+
+    def distance(part: slice) -> Tensor:
+        some = photos[part]
+        return looks(source.synthesis(encoder(some), "const"), looks.of(some))
+
+    return (in_parts(source.synthesis, len(photos), distance) > looks.far).cpu()
+
+
+@torch.no_grad()
+def encode(encoder: Encoder, photos: Tensor) -> Tensor:
+    """The encoder's codes of any number of photos, as many at once as fit: [N, 3, R, R] -> ws [N, L, w_dim]."""
+    at_once = how_many_fit(len(photos), ENCODING * photos[0].nbytes, photos.device)
+    return torch.cat([encoder(photos[part]) for part in slices(len(photos), at_once)])
 
 
 def plan(
@@ -55,7 +69,7 @@ def plan(
         return replace(CAREFUL, steps=steps), None
     if encoder is None:
         return replace(CLOSE, steps=steps, near=0.0), None
-    return replace(CLOSE, steps=steps), encoder(photos).detach()
+    return replace(CLOSE, steps=steps), encode(encoder, photos)
 
 
 def search(
@@ -110,7 +124,7 @@ def find_codes(
     if not steps and encoder is None:
         raise ValueError("steps is 0 and there is no encoder: nothing would be looked for")
     outside = is_outside(source, photos, looks, encoder) if outside is None else outside
-    ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encoder(photos).detach()
+    ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encode(encoder, photos)
     ws = ws.clone()
     if steps:
         found = search(source, photos, looks, outside, lambda some, far: plan(some, far, encoder, steps), progress)
@@ -147,7 +161,7 @@ def cartoonize(
     if strength == 1 and width == 0:  # the two models draw by turns: none is copied
         return {name: swap_images(source, style, ws, swap_resolution) for name, style in styles.items()}
     return {
-        name: swap(source, style, swap_resolution, width, strength=strength).synthesis(ws, "const")
+        name: draw(swap(source, style, swap_resolution, width, strength=strength), ws, batch=len(ws))
         for name, style in styles.items()
     }
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from stylegan2.networks import Generator
+from stylegan2.networks import Generator, Noise
+from stylegan2.runtime import images_at_once, in_parts, slices
 from stylegan2.training.trainer import step_generator
 
 
@@ -63,7 +64,34 @@ def check_fits(g: Generator, ws: Tensor, name: str = "") -> None:
         )
 
 
+def noise_of(noise: Noise, part: slice) -> Noise:
+    """The noise of some of the images: of a list [N, 1, R, R] their rows; what is the same for all stays."""
+    if not isinstance(noise, list | tuple):
+        return noise
+    return [image if image is None or len(image) == 1 else image[part] for image in noise]
+
+
 @torch.no_grad()
-def draw(g: Generator, ws: Tensor, noise: str = "const", batch: int = 16) -> Tensor:
-    """Images of many codes, a few at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1]."""
-    return torch.cat([g.synthesis(chunk, noise) for chunk in ws.split(batch)])
+def draw_rgbs(g: Generator, ws: Tensor, noise: Noise = "const") -> dict[int, Tensor]:
+    """The running RGB sum of every resolution, of many codes: ws [N, L, w_dim] -> {4: [N, 3, 4, 4], ..., R: images}."""
+    noises = g.synthesis.draw_noise(len(ws), noise)
+    parts = slices(len(ws), images_at_once(g.synthesis, len(ws)))
+    each = [g.synthesis(ws[part], noise_of(noises, part), return_rgbs=True)[1] for part in parts]
+    return {r: torch.cat([rgbs[r] for rgbs in each]) for r in each[0]}
+
+
+@torch.no_grad()
+def draw(g: Generator, ws: Tensor, noise: Noise = "const", batch: int = 16) -> Tensor:
+    """Images of many codes, a few at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1].
+
+    Args:
+        noise: see `SynthesisNetwork.draw_noise`.
+        batch: codes drawn at once, at most: fewer on a GPU that has no room for them.
+    """
+
+    def drawn(chunk: slice) -> Tensor:
+        codes = ws[chunk]  # noise is drawn for all of these, so that it does not depend on the memory
+        noises = g.synthesis.draw_noise(len(codes), noise_of(noise, chunk))
+        return in_parts(g.synthesis, len(codes), lambda part: g.synthesis(codes[part], noise_of(noises, part)))
+
+    return torch.cat([drawn(chunk) for chunk in slices(len(ws), batch)])

@@ -20,7 +20,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from stylegan2.editing.latents import noise_of
 from stylegan2.networks import Generator, Noise, Stage, resolutions
+from stylegan2.runtime import images_at_once, in_parts, slices
 
 
 def cuts(resolution: int) -> list[int]:
@@ -162,11 +164,15 @@ def swap_images(
     """
     target_share(source.synthesis.resolutions, swap_resolution)  # refuses what is no resolution of theirs
     noise, target_ws = _prepare(source, target, ws, noise, target_ws)
-    if swap_resolution == 4:
-        return _finish(target, target_ws, noise, after=None)
-    stages = source.synthesis.stages(ws, noise)
-    last = next(stage for stage in stages if stage.resolution == swap_resolution // 2)
-    return _finish(target, target_ws, noise, after=last)
+
+    def drawn(part: slice) -> Tensor:
+        noises, after = noise_of(noise, part), None
+        if swap_resolution > 4:
+            stages = source.synthesis.stages(ws[part], noises)
+            after = next(stage for stage in stages if stage.resolution == swap_resolution // 2)
+        return _finish(target, target_ws[part], noises, after)
+
+    return in_parts(target.synthesis, len(ws), drawn)
 
 
 @torch.no_grad()
@@ -189,6 +195,10 @@ def compare(
     """
     target_share(source.synthesis.resolutions, swap_resolution)
     _, target_ws = _prepare(source, target, ws, "const", target_ws)
+    parts = slices(len(ws), images_at_once(target.synthesis, 2 * len(ws)) // 2)  # the target draws two of each
+    if len(parts) > 1:
+        drawn = [compare(source, target, ws[part], swap_resolution, target_ws[part]) for part in parts]
+        return torch.cat(drawn, dim=1)
     stages = {stage.resolution: stage for stage in source.synthesis.stages(ws, "const")}
     of_source = stages[source.resolution].rgb
     if swap_resolution == 4:
@@ -226,13 +236,19 @@ def strip(
         ValueError: models that do not fit each other, or wrong shapes.
     """
     noise, target_ws = _prepare(source, target, ws, noise, target_ws)
-    rows = {names[1]: _finish(target, target_ws, noise, after=None)}
-    for stage in source.synthesis.stages(ws, noise):
-        if stage.resolution == source.resolution:
-            rows[names[0]] = stage.rgb
-        else:
-            rows[f"from {2 * stage.resolution}"] = _finish(target, target_ws, noise, stage)
-    return dict(reversed(rows.items()))
+
+    def drawn(part: slice) -> dict[str, Tensor]:
+        noises = noise_of(noise, part)
+        rows = {names[1]: _finish(target, target_ws[part], noises, after=None)}
+        for stage in source.synthesis.stages(ws[part], noises):
+            if stage.resolution == source.resolution:
+                rows[names[0]] = stage.rgb
+            else:
+                rows[f"from {2 * stage.resolution}"] = _finish(target, target_ws[part], noises, stage)
+        return dict(reversed(rows.items()))
+
+    parts = [drawn(part) for part in slices(len(ws), images_at_once(source.synthesis, len(ws)))]
+    return {name: torch.cat([rows[name] for rows in parts]) for name in parts[0]}
 
 
 def _prepare(

@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stylegan2.checkpoints import CheckpointError, files
+from stylegan2.editing.latents import noise_of
 from stylegan2.editing.styleclip import frozen
 from stylegan2.networks import Generator
 from stylegan2.perceptual import psnr
-from stylegan2.runtime import pick_device
+from stylegan2.runtime import images_at_once, pick_device, slices
 
 FORMAT = "stylegan2 projection"
 INTERRUPTED = "interrupted"  # why a search ended: Ctrl-C
@@ -211,22 +212,30 @@ class Search:
         self.optimiser.param_groups[0]["lr"] = learning_rate(config, number)
         stir = torch.randn(1, 1, self.g.w_dim, generator=self.rng).to(self.ws.device)  # one for all: see above
         stir = stir * (stirring(config, number) * self.spread / self.g.w_dim**0.5)
+        self.optimiser.zero_grad(set_to_none=True)
+        at_once = images_at_once(self.g.synthesis, len(self.images), graph=True)
         with frozen(self.g, self.looks):
-            drawn = self.g.synthesis(self.codes + stir, self.fitted or "const")
-            loss = config.pixels * (drawn - self.images).square().mean((1, 2, 3))
-            loss = loss + config.looks * self.looks(drawn, self.target)
-            if config.near:
-                away = (self.ws - self.start).square().sum(2).mean(1) / self.spread**2
-                loss = loss + config.near * away
-            if self.fitted:
-                loss = loss + config.noise_weight * noise_pattern(self.fitted)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.sum().backward()
-        row = {"step": number, "loss": float(loss.detach().mean()), "psnr": _median(drawn.detach(), self.images)}
+            parts = [self._backward(part, stir) for part in slices(len(self.images), at_once)]
+        loss, decibels = (torch.cat(of_parts) for of_parts in zip(*parts, strict=True))
+        row = {"step": number, "loss": float(loss.mean()), "psnr": float(decibels.median())}
         self.history.append(row)
         self.optimiser.step()
         self._settle_noise()
         return row
+
+    def _backward(self, part: slice, stir: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the gradient of some of the images; -> loss and PSNR of each, without graphs."""
+        config, images, fitted = self.config, self.images[part], noise_of(self.fitted, part)
+        drawn = self.g.synthesis(self.codes[part] + stir, fitted or "const")
+        loss = config.pixels * (drawn - images).square().mean((1, 2, 3))
+        loss = loss + config.looks * self.looks(drawn, [features[part] for features in self.target])
+        if config.near:
+            away = (self.ws[part] - self.start[part]).square().sum(2).mean(1) / self.spread**2
+            loss = loss + config.near * away
+        if fitted:
+            loss = loss + config.noise_weight * noise_pattern(fitted)
+        loss.sum().backward()
+        return loss.detach(), psnr(drawn.detach(), images)
 
     @torch.no_grad()
     def _settle_noise(self) -> None:
@@ -307,28 +316,27 @@ def tune(
         raise ValueError(f"steps is {steps}, lr {lr:g}: expected steps >= 1, lr > 0")
     _check(g, images, found.ws)
     tuned = deepcopy(g)
-    wanted = [p.requires_grad_(True) for p in _weights(tuned)]
-    optimiser = torch.optim.Adam(wanted, lr)
+    optimiser = torch.optim.Adam([p.requires_grad_(True) for p in _weights(tuned)], lr)
     with torch.no_grad():
         target = looks.of(images)
     with frozen(looks), tqdm(total=steps, desc="tune", unit="step", disable=not progress) as bar:
         for _ in range(steps):
-            drawn = tuned.synthesis(found.ws, found.noise)
-            loss = (drawn - images).square().mean() + looks(drawn, target).mean()
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            at_once, decibels = images_at_once(tuned.synthesis, len(images), graph=True), []
+            for part in slices(len(images), at_once):
+                wanted, share = images[part], len(images[part]) / len(images)
+                drawn = tuned.synthesis(found.ws[part], noise_of(found.noise, part))
+                loss = (drawn - wanted).square().mean() + looks(drawn, [x[part] for x in target]).mean()
+                (share * loss).backward()
+                decibels.append(psnr(drawn.detach(), wanted))
             optimiser.step()
-            bar.set_postfix(psnr=f"{_median(drawn.detach(), images):.1f} dB", refresh=False)
+            bar.set_postfix(psnr=f"{float(torch.cat(decibels).median()):.1f} dB", refresh=False)
             bar.update()
     return tuned.requires_grad_(False)
 
 
 def _weights(g: Generator) -> list[nn.Parameter]:
     return list(g.synthesis.parameters())
-
-
-def _median(drawn: Tensor, images: Tensor) -> float:
-    return float(psnr(drawn, images).median())
 
 
 def _check(g: Generator, images: Tensor, start: Tensor | None) -> None:

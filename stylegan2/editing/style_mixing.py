@@ -26,6 +26,7 @@ from stylegan2 import display
 from stylegan2.editing.latents import check_fits, draw
 from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator, Noise, Stage
+from stylegan2.runtime import in_parts
 
 BATCH = 16  # images drawn at once
 GAP, EDGE, LINE = 2, 8, 20  # pixels: between faces, between the ends and the mixes, height of a line of text
@@ -158,12 +159,15 @@ def _draw_rows(g: Generator, row_ws: Tensor, mixed: Tensor, first: int, noises: 
     """Codes [R, C, L, w_dim] that differ from row_ws [R, L, w_dim] only from code `first` on -> [R, C, 3, H, W]."""
     columns = mixed.shape[1]
     shared = _stage_below(g, row_ws, first, noises)
-    if shared is not None:
-        x, rgb = (t.repeat_interleave(columns, 0) for t in (shared.x, shared.rgb))
-        shared = Stage(shared.resolution, x, rgb)
-    for stage in g.synthesis.stages(mixed.flatten(0, 1), noises, shared):
-        image = stage.rgb
-    return image.unflatten(0, mixed.shape[:2])
+    codes, whose = mixed.flatten(0, 1), torch.arange(len(row_ws)).repeat_interleave(columns)
+
+    def drawn(part: slice) -> Tensor:
+        after = shared and Stage(shared.resolution, shared.x[whose[part]], shared.rgb[whose[part]])
+        for stage in g.synthesis.stages(codes[part], noises, after):
+            image = stage.rgb
+        return image
+
+    return in_parts(g.synthesis, len(codes), drawn).unflatten(0, mixed.shape[:2])
 
 
 def _stage_below(g: Generator, ws: Tensor, first: int, noises: Noise) -> Stage | None:

@@ -33,9 +33,10 @@ from stylegan2.checkpoints import files
 from stylegan2.checkpoints.errors import CheckpointError
 from stylegan2.clip_model import ClipModel
 from stylegan2.data.roughen import roughen
+from stylegan2.editing.latents import draw
 from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator
-from stylegan2.runtime import pick_device
+from stylegan2.runtime import images_at_once, pick_device, slices
 
 FORMAT = "stylegan2 text edit"
 PLAIN = "a face"  # what all images show
@@ -185,13 +186,14 @@ class TextLoss:
         if config.neutral is not None:
             self.goal = self.way = F.normalize(self.text - clip.encode_texts(config.neutral), dim=1)
 
-    def __call__(self, images: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """-> the loss [N], and the cosine of image and text [N]. `step` chooses the views."""
+    def __call__(self, images: Tensor, step: int = 0, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """-> the loss [N], and the cosine of image and text [N]. `step` chooses the views; `part`: of the first images,
+        those that these were."""
         seen = self._look(images, step)  # [V, N, E]
         loss = 1 - (seen * self.goal).sum(2)
         if self.keep:
             with torch.no_grad():  # through the same views: what a view does to an image is no change
-                before = self._look(self.first, step)
+                before = self._look(self.first[part], step)
             change = seen - before
             across = change - (change * self.way).sum(2, keepdim=True) * self.way
             loss = loss + self.keep * across.square().sum(2)
@@ -256,8 +258,7 @@ class Optimisation:
         self.moved = torch.zeros(offsets, rows, g.w_dim, device=ws.device, requires_grad=True)
         self.optimiser = torch.optim.Adam([self.moved], lr=config.lr)
         self.history: list[dict[str, float]] = []
-        with torch.no_grad():
-            self.images = g.synthesis(self.start, "const")
+        self.images = draw(g, self.start, batch=len(ws))
         self.loss = TextLoss(clip, config, self.images)
 
     @property
@@ -277,18 +278,24 @@ class Optimisation:
         """One step of Adam; returns its row of `history`."""
         number = len(self.history)
         self.optimiser.param_groups[0]["lr"] = learning_rate(self.config, number)
+        self.optimiser.zero_grad(set_to_none=True)
+        at_once = images_at_once(self.g.synthesis, len(self.start), graph=True)
         with frozen(self.g, self.clip):
-            images = self.g.synthesis(self.codes, "const")
-            loss, similarity = self.loss(images, number)
-            distance = (self.codes - self.start).square().sum((1, 2))  # [N]
-            total = loss + self.config.l2 * distance
-            self.optimiser.zero_grad(set_to_none=True)
-            total.sum().backward()
+            parts = [self._backward(part, number) for part in slices(len(self.start), at_once)]
+        self.images, total, similarity, distance = (torch.cat(of_parts) for of_parts in zip(*parts, strict=True))
         row = {"loss": total.mean(), "similarity": similarity.mean(), "moved": distance.mean().sqrt()}
-        self.images = images.detach()
         self.history.append({"step": number, **{name: float(value.detach()) for name, value in row.items()}})
         self.optimiser.step()
         return self.history[-1]
+
+    def _backward(self, part: slice, number: int) -> tuple[Tensor, ...]:
+        """Add the gradient of some of the codes; -> images, loss, similarity and squared distance, without graphs."""
+        images = self.g.synthesis(self.codes[part], "const")
+        loss, similarity = self.loss(images, number, part)
+        distance = (self.codes[part] - self.start[part]).square().sum((1, 2))
+        total = loss + self.config.l2 * distance
+        total.sum().backward()
+        return images.detach(), total.detach(), similarity, distance.detach()
 
     def edit(self, stopped: str = "") -> TextEdit:
         """What there is by now."""

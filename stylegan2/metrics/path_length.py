@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from stylegan2.editing.latents import noise_from_seeds, z_from_seeds
+from stylegan2.editing.latents import draw, noise_from_seeds, z_from_seeds
 from stylegan2.metrics.pretrained import Distance, lpips_distance
 from stylegan2.networks import Generator
 from stylegan2.training.trainer import step_generator
@@ -79,7 +79,7 @@ def _steps(g: Generator, seeds: Sequence[int], epsilon: float, sampling: str) ->
         t = torch.stack([torch.rand((), generator=step_generator(seed, 0, stream=3)) for seed in seeds])
     t = t.to(w1)[:, None, None]
     ws = torch.cat([torch.lerp(w1, w2, t), torch.lerp(w1, w2, t + epsilon)])
-    return g.synthesis(ws, [torch.cat([noise, noise]) for noise in noise_from_seeds(g, seeds)])
+    return draw(g, ws, [torch.cat([noise, noise]) for noise in noise_from_seeds(g, seeds)], len(ws))
 
 
 def face_crop(images: Tensor) -> Tensor:

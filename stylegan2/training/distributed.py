@@ -21,6 +21,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from stylegan2.runtime import hand_back_memory
+
+MUCH = 0.25  # of a GPU's memory, that a notebook should not keep from the processes it starts
+
 
 @dataclass(frozen=True)
 class World:
@@ -141,7 +145,8 @@ def launch(processes: int, verb: str, **options: object) -> None:
         launch(2, "train", data="data/webtoon.lmdb", out="runs/two", source="photo.pt", method="freeze-sg")
 
     A notebook's kernel is one process, and a GPU belongs to the process that uses it: the others are started with
-    torchrun, as from a shell.
+    torchrun, as from a shell. They share its memory with the kernel, so that first hands back what it does not use;
+    what its variables still hold is said if it is much.
 
     Args:
         processes: how many; on a machine with GPUs one for each.
@@ -151,20 +156,43 @@ def launch(processes: int, verb: str, **options: object) -> None:
     Raises:
         RuntimeError: it failed; its error, or the last lines that it said.
     """
+    hand_back_memory()
+    if held := _held_by_kernel():
+        print(held, flush=True)
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     words += ["-m", "stylegan2", verb]
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
         words += [flag] if value is True else [flag, str(value)]
     threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(_threads_each(processes))}
+    code, said = run_printing(words, os.environ | threads)
+    if code:
+        why = next((line for line in said if line.startswith("error:")), "".join(said[-20:])).strip()
+        advice = f"; {held}" if held and "not enough memory" in why else ""
+        raise RuntimeError(f"{verb} in {processes} processes ended with {code}: {why}{advice}")
+
+
+def run_printing(words: list[str], environment: Mapping[str, str]) -> tuple[int, list[str]]:
+    """Run a program and print what it says as it comes; its return code, and the last of its lines."""
     pipe, said = subprocess.PIPE, []
-    with subprocess.Popen(words, env=os.environ | threads, stdout=pipe, stderr=subprocess.STDOUT) as running:
+    with subprocess.Popen(words, env=environment, stdout=pipe, stderr=subprocess.STDOUT) as running:
         for line in io.TextIOWrapper(running.stdout, newline="", errors="replace"):  # a bar's carriage returns stay
             said = [*said[-200:], line]
             print(line, end="", flush=True)
-    if running.returncode:
-        why = next((line for line in said if line.startswith("error:")), "".join(said[-20:])).strip()
-        raise RuntimeError(f"{verb} in {processes} processes ended with {running.returncode}: {why}")
+    return running.returncode, said
+
+
+def _held_by_kernel() -> str:
+    """How much of the GPU this process holds and what to do about it, if that is more than `MUCH` of it; or ""."""
+    if not torch.cuda.is_available():
+        return ""
+    held, (free, total) = torch.cuda.memory_reserved(), torch.cuda.mem_get_info()
+    if held < MUCH * total:
+        return ""
+    return (
+        f"this notebook holds {held / 2**30:.1f} of the GPU's {total / 2**30:.1f} GiB, {free / 2**30:.1f} are free: if "
+        "that is too little, `del` trainers and images that you no longer need, or restart the kernel"
+    )
 
 
 def _threads_each(processes: int) -> int:

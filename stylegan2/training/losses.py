@@ -72,7 +72,10 @@ class PathLengthRegulariser:
 
     def __call__(self, images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
         """Arguments as in `path_lengths`. Moves the mean, returns the scalar penalty."""
-        lengths = path_lengths(images, ws, noise)
+        return self.penalty(path_lengths(images, ws, noise))
+
+    def penalty(self, lengths: Tensor) -> Tensor:
+        """The same of the lengths [N] of a whole batch."""
         self.mean = torch.lerp(self.mean, self.over_all(lengths.detach().mean()), self.decay)
         return (lengths - self.mean).square().mean()
 

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from stylegan2 import checkpoints, display, text_files
 from stylegan2.data.dataset import batches, check_batch
 from stylegan2.networks import Discriminator, Generator
-from stylegan2.runtime import is_out_of_memory, keep_memory_warm, pick_dtype
+from stylegan2.runtime import images_at_once, is_out_of_memory, keep_memory_warm, let_go, pick_dtype
 from stylegan2.training import losses, transfer
 from stylegan2.training.adaptive import AdaptiveP
 from stylegan2.training.augment import AugmentParams, AugmentPipe
@@ -207,13 +207,14 @@ class Trainer:
         rng, parts = step_generator(self.config.seed, self.step), self.config.accumulate
         real = real.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
         reals = [real[part::parts] for part in range(parts)]
-        with torch.set_grad_enabled(self.config.reuse_fakes):
-            fakes = self._fakes(self.config.batch, rng)
-        seen, fakes = [f.images.detach() for f in fakes], fakes if self.config.reuse_fakes else None  # memory
+        reuse = self.config.reuse_fakes
+        with torch.set_grad_enabled(reuse):
+            fakes = self._fakes(self.config.batch, rng, later=not reuse)
+            seen = [made.images.detach() for made in fakes]  # of what is not used again, the images alone
         self._discriminator_step(reals, seen, rng)
         if self.step % self.config.r1_interval == 0:
             self._r1_step(reals, rng)
-        self._generator_step(fakes, rng)
+        self._generator_step(fakes if reuse else None, rng)
         if self.config.pl_weight and self.step % self.config.pl_interval == 0:
             self._path_length_step(rng)
         self.step += 1
@@ -271,15 +272,28 @@ class Trainer:
             self._update(self.g_optimiser, self.g_parameters, parts())
 
     def _path_length_step(self, rng: torch.Generator) -> None:
-        n, share = self._path_length_batch, self.world.share()
-        fakes = self._make(self._draw(n, rng).part(share), for_path_length=True)
-        near = self._near(rng)
-        noise = torch.randn((n, *fakes.images.shape[1:]), generator=near, device=near.device)[share]
-        penalty = self.path_length(fakes.images, fakes.ws, noise)
+        n, weight = self._path_length_batch, self.config.pl_weight * self.config.pl_interval
+        draws, near = self._draw(n, rng), self._near(rng)
+        noise = torch.randn((n, 3, self.g.resolution, self.g.resolution), generator=near, device=near.device)
+        shares = [share for share in self._shares if range(n)[share]]
+
+        def lengths(share: slice) -> Tensor:
+            fakes = self._make(draws.part(share), for_path_length=True)
+            return losses.path_lengths(fakes.images, fakes.ws, noise[share])
+
+        def parts() -> Iterator[Tensor]:
+            if len(shares) == 1:
+                yield weight * self.path_length.penalty(lengths(shares[0]))
+                return
+            # the running mean needs all lengths before the first gradient, so they are computed twice
+            each = [lengths(share).detach() for share in shares]
+            whole = torch.cat(each).requires_grad_()
+            (slopes,) = torch.autograd.grad(weight * self.path_length.penalty(whole), whole)
+            for share, slope in zip(shares, slopes.split([len(part) for part in each]), strict=True):
+                yield len(shares) * (slope * lengths(share)).sum()  # `_update` takes the mean
+
+        self._update(self.g_optimiser, self.g_parameters, parts())
         self._averages.add(path_length=self.path_length.mean)
-        # in one part: the running mean needs all lengths before the first gradient
-        weighted = penalty * self.config.pl_weight * self.config.pl_interval
-        self._update(self.g_optimiser, self.g_parameters, [weighted])
 
     def _fakes(self, n: int, rng: torch.Generator, later: bool = False) -> list[Fakes] | Iterator[Fakes]:
         """This process's share of n new images, in parts; `later`: each made when it is asked for."""
@@ -374,14 +388,17 @@ class Trainer:
         self._stop, shown = False, progress and self.world.is_first
         bar = tqdm(total=c.steps * c.batch, initial=self.images_seen, unit="img", disable=not shown, smoothing=0.1)
         with bar, closing(log), self._stop_on_interrupt():
-            if self.step == 0:
-                self._sample(on_sample)
             try:
+                if self.step == 0:
+                    self._sample(on_sample)
                 self._loop(stream, log, bar, on_log, on_sample)
-            except RuntimeError as error:
-                if is_out_of_memory(error):
-                    raise MemoryError(_less_memory(c)) from error
-                raise
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                for optimiser in (self.g_optimiser, self.d_optimiser):
+                    optimiser.zero_grad(set_to_none=True)
+                let_go(error)
+                raise MemoryError(_less_memory(c)) from None
         return self.g_ema
 
     @property
@@ -459,7 +476,8 @@ class Trainer:
         count = self.config.sample_rows * self.config.sample_columns
         z = torch.randn(count, self.g.z_dim, generator=step_generator(self.config.seed, 0, stream=1)).to(self.device)
         # in small batches: a large preview must not need more memory than training does
-        return torch.cat([self.g_ema(chunk, noise="const") for chunk in z.split(self.config.batch)])
+        size = images_at_once(self.g_ema.synthesis, self.config.batch)
+        return torch.cat([self.g_ema(chunk, noise="const") for chunk in z.split(size)])
 
     def _sample(self, on_sample: Callable | None) -> None:
         self._update_mean()  # so that `on_sample` may truncate

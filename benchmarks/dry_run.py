@@ -1,0 +1,324 @@
+"""How much memory of a GPU does every notebook need at full scale? Counted, without a GPU and without computing.
+
+    python -m benchmarks.dry_run [00 05 ...] [--gib 14.7] [--cap 7.5] [--write]
+
+Tensors "on the GPU" have their true sizes and types but no numbers (`tests/fake_cuda.py`, dry), so a notebook at 256
+pixels passes in minutes. The published models are stand-ins: files in their format, with the right shapes and one
+number. A training is two iterations, the first of which does everything; what a notebook starts as another process is
+counted in the same sum, since both share the card. `--write` puts the table into docs/full_scale.md.
+
+What is not counted: the CUDA context (about 0.5 GiB for each process), cuDNN's workspaces, fragmentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import full_scale
+from benchmarks.worker import ROOT
+
+GIB = 2**30
+DOCS = ROOT / "docs" / "full_scale.md"
+BEGIN, END = "<!-- dry run: begin -->", "<!-- dry run: end -->"
+LARGE = 1024  # numbers; what is smaller, such as the blur's kernel, is looked at
+FEW_IMAGES = 48  # of a rendered set: what a batch needs, as long as nobody looks at them
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One code cell: its place in the notebook, peak while it ran and what stayed, in GiB; its error, or empty."""
+
+    index: int
+    seconds: float
+    peak: float
+    after: float
+    error: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One notebook."""
+
+    notebook: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def worst(self) -> Cell:
+        """The cell with the highest peak."""
+        return max(self.cells, key=lambda cell: cell.peak)
+
+    @property
+    def failed(self) -> list[Cell]:
+        """Cells that raised an error."""
+        return [cell for cell in self.cells if cell.error]
+
+    @property
+    def row(self) -> str:
+        """Of the table."""
+        last = self.cells[-1]
+        return f"| {self.notebook} | {self.worst.peak:.1f} GiB | [{self.worst.index}] | {last.after:.1f} GiB |"
+
+
+# ------------------------------------------------------------------------------------------------------ the stand-ins
+def make_files(folder: Path) -> None:
+    """Every file that full scale fetches, in its format and with its shapes, but with one number in every tensor."""
+    from torchvision.models import vgg16
+
+    from stylegan2.checkpoints import Checkpoint, export, export_encoder
+    from stylegan2.networks import Encoder, build
+    from stylegan2.zoo import MODELS
+
+    folder.mkdir(parents=True, exist_ok=True)
+    g, d = build(full_scale.SIZE, "config-f", seed=0)
+    model, encoder = folder / "model.pt", folder / "encoder.pt"
+    export(model, Checkpoint(g, g, d))  # with the generator in training, as the published files have it
+    export_encoder(encoder, Encoder(full_scale.SIZE, full_scale.CODES))
+    for path in (model, encoder):
+        _write_thin(path, torch.load(path, weights_only=True, mmap=True))
+    for name in MODELS:
+        shutil.copy(encoder if name.startswith("encoder") else model, folder / f"{name}.pt")
+    _write_thin(folder / "ViT-B-32.pt", full_scale.random_clip())
+    _write_thin(folder / "vgg16-397923af.pth", vgg16(weights=None).state_dict())
+
+
+def _write_thin(path: Path, content: Any) -> None:
+    from stylegan2.checkpoints import files
+
+    files.write(path, thin(content))
+
+
+def thin(content: Any) -> Any:
+    """Large tensors by ones of the same shape and type that take no room: each shows its first number everywhere."""
+    if isinstance(content, dict):
+        return {name: thin(value) for name, value in content.items()}
+    if isinstance(content, torch.Tensor) and content.numel() > LARGE:
+        return content.flatten()[:1].clone().expand(content.shape)
+    return content
+
+
+def make_course(folder: Path) -> Path:
+    """A course whose published models are stand-ins; returns its folder."""
+    course, files_folder = full_scale.make_course(folder), folder / "files"
+    full = course / "checkpoints" / "full"
+    if not full.exists():
+        make_files(files_folder)
+        shutil.copytree(files_folder, full)
+    return course
+
+
+# --------------------------------------------------------------------------------------------------------- the worker
+class Card:
+    """Memory of a GPU as PyTorch deals with it: what was needed once is kept, until the cache is emptied.
+
+    Attributes:
+        peak: bytes in use at most since `begin`.
+    """
+
+    def __init__(self, state: Any, total: int):
+        self._state, self._total, self._peak, self._kept = state, total, 0, 0
+        torch.cuda.memory_reserved = lambda device=None: self.reserved
+        torch.cuda.mem_get_info = lambda device=None: (self._total - self.reserved, self._total)
+        torch.cuda.empty_cache = self.empty_cache
+
+    @property
+    def live(self) -> int:
+        """Bytes in use."""
+        return self._state.live
+
+    @property
+    def reserved(self) -> int:
+        """Bytes that other processes cannot have."""
+        return max(self._kept, self._state.peak)
+
+    @property
+    def peak(self) -> int:
+        return max(self._peak, self._state.peak)
+
+    def begin(self) -> None:
+        """Count the peak anew."""
+        self._kept = self.reserved
+        self._peak = self._state.peak = self.live
+
+    def empty_cache(self) -> None:
+        """In place of `torch.cuda.empty_cache`."""
+        self._peak = self.peak
+        self._state.peak = self._kept = self.live
+
+    @contextlib.contextmanager
+    def of_another(self) -> Iterator[None]:
+        """A second process uses the card: what this one keeps is in use for it."""
+        kept = self.reserved - self.live
+        self._state.live += kept
+        try:
+            yield
+        finally:
+            self._state.live -= kept
+
+
+def pretend(gib: float, capability: tuple[int, int]) -> Card:
+    """From now on this process has a GPU that only counts."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import fake_cuda
+
+    fake_cuda.install(capability=capability, memory_gib=gib, dry=True)
+    fake_cuda.teach()
+    return Card(fake_cuda.STATE, int(gib * GIB))
+
+
+def shorten(card: Card) -> None:
+    """Leave out what takes long and no memory of the GPU: further iterations, snapshots, most rendered images."""
+    from stylegan2 import course
+    from stylegan2.editing import projection, styleclip
+    from stylegan2.training import config, distributed, trainer
+
+    steps, dataset = config.TrainConfig.steps.fget, course.Course.dataset
+    config.TrainConfig.steps = property(lambda self: min(2, steps(self)))
+    trainer.Trainer.save = lambda self: self.images_seen
+    distributed.run_printing = lambda words, environment: _run_here(words, card)
+    for search in (projection.Search, styleclip.Optimisation):
+        search.step = _first_steps_only(search.step)
+
+    def few(self, source="pocket:webtoon"):
+        rendered = isinstance(source, str) and source.startswith("pocket:") and "?" not in source
+        return dataset(self, f"{source}?n={FEW_IMAGES}" if rendered else source)
+
+    course.Course.dataset = few
+
+
+def _first_steps_only(step: Callable) -> Callable:
+    """A step that after two computes nothing more and repeats its row of the history."""
+
+    def repeated(self) -> dict[str, float]:
+        if len(self.history) < 2:
+            return step(self)
+        self.history.append(self.history[-1] | {"step": len(self.history)})
+        return self.history[-1]
+
+    return repeated
+
+
+def _run_here(words: list[str], card: Card) -> tuple[int, list[str]]:
+    """What `distributed.launch` starts, in this process: both share the card, so one sum holds both."""
+    from stylegan2.cli import app
+
+    with card.of_another():
+        app(words[words.index("stylegan2") + 1 :], standalone_mode=False)
+    return 0, []
+
+
+def count_cells(notebook: Path, card: Card) -> Iterator[Cell]:
+    """Run the code cells one after the other; one that fails does not end it."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    shell.showtraceback = lambda *_, **__: None
+    for index, cell in enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"]):
+        if cell["cell_type"] != "code":
+            continue
+        card.begin()
+        begin = time.monotonic()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            done = shell.run_cell("".join(cell["source"]))
+        error = done.error_before_exec or done.error_in_exec
+        said = f"{type(error).__name__}: {error}" if error else ""
+        yield Cell(index, time.monotonic() - begin, card.peak / GIB, card.live / GIB, said)
+
+
+def work(notebook: Path, gib: float, capability: tuple[int, int]) -> None:
+    """Print a line of JSON for every cell."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    torch.set_num_threads(1)
+    card, out = pretend(gib, capability), os.dup(1)
+    shorten(card)
+    os.chdir(notebook.parent)
+    for cell in count_cells(notebook, card):
+        os.write(out, (json.dumps(cell.__dict__) + "\n").encode())
+
+
+# ------------------------------------------------------------------------------------------------------------ the rest
+def run(course: Path, name: str, gib: float, cap: str, tell: Callable[[Cell], None] = lambda cell: None) -> Run:
+    """Count one notebook in a process of its own. Raises RuntimeError if that broke down."""
+    path = course / "notebooks" / f"{name}.ipynb"
+    command = [sys.executable, "-m", "benchmarks.dry_run", str(path), "--gib", str(gib), "--cap", cap, "--worker"]
+    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    cells = []
+    with tempfile.TemporaryDirectory() as out, tempfile.TemporaryFile("w+") as errors:
+        own = {"COURSE_SCALE": "full", "COURSE_BUDGET": "course", "COURSE_OUT": out, "PYTHONPATH": paths}
+        with subprocess.Popen(command, env=os.environ | own, stdout=-1, stderr=errors, text=True) as worker:
+            for line in worker.stdout:
+                if line.startswith('{"index"'):
+                    cells.append(Cell(**json.loads(line)))
+                    tell(cells[-1])
+        if worker.returncode or not cells:
+            errors.seek(0)
+            raise RuntimeError(f"{name} broke down with {worker.returncode}: {errors.read()[-2000:]}")
+    return Run(name, tuple(cells))
+
+
+def table(runs: list[Run]) -> str:
+    """In Markdown: the highest peak, the cell that has it, and what is held at the end."""
+    head = "| notebook | peak | in cell | held at the end |\n|---|---|---|---|\n"
+    return head + "\n".join(one.row for one in runs)
+
+
+def write_docs(text: str, path: Path = DOCS) -> None:
+    """Put the table between the two marks. Raises ValueError where they are not."""
+    old = path.read_text(encoding="utf-8")
+    new, found = re.subn(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.DOTALL)
+    if not found:
+        raise ValueError(f"'{path}' has no lines {BEGIN} and {END} for the table to go between")
+    path.write_text(new, encoding="utf-8")
+
+
+def main() -> int:
+    """Count what is asked for, and print a table; 1 if a cell failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="beginnings of notebook names; default: all")
+    parser.add_argument("--gib", type=float, default=14.7, help="memory of the card; a T4's 14.7, an L4's 22")
+    parser.add_argument("--cap", default="7.5", help="compute capability: 7.5 float16, 8.0 and later bfloat16")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "dry-run")
+    parser.add_argument("--cells", action="store_true", help="a line for every cell")
+    parser.add_argument("--write", action="store_true", help=f"put the table into {DOCS.relative_to(ROOT)}")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        work(Path(options.names[0]).resolve(), options.gib, tuple(map(int, options.cap.split("."))))
+        return 0
+    course, wanted, runs = make_course(options.folder), tuple(options.names) or ("",), []
+    for path in sorted((course / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        if path.stem.startswith(wanted):
+            runs.append(run(course, path.stem, options.gib, options.cap, _tell if options.cells else lambda _: None))
+            print(runs[-1].row, *(f"  [{c.index}] {c.error[:200]}" for c in runs[-1].failed), sep="\n", flush=True)
+    print(f"\n{table(runs)}")
+    if options.write:
+        write_docs(table(runs))
+    return int(any(one.failed for one in runs))
+
+
+def _tell(cell: Cell) -> None:
+    said = f"  {cell.error[:300]}" if cell.error else ""
+    print(
+        f"[{cell.index:2}] {cell.seconds:6.1f} s  peak {cell.peak:6.2f}  after {cell.after:5.2f} GiB{said}", flush=True
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""Work in parts that fit a GPU's memory: how many that are, that the results stay, and that errors give memory back."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_clip import tiny_clip
+from tiny_training import one_thread, random_pictures, tiny_networks, tiny_trainer  # noqa: F401
+
+from stylegan2 import runtime
+from stylegan2.editing import latents, projection
+from stylegan2.editing.layer_swapping import compare, strip, swap_images
+from stylegan2.editing.style_mixing import mix_images
+from stylegan2.editing.styleclip import EditConfig, Optimisation
+from stylegan2.metrics.image_sets import GeneratedImages
+from stylegan2.training import distributed, losses
+
+ROOT = Path(__file__).resolve().parents[1]
+GIB = 2**30
+LIMIT = 13.5  # GiB of a T4's 14.7: the rest is for the CUDA context, workspaces and fragmentation
+
+
+def card(monkeypatch, free: float, kept: float = 0.0, used: float = 0.0, total: float = 14.7):
+    """A GPU with so many GiB free, of which this process keeps `kept` and uses `used`."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (int(free * GIB), int(total * GIB)))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device=None: int(kept * GIB))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device=None: int(used * GIB))
+
+
+@pytest.fixture
+def two_at_once(monkeypatch):
+    """A device that has room for two of anything."""
+    monkeypatch.setattr(runtime, "how_many_fit", lambda most, each, device: min(most, 2))
+
+
+# --------------------------------------------------------------------------------------------------- how many fit
+
+
+def test_a_cpu_computes_all_at_once_and_a_gpu_what_fits(monkeypatch):
+    card(monkeypatch, free=10)
+    assert runtime.how_many_fit(1000, GIB, torch.device("cpu")) == 1000
+    assert runtime.how_many_fit(1000, GIB, torch.device("cuda")) == 6  # 60 % of 10
+    assert runtime.how_many_fit(4, GIB, torch.device("cuda")) == 4
+    assert runtime.how_many_fit(1000, 100 * GIB, torch.device("cuda")) == 1
+
+
+def test_what_pytorch_keeps_without_using_it_counts_as_free(monkeypatch):
+    card(monkeypatch, free=4, kept=9, used=3)
+    assert runtime.free_memory(torch.device("cuda")) == 10 * GIB
+
+
+@pytest.mark.parametrize(("count", "size", "ends"), [(5, 2, [2, 4, 5]), (4, 9, [4]), (0, 3, [0]), (2, 0, [1, 2])])
+def test_slices_cover_everything_once(count, size, ends):
+    parts = runtime.slices(count, size)
+    assert [part.stop for part in parts] == ends
+    assert [i for part in parts for i in range(count)[part]] == list(range(count))
+
+
+# ---------------------------------------------------------------------------------------------- the same results
+
+
+def drawings() -> dict[str, torch.Tensor]:
+    """What every function that draws many images at once makes of five codes."""
+    (g, _), (other, _) = tiny_networks(seed=0), tiny_networks(seed=1)
+    ws, noise = latents.ws_from_seeds(g, range(5)), latents.noise_from_seeds(g, range(5))
+    return {
+        "draw": latents.draw(g, ws, noise),
+        "random noise": latents.draw(g, ws, torch.Generator().manual_seed(0), batch=4),
+        "rgbs": latents.draw_rgbs(g, ws, noise)[4],
+        "swapped": swap_images(g, other, ws, 8, torch.Generator().manual_seed(0)),
+        "compared": compare(g, other, ws, 8),
+        "strip": torch.cat([*strip(g, other, ws).values()]),
+        "mixed": mix_images(g, ws[:2], ws, "2-3"),
+        "set": torch.stack(GeneratedImages(g, 5).__getitems__(range(5))),
+    }
+
+
+def test_images_do_not_depend_on_the_parts(monkeypatch):
+    whole, sizes = drawings(), []
+    (g, _) = tiny_networks()
+    synthesis, forward = type(g.synthesis), type(g.synthesis).stages
+    monkeypatch.setattr(runtime, "how_many_fit", lambda most, each, device: min(most, 2))
+    monkeypatch.setattr(synthesis, "stages", lambda s, ws, *rest: sizes.append(len(ws)) or forward(s, ws, *rest))
+    for name, parts in drawings().items():
+        torch.testing.assert_close(parts, whole[name], atol=1e-5, rtol=1e-4, msg=name)
+    assert max(sizes) == 2
+
+
+def nearness(images: torch.Tensor, target: list[torch.Tensor]) -> torch.Tensor:
+    return (images - target[0]).abs().mean((1, 2, 3))
+
+
+class Nearness(torch.nn.Module):
+    """A perceptual distance of the simplest kind."""
+
+    def of(self, images):
+        return [images]
+
+    def forward(self, images, target):
+        return nearness(images, target)
+
+
+def searched() -> list[torch.Tensor]:
+    g, _ = tiny_networks()
+    photos, looks = latents.draw(g, latents.ws_from_seeds(g, range(7, 12))), Nearness()
+    run = projection.Search(g, photos, looks, projection.ProjectConfig(steps=3, fit_noise=True, near=0.1))
+    rows = [run.step() for _ in range(3)]
+    tuned = projection.tune(g, run.found(), photos, looks, steps=2)
+    found = [run.codes.detach(), *(noise.detach() for noise in run.fitted), *tuned.synthesis.state_dict().values()]
+    return [*found, torch.tensor([[row["loss"], row["psnr"]] for row in rows])]
+
+
+def test_a_search_does_not_depend_on_the_parts(monkeypatch, request):
+    whole = searched()
+    request.getfixturevalue("two_at_once")
+    for parts, expected in zip(searched(), whole, strict=True):
+        torch.testing.assert_close(parts, expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_text_edit_does_not_depend_on_the_parts(monkeypatch, together):
+    g, found = tiny_networks()[0].requires_grad_(False), []
+    config = EditConfig("red hair", steps=3, layers="0-3", together=together, keep=1.0, patience=0)
+    for most in (5, 2):
+        monkeypatch.setattr(runtime, "how_many_fit", lambda wanted, each, device, most=most: min(wanted, most))
+        run = Optimisation(g, tiny_clip(), latents.ws_from_seeds(g, range(5)), config)
+        rows = [run.step() for _ in range(3)]
+        found.append((run.codes.detach(), run.images, [row["loss"] for row in rows]))
+    torch.testing.assert_close(found[1], found[0], atol=1e-3, rtol=1e-3)
+
+
+def test_the_path_length_step_in_parts_has_the_gradient_of_one_part(tmp_path, monkeypatch):
+    """It was computed in one part whatever `accumulate` said, and decided then how much memory a training takes."""
+    found, sizes, lengths = {}, [], losses.path_lengths
+    monkeypatch.setattr(losses, "path_lengths", lambda *args: sizes.append(len(args[0])) or lengths(*args))
+    for parts in (1, 2, 4):
+        trainer = tiny_trainer(tmp_path / str(parts), batch=8, pl_batch_shrink=1, accumulate=parts, augment="none")
+        monkeypatch.setattr(trainer.g_optimiser, "step", lambda: None)
+        sizes.clear()
+        trainer._path_length_step(torch.Generator().manual_seed(0))
+        assert max(sizes) == 8 // parts
+        found[parts] = [p.grad for p in trainer.g_parameters if p.grad is not None], trainer.path_length.mean
+    for parts in (2, 4):
+        torch.testing.assert_close(found[parts], found[1], atol=1e-5, rtol=1e-4)
+
+
+# -------------------------------------------------------------------------------------------------- out of memory
+
+
+@pytest.mark.parametrize("where", ["generator_loss", "discriminator_loss", "path_lengths"])
+def test_an_error_of_memory_frees_the_activations_and_the_notebook_can_go_on(tmp_path, monkeypatch, where):
+    trainer, seen = tiny_trainer(tmp_path, images=32, pl_interval=1), []
+
+    def full(*tensors):
+        graph = [t for t in tensors if t.grad_fn is not None]
+        seen.extend(weakref.ref(t) for t in graph)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(losses, where, full)
+        with pytest.raises(MemoryError, match="set accumulate=2") as kept:  # as a notebook keeps it
+            trainer.run(progress=False)
+    gc.collect()
+    assert seen and all(ref() is None for ref in seen)
+    assert all(p.grad is None for network in (trainer.g, trainer.d) for p in network.parameters())
+    again = tiny_trainer(tmp_path, images=32, pl_interval=1, accumulate=2)
+    again.run(progress=False)
+    assert again.images_seen == 32 and kept.value is not None
+
+
+# --------------------------------------------------------------------------------------------- a second process
+
+
+def test_a_second_process_gets_what_the_kernel_does_not_use(monkeypatch, capsys):
+    emptied = []
+    card(monkeypatch, free=9, kept=5, used=5)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    monkeypatch.setattr(distributed, "run_printing", lambda words, environment: (0, []))
+    distributed.launch(1, "train")
+    assert emptied and "holds 5.0 of the GPU's 14.7 GiB, 9.0 are free" in capsys.readouterr().out
+    card(monkeypatch, free=13, kept=1)
+    distributed.launch(1, "train")
+    assert "holds" not in capsys.readouterr().out
+
+
+def test_a_second_process_without_room_says_what_to_do(monkeypatch):
+    card(monkeypatch, free=1, kept=12)
+    said = ["error: not enough memory: lower --batch"]
+    monkeypatch.setattr(distributed, "run_printing", lambda words, environment: (2, said))
+    with pytest.raises(RuntimeError, match="ended with 2: error: not enough memory.*`del` trainers"):
+        distributed.launch(1, "train")
+
+
+# ---------------------------------------------------------------------------------------------------- true sizes
+
+TRUE_SIZES = """
+import json
+import torch
+from benchmarks.dry_run import GIB, pretend
+card = pretend(14.7, (7, 5))
+from stylegan2.editing import latents, projection
+from stylegan2.networks import build
+
+found = {}
+
+def count(name, compute):
+    card.begin()
+    compute()
+    found[name] = card.peak / GIB
+
+g = build(256, "config-f", seed=0)[0].to("cuda").requires_grad_(False)
+ws = torch.zeros(200, g.num_ws, g.w_dim, device="cuda")
+count("200 faces", lambda: latents.draw_rgbs(g, ws))
+photos = torch.zeros(40, 3, 256, 256, device="cuda")
+near = type("Near", (torch.nn.Module,), {"of": lambda s, x: [x], "forward": lambda s, x, t: (x - t[0]).mean((1, 2, 3))})
+count("40 photos", lambda: projection.Search(g, photos, near(), projection.ProjectConfig()).step())
+print(json.dumps(found))
+"""
+
+
+def test_at_full_scale_many_faces_fit_a_t4():
+    done = subprocess.run([sys.executable, "-c", TRUE_SIZES], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) == 2 and max(found.values()) <= LIMIT, found
+
+
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_a_notebook_fits_a_t4(notebook):
+    from benchmarks import dry_run
+
+    found = dry_run.run(dry_run.make_course(ROOT / "build" / "dry-run"), notebook, 14.7, "7.5")
+    assert not found.failed
+    assert found.worst.peak <= LIMIT, found.row
+
+
+# ------------------------------------------------------------------------------------------------------ its table
+
+
+def test_the_table_goes_between_its_marks(tmp_path):
+    from benchmarks import dry_run
+
+    cells = dry_run.Cell(3, 1.0, 2.0, 0.5, ""), dry_run.Cell(5, 1.0, 7.25, 1.5, "")
+    text = dry_run.table([dry_run.Run("05_structure_loss", cells)])
+    assert text.endswith("| 05_structure_loss | 7.2 GiB | [5] | 1.5 GiB |")
+    docs = tmp_path / "docs.md"
+    docs.write_text(f"above\n{dry_run.BEGIN}\nold\n{dry_run.END}\nbelow\n")
+    dry_run.write_docs(text, docs)
+    assert docs.read_text() == f"above\n{dry_run.BEGIN}\n{text}\n{dry_run.END}\nbelow\n"
+    with pytest.raises(ValueError, match="for the table to go between"):
+        (tmp_path / "other.md").write_text("no marks")
+        dry_run.write_docs(text, tmp_path / "other.md")
+
+
+def test_thin_files_keep_shapes_and_small_tensors(tmp_path):
+    from benchmarks import dry_run
+
+    state = {"weight": torch.randn(64, 64), "kernel": torch.randn(4, 4)}
+    torch.save(dry_run.thin(state), tmp_path / "thin.pt")
+    read = torch.load(tmp_path / "thin.pt", weights_only=True)
+    assert read["weight"].shape == (64, 64) and torch.equal(read["kernel"], state["kernel"])
+    assert (tmp_path / "thin.pt").stat().st_size < 4 * 64 * 64
