@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,7 @@ EXPECTED = (ValueError, OSError, ImportError)  # errors whose message says what 
 SHIPPED = ("checkpoints", "pocket")  # the folder of the models that come with the course
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 MEMORY = "not enough memory: lower --batch; `train` can also compute a batch in parts (--accumulate 2, 4, ...)"
+PARTLY = 1  # done, but something was left out
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
@@ -48,6 +49,17 @@ class Verbs(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
+
+
+def end(left_out: Sequence[str]) -> None:
+    """The end of a verb with several inputs: says how many of them were left out, if any, and ends with code `PARTLY`.
+
+    Args:
+        left_out: their names; why each was left out has been said on stderr.
+    """
+    if left_out:
+        typer.echo(f"{len(left_out)} left out: see above", err=True)
+        raise typer.Exit(PARTLY)
 
 
 def told(error: Exception) -> str:
