@@ -18,6 +18,7 @@ SHIPPED = ("checkpoints", "pocket")  # the folder of the models that come with t
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 MEMORY = "not enough memory: lower --batch; `train` can also compute a batch in parts (--accumulate 2, 4, ...)"
 PARTLY = 1  # done, but something was left out
+FAILED = 2  # wrong use, or nothing came of it
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
@@ -31,21 +32,21 @@ class Verbs(TyperGroup):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx):
-        """Run a verb; exit code 2 for an expected error, 130 for Ctrl-C."""
+        """Run a verb; return codes as `EPILOG` lists them."""
         try:
             return super().invoke(ctx)
         except EXPECTED as error:
             if ctx.params.get("debug"):
                 raise
             typer.echo(f"error: {' '.join(told(error).split())}", err=True)
-            raise typer.Exit(2) from error
+            raise typer.Exit(FAILED) from error
         except (RuntimeError, MemoryError) as error:
             from stylegan2.runtime import is_out_of_memory  # here: it needs torch, for which `--help` should not wait
 
             if ctx.params.get("debug") or not is_out_of_memory(error):
                 raise
             typer.echo(f"error: {MEMORY}", err=True)
-            raise typer.Exit(2) from error
+            raise typer.Exit(FAILED) from error
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -84,7 +85,18 @@ CheckpointPath = Annotated[Path, typer.Argument(metavar="CKPT", help="A checkpoi
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto: a GPU where there is one.")]
 
 
-@app.callback(no_args_is_help=True, epilog="python -m stylegan2 VERB --help explains a verb, with examples.")
+EPILOG = f"""python -m stylegan2 VERB --help explains a verb, with examples.
+
+\b
+Return codes of every verb:
+  0    all done
+  {PARTLY}    done, but something was left out, which is named
+  {FAILED}    wrong use, or nothing came of it, or it could not go on; what was done before is kept
+  {INTERRUPTED}  interrupted (Ctrl-C)
+"""
+
+
+@app.callback(no_args_is_help=True, epilog=EPILOG)
 def options(debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False):
     """A StyleGAN2 course in notebooks, and its commands: images to dataset, dataset to model, model to faces."""
 
