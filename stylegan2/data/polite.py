@@ -10,7 +10,6 @@ row is left alone. Redirects to other hosts, and addresses inside your own netwo
 
 from __future__ import annotations
 
-import email.utils
 import ipaddress
 import time
 from collections.abc import Callable, Iterator
@@ -143,7 +142,7 @@ class PoliteSession:
         self._hosts: dict[str, _Host] = {}
         self._session = requests.Session()
         self._session.trust_env = False  # no proxies or passwords from elsewhere
-        self._session.cookies.set_policy(_NoCookies())
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none is kept, none is sent
         self._session.headers = requests.structures.CaseInsensitiveDict({"User-Agent": self.manners.user_agent})
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Adapter(self._met))
@@ -303,20 +302,11 @@ class _Cut(Exception):
     """The body ended too early."""
 
 
-class _NoCookies(DefaultCookiePolicy):
-    """None is kept, none is sent."""
-
-    def set_ok(self, cookie, request) -> bool:
-        return False
-
-
 def _seconds(after: str) -> float:
     """Retry-After as seconds from now: a number, or a date."""
-    if after.strip().isdecimal():
-        return float(after)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(after).timestamp() - time.time())
-    except (TypeError, ValueError):
+        return float(urllib3.Retry().parse_retry_after(after))
+    except urllib3.exceptions.InvalidHeader:
         return 1.0
 
 
