@@ -547,6 +547,11 @@ def test_each_kind_of_naver_has_its_own_pages(site, tmp_path, pages, kind, level
     assert site.counts()["/webtoon/detail?titleId=95&no=1"] == 0
 
 
+def test_a_title_that_naver_refuses_is_no_site_that_has_changed(site, tmp_path):
+    site.faults["/api/article/list"] = Fault(99, 401)
+    assert "refused with status 401" in verb(site, tmp_path, kind="naver", code=2)
+
+
 def test_the_mobile_site_of_naver_is_read(site, tmp_path, pages):
     pages["/api/article/list"] = "<html>not found</html>"
     links = "".join(

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 from bs4 import BeautifulSoup, Tag
 
-from stylegan2.data.polite import NOT_THERE, Answer, Missing, NotAllowed, PoliteSession, join
+from stylegan2.data.polite import NOT_THERE, REFUSALS, Answer, Missing, NotAllowed, PoliteSession, join
 
 MOST_PAGES = 500  # of a list: more is a list without an end
 HIDDEN = ("data-url", "data-src", "data-lazy-src", "data-lazy", "data-original")  # where lazy pages keep an address
@@ -254,7 +254,9 @@ class Naver:
         address = _query(join(url, "/api/article/list"), titleId=title, page=page)
         try:
             text = session.get(address, referer=url).text
-        except Missing:
+        except Missing as error:
+            if error.status in REFUSALS:
+                raise
             return self._listed_in_html(session, url, page)
         try:
             told = json.loads(text)
