@@ -11,6 +11,7 @@ faces (:mod:`stylegan2.clip_training`). `clip.load(path)` opens it too.
 
 from __future__ import annotations
 
+import difflib
 import os
 import warnings
 from collections.abc import Sequence
@@ -30,6 +31,9 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the colours that CLIP was train
 SD = (0.26862954, 0.26130258, 0.27577711)
 TOKENS = 77  # of a text, two of them its beginning and end
 NEEDED = ("token_embedding.weight", "positional_embedding", "text_projection", "visual.conv1.weight", "logit_scale")
+
+EMPTY = {*("a", "an", "the", "and", "or", "of", "with", "in", "on", "to", "no"), *("face", "person", "someone")}
+EXAMPLES = ("red hair", "a big smile", "glasses", "blue eyes")  # of texts; those of EMPTY say nothing of a face
 
 
 def openai_clip() -> ModuleType:
@@ -112,9 +116,43 @@ class ClipModel(nn.Module):
         """
         clip = openai_clip()
         table = self.model.token_embedding.weight
-        words = "".join(c if c.isalnum() else " " for c in text).split()
+        words = _words(text)
         tokens = [clip.tokenize(word)[0] for word in words]
         return [w for w, row in zip(words, tokens, strict=True) if not table[row[1 : int(row.argmax())]].any(1).all()]
+
+    def known_words(self) -> list[str]:
+        """Words of one token that the model was trained on, by the alphabet; some are ends of longer words."""
+        decoder = openai_clip().clip._tokenizer.decoder  # the package has no public way from a token to its text
+        texts = [decoder[k] for k in self.model.token_embedding.weight.any(1).nonzero().flatten().tolist()]
+        whole = (text.removesuffix("</w>") for text in texts if text.endswith("</w>"))
+        return sorted(word for word in whole if len(word) > 2 and word.isalpha() and word not in EMPTY)
+
+    def check_text(self, text: str) -> None:
+        """Raises ValueError for a text that says nothing to this model: it names words that are near."""
+        unknown = set(self.unknown_words(text))
+        if {word.lower() for word in _words(text) if word not in unknown} - EMPTY:
+            return
+        if self.model.token_embedding.weight.any(1).all() or (_words(text) and not unknown):
+            return
+        known = self.known_words()
+        near = [n for word in sorted(unknown) for n in difflib.get_close_matches(word.lower(), known, 3)]
+        examples = [example for example in EXAMPLES if not self.unknown_words(example)]
+        raise ValueError(
+            f"{text!r} says nothing to this CLIP, which was trained on about {len(known)} English words"
+            + f"; near are {', '.join(dict.fromkeys(near))}" * bool(near)
+            + f"; it knows for example {', '.join(examples)}" * bool(examples)
+            + " (all: `python -m stylegan2 describe checkpoints/pocket/clip.pt`)"
+        )
+
+
+def _words(text: str) -> list[str]:
+    return "".join(c if c.isalnum() else " " for c in text).split()
+
+
+def is_clip(path: Path) -> bool:
+    """Does a file hold a CLIP's weights? Raises CheckpointError for one that cannot be read."""
+    state = files.read(path)
+    return isinstance(state, dict) and all(name in state for name in NEEDED)
 
 
 def tokenize(texts: str | Sequence[str]) -> Tensor:

@@ -17,6 +17,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 from tiny_training import (
     one_thread,  # noqa: F401  (applies to every test here)
@@ -25,6 +26,7 @@ from tiny_training import (
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli
+from stylegan2.cli import common
 from stylegan2.training import snapshots
 from stylegan2.training.config import TrainConfig
 from stylegan2.training.trainer import Trainer
@@ -65,7 +67,7 @@ def pictures(tmp_path_factory) -> Path:
 def dataset(pictures, tmp_path_factory) -> Path:
     """The pictures at 8 and 16 px."""
     out = tmp_path_factory.mktemp("data") / "tiny.lmdb"
-    call("prepare", pictures, "--out", out, "--size", 8, "--size", 16, "--workers", 0)
+    call("prepare", pictures, "--out", out, "--size", 8, "--size", 16, "--workers", 0, code=1)  # one is broken
     return out
 
 
@@ -103,6 +105,19 @@ def test_help_as_a_program_and_as_a_module_names_every_verb_at_once():
         assert re.search(rf"^  {verb}  ", done.stdout, re.MULTILINE), verb
     light = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=400)
     assert light.stdout.strip() == "False"  # so that --help does not wait for PyTorch
+
+
+def test_help_says_what_the_return_codes_mean():
+    text = call("--help")
+    for code in (0, common.PARTLY, common.FAILED, common.INTERRUPTED):
+        assert re.search(rf"^ +{code}  +\w", text, re.MULTILINE), code
+
+
+def test_what_was_left_out_is_counted_and_ends_a_verb_with_1(capsys):
+    common.end([])
+    with pytest.raises(typer.Exit) as ended:
+        common.end(["a.png", "b.png"])
+    assert ended.value.exit_code == common.PARTLY == 1 and "2 left out" in capsys.readouterr().err
 
 
 def test_without_a_verb_there_is_help():
@@ -185,11 +200,11 @@ def test_main_is_the_program(monkeypatch, capsys, tmp_path):
 
 
 def test_prepare_reports_and_lists_what_it_skipped(pictures, tmp_path):
-    text = call("prepare", pictures, "--out", tmp_path / "a.lmdb", "--size", 8, "--workers", 0, "--format", "png")
+    words = ("prepare", pictures, "--out", tmp_path / "a.lmdb", "--size", 8, "--workers", 0, "--format", "png")
+    text = call(*words, code=1)
     assert "6 images of 8 px" in text and "1 files skipped" in text and "skipped broken.png" in text
-    assert "6 were there" in call(
-        "prepare", pictures, "--out", tmp_path / "a.lmdb", "--size", 8, "--workers", 0, "--format", "png"
-    )
+    assert "1 left out: see above" in text
+    assert "6 were there" in call(*words, code=1)
     assert "PNG" in call("inspect", tmp_path / "a.lmdb")
 
 
@@ -197,7 +212,8 @@ def test_prepare_reads_zips_and_rendered_sets(pictures, tmp_path):
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         for path in sorted(pictures.glob("*.png")):
             archive.write(path, path.name)
-    assert "4 images" in call("prepare", tmp_path / "p.zip", "--out", tmp_path / "z.lmdb", "--size", 8, "--workers", 0)
+    zipped = ("prepare", tmp_path / "p.zip", "--out", tmp_path / "z.lmdb", "--size", 8, "--workers", 0)
+    assert "4 images" in call(*zipped, code=1)
     rendered = call(
         "prepare", "pocket:webtoon?n=3", "--out", tmp_path / "w.lmdb", "--size", 16, "--workers", 0, "--limit", 2
     )
@@ -216,7 +232,7 @@ def test_prepare_refuses(pictures, tmp_path, dataset):
 
 def test_prepare_replaces_only_if_told_to(pictures, tmp_path):
     out = tmp_path / "o.lmdb"
-    call("prepare", pictures, "--out", out, "--size", 8, "--workers", 0)
+    call("prepare", pictures, "--out", out, "--size", 8, "--workers", 0, code=1)
     text = call("prepare", pictures, "--out", out, "--size", 16, "--workers", 0, "--overwrite", "--limit", 2)
     assert "2 images of 16 px" in text
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_clip import save_clip, tiny_clip
+from tiny_clip import keep_words, save_clip, tiny_clip
 from tiny_training import (
     one_thread,  # noqa: F401  (applies to every test here)
     tiny_networks,
@@ -200,8 +200,28 @@ def test_unknown_words_are_told(folder, tmp_path):
     path = save_clip(clip, tmp_path / "clip.pt")
     unknown = clip.unknown_words("xylophone")
     assert unknown == ["xylophone"]
-    said = call(folder / "photo.pt", "a xylophone", "--out", tmp_path / "x.png", *quick(folder), "--clip", path)
-    assert re.search("note: .*clip.pt never saw the words.* xylophone", said)
+    said = call(folder / "photo.pt", "an old xylophone", "--out", tmp_path / "x.png", *quick(folder), "--clip", path)
+    assert len(re.findall("note: .*clip.pt never saw the words.* xylophone", said)) == 1
+
+
+def test_a_text_of_unknown_words_is_refused_before_anything_is_optimised(folder, tmp_path, monkeypatch):
+    clip = tiny_clip()
+    keep_words(clip, "red hair with a big smile")
+    path = save_clip(clip, tmp_path / "clip.pt")
+    monkeypatch.setattr(styleclip.Optimisation, "step", lambda run: pytest.fail("it was optimised"))
+    for text, neutral, near in (
+        ("검은 머리", None, "it knows for example red hair, a big smile"),
+        ("a haire", None, "near are hair"),
+        ("red hair", "xylophones", "'xylophones' says nothing"),
+        ("!?", None, "'!?' says nothing"),
+    ):
+        more = ["--neutral", neutral] if neutral else []
+        said = call(
+            folder / "photo.pt", text, "--out", tmp_path / "x.png", *quick(folder), "--clip", path, *more, code=2
+        )
+        assert near in said and "describe" in said and not (tmp_path / "x.png").exists()
+    listed = CliRunner().invoke(cli.app, ["describe", str(path)])
+    assert listed.exit_code == 0 and "big, hair, red, smile" in listed.output
 
 
 def test_the_clip_is_chosen_by_the_models_size(folder, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from clip.clip import _transform
 from PIL import Image
-from tiny_clip import SIDE, save_clip, tiny_clip
+from tiny_clip import SIDE, keep_words, save_clip, tiny_clip
 from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 from torch.nn import functional as F
 
@@ -140,13 +140,17 @@ def test_a_long_text_is_read_up_to_75_tokens_and_refused_beyond(clip):
 
 def test_unknown_words_are_named():
     clip = tiny_clip()
-    table = clip.model.token_embedding.weight
     assert clip.unknown_words("a spaceship, please!") == []  # nothing in a full table is unknown
-    known = openai.tokenize("red hair a")[0]
-    with torch.no_grad():
-        table[[i for i in range(len(table)) if i not in known]] = 0
+    clip.check_text("검은 머리")
+    keep_words(clip, "red hair a face")
     assert clip.unknown_words("Red hair, a spaceship!") == ["spaceship"]
     assert clip.unknown_words("red hair") == clip.unknown_words("") == clip.unknown_words(" , ") == []
+    assert clip.known_words() == ["hair", "red"]  # and "a", "face", which say nothing
+    for text in ("Red spaceship", "a face", "an amber HAIR"):
+        clip.check_text(text)
+    for text in ("검은 머리", "a spaceship", "a face with a spaceship", "?"):
+        with pytest.raises(ValueError, match="says nothing to this CLIP.*2 English words"):
+            clip.check_text(text)
 
 
 # -------------------------------------------------------------------------------------------------------------- files

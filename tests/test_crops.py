@@ -294,15 +294,17 @@ def test_the_small_detector_cuts_a_dataset_that_prepare_takes(strips, tmp_path):
     (tmp_path / "pages").mkdir()
     for i, page in enumerate(strips):
         page.image.save(tmp_path / "pages" / f"{i}.jpg", quality=90)
-    result = CliRunner().invoke(
-        cli.app, ["crop", str(tmp_path / "pages"), "--out", str(tmp_path / "out"), "--size", "64", "--min-size", "24"]
-    )
+    words = ["crop", str(tmp_path / "pages"), "--out", str(tmp_path / "out"), "--size", "64", "--min-size", "24"]
+    result = CliRunner().invoke(cli.app, words)
     assert result.exit_code == 0, result.output
     expected = sum(len(page.boxes) for page in strips)
     assert abs(len(faces(tmp_path / "out")) - expected) <= 1 and "contact_sheet.jpg" in result.output
     report = prepare(tmp_path / "out" / "faces", tmp_path / "faces.lmdb", progress=False, workers=0)
     assert report.length == len(faces(tmp_path / "out")) and not report.skipped
     assert LMDBDataset(tmp_path / "faces.lmdb")[0].shape == (3, 64, 64)
+    (tmp_path / "pages" / "broken.jpg").write_bytes(b"no picture")
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exit_code == 1 and "skipped broken.jpg" in result.output and "1 left out" in result.stderr
 
 
 def test_the_verb_says_in_one_line_what_is_wrong(tmp_path):

@@ -14,9 +14,7 @@ from stylegan2.data.polite import (
     Manners,
     Missing,
     NotAllowed,
-    NotThere,
     PoliteSession,
-    Refusal,
     Stopped,
     check_address,
     check_peer,
@@ -63,16 +61,20 @@ def test_robots_is_asked_once_and_obeyed(site, clock):
     assert site.counts()["/robots.txt"] == 1 and site.counts()["/secret/1/1.jpg"] == 0
 
 
-@pytest.mark.parametrize(("status", "allowed"), [(404, True), (401, False), (403, False)])
-def test_without_robots_all_is_allowed_and_with_secret_ones_nothing(site, clock, status, allowed):
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 418, 451])
+def test_where_no_robots_can_be_had_all_is_allowed(site, clock, status):
+    """RFC 9309, 2.3.1.3. It is no refusal of the pages, either: patience is for those."""
     site.faults["/robots.txt"] = Fault(99, status)
+    with session(site, clock, patience=1) as s:
+        assert s.get(site.url("gallery")).content
+    note = f"{site.base[7:]} answered {status} to its robots.txt: it has no rules, then"
+    assert s.notes == ([] if status in (404, 410) else [note])
+
+
+def test_robots_are_asked_for_from_the_same_page_as_the_picture(site, clock):
     with session(site, clock) as s:
-        if allowed:
-            assert s.get(site.url("gallery")).content
-        else:
-            with pytest.raises(NotAllowed, match="forbids"):
-                s.get(site.url("gallery"))
-    assert site.counts()["/gallery"] == allowed
+        s.get(f"{site.base}/image/1/1.jpg", referer=site.base)
+    assert [request.referer for request in site.requests] == [site.base, site.base]
 
 
 def test_while_robots_cannot_be_read_nothing_is_fetched(site, clock):
@@ -159,7 +161,8 @@ def test_robots_is_asked_about_redirects_too(site, clock):
         Fault(99, 302, {"Location": "/robots.txt"}),
         Fault(99, 302, {"Location": "https://example.org/robots.txt"}),
         Fault(99, cut=0.5),
-        Fault(99, 400),
+        Fault(99, 429),
+        Fault(99, 500),
     ],
 )
 def test_rules_that_cannot_be_read_whole_allow_nothing(site, clock, fault):
@@ -206,8 +209,8 @@ def test_a_server_may_say_when_to_come_back(site, clock):
     with session(site, clock) as s:
         s.get(site.url("gallery"))
     assert 45 < clock.slept[-1] <= 50
-    site.faults["/gallery"] = Fault(1, 503, {"Retry-After": "86400"})
-    with session(site, clock) as s, pytest.raises(Stopped, match="come back in 86400 seconds"):
+    site.faults["/gallery"] = Fault(1, 503, {"Retry-After": "7200"})
+    with session(site, clock) as s, pytest.raises(Stopped, match="come back in 7200 seconds"):
         s.get(site.url("gallery"))
 
 
@@ -230,7 +233,7 @@ def test_who_refuses_again_and_again_is_left_alone(site, clock):
         site.faults[f"/image/1/{number}.jpg"] = Fault(99, 403)
     with session(site, clock, patience=3) as s:
         for number in (1, 2):
-            with pytest.raises(Refusal, match="status 403"):
+            with pytest.raises(Missing, match="status 403"):
                 s.get(f"{site.base}/image/1/{number}.jpg", "x")
         with pytest.raises(Stopped, match="refused 3 times in a row.*ask its owner"):
             s.get(f"{site.base}/image/1/3.jpg", "x")
@@ -241,13 +244,13 @@ def test_something_given_in_between_ends_the_row(site, clock):
     site.faults["/image/1/1.jpg"] = site.faults["/image/1/2.jpg"] = Fault(99, 403)
     with session(site, clock, patience=2) as s:
         for number in (1, 2):
-            with pytest.raises(Refusal):
+            with pytest.raises(Missing):
                 s.get(f"{site.base}/image/1/{number}.jpg", "x")
             s.get(site.url("gallery"))
 
 
 def test_what_is_not_there_is_said_at_once(site, clock):
-    with session(site, clock) as s, pytest.raises(NotThere, match="nothing.html: status 404"):
+    with session(site, clock) as s, pytest.raises(Missing, match="nothing.html: status 404"):
         s.get(f"{site.base}/nothing.html")
     assert site.counts()["/nothing.html"] == 1
 

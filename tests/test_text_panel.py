@@ -262,13 +262,23 @@ def test_errors_are_shown_inside_the_panel(panel):
 
 def test_unknown_words_are_named_and_the_edit_is_made(panel, clip, monkeypatch):
     monkeypatch.setattr(clip, "unknown_words", lambda text: [w for w in text.split() if w == "spaceship"])
-    panel.controls["text"].value = "a spaceship"
+    panel.controls["text"].value = "a red spaceship"
     press(panel, "Edit")
     assert "never saw: spaceship" in panel.message.value and len(panel.scene.edits) == 1
     panel.controls["strength"].value = 2.0
     assert "never saw: spaceship" in panel.message.value
     panel.controls["text"].value = "red hair"
     assert panel.message.value == ""
+
+
+def test_a_text_of_unknown_words_is_refused(panel, clip, monkeypatch):
+    def refuse(text):
+        raise ValueError(f"{text!r} says nothing to this CLIP")
+
+    monkeypatch.setattr(clip, "check_text", refuse)
+    panel.controls["text"].value = "검은 머리"
+    press(panel, "Edit")
+    assert "says nothing to this CLIP" in panel.message.value and not panel.scene.edits
 
 
 # ------------------------------------------------------------------------------------------------------ in a notebook

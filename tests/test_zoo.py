@@ -158,6 +158,17 @@ def test_two_do_not_fetch_into_one_folder(drive, tmp_path):
         fetch(tmp_path)
 
 
+def test_one_model_that_cannot_be_had_does_not_keep_us_from_the_next(weights, tmp_path):
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / f"{NAME}.pt").write_bytes(weights)
+    words = ["--mirror", str(tmp_path / "mirror"), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(cli.app, ["download", "ffhq256", NAME, *words])
+    assert result.exit_code == 1 and f"{NAME}.pt" in result.stdout, result.output
+    assert "left out: the mirror has no" in result.stderr and result.stderr.endswith("1 left out: see above\n")
+    result = CliRunner().invoke(cli.app, ["download", "ffhq256", "Disney", *words])
+    assert result.exit_code == 2 and "error: the mirror has no" in result.stderr
+
+
 def test_what_is_not_here_or_unknown_is_said(tmp_path):
     with pytest.raises(ZooError, match=f"not here: python -m stylegan2 download {NAME}"):
         Zoo(tmp_path).check(NAME)

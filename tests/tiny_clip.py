@@ -37,6 +37,15 @@ def tiny_clip(seed: int = 0, resnet: bool = False) -> ClipModel:
     return ClipModel(model.half())
 
 
+def keep_words(clip: ClipModel, text: str) -> None:
+    """Forget all words but those of a text, as if no other had been trained on."""
+    import clip as openai
+
+    table, known = clip.model.token_embedding.weight, set(openai.tokenize(text)[0].tolist())
+    with torch.no_grad():
+        table[[k for k in range(len(table)) if k not in known]] = 0
+
+
 def save_clip(clip: ClipModel, path: Path) -> Path:
     """Its weights, as a training writes them."""
     files.write(path, {name: value.half() for name, value in clip.model.state_dict().items()}, deflate=True)

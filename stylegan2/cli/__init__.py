@@ -1,7 +1,8 @@
 """The command line: `python -m stylegan2 VERB`, installed as `stylegan2` too.
 
 Each verb is a few lines around a function of the package. What is heavy is imported inside the verb, so that `--help`
-answers at once. Errors that a user can mend come as one line on stderr, exit code 2; `--debug` shows where they arose.
+answers at once. Errors that a user can mend come as one line on stderr, return code 2; `--debug` shows the traceback.
+A verb with several inputs leaves out those that do not work, names them, and ends with return code 1 (`common.end`).
 """
 
 # in the order in which `--help` lists the verbs

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import app, there
+from stylegan2.cli.common import app, end, there
 
 
 @app.command()
@@ -23,6 +23,9 @@ def crawl(
     delay: Annotated[float, typer.Option(help="Seconds between two requests, at least.")] = 1.0,
     min_side: Annotated[int, typer.Option(help="Smaller pictures are left out, in pixels.")] = 200,
     selector: Annotated[str, typer.Option(help="CSS of the pictures, for the site images.")] = "img",
+    image_host: Annotated[
+        list[str], typer.Option(help="HOST from which its pictures may come, besides its own; repeat.")
+    ] = [],  # noqa: B006
     contact: Annotated[str, typer.Option(help="Your address, for the site's owner: sent along.")] = "",
     allow_local: Annotated[
         list[str], typer.Option(help="HOST:PORT of a server of your own; others inside your network are refused.")
@@ -31,13 +34,14 @@ def crawl(
     """Collect the pages of a webtoon, politely, if you may. Goes on where it stopped.
 
     One request at a time with a pause, robots.txt obeyed, an honest name; whoever refuses is left alone. What came from
-    where stands in OUT/manifest.jsonl.
+    where stands in OUT/manifest.jsonl. Return code 1 where some of it did not come, 2 where nothing did.
 
     \b
     Examples:
       python -m stylegan2 crawl "https://www.webtoons.com/en/GENRE/TITLE/list?title_no=NUMBER" --out pages \\
           --i-have-the-rights --episodes 1-3
-      python -m stylegan2 crawl https://example.org/art --out pages --i-have-the-rights --site images --limit 20
+      python -m stylegan2 crawl https://example.org/art --out pages --i-have-the-rights --site images --limit 20 \\
+          --image-host img.example.org
       python -m stylegan2 crop pages --out crops --detector animeface
     """
     from stylegan2.data import crawl as module
@@ -45,8 +49,16 @@ def crawl(
 
     manners = Manners(delay, contact=contact, allow_local=frozenset(allow_local))
     span = parse_span(episodes)
-    config = module.CrawlConfig(url, out, rights, site, span, limit, min_side, selector, manners)
-    typer.echo(str(module.crawl(config)))
+    hosts = tuple(image_host)
+    config = module.CrawlConfig(url, out, rights, site, span, limit, min_side, selector, manners, hosts)
+    report = module.crawl(config)
+    typer.echo(report.summary)
+    for reason in report.reasons:
+        typer.echo(reason, err=True)
+    if not report.stored + report.known:
+        small = f" ({report.too_small} are smaller than --min-side {min_side})" * bool(report.too_small)
+        raise ValueError(f"{url}: no picture came of it{small}" + ": see above" * bool(report.left_out))
+    end(report.left_out)
 
 
 def parse_span(text: str | None) -> tuple[int, int] | None:
@@ -93,8 +105,10 @@ def crop(
     from stylegan2.data import crops
 
     config = crops.CropConfig(detector, cascade, sure, size, margin, lift, min_size, sharp, twins)
-    typer.echo(str(crops.crop(src, out, config, overwrite)))
+    report = crops.crop(src, out, config, overwrite)
+    typer.echo(str(report))
     folder = out / crops.FACES
     typer.echo(
         f"look at {out / crops.SHEET}; next: python -m stylegan2 prepare {folder} --out data/mine.lmdb --size {size}"
     )
+    end([name for name, _ in report.skipped])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
@@ -24,6 +24,8 @@ COURSE = Path(__file__).parents[2]  # where the package lies in the course's fol
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 FILMS = (".gif", ".mp4")
 MEMORY = "not enough memory: lower --batch; `train` can also compute a batch in parts (--accumulate 2, 4, ...)"
+PARTLY = 1  # done, but something was left out
+FAILED = 2  # wrong use, or nothing came of it
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
@@ -37,7 +39,7 @@ class Verbs(TyperGroup):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx):
-        """Run a verb; exit code 2 for an expected error, 130 for Ctrl-C."""
+        """Run a verb; return codes as `EPILOG` lists them."""
         try:
             return super().invoke(ctx)
         except typer.Exit:  # a RuntimeError to Python; without this line every --help would import PyTorch below
@@ -46,7 +48,7 @@ class Verbs(TyperGroup):
             if ctx.params.get("debug"):
                 raise
             typer.echo(f"error: {' '.join(told(error).split())}", err=True)
-            raise typer.Exit(2) from error
+            raise typer.Exit(FAILED) from error
         except (RuntimeError, MemoryError) as error:
             from stylegan2.runtime import is_out_of_memory, let_go  # here: torch, for which `--help` should not wait
 
@@ -54,10 +56,21 @@ class Verbs(TyperGroup):
                 raise
             let_go(error)
             typer.echo(f"error: {MEMORY}", err=True)
-            raise typer.Exit(2) from None
+            raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
+
+
+def end(left_out: Sequence[str]) -> None:
+    """The end of a verb with several inputs: says how many of them were left out, if any, and ends with code `PARTLY`.
+
+    Args:
+        left_out: their names; why each was left out has been said on stderr.
+    """
+    if left_out:
+        typer.echo(f"{len(left_out)} left out: see above", err=True)
+        raise typer.Exit(PARTLY)
 
 
 def told(error: Exception) -> str:
@@ -148,7 +161,18 @@ def _say_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(no_args_is_help=True, epilog="python -m stylegan2 VERB --help explains a verb, with examples.")
+EPILOG = f"""python -m stylegan2 VERB --help explains a verb, with examples.
+
+\b
+Return codes of every verb:
+  0    all done
+  {PARTLY}    done, but something was left out, which is named
+  {FAILED}    wrong use, or nothing came of it, or it could not go on; what was done before is kept
+  {INTERRUPTED}  interrupted (Ctrl-C)
+"""
+
+
+@app.callback(no_args_is_help=True, epilog=EPILOG)
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
     version: Annotated[

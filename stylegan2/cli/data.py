@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import app
+from stylegan2.cli.common import app, end
 
 
 @app.command()
@@ -24,7 +24,8 @@ def prepare(
 ) -> None:
     """Turn images into a dataset for training.
 
-    The same command goes on where an interrupted one stopped. Files that are no images are skipped and listed.
+    The same command goes on where an interrupted one stopped. Files that are no images are skipped and listed,
+    and the return code is 1.
 
     \b
     Examples:
@@ -41,6 +42,7 @@ def prepare(
     except RuntimeError as error:  # worker processes died
         raise ValueError(str(error)) from error
     typer.echo(str(report))
+    end([name for name, _ in report.skipped])
 
 
 @app.command()

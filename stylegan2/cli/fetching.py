@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import app
+from stylegan2.cli.common import app, end
 
 
 @app.command()
@@ -35,7 +35,7 @@ def download(
       python -m stylegan2 download --dataset metfaces
     """
     from stylegan2.data import published_sets
-    from stylegan2.zoo import MODELS, Zoo
+    from stylegan2.zoo import MODELS, Zoo, ZooError
 
     if dataset is not None:
         if names or everything:
@@ -48,8 +48,16 @@ def download(
     wanted = list(MODELS) if everything else names or []
     for name in wanted:
         zoo.path(name)  # an unknown one is said before anything is fetched
+    left_out = []
     for name in wanted:
-        typer.echo(str(zoo.fetch(name)))
+        try:
+            typer.echo(str(zoo.fetch(name)))
+        except ZooError as error:
+            if len(left_out) == len(wanted) - 1:  # nothing came of it
+                raise
+            typer.echo(f"left out: {error}", err=True)
+            left_out.append(name)
+    end(left_out)
     if not wanted:
         wide = max(map(len, MODELS))
         for name, model in MODELS.items():

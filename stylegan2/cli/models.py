@@ -169,15 +169,25 @@ def _draw_swapped(out: Path, pair: dict, swapped, faces: list, truncation: float
 
 @app.command()
 def describe(checkpoint: CheckpointPath) -> None:
-    """Say what a checkpoint holds: networks, sizes, history.
+    """Say what a checkpoint holds: networks, sizes, history; of a CLIP the words it knows.
 
     \b
-    Example:
+    Examples:
       python -m stylegan2 describe checkpoints/pocket/photo.pt
+      python -m stylegan2 describe checkpoints/pocket/clip.pt
     """
     from stylegan2 import checkpoints
+    from stylegan2.clip_model import ClipModel, is_clip
 
-    found = load(checkpoint, "cpu")
+    try:
+        found = load(checkpoint, "cpu")
+    except checkpoints.CheckpointError:
+        if not checkpoint.is_file() or not is_clip(checkpoint):
+            raise
+        known = ClipModel.load(checkpoint).known_words()
+        typer.echo(f"{checkpoint}: a CLIP, trained on about {len(known)} words (some are ends of longer ones):")
+        typer.echo(", ".join(known))
+        return
     shown = {"format", "resolution", "parameters", "images"}  # by checkpoints.describe
     rest = [f"{key:>10}: {_short(value)}" for key, value in found.info.items() if key not in shown]
     typer.echo("\n".join([str(checkpoint), checkpoints.describe(found), *rest]))

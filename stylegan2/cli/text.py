@@ -126,7 +126,7 @@ def _edit(g, config, faces: list[Face], truncation: float, latents: Path | None,
     """An edit that was kept, or a new one."""
     from stylegan2.checkpoints import fingerprint
     from stylegan2.clip_model import ClipModel
-    from stylegan2.editing.styleclip import TextEdit, optimise
+    from stylegan2.editing.styleclip import TextEdit, check_words, optimise
 
     name = clip or (str(POCKET_CLIP) if g.resolution <= 64 else LARGE_CLIP)
     drawn = [face if isinstance(face, int) else str(face) for face in faces]
@@ -137,9 +137,8 @@ def _edit(g, config, faces: list[Face], truncation: float, latents: Path | None,
         typer.echo(f"{latents}: the codes of an earlier edit, nothing is optimised")
         return kept
     model = ClipModel.load(name, where)
-    for text in (config.text, config.neutral or config.text):
-        if unknown := model.unknown_words(text):
-            typer.echo(f"note: {name} never saw the words {', '.join(unknown)}; they count for nothing", err=True)
+    if unknown := check_words(model, config):
+        typer.echo(f"note: {name} never saw the words {', '.join(unknown)}; they count for nothing", err=True)
     found = optimise(g, model, ws_of(g, faces, truncation), config, progress=True)
     found = replace(found, made_from=made_from)
     if latents is not None:

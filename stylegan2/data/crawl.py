@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from stylegan2.data.crawl_sites import Episode, ImageRef, Site, SiteError, site_for, title_slug
+from stylegan2.data.crawl_sites import Episode, ImageRef, Listing, OtherKind, Site, SiteError, site_for, title_slug
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.locks import only_writer
 from stylegan2.data.polite import Answer, Manners, Missing, NotAllowed, PoliteSession, check_address
@@ -48,6 +50,7 @@ class CrawlConfig:
         min_side: smaller pictures (buttons, counters) are refused, in pixels.
         selector: CSS, for the site "images".
         manners: how politely.
+        image_hosts: "HOST" or "HOST:PORT" from which pictures may come besides the page's own and the site's.
 
     Raises:
         PermissionError: rights that are not confirmed.
@@ -63,6 +66,7 @@ class CrawlConfig:
     min_side: int = 200
     selector: str = "img"
     manners: Manners = field(default_factory=Manners)
+    image_hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_address(self.url)
@@ -72,6 +76,8 @@ class CrawlConfig:
             raise ValueError(f"episodes are {self.episodes}: expected a first and a last number, such as 1-3")
         if (self.limit is not None and self.limit < 1) or self.min_side < 1:
             raise ValueError(f"limit is {self.limit}, min_side {self.min_side}: expected at least 1")
+        if wrong := [host for host in self.image_hosts if "/" in host or not host.strip()]:
+            raise ValueError(f"image host is {wrong[0]!r}: expected a name such as img.example.org, without http://")
 
 
 @dataclass
@@ -82,17 +88,40 @@ class CrawlReport:
     episodes: int = 0
     stored: int = 0
     known: int = 0  # there already: not asked for again
-    useless: int = 0  # refused by an earlier run for what they are: not asked for again
-    refused: list[tuple[str, str]] = field(default_factory=list)  # (address of a picture or episode, reason)
+    too_small: int = 0  # smaller than `min_side`, as wanted
+    refused: list[tuple[str, str]] = field(default_factory=list)  # (address of a picture, episode or list, reason)
+    useless: list[tuple[str, str]] = field(default_factory=list)  # by an earlier run for what they are: not asked again
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> list[str]:
+        """Addresses of what was promised and did not come; without what is too small."""
+        return [url for url, _ in self.refused + self.useless]
+
+    @property
+    def summary(self) -> str:
+        """What came, in a line."""
+        before = f", {len(self.useless)} had been before" * bool(self.useless)
+        small = f", {self.too_small} too small" * bool(self.too_small)
+        return (
+            f"{self.out}: {self.stored} pictures stored from {self.episodes} episodes, {self.known} were known, "
+            f"{len(self.refused)} refused{before}{small}; see {MANIFEST}"
+        )
+
+    @property
+    def reasons(self) -> list[str]:
+        """What did not come and why, a line for each reason; then what is worth knowing besides."""
+        grouped: dict[str, list[str]] = {}
+        for url, reason in self.refused + self.useless:
+            grouped.setdefault(reason, []).append(url)
+        lines = [
+            f"refused {why}" if url in why else f"refused {url}{f' and {len(more)} more' * bool(more)}: {why}"
+            for why, (url, *more) in grouped.items()
+        ]
+        return lines[:10] + [f"... and {len(lines) - 10} more"] * (len(lines) > 10) + self.notes
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.out}: {self.stored} pictures stored from {self.episodes} episodes, {self.known} were known, "
-            f"{len(self.refused)} refused{f', {self.useless} had been before' * bool(self.useless)}; see {MANIFEST}"
-        ]
-        lines += [f"  refused {url}: {reason}" for url, reason in self.refused[:10]]
-        lines += [f"  ... and {len(self.refused) - 10} more"] * (len(self.refused) > 10)
-        return "\n".join(lines)
+        return "\n  ".join([self.summary, *self.reasons])
 
 
 def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: bool = True) -> CrawlReport:
@@ -104,7 +133,7 @@ def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: b
         progress: a bar.
 
     Raises:
-        crawl_sites.SiteError: no adapter for the address, or a site that has changed.
+        crawl_sites.SiteError: no adapter for the address, a site that has changed, or none of the episodes is there.
         polite.Stopped: the host refuses, or fails for too long; what was stored stays.
         polite.NotAllowed, polite.Missing: the address itself, or every episode, is forbidden or not there.
         RuntimeError: another process writes into this folder.
@@ -115,12 +144,16 @@ def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: b
     with only_writer(out), session or PoliteSession(config.manners) as fetcher:
         work = _Work(config, site, fetcher, Manifest(out / MANIFEST))
         with tqdm(desc="crawl", unit="img", disable=not progress) as bar:
-            for episode in work.wanted(site.episodes(fetcher, config.url)):
+            listing = site.episodes(fetcher, config.url)
+            for episode in work.wanted(listing):
                 for _ in work.episode(episode):
                     bar.update()
                     bar.set_postfix(episode=episode.number, refused=len(work.report.refused), refresh=False)
                 if work.full:
                     break
+            else:
+                work.note_missing(listing)
+        work.report.notes += fetcher.notes
     if work.failed and not work.report.stored + work.report.known:
         raise work.failed[0]
     return work.report
@@ -142,9 +175,26 @@ class _Work:
         """Are there as many pictures as were asked for?"""
         return self.config.limit is not None and self.report.stored + self.report.known >= self.config.limit
 
-    def wanted(self, episodes: Iterator[Episode]) -> Iterator[Episode]:
+    def wanted(self, listing: Listing) -> list[Episode]:
+        """Those that were asked for. Raises SiteError where none of them is there."""
         first, last = self.config.episodes or (0, 1 << 62)
-        yield from (episode for episode in episodes if first <= episode.number <= last)
+        found = [episode for episode in listing if first <= episode.number <= last]
+        if not found:
+            numbers = [episode.number for episode in listing]
+            there = spans(numbers, min(numbers), max(numbers))
+            why = f" ({listing.end})" * listing.cut
+            raise SiteError(f"{self.config.url} has no episode {spans([], first, last, True)}, only {there}{why}")
+        return found
+
+    def note_missing(self, listing: Listing) -> None:
+        """Report numbers that were asked for, or that the numbering of a list promises, and are not in the list."""
+        numbers = [episode.number for episode in listing]
+        if self.config.episodes is None and not listing.end:
+            return
+        missing = spans(numbers, *(self.config.episodes or (1, max(numbers))), True)
+        if missing or (listing.cut and self.config.episodes is None):
+            what = f"it lists no episode {missing}: " * bool(missing)
+            self.report.refused.append((self.config.url, what + (listing.end or "it is the address of one episode")))
 
     def episode(self, episode: Episode) -> Iterator[None]:
         """Its pictures, one after the other. One that is missing, forbidden or empty does not keep us from the next.
@@ -157,7 +207,8 @@ class _Work:
             refs = self.site.images(self.session, episode)
         except (NotAllowed, Missing, SiteError) as error:
             self.report.refused.append((episode.url, str(error)))
-            self.failed.append(error)
+            if not isinstance(error, OtherKind):
+                self.failed.append(error)
             if isinstance(error, SiteError) and len(self.failed) >= self.session.manners.patience:
                 raise
             return
@@ -175,17 +226,21 @@ class _Work:
             self.report.known += 1
             return
         if self.manifest.is_useless(ref.url, self.config.min_side):
-            self.report.useless += 1
+            row = self.manifest.rows[ref.url]
+            if "width" in row:
+                self.report.too_small += 1
+            else:
+                self.report.useless.append((ref.url, str(row.get("reason"))))
             return
         try:
-            check_host(ref.url, ref.referer, self.site.image_hosts)
+            check_host(ref.url, ref.referer, self.site.image_hosts + self.config.image_hosts, "--image-host")
             self._store(ref, self.session.get(ref.url, ref.referer), stem)
         except (NotAllowed, Missing, Refused) as error:
-            self._refuse(ref, str(error), "useless" if isinstance(error, Refused) else "forbidden")
+            self.report.refused.append((ref.url, str(error)))
+            self._note(ref, str(error), "useless" if isinstance(error, Refused) else "forbidden")
 
-    def _refuse(self, ref: ImageRef, reason: str, status: str, **more: int) -> None:
-        """Report it, and note it once. What is "useless" is not asked for again; the rest may be there next time."""
-        self.report.refused.append((ref.url, reason))
+    def _note(self, ref: ImageRef, reason: str, status: str, **more: int) -> None:
+        """Write it down once. What is "useless" is not asked for again; the rest may be there next time."""
         if self.manifest.rows.get(ref.url, {}).get("reason") != reason:
             self.manifest.add({"url": ref.url, "page": ref.referer, "status": status, "reason": reason, **more})
 
@@ -197,7 +252,8 @@ class _Work:
         width, height = decode(answer.content).size
         if min(width, height) < self.config.min_side:
             reason = f"{width}x{height} pixels: smaller than {self.config.min_side}"
-            self._refuse(ref, reason, "useless", width=width, height=height)
+            self.report.too_small += 1
+            self._note(ref, reason, "useless", width=width, height=height)
             return
         digest = hashlib.sha256(answer.content).hexdigest()
         file = self.manifest.file_of(digest)
@@ -209,15 +265,30 @@ class _Work:
         self.report.stored += 1
 
 
-def check_host(url: str, page: str, hosts: tuple[str, ...]) -> None:
-    """A page's links lead to its own host, or to those that the site is known to use.
+def check_host(url: str, page: str, hosts: tuple[str, ...], option: str = "") -> None:
+    """A page's links lead to its own host, or to those that the site is known to use, or that were allowed.
+
+    Args:
+        option: of the command line, by which another host can be allowed.
 
     Raises:
         NotAllowed: this one does not.
     """
-    host = check_address(url)
-    if host != check_address(page) and host.rpartition(":")[0] not in hosts:
-        raise NotAllowed(f"{host} is neither the page's host nor one of the site's")
+    host, allowed = check_address(url), {name.lower() for name in hosts}
+    if host != check_address(page) and not {host, host.rpartition(":")[0]} & allowed:
+        name = urlsplit(url).netloc
+        hint = f" (it can be allowed with {option} {name})" * bool(option)
+        raise NotAllowed(f"{name} is neither the page's host nor one of the site's{hint}")
+
+
+def spans(numbers: Iterable[int], first: int, last: int, missing: bool = False) -> str:
+    """Which numbers of first to last there are, or are not: ([1, 2, 3, 7], 1, 7) -> "1-3, 7", or "4-6"."""
+    inside = sorted({n for n in numbers if first <= n <= last})
+    gaps = [(a + 1, b - 1) for a, b in pairwise([first - 1, *inside, last + 1]) if b - a > 1]
+    if not missing:
+        edges = [first - 1, *(n for a, b in gaps for n in (a, b)), last + 1]
+        gaps = [(a + 1, b - 1) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a > 1]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps)
 
 
 def _says(row: dict, types: dict[str, type]) -> bool:

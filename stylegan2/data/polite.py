@@ -10,7 +10,6 @@ row is left alone. Redirects to other hosts, and addresses inside your own netwo
 
 from __future__ import annotations
 
-import email.utils
 import ipaddress
 import time
 from collections.abc import Callable, Iterator
@@ -84,15 +83,16 @@ class NotAllowed(ValueError):
 
 
 class Missing(OSError):
-    """The server has no such page, or cannot give it whole now."""
+    """The server has no such page, or cannot give it whole now.
 
+    Args:
+        message: what happened.
+        status: what the server answered; 0: nothing that is an answer.
+    """
 
-class NotThere(Missing):
-    """The server has no such page."""
-
-
-class Refusal(Missing):
-    """The server does not give it to us."""
+    def __init__(self, message: str, status: int = 0):
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,9 @@ class PoliteSession:
     Args:
         manners: see there.
         clock, sleep: seconds, and waiting for so many; for tests.
+
+    Attributes:
+        notes: what is worth knowing about the servers asked.
     """
 
     def __init__(
@@ -135,10 +138,11 @@ class PoliteSession:
         sleep: Callable[[float], None] = time.sleep,
     ):
         self.manners, self._clock, self._sleep = manners or Manners(), clock, sleep
+        self.notes: list[str] = []
         self._hosts: dict[str, _Host] = {}
         self._session = requests.Session()
         self._session.trust_env = False  # no proxies or passwords from elsewhere
-        self._session.cookies.set_policy(_NoCookies())
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none is kept, none is sent
         self._session.headers = requests.structures.CaseInsensitiveDict({"User-Agent": self.manners.user_agent})
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Adapter(self._met))
@@ -169,38 +173,44 @@ class PoliteSession:
             known = self._hosts[f"{host.lower()}:{port}"]
             known.delay = max(known.delay, LEAST_DELAY)
 
-    def _check_robots(self, url: str) -> None:
+    def _check_robots(self, url: str, referer: str | None) -> None:
         host = self._host(url)
         if host.robots is None:
             host.robots = Protego.parse(NOTHING)  # for as long as they cannot be read
-            host.robots, delay = self._read_robots(url)
+            host.robots, delay = self._read_robots(url, referer)
             host.delay = max(host.delay, delay)
         if not host.robots.can_fetch(url, AGENT):
             raise NotAllowed(f"the robots.txt of {urlsplit(url).netloc} forbids {url}")
 
-    def _read_robots(self, url: str) -> tuple[Protego, float]:
-        """The host's rules (RFC 9309) and delay. None there: all is allowed; kept secret or out of order: nothing."""
+    def _read_robots(self, url: str, referer: str | None) -> tuple[Protego, float]:
+        """The host's rules and delay.
+
+        A server that answers with 400 to 499 (but 429) has no rules, and all is allowed (RFC 9309, 2.3.1.3); one that
+        is out of order allows nothing (2.3.1.4). Referer is that of the page or picture that is wanted: servers of
+        pictures often refuse everything without one.
+        """
         address = urljoin(url, "/robots.txt")
         try:
-            text = self._follow(address).content.decode("utf-8-sig", "replace")
-        except NotThere:
-            text = ""
-        except Refusal:
-            text = NOTHING
+            text = self._follow(address, referer).content.decode("utf-8-sig", "replace")
         except (Missing, NotAllowed, Stopped) as error:
-            kind = NotAllowed if isinstance(error, NotAllowed) else Stopped
-            raise kind(f"{address} cannot be read, so nothing is fetched from there: {error}") from error
+            status = getattr(error, "status", 0)
+            if not 400 <= status < 500:
+                kind = NotAllowed if isinstance(error, NotAllowed) else Stopped
+                raise kind(f"{address} cannot be read, so nothing is fetched from there: {error}") from error
+            if status not in NOT_THERE:
+                self.notes.append(f"{urlsplit(url).netloc} answered {status} to its robots.txt: it has no rules, then")
+            text = ""
         rules = Protego.parse(text)
         delay = rules.crawl_delay(AGENT) or 0.0
         if delay > LONGEST_WAIT:
             raise Stopped(f"{address} asks for {delay:.0f} seconds between two requests: too long for a crawl")
         return rules, delay
 
-    def _follow(self, url: str, referer: str | None = None, check: Callable[[str], None] | None = None) -> Answer:
+    def _follow(self, url: str, referer: str | None, check: Callable[[str, str | None], None] | None = None) -> Answer:
         """The answer at the end of the redirects, all within the host; `check` is asked about every address."""
         for _ in range(6):
             if check:
-                check(url)
+                check(url, referer)
             answer = self._persist(url, referer)
             if isinstance(answer, Answer):
                 return answer
@@ -223,16 +233,17 @@ class PoliteSession:
                 host.free_at = self._clock() + host.delay
             if status in REFUSALS:
                 why = f"status {status}"
-                self._count_refusal(host, url, status)
+                if urlsplit(url).path != "/robots.txt":
+                    self._count_refusal(host, url, status)
             elif status in FOR_A_MOMENT:
                 why = f"status {status}"
             elif status:
                 host.refusals = host.failures = 0
                 if status >= 400:
-                    raise (NotThere if status in NOT_THERE else Missing)(f"{url}: status {status}")
+                    raise Missing(f"{url}: status {status}", status)
                 return result
             if status in (401, 403, 451):
-                raise Refusal(f"{url}: refused with status {status}")
+                raise Missing(f"{url}: refused with status {status}", status)
             host.free_at = max(host.free_at, self._clock() + self._pause(attempt, after, url))
         host.failures += 1
         told = f"{url} failed {self.manners.retries + 1} times ({why})"
@@ -291,20 +302,11 @@ class _Cut(Exception):
     """The body ended too early."""
 
 
-class _NoCookies(DefaultCookiePolicy):
-    """None is kept, none is sent."""
-
-    def set_ok(self, cookie, request) -> bool:
-        return False
-
-
 def _seconds(after: str) -> float:
     """Retry-After as seconds from now: a number, or a date."""
-    if after.strip().isdecimal():
-        return float(after)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(after).timestamp() - time.time())
-    except (TypeError, ValueError):
+        return float(urllib3.Retry().parse_retry_after(after))
+    except urllib3.exceptions.InvalidHeader:
         return 1.0
 
 

@@ -209,6 +209,14 @@ class TextLoss:
         return self.clip.encode_images(torch.cat(views)).unflatten(0, (self.views, -1))
 
 
+def check_words(clip: ClipModel, config: EditConfig) -> list[str]:
+    """Words of an edit's texts that CLIP never saw. Raises ValueError for a text that says nothing to it."""
+    texts = [text for text in (config.text, config.neutral) if text is not None]
+    for text in texts:
+        clip.check_text(text)
+    return list(dict.fromkeys(word for text in texts for word in clip.unknown_words(text)))
+
+
 def learning_rate(config: EditConfig, step: int) -> float:
     """Linear up over the first part of the run, a half cosine down over the last."""
     up = (step + 1) / config.steps / RAMP_UP
@@ -246,10 +254,11 @@ class Optimisation:
         history: see `TextEdit`.
 
     Raises:
-        ValueError: wrong shapes, or layers that g does not have.
+        ValueError: wrong shapes, layers that g does not have, or a text of which CLIP knows no word.
     """
 
     def __init__(self, g: Generator, clip: ClipModel, ws: Tensor, config: EditConfig):
+        check_words(clip, config)
         self.g, self.clip, self.config, self.start = g, clip, config, ws.detach().float()
         chosen = parse_layers(config.layers, g.synthesis.num_ws)
         self.chosen = torch.tensor(chosen, device=ws.device)

@@ -26,7 +26,7 @@ from stylegan2.clip_model import ClipModel
 from stylegan2.controls import parse_settings, tip
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
-from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit, optimise
+from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit, check_words, optimise
 from stylegan2.networks import Generator
 from stylegan2.widgets import Panel, choice, float_slider, int_slider
 
@@ -214,7 +214,8 @@ class TextPanel(Panel):
 
     def start(self) -> None:
         """Optimise for the controls as they stand. In a notebook other buttons keep working meanwhile."""
-        config_of(**{name: self.asked[name] for name in WORDS})  # an impossible setting is said at once
+        config = config_of(**{name: self.asked[name] for name in WORDS})  # an impossible setting is said at once
+        check_words(self.scene.clip, config)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
