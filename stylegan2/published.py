@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import torch
 
@@ -56,6 +58,9 @@ class Published:
 
     def _fetch(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self.megabytes > 5:
+            size, host = f"{self.megabytes:g} MB", urlsplit(self.url).hostname
+            print(f"fetching {self.name}, about {size}, from {host}, once", file=sys.stderr)
         try:
             with _patience():
                 torch.hub.download_url_to_file(self.url, str(path), self.sha256 or None)

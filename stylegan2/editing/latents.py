@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from stylegan2.bars import bar
 from stylegan2.networks import Generator
 from stylegan2.training.trainer import step_generator
 
@@ -58,4 +59,4 @@ def check_fits(g: Generator, ws: Tensor, name: str = "") -> None:
 @torch.no_grad()
 def draw(g: Generator, ws: Tensor, noise: str = "const", batch: int = 16) -> Tensor:
     """Images of many codes, a few at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1]."""
-    return torch.cat([g.synthesis(chunk, noise) for chunk in ws.split(batch)])
+    return torch.cat([g.synthesis(chunk, noise) for chunk in bar(ws.split(batch), "draw", "batch")])
