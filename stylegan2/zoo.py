@@ -339,10 +339,9 @@ class Bar:
 
     def __call__(self, done: int, total: int | None) -> None:
         if self._bar is None:
-            left = (total or 0) - done
-            self._check_room(left)
-            if self.shown and self.origin and (total is None or left > WORTH_SAYING):
-                size = f"{left / 1e6:,.0f} MB" if total else "of unknown size"
+            self._check_room((total or 0) - done)
+            if self.shown and self.origin and (total is None or total > WORTH_SAYING):
+                size = f"{total / 1e6:,.0f} MB" if total else "of unknown size"
                 print(f"fetching {self.name}, {size}, from {self.origin}, once", file=sys.stderr)
             self._bar = bar(what=self.name, unit="B", shown=self.shown, total=total, initial=done, unit_scale=True)
         self._bar.update(done - self._bar.n)
