@@ -42,9 +42,16 @@ def clean(notebook: nbformat.NotebookNode) -> None:
     notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if not _is_wiped_bar(output)]
         for output in cell.get("outputs", []):
             _drop_machine_paths(output)
             _keep_one_picture(output)
+
+
+def _is_wiped_bar(output: nbformat.NotebookNode) -> bool:
+    """A stream of blanks: what a progress bar leaves when it is done."""
+    return output.output_type == "stream" and not output.text.strip()
 
 
 def _keep_one_picture(output: nbformat.NotebookNode) -> None:

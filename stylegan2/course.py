@@ -11,7 +11,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -19,14 +19,16 @@ import torch
 from torch import Tensor
 
 from stylegan2 import __repository__, checkpoints
+from stylegan2.course_drive import drive_folder
 from stylegan2.course_scales import CourseError, FullModels, Models, PocketModels
 from stylegan2.networks import Generator
 from stylegan2.runtime import keep_memory_warm
-from stylegan2.zoo import Zoo, ZooError
+from stylegan2.zoo import BY_COURSE, Zoo, ZooError
 
 SCALES = ("auto", "pocket", "full")
 BUDGETS = ("course", "test")
-RESULTS = "COURSE_OUT"  # variable: a folder for runs and pictures, such as one on Google Drive
+SCALE, RESULTS = "COURSE_SCALE", "COURSE_OUT"  # variables: one of SCALES; a folder for runs and pictures
+SMALLER = 'write SCALE = "pocket" into the first cell and run the notebook again'
 JUDGE_AT_FULL = "the judge has only ever seen rendered faces: what it says about others is a guess"
 
 
@@ -36,14 +38,23 @@ class Course:
 
     Attributes:
         root: the course's folder (the one with `notebooks/` in it).
-        models: those of the scale.
+        chosen: the models of the scale.
         budget: "course" for learners; "test" makes every training a matter of seconds.
+        results: a folder for what notebooks make; None: `build/` in the course's folder.
     """
 
     root: Path
-    models: Models
+    chosen: Models
     budget: str
     device: torch.device
+    results: Path | None = None
+    _settled: bool = field(default=False, repr=False)  # has anything been said or done that depends on the scale?
+
+    @property
+    def models(self) -> Models:
+        """Those of the scale, which from now on stays."""
+        self._settled = True
+        return self.chosen
 
     @property
     def scale(self) -> str:
@@ -70,10 +81,13 @@ class Course:
     @property
     def build(self) -> Path:
         """Where notebooks write runs and pictures; safe to delete. The variable COURSE_OUT names another folder."""
-        return Path(os.environ[RESULTS]) if os.environ.get(RESULTS) else self._build
+        if os.environ.get(RESULTS):
+            return Path(os.environ[RESULTS])
+        return self.results / self.scratch.name if self.results else self.scratch
 
     @property
-    def _build(self) -> Path:
+    def scratch(self) -> Path:
+        """A folder of this machine for what is read at random, and soon made again: datasets, small files."""
         return self.root / "build" / ("course" if self.scale == "pocket" else "course-full")
 
     @property
@@ -91,16 +105,30 @@ class Course:
         return course if self.budget == "course" else self.models.fewer(test)
 
     def file(self, name: str = "photo") -> Path:
-        """The file of a model, as commands take it: "photo", "encoder", or WORLD_METHOD. Raises CourseError: none."""
-        return self.models.file(name)
+        """The file of a model, as commands take it: "photo", "encoder", or WORLD_METHOD; fetched if need be.
+
+        If the first one cannot be had, and nothing has been done yet that depends on the scale, the course goes on at
+        pocket scale and says so. Raises CourseError: there is none, or it cannot be had; says what to do.
+        """
+        try:
+            path = self.chosen.file(name)
+        except ZooError as error:
+            why = " ".join(str(error).split())
+            if self._settled:
+                raise CourseError(f"{why}; or {SMALLER}") from None
+            self.chosen = PocketModels(self.root)
+            print(f"{self.chosen.says}, since full scale cannot be had ({why})")
+            path = self.chosen.file(name)
+        self._settled = True
+        return path
 
     def source(self) -> checkpoints.Checkpoint:
         """The model everything starts from: a generator of photos of faces, with its discriminator."""
-        return checkpoints.load(self.models.file("photo"), device=self.device)
+        return checkpoints.load(self.file("photo"), device=self.device)
 
     def target(self, method: str = "baseline", domain: str = "webtoon") -> checkpoints.Checkpoint:
         """A model fine-tuned from the source to `domain` by `method`. Raises CourseError where there is none."""
-        return checkpoints.load(self.models.file(f"{domain}_{method}"), device=self.device)
+        return checkpoints.load(self.file(f"{domain}_{method}"), device=self.device)
 
     def worlds(self, method: str = "freeze-sg") -> dict[str, Generator]:
         """The generators of all worlds by a method that there are, by world, webtoons first."""
@@ -139,7 +167,7 @@ class Course:
 
         if self.scale != "pocket":
             print(JUDGE_AT_FULL)
-        return Judge.load(self.models.file("judge"), self.device)
+        return Judge.load(self.file("judge"), self.device)
 
     @cached_property
     def clip(self):
@@ -151,10 +179,10 @@ class Course:
     @cached_property
     def encoder(self):
         """The network that goes from an image to codes of the source."""
-        encoder = checkpoints.load_encoder(self.models.file("encoder"), self.device).encoder
+        encoder = checkpoints.load_encoder(self.file("encoder"), self.device).encoder
         if encoder.psi == 1:
             return encoder
-        g = checkpoints.load(self.models.file("photo"), self.device, g_ema_only=True).g_ema
+        g = checkpoints.load(self.file("photo"), self.device, g_ema_only=True).g_ema
         return encoder.around(g.mapping)
 
     @cached_property
@@ -162,7 +190,10 @@ class Course:
         """What says how different two images look."""
         from stylegan2.editing.photos import distance_for
 
-        return distance_for(self.resolution, self.models.file("judge"), self.device, self.models.weights)
+        try:
+            return distance_for(self.resolution, self.file("judge"), self.device, self.models.weights)
+        except ConnectionError as error:
+            raise CourseError(f"{error}; or {SMALLER}") from None
 
     def photos(self, n: int) -> Tensor:
         """Photos of the world that the source knows, which it has never seen, [n, 3, R, R] in [-1, 1]."""
@@ -170,8 +201,9 @@ class Course:
 
     def record(self, name: str = "photo") -> dict[str, str]:
         """What says exactly which model a picture is of, for a panel's "Copy settings"."""
-        path = self.models.file(name)
-        return {"model": path.relative_to(self.root).as_posix(), "sha256": checkpoints.sha256(path)[:16]}
+        path = self.file(name)
+        model = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+        return {"model": model, "sha256": checkpoints.sha256(path)[:16]}
 
     def dataset(self, source: str | os.PathLike = "pocket:webtoon") -> Path:
         """An LMDB of `source` at the course's resolution, prepared at first use.
@@ -181,7 +213,8 @@ class Course:
         """
         from stylegan2.data.prepare import ensure_lmdb
 
-        return Path(ensure_lmdb(source, self._build / "datasets", self.resolution))
+        workers = min(8, os.cpu_count() or 2)
+        return Path(ensure_lmdb(source, self.scratch / "datasets", self.resolution, workers))
 
     def new_run(self, name: str) -> Path:
         """An empty folder for a training run called `name`; the run before it is kept as `name.previous`."""
@@ -206,22 +239,25 @@ def find_root(start: Path | None = None) -> Path:
     raise CourseError(f"'{start}' is not inside the course: open the notebook from the course's notebooks/ folder")
 
 
-def setup(scale: str | None = None, seed: int = 0) -> Course:
-    """Prepare a notebook: find the course, choose the scale, seed PyTorch, and say so in one line.
+def setup(scale: str = "auto", drive: bool = False, seed: int = 0) -> Course:
+    """Prepare a notebook: find the course, choose the scale, seed PyTorch, and say so in one line. Nothing is fetched.
 
     Args:
-        scale: "pocket", "full" or "auto" (full with a GPU and what it needs, else pocket); None asks the variable
-            COURSE_SCALE, and "auto" if that is not set.
+        scale: "pocket", "full" or "auto" (full with a GPU and what it needs, else pocket). The variable COURSE_SCALE
+            overrules it.
+        drive: on Colab, keep downloads and results on Google Drive, which is mounted if need be; datasets, which are
+            read at random, stay on the machine.
         seed: for PyTorch's global random numbers.
 
     Raises:
         ValueError: for an unknown scale or budget.
         CourseError: outside the course's folder.
     """
-    scale = scale or os.environ.get("COURSE_SCALE", "auto")
+    asked, scale = scale, os.environ.get(SCALE) or scale
     budget = os.environ.get("COURSE_BUDGET", "course")
-    if scale not in SCALES:
-        raise ValueError(f"COURSE_SCALE is {scale!r}; this version knows: {', '.join(SCALES)}")
+    for who, name in (("SCALE", asked), (f"the variable {SCALE}", scale)):
+        if name not in SCALES:
+            raise ValueError(f"{who} is {name!r}, expected one of: {', '.join(SCALES)}")
     if budget not in BUDGETS:
         raise ValueError(f"COURSE_BUDGET is {budget!r}, expected one of: {', '.join(BUDGETS)}")
     torch.manual_seed(seed)
@@ -230,32 +266,30 @@ def setup(scale: str | None = None, seed: int = 0) -> Course:
     if device.type == "cpu":
         keep_memory_warm()
     root = find_root()
-    models, why = choose_models(root, scale, device)
+    kept, words = drive_folder() if drive else (None, "")
+    models, why = choose_models(root, scale, device, kept)
+    if asked not in ("auto", scale):
+        why += f" by the variable {SCALE}"
     machine = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
     print(f"{models.says}{why} on {machine}, PyTorch {torch.__version__}")
-    return Course(root, models, budget, device)
+    if words:
+        print(words)
+    return Course(root, models, budget, device, kept)
 
 
-def choose_models(root: Path, scale: str, device: torch.device) -> tuple[Models, str]:
+def choose_models(root: Path, scale: str, device: torch.device, kept: Path | None = None) -> tuple[Models, str]:
     """The models of a scale, and why, where that needs a word: full scale falls back to pocket.
 
     Args:
         root: the course's folder.
         scale: one of `SCALES`.
         device: where it will be computed.
+        kept: a folder for downloads; None: the course's own.
     """
-    pocket = PocketModels(root)
     if scale == "pocket" or (scale == "auto" and device.type != "cuda"):
-        return pocket, ""
-    zoo = Zoo(root / "checkpoints" / "full")
-    full = FullModels(root, zoo)
-    if not zoo.has("ffhq256") and not zoo.answers():
-        return (
-            pocket,
-            ", since full scale cannot be had (no network to fetch its models; COURSE_MIRROR names another place)",
-        )
-    try:
-        full.file("photo")
-    except (ZooError, RuntimeError) as error:
-        return pocket, f", since full scale cannot be had ({' '.join(str(error).split())})"
-    return full, ""
+        return PocketModels(root), ""
+    own = root / "checkpoints" / "full"
+    zoo = Zoo(kept / "models" if kept else own, scratch=own)
+    if obstacle := zoo.obstacle(BY_COURSE["photo"]):
+        return PocketModels(root), f", since full scale cannot be had ({' '.join(obstacle.split())})"
+    return FullModels(root, zoo), ""

@@ -114,7 +114,7 @@ class FullModels:
     """
 
     scale, resolution = "full", FULL_SIZE
-    says = f"full scale ({FULL_SIZE}-pixel faces, published models)"
+    says = f"full scale ({FULL_SIZE}-pixel faces, published models, each fetched when a cell asks for it)"
     worlds = ("webtoon", "disney", "metfaces")
 
     def __init__(self, root: Path, zoo: Zoo):

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stylegan2 import text_files
+from stylegan2.bars import bar
 from stylegan2.checkpoints import files
 from stylegan2.data import pocket
 from stylegan2.data.detectors import Detector, on_pages, overlap
@@ -208,7 +209,7 @@ def evaluate(detector: Detector, pages: Sequence[Strip]) -> dict[str, float]:
         "pages_per_second"}.
     """
     started, found = time.perf_counter(), []
-    for page in pages:
+    for page in bar(pages, "detect", "page"):
         found.append([face.box for face in on_pages(detector, page.image)])
     seconds = time.perf_counter() - started
     hits = sum(count_hits(boxes, page.boxes) for boxes, page in zip(found, pages, strict=True))

@@ -16,6 +16,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from stylegan2.bars import bar
+
 INK, PAPER = (40, 40, 48), (255, 255, 255)
 VIDEOS = (".mp4", ".gif")
 MOST_SHOWN = 4_000_000  # bytes of a video inside a notebook
@@ -152,7 +154,7 @@ def gif(frames: Iterable[Image.Image], fps: int = 16, colours: int = 96):
     """
     from IPython.display import Image as Shown
 
-    return Shown(data=_gif_bytes(frames, fps, colours), format="gif")
+    return Shown(data=_gif_bytes(bar(frames, "film", "frame"), fps, colours), format="gif")
 
 
 def _gif_bytes(frames: Iterable[Image.Image], fps: int, colours: int = 96) -> bytes:
@@ -178,7 +180,7 @@ def _alike(frames: Iterable[Image.Image]) -> Iterator[Image.Image]:
         raise ValueError("a video needs at least one frame, got none")
 
 
-def save_video(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24, progress: bool = False) -> Path:
+def save_video(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24, progress: bool = True) -> Path:
     """Write frames atomically as GIF (a path that ends in .gif) or MP4 (H.264, plays everywhere).
 
     Args:
@@ -186,19 +188,17 @@ def save_video(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int 
             sides: a last odd row or column is cut off.
         path: of the file.
         fps: frames a second.
-        progress: show a bar with the time left, on stderr.
+        progress: a bar, should it take long.
 
     Raises:
         ValueError: another ending, no frames, frames of several sizes, or fps below 1.
     """
-    from tqdm import tqdm
-
     path = Path(path)
     if path.suffix.lower() not in VIDEOS:
         raise ValueError(f"'{path.name}': expected a name that ends in {' or '.join(VIDEOS)}")
     if fps < 1:
         raise ValueError(f"fps is {fps}, expected at least 1 frame a second")
-    frames = tqdm(frames, desc=path.name, unit=" frames", disable=not progress)
+    frames = bar(frames, path.name, "frame", progress)
     with _replacing(path) as part:
         if path.suffix.lower() == ".gif":
             part.write_bytes(_gif_bytes(frames, fps))

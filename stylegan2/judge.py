@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stylegan2.bars import bar
 from stylegan2.checkpoints import files
 from stylegan2.checkpoints.errors import CheckpointError, check_entries
 from stylegan2.data import pocket
@@ -260,7 +261,7 @@ class Judge(nn.Module):
             raise ValueError("there are no images to read")
         was_training = self.training
         self.eval()  # the statistics of one batch must not colour the reading
-        parts = [self._read(part) for part in images.split(batch)]
+        parts = [self._read(part) for part in bar(images.split(batch), "judge", "batch")]
         self.train(was_training)
         return Reading.concatenate(parts)
 

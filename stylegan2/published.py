@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,9 @@ class Published:
         """Fetch it into the cache, checked by its hash. Raises ConnectionError, which says what to do instead."""
         path = self.cached
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self.megabytes > 5:
+            size, host = f"{self.megabytes:g} MB", urlsplit(self.url).hostname
+            print(f"fetching {self.name}, about {size}, from {host}, once", file=sys.stderr)
         try:
             with _patience():
                 torch.hub.download_url_to_file(self.url, str(path), self.sha256 or None)

@@ -214,7 +214,7 @@ def run(
 def _edited(g: Generator, clip: ClipModel, prompt: Prompt, ws: Tensor, known: Tensor) -> Tensor:
     """Codes after the edit: optimised themselves, or moved as the known ones were together."""
     config = EditConfig(prompt.text, **prompt.settings)
-    edit = optimise(g, clip, known if config.together else ws, config)
+    edit = optimise(g, clip, known if config.together else ws, config, progress=False)
     if edit.stopped == "interrupted":  # half an edit is no result
         raise KeyboardInterrupt
     return edit.onto(ws, prompt.strength)

@@ -208,7 +208,7 @@ class Panel:
         self.message.value = ""
         path = self._next_path(".mp4")
         try:
-            show.save_video(self.progress.watch(self.video(**self.settings)), path, self.fps)
+            show.save_video(self.progress.watch(self.video(**self.settings)), path, self.fps, progress=False)
         finally:
             self.progress.hide()
         layout = w.Layout(max_width="100%")

@@ -5,7 +5,9 @@
 
 Their publishers give no hashes: size and SHA-256 are written down at the first download, and a file that changes later
 is refused. A download that was cut off goes on; a file takes its name only when it is whole and really is a checkpoint.
-Their licences are not stated either: take them as for research only.
+Of a download only what draws and judges is kept (`KEPT`, about a quarter), and the hashes of both files are written
+down; a file that somebody put here by hand stays as it is. Their licences are not stated either: take them as for
+research only.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,10 +24,25 @@ from typing import Any
 from urllib.parse import quote
 
 from stylegan2 import text_files
+from stylegan2.bars import bar
 from stylegan2.checkpoints import CheckpointError, files
 from stylegan2.data.locks import only_writer
 from stylegan2.published import answers
 
+KEPT = (
+    "format",
+    "num_ws",
+    "psi",
+    "meta",
+    "g_ema",
+    "latent_avg",
+    "d",
+    "e",
+    "args",
+    "ada_aug_p",
+)  # entries of a checkpoint
+BY_HAND, INCOMING = "put here by hand", ".incoming"
+WORTH_SAYING = 5 << 20  # bytes of a download that is announced
 MIRROR = "COURSE_MIRROR"  # variable: a folder, or an address below which the files lie
 RECORD = "sha256.json"
 ROOM = 64 << 20  # bytes that stay free on the disk
@@ -79,10 +97,12 @@ class Zoo:
     Args:
         folder: where they lie, and what is known of them (`RECORD`).
         mirror: a folder or an address that has the files, asked instead of Google Drive; None: the variable `MIRROR`.
+        scratch: a folder for unfinished downloads; None: `folder`, too.
     """
 
-    def __init__(self, folder: str | os.PathLike, mirror: str | None = None):
+    def __init__(self, folder: str | os.PathLike, mirror: str | None = None, scratch: str | os.PathLike | None = None):
         self.folder, self.mirror = Path(folder), mirror or os.environ.get(MIRROR, "")
+        self.incoming = Path(scratch or folder) / INCOMING
 
     def path(self, name: str) -> Path:
         """Where a model lies, or would. Raises ZooError for an unknown name."""
@@ -94,9 +114,20 @@ class Zoo:
         """Is it here? (Whether it is what it was, `check` says.)"""
         return self.path(name).is_file()
 
-    def answers(self, seconds: float = 3.0) -> bool:
-        """Is there somebody to ask? A mirror's folder is; a server, see `published.answers`."""
-        return answers(self.mirror or "https://drive.google.com", seconds)
+    def obstacle(self, name: str, seconds: float = 3.0) -> str:
+        """Why a model cannot be had, so far as is seen at once; "": it is here, or nothing is known to be in the way.
+
+        Nothing is fetched: a mirror's folder has the file or not, a server takes a connection within so many seconds
+        or not, see `published.answers`.
+        """
+        source = self._source(name)
+        if self.has(name):
+            return ""
+        if isinstance(source, _Folder):
+            return "" if source.file.is_file() else source.missing
+        if answers(self.mirror or "https://drive.google.com", seconds):
+            return ""
+        return f"no network to fetch its models; {MIRROR} names another place"
 
     def check(self, name: str) -> Path:
         """A model that is here and is what it was.
@@ -109,7 +140,7 @@ class Zoo:
         path = self.path(name)
         if not path.is_file():
             raise ZooError(f"{name} is not here: python -m stylegan2 download {name}")
-        return self._verify(name, path, "put here by hand")
+        return self._verify(name, path, BY_HAND)
 
     def fetch(self, name: str, progress: bool = True) -> Path:
         """A model that is here already, or is fetched now. Interrupted, it goes on next time.
@@ -120,19 +151,48 @@ class Zoo:
         """
         path = self.path(name)
         with only_writer(self.folder):
+            source, incoming = self._source(name), self.incoming / path.name
             if path.is_file():
-                return self._verify(name, path, "put here by hand")
-            source = self._source(name)
-            incoming = self.folder / ".incoming" / path.name
-            incoming.parent.mkdir(exist_ok=True)
-            source.fetch(incoming, Bar(name, self.folder, progress))
+                incoming.unlink(missing_ok=True)  # a kill may have come just before it was removed
+                return self._verify(name, path, BY_HAND)
+            incoming.parent.mkdir(parents=True, exist_ok=True)
+            if not incoming.is_file():  # else a whole one, which a kill left behind
+                source.fetch(incoming, Bar(name, incoming.parent, progress, source.name))
             try:
                 self._verify(name, incoming, source.name)
+                kept = self._slimmed(name, incoming)
             except ZooError:
                 incoming.unlink()  # or it would be taken for a whole one next time
                 raise
-            os.replace(incoming, path)
-            return path
+            try:
+                os.replace(kept, path)
+            except OSError:  # another file system, such as a mounted Drive
+                _Folder(kept, "").fetch(path, Bar(name, self.folder, progress))
+                kept.unlink()
+            incoming.unlink(missing_ok=True)
+            return self._verify(name, path, source.name)
+
+    def _slimmed(self, name: str, whole: Path) -> Path:
+        """What is kept of a download, as a file beside it whose hash is written down; itself where that is all of it.
+
+        Raises ZooError for a file that cannot be read.
+        """
+        slim = whole.with_name(f"slim-{whole.name}")
+        try:
+            content = files.read(whole, mmap=True)
+            if not isinstance(content, dict) or content.keys() <= set(KEPT) or not {"g_ema", "e"} & content.keys():
+                return whole
+            files.write(slim, {key: content[key] for key in KEPT if key in content})
+        except CheckpointError as error:
+            raise ZooError(f"what came as {name} is no checkpoint: {error}") from error
+        except (OSError, RuntimeError):  # no room for both
+            return whole
+        record = self._record()
+        first = record[f"{name}.pt"]
+        first["original"] = first.get("original") or {key: first[key] for key in ("bytes", "sha256")}
+        first |= {"sha256": files.sha256(slim), "bytes": slim.stat().st_size, "seen": _seen(slim)}
+        text_files.write_json(self.folder / RECORD, record)
+        return slim
 
     def _source(self, name: str) -> _Folder | _Address:
         file, by_hand = f"{name}.pt", f"https://drive.google.com/file/d/{MODELS[name].drive}/view"
@@ -150,22 +210,22 @@ class Zoo:
     def _verify(self, name: str, path: Path, origin: str) -> Path:
         """The file, if it is a checkpoint and what was written down; the first time it is written down."""
         record = self._record()
-        known, stat = record.get(f"{name}.pt"), path.stat()
-        if known and known.get("seen") == [stat.st_size, stat.st_mtime_ns]:
+        known, seen = record.get(f"{name}.pt"), _seen(path)
+        if known and known.get("seen") == seen:
             return path
         try:
             files.recognise(path)
         except CheckpointError as error:
             raise ZooError(f"what came as {name} is no checkpoint: {error}") from error
         digest = files.sha256(path)
-        if known and known["sha256"] != digest:
+        if known and digest not in (known["sha256"], known.get("original", known)["sha256"]):
             raise ZooError(
                 f"'{path}' is not what {name} was at first (SHA-256 {digest[:16]}... now, {known['sha256'][:16]}... on "
                 f"{known['time'][:10]}): if you trust it, delete its entry in '{self.folder / RECORD}'"
             )
         time = datetime.now(UTC).isoformat(timespec="seconds")
-        first = {"bytes": stat.st_size, "sha256": digest, "from": origin, "time": time}
-        entry = (known or first) | {"seen": [stat.st_size, stat.st_mtime_ns]}
+        first = {"bytes": seen[0], "sha256": digest, "from": origin, "time": time}
+        entry = (known or first) | {"seen": seen}
         text_files.write_json(self.folder / RECORD, record | {f"{name}.pt": entry})
         return path
 
@@ -176,6 +236,12 @@ class Zoo:
         except ValueError as error:
             raise ZooError(f"'{path}' is damaged ({error}): delete it, and the files are looked at anew") from error
         return record if isinstance(record, dict) else {}
+
+
+def _seen(path: Path) -> list[int]:
+    """What shows without reading a file that it changed: its size, and when it was written (ns)."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 @dataclass(frozen=True)
@@ -189,17 +255,22 @@ class _Folder:
     def name(self) -> str:
         return str(self.file)
 
-    def fetch(self, to: Path, bar: Bar) -> None:
+    @property
+    def missing(self) -> str:
+        """What to say where it is not there."""
+        return f"the mirror has no '{self.file}': {self.advice}"
+
+    def fetch(self, to: Path, shown: Bar) -> None:
         """Copy it. Raises ZooError where it is not there."""
         if not self.file.is_file():
-            raise ZooError(f"the mirror has no '{self.file}': {self.advice}")
+            raise ZooError(self.missing)
         total, done, part = self.file.stat().st_size, 0, to.with_suffix(".copy")
-        with bar, open(self.file, "rb") as old, open(part, "wb") as new:
-            bar(0, total)
+        with shown, open(self.file, "rb") as old, open(part, "wb") as new:
+            shown(0, total)
             while chunk := old.read(1 << 22):
                 new.write(chunk)
                 done += len(chunk)
-                bar(done, total)
+                shown(done, total)
         os.replace(part, to)
 
 
@@ -211,10 +282,10 @@ class _Address:
     where: dict[str, str]
     advice: str
 
-    def fetch(self, to: Path, bar: Bar) -> None:
+    def fetch(self, to: Path, shown: Bar) -> None:
         """Download it, or go on with it. Raises ZooError where that fails, saying why."""
-        with bar:
-            ask(lambda: download(**self.where, output=str(to), progress=bar), to.stem, self.name, self.advice)
+        with shown:
+            ask(lambda: download(**self.where, output=str(to), progress=shown), to.stem, self.name, self.advice)
 
 
 def download(**settings: Any) -> str:
@@ -233,7 +304,7 @@ def ask(what: Callable[[], Any], name: str, whom: str, advice: str) -> Any:
     try:
         return what()
     except (gdown.exceptions.DownloadError, requests.RequestException, KeyError) as error:
-        raise ZooError(f"{name} cannot be fetched from {whom}: {_why(error)}: {advice}") from error
+        raise ZooError(f"{name} cannot be fetched from {whom}: {_why(error)}: {advice}") from None
 
 
 def ask_drive(what: Callable[..., Any], id: str, name: str, advice: str, **settings: Any) -> Any:
@@ -252,16 +323,17 @@ def _why(error: Exception) -> str:
 
 
 class Bar:
-    """Progress with the time left; stops a download for which there is no room.
+    """Says how large a download is, and then how long it takes; stops one for which there is no room.
 
     Args:
         name: of the model.
         folder: where it goes.
         shown: or silent.
+        origin: where it comes from; "": a copy that is not worth a word.
     """
 
-    def __init__(self, name: str, folder: Path, shown: bool):
-        self.name, self.folder, self.shown, self._bar = name, folder, shown, None
+    def __init__(self, name: str, folder: Path, shown: bool, origin: str = ""):
+        self.name, self.folder, self.shown, self.origin, self._bar = name, folder, shown, origin, None
 
     def __enter__(self) -> Bar:
         return self
@@ -271,13 +343,12 @@ class Bar:
             self._bar.close()
 
     def __call__(self, done: int, total: int | None) -> None:
-        from tqdm import tqdm
-
         if self._bar is None:
             self._check_room((total or 0) - done)
-            self._bar = tqdm(
-                desc=self.name, total=total, initial=done, unit="B", unit_scale=True, disable=not self.shown
-            )
+            if self.shown and self.origin and (total is None or total > WORTH_SAYING):
+                size = f"{total / 1e6:,.0f} MB" if total else "of unknown size"
+                print(f"fetching {self.name}, {size}, from {self.origin}, once", file=sys.stderr)
+            self._bar = bar(what=self.name, unit="B", shown=self.shown, total=total, initial=done, unit_scale=True)
         self._bar.update(done - self._bar.n)
 
     def _check_room(self, needed: int) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 from tiny_training import tiny_networks
 
-from stylegan2 import checkpoints, course, course_scales
+from stylegan2 import checkpoints, course, course_drive, course_scales
 from stylegan2.checkpoints import files, rosinality
 from stylegan2.course import Course, CourseError, choose_models
 from stylegan2.course_scales import FullModels, PocketModels
+from stylegan2.metrics.pretrained import VGG
 from stylegan2.networks import Encoder
 from stylegan2.training.config import TrainConfig
 from stylegan2.zoo import MIRROR, MODELS, Zoo
@@ -117,14 +119,105 @@ def test_without_a_network_that_is_soon_known(root, monkeypatch):
     monkeypatch.setattr(Zoo, "fetch", lambda *_: pytest.fail("was not to be asked"))
     assert "no network" in choose_models(root, "full", CPU)[1]
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        assert Zoo(root, f"http://127.0.0.1:{listening.getsockname()[1]}").answers()
+        assert not Zoo(root, f"http://127.0.0.1:{listening.getsockname()[1]}").obstacle("ffhq256")
 
 
-def test_auto_is_full_only_with_a_gpu(root, published, monkeypatch):
+def test_auto_is_full_only_with_a_gpu_and_nothing_is_fetched(root, published, monkeypatch):
     monkeypatch.setenv(MIRROR, str(published))
     assert isinstance(choose_models(root, "auto", CPU)[0], PocketModels)
-    assert not (root / "checkpoints" / "full").exists()  # and nothing was fetched
     assert isinstance(choose_models(root, "auto", CUDA)[0], FullModels)
+    found = course.setup("full")
+    assert found.dataset("pocket:webtoon?n=2").is_dir() and found.training  # notebooks 01 and 02 ask for no more
+    assert not (root / "checkpoints" / "full").exists()
+
+
+@pytest.fixture
+def promised(root, published, monkeypatch, tmp_path) -> Course:
+    """Full scale as it is when the place of the models answers, but has a quota page in place of the first of them."""
+    (tmp_path / "quota").mkdir()
+    (tmp_path / "quota" / "ffhq256.pt").write_text("<html>quota</html>")
+    monkeypatch.setenv(MIRROR, str(tmp_path / "quota"))
+    found = course.setup("full")
+    assert "full scale" in repr(found.chosen.says)
+    return found
+
+
+def test_where_the_first_model_cannot_be_had_the_course_goes_on_at_pocket_scale(promised, root, published, capsys):
+    capsys.readouterr()
+    os.link(published / "Disney.pt", root / "checkpoints" / "pocket" / "photo.pt")
+    assert same(promised.source().g_ema, published / "Disney.pt")
+    said = capsys.readouterr().out
+    assert said.startswith("pocket scale") and "quota notice" in said and said.count("\n") == 1
+    assert promised.scale == "pocket" and promised.resolution == 64 and promised.lab is promised
+
+
+def test_what_depends_on_the_scale_already_keeps_it_there(promised):
+    assert promised.resolution == 256
+    with pytest.raises(CourseError, match='quota notice.*or write SCALE = "pocket" into the first cell') as error:
+        promised.source()
+    assert error.value.__suppress_context__  # no library's words above ours
+    assert promised.scale == "full"
+
+
+@pytest.mark.parametrize("wanted", ["full", "auto"])
+def test_the_variable_overrules_the_field_and_says_so(root, monkeypatch, capsys, wanted):
+    monkeypatch.setenv("COURSE_SCALE", "pocket")
+    assert course.setup(wanted).scale == "pocket"
+    assert ("by the variable COURSE_SCALE" in capsys.readouterr().out) == (wanted == "full")
+    with pytest.raises(ValueError, match="SCALE is 'large', expected one of: auto, pocket, full"):
+        course.setup("large")
+    monkeypatch.setenv("COURSE_SCALE", "large")
+    with pytest.raises(ValueError, match="the variable COURSE_SCALE is 'large'"):
+        course.setup("full")
+
+
+# ------------------------------------------------------------------------------------------------------ Google Drive
+@pytest.fixture
+def colab(tmp_path_factory, monkeypatch):
+    """A machine of Colab's whose Drive is not mounted yet."""
+    mount, calls = tmp_path_factory.mktemp("content") / "drive", []
+
+    def mounts(where: str) -> None:
+        calls.append(where)
+        (mount / "MyDrive").mkdir(parents=True)
+
+    module = SimpleNamespace(drive=SimpleNamespace(mount=mounts), calls=calls, mount=mount)
+    monkeypatch.setitem(sys.modules, "google.colab", module)
+    monkeypatch.setattr(course_drive, "MOUNT", mount)
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    return module
+
+
+def test_one_switch_keeps_downloads_and_results_on_drive(root, published, colab, monkeypatch, capsys):
+    monkeypatch.setenv(MIRROR, str(published))
+    ours = colab.mount / "MyDrive" / "cartoonize"
+    for _ in range(2):  # the second time it is mounted already
+        full = course.setup("full", drive=True)
+    assert colab.calls == [str(colab.mount)]
+    assert capsys.readouterr().out.endswith("downloads and results are kept on Drive, in MyDrive/cartoonize\n")
+    assert full.source().d is not None and (ours / "models" / "ffhq256.pt").is_file()
+    assert not list((root / "checkpoints").rglob("*.pt")) and full.record()["model"] == "ffhq256.pt"
+    assert full.new_run("03") == ours / "course-full" / "runs" / "03"
+    assert VGG.cached.is_relative_to(ours)
+    assert full.dataset("pocket:webtoon?n=2").is_relative_to(root) and full.scratch.is_relative_to(root)
+    monkeypatch.setenv("COURSE_OUT", str(root / "elsewhere"))
+    assert full.build == root / "elsewhere"
+
+
+def test_elsewhere_the_switch_says_that_there_is_no_drive(root, colab, monkeypatch, capsys):
+    def refused(where: str) -> None:
+        raise ValueError("mount failed")
+
+    colab.drive.mount = refused
+    assert course.setup("pocket", drive=True).build == root / "build" / "course"
+    assert "Drive is not used (mount failed)" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "google.colab", None)
+    assert course.setup("pocket", drive=True).build == root / "build" / "course"
+    said = capsys.readouterr().out
+    assert said.endswith("this is not Colab: no Drive is mounted, downloads and results stay in the course's folder\n")
+
+
+# ------------------------------------------------------------------------------------------------------------ the rest
 
 
 def test_the_lab_is_the_pocket_world_at_both_scales(full, root):

@@ -106,6 +106,14 @@ def test_starts_with_title_and_the_shared_setup_cell(path):
 
 
 @every_notebook
+def test_the_opening_says_what_holds_for_pocket_scale(path):
+    """The same cells draw other faces at full scale, of another size and in another time; 01 and 02 draw none."""
+    opening = " ".join(source(load(path)["cells"][0]).split())
+    about = "sizes and times" if path.stem[:2] in ("01", "02") else "single faces, sizes and times"
+    assert f"what the text says of {about} holds for pocket scale" in opening
+
+
+@every_notebook
 def test_kernel_is_named_python3(path):
     assert load(path)["metadata"]["kernelspec"]["name"] == "python3"
     assert load(path)["nbformat"] == 4

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from tiny_training import tiny_networks
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, zoo
+from stylegan2.checkpoints import files
 from stylegan2.data.locks import only_writer
 from stylegan2.zoo import BY_COURSE, MIRROR, MODELS, RECORD, Zoo, ZooError
 
@@ -125,6 +129,102 @@ def test_a_file_put_there_by_hand_is_taken_if_it_is_one(drive, weights, tmp_path
     (tmp_path / "Disney.pt").write_bytes(b"<!doctype html><html>quota exceeded</html>")
     with pytest.raises(ZooError, match="no checkpoint.*Disney.pt' is a web page, probably a download quota notice"):
         fetch(tmp_path, "Disney")
+
+
+def whole(weights: bytes, tmp_path: Path) -> bytes:
+    """The same model as it is published: with a generator in training and the state of both optimisers."""
+    path = tmp_path / "whole.pt"
+    path.write_bytes(weights)
+    content = files.read(path)
+    more = {"g": content["g_ema"], "g_optim": {"state": {0: torch.ones(99_999)}}, "d_optim": {"state": {}}}
+    files.write(path, content | more)
+    return path.read_bytes()
+
+
+def loaded(path: Path) -> tuple[str, str]:
+    found = checkpoints.load(path)
+    return checkpoints.fingerprint(found.g_ema), checkpoints.fingerprint(found.d)
+
+
+def test_of_a_download_what_draws_and_judges_is_kept(drive, weights, tmp_path, monkeypatch):
+    drive.files[ID] = published = whole(weights, tmp_path)
+    out = tmp_path / "out"
+    path = fetch(out)
+    assert files.read(path).keys() == {"format", "meta", "g_ema", "d"} and left(out) == [path.name, RECORD]
+    assert loaded(path) == loaded(tmp_path / "whole.pt") and path.stat().st_size < len(published) - 300_000
+    entry = json.loads((out / RECORD).read_text())[path.name]
+    assert entry["sha256"] == checkpoints.sha256(path) and entry["bytes"] == path.stat().st_size
+    assert entry["original"] == {"sha256": hashlib.sha256(published).hexdigest(), "bytes": len(published)}
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sha256", lambda path: pytest.fail("was not to be read again"))
+        assert fetch(out) == path
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(ZooError, match="is not what"):
+        fetch(out)
+    path.write_bytes(published)  # by hand: the hash is known, and the file is the user's
+    assert fetch(out).read_bytes() == published
+    path.unlink()
+    drive.files[ID] = published + b" "
+    with pytest.raises(ZooError, match="is not what"):
+        fetch(out)
+
+
+@pytest.mark.parametrize("moment", ["_slimmed", "replace", "unlink"])
+def test_a_kill_while_it_is_slimmed_costs_no_second_download(drive, weights, tmp_path, monkeypatch, moment):
+    drive.files[ID] = whole(weights, tmp_path)
+    out = tmp_path / "out"
+
+    def kill(*arguments, **_):
+        if moment != "replace" or Path(arguments[1]) == out / f"{NAME}.pt":  # what gives it the name
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    where = {"_slimmed": (Zoo, "_slimmed"), "replace": (os, "replace"), "unlink": (Path, "unlink")}[moment]
+    real = os.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(*where, kill)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(out)
+    asked = drive.counts()
+    path = fetch(out)
+    assert drive.counts() == asked and left(out) == [path.name, RECORD]
+    assert loaded(path) == loaded(tmp_path / "whole.pt")
+    assert json.loads((out / RECORD).read_text())[path.name]["sha256"] == checkpoints.sha256(path)
+
+
+def test_without_room_for_both_the_whole_file_is_kept(drive, weights, tmp_path, monkeypatch):
+    drive.files[ID] = whole(weights, tmp_path)
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(files, "write", full)
+    assert fetch(tmp_path / "out").read_bytes() == drive.files[ID] and left(tmp_path / "out") == [f"{NAME}.pt", RECORD]
+
+
+def test_downloads_can_go_through_another_file_system(drive, weights, tmp_path, monkeypatch):
+    drive.files[ID] = whole(weights, tmp_path)
+    real = os.replace
+
+    def replace(old, new):
+        if Path(old).parent != Path(new).parent:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        real(old, new)
+
+    monkeypatch.setattr(os, "replace", replace)
+    there, here = tmp_path / "drive", tmp_path / "here"
+    path = Zoo(there, scratch=here).fetch(NAME, progress=False)
+    assert left(there) == [path.name, RECORD] and left(here) == []
+    assert loaded(path) == loaded(tmp_path / "whole.pt") and Zoo(there).check(NAME) == path
+
+
+def test_before_a_download_its_size_is_said(drive, weights, tmp_path, capsys, monkeypatch):
+    Zoo(tmp_path / "a").fetch(NAME)
+    assert capsys.readouterr().err == ""  # two megabytes are no matter
+    monkeypatch.setattr(zoo, "WORTH_SAYING", 0)
+    Zoo(tmp_path / "b").fetch(NAME)
+    size = f"{len(weights) / 1e6:,.0f} MB"
+    assert capsys.readouterr().err == f"fetching {NAME}, {size}, from Google Drive, once\n"
 
 
 def test_a_file_that_changed_is_refused(drive, weights, tmp_path):

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from stylegan2.bars import bar
 from stylegan2.checkpoints.errors import CheckpointError, few
 
 EXPECTED = "expected a checkpoint of this package, a rosinality .pt or an NVIDIA .pkl"
@@ -168,6 +169,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def sha256(path: str | os.PathLike) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file's bytes, in hexadecimal; with a bar, should it take long."""
+    digest, path = hashlib.sha256(), Path(path)
+    with (
+        path.open("rb") as file,
+        bar(what=f"check {path.stem}", unit="B", total=path.stat().st_size, unit_scale=True) as shown,
+    ):
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+            shown.update(len(chunk))
+    return digest.hexdigest()

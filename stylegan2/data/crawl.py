@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from stylegan2.bars import bar
 from stylegan2.data.crawl_sites import Episode, ImageRef, Listing, OtherKind, Site, SiteError, site_for, title_slug
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.locks import only_writer
@@ -130,7 +131,7 @@ def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: b
     Args:
         config: what.
         session: fetches; None: one with the config's manners.
-        progress: a bar.
+        progress: a bar, should it take long.
 
     Raises:
         crawl_sites.SiteError: no adapter for the address, a site that has changed, or none of the episodes is there.
@@ -138,17 +139,15 @@ def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: b
         polite.NotAllowed, polite.Missing: the address itself, or every episode, is forbidden or not there.
         RuntimeError: another process writes into this folder.
     """
-    from tqdm import tqdm
-
     site, out = site_for(config.url, config.site, config.selector), Path(config.out)
     with only_writer(out), session or PoliteSession(config.manners) as fetcher:
         work = _Work(config, site, fetcher, Manifest(out / MANIFEST))
-        with tqdm(desc="crawl", unit="img", disable=not progress) as bar:
+        with bar(what="crawl", unit="img", shown=progress) as shown:
             listing = site.episodes(fetcher, config.url)
             for episode in work.wanted(listing):
                 for _ in work.episode(episode):
-                    bar.update()
-                    bar.set_postfix(episode=episode.number, refused=len(work.report.refused), refresh=False)
+                    shown.update()
+                    shown.set_postfix(episode=episode.number, refused=len(work.report.refused), refresh=False)
                 if work.full:
                     break
             else:

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from stylegan2 import display
+from stylegan2.bars import bar
 from stylegan2.data import detectors
 from stylegan2.data.align import box_square, cut
 from stylegan2.data.detectors import Detector, Face
@@ -138,7 +139,7 @@ def crop(
         out: folder to write, see the module.
         config: what is cut.
         overwrite: begin anew though `out` holds faces cut with other settings or from elsewhere; those are removed.
-        progress: a bar.
+        progress: a bar, should it take long.
 
     Raises:
         ValueError: no pictures there, or no face on any page; says what to try.
@@ -146,14 +147,12 @@ def crop(
         FileExistsError: `out` holds faces cut with other settings or from elsewhere, or pictures that are not ours.
         RuntimeError: another process writes there.
     """
-    from tqdm import tqdm
-
     config, out, started = config or CropConfig(), Path(out), time.perf_counter()
     source, detect = _open(Path(src), out), config.detect()
     with only_writer(out):
         work = _Work(out, config, _begin(out, config.settings | {"source": str(Path(src).resolve())}, overwrite))
         pages = [i for i, name in enumerate(source.names) if not name.lower().endswith(OURS)]
-        for i in tqdm(pages, desc="crop", unit="page", disable=not progress):
+        for i in bar(pages, "crop", "page", progress):
             work.page(source, i, detect)
         for i in pages:
             if work.is_orphaned(source.names[i]):

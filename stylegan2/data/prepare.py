@@ -17,6 +17,7 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from stylegan2.bars import bar
 from stylegan2.data.dataset import LENGTH_KEY, META_KEY, close_reader, image_key, is_lmdb, open_reader, read_meta
 from stylegan2.data.images import Settings
 from stylegan2.data.locks import only_writer
@@ -262,19 +263,17 @@ def _put(env, pairs: list[tuple[bytes, bytes]]) -> None:
 
 def _run(out: Path, record: _Record, listing: Source, settings: Settings, workers: int, progress: bool) -> _Record:
     """Work through the items not done yet; one transaction per chunk."""
-    from tqdm import tqdm
-
     chunks = [range(k, min(k + CHUNK, record.total)) for k in range(record.done, record.total, CHUNK)]
     close_reader(out)
     with (
         contextlib.closing(_open_writer(out)) as env,
         contextlib.closing(encode_all(listing, settings, chunks, workers)) as results,
-        tqdm(total=record.total, initial=record.done, desc="prepare", unit="img", disable=not progress) as bar,
+        bar(what="prepare", unit="img", shown=progress, total=record.total, initial=record.done) as shown,
     ):
         for chunk, items in zip(chunks, results, strict=True):
             record = _store(env, record, [listing.names[k] for k in chunk], items)
-            bar.update(len(chunk))
-            bar.set_postfix_str(f"{record.skipped} skipped" if record.skipped else "", refresh=False)
+            shown.update(len(chunk))
+            shown.set_postfix_str(f"{record.skipped} skipped" if record.skipped else "", refresh=False)
     return record
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from stylegan2 import zoo
+from stylegan2.bars import bar
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.locks import only_writer
 
@@ -93,18 +95,16 @@ def fetch(name: str, out: str | os.PathLike, progress: bool = True) -> Path:
 
 def _folder(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
     """Every picture of a folder on Drive."""
-    from tqdm import tqdm
-
     listed = zoo.ask_drive(_listing, wanted.drive, f"the list of {folder.name}", _advice(wanted, folder))
     sums = _sums(wanted, folder)
-    for drive, name in tqdm(listed, desc=folder.name, unit="img", disable=not progress):
-        path = folder / name
-        if path.is_file():
-            continue
+    left = [(drive, name) for drive, name in listed if not (folder / name).is_file()]
+    if progress and left:
+        print(f"fetching {folder.name}, {len(left):,} pictures, from Google Drive, once", file=sys.stderr)
+    for drive, name in bar(left, folder.name, "img", progress):
         incoming = folder / INCOMING / name
         zoo.ask_drive(zoo.download, drive, name, _advice(wanted, folder), output=str(incoming))
         _check(incoming, sums.get(name))
-        os.replace(incoming, path)
+        os.replace(incoming, folder / name)
     return folder
 
 
@@ -164,8 +164,8 @@ def _archive(name: str, folder: Path, progress: bool) -> Path:
     if done:
         return done[0]
     incoming = folder / INCOMING / f"{name}.archive"
-    bar = zoo.Bar(name, folder, progress)
-    zoo.ask_drive(zoo.download, wanted.drive, name, _advice(wanted, folder), output=str(incoming), progress=bar)
+    with zoo.Bar(name, folder, progress, "Google Drive") as shown:
+        zoo.ask_drive(zoo.download, wanted.drive, name, _advice(wanted, folder), output=str(incoming), progress=shown)
     if zipfile.is_zipfile(incoming):
         return incoming.replace(folder / f"{name}.zip")
     if tarfile.is_tarfile(incoming):

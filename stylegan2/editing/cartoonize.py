@@ -73,7 +73,7 @@ def plan(
 
 
 def search(
-    source: Generator, photos: Tensor, looks, outside: Tensor, how: How, progress: bool = False
+    source: Generator, photos: Tensor, looks, outside: Tensor, how: How, progress: bool = True
 ) -> dict[int, Projection]:
     """Look for the codes of photos of a known world, then, in another way, for those of unknown ones.
 
@@ -81,7 +81,7 @@ def search(
         source, photos, looks: see `is_outside`.
         outside: bool [N].
         how: (some of the photos, are they of an unknown world?) -> settings, and where to begin; see `plan`.
-        progress: a bar.
+        progress: a bar, should it take long.
 
     Returns:
         {number of a photo: its codes [1, L, w_dim]}; Ctrl-C ends all of it, then some are missing.
@@ -105,7 +105,7 @@ def find_codes(
     encoder: Encoder | None = None,
     steps: int = STEPS,
     outside: Tensor | None = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Codes that draw photos, and that other models can draw too. Ctrl-C ends the search and keeps what there is.
 
@@ -113,7 +113,7 @@ def find_codes(
         source, photos, looks, encoder: see `is_outside`.
         steps: of the search; 0: the encoder's answer as it is.
         outside: bool [N], which photos to treat carefully; None: those of `is_outside`.
-        progress: a bar.
+        progress: a bar, should it take long.
 
     Returns:
         ws [N, L, w_dim], and `outside`.

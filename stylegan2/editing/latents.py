@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from stylegan2.bars import bar
 from stylegan2.networks import Generator, Noise
 from stylegan2.runtime import images_at_once, in_parts, slices
 from stylegan2.training.trainer import step_generator
@@ -94,4 +95,4 @@ def draw(g: Generator, ws: Tensor, noise: Noise = "const", batch: int = 16) -> T
         noises = g.synthesis.draw_noise(len(codes), noise_of(noise, chunk))
         return in_parts(g.synthesis, len(codes), lambda part: g.synthesis(codes[part], noise_of(noises, part)))
 
-    return torch.cat([drawn(chunk) for chunk in slices(len(ws), batch)])
+    return torch.cat([drawn(chunk) for chunk in bar(slices(len(ws), batch), "draw", "batch")])

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stylegan2.bars import bar
 from stylegan2.checkpoints import CheckpointError, files
 from stylegan2.editing.latents import noise_of
 from stylegan2.editing.styleclip import frozen
@@ -256,28 +257,26 @@ def project(
     config: ProjectConfig | None = None,
     start: Tensor | None = None,
     on_step: Callable[[Search], None] | None = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Projection:
     """Find codes that draw the images. An interruption (stop button, Ctrl-C) ends early and keeps what there is.
 
     Args:
         g, images, looks, config, start: see `Search`.
         on_step: called after every step.
-        progress: show a bar with the time left.
+        progress: a bar, should it take long.
 
     Raises:
         ValueError: images or codes of another shape.
     """
-    from tqdm.auto import tqdm
-
     config = config or ProjectConfig()
     run = Search(g, images, looks, config, start)
     try:
-        with tqdm(total=config.steps, desc="project", unit="step", disable=not progress) as bar:
+        with bar(what="project", unit="step", shown=progress, total=config.steps) as shown:
             for _ in range(config.steps):
                 row = run.step()
-                bar.set_postfix(psnr=f"{row['psnr']:.1f} dB", refresh=False)
-                bar.update()
+                shown.set_postfix(psnr=f"{row['psnr']:.1f} dB", refresh=False)
+                shown.update()
                 if on_step is not None:
                     on_step(run)
     except KeyboardInterrupt:
@@ -292,7 +291,7 @@ def tune(
     looks,
     steps: int = 100,
     lr: float = 1e-3,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Generator:
     """Pivotal tuning (arXiv 2106.05744, equation 2): a copy of G that draws these very images from the codes found.
 
@@ -305,13 +304,11 @@ def tune(
         images: [N, 3, R, R] in [-1, 1].
         looks: perceptual distance.
         steps, lr: of Adam.
-        progress: show a bar.
+        progress: a bar, should it take long.
 
     Raises:
         ValueError: images of another shape, or numbers that cannot work.
     """
-    from tqdm.auto import tqdm
-
     if steps < 1 or lr <= 0:
         raise ValueError(f"steps is {steps}, lr {lr:g}: expected steps >= 1, lr > 0")
     _check(g, images, found.ws)
@@ -319,7 +316,7 @@ def tune(
     optimiser = torch.optim.Adam([p.requires_grad_(True) for p in _weights(tuned)], lr)
     with torch.no_grad():
         target = looks.of(images)
-    with frozen(looks), tqdm(total=steps, desc="tune", unit="step", disable=not progress) as bar:
+    with frozen(looks), bar(what="tune", unit="step", shown=progress, total=steps) as shown:
         for _ in range(steps):
             optimiser.zero_grad(set_to_none=True)
             at_once, decibels = images_at_once(tuned.synthesis, len(images), graph=True), []
@@ -330,8 +327,8 @@ def tune(
                 (share * loss).backward()
                 decibels.append(psnr(drawn.detach(), wanted))
             optimiser.step()
-            bar.set_postfix(psnr=f"{float(torch.cat(decibels).median()):.1f} dB", refresh=False)
-            bar.update()
+            shown.set_postfix(psnr=f"{float(torch.cat(decibels).median()):.1f} dB", refresh=False)
+            shown.update()
     return tuned.requires_grad_(False)
 
 

@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylegan2 import display
+from stylegan2.bars import bar
 from stylegan2.checkpoints import files
 from stylegan2.checkpoints.errors import CheckpointError
 from stylegan2.clip_model import ClipModel
@@ -317,7 +318,7 @@ def optimise(
     ws: Tensor,
     config: EditConfig,
     on_step: Callable[[Optimisation], None] | None = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> TextEdit:
     """Move codes until CLIP sees a text in their images (equation 1 of arXiv 2103.17249; see `TextLoss`).
 
@@ -326,20 +327,18 @@ def optimise(
     Args:
         g, clip, ws, config: see `Optimisation`.
         on_step: called after every step.
-        progress: show a bar with the time left.
+        progress: a bar, should it take long.
 
     Raises:
         ValueError: wrong shapes, or layers that g does not have.
     """
-    from tqdm.auto import tqdm
-
     run = Optimisation(g, clip, ws, config)
     try:
-        with tqdm(total=config.steps, desc=config.text, unit="step", disable=not progress) as bar:
+        with bar(what=config.text, unit="step", shown=progress, total=config.steps) as shown:
             while not run.stopped:
                 row = run.step()
-                bar.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "similarity")}, refresh=False)
-                bar.update()
+                shown.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "similarity")}, refresh=False)
+                shown.update()
                 if on_step is not None:
                     on_step(run)
     except KeyboardInterrupt:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from stylegan2.bars import bar
 from stylegan2.editing.directions import Directions, move
 from stylegan2.editing.latents import draw, ws_from_seeds
 from stylegan2.judge import Judge, Reading
@@ -75,7 +76,7 @@ def measure_directions(
         sd = attribute_spread(read(ws_from_seeds(g, range(200), truncation)))
     ws = ws_from_seeds(g, seeds, truncation)
     before, effects = read(ws), []
-    for k in range(len(directions)):
+    for k in bar(range(len(directions)), "judge", "direction"):
         plus, minus = (read(move(ws, directions, {k: sign * degree}, layers)) for sign in (1, -1))
         sides = (measure_changes(before, side, sd) for side in (plus, minus))
         effects.append(Effect(_halved(measure_changes(minus, plus, sd)), *sides))

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
+from stylegan2.bars import bar
 from stylegan2.data.dataset import LMDBDataset, is_lmdb
 from stylegan2.data.images import Settings
 from stylegan2.data.sources import open_source
@@ -92,7 +92,7 @@ def open_images(path: str | os.PathLike, size: int) -> Dataset:
 
 
 def batches(images: Images, batch: int, what: str | None) -> Iterator[Tensor]:
-    """All images in order, uint8 [n, 3, H, W]; a progress bar called `what`, should it take more than a second."""
+    """All images in order, uint8 [n, 3, H, W]; a progress bar called `what`, should it take long."""
     loader = DataLoader(images, batch, generator=torch.Generator())  # without one it would draw from the global state
-    for chunk in tqdm(loader, desc=what, unit="batch", delay=1, leave=False, disable=what is None):
+    for chunk in bar(loader, what or "", "batch", what is not None):
         yield to_uint8(chunk)

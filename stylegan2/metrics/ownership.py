@@ -32,8 +32,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from stylegan2.bars import bar
 from stylegan2.data import pocket
 from stylegan2.editing.latents import draw, ws_from_seeds
 from stylegan2.editing.layers import parse_layers
@@ -136,7 +136,7 @@ def measure_ownership(
     pairs: int = 200,
     truncation: float = 0.7,
     first_seed: int = 0,
-    progress: bool = False,
+    progress: bool = True,
     channels: Sequence[int] | None = None,
 ) -> Ownership:
     """Exchange codes between pairs of faces, one set of layers after the other, and read what that changes.
@@ -148,7 +148,7 @@ def measure_ownership(
         pairs: of seeds: first_seed + i is mixed with first_seed + pairs + i.
         truncation: psi.
         first_seed: another one gives other pairs.
-        progress: show a bar.
+        progress: a bar, should it take long.
         channels: exchange only these components of the codes, as in `mix`; None: all.
 
     Raises:
@@ -164,7 +164,7 @@ def measure_ownership(
     sd = _spread(Reading.concatenate(readings))
     whole = (after - before) / sd
     found = []
-    for layers in tqdm(sets, desc="layers", disable=not progress, leave=False):
+    for layers in bar(sets, "layers", "set", progress):
         mixed = _values(judge.read(draw(g, mix(first, second, layers, channels))))
         found.append(_owned(layers, (mixed - before) / sd, whole))
     return Ownership(tuple(found), g.num_ws, pairs, truncation)

@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
+from stylegan2.bars import bar
 from stylegan2.editing.latents import draw, noise_from_seeds, z_from_seeds
 from stylegan2.metrics.pretrained import Distance, lpips_distance
 from stylegan2.networks import Generator
@@ -61,7 +61,7 @@ def path_lengths(
         raise ValueError(f'sampling is {sampling!r}, expected "end" (t = 0) or "full" (t from 0 to 1)')
     distance = distance or lpips_distance(device=g.mapping.w_mean.device)
     found = []
-    for start in tqdm(range(0, pairs, batch), desc="ppl", unit="batch", delay=1, leave=False):
+    for start in bar(range(0, pairs, batch), "ppl", "batch"):
         seeds = range(first_seed + start, first_seed + min(start + batch, pairs))
         images = _steps(g, seeds, epsilon, sampling)
         images = face_crop(images) if crop else images

@@ -86,14 +86,14 @@ def _jobs(g, encoder, looks, steps: int, refine_steps: int, tune_steps: int) -> 
     near = ProjectConfig(steps=refine_steps, stir=0.0)
 
     def found(x: Tensor, config: ProjectConfig, start: Tensor | None = None) -> Projection:
-        return project(g, x, looks, config, start)
+        return project(g, x, looks, config, start, progress=False)
 
     def drawn(projection: Projection, model: Generator = g) -> Tensor:
         return draw(model, projection.ws)
 
     def tuned(x: Tensor) -> Tensor:
         refined = found(x, near, encoder(x))
-        return drawn(refined, tune(g, refined, x, looks, tune_steps))
+        return drawn(refined, tune(g, refined, x, looks, tune_steps, progress=False))
 
     return {
         ENCODER: torch.no_grad()(lambda x: draw(g, encoder(x))),

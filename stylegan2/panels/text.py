@@ -94,7 +94,7 @@ def edit_for(scene: Scene, on_step: Callable[[Optimisation], None] | None = None
     """The edit of these settings (`ASKED`), optimised unless it is there already."""
     if key(asked) not in scene.edits:
         ws, config = _job(scene, **asked)
-        scene.edits[key(asked)] = optimise(scene.source, scene.clip, ws, config, on_step)
+        scene.edits[key(asked)] = optimise(scene.source, scene.clip, ws, config, on_step, progress=False)
     return scene.edits[key(asked)]
 
 

@@ -20,9 +20,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from stylegan2 import checkpoints, display, text_files
+from stylegan2.bars import bar
 from stylegan2.data.dataset import batches, check_batch
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.runtime import images_at_once, is_out_of_memory, keep_memory_warm, let_go, pick_dtype
@@ -386,12 +387,12 @@ class Trainer:
         shard = {"num_shards": self.world.size, "shard": self.world.rank, "pin": self.device.type == "cuda"}
         stream = batches(self.dataset, c.batch, c.seed, self.step, c.workers, c.mirror, **shard)
         self._stop, shown = False, progress and self.world.is_first
-        bar = tqdm(total=c.steps * c.batch, initial=self.images_seen, unit="img", disable=not shown, smoothing=0.1)
-        with bar, closing(log), self._stop_on_interrupt():
+        total = {"total": c.steps * c.batch, "initial": self.images_seen, "smoothing": 0.1}
+        with bar(what="train", unit="img", shown=shown, **total) as steps, closing(log), self._stop_on_interrupt():
             try:
                 if self.step == 0:
                     self._sample(on_sample)
-                self._loop(stream, log, bar, on_log, on_sample)
+                self._loop(stream, log, steps, on_log, on_sample)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -408,13 +409,13 @@ class Trainer:
     def _write_config(self) -> None:
         text_files.write_json(self.folder / "config.json", {**self.config.to_json(), "methods": self._methods_told})
 
-    def _loop(self, stream: Iterator[Tensor], log: RunLog, bar: tqdm, on_log, on_sample) -> None:
+    def _loop(self, stream: Iterator[Tensor], log: RunLog, steps: tqdm, on_log, on_sample) -> None:
         start, images = time.perf_counter(), self.images_seen
         saved = self.images_seen
         while self.step < self.config.steps and not self._stop:
             before = self.images_seen
             self.train_step(next(stream))
-            bar.update(self.config.batch)
+            steps.update(self.config.batch)
             if self._crossed(before, self.config.log_images):
                 now = time.perf_counter()
                 speed = (self.images_seen - images) / (now - start)
@@ -423,7 +424,7 @@ class Trainer:
                 if broken := [name for name, value in self.last.items() if not math.isfinite(value)]:
                     self._roll_back(broken)
                 log.write(self.images_seen, self.last)
-                bar.set_postfix(G=f"{self.last['loss_g']:.2f}", D=f"{self.last['loss_d']:.2f}", p=f"{self.ada.p:.2f}")
+                steps.set_postfix(G=f"{self.last['loss_g']:.2f}", D=f"{self.last['loss_d']:.2f}", p=f"{self.ada.p:.2f}")
                 if on_log:
                     on_log(self, self.last)
             if self._crossed(before, self.config.sample_images):
