@@ -202,19 +202,20 @@ def find_root(start: Path | None = None) -> Path:
     raise CourseError(f"'{start}' is not inside the course: open the notebook from the course's notebooks/ folder")
 
 
-def setup(scale: str | None = None, seed: int = 0) -> Course:
+def setup(scale: str = "auto", drive: bool = False, seed: int = 0) -> Course:
     """Prepare a notebook: find the course, choose the scale, seed PyTorch, and say so in one line.
 
     Args:
-        scale: "pocket", "full" or "auto" (full with a GPU and what it needs, else pocket); None asks the variable
-            COURSE_SCALE, and "auto" if that is not set.
+        scale: "pocket", "full" or "auto" (full with a GPU and what it needs, else pocket). The variable COURSE_SCALE
+            overrules it.
+        drive: on Colab, keep downloads and results on Google Drive.
         seed: for PyTorch's global random numbers.
 
     Raises:
         ValueError: for an unknown scale or budget.
         CourseError: outside the course's folder.
     """
-    scale = scale or os.environ.get("COURSE_SCALE", "auto")
+    scale = os.environ.get("COURSE_SCALE") or scale
     budget = os.environ.get("COURSE_BUDGET", "course")
     if scale not in SCALES:
         raise ValueError(f"COURSE_SCALE is {scale!r}; this version knows: {', '.join(SCALES)}")
