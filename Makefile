@@ -18,12 +18,12 @@ course test pocket: export COURSE_SCALE := pocket
 course pocket: export COURSE_BUDGET := course
 test: export COURSE_BUDGET := test
 
-.PHONY: help course test lab pocket install lint format lock audit clean clean-all
+.PHONY: help course test lab pocket install lint format lock audit colab-versions clean clean-all
 
 help:  ## This list
 	@echo "Cartoonize Yourself: a StyleGAN2 course in notebooks"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 course: $(READY)  ## Run every notebook and build the site with all pictures: build/site/index.html
 	@$(BIN)/python docs/run_course.py
@@ -55,6 +55,9 @@ lock: $(READY)  ## Write the versions now in .venv to constraints.txt
 audit:  ## Check the pinned versions for known vulnerabilities (needs the network)
 	@$(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+colab-versions:  ## Write down which packages Colab has now (needs the network)
+	@$(PYTHON) docs/colab_versions.py
 
 clean:  ## Remove what was built (build/ and caches); .venv stays
 	rm -rf build .ruff_cache .pytest_cache *.egg-info

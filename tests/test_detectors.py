@@ -34,6 +34,9 @@ from stylegan2.published import Published
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 ANIMEFACE = SHARED / "lbpcascade_animeface.xml"
+HAAR = """<opencv_storage><cascade><height>20</height><width>20</width><stageNum>1</stageNum><stages><_><maxWeakCount>0
+</maxWeakCount><stageThreshold>0</stageThreshold><weakClassifiers/></_></stages><features><_><rects><_>0 0 2 2 -1.</_>
+</rects></_></features></cascade></opencv_storage>"""
 needs_shared = pytest.mark.skipif(not ANIMEFACE.is_file(), reason="the shared test data are not here")
 
 
@@ -50,6 +53,23 @@ def test_animeface_finds_twelve_of_twelve_webtoon_faces():
     cells = {(int((f.box[0] + f.box[2]) / 2 // 128), int((f.box[1] + f.box[3]) / 2 // 128)) for f in found}
     assert len(found) == 12 and len(cells) == 12  # one in each cell of the grid of 4 x 3
     assert found == sorted(found, key=lambda face: -face.score)
+
+
+@needs_shared
+def test_the_cascade_needs_nothing_that_opencv_5_dropped(monkeypatch):
+    import cv2
+
+    monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)  # gone there, and its files too
+    monkeypatch.setattr(cv2.data, "haarcascades", "nowhere/")
+    image = Image.open(SHARED / "webtoon-grid-12-faces.png").convert("RGB").crop((0, 0, 256, 128))
+    first, second = make("animeface", ANIMEFACE, sure=0.2)(image)
+    assert first.score >= second.score >= 2 and abs(first.box[0] - second.box[0]) > 64
+    assert (
+        make("animeface", ANIMEFACE, min_size=200)(image) == make("animeface", ANIMEFACE)(image.resize((20, 20))) == []
+    )
+    assert not detectors.is_here("haar")
+    with pytest.raises(ValueError, match="no cascades any more: use the detector yunet"):
+        make("haar")
 
 
 @needs_shared
@@ -82,7 +102,7 @@ def test_a_wrong_name_lists_the_right_ones():
 
 
 def test_files_that_are_no_detectors_are_refused(tmp_path):
-    for text in ("<html></html>", "<?xml version='1.0'?><opencv_storage></opencv_storage>", ""):
+    for text in ("<html></html>", "<?xml version='1.0'?><opencv_storage></opencv_storage>", "", HAAR):
         (tmp_path / "a.xml").write_text(text)
         with pytest.raises(ValueError, match="a.xml' is no cascade"):
             Cascade(tmp_path / "a.xml")
@@ -246,6 +266,7 @@ def test_of_boxes_on_each_other_the_best_stays():
     a, b, c = Face((0, 0, 10, 10), 0.5), Face((1, 1, 11, 11), 0.9), Face((20, 0, 30, 10), 0.1)
     assert distinct([a, b, c]) == [b, c]
     assert overlap(a.box, a.box) == 1 and overlap(a.box, c.box) == 0
+    assert overlap(a.box, [a.box, c.box]).tolist() == [1, 0]
     assert overlap((0, 0, 10, 10), (0, 5, 10, 15)) == pytest.approx(1 / 3)
 
 

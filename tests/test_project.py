@@ -63,8 +63,11 @@ def test_conda_python_is_one_that_the_package_accepts():
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     (python,) = (Requirement(e) for e in entries if isinstance(e, str) and e.startswith("python"))
     lower = Requirement(f"python{pyproject()['requires-python']}").specifier
-    supported = [v for v in ("3.10", "3.11", "3.12") if v in python.specifier]
-    assert supported == ["3.11", "3.12"] and all(v in lower for v in supported) and "3.10" not in lower
+    known = ("3.10", "3.11", "3.12", "3.13", "3.14")
+    supported = [v for v in known if v in python.specifier]
+    assert supported == [v for v in known if v in lower] == ["3.11", "3.12", "3.13"]
+    named = [line.rpartition(" ")[2] for line in pyproject()["classifiers"] if ":: Python :: 3." in line]
+    assert named == supported
 
 
 @pytest.mark.parametrize("name", sorted(requirements()))

@@ -42,6 +42,7 @@ NAMES = ("pocket", "animeface", "haar", "yunet")
 MIN_SIZE = 32  # pixels of a face
 SMALLEST = 8  # pixels of a face: below that nothing can be told
 NEIGHBOURS = 10  # of a cascade's windows that agree where it must be entirely sure
+SHRINK = 1.1  # from one size of a cascade's picture to the next
 SAME = 0.4  # boxes that share more than this part of their union are one face
 
 
@@ -77,7 +78,16 @@ Detector = Callable[[Image.Image], list[Face]]
 
 def is_here(name: str) -> bool:
     """Can this detector be made without fetching anything?"""
+    if name == "haar":
+        return has_haar()
     return name not in FETCHED or FETCHED[name].cached.is_file()
+
+
+def has_haar() -> bool:
+    """Does this OpenCV still have cascades? Version 5 does not."""
+    import cv2
+
+    return hasattr(cv2, "CascadeClassifier")
 
 
 def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: float | None = None):
@@ -106,24 +116,81 @@ def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_S
         return load(path, min_size, **given)
     if name == "yunet":
         return YuNet(path, min_size, **given)
+    if name == "haar":
+        return Haar(path, min_size, **given)
     return Cascade(path, min_size, **given)
 
 
 class Cascade:
-    """OpenCV's cascade classifier on an equalised grey picture.
+    """A cascade of local binary patterns, by scikit-image, on an equalised grey picture.
+
+    OpenCV's own reader of these files is gone since OpenCV 5. As there, the picture is shrunk step by step and the
+    window stays; each window that passes counts as one vote for a face.
 
     Args:
-        path: an XML file; None: the one for frontal faces that OpenCV brings along.
+        path: an XML file.
         min_size: smallest face in pixels.
         sure: from 0 to 1; `NEIGHBOURS` times as many windows must agree on a face, at least one.
 
     Raises:
-        ValueError: a file that is no cascade.
+        ValueError: a file that is no such cascade.
+    """
+
+    def __init__(self, path: Path, min_size: int = MIN_SIZE, sure: float = 0.5):
+        from skimage.feature import Cascade as Patterns
+
+        if not path.is_file():
+            raise FileNotFoundError(f"no cascade at '{path}'")
+        try:
+            self.cascade = Patterns(str(path))
+        except (SyntaxError, AttributeError, IndexError, TypeError, ValueError, OverflowError, MemoryError) as error:
+            raise ValueError(f"'{path}' is no cascade of local binary patterns: expected {ANIMEFACE.name}") from error
+        self.min_size, self.neighbours = min_size, max(1, round(NEIGHBOURS * sure))
+
+    def __call__(self, image: Image.Image) -> list[Face]:
+        """The score of a face is the number of windows that agree on it, its box their mean."""
+        boxes, found = self._windows(image), []
+        for box in boxes:
+            near = boxes[overlap(box, boxes) > SAME]
+            if len(near) >= self.neighbours:
+                found.append(Face(tuple(near.mean(0).tolist()), float(len(near))))
+        return distinct(found)
+
+    def _windows(self, image: Image.Image) -> np.ndarray:
+        """Boxes of all windows that pass, [n, 4] in pixels."""
+        import cv2
+
+        grey = cv2.equalizeHist(np.asarray(image.convert("L")))
+        window = np.array([self.cascade.window_width, self.cascade.window_height])
+        boxes, scale = [np.empty((0, 4))], max(1.0, self.min_size / min(window))
+        while (scale * window <= image.size).all():
+            small = cv2.resize(grey, [round(side / scale) for side in image.size])
+            step = 1 if scale > 2 else 2  # pixels between windows, as OpenCV has it
+            one_size = window[::-1], window[::-1] + 1
+            passed = self.cascade.detect_multi_scale(small, SHRINK, step, *one_size, 1, 1.0)  # ungrouped
+            corners = np.array([(w["c"], w["r"]) for w in passed]).reshape(-1, 2)
+            boxes.append(np.hstack([corners, corners + window]) * scale)
+            scale *= SHRINK
+        return np.concatenate(boxes)
+
+
+class Haar:
+    """OpenCV's cascade for frontal faces in photos, on an equalised grey picture.
+
+    Args:
+        path: an XML file; None: the one that OpenCV brings along.
+        min_size: smallest face in pixels.
+        sure: from 0 to 1; `NEIGHBOURS` times as many windows must agree on a face, at least one.
+
+    Raises:
+        ValueError: a file that is no cascade, or an OpenCV that has no cascades.
     """
 
     def __init__(self, path: Path | None, min_size: int = MIN_SIZE, sure: float = 0.5):
         import cv2
 
+        if not has_haar():
+            raise ValueError(f"OpenCV {cv2.__version__} has no cascades any more: use the detector yunet for photos")
         path = path or Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
         if not path.is_file():
             raise FileNotFoundError(f"no cascade at '{path}'")
@@ -189,12 +256,12 @@ class YuNet:
         return Face((x, y, x + w, y + h), float(row[14]), row[4:14].reshape(5, 2).astype(float) / factor)
 
 
-def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection of two boxes over their union, 0 to 1."""
-    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    area = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
-    return width * height / max(area - width * height, 1e-9)
+def overlap(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Intersection of boxes over their union, 0 to 1; both [4], or one or both [n, 4]."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    shared = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(-1)
+    areas = sum((boxes[..., 2:] - boxes[..., :2]).prod(-1) for boxes in (a, b))
+    return shared / np.maximum(areas - shared, 1e-9)
 
 
 def distinct(faces: Sequence[Face], same: float = SAME) -> list[Face]:
