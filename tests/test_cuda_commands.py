@@ -45,8 +45,8 @@ def files(tmp_path_factory) -> Path:
     (folder / "faces").mkdir()
     for i, face in enumerate(pocket.render(pocket.sample("webtoon", 6, seed=0), "webtoon", 16)):
         display.to_pil(face).save(folder / "faces" / f"{i}.png")
-    call("factorize", folder / "photo.pt", folder / "d.pt", "--count", 1)
-    call("prepare", folder / "faces", folder / "faces.lmdb", "--size", 16, "--workers", 0)
+    call("factorize", folder / "photo.pt", "--out", folder / "d.pt", "--count", 1)
+    call("prepare", folder / "faces", "--out", folder / "faces.lmdb", "--size", 16, "--workers", 0)
     return folder
 
 
@@ -65,15 +65,18 @@ def drawn_on(card, monkeypatch) -> list[str]:
 
 VERBS = {  # verb: its words ({} is the folder of the files, OUT one of its own), and a file that it writes
     "generate": ("{}/photo.pt --seeds 0-3 --out OUT/faces.png --noise random", "faces.png"),
-    "edit": ("{}/photo.pt red OUT/red.png --clip {}/clip.pt --steps 2 --seeds 1 --latents OUT/red.pt", "red.pt"),
+    "edit": ("{}/photo.pt red --out OUT/red.png --clip {}/clip.pt --steps 2 --seeds 1 --latents OUT/red.pt", "red.pt"),
     "project": ("{}/photo.pt {}/me.png --out OUT --judge {}/judge.pt --encoder {}/encoder.pt --steps 2", "me.pt"),
-    "train-encoder": ("{}/photo.pt OUT/e.pt --judge {}/judge.pt --images 4 --batch 2 --faces 4 --scratch OUT", "e.pt"),
+    "train-encoder": (
+        "{}/photo.pt --out OUT/e.pt --judge {}/judge.pt --images 4 --batch 2 --faces 4 --scratch OUT",
+        "e.pt",
+    ),
     "cartoonize": ("{}/me.png --models {} --style webtoon --steps 2 --strength 0.5 --out OUT", "me_webtoon.png"),
     "metrics": ("{}/photo.pt --domain photo --source {}/photo.pt --faces 6 --judge {}/judge.pt", None),
-    "mix": ("{}/photo.pt OUT/mix.png --rows 1,2 --columns 3", "mix.png"),
-    "factorize": ("{}/photo.pt OUT/d.pt --count 1 --judge {}/judge.pt", "d.pt"),
+    "mix": ("{}/photo.pt --out OUT/mix.png --rows 1,2 --columns 3", "mix.png"),
+    "factorize": ("{}/photo.pt --out OUT/d.pt --count 1 --judge {}/judge.pt", "d.pt"),
     "apply-factor": ("{}/photo.pt --factor {}/d.pt --seeds 1 --out OUT/strip.png", "strip.png"),
-    "video": ("{}/photo.pt OUT/film.gif --seeds 1,2 --frames 2", "film.gif"),
+    "video": ("{}/photo.pt --out OUT/film.gif --seeds 1,2 --frames 2", "film.gif"),
 }
 ELSEWHERE = {"train", "scoreboard", "pocket"}  # below
 
@@ -96,7 +99,7 @@ def test_a_verb_draws_on_the_card(files, drawn_on, tmp_path, verb):
 
 
 def test_what_is_kept_of_an_edit_is_taken_up_again(files, drawn_on, tmp_path):
-    words = [f"{files}/photo.pt", "red", tmp_path / "red.png", "--clip", f"{files}/clip.pt", "--steps", 2]
+    words = [f"{files}/photo.pt", "red", "--out", tmp_path / "red.png", "--clip", f"{files}/clip.pt", "--steps", 2]
     words += ["--seeds", 1, "--latents", tmp_path / "red.pt", "--with", f"{files}/webtoon_freeze-sg.pt"]
     call("edit", *words, "--device", "cpu")
     call("edit", *words, "--device", "cuda")

@@ -122,11 +122,13 @@ def test_psi_is_kept_in_every_layout(g, published, tmp_path):
         for name in ("ours.pt", "theirs.pt"):
             found = checkpoints.load_encoder(tmp_path / name).encoder
             assert found.psi == psi and torch.equal(found.around(g.mapping)(images), e(images))
-    said = [call("convert", published, tmp_path / "ours.pt", "--to", "ours")]
-    said += [call("convert", tmp_path / "ours.pt", tmp_path / "theirs.pt")]
+    said = [call("convert", published, "--out", tmp_path / "ours.pt", "--to", "ours")]
+    said += [call("convert", tmp_path / "ours.pt", "--out", tmp_path / "theirs.pt")]
     assert checkpoints.load_encoder(tmp_path / "theirs.pt").encoder.psi == 0.7 and "note" not in "".join(said)
     checkpoints.save_encoder(tmp_path / "own.pt", an_encoder(g))
-    assert "note: this encoder's codes hold for psi 1;" in call("convert", tmp_path / "own.pt", tmp_path / "theirs.pt")
+    assert "note: this encoder's codes hold for psi 1;" in call(
+        "convert", tmp_path / "own.pt", "--out", tmp_path / "theirs.pt"
+    )
     assert checkpoints.load_encoder(tmp_path / "theirs.pt").encoder.psi == 1
 
 

@@ -169,7 +169,7 @@ def test_conv_clamp_is_kept_in_our_files_and_said_to_be_lost_in_others(tmp_path)
     g, d = small()
     content = {"G": network(entries(g), 0.5), "D": network(entries(d), 0.5), "G_ema": network(entries(g), 0.5)}
     dump(tmp_path / "a.pkl", content)
-    said = call("convert", tmp_path / "a.pkl", tmp_path / "ours.pt", "--to", "ours", "--half")
+    said = call("convert", tmp_path / "a.pkl", "--out", tmp_path / "ours.pt", "--to", "ours", "--half")
     assert "note" not in said
     found = checkpoints.load(tmp_path / "ours.pt")
     ws = torch.randn(2, g.num_ws, 8, generator=torch.Generator().manual_seed(0))
@@ -179,10 +179,10 @@ def test_conv_clamp_is_kept_in_our_files_and_said_to_be_lost_in_others(tmp_path)
     assert found.d.clamp == 0.5 and found.d.blocks["8"].conv1.clamp == 0.5 * SQRT_HALF
     assert "activations within +-0.5" in checkpoints.describe(found)
     assert checkpoints.fingerprint(found.g_ema) != checkpoints.fingerprint(g)
-    said = call("convert", tmp_path / "ours.pt", tmp_path / "theirs.pt")
+    said = call("convert", tmp_path / "ours.pt", "--out", tmp_path / "theirs.pt")
     assert "stay within +-0.5 (conv_clamp), which that layout cannot say" in said
     assert checkpoints.load(tmp_path / "theirs.pt").g_ema.synthesis.clamp is None
-    assert "note" not in call("convert", tmp_path / "theirs.pt", tmp_path / "free.pt")
+    assert "note" not in call("convert", tmp_path / "theirs.pt", "--out", tmp_path / "free.pt")
 
 
 def test_a_conv_clamp_that_cannot_be_is_refused(tmp_path):
