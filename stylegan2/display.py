@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 INK, PAPER = (40, 40, 48), (255, 255, 255)
@@ -46,6 +46,13 @@ def to_pil(image: Tensor, scale: int = 1, side: int | None = None) -> Image.Imag
 def sized(image: Tensor, side: int) -> Image.Image:
     """One image [3, H, W], float in [-1, 1] or uint8, as a square of any size (bicubic)."""
     return to_pil(image).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def fitted(picture: Image.Image | None, side: int) -> Image.Image:
+    """A whole picture in the middle of a white square; None: the square alone."""
+    if picture is None:
+        return Image.new("RGB", (side, side), PAPER)
+    return ImageOps.pad(picture, (side, side), Image.Resampling.LANCZOS, PAPER)
 
 
 @cache

@@ -1,12 +1,11 @@
-"""Faces in pictures: four detectors behind one call.
+"""Faces in pictures: three detectors behind one call.
 
     detector = make("animeface")
     faces = detector(image)              # [Face(box, score, landmarks), ...], the best first
     faces = on_pages(detector, strip)    # tall webtoon pages, tile by tile
 
-``pocket``: our own small network, for rendered webtoon pages. ``animeface``: nagadomi's cascade for drawn faces.
-``haar``: OpenCV's cascade for frontal faces in photos. ``yunet``: OpenCV's network for photos, with five landmarks
-(eyes, tip of the nose, corners of the mouth). Animeface and yunet are fetched once, by a known hash.
+``pocket``: our own small network, for rendered webtoon pages. ``animeface``: nagadomi's cascade for drawn faces, fetched
+once by a known hash. ``photo``: BlazeFace, for photos, with six landmarks (:mod:`stylegan2.data.blazeface`).
 """
 
 from __future__ import annotations
@@ -29,16 +28,8 @@ ANIMEFACE = Published(
     sha256="9376d30ac38db6bda2a68b88b3b76bbd7e6aa33af47f7f5c76bc88ca75f1ce30",
     option="--cascade",
 )
-YUNET = Published(
-    "face_detection_yunet_2023mar.onnx",
-    "https://media.githubusercontent.com/media/opencv/opencv_zoo/f12e12798e8314f7c074a6656816c048dcc95b7a/"
-    "models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
-    megabytes=0.2,
-    sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
-    option="--cascade",
-)
-FETCHED = {"animeface": ANIMEFACE, "yunet": YUNET}
-NAMES = ("pocket", "animeface", "haar", "yunet")
+FETCHED = {"animeface": ANIMEFACE}
+NAMES = ("pocket", "animeface", "photo")
 MIN_SIZE = 32  # pixels of a face
 SMALLEST = 8  # pixels of a face: below that nothing can be told
 NEIGHBOURS = 10  # of a cascade's windows that agree where it must be entirely sure
@@ -52,8 +43,8 @@ class Face:
     Attributes:
         box: (x0, y0, x1, y1).
         score: how sure the detector is; comparable within one detector only.
-        landmarks: [5, 2] as yunet gives them (the person's right eye, left eye, nose, right and left corner of the
-            mouth), or None.
+        landmarks: [6, 2] as BlazeFace gives them (the person's right eye, left eye, tip of the nose, middle of the mouth,
+            right and left ear), or None.
     """
 
     box: tuple[float, float, float, float]
@@ -64,6 +55,16 @@ class Face:
     def side(self) -> float:
         """Of the box, in pixels: the mean of width and height."""
         return (self.box[2] - self.box[0] + self.box[3] - self.box[1]) / 2
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Of the box."""
+        return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
+
+    def scaled(self, factor: float) -> Face:
+        """The same face in the picture enlarged by a factor."""
+        landmarks = None if self.landmarks is None else self.landmarks * factor
+        return replace(self, box=tuple(v * factor for v in self.box), landmarks=landmarks)
 
     def moved(self, x: float, y: float) -> Face:
         """The same face in a larger picture, where this one's corner lies at (x, y)."""
@@ -98,22 +99,25 @@ def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_S
         raise ValueError(f"detector is {name!r}, expected one of {', '.join(NAMES)}")
     if min_size < SMALLEST or (sure is not None and not 0 <= sure <= 1):
         raise ValueError(f"min_size is {min_size}, sure {sure}: expected at least {SMALLEST} pixels, and 0 to 1")
-    path = FETCHED[name].find(file) if name in FETCHED else None if file is None else Path(file)
     given = {} if sure is None else {"sure": sure}  # else each detector's own
     if name == "pocket":
         from stylegan2.data.face_detector import load
 
-        return load(path, min_size, **given)
-    if name == "yunet":
-        return YuNet(path, min_size, **given)
-    return Cascade(path, min_size, **given)
+        return load(file, min_size, **given)
+    if name == "photo":
+        from stylegan2.data.blazeface import BlazeFace
+
+        if file is not None:
+            raise ValueError(f"'{file}': the detector for photos has its own files; leave out --cascade")
+        return BlazeFace(min_size, **given)
+    return Cascade(FETCHED[name].find(file), min_size, **given)
 
 
 class Cascade:
     """OpenCV's cascade classifier on an equalised grey picture.
 
     Args:
-        path: an XML file; None: the one for frontal faces that OpenCV brings along.
+        path: an XML file.
         min_size: smallest face in pixels.
         sure: from 0 to 1; `NEIGHBOURS` times as many windows must agree on a face, at least one.
 
@@ -121,10 +125,9 @@ class Cascade:
         ValueError: a file that is no cascade.
     """
 
-    def __init__(self, path: Path | None, min_size: int = MIN_SIZE, sure: float = 0.5):
+    def __init__(self, path: Path, min_size: int = MIN_SIZE, sure: float = 0.5):
         import cv2
 
-        path = path or Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
         if not path.is_file():
             raise FileNotFoundError(f"no cascade at '{path}'")
         try:
@@ -149,44 +152,6 @@ class Cascade:
             for (x, y, w, h), score in zip(boxes, np.ravel(weights), strict=True)
         ]
         return sorted(found, key=lambda face: -face.score)
-
-
-class YuNet:
-    """OpenCV's YuNet.
-
-    Args:
-        path: its ONNX file.
-        min_size: smallest face in pixels.
-        sure: score from 0 to 1.
-
-    Raises:
-        ValueError: a file that is no such network.
-    """
-
-    LONGEST = 1280  # larger pictures are shrunk: it was trained on faces of 10 to 300 pixels
-
-    def __init__(self, path: Path, min_size: int = MIN_SIZE, sure: float = 0.7):
-        import cv2
-
-        try:
-            self.network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), sure)
-        except cv2.error as error:
-            raise ValueError(f"'{path}' is no YuNet that OpenCV can read: expected {YUNET.name}") from error
-        self.min_size = min_size
-
-    def __call__(self, image: Image.Image) -> list[Face]:
-        factor = min(1.0, self.LONGEST / max(image.size))
-        width, height = (max(1, round(side * factor)) for side in image.size)
-        self.network.setInputSize((width, height))
-        rgb = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
-        _, rows = self.network.detect(np.ascontiguousarray(rgb[:, :, ::-1]))
-        found = [self._face(row, factor) for row in ([] if rows is None else rows)]
-        return sorted((face for face in found if face.side >= self.min_size), key=lambda face: -face.score)
-
-    @staticmethod
-    def _face(row: np.ndarray, factor: float) -> Face:
-        x, y, w, h = (float(v) / factor for v in row[:4])
-        return Face((x, y, x + w, y + h), float(row[14]), row[4:14].reshape(5, 2).astype(float) / factor)
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
