@@ -168,7 +168,7 @@ def sheet(
         side: of a face in pixels, at least.
         seen: the whole photos with what was taken, as `photos.Portrait` has them: a column at the left; None: without.
     """
-    columns = {"face": photos, "its codes": drawn, **cartoons}
+    columns = {"photo": photos, "its codes": drawn, **cartoons}
     pictures = [display.label(display.grid(x.cpu(), 1, side=side), name) for name, x in columns.items()]
     if seen is not None and any(seen):
         cell = photos.shape[-1] * display.enlargement(photos.shape[-1], side)

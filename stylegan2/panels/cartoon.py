@@ -21,7 +21,7 @@ from typing import Any
 
 import ipywidgets as w
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stylegan2 import display as show
@@ -172,7 +172,7 @@ def render_cartoon(
     (cartoon,) = cartoonize(studio.source, studio.style(style), sitter.ws, swap_resolution, width, strength).values()
     faces = {"photo": sitter.photo, "its codes": sitter.drawn, style: cartoon}
     canvas = Image.new("RGB", (3 * (SIDE + GAP) - GAP, SIDE + 2 * LINE + _grid_size(studio)[1]), show.PAPER)
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
+    pen, font = ImageDraw.Draw(canvas), show.font()
     for i, (caption, image) in enumerate(faces.items()):
         canvas.paste(show.sized(image[0], SIDE), (i * (SIDE + GAP), LINE))
         pen.text((i * (SIDE + GAP) + SIDE / 2, LINE / 2), caption, show.INK, font, anchor="mm")
