@@ -119,7 +119,7 @@ def make_room(path: Path, inputs: Iterable[Path] = ()) -> Path:
         raise ValueError(f"'{path}' comes with the course, and would be replaced: write to another place")
     if path.is_dir():
         raise ValueError(f"'{path}' is a folder: expected the name of a file to write")
-    _check_writable(path.parent)
+    check_writable(path.parent)
     if path.is_file() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,12 +135,12 @@ def make_folder(out: Path, photos: Iterable[Path] = ()) -> None:
     """
     if any(out.resolve() == photo.resolve().parent for photo in photos):
         raise ValueError(f"'{out}' is the folder of your photos, and pictures in it might be replaced: choose another")
-    _check_writable(out)
+    check_writable(out)
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _check_writable(folder: Path) -> None:
-    """Can files be written there, or can it be made? Raises OSError that says why not."""
+def check_writable(folder: Path) -> None:
+    """Call it before the work: can files be written there, or can it be made? Raises OSError that says why not."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists() or path.is_symlink())
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))

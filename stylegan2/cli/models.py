@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, load, make_room, on_device, parse_seeds
+from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, load, make_folder, make_room, on_device, parse_seeds
 
 SIDE = 128  # pixels of a face in a picture of many, about and at least
 LAYOUTS = {"ours": "our", "rosinality": "rosinality's"}
@@ -37,14 +37,17 @@ def generate(
     numbers = parse_seeds(seeds)
     if batch < 1 or columns < 1:
         raise ValueError(f"batch is {batch}, columns is {columns}, expected at least 1")
+    single = out.suffix.lower() in PICTURES
+    picture = out if single else out / "grid.png"
+    if single or grid:
+        make_room(picture, [checkpoint])
+    else:
+        make_folder(out)
     g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
     images = _draw(g, numbers, truncation, noise, batch)
-    single = out.suffix.lower() in PICTURES
     if single or grid:
-        path = display.save(
-            display.grid(images, min(columns, len(images)), side=SIDE), out if single else out / "grid.png"
-        )
-        typer.echo(f"{len(images)} faces in {path}")
+        display.save(display.grid(images, min(columns, len(images)), side=SIDE), picture)
+        typer.echo(f"{len(images)} faces in {picture}")
         return
     for number, image in zip(numbers, images, strict=True):
         display.save(display.to_pil(image), out / f"seed{number:05d}.png")

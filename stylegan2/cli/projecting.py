@@ -14,6 +14,7 @@ from stylegan2.cli.common import (
     Device,
     app,
     captions_of,
+    check_writable,
     end,
     load,
     make_folder,
@@ -189,6 +190,8 @@ def train_encoder(
 
     config = EncoderConfig(images=images, batch=batch, faces=faces, psi=psi, seed=seed)
     make_room(out)
+    make_room(out.with_suffix(".json"))
+    check_writable(scratch)
     g = load(checkpoint, g_ema_only=True).g_ema
     train(out, g, distance_for(g.resolution, judge), config, device, scratch)
     typer.echo(f"{out}, {out.with_suffix('.json')}")
