@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import PICTURES, CheckpointPath, Device, app, load, make_folder, make_room, on_device, parse_seeds
+from stylegan2.cli.common import (
+    PICTURES,
+    CheckpointPath,
+    Device,
+    app,
+    load,
+    make_folder,
+    make_room,
+    on_device,
+    parse_seeds,
+)
 
 SIDE = 128  # pixels of a face in a picture of many, about and at least
 LAYOUTS = {"ours": "our", "rosinality": "rosinality's"}

@@ -55,8 +55,8 @@ def align(
 ) -> None:
     """Turn photos so that faces are upright, and cut them as FFHQ's are.
 
-    Photos are turned as their camera says, and mirrored beyond their edges. A file that is no picture, or has no face, is
-    named and left out; then the return code is 1.
+    Photos are turned as their camera says, and mirrored beyond their edges. A file that is no picture, or has no face,
+    is named and left out; then the return code is 1.
 
     \b
     Examples:

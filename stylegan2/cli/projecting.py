@@ -115,7 +115,9 @@ def project(
 
 def _say_stopped(kept: str) -> None:
     """After Ctrl-C: say so, and what there is. Raises typer.Exit."""
-    typer.echo(f"stopped early by Ctrl-C, before the search was at its end: {kept}; run it again for all of it", err=True)
+    typer.echo(
+        f"stopped early by Ctrl-C, before the search was at its end: {kept}; run it again for all of it", err=True
+    )
     raise typer.Exit(INTERRUPTED)
 
 

@@ -82,9 +82,9 @@ def find_people(image: Image.Image, detector=None) -> list[Person]:
     people = [_person(face) for face in detector(image)]
     if not people:
         raise NoFace(
-            f"no face found in this photo ({image.width}x{image.height} pixels): eyes, nose and mouth should be seen, and "
-            f"the face at least {SMALLEST} pixels wide; or give the square around it by hand (box, --box LEFT,TOP,SIDE, "
-            "in pixels)"
+            f"no face found in this photo ({image.width}x{image.height} pixels): eyes, nose and mouth should be seen, "
+            f"and the face be at least {SMALLEST} pixels wide; or give the square around it by hand (box, --box "
+            "LEFT,TOP,SIDE, in pixels)"
         )
     return people
 
@@ -204,4 +204,3 @@ def marked(
         at = min(max(corners[0][0], 0) + 6, shown.width - 12), min(max(corners[0][1], 0) + 4, shown.height - 18)
         pen.text(at, str(i + 1), fill=colour, font=display.font(), stroke_width=2, stroke_fill="white")
     return shown
-

@@ -90,7 +90,6 @@ class _Network:
         points[:, places] -= (max(width, height) - np.array([width, height])) / 2  # the border of `pad`
         return distinct([_face(*one) for one in zip(points, scores[best], strict=True)])
 
-
     def _forward(self) -> list[np.ndarray]:
         """Scores [N, 1], boxes and points [N, 16]."""
         names, outputs = self.layout.outputs, self.network.getUnconnectedOutLayersNames()

@@ -4,8 +4,8 @@
     faces = detector(image)              # [Face(box, score, landmarks), ...], the best first
     faces = on_pages(detector, strip)    # tall webtoon pages, tile by tile
 
-``pocket``: our own small network, for rendered webtoon pages. ``animeface``: nagadomi's cascade for drawn faces, fetched
-once by a known hash. ``photo``: BlazeFace, for photos, with six landmarks (:mod:`stylegan2.data.blazeface`).
+``pocket``: our own small network, for rendered webtoon pages. ``animeface``: nagadomi's cascade for drawn faces,
+fetched once by a known hash. ``photo``: BlazeFace, for photos, with six landmarks (:mod:`stylegan2.data.blazeface`).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ NAMES = ("pocket", "animeface", "photo")
 MIN_SIZE = 32  # pixels of a face
 SMALLEST = 8  # pixels of a face: below that nothing can be told
 NEIGHBOURS = 10  # of a cascade's windows that agree where it must be entirely sure
+PLAINLY = 0.8  # how sure `pocket` is of a rendered face; in photos it is less of what it takes for one
 SAME = 0.4  # boxes that share more than this part of their union are one face
 
 
@@ -43,8 +44,8 @@ class Face:
     Attributes:
         box: (x0, y0, x1, y1).
         score: how sure the detector is; comparable within one detector only.
-        landmarks: [6, 2] as BlazeFace gives them (the person's right eye, left eye, tip of the nose, middle of the mouth,
-            right and left ear), or None.
+        landmarks: [6, 2] as BlazeFace gives them (the person's right eye, left eye, tip of the nose, middle of the
+            mouth, right and left ear), or None.
     """
 
     box: tuple[float, float, float, float]
@@ -152,6 +153,41 @@ class Cascade:
             for (x, y, w, h), score in zip(boxes, np.ravel(weights), strict=True)
         ]
         return sorted(found, key=lambda face: -face.score)
+
+
+def choose(pages: Sequence[Image.Image], min_size: int = MIN_SIZE) -> tuple[str, str]:
+    """Which detector suits these pages? Looks at them with each, and counts the faces.
+
+    A rendered page has faces that `pocket` is very sure of; of a drawn one `animeface` finds more than `photo`, which
+    finds some drawn faces too; of a photo it finds none.
+
+    Args:
+        pages: RGB, a few.
+        min_size: smallest face in pixels.
+
+    Returns:
+        its name, and why.
+
+    Raises:
+        ValueError: none finds a face; says how to name one.
+    """
+    counts = {"pocket": 0, "photo": 0}
+    note = ""
+    for name in (*counts, "animeface"):
+        try:
+            detector = make(name, min_size=min_size)
+        except OSError:  # nor can it be fetched
+            note = "; animeface, for drawn pages, is not here and could not be fetched (--cascade FILE)"
+            continue
+        found = [face for page in pages for face in on_pages(detector, page)]
+        counts[name] = sum(name != "pocket" or face.score >= PLAINLY for face in found)
+    drawn = counts.get("animeface", 0)
+    seen = f"on {len(pages)} pages " + ", ".join(f"{name} finds {count}" for name, count in counts.items()) + note
+    if not any(counts.values()):
+        raise ValueError(f"no face was found to choose the detector by ({seen}): name it with --detector")
+    if counts["pocket"] >= max(1, 0.7 * max(counts["photo"], drawn)):
+        return "pocket", seen
+    return ("animeface" if drawn > counts["photo"] else "photo"), seen
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:

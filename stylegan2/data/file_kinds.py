@@ -7,8 +7,8 @@ DEVELOP = "a camera's raw picture: develop it to JPEG with the camera's or anoth
 FRAME = "a video, not a picture: save one frame of it as JPEG or PNG"
 UNPACK = "an archive: unpack it first"
 HEIC = (
-    "a HEIC picture, as iPhones make them: save it as JPEG (on the phone: Settings, Camera, Formats, Most Compatible; or "
-    "share it as JPEG)"
+    "a HEIC picture, as iPhones make them, which could not be opened: save it as JPEG (on the phone: Settings, Camera, "
+    "Formats, Most Compatible; or share it as JPEG)"
 )
 BRANDS = {  # of the container that begins with "ftyp"
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), HEIC),
@@ -41,6 +41,8 @@ def kind_of(data: bytes) -> str | None:
     """What a file is and what to do, in words, for one that Pillow does not open; None: nobody knows."""
     if data[4:8] == b"ftyp":
         return BRANDS.get(data[8:12], FRAME)
+    if data[:4] in (b"II*\0", b"MM\0*") and data[8:10] == b"CR":
+        return DEVELOP  # Canon
     if data[:4] == b"RIFF" and data[8:11] == b"AVI":
         return FRAME
     known = next((words for start, words in STARTS if data.startswith(start)), None)

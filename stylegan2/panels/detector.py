@@ -23,7 +23,7 @@ from stylegan2.widgets import Panel, choice, float_slider, int_slider
 HEIGHT, CELL, COLUMNS, GAP = 620, 96, 4, 8  # pixels: of the page, of a crop; crops in a row; between page and crops
 KEPT, SMALL, SQUARE = "#14b86a", "#ff3b6b", "#7a5cff"
 LEAST = 16  # pixels of the smallest face looked for
-NETWORKS = ("pocket", "yunet")
+NETWORKS = ("pocket", "photo")
 LOWEST = 0.05  # sureness from which a network's faces are looked for
 
 
