@@ -12,6 +12,8 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 TEST_ARGS ?=
+# Jupyter ends the connection at a message of more than 10 MiB, without a word: an uploaded photo is one message.
+LARGE_PHOTOS := --ServerApp.tornado_settings="{'websocket_max_message_size': 134217728}"
 
 # Both commands run at pocket scale, also where a GPU and a network are there. The environment cannot overrule this.
 course test pocket: export COURSE_SCALE := pocket
@@ -32,7 +34,7 @@ test: lint  ## Lint, unit tests, every notebook with small budgets, browser test
 	@$(BIN)/python -m pytest tests $(NOTEBOOKS) --nbmake --nbmake-timeout=600 --durations=10 $(TEST_ARGS)
 
 lab: $(READY)  ## Open JupyterLab in the notebooks folder
-	@$(BIN)/python -m jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks
+	@$(BIN)/python -m jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks $(LARGE_PHOTOS)
 
 pocket: $(READY)  ## Rebuild every shipped pocket model from nothing (hours; continues where it stopped)
 	@$(BIN)/python -m stylegan2 pocket

@@ -7,16 +7,16 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from stylegan2.bars import bar
+from stylegan2.fonts import caption_font, figure_text
 
 INK, PAPER = (40, 40, 48), (255, 255, 255)
 VIDEOS = (".mp4", ".gif")
@@ -50,10 +50,16 @@ def sized(image: Tensor, side: int) -> Image.Image:
     return to_pil(image).resize((side, side), Image.Resampling.BICUBIC)
 
 
-@cache
-def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The letters of captions, 14 pixels high."""
-    return ImageFont.load_default(14)
+def fitted(picture: Image.Image | None, side: int) -> Image.Image:
+    """A whole picture in the middle of a white square; None: the square alone."""
+    if picture is None:
+        return Image.new("RGB", (side, side), PAPER)
+    return ImageOps.pad(picture, (side, side), Image.Resampling.LANCZOS, PAPER)
+
+
+def font(size: int = 14) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The letters of captions, of any script, so many pixels high; see :mod:`stylegan2.fonts`."""
+    return caption_font(size)
 
 
 def grid(
@@ -286,7 +292,7 @@ def bars(values: dict[str, float], highlight: Sequence[str] = (), xlabel: str = 
 
     figure, axis = plt.subplots(figsize=(7, 0.5 + 0.42 * len(values)), layout="constrained")
     colours = ["#7a5cff" if name in highlight else "#c9c9d2" for name in values]
-    drawn = axis.barh(list(values), list(values.values()), color=colours)
+    drawn = axis.barh([figure_text(name) for name in values], list(values.values()), color=colours)
     axis.bar_label(drawn, [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in values.values()], padding=4)
     axis.invert_yaxis()
     axis.set(xlabel=xlabel)
@@ -312,12 +318,12 @@ def paths(
     colours, sides = ("#7a5cff", "#c98b1d", "#1f9d6b", "#d1476f"), ((7, 5, "left"), (-7, -12, "right"))
     for i, (name, points) in enumerate(named.items()):
         colour, (dx, dy, align) = colours[i % len(colours)], sides[i % len(sides)]
-        axis.plot(*zip(*points.values(), strict=True), "o-", color=colour, label=name)
+        axis.plot(*zip(*points.values(), strict=True), "o-", color=colour, label=figure_text(name))
         for text, at in points.items():
-            axis.annotate(text, at, (dx, dy), textcoords="offset points", ha=align, size=9, color=colour)
+            axis.annotate(figure_text(text), at, (dx, dy), textcoords="offset points", ha=align, size=9, color=colour)
     for name, x in (limits or {}).items():
         axis.axvline(x, color="#9a9aa4", ls=":", lw=1)
-        axis.text(x, axis.get_ylim()[1], name, rotation=90, va="top", ha="right", size=8, color="#6a6a74")
+        axis.text(x, axis.get_ylim()[1], figure_text(name), rotation=90, va="top", ha="right", size=8, color="#6a6a74")
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)

@@ -74,7 +74,7 @@ EXAMPLES = {
     "directions": Example("directions_panel(g, targets, presets, library='directions')", "0 ·", 0.9, "storybook"),
     "mixing": Example("mixing_panel(g, targets, record)", "channels", 0.6, "fine"),
     "text": Example("text_panel(g, targets, course.clip, record=record)", "ψ", 0.3, "storybook"),
-    "detector": Example("detector_panel(pages)", "margin", 0.9, "haar"),
+    "detector": Example("detector_panel(pages)", "margin", 0.9, "photo"),
     "cartoon": Example("cartoon_panel(studio, record)", "strength", 0.3, "storybook"),
 }
 MODULES = {"augment": "dataset", "planner": "freeze_planner"}  # of stylegan2.panels, where it is not the panel's name

@@ -131,7 +131,8 @@ def test_an_uploaded_photo_is_shown_at_once(panel):
 
 
 def test_several_faces_become_several_sitters(panel, monkeypatch):
-    faces = [detectors.Face((x, 10.0, x + 60, 70.0), 1.0, None) for x in (5.0, 90.0)]
+    points = np.array([(20, 25), (40, 25), (30, 40), (30, 50), (5, 30), (55, 30)], dtype=float)
+    faces = [detectors.Face((x, 10.0, x + 60, 70.0), 1.0, points + (x, 10)) for x in (5.0, 90.0)]
     monkeypatch.setattr(detectors, "make", lambda *a, **k: lambda image: faces)
     assert panel.take("party.jpg", png(200)) == ["party_1", "party_2"]
     assert panel.settings["photo"] == "party_1"
@@ -159,7 +160,7 @@ def test_what_is_no_picture_is_said_in_the_panel_and_changes_nothing(panel):
     panel.update()
     before = panel.picture
     upload(panel, "me.png", b"<html>")
-    assert "me.png is no picture" in panel.message.value
+    assert "me.png cannot be read: a web page" in panel.message.value
     assert panel.picture is before and list(panel.studio.sitters) == ["ada"]
 
 

@@ -66,8 +66,8 @@ def test_each_photo_is_treated_by_itself(source, monkeypatch):
     monkeypatch.setattr(module, "is_outside", lambda *a: torch.tensor([True, False, True]))
     photos = torch.linspace(-1, 1, 3)[:, None, None, None].expand(3, 3, 16, 16)
     looks = JudgeDistance(Judge())
-    ws, outside = find_codes(source, photos, looks, encoder(source), 4)
-    assert outside.tolist() == [True, False, True] and ws.shape == (3, source.num_ws, source.w_dim)
+    ws, outside, stopped = find_codes(source, photos, looks, encoder(source), 4)
+    assert outside.tolist() == [True, False, True] and not stopped and ws.shape == (3, source.num_ws, source.w_dim)
     spread = (ws - ws[:, :1]).abs().amax((1, 2))
     assert spread[0] == spread[2] == 0 < spread[1]  # one code for all layers, or ten
     alone = find_codes(source, photos[2:], looks, encoder(source), 4, torch.tensor([True]))[0]
@@ -90,14 +90,14 @@ def test_an_interruption_ends_the_whole_search(source, monkeypatch):
     def e(photos):
         return photos[:, 0, :1, :1].expand(-1, source.num_ws, source.w_dim)
 
-    ws, _ = find_codes(source, photos, None, e, 4, torch.tensor([True, False, True]))
-    assert seen == [1]
+    ws, _, stopped = find_codes(source, photos, None, e, 4, torch.tensor([True, False, True]))
+    assert seen == [1] and stopped
     torch.testing.assert_close(ws - e(photos), torch.tensor([0.0, 1.0, 0.0])[:, None, None].expand_as(ws))
 
 
 def test_without_steps_the_encoder_answers_for_all(source):
     photos, e = torch.zeros(2, 3, 16, 16), encoder(source)
-    ws, _ = find_codes(source, photos, None, e, 0, torch.tensor([True, False]))
+    ws, *_ = find_codes(source, photos, None, e, 0, torch.tensor([True, False]))
     assert torch.equal(ws, e(photos))
     with pytest.raises(ValueError, match="no encoder"):
         find_codes(source, photos, None, None, 0)

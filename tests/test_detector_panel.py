@@ -41,7 +41,7 @@ def test_only_page_detector_and_sureness_cost_a_search(desk, monkeypatch):
     calls = []
     real = detectors.on_pages
     monkeypatch.setattr(detectors, "on_pages", lambda *a: calls.append(1) or real(*a))
-    for settings in ({}, {"margin": 0.1}, {"min_size": 30}, {"lift": 0.0}, {"sure": 0.9}, {"detector": "haar"}):
+    for settings in ({}, {"margin": 0.1}, {"min_size": 30}, {"lift": 0.0}, {"sure": 0.9}, {"detector": "photo"}):
         render_detection(desk, "page 1", **settings)
     assert len(calls) == 2  # of a network's answers the surer ones are chosen afterwards
 
@@ -72,7 +72,7 @@ def test_what_cannot_be_is_said(desk):
 def test_the_panel_offers_what_needs_no_download_and_rebuilds_its_picture(desk, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     panel = detector_panel(desk.pages, {"pages": 2})
-    assert list(panel.controls["detector"].options) == ["pocket", "haar"]
+    assert list(panel.controls["detector"].options) == ["pocket", "photo"]
     panel.controls["margin"].value = 0.8
     panel.controls["page"].value = "page 2"
     wanted, settings = panel.picture, panel.show_settings()

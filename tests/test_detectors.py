@@ -60,27 +60,17 @@ def test_the_cascade_needs_nothing_that_opencv_5_dropped(monkeypatch):
     import cv2
 
     monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)  # gone there, and its files too
-    monkeypatch.setattr(cv2.data, "haarcascades", "nowhere/")
     image = Image.open(SHARED / "webtoon-grid-12-faces.png").convert("RGB").crop((0, 0, 256, 128))
     first, second = make("animeface", ANIMEFACE, sure=0.2)(image)
     assert first.score >= second.score >= 2 and abs(first.box[0] - second.box[0]) > 64
     assert (
         make("animeface", ANIMEFACE, min_size=200)(image) == make("animeface", ANIMEFACE)(image.resize((20, 20))) == []
     )
-    assert not detectors.is_here("haar")
-    with pytest.raises(ValueError, match="no cascades any more: use the detector yunet"):
-        make("haar")
 
 
 @needs_shared
 def test_the_known_hash_is_that_of_the_cascade():
     assert hashlib.sha256(ANIMEFACE.read_bytes()).hexdigest() == detectors.ANIMEFACE.sha256
-
-
-def test_haar_finds_the_one_face_of_a_photo():
-    data = pytest.importorskip("skimage.data", reason="scikit-image brings the photo")
-    (face,) = make("haar", min_size=48)(Image.fromarray(data.astronaut()))
-    assert overlap(face.box, (175, 65, 272, 162)) > 0.7 and face.landmarks is None
 
 
 def test_the_shipped_detector_finds_the_faces_of_pages_it_never_saw():
@@ -95,10 +85,10 @@ def test_what_is_said_of_the_shipped_detector_is_of_a_hundred_pages():
 
 # ---------------------------------------------------------------------------------------------------------- interface
 def test_a_wrong_name_lists_the_right_ones():
-    with pytest.raises(ValueError, match="'dlib', expected one of pocket, animeface, haar, yunet"):
+    with pytest.raises(ValueError, match="'dlib', expected one of pocket, animeface, photo"):
         make("dlib")
     with pytest.raises(ValueError, match="at least 8 pixels"):
-        make("haar", min_size=2)
+        make("photo", min_size=2)
 
 
 def test_files_that_are_no_detectors_are_refused(tmp_path):
@@ -106,9 +96,8 @@ def test_files_that_are_no_detectors_are_refused(tmp_path):
         (tmp_path / "a.xml").write_text(text)
         with pytest.raises(ValueError, match="a.xml' is no cascade"):
             Cascade(tmp_path / "a.xml")
-    (tmp_path / "a.onnx").write_bytes(b"not a network")
-    with pytest.raises(ValueError, match="a.onnx' is no YuNet"):
-        make("yunet", tmp_path / "a.onnx")
+    with pytest.raises(ValueError, match="has its own files"):
+        make("photo", tmp_path / "a.xml")
     with pytest.raises(FileNotFoundError, match="none.xml"):
         make("animeface", tmp_path / "none.xml")
     with pytest.raises(CheckpointError, match="no file"):
@@ -149,13 +138,6 @@ def test_a_fetched_file_must_have_the_known_hash(server, tmp_path, monkeypatch):
     with pytest.raises(ConnectionError, match=r"bad.xml.*hash.*--cascade FOLDER"):
         bad.find()
     assert not bad.cached.exists() and [p.name for p in good.cached.parent.iterdir()] == ["good.xml"]
-
-
-def test_yunets_rows_become_faces():
-    row = np.array([10, 20, 30, 40, *range(10), 0.9], dtype=np.float32)
-    face = detectors.YuNet._face(row, 0.5)
-    assert face.box == (20, 40, 80, 120) and face.score == pytest.approx(0.9)
-    assert face.landmarks.tolist() == [[2.0 * (2 * i), 2.0 * (2 * i + 1)] for i in range(5)]
 
 
 # --------------------------------------------------------------------------------------------------------------- tiles
@@ -214,41 +196,11 @@ def test_a_line_is_no_page():
 
 
 def test_one_scale_of_sureness_for_all_detectors():
-    assert [make("haar", sure=sure).neighbours for sure in (None, 0.0, 0.5, 1.0)] == [5, 1, 5, 10]
+    assert [make("animeface", ANIMEFACE, sure=sure).neighbours for sure in (None, 0.0, 0.5, 1.0)] == [5, 1, 5, 10]
     assert make("pocket", sure=0.7).sure == 0.7
     for wrong in (-0.1, 3, float("nan")):
         with pytest.raises(ValueError, match="0 to 1"):
-            make("haar", sure=wrong)
-
-
-class FakeYuNet:
-    """Answers as OpenCV's network does, for one face, wherever the picture was shrunk to."""
-
-    def setInputSize(self, size):  # noqa: N802 - OpenCV's name
-        self.size = size
-
-    def detect(self, bgr):
-        assert bgr.shape == (self.size[1], self.size[0], 3)
-        y, x = np.nonzero(bgr[:, :, 2] > 128)  # red
-        if not len(x):
-            return 1, None
-        w, h = x.max() + 1 - x.min(), y.max() + 1 - y.min()
-        points = [x.min() + w / 4, y.min() + h / 4] * 5
-        return 1, np.array([[x.min(), y.min(), w, h, *points, 0.9]], np.float32)
-
-
-def test_yunet_is_asked_about_a_shrunk_picture_and_its_answers_fit_the_large_one(monkeypatch, tmp_path):
-    import cv2
-
-    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *a: FakeYuNet())
-    (tmp_path / "a.onnx").write_bytes(b"")
-    page = Image.new("RGB", (2560, 1280))
-    ImageDraw.Draw(page).rectangle((200, 400, 399, 599), fill="red")
-    (face,) = make("yunet", tmp_path / "a.onnx")(page)
-    assert face.box == (200, 400, 400, 600) and face.score == pytest.approx(0.9)
-    assert face.landmarks.tolist() == [[250, 450]] * 5
-    assert make("yunet", tmp_path / "a.onnx", min_size=300)(page) == []
-    assert make("yunet", tmp_path / "a.onnx")(Image.new("RGB", (100, 100))) == []
+            make("photo", sure=wrong)
 
 
 def test_what_is_fetched_is_pinned():

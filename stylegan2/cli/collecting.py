@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import app, end, there
+from stylegan2.cli.common import app, check_writable, end, there
 
 
 @app.command()
@@ -79,8 +79,8 @@ def crop(
     out: Annotated[Path, typer.Option(help="Folder to write: faces/, rejected/, a contact sheet, a manifest.")],
     size: Annotated[int, typer.Option(help="Side of a face's picture in pixels.")] = 256,
     detector: Annotated[
-        str, typer.Option(help="animeface: drawn faces; pocket: rendered pages; haar, yunet: photos.")
-    ] = "pocket",
+        str, typer.Option(help="animeface: drawn faces; pocket: rendered pages; photo: photos; auto: by looking.")
+    ] = "auto",
     cascade: Annotated[str | None, typer.Option(help="The detector's file, instead of fetching it.")] = None,
     sure: Annotated[
         float | None, typer.Option(help="How sure the detector must be, 0 to 1. [default: its own]")
@@ -98,12 +98,13 @@ def crop(
 
     \b
     Examples:
-      python -m stylegan2 crop pages/ --out crops --detector animeface --size 64
+      python -m stylegan2 crop pages/ --out crops --size 64
       python -m stylegan2 crop pages.zip --out crops --size 256 --min-size 96
       python -m stylegan2 prepare crops/faces --out data/mine.lmdb --size 64
     """
     from stylegan2.data import crops
 
+    check_writable(out)
     config = crops.CropConfig(detector, cascade, sure, size, margin, lift, min_size, sharp, twins)
     report = crops.crop(src, out, config, overwrite)
     typer.echo(str(report))

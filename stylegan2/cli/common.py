@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
@@ -208,31 +210,64 @@ def load(path: Path, device="auto", g_ema_only: bool = False) -> Checkpoint:
     return checkpoints.load(path, device=device, g_ema_only=g_ema_only)
 
 
-def make_room(path: Path, inputs: Iterable[Path] = ()) -> None:
-    """Make the folder of a file that will be written.
+def make_room(path: Path, inputs: Iterable[Path] = ()) -> Path:
+    """Make the folder of a file that will be written; call it before the work.
 
     Raises:
         ValueError: a folder has the file's name, or it is one of the inputs, or a model that comes with the course.
+        OSError: it cannot be written there.
     """
-    not_an_input(path, inputs)
+    if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
+        raise ValueError(f"'{path}' is what you gave me, and would be replaced: write to another place")
     if path.is_file() and path.resolve().parent.parts[-2:] == SHIPPED:
         raise ValueError(f"'{path}' comes with the course, and would be replaced: write to another place")
     if path.is_dir():
         raise ValueError(f"'{path}' is a folder: expected the name of a file to write")
+    check_writable(path.parent)
+    if path.is_file() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-
-
-def not_an_input(path: Path, inputs: Iterable[Path]) -> Path:
-    """A path to write to. Raises ValueError where it is one of the command's own inputs, by whatever name."""
-    if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
-        raise ValueError(f"'{path}' is what you gave me, and would be replaced: write to another place")
     return path
 
 
-def apart(out: Path, photos: Iterable[Path]) -> None:
-    """Raises ValueError where results would lie among the photos, whose names they may have."""
+def make_folder(out: Path, photos: Iterable[Path] = ()) -> None:
+    """Make a folder of results; call it before the work.
+
+    Raises:
+        ValueError: the photos lie in it, whose names the results may have; or it is a file.
+        OSError: it cannot be written to.
+    """
     if any(out.resolve() == photo.resolve().parent for photo in photos):
         raise ValueError(f"'{out}' is the folder of your photos, and pictures in it might be replaced: choose another")
+    check_writable(out)
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Call it before the work: can files be written there, or can it be made? Raises OSError that says why not."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists() or path.is_symlink())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+
+
+@contextmanager
+def leaving_out(path: Path, left_out: list[str], alone: bool = False) -> Iterator[None]:
+    """One of many inputs: what is wrong with it is said, and the others go on.
+
+    Args:
+        path: of the input.
+        left_out: grows by it, see `end`.
+        alone: it is the only one: its error ends the command.
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if alone or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        left_out.append(str(path))
+        typer.echo(f"left out: {' '.join(told(error).split())}", err=True)
 
 
 def on_device(name: str):

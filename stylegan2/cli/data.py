@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import app, end
+from stylegan2.cli.common import app, check_writable, end
 
 
 @app.command()
@@ -35,6 +35,7 @@ def prepare(
     """
     from stylegan2.data import prepare as module
 
+    check_writable(out)
     try:
         report = module.prepare(
             src, out, tuple(size), quality, format, workers=workers, crop=crop, limit=limit, overwrite=overwrite

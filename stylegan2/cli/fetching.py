@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import app, end
+from stylegan2.cli.common import app, check_writable, end
 
 
 @app.command()
@@ -40,10 +40,12 @@ def download(
     if dataset is not None:
         if names or everything:
             raise ValueError("--dataset fetches pictures, a NAME or --all models: one at a time")
+        check_writable(Path("data"))
         path = published_sets.fetch(dataset, "data")
         typer.echo(f"licence: {published_sets.SETS[dataset].licence}")
         typer.echo(f"{path}; next: python -m stylegan2 prepare {path} --out data/{dataset}.lmdb --size 256")
         return
+    check_writable(out)
     zoo = Zoo(out, mirror)
     wanted = list(MODELS) if everything else names or []
     for name in wanted:

@@ -16,6 +16,7 @@ from stylegan2.cli.common import (
     app,
     ending,
     load,
+    make_folder,
     make_room,
     on_device,
     or_numbered,
@@ -57,13 +58,17 @@ def generate(
     if noise == "random" and any(isinstance(face, Path) for face in faces):
         raise ValueError("--noise random belongs to seeds: codes that `project` found are drawn with const or none")
     single, film = _one_file(out)
-    make_room(out if single or film else out / "x")
+    if grid and not (single or film):
+        out, single = out / "grid.png", True
+    if single or film:
+        make_room(out, [checkpoint])
+    else:
+        make_folder(out)
     g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
     images = _draw(g, faces, truncation, noise, batch)
     if film:
         display.save_video([display.to_pil(image, side=FILM_SIDE) for image in images], out, fps=2)
-    elif single or grid:
-        out = out if single else out / "grid.png"
+    elif single:
         display.save(display.grid(images, min(columns, len(images)), side=SIDE), out)
     else:
         for face, image in zip(faces, images, strict=True):

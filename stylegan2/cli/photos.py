@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import apart, app, captions_of, not_an_input, there
+from stylegan2.cli.common import app, captions_of, end, leaving_out, make_folder, make_room, there
 
 if TYPE_CHECKING:
     from stylegan2.editing.photos import Portrait
@@ -18,41 +18,30 @@ Align = Annotated[
     str,
     typer.Option(help="yes: turn and cut to the face; no: the middle square; auto: no if it has the model's size."),
 ]
-Face = Annotated[str, typer.Option(help="Of several: 1 (the largest), 2, ..., or all.")]
+Face = Annotated[str, typer.Option(help="Of several: 1 (the surest), 2, ..., or all.")]
 Box = Annotated[str | None, typer.Option(help="LEFT,TOP,SIDE in pixels: this square, whatever is in it.")]
-Finder = Annotated[str, typer.Option(help="What finds faces: yunet (better), haar (comes with OpenCV), or auto.")]
 
 
 def read(
-    photos: list[Path],
-    resolution: int,
-    align: str,
-    face: str,
-    box: str | None,
-    finder: str,
-    taken: Container[str] = (),
-) -> dict[str, Portrait]:
+    photos: list[Path], resolution: int, align: str, face: str, box: str | None, taken: Container[str] = ()
+) -> tuple[dict[str, Portrait], list[str]]:
     """The faces of photos by name, ready for a generator; says how each was cut.
 
-    Of several photos one without a face is named and left out. Raises ValueError where none has one.
+    Of several photos, those that cannot be read or have no face are named and left out: the second part of the answer.
+    Raises ValueError where none is left.
     """
-    from stylegan2.data.align import NoFace
     from stylegan2.editing.photos import Cutting, parse_box, read_photos
 
-    cutting, found = Cutting(align, face, parse_box(box), finder), {}
+    cutting, found, left_out = Cutting(align, face, parse_box(box)), {}, []
     for name, path in captions_of(photos).items():
-        try:
+        with leaving_out(path, left_out, alone=len(photos) == 1):
             found |= read_photos({name: path}, resolution, cutting, {*found, *taken})
-        except NoFace as error:
-            if len(photos) == 1:
-                raise
-            typer.echo(f"left out: {error}", err=True)
     if not found:
-        raise ValueError("no face found in any of the photos: see above, and --box")
+        raise ValueError(f"none of the {len(photos)} photos can be used: see above, and --box")
     for name, portrait in found.items():
-        if portrait.how not in ("as it is", "middle square", "the square given"):  # what was asked for needs no word
+        if portrait.seen is not None:  # else it was asked for, and needs no word
             typer.echo(f"{name}: {portrait.how}", err=True)
-    return found
+    return found, left_out
 
 
 @app.command()
@@ -62,13 +51,12 @@ def align(
     size: Annotated[int, typer.Option(help="Side of a face in pixels.")] = 256,
     face: Face = "all",
     box: Box = None,
-    finder: Finder = "auto",
     marked: Annotated[bool, typer.Option(help="Also NAME_faces.jpg: the photo, its faces, their numbers.")] = True,
 ) -> None:
     """Turn photos so that faces are upright, and cut them as FFHQ's are.
 
-    Photos are turned as their camera says, and mirrored beyond their edges. A photo without a face is named and
-    skipped.
+    Photos are turned as their camera says, and mirrored beyond their edges. A file that is no picture, or has no face,
+    is named and left out; then the return code is 1.
 
     \b
     Examples:
@@ -77,28 +65,27 @@ def align(
       python -m stylegan2 align profile.jpg --out faces --box 120,40,300
     """
     from stylegan2 import display
-    from stylegan2.data.align import NoFace, find_people
+    from stylegan2.data.align import find_people
     from stylegan2.data.align import marked as draw_marked
     from stylegan2.editing.photos import Cutting, names_of, open_photo, parse_box, portraits
 
     if not 16 <= size <= 4096:
         raise ValueError(f"size is {size}, expected 16 to 4096 pixels")
-    cutting = Cutting("yes", face, parse_box(box), finder)
-    apart(out, photos)
+    cutting = Cutting("yes", face, parse_box(box))
+    make_folder(out, photos)
     done: set[str] = set()
+    left_out: list[str] = []
     for name, path in captions_of(photos).items():
-        photo = open_photo(path)
-        try:
-            people = None if cutting.box else find_people(photo, finder)
+        with leaving_out(path, left_out, alone=len(photos) == 1):
+            photo = open_photo(path)
+            people = [] if cutting.box else find_people(photo)
             found = portraits(photo, size, cutting, people)
-        except NoFace as error:
-            typer.echo(f"{path}: {error}", err=True)
-            continue
-        for own, portrait in zip(names_of(name, len(found), done), found, strict=True):
-            to = display.save(portrait.image, not_an_input(out / f"{own}.png", photos))
-            typer.echo(f"{to}: {portrait.how}")
-            done.add(own)
-        if marked and people:
-            display.save(draw_marked(photo, people), not_an_input(out / f"{name}_faces.jpg", photos))
+            for own, portrait in zip(names_of(name, len(found), done), found, strict=True):
+                to = display.save(portrait.image, make_room(out / f"{own}.png", photos))
+                typer.echo(f"{to}: {portrait.how}")
+                done.add(own)
+            if marked and people:
+                display.save(draw_marked(photo, people), make_room(out / f"{name}_faces.jpg", photos))
     if not done:
-        raise ValueError("no face found in any of the photos: see above, and --box")
+        raise ValueError(f"none of the {len(photos)} photos can be used: see above, and --box")
+    end(left_out)

@@ -9,17 +9,19 @@ from typing import Annotated
 import typer
 
 from stylegan2.cli.common import (
+    INTERRUPTED,
     CheckpointPath,
     Device,
-    apart,
     app,
     captions_of,
+    check_writable,
+    end,
     load,
+    make_folder,
     make_room,
-    not_an_input,
     on_device,
 )
-from stylegan2.cli.photos import Align, Box, Face, Finder, Photos, read
+from stylegan2.cli.photos import Align, Box, Face, Photos, read
 
 MODELS = Path("checkpoints/pocket")
 SIDE = 192  # pixels of a face, about and at least
@@ -45,7 +47,6 @@ def project(
     align: Align = "auto",
     face: Face = "1",
     box: Box = None,
-    finder: Finder = "auto",
     device: Device = "auto",
 ) -> None:
     """Find the codes that draw your photos: then edit them, or draw them with any model fine-tuned from CKPT.
@@ -70,16 +71,16 @@ def project(
     from stylegan2.editing.photos import distance_for, stacked
     from stylegan2.perceptual import psnr
 
-    apart(out, photos)
+    make_folder(out, photos)
     if steps < 0 or tune < 0:
         raise ValueError(f"steps is {steps}, tune {tune}: expected at least 0")
     free = space == "auto"
     config = projection.ProjectConfig(steps=max(1, steps), space="w+" if free else space, near=near)
     where = on_device(device)
     g = load(checkpoint, where, g_ema_only=True).g_ema
-    portraits = read(photos, g.resolution, align, face, box, finder, taken=("tuned",) if tune else ())
-    for name in portraits:
-        not_an_input(out / f"{name}.png", photos)
+    portraits, left_out = read(photos, g.resolution, align, face, box, taken=("tuned",) if tune else ())
+    for path in [f"{name}{kind}" for name in portraits for kind in (".pt", ".png")] + ["tuned.pt"] * bool(tune):
+        make_room(out / path, photos)
     images = stacked(portraits, where)
     e, looks = _encoder(encoder, g, where), distance_for(g.resolution, judge, where)
     nowhere = torch.zeros(len(images), dtype=torch.bool)
@@ -88,7 +89,6 @@ def project(
         how = "so it becomes the face most like it (--space w+: nearer, but hardly a face)"
         typer.echo(f"{name}: not of the model's world, {how if free else 'and its codes may draw no face'}", err=True)
     found = _find(g, images, looks, config, e, steps, careful=outside if free else nowhere)
-    make_room(out / "x")
     made_from = {"generator": checkpoints.fingerprint(g), "psi": 1.0}
     chosen = list(found)  # all, or what was found before Ctrl-C
     if tune:
@@ -96,15 +96,29 @@ def project(
         g = projection.tune(g, codes, images[chosen], looks, tune, progress=True)
         checkpoints.save(out / "tuned.pt", g_ema=g, meta={"tuned_from": made_from["generator"], "steps": tune})
         made_from["generator"] = checkpoints.fingerprint(g)
-    for i, name in enumerate(portraits):
+    for i, (name, portrait) in enumerate(portraits.items()):
         if i not in found:
             typer.echo(f"{name}: interrupted before it was its turn", err=True)
             continue
         one, image = replace(found[i], made_from=made_from | {"photo": name}), images[i : i + 1]
         one.save(out / f"{name}.pt")
         drawn = g.synthesis(one.ws, one.noise)
-        display.save(display.rows({"photo": image.cpu(), "drawn": drawn.cpu()}, side=SIDE), out / f"{name}.png")
+        picture = display.rows({"photo": image.cpu(), "drawn": drawn.cpu()}, side=SIDE)
+        if portrait.seen is not None:
+            picture = display.beside([portrait.seen, picture])
+        display.save(picture, out / f"{name}.png")
         typer.echo(f"{name}: {psnr(drawn, image).item():.1f} dB, {out / name}.pt ({one.stopped})")
+    if len(found) < len(portraits) or any(one.stopped == projection.INTERRUPTED for one in found.values()):
+        _say_stopped(f"the codes of {len(found)} of {len(portraits)} faces, as far as they were found, are in {out}")
+    end(left_out)
+
+
+def _say_stopped(kept: str) -> None:
+    """After Ctrl-C: say so, and what there is. Raises typer.Exit."""
+    typer.echo(
+        f"stopped early by Ctrl-C, before the search was at its end: {kept}; run it again for all of it", err=True
+    )
+    raise typer.Exit(INTERRUPTED)
 
 
 def _find(g, images, looks, config, encoder, steps: int, careful) -> dict:
@@ -178,6 +192,8 @@ def train_encoder(
 
     config = EncoderConfig(images=images, batch=batch, faces=faces, psi=truncation, seed=seed)
     make_room(out)
+    make_room(out.with_suffix(".json"))
+    check_writable(scratch)
     g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
     train(out, g, distance_for(g.resolution, judge, on_device(device)), config, device, scratch)
     typer.echo(f"{out}, {out.with_suffix('.json')}")
@@ -203,7 +219,6 @@ def cartoonize(
     align: Align = "auto",
     face: Face = "1",
     box: Box = None,
-    finder: Finder = "auto",
     device: Device = "auto",
 ) -> None:
     """Turn photos into cartoons: find their codes in the photo model, and draw these in every style.
@@ -224,7 +239,7 @@ def cartoonize(
     from stylegan2.editing.layer_swapping import check_dials
     from stylegan2.editing.photos import distance_for, stacked
 
-    apart(out, photos)
+    make_folder(out, photos)
     if careful not in ("auto", "yes", "no") or steps < 0:
         raise ValueError(f"careful is {careful!r}, steps {steps}: expected auto, yes or no, and at least 0")
     where = on_device(device)
@@ -233,25 +248,28 @@ def cartoonize(
     styles = {name: load(path, where, g_ema_only=True).g_ema for name, path in _styles(models, style, method).items()}
     for name, g in styles.items():
         check_fits(g, source.mapping.mean_ws, name)
-    portraits = read(photos, source.resolution, align, face, box, finder)
-    files = {(name, kind): not_an_input(out / f"{name}_{kind}.png", photos) for name in portraits for kind in styles}
-    sheet = not_an_input(out / "cartoons.png", photos)
+    portraits, left_out = read(photos, source.resolution, align, face, box)
+    files = {(name, kind): make_room(out / f"{name}_{kind}.png", photos) for name in portraits for kind in styles}
+    sheet = make_room(out / "cartoons.png", photos)
     images = stacked(portraits, where)
     path = models / "encoder.pt"
     encoder = _encoder(str(path) if path.is_file() else "none", source, where)
     looks = distance_for(source.resolution, models / "judge.pt", where)
     chosen = {"yes": torch.ones, "no": torch.zeros}.get(careful)
     outside = None if chosen is None else chosen(len(images), dtype=torch.bool)
-    ws, outside = editing.find_codes(source, images, looks, encoder, steps, outside, progress=True)
+    ws, outside, stopped = editing.find_codes(source, images, looks, encoder, steps, outside, progress=True)
     for name in (name for name, far in zip(portraits, outside.tolist(), strict=True) if far):
         typer.echo(f"{name}: not of the model's world, so it becomes the face most like it", err=True)
     cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
-    make_room(out / "x")
     for kind, drawn in cartoons.items():
         for name, image in zip(portraits, drawn, strict=True):
             display.save(display.to_pil(image, side=SIDE), files[name, kind])
-    display.save(editing.sheet(images, draw(source, ws, batch=len(ws)), cartoons), sheet)
+    seen = [portrait.seen for portrait in portraits.values()]
+    display.save(editing.sheet(images, draw(source, ws, batch=len(ws)), cartoons, seen=seen), sheet)
     typer.echo(f"{len(portraits)} {'face' if len(portraits) == 1 else 'faces'} in {len(cartoons)} styles: {sheet}")
+    if stopped:
+        _say_stopped("the cartoons were drawn with the codes that there were by then")
+    end(left_out)
 
 
 def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stylegan2 import text_files
-from stylegan2.cli.common import Device, app, parse_seeds, there
+from stylegan2.cli.common import Device, app, check_writable, make_room, parse_seeds, there
 
 
 @app.command()
@@ -40,6 +40,8 @@ def pocket(
         raise ValueError(f"no step {unknown[0]!r}; the steps are: {', '.join(recipe.STEPS)}")
     lengths = {"photo_images": photo_images, "target_images": target_images}
     chosen = recipe.Recipe(**{name: n for name, n in lengths.items() if n is not None}, device=device)
+    check_writable(chosen.shipped)
+    check_writable(chosen.work)
     made = []
     for step in [name for name in recipe.STEPS if not steps or name in steps]:
         result = recipe.result(chosen, step)
@@ -92,6 +94,10 @@ def scoreboard(
         raise ValueError(f"no target domain {unknown[0]!r}; there are: {', '.join(board.TARGETS)}")
     if min(images, faces - 1, jobs) < 1:
         raise ValueError(f"images is {images}, faces {faces}, jobs {jobs}: expected at least 1, 2 and 1")
+    check_writable(work)
+    if out is not None:
+        make_room(out)
+        make_room(out.with_suffix(".jpg"))
     study = board.Study(source, judge, work, images, faces=faces, device=device)
     domains = tuple(domain or board.TARGETS)
     numbers = parse_seeds(seeds)

@@ -94,7 +94,9 @@ def edit(
         raise ValueError(f"strengths are {strengths}: a film needs at least two, such as -1,1.5")
     together = learn is not None
     config = EditConfig(text, neutral, steps=steps, lr=lr, l2=l2, keep=keep, layers=layers, together=together)
-    make_room(out)
+    for path in (out, plot, latents):
+        if path is not None:
+            make_room(path, [] if path == latents else [checkpoint])
     where = on_device(device)
     paths = captions_of([checkpoint, *(others or [])])
     models = {name: load(path, where, g_ema_only=True).g_ema for name, path in paths.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import INTERRUPTED, Device, app, load, on_device, there
+from stylegan2.cli.common import INTERRUPTED, Device, app, check_writable, load, on_device, there
 from stylegan2.cli.methods import chosen_methods, refuse_without_source
 from stylegan2.training.config import TrainConfig
 
@@ -120,6 +120,7 @@ def train(
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     chosen = {name: value for name, value in ctx.params.items() if name in names}
     config = TrainConfig(**chosen, fine_tune=source is not None)
+    check_writable(config.out if isinstance(config.out, Path) else Path(config.out))
     from stylegan2.training.distributed import joined
 
     with joined() as world:

@@ -1,7 +1,7 @@
 """Photos, turned and cut so that faces sit where a generator expects them (FFHQ: arXiv 1710.10196, appendix C).
 
     photo = images.decode(path.read_bytes())     # upright: EXIF rotation is applied
-    people = find_people(photo)                  # eyes and mouth of every face, the largest first
+    people = find_people(photo)                  # eyes and mouth of every face, the surest first
     face = cut(photo, square_of(people[0]), 256)
 
 Two points decide all: the line between the eyes, and the line from the eyes to the mouth. What lies outside the photo
@@ -10,9 +10,8 @@ is mirrored.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +19,10 @@ from PIL import Image, ImageDraw
 
 from stylegan2.data import detectors
 
-FINDERS = ("auto", "yunet", "haar")
 SUPERSAMPLING = 4  # a square is drawn this much larger, then shrunk
-TYPICAL_EYES = ((0.31, 0.39), (0.69, 0.39))  # in a face box of the Haar cascade, where no eyes are found
-MOUTH_BELOW = 1.05  # eye distances from eyes to mouth, typical of photos; the Haar cascades know no mouths
+SMALLEST = 16  # pixels of a face
+CORNERS = 0.95  # BlazeFace points at the middle of the lips; the recipe means their corners, which lie this far down
+TAKEN, LEFT = "#ff3b6b", "#8a8a94"  # colours of the squares that are taken, and of others
 
 
 class NoFace(ValueError):
@@ -68,82 +67,33 @@ class Person:
     mouth: tuple[float, float]
     box: tuple[float, float, float, float]
 
-    @property
-    def area(self) -> float:
-        """Of the box, in square pixels."""
-        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
 
-
-def find_people(image: Image.Image, finder: str = "auto", detector=None) -> list[Person]:
-    """The faces of a photo, the largest first.
+def find_people(image: Image.Image, detector=None) -> list[Person]:
+    """The faces of a photo, the surest first.
 
     Args:
         image: upright RGB.
-        finder: "yunet" finds five points in each face, "haar" faces and eyes with what OpenCV brings along (frontal
-            faces only); "auto": yunet if its file is here already, else haar.
-        detector: used instead of the finder's own, with the same kind of answer.
+        detector: used instead of `detectors.make("photo")`, with the same kind of answer.
 
     Raises:
         NoFace: there is none.
-        ValueError: an unknown finder.
     """
-    if finder not in FINDERS:
-        raise ValueError(f"finder is {finder!r}, expected one of {', '.join(FINDERS)}")
-    if finder == "auto":
-        finder = "yunet" if detectors.is_here("yunet") else "haar"
-    detector = detector or detectors.make(finder)
-    people = [_person(image, face) for face in detector(image)]
+    detector = detector or detectors.make("photo", min_size=SMALLEST)
+    people = [_person(face) for face in detector(image)]
     if not people:
         raise NoFace(
-            f"no face found in this photo ({image.width}x{image.height} pixels, by {finder}): it should look into "
-            "the camera and be upright; or give the square around it by hand (box, --box LEFT,TOP,SIDE, in pixels)"
+            f"no face found in this photo ({image.width}x{image.height} pixels): eyes, nose and mouth should be seen, "
+            f"and the face be at least {SMALLEST} pixels wide; or give the square around it by hand (box, --box "
+            "LEFT,TOP,SIDE, in pixels)"
         )
-    return sorted(people, key=lambda person: -person.area)
+    return people
 
 
-def _person(image: Image.Image, face: detectors.Face) -> Person:
-    if face.landmarks is not None:  # YuNet: eyes, nose, corners of the mouth; left and right are the person's own
-        points = np.asarray(face.landmarks, dtype=float)
-        left, right = sorted((tuple(points[0]), tuple(points[1])))
-        return Person(left, right, tuple(points[3:5].mean(0)), face.box)
-    left, right = _eyes(image, face.box)
-    middle = np.add(left, right) / 2
-    across = np.subtract(right, left)
-    return Person(left, right, tuple(middle + MOUTH_BELOW * np.array([-across[1], across[0]])), face.box)
-
-
-def _eyes(image: Image.Image, box: Sequence[float]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The two eyes of a face by OpenCV's cascade; typical places where it does not find two."""
-    import cv2
-
-    x0, y0, x1, y1 = box
-    upper = image.crop((round(x0), round(y0), round(x1), round(y0 + 0.6 * (y1 - y0)))).convert("L")
-    factor = max(1.0, 160 / upper.width)  # the cascade sees no eye under 20 pixels
-    grey = np.asarray(upper.resize((round(upper.width * factor), round(upper.height * factor))))
-    least = round(0.12 * grey.shape[1])
-    found, _, weights = _eye_cascade().detectMultiScale3(
-        cv2.equalizeHist(grey), 1.05, 3, minSize=(least, least), outputRejectLevels=True
-    )
-    side = (x1 - x0, y1 - y0)
-    eyes = []
-    for typical in TYPICAL_EYES:
-        near = [
-            (weight, (x0 + (x + w / 2) / factor, y0 + (y + h / 2) / factor))
-            for (x, y, w, h), weight in zip(found, np.ravel(weights), strict=True)
-            if math.dist(((x + w / 2) / grey.shape[1], (y + h / 2) / factor / side[1]), typical) < 0.15
-        ]
-        eyes.append(max(near)[1] if near else None)
-    if None in eyes:
-        return tuple((x0 + a * side[0], y0 + b * side[1]) for a, b in TYPICAL_EYES)
-    return tuple(eyes)
-
-
-@functools.cache
-def _eye_cascade():
-    """OpenCV's, read once: it is asked for every face."""
-    import cv2
-
-    return cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_eye.xml")
+def _person(face: detectors.Face) -> Person:
+    right, left, _, mouth = face.landmarks[:4]  # of the person: in the picture its right eye is at the left
+    eyes = (left + right) / 2
+    corners = eyes + CORNERS * (mouth - eyes)
+    return Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist()), face.box)
 
 
 def square_of(person: Person, frame: Frame = FFHQ) -> np.ndarray:
@@ -221,25 +171,36 @@ def _mirrored(image: Image.Image, corners: np.ndarray) -> tuple[Image.Image, np.
     return Image.fromarray(np.ascontiguousarray(pixels)), corners - low
 
 
-def marked(image: Image.Image, people: Sequence[Person], frame: Frame = FFHQ, side: int = 640) -> Image.Image:
-    """The photo with every face's square, eyes and mouth, and its number: to choose from.
+def marked(
+    image: Image.Image,
+    people: Sequence[Person],
+    frame: Frame = FFHQ,
+    side: int = 640,
+    taken: Container[int] | None = None,
+) -> Image.Image:
+    """The photo with every face's square, eyes and mouth, and its number: to choose from, or to see what was taken.
 
     Args:
         image: RGB.
         people: of `find_people`.
         frame: as for `align`.
         side: longest side of the answer in pixels.
+        taken: positions of those that were; the others stay grey. None: all.
     """
     from stylegan2 import display
 
     factor = side / max(image.size)
-    shown = image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.LANCZOS)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    shown = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     pen = ImageDraw.Draw(shown)
-    for number, person in enumerate(people, start=1):
+    order = sorted(range(len(people)), key=lambda i: taken is not None and i in taken)  # those on top
+    for i in order:
+        person, colour = people[i], TAKEN if taken is None or i in taken else LEFT
         corners = [tuple(point) for point in square_of(person, frame) * factor]
-        pen.line([*corners, corners[0]], fill="#ff3b6b", width=3)
+        pen.line([*corners, corners[0]], fill=colour, width=3)
         for x, y in (person.left_eye, person.right_eye, person.mouth):
-            x, y = x * factor, y * factor
-            pen.ellipse((x - 4, y - 4, x + 4, y + 4), outline="#ffd23b", width=2)
-        pen.text((corners[0][0] + 6, corners[0][1] + 4), str(number), fill="#ff3b6b", font=display.font())
+            x, y, r = x * factor, y * factor, max(2, side // 160)
+            pen.ellipse((x - r, y - r, x + r, y + r), outline="#ffd23b", width=2)
+        at = min(max(corners[0][0], 0) + 6, shown.width - 12), min(max(corners[0][1], 0) + 4, shown.height - 18)
+        pen.text(at, str(i + 1), fill=colour, font=display.font(), stroke_width=2, stroke_fill="white")
     return shown

@@ -11,12 +11,13 @@ Only what the list of faces names is ever removed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ MANIFEST, SHEET, REJECTED = CROPS, "contact_sheet.jpg", "rejected"
 TWIN = "duplicate of "  # begins the reason of a face that is one; a file follows
 THUMB = 96  # pixels of what was left out
 OURS = (".jsonl", ".json", ".txt")  # what crawlers and we write beside pages: not worth a word
+LOOKED_AT = 6  # pages on which the detectors are compared
 SEEN = 0.6  # faces down to this part of `min_size` are looked for, so that the report can say how many were too small
 HASH_SIDE = 16  # a hash has 256 bits: with 64, different rendered faces look like twins
 CLEARLY = 3  # grey levels of 255: in plain places every saving turns the smaller differences round
@@ -48,7 +50,7 @@ class CropConfig:
     """What is cut, and what is left out.
 
     Attributes:
-        detector: one of `detectors.NAMES`.
+        detector: one of `detectors.NAMES`; "auto": the one that suits the pages, see `detectors.choose`.
         cascade: its file, see `detectors.make`.
         sure: how sure it must be, see `detectors.make`; None: its default.
         size: side of a crop in pixels.
@@ -65,7 +67,7 @@ class CropConfig:
         ValueError: numbers that cannot work, or an unknown detector.
     """
 
-    detector: str = "pocket"
+    detector: str = "auto"
     cascade: str | None = None
     sure: float | None = None
     size: int = 256
@@ -77,8 +79,8 @@ class CropConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.detector not in detectors.NAMES:
-            raise ValueError(f"detector is {self.detector!r}, expected one of {', '.join(detectors.NAMES)}")
+        if self.detector not in ("auto", *detectors.NAMES):
+            raise ValueError(f"detector is {self.detector!r}, expected auto or one of {', '.join(detectors.NAMES)}")
         if not 16 <= self.size <= 4096 or self.min_size < 16:
             raise ValueError(f"size is {self.size}, min_size {self.min_size}: expected 16 to 4096, and at least 16")
         if not 0 <= self.margin <= 3 or not -1 <= self.lift <= 1:
@@ -109,6 +111,7 @@ class CropReport:
     rejected: dict[str, int] = field(default_factory=dict)  # reason -> faces
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (page, reason)
     seconds: float = 0.0
+    detector: str = ""  # and, where it was chosen, why
 
     @property
     def rate(self) -> float:
@@ -119,7 +122,7 @@ class CropReport:
         left_out = ", ".join(f"{n} {reason}" for reason, n in self.rejected.items()) or "none"
         lines = [
             f"{self.out}: {self.kept} faces kept, left out: {left_out}; {self.pages} pages, {self.known} were done "
-            f"({self.rate:.1f} pages/s), {len(self.skipped)} files skipped"
+            f"({self.rate:.1f} pages/s), {len(self.skipped)} files skipped; detector: {self.detector}"
         ]
         lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped[:10]]
         return "\n".join(lines + [f"  ... and {len(self.skipped) - 10} more"] * (len(self.skipped) > 10))
@@ -148,20 +151,44 @@ def crop(
         RuntimeError: another process writes there.
     """
     config, out, started = config or CropConfig(), Path(out), time.perf_counter()
-    source, detect = _open(Path(src), out), config.detect()
+    source = _open(Path(src), out)
+    pages = [i for i, name in enumerate(source.names) if not name.lower().endswith(OURS)]
+    config, why = _decided(config, source, pages, out)
+    detect = config.detect()
     with only_writer(out):
         work = _Work(out, config, _begin(out, config.settings | {"source": str(Path(src).resolve())}, overwrite))
-        pages = [i for i, name in enumerate(source.names) if not name.lower().endswith(OURS)]
         for i in bar(pages, "crop", "page", progress):
             work.page(source, i, detect)
         for i in pages:
             if work.is_orphaned(source.names[i]):
                 work.page(source, i, detect, again=True)
         _write_sheet(out, work.rows)
-    return _report(work, pages, time.perf_counter() - started)
+    return _report(work, pages, time.perf_counter() - started, why)
 
 
-def _report(work: _Work, pages: list[int], seconds: float) -> CropReport:
+def _decided(config: CropConfig, source: Source, pages: list[int], out: Path) -> tuple[CropConfig, str]:
+    """The settings with a detector, and why it is that one: an earlier run's, or by looking at some of the pages."""
+    if config.detector != "auto":
+        return config, config.detector
+    if config.cascade is not None:
+        return replace(config, detector="animeface"), "animeface, whose file was given"
+    first, *_ = read_rows(out / MANIFEST) or [{}]
+    before = first.get("settings", {}).get("detector")
+    if before in detectors.NAMES:
+        return replace(config, detector=before), f"{before}, as before"
+    looked = []
+    for i in pages[:: max(1, len(pages) // LOOKED_AT)]:
+        with contextlib.suppress(Refused):
+            looked.append(decode(source.read(i)))
+        if len(looked) == LOOKED_AT:
+            break
+    if not looked:
+        return replace(config, detector="photo"), "photo"  # the report says that nothing could be read
+    name, why = detectors.choose(looked, round(SEEN * config.min_size))
+    return replace(config, detector=name), f"{name} ({why})"
+
+
+def _report(work: _Work, pages: list[int], seconds: float, detector: str) -> CropReport:
     rows, config, kept = work.rows, work.config, len(_kept(work.rows))
     rejected = {reason: len(faces) for reason, faces in _left_out(rows).items()}
     if not kept:
@@ -171,7 +198,7 @@ def _report(work: _Work, pages: list[int], seconds: float) -> CropReport:
             f"skipped): try another detector (--detector {others}), smaller faces (--min-size {config.min_size // 2}), "
             "or all of them (--sharp 0 --twins 0)"
         )
-    return CropReport(str(work.out), len(pages), work.known, kept, rejected, work.skipped, seconds)
+    return CropReport(str(work.out), len(pages), work.known, kept, rejected, work.skipped, seconds, detector)
 
 
 def _open(src: Path, out: Path) -> Source:

@@ -1,12 +1,11 @@
-"""Faces in pictures: four detectors behind one call.
+"""Faces in pictures: three detectors behind one call.
 
     detector = make("animeface")
     faces = detector(image)              # [Face(box, score, landmarks), ...], the best first
     faces = on_pages(detector, strip)    # tall webtoon pages, tile by tile
 
-``pocket``: our own small network, for rendered webtoon pages. ``animeface``: nagadomi's cascade for drawn faces.
-``haar``: OpenCV's cascade for frontal faces in photos. ``yunet``: OpenCV's network for photos, with five landmarks
-(eyes, tip of the nose, corners of the mouth). Animeface and yunet are fetched once, by a known hash.
+``pocket``: our own small network, for rendered webtoon pages. ``animeface``: nagadomi's cascade for drawn faces,
+fetched once by a known hash. ``photo``: BlazeFace, for photos, with six landmarks (:mod:`stylegan2.data.blazeface`).
 """
 
 from __future__ import annotations
@@ -29,20 +28,13 @@ ANIMEFACE = Published(
     sha256="9376d30ac38db6bda2a68b88b3b76bbd7e6aa33af47f7f5c76bc88ca75f1ce30",
     option="--cascade",
 )
-YUNET = Published(
-    "face_detection_yunet_2023mar.onnx",
-    "https://media.githubusercontent.com/media/opencv/opencv_zoo/f12e12798e8314f7c074a6656816c048dcc95b7a/"
-    "models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
-    megabytes=0.2,
-    sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
-    option="--cascade",
-)
-FETCHED = {"animeface": ANIMEFACE, "yunet": YUNET}
-NAMES = ("pocket", "animeface", "haar", "yunet")
+FETCHED = {"animeface": ANIMEFACE}
+NAMES = ("pocket", "animeface", "photo")
 MIN_SIZE = 32  # pixels of a face
 SMALLEST = 8  # pixels of a face: below that nothing can be told
 NEIGHBOURS = 10  # of a cascade's windows that agree where it must be entirely sure
 SHRINK = 1.1  # from one size of a cascade's picture to the next
+PLAINLY = 0.8  # how sure `pocket` is of a rendered face; in photos it is less of what it takes for one
 SAME = 0.4  # boxes that share more than this part of their union are one face
 
 
@@ -53,8 +45,8 @@ class Face:
     Attributes:
         box: (x0, y0, x1, y1).
         score: how sure the detector is; comparable within one detector only.
-        landmarks: [5, 2] as yunet gives them (the person's right eye, left eye, nose, right and left corner of the
-            mouth), or None.
+        landmarks: [6, 2] as BlazeFace gives them (the person's right eye, left eye, tip of the nose, middle of the
+            mouth, right and left ear), or None.
     """
 
     box: tuple[float, float, float, float]
@@ -65,6 +57,16 @@ class Face:
     def side(self) -> float:
         """Of the box, in pixels: the mean of width and height."""
         return (self.box[2] - self.box[0] + self.box[3] - self.box[1]) / 2
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Of the box."""
+        return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
+
+    def scaled(self, factor: float) -> Face:
+        """The same face in the picture enlarged by a factor."""
+        landmarks = None if self.landmarks is None else self.landmarks * factor
+        return replace(self, box=tuple(v * factor for v in self.box), landmarks=landmarks)
 
     def moved(self, x: float, y: float) -> Face:
         """The same face in a larger picture, where this one's corner lies at (x, y)."""
@@ -78,16 +80,7 @@ Detector = Callable[[Image.Image], list[Face]]
 
 def is_here(name: str) -> bool:
     """Can this detector be made without fetching anything?"""
-    if name == "haar":
-        return has_haar()
     return name not in FETCHED or FETCHED[name].cached.is_file()
-
-
-def has_haar() -> bool:
-    """Does this OpenCV still have cascades? Version 5 does not."""
-    import cv2
-
-    return hasattr(cv2, "CascadeClassifier")
 
 
 def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: float | None = None):
@@ -108,17 +101,18 @@ def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_S
         raise ValueError(f"detector is {name!r}, expected one of {', '.join(NAMES)}")
     if min_size < SMALLEST or (sure is not None and not 0 <= sure <= 1):
         raise ValueError(f"min_size is {min_size}, sure {sure}: expected at least {SMALLEST} pixels, and 0 to 1")
-    path = FETCHED[name].find(file) if name in FETCHED else None if file is None else Path(file)
     given = {} if sure is None else {"sure": sure}  # else each detector's own
     if name == "pocket":
         from stylegan2.data.face_detector import load
 
-        return load(path, min_size, **given)
-    if name == "yunet":
-        return YuNet(path, min_size, **given)
-    if name == "haar":
-        return Haar(path, min_size, **given)
-    return Cascade(path, min_size, **given)
+        return load(file, min_size, **given)
+    if name == "photo":
+        from stylegan2.data.blazeface import BlazeFace
+
+        if file is not None:
+            raise ValueError(f"'{file}': the detector for photos has its own files; leave out --cascade")
+        return BlazeFace(min_size, **given)
+    return Cascade(FETCHED[name].find(file), min_size, **given)
 
 
 class Cascade:
@@ -174,86 +168,39 @@ class Cascade:
         return np.concatenate(boxes)
 
 
-class Haar:
-    """OpenCV's cascade for frontal faces in photos, on an equalised grey picture.
+def choose(pages: Sequence[Image.Image], min_size: int = MIN_SIZE) -> tuple[str, str]:
+    """Which detector suits these pages? Looks at them with each, and counts the faces.
+
+    A rendered page has faces that `pocket` is very sure of; of a drawn one `animeface` finds more than `photo`, which
+    finds some drawn faces too; of a photo it finds none.
 
     Args:
-        path: an XML file; None: the one that OpenCV brings along.
+        pages: RGB, a few.
         min_size: smallest face in pixels.
-        sure: from 0 to 1; `NEIGHBOURS` times as many windows must agree on a face, at least one.
+
+    Returns:
+        its name, and why.
 
     Raises:
-        ValueError: a file that is no cascade, or an OpenCV that has no cascades.
+        ValueError: none finds a face; says how to name one.
     """
-
-    def __init__(self, path: Path | None, min_size: int = MIN_SIZE, sure: float = 0.5):
-        import cv2
-
-        if not has_haar():
-            raise ValueError(f"OpenCV {cv2.__version__} has no cascades any more: use the detector yunet for photos")
-        path = path or Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
-        if not path.is_file():
-            raise FileNotFoundError(f"no cascade at '{path}'")
+    counts = {"pocket": 0, "photo": 0}
+    note = ""
+    for name in (*counts, "animeface"):
         try:
-            self.cascade = cv2.CascadeClassifier(str(path))
-        except (cv2.error, SystemError):
-            self.cascade = None
-        if self.cascade is None or self.cascade.empty():
-            raise ValueError(f"'{path}' is no cascade that OpenCV can read: expected an XML file")
-        self.min_size, self.neighbours = min_size, max(1, round(NEIGHBOURS * sure))
-
-    def __call__(self, image: Image.Image) -> list[Face]:
-        import cv2
-
-        if min(image.size) < self.min_size:
-            return []
-        grey = cv2.equalizeHist(np.asarray(image.convert("L")))
-        boxes, _, weights = self.cascade.detectMultiScale3(
-            grey, 1.1, self.neighbours, minSize=(self.min_size, self.min_size), outputRejectLevels=True
-        )
-        found = [
-            Face((float(x), float(y), float(x + w), float(y + h)), float(score))
-            for (x, y, w, h), score in zip(boxes, np.ravel(weights), strict=True)
-        ]
-        return sorted(found, key=lambda face: -face.score)
-
-
-class YuNet:
-    """OpenCV's YuNet.
-
-    Args:
-        path: its ONNX file.
-        min_size: smallest face in pixels.
-        sure: score from 0 to 1.
-
-    Raises:
-        ValueError: a file that is no such network.
-    """
-
-    LONGEST = 1280  # larger pictures are shrunk: it was trained on faces of 10 to 300 pixels
-
-    def __init__(self, path: Path, min_size: int = MIN_SIZE, sure: float = 0.7):
-        import cv2
-
-        try:
-            self.network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), sure)
-        except cv2.error as error:
-            raise ValueError(f"'{path}' is no YuNet that OpenCV can read: expected {YUNET.name}") from error
-        self.min_size = min_size
-
-    def __call__(self, image: Image.Image) -> list[Face]:
-        factor = min(1.0, self.LONGEST / max(image.size))
-        width, height = (max(1, round(side * factor)) for side in image.size)
-        self.network.setInputSize((width, height))
-        rgb = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
-        _, rows = self.network.detect(np.ascontiguousarray(rgb[:, :, ::-1]))
-        found = [self._face(row, factor) for row in ([] if rows is None else rows)]
-        return sorted((face for face in found if face.side >= self.min_size), key=lambda face: -face.score)
-
-    @staticmethod
-    def _face(row: np.ndarray, factor: float) -> Face:
-        x, y, w, h = (float(v) / factor for v in row[:4])
-        return Face((x, y, x + w, y + h), float(row[14]), row[4:14].reshape(5, 2).astype(float) / factor)
+            detector = make(name, min_size=min_size)
+        except OSError:  # nor can it be fetched
+            note = "; animeface, for drawn pages, is not here and could not be fetched (--cascade FILE)"
+            continue
+        found = [face for page in pages for face in on_pages(detector, page)]
+        counts[name] = sum(name != "pocket" or face.score >= PLAINLY for face in found)
+    drawn = counts.get("animeface", 0)
+    seen = f"on {len(pages)} pages " + ", ".join(f"{name} finds {count}" for name, count in counts.items()) + note
+    if not any(counts.values()):
+        raise ValueError(f"no face was found to choose the detector by ({seen}): name it with --detector")
+    if counts["pocket"] >= max(1, 0.7 * max(counts["photo"], drawn)):
+        return "pocket", seen
+    return ("animeface" if drawn > counts["photo"] else "photo"), seen
 
 
 def overlap(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
+from stylegan2.data.file_kinds import DEVELOP, is_raw, kind_of
+
 # Plain pictures only: EPS, for one, would start an interpreter.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
 RESAMPLE = {
     "lanczos": Image.Resampling.LANCZOS,
     "bicubic": Image.Resampling.BICUBIC,
@@ -26,6 +28,7 @@ RESAMPLE = {
     "nearest": Image.Resampling.NEAREST,
 }
 MAX_PIXELS = 89_478_485  # Pillow's own default: a quarter of a gibibyte of RGB
+MAX_REDUCED = 3 * MAX_PIXELS  # of a JPEG, which can be decoded at half the width, or less
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,10 @@ def describe(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def strict_pillow() -> Iterator[None]:
+def strict_pillow(most: int = MAX_PIXELS) -> Iterator[None]:
     """Pillow with its safety on, whatever the caller's process has set: bombs are errors, cut-off files are damaged."""
     tolerant, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, most
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd EXIF or ICC blocks are no reason to reject a picture ...
@@ -93,6 +96,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _known_formats() -> tuple[str, ...]:
     """Those of FORMATS that this build of Pillow can open (asking for another is an error)."""
     Image.init()
+    with contextlib.suppress(ImportError):  # no wheel for this machine: HEIC pictures are named and refused
+        import pi_heif
+
+        pi_heif.register_heif_opener()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
@@ -100,22 +107,29 @@ def decode(data: bytes, shrink_to: int | None = None) -> Image.Image:
     """Bytes of an image file -> upright RGB image.
 
     `shrink_to`: a JPEG whose short side is at least 4x this many pixels may be decoded at a reduced scale (never below
-    2x), which makes large photos several times faster. Raises Refused with a reason for anything that is not a whole,
-    sane picture.
+    2x), which makes large photos several times faster. A JPEG of more than `MAX_PIXELS` (and at most `MAX_REDUCED`)
+    always is. Raises Refused with a reason for anything that is not a whole, sane picture.
     """
+    most = MAX_REDUCED if data[:3] == b"\xff\xd8\xff" else MAX_PIXELS  # Pillow checks the size that the file declares
     try:
-        with strict_pillow(), Image.open(io.BytesIO(data), formats=_known_formats()) as image:
-            if shrink_to and min(image.size) >= 4 * shrink_to:
-                factor = 2 * shrink_to / min(image.size)
+        with strict_pillow(most), Image.open(io.BytesIO(data), formats=_known_formats()) as image:
+            if image.format == "TIFF" and is_raw(data, image.tag_v2):
+                raise Refused(DEVELOP)
+            factor = 2 * shrink_to / min(image.size) if shrink_to else 1.0
+            if factor <= 0.5 or image.width * image.height > MAX_PIXELS:
+                factor = min(factor, 0.5)
                 image.draft(None, (round(image.width * factor), round(image.height * factor)))
             image.load()
             return to_rgb(ImageOps.exif_transpose(image))
     except (Refused, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Refused(f"more than {MAX_PIXELS:,} pixels: a decompression bomb?") from error
+        raise Refused(
+            f"more than {most:,} pixels, which would fill the memory: make it smaller with another program (a JPEG may "
+            f"have up to {MAX_REDUCED:,})"
+        ) from error
     except Image.UnidentifiedImageError as error:
-        raise Refused("empty file" if not data else "not an image") from error
+        raise Refused(kind_of(data) or ("not an image" if data else "empty file")) from error
     except Exception as error:  # broken files make Pillow's decoders raise nearly everything; none of it is our bug
         raise Refused(f"damaged ({describe(error)})") from error
 

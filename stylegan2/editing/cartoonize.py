@@ -1,6 +1,6 @@
 """Your photo as a cartoon: its codes, found in the source model, drawn by models that were fine-tuned from it.
 
-    ws, outside = find_codes(source, photos, looks, encoder)
+    ws, outside, stopped = find_codes(source, photos, looks, encoder)
     cartoons = cartoonize(source, {"webtoon": webtoon}, ws, swap_resolution=16)
 
 Two dials: from which resolution on the cartoon model draws (below it, the photo's own structure stays), and how much of
@@ -9,7 +9,7 @@ it (its weights blended into the source's).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -106,7 +106,7 @@ def find_codes(
     steps: int = STEPS,
     outside: Tensor | None = None,
     progress: bool = True,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, bool]:
     """Codes that draw photos, and that other models can draw too. Ctrl-C ends the search and keeps what there is.
 
     Args:
@@ -116,7 +116,7 @@ def find_codes(
         progress: a bar, should it take long.
 
     Returns:
-        ws [N, L, w_dim], and `outside`.
+        ws [N, L, w_dim], `outside`, and whether Ctrl-C stopped the search before its end.
 
     Raises:
         ValueError: no steps and no encoder.
@@ -125,12 +125,13 @@ def find_codes(
         raise ValueError("steps is 0 and there is no encoder: nothing would be looked for")
     outside = is_outside(source, photos, looks, encoder) if outside is None else outside
     ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encode(encoder, photos)
-    ws = ws.clone()
+    ws, stopped = ws.clone(), False
     if steps:
         found = search(source, photos, looks, outside, lambda some, far: plan(some, far, encoder, steps), progress)
         for i, one in found.items():  # after Ctrl-C the others keep what they began with
             ws[i] = one.ws[0]
-    return ws, outside
+        stopped = any(one.stopped == INTERRUPTED for one in found.values())
+    return ws, outside, stopped
 
 
 @torch.no_grad()
@@ -166,13 +167,25 @@ def cartoonize(
     }
 
 
-def sheet(photos: Tensor, drawn: Tensor, cartoons: Mapping[str, Tensor], side: int = 192) -> Image.Image:
+def sheet(
+    photos: Tensor,
+    drawn: Tensor,
+    cartoons: Mapping[str, Tensor],
+    side: int = 192,
+    seen: Sequence[Image.Image | None] | None = None,
+) -> Image.Image:
     """A row for each photo: the photo, what the source draws of it, and every style; names above.
 
     Args:
         photos, drawn: [N, 3, R, R] in [-1, 1].
         cartoons: of `cartoonize`.
         side: of a face in pixels, at least.
+        seen: the whole photos with what was taken, as `photos.Portrait` has them: a column at the left; None: without.
     """
     columns = {"photo": photos, "its codes": drawn, **cartoons}
-    return display.beside([display.label(display.grid(x.cpu(), 1, side=side), name) for name, x in columns.items()])
+    pictures = [display.label(display.grid(x.cpu(), 1, side=side), name) for name, x in columns.items()]
+    if seen is not None and any(seen):
+        cell = photos.shape[-1] * display.enlargement(photos.shape[-1], side)
+        whole = [display.fitted(picture, cell) for picture in seen]
+        pictures.insert(0, display.label(display.stack(whole, gap=2), "what was taken"))
+    return display.beside(pictures)

@@ -19,6 +19,7 @@ from stylegan2.perceptual import JudgeDistance, LpipsDistance
 from stylegan2.published import Where
 
 POCKET = 64  # pixels: up to this size our judge compares faces, above it LPIPS
+SEEN = 384  # pixels: longest side of the photo that shows what was taken
 ALIGN = ("auto", "yes", "no")
 
 
@@ -29,9 +30,8 @@ class Cutting:
     Attributes:
         align: "yes": the face, turned and cut as :mod:`stylegan2.data.align` does it; "no": the middle square; "auto":
             a picture of the generator's own size as it is, any other aligned.
-        face: "1" for the largest face, "2" for the next, ..., or "all".
+        face: "1" for the face that is found most surely, "2" for the next, ..., or "all".
         box: (left, top, side) in pixels of the upright photo: that square instead.
-        finder: of faces, see `align.find_people`.
 
     Raises:
         ValueError: anything else.
@@ -40,13 +40,12 @@ class Cutting:
     align: str = "auto"
     face: str = "1"
     box: tuple[float, float, float] | None = None
-    finder: str = "auto"
 
     def __post_init__(self) -> None:
         if self.align not in ALIGN:
             raise ValueError(f"align is {self.align!r}, expected one of {', '.join(ALIGN)}")
         if self.face != "all" and not (self.face.isdecimal() and int(self.face)):
-            raise ValueError(f"face is {self.face!r}, expected 1 (the largest), 2, ... or all")
+            raise ValueError(f"face is {self.face!r}, expected 1 (the surest), 2, ... or all")
         if self.box is not None and len(self.box) != 3:
             raise ValueError(f"box is {self.box}, expected left, top and side in pixels")
 
@@ -67,10 +66,17 @@ def parse_box(text: str | None) -> tuple[float, float, float] | None:
 
 @dataclass(frozen=True)
 class Portrait:
-    """One face, ready for a generator: a square RGB image, and how it was cut, in words."""
+    """One face, ready for a generator.
+
+    Attributes:
+        image: a square RGB image.
+        how: it was cut, in words.
+        seen: the whole photo, small, with the square that was taken; None where no face was sought.
+    """
 
     image: Image.Image
     how: str
+    seen: Image.Image | None = None
 
     @property
     def tensor(self) -> Tensor:
@@ -99,27 +105,29 @@ def portraits(
         return [Portrait(photo, "as it is")]
     if cutting.align == "no":
         return [Portrait(to_square(photo, resolution, "lanczos", crop=True), "middle square")]
-    people = people or align.find_people(photo, cutting.finder)
+    people = people or align.find_people(photo)
     chosen = range(len(people)) if cutting.face == "all" else [int(cutting.face) - 1]
     if chosen[0] >= len(people):
         raise ValueError(f"face {cutting.face} was asked for, but {len(people)} were found in this photo")
-    return [
-        Portrait(align.cut(photo, align.square_of(people[i], frame), resolution), f"face {i + 1} of {len(people)}")
-        for i in chosen
-    ]
+    return [_portrait(photo, people, i, resolution, frame) for i in chosen]
+
+
+def _portrait(photo: Image.Image, people: Sequence[align.Person], i: int, resolution: int, frame) -> Portrait:
+    face = align.cut(photo, align.square_of(people[i], frame), resolution)
+    return Portrait(face, f"face {i + 1} of {len(people)}", align.marked(photo, people, frame, SEEN, {i}))
 
 
 def open_photo(path: str | os.PathLike) -> Image.Image:
-    """A picture file as an upright RGB image.
+    """A picture file as an upright RGB image; JPEG files of enormous size come reduced, see `images.decode`.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no picture.
+        ValueError: it is no picture; says what it is, and what to do.
     """
     try:
         return decode(Path(path).read_bytes())
     except Refused as error:
-        raise ValueError(f"'{path}' is no picture that can be read: {error}") from error
+        raise ValueError(f"'{path}' cannot be read: {error}") from error
 
 
 def names_of(name: str, count: int, taken: Container[str] = ()) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import ipywidgets as w
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from stylegan2 import display as show
@@ -39,7 +39,9 @@ SIDE, SMALL, GAP, LINE = 240, 110, 4, 22  # pixels: a large face, one of the gri
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # columns of the grid
 FRAME = (255, 59, 107)
 FRAMES = 48  # of a film
-MOST_FACES = 8  # of one photo, the largest: a search takes seconds for each
+MOST_FACES = 8  # of one photo, the surest: a search takes seconds for each
+UPLOAD_MB = 10  # what Jupyter carries by itself; `make lab` raises it
+SEEN = 180  # pixels: longest side of the whole photo, with what was taken
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Sitter:
         ws: codes [1, L, w_dim] that draw it in the source.
         record: plain values for "Copy settings".
         outside: it is of a world that the source does not know, see `is_outside`.
+        seen: the whole photo with what was taken, see `photos.Portrait`; or None.
     """
 
     photo: Tensor
@@ -58,6 +61,7 @@ class Sitter:
     drawn: Tensor  # [1, 3, R, R], what the source draws of the codes
     record: dict[str, Any] = field(default_factory=dict)
     outside: bool = False
+    seen: Image.Image | None = None
 
 
 @dataclass
@@ -81,13 +85,15 @@ class Studio:
     sitters: dict[str, Sitter] = field(default_factory=dict)
     _grids: dict[tuple, Image.Image] = field(default_factory=dict)
 
-    def searching(self, name: str, photo: Tensor, record: Mapping[str, Any] | None = None) -> Iterator[Search]:
+    def searching(
+        self, name: str, photo: Tensor, record: Mapping[str, Any] | None = None, seen: Image.Image | None = None
+    ) -> Iterator[Search]:
         """Find a photo's codes, step by step; after the last one the sitter is there.
 
         Args:
             name: another one of the same name is replaced.
             photo: [3, R, R] in [-1, 1].
-            record: see `Sitter`.
+            record, seen: see `Sitter`.
         """
         photo = photo[None].to(self.source.mapping.w_mean.device)
         outside = self.steps > 0 and bool(is_outside(self.source, photo, self.looks, self.encoder))
@@ -101,7 +107,7 @@ class Studio:
         self._grids = {key: grid for key, grid in self._grids.items() if key[0] != name}
         self.sitters.pop(name, None)
         drawn = self.source.synthesis(start, "const").detach()
-        self.sitters[name] = Sitter(photo, start, drawn, dict(record or {}) | {"steps": self.steps}, outside)
+        self.sitters[name] = Sitter(photo, start, drawn, dict(record or {}) | {"steps": self.steps}, outside, seen)
 
     def add(self, name: str, photo: Tensor) -> Sitter:
         """As `searching`, in one go."""
@@ -172,14 +178,23 @@ def render_cartoon(
     (cartoon,) = cartoonize(studio.source, studio.style(style), sitter.ws, swap_resolution, width, strength).values()
     faces = {"photo": sitter.photo, "its codes": sitter.drawn, style: cartoon}
     canvas = Image.new("RGB", (3 * (SIDE + GAP) - GAP, SIDE + 2 * LINE + _grid_size(studio)[1]), show.PAPER)
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
+    pen, font = ImageDraw.Draw(canvas), show.font()
     for i, (caption, image) in enumerate(faces.items()):
         canvas.paste(show.sized(image[0], SIDE), (i * (SIDE + GAP), LINE))
         pen.text((i * (SIDE + GAP) + SIDE / 2, LINE / 2), caption, show.INK, font, anchor="mm")
+    if sitter.seen is not None:
+        _add_seen(canvas, pen, font, sitter.seen)
     key = (photo, swap_resolution, width)
     if not preview or key in studio._grids:
         _add_grid(canvas, pen, font, studio, studio.grid(*key), style, strength)
     return canvas
+
+
+def _add_seen(canvas, pen, font, seen: Image.Image) -> None:
+    """The whole photo, small, below the face that was taken from it."""
+    small = ImageOps.contain(seen, (SEEN, min(SEEN, canvas.height - SIDE - 2 * LINE)), Image.Resampling.LANCZOS)
+    pen.text((0, SIDE + 1.5 * LINE), "what was taken", show.INK, font, anchor="lm")
+    canvas.paste(small, (0, SIDE + 2 * LINE))
 
 
 def _add_grid(canvas, pen, font, studio: Studio, grid: Image.Image, style: str, strength: float) -> None:
@@ -218,7 +233,7 @@ def _frame(studio: Studio, ws: Tensor, model, swap_resolution: int, width: float
 
 
 class CartoonPanel(Panel):
-    """`Panel` with a button for photos: a file, or on a phone the camera.
+    """`Panel` with a button for photos (a file, or on a phone the camera), and a field for the path of one.
 
     Args:
         studio: with at least one sitter.
@@ -229,8 +244,19 @@ class CartoonPanel(Panel):
         video = partial(film, studio)
         super().__init__(partial(render_cartoon, studio), controls, "cartoon", preview=True, video=video, **settings)
         self.studio = studio
-        self.upload = w.FileUpload(accept="image/*", description="Your photo", layout=w.Layout(width="auto"))
+        large = f"a larger one than {UPLOAD_MB} MB may be lost on its way, but for `make lab`: give its path instead"
+        self.upload = w.FileUpload(
+            accept="image/*", description=f"Your photo, to {UPLOAD_MB} MB", layout=w.Layout(width="auto"), **tip(large)
+        )
         self.upload.observe(lambda change: self._guarded(partial(self._uploaded, change["new"])), "value")
+        self.path = w.Text(
+            placeholder="photos/me.jpg, of any size",
+            description="or its path",
+            continuous_update=False,
+            style=STYLE,
+            **tip("of a file that the notebook's machine can read; Enter"),
+        )
+        self.path.observe(lambda change: self._guarded(partial(self._named, change["new"].strip())), "value")
         self.square = w.Text(
             placeholder="left, top, side, or empty",
             description="its square",
@@ -238,11 +264,15 @@ class CartoonPanel(Panel):
             **tip("pixels of the photo; empty: its faces are found"),
         )
         left = self.box.children[0]
-        left.children = (self.upload, self.square, *left.children)
+        left.children = (self.upload, self.path, self.square, *left.children)
 
     def _uploaded(self, files) -> None:
         for name, content in uploaded_files(files):
             self.take(name, content)
+
+    def _named(self, path: str) -> None:
+        if path:
+            self.take(Path(path).name, Path(path).expanduser().read_bytes())
 
     def take(self, name: str, data: bytes) -> list[str]:
         """Find the faces of a picture file and their codes, show the first, and return their names.
@@ -257,7 +287,7 @@ class CartoonPanel(Panel):
         try:
             photo = decode(data)
         except Refused as error:
-            raise ValueError(f"{name} is no picture that can be read: {error}") from error
+            raise ValueError(f"{name} cannot be read: {error}") from error
         found = portraits(photo, self.studio.source.resolution, Cutting(face="all", box=square))[:MOST_FACES]
         record = {"sha256": hashlib.sha256(data).hexdigest()[:16], "square": square and list(square)}
         others = {name for name, sitter in self.studio.sitters.items() if not record.items() <= sitter.record.items()}
@@ -265,7 +295,7 @@ class CartoonPanel(Panel):
         try:
             for name, portrait in zip(names, found, strict=True):
                 self.message.value = f"finding the codes of {escape(name)} ({portrait.how})"
-                search = self.studio.searching(name, portrait.tensor, record)
+                search = self.studio.searching(name, portrait.tensor, record, portrait.seen)
                 for _ in self.progress.watch(search, self.studio.steps):
                     pass
         finally:

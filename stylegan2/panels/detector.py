@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import ipywidgets as w
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from stylegan2 import display as show
 from stylegan2.data import detectors
@@ -23,7 +23,7 @@ from stylegan2.widgets import Panel, choice, float_slider, int_slider
 HEIGHT, CELL, COLUMNS, GAP = 620, 96, 4, 8  # pixels: of the page, of a crop; crops in a row; between page and crops
 KEPT, SMALL, SQUARE = "#14b86a", "#ff3b6b", "#7a5cff"
 LEAST = 16  # pixels of the smallest face looked for
-NETWORKS = ("pocket", "yunet")
+NETWORKS = ("pocket", "photo")
 LOWEST = 0.05  # sureness from which a network's faces are looked for
 
 
@@ -101,7 +101,7 @@ def render_detection(
         canvas.paste(crop, (shown.width + GAP + i % COLUMNS * (CELL + 2), 24 + i // COLUMNS * (CELL + 2)))
     text = f"{len(kept)} faces kept, {len(faces) - len(kept)} smaller than {min_size} pixels"
     text = "looking for faces ..." if found is None else text
-    ImageDraw.Draw(canvas).text((shown.width + GAP, 4), text, show.INK, ImageFont.load_default(14))
+    ImageDraw.Draw(canvas).text((shown.width + GAP, 4), text, show.INK, show.font())
     return canvas
 
 

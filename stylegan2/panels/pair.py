@@ -14,7 +14,7 @@ from typing import Literal
 
 import ipywidgets as w
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stylegan2 import display, metrics
@@ -129,7 +129,7 @@ def _side_by_side(pictures: list[Image.Image], titles: list[str], notes: list[st
     """Pictures in a row, each with a title above it and a note below it."""
     side, band = pictures[0].width, FONT + 10
     canvas = Image.new("RGB", (len(pictures) * (side + GAP) - GAP, side + 2 * band), display.PAPER)
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(FONT)
+    pen, font = ImageDraw.Draw(canvas), display.font(FONT)
     for i, (picture, title, note) in enumerate(zip(pictures, titles, notes, strict=True)):
         x = i * (side + GAP)
         canvas.paste(picture, (x, band))

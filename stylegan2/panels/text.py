@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stylegan2 import display as show
@@ -144,7 +144,7 @@ def _faces(images: Mapping[str, list[Tensor]], after: str) -> Image.Image:
     for k, (caption, image) in enumerate(captioned):
         x, y = (k % 2) * (SIDE + GAP), (k // 2) * (SIDE + LINE)
         canvas.paste(show.to_pil(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC), (x, y + LINE))
-        pen.text((x + SIDE / 2, y + LINE / 2), caption, show.INK, _font(), anchor="mm")
+        pen.text((x + SIDE / 2, y + LINE / 2), caption, show.INK, show.font(), anchor="mm")
     return canvas
 
 
@@ -162,13 +162,8 @@ def loss_strip(edit: TextEdit, width: int) -> Image.Image:
     if len(points) > 1:
         pen.line(points, CURVE, 2)
     words = f"loss {losses[0]:.3f} to {losses[-1]:.3f} in {len(losses)} steps, {edit.stopped}"
-    pen.text((4, 8), words, show.INK, _font(), anchor="lm")
+    pen.text((4, 8), words, show.INK, show.font(), anchor="lm")
     return canvas
-
-
-@cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(14)
 
 
 def film(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -> videos.Frames:

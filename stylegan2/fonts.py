@@ -1,0 +1,124 @@
+"""Letters for what is written in pictures: never the empty boxes of characters that a font does not have.
+
+    pen.text((0, 0), "얼굴", font=caption_font(14))
+
+The font that Pillow brings along has Latin letters. For other scripts a font of this machine that has all of a text's
+characters is looked for; where there is none, the text is written in Latin letters (EolGul).
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from pathlib import Path
+
+from PIL import ImageFont
+
+PLAIN = ("sans", "gothic", "hei", "ming")  # in the names of fonts that suit captions
+BOXES = ("lastresort", "blank", "notdef")  # in those of fonts that have every character, and draw none
+
+
+class CaptionFont(ImageFont.FreeTypeFont):
+    """Pillow's own font, which asks another one, or writes in Latin letters, where it lacks a character."""
+
+    def _of(self, text):
+        """(font or None for this one, what it is to write)."""
+        if not isinstance(text, str) or text.isascii():
+            return None, text
+        path, text = written(text)
+        return (None if path is None else _truetype(path, self.size)), text
+
+    def getmask2(self, text, *args, **kwargs):
+        """As Pillow's."""
+        font, text = self._of(text)
+        return super().getmask2(text, *args, **kwargs) if font is None else font.getmask2(text, *args, **kwargs)
+
+    def getlength(self, text, *args, **kwargs):
+        """As Pillow's."""
+        font, text = self._of(text)
+        return super().getlength(text, *args, **kwargs) if font is None else font.getlength(text, *args, **kwargs)
+
+    def getbbox(self, text, *args, **kwargs):
+        """As Pillow's."""
+        font, text = self._of(text)
+        return super().getbbox(text, *args, **kwargs) if font is None else font.getbbox(text, *args, **kwargs)
+
+
+@cache
+def caption_font(size: int = 14) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The letters of captions, so many pixels high."""
+    own = ImageFont.load_default(size)
+    if not isinstance(own, ImageFont.FreeTypeFont):  # a Pillow without FreeType has no others either
+        return own
+    own.path.seek(0)
+    return CaptionFont(own.path, size)
+
+
+@lru_cache(maxsize=1024)
+def written(text: str) -> tuple[str | None, str]:
+    """(file of a font that has all of it, or None for Pillow's own; the text, in Latin letters where there is none)."""
+    if _has(None, text):
+        return None, text
+    path = next((path for path in _installed() if _has(path, text)), None)
+    return path, latin(text) if path is None else text
+
+
+def latin(text: str) -> str:
+    """The text as far as possible in the letters of ASCII: 얼굴 as EolGul."""
+    from anyascii import anyascii
+
+    return anyascii(text)
+
+
+def figure_text(text: str) -> str:
+    """For Matplotlib, whose font has Greek and Cyrillic letters too: the rest in Latin ones."""
+    if text.isascii():
+        return text
+    from matplotlib import font_manager
+
+    return text if _has(font_manager.findfont("DejaVu Sans"), text) else latin(text)
+
+
+def _has(path: str | None, text: str) -> bool:
+    face = _face(path)
+    return face is not None and all(face.get_char_index(ord(c)) for c in text if not c.isspace())
+
+
+@cache
+def _face(path: str | None):
+    """The font as Matplotlib reads it, which tells the characters it has; None where it cannot be used."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        if path is None:
+            return FT2Font(_copy(ImageFont.load_default(14)))
+        _truetype(path, 14)
+        return FT2Font(path)
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
+def _copy(font: ImageFont.FreeTypeFont):
+    font.path.seek(0)
+    return font.path
+
+
+@cache
+def _truetype(path: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size)
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    """Files of this machine's fonts, those that suit captions first."""
+    from matplotlib import font_manager
+
+    entries = font_manager.fontManager.ttflist
+    fonts = {e.fname: e for e in entries if not any(part in Path(e.fname).stem.lower() for part in BOXES)}
+
+    def order(path: str) -> tuple:
+        entry = fonts[path]
+        name = Path(path).stem.lower()
+        upright = entry.style == "normal" and entry.weight in (400, "normal", "regular")
+        return not upright, not any(part in name for part in PLAIN), name
+
+    return tuple(sorted(fonts, key=order))
