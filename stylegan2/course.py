@@ -22,6 +22,7 @@ from stylegan2 import __repository__, checkpoints
 from stylegan2.course_scales import CourseError, FullModels, Models, PocketModels
 from stylegan2.networks import Generator
 from stylegan2.runtime import keep_memory_warm
+from stylegan2.setting_types import check_seed
 from stylegan2.zoo import Zoo, ZooError
 
 SCALES = ("auto", "pocket", "full")
@@ -220,7 +221,7 @@ def setup(scale: str | None = None, seed: int = 0) -> Course:
         raise ValueError(f"COURSE_SCALE is {scale!r}; this version knows: {', '.join(SCALES)}")
     if budget not in BUDGETS:
         raise ValueError(f"COURSE_BUDGET is {budget!r}, expected one of: {', '.join(BUDGETS)}")
-    torch.manual_seed(seed)
+    torch.manual_seed(check_seed(seed))
     warnings.filterwarnings("ignore", message=".*IProgress not found.*")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
