@@ -16,6 +16,7 @@ from stylegan2.cli.common import (
     load,
     make_room,
     on_device,
+    parse_seeds,
 )
 from stylegan2.cli.faces import names_of, parse_faces, ws_of
 
@@ -28,6 +29,9 @@ def factorize(
     out: Annotated[Path, typer.Argument(metavar="OUT.pt", help="File of directions to write.")],
     layers: Annotated[str, typer.Option(help=f"Whose weights, and which codes to move: {LAYERS}")] = "all",
     normalise: Annotated[bool, typer.Option(help="SeFa: every style counts the same.")] = True,
+    to_rgb: Annotated[
+        str, typer.Option(help="Weights of these resolutions' tRGB too: 4 as the original, the image's as the authors.")
+    ] = "",
     count: Annotated[int, typer.Option(help="Directions to keep; 0: all there are.")] = 10,
     method: Annotated[
         Literal["sefa", "ganspace"], typer.Option(help="sefa: from the weights; ganspace: from 10,000 codes.")
@@ -41,7 +45,8 @@ def factorize(
     """Find the directions of W that change faces most.
 
     SeFa takes them from the weights of the layers' styles, GANSpace from the spread of the mapping's codes. What the
-    judge says is the mean of 64 faces, in standard deviations of the model's faces, for a positive degree.
+    judge says is the mean of 64 faces, in standard deviations of the model's faces, for a positive degree. The original
+    code's directions are those of --no-normalise --to-rgb 4.
 
     \b
     Examples:
@@ -55,10 +60,13 @@ def factorize(
         raise ValueError(f"'{out}': OUT must end in .pt, it will hold the directions")
     if count < 0:
         raise ValueError(f"count is {count}, expected at least 1, or 0 for all directions")
+    if to_rgb and method != "sefa":
+        raise ValueError("--to-rgb adds weights, and --method ganspace looks at none")
+    colours = parse_seeds(to_rgb, "--to-rgb") if to_rgb else []
     make_room(out, [checkpoint])
     g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
     if method == "sefa":
-        directions = sefa.factorize(g, layers, normalise, count or None)
+        directions = sefa.factorize(g, layers, normalise, count or None, colours)
     else:
         directions = ganspace.principal_directions(g, layers, count or None)
     directions.made_from |= _origin(checkpoint)
@@ -95,7 +103,9 @@ def _table(directions, words: list[str] | None) -> str:
 @app.command("apply-factor")
 def apply_factor(
     checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints, or folders of runs.")],
-    factor: Annotated[Path, typer.Option(help="Directions, of `factorize` or of the directions panel.")],
+    factor: Annotated[
+        Path, typer.Option(help="Directions, of `factorize`, the directions panel, or the original's factor.pt.")
+    ],
     out: Annotated[Path, typer.Option(help="FILE.png: degrees side by side; FILE.gif, FILE.mp4: there and back.")],
     index: Annotated[int, typer.Option(help="Which direction, by number.")] = 0,
     name: Annotated[str | None, typer.Option(help="Which direction, by name.")] = None,
