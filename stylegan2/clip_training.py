@@ -33,6 +33,7 @@ from stylegan2.data.pocket_captions import phrases
 from stylegan2.data.roughen import roughen
 from stylegan2.judge import SIZE, read_dict
 from stylegan2.runtime import pick_device, pick_dtype
+from stylegan2.setting_types import check_seed
 
 TRAINING_FORMAT = "stylegan2 pocket CLIP, in training"
 FACES_SEED = 710_000  # sequences of faces that no data set, no judge and no evaluation draws from
@@ -73,6 +74,7 @@ class ClipConfig:
     workers: int | None = None  # processes that render and write captions; None: one per core, none on a small machine
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if self.images < self.batch or self.batch < 2:
             raise ValueError(f"expected images >= batch >= 2, got images={self.images}, batch={self.batch}")
         if min(self.own_faces, self.save_every) < 1 or self.cross_faces < 0 or (self.workers or 0) < 0:
@@ -144,7 +146,7 @@ class Batches(Dataset):
         size, step = self.config.batch, self.first + i
         if i >= len(self):
             raise IndexError(i)
-        rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
+        rng = torch.Generator().manual_seed((self.config.seed * 1_000_003 + step) % 2**63)
         chosen = torch.randint(len(self.pool), (size,), generator=rng)
         mirrored = torch.rand(size, generator=rng) < 0.5
         pairs = list(zip(chosen.tolist(), mirrored.tolist(), strict=True))
@@ -193,7 +195,7 @@ class _Run:
 
     def train_step(self, images: Tensor, mirrored: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [B, 3, 64, 64], bool [B], long [B, T] -> (loss, share of faces that found their caption)."""
-        rng = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + self.step)
+        rng = torch.Generator(self.device).manual_seed((self.config.seed * 1_000_003 + self.step) % 2**63)
         x = torch.where(mirrored[:, None, None, None], images.flip(3), images).float().div_(127.5).sub_(1)
         x, _ = roughen(x, x.new_zeros(len(x), 1, 2), rng)
         self.lr.fill_(learning_rate(self.config, self.step))

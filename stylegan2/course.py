@@ -23,6 +23,7 @@ from stylegan2.course_drive import drive_folder
 from stylegan2.course_scales import CourseError, FullModels, Models, PocketModels
 from stylegan2.networks import Generator
 from stylegan2.runtime import keep_memory_warm
+from stylegan2.setting_types import check_seed
 from stylegan2.zoo import BY_COURSE, Zoo, ZooError
 
 SCALES = ("auto", "pocket", "full")
@@ -260,7 +261,7 @@ def setup(scale: str = "auto", drive: bool = False, seed: int = 0) -> Course:
             raise ValueError(f"{who} is {name!r}, expected one of: {', '.join(SCALES)}")
     if budget not in BUDGETS:
         raise ValueError(f"COURSE_BUDGET is {budget!r}, expected one of: {', '.join(BUDGETS)}")
-    torch.manual_seed(seed)
+    torch.manual_seed(check_seed(seed))
     warnings.filterwarnings("ignore", message=".*IProgress not found.*")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":

@@ -31,6 +31,7 @@ from stylegan2.data.face_detector import FaceNet, load, truth
 from stylegan2.data.strips import Strip, make_strip
 from stylegan2.judge import read_dict
 from stylegan2.runtime import pick_device
+from stylegan2.setting_types import check_seed
 
 FORMAT = "stylegan2 face detector, in training"
 WINDOW = 192  # pixels: a side of what the network learns from
@@ -54,6 +55,7 @@ class DetectorConfig:
     save_every: int = 3_000  # windows between two states to continue from
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if self.windows < self.batch or min(self.batch, self.pages, self.save_every) < 1 or self.lr <= 0:
             raise ValueError(f"expected windows >= batch >= 1, pages, save_every and lr above 0, got {self}")
 

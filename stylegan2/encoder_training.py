@@ -25,6 +25,7 @@ from stylegan2.judge import read_dict
 from stylegan2.networks import Encoder, Generator
 from stylegan2.perceptual import JudgeDistance, psnr
 from stylegan2.runtime import pick_device, pick_dtype
+from stylegan2.setting_types import check_seed
 
 FORMAT = "stylegan2 encoder, in training"
 FACES_SEED = 720_000  # a sequence of faces that no data set, no judge and no evaluation draws from
@@ -53,6 +54,7 @@ class EncoderConfig:
     save_every: int = 10_000  # images between two states to continue from
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if self.images < self.batch or self.batch < 2 or self.batch % 2:
             raise ValueError(f"expected images >= batch >= 2, batch even, got {self.images}, {self.batch}")
         if min(self.faces, self.save_every) < 1 or min(self.pixels, self.looks, self.codes) < 0 or self.lr <= 0:
@@ -103,7 +105,8 @@ class _Run:
 
     def batch(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """Images [B, 3, R, R], generated ones first, and the codes of those [B/2, L, w_dim], by (seed, step)."""
-        half, rng = self.config.batch // 2, torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+        half = self.config.batch // 2
+        rng = torch.Generator().manual_seed((self.config.seed * 1_000_003 + self.step) % 2**63)
         z = torch.randn(half, self.g.z_dim, generator=rng).to(self.device)
         chosen, flip = torch.randint(len(faces), (half,), generator=rng), torch.rand(half, generator=rng) < 0.5
         real = faces[chosen].to(self.device).float().div_(127.5).sub_(1)

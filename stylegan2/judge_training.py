@@ -32,6 +32,7 @@ from stylegan2.judge import (
     read_dict,
 )
 from stylegan2.runtime import keep_memory_warm, pick_dtype
+from stylegan2.setting_types import check_seed
 
 NO_EFFECT = ("save_every", "evaluation_faces", "precision")  # settings that may change when a training goes on
 TRAINING_SEED = 700_000  # sequences of faces that no data set and no evaluation draws from
@@ -60,6 +61,7 @@ class JudgeConfig:
     precision: str = "auto"  # of the convolutions: "auto", "float32", "bfloat16"
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if self.images < self.batch or self.batch < 2:
             raise ValueError(f"expected images >= batch >= 2, got images={self.images}, batch={self.batch}")
         if min(self.own_faces, self.save_every) < 1 or self.cross_faces < 0:
@@ -191,8 +193,9 @@ class _Run:
         """The faces of this step, a function of (seed, step) alone."""
         size, done = self.config.batch, self.step * self.config.batch
         epoch, first = divmod(done, len(pool) // size * size)
-        order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(self.config.seed + 1000 * epoch))
-        rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+        shuffle = torch.Generator().manual_seed((self.config.seed + 1000 * epoch) % 2**63)
+        order = torch.randperm(len(pool), generator=shuffle)
+        rng = torch.Generator().manual_seed((self.config.seed * 1_000_003 + self.step) % 2**63)
         picked = mirror(pool.pick(order[first : first + size]), torch.rand(size, generator=rng) < 0.5)
         images = picked.images.float().div_(127.5).sub_(1)
         images, landmarks = roughen(images, picked.landmarks, rng)

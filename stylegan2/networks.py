@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stylegan2 import ops
+from stylegan2.setting_types import check_seed
 
 Noise = Literal["random", "const", "none"] | torch.Generator | Sequence[Tensor]
 
@@ -676,5 +677,5 @@ def build(resolution: int, preset: str = "config-f", seed: int = 0) -> tuple[Gen
     p = PRESETS[preset]
     channels = widths(resolution, p.base, p.maximum)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(check_seed(seed))
         return Generator(resolution, p.z_dim, p.w_dim, p.mapping_layers, channels), Discriminator(resolution, channels)

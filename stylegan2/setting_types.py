@@ -16,6 +16,16 @@ KINDS = {
 }
 
 
+LAST_SEED = 2**63 - 1  # what PyTorch's generators take
+
+
+def check_seed(seed: Any, name: str = "seed") -> int:
+    """A seed as a plain number. Raises ValueError for what no random generator takes."""
+    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or not 0 <= seed <= LAST_SEED:
+        raise ValueError(f"{name} is {_short(seed)}, expected a whole number from 0 to {LAST_SEED} (2^63 - 1)")
+    return int(seed)
+
+
 def check_types(settings: Any) -> None:
     """Every field annotated as int, float, bool or str (or None) is what it says. For modules with future annotations.
 
@@ -29,6 +39,8 @@ def check_types(settings: Any) -> None:
             fits, expected = KINDS[kind]
             if not fits(value):
                 raise ValueError(f"{field.name} is {_short(value)}, expected {expected}{' or None' * bool(optional)}")
+        if field.name == "seed" and value is not None:
+            check_seed(value)
 
 
 def _short(value: Any) -> str:

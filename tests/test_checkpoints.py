@@ -410,7 +410,7 @@ def test_code_in_a_pickle_never_runs(tmp_path, theirs, zipped):
         ([1, 2], "holds a list"),
         ({"model": {}, "epoch": 3}, "the keys model, epoch, but without 'g_ema'"),
         ({"a.weight": torch.ones(1)}, "a bare state dict (a.weight)"),
-        ({"e": {}, "d": {}, "e_optim": {}}, "an encoder: `checkpoints.load_encoder` opens it"),
+        ({"e": {}, "d": {}, "e_optim": {}}, "an encoder, which goes from photos to codes"),
         ({"g_ema": [1]}, "'g_ema' must be a dict, is a list"),
         ({"g_ema": None}, "'g_ema' must be a dict, is a NoneType"),
     ],

@@ -26,6 +26,7 @@ from tiny_training import (
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli
+from stylegan2.checkpoints import rosinality
 from stylegan2.cli import common
 from stylegan2.training import snapshots
 from stylegan2.training.config import TrainConfig
@@ -224,9 +225,11 @@ def test_prepare_refuses(pictures, tmp_path, dataset):
     out = tmp_path / "x.lmdb"
     assert "no such folder or zip" in refusal("prepare", tmp_path / "none", "--out", out)
     assert "expected 'jpeg' or 'png'" in refusal("prepare", pictures, "--out", out, "--format", "gif")
-    assert "quality=0" in refusal("prepare", pictures, "--out", out, "--quality", 0)
-    assert "workers=-1" in refusal("prepare", pictures, "--out", out, "--workers", -1)
-    assert "prepared differently" in refusal("prepare", pictures, "--out", dataset, "--size", 8, "--workers", 0)
+    assert "--quality 0" in refusal("prepare", pictures, "--out", out, "--quality", 0)
+    assert "--workers -1" in refusal("prepare", pictures, "--out", out, "--workers", -1)
+    text = refusal("prepare", pictures, "--out", dataset, "--size", 8, "--workers", 0)
+    assert "prepared differently (--size [8, 16] there, --size [8] asked for)" in text and "or pass --overwrite" in text
+    assert "is a dataset already: train and inspect take it as it is" in refusal("prepare", dataset, "--out", out)
     assert "no pocket domain" in refusal("prepare", "pocket:manga", "--out", out)
 
 
@@ -241,6 +244,8 @@ def test_inspect(dataset, tmp_path):
     text = call("inspect", dataset)
     assert "6 images, 8 px, 16 px, JPEG" in text and "mean" in text
     assert "no dataset at" in refusal("inspect", tmp_path / "none.lmdb")
+    assert "IMAGES none.lmdb" in refusal("inspect", "none.zip")  # a dataset is no zip
+    assert "prepare 'pocket:webtoon?n=3' data/webtoon.lmdb" in refusal("inspect", "pocket:webtoon?n=3")
     assert "not an LMDB but a folder" in refusal("inspect", tmp_path)
 
 
@@ -253,6 +258,7 @@ def test_train_from_scratch_then_resume_then_generate_from_the_folder(dataset, t
     assert "8 px, float32 on cpu" in text and "resumed" not in text and "done: 16 images" in text
     assert f"generate {tmp_path / 'run'}" in text.replace("\n", "")
     assert "resumed at 16 of 16 images" in call(*command)
+    assert "trained on 16 images already, more than --images 12" in refusal(*[12 if w == 16 else w for w in command])
     longer = call(*[24 if word == 16 else word for word in command])
     assert "resumed at 16 of 24 images" in longer and "done: 24 images" in longer
     call("generate", tmp_path / "run", "--seeds", "0-3", "--out", tmp_path / "faces.png")
@@ -330,7 +336,7 @@ def test_a_method_is_named_trained_and_described(dataset, model, tmp_path):
     ]
     text = call("train", "--out", tmp_path, *options, *RUN)
     assert "method: FreezeStyle(k=2)\nmethod: StructureLoss(resolutions=(4, 8)" in text
-    assert "frozen: G.mapping (" in text
+    assert "frozen: the copy of the source's mapping (G.mapping.source) (" in text
     assert "methods: FreezeStyle(k=2), StructureLoss" in call("describe", tmp_path)
     assert "structure" in (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
     assert "faces" in call("generate", tmp_path, "--seeds", "0-3", "--out", tmp_path / "faces.png")
@@ -360,6 +366,54 @@ def test_switches_without_effect_are_refused(dataset, model, tmp_path, switches,
     start = ["train", "--data", dataset, "--out", tmp_path / "run", "--source", model]
     assert message in refusal(*start, *switches.split())
     assert "--structure-loss keeps something" in refusal(*start[:-2], "--structure-loss", 0)
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "pocket"])
+def test_images_are_prepared_once_beside_the_run(pictures, tmp_path, kind):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        for path in sorted(pictures.glob("*.png")):
+            archive.write(path, path.name)
+    data = {"folder": pictures, "zip": tmp_path / "p.zip", "pocket": "pocket:webtoon?n=4"}[kind]
+    command = ["train", "--data", data, "--size", 16, *RUN]  # rendered faces have at least 16 pixels
+    assert "done: 16 images" in call(*command, "--out", tmp_path / "runs" / "a")
+    made = list((tmp_path / "runs" / "datasets").iterdir())
+    before = (made[0] / "data.mdb").stat().st_mtime_ns
+    assert "done: 16 images" in call(*command, "--out", tmp_path / "runs" / "b")
+    assert list((tmp_path / "runs" / "datasets").iterdir()) == made
+    assert len(made) == 1 and (made[0] / "data.mdb").stat().st_mtime_ns == before
+    assert "resumed at 16" in call(*command, "--out", tmp_path / "runs" / "a")
+
+
+def test_a_run_among_its_own_images_is_refused(pictures):
+    assert "lies in the folder of your images" in refusal("train", "--data", pictures, "--out", pictures / "run", *RUN)
+
+
+def test_a_fine_tuning_made_longer_says_which_half_life_it_keeps(dataset, model, tmp_path):
+    command = ["train", "--data", dataset, "--source", model, "--out", tmp_path, *RUN]
+    assert "a larger --images goes on from here" in call(*command)
+    text = call(*[40 if word == 16 else word for word in command])
+    assert (
+        "resumed at 16 of 40 images" in text
+        and "begun as 16 images: the averaged generator's half-life stays 4" in text
+    )
+
+
+def test_flags_of_the_original_train_and_are_explained(dataset, model, tmp_path, monkeypatch):
+    command = ["train", "--data", dataset, "--out", tmp_path, "--source", model, *RUN]
+    flags = "--freezeG=1 --freezeStyle=2 --structure_loss=1 --augment --batch 16 --lr 0.001"
+    text = call(*command, "--original", flags)
+    assert "method: FreezeG(max_resolution=4" in text and "method: FreezeStyle(k=2)" in text
+    assert "frozen: G.mapping, the copy of the source's mapping (G.mapping.source), G.synthesis.blocks 4 (" in text
+    assert "original: freezeG switched path length off there" in text
+    assert "augment adaptive" in text and "batch 4" in text and "lr 0.001" in text  # --batch 4 was given beside it
+    assert "use one of them" in refusal(*command, "--original", flags, "--freeze-d", 8)
+    assert "for --ckpt use --source" in refusal(*command, "--original", "--ckpt x.pt")
+    assert "--original keeps something of a trained model" in refusal(*command[:5], "--original", flags)
+
+
+def test_resolutions_are_listed_in_order():
+    names = [f"G.synthesis.blocks.{r}.conv1.weight" for r in (128, 16, 32, 4, 64, 8)]
+    assert cli.training.summary(["D.from_rgb.weight", *names]) == "D.from_rgb, G.synthesis.blocks 4 8 16 32 64 128"
 
 
 def test_a_source_with_g_ema_and_d_only_can_be_fine_tuned(dataset, tmp_path):
@@ -450,6 +504,12 @@ def test_generate_refuses(model, tmp_path):
 
 def test_seeds():
     assert cli.parse_seeds("7") == [7] and cli.parse_seeds("0-3, 9") == [0, 1, 2, 3, 9]
+    assert cli.parse_seeds("9223372036854775807") == [2**63 - 1]
+    for wrong in ("9223372036854775808", "3-99999999999999999999"):
+        with pytest.raises(ValueError, match="expected a whole number from 0 to 9223372036854775807"):
+            cli.parse_seeds(wrong)
+    with pytest.raises(ValueError, match="at most 1,000,000 at once"):
+        cli.parse_seeds("0-2000000")
     for wrong in ("", "a", "1,", "-1", "3-1", "1-2-3", "1.5"):
         with pytest.raises(ValueError, match="expected whole numbers and ranges"):
             cli.parse_seeds(wrong)
@@ -508,7 +568,8 @@ def test_no_model_is_replaced(model, tmp_path):
 
 
 def test_convert_writes_what_load_reads_back(model, tmp_path):
-    assert "g_ema, g, d in rosinality's layout" in call("convert", model, "--out", tmp_path / "r.pt")
+    text = call("convert", model, "--out", tmp_path / "r.pt")
+    assert "g_ema, g, d in rosinality's layout" in text and "no optimisers (g_optim, d_optim)" in text
     ours, theirs = checkpoints.load(model), checkpoints.load(tmp_path / "r.pt")
     assert theirs.info["format"] == "rosinality"
     z = torch.randn(2, 8)
@@ -516,6 +577,75 @@ def test_convert_writes_what_load_reads_back(model, tmp_path):
     assert "there is no file" in refusal("convert", tmp_path / "none.pt", "--out", tmp_path / "x.pt")
     assert "would be replaced" in refusal("convert", tmp_path / "r.pt", "--out", tmp_path / "r.pt")
     assert "expected ours or rosinality" in refusal("convert", model, "--out", tmp_path / "x.pt", "--to", "pkl")
+
+
+def test_convert_writes_the_g_that_other_programs_ask_for(tmp_path):
+    g, _ = tiny_networks()
+    checkpoints.save(tmp_path / "g_ema.pt", g_ema=g)
+    assert "g is a copy of g_ema" in call("convert", tmp_path / "g_ema.pt", "--out", tmp_path / "r.pt")
+    content = torch.load(tmp_path / "r.pt", weights_only=True)
+    assert content["g"].keys() == content["g_ema"].keys()
+    assert all(torch.equal(content["g"][k], v) for k, v in content["g_ema"].items())
+
+
+def mapped(style: dict[str, torch.Tensor], z: torch.Tensor) -> torch.Tensor:
+    """Rosinality's mapping from its own entries: equalised layers of learning rate 0.01 with scaled leaky ReLUs."""
+    w = z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt()
+    for i in range(1, len(style) // 2 + 1):
+        weight, bias = style[f"style.{i}.weight"], style[f"style.{i}.bias"]
+        w = w @ weight.T * (0.01 / weight.shape[1] ** 0.5) + 0.01 * bias
+        w = torch.nn.functional.leaky_relu(w, 0.2) * 2**0.5
+    return w
+
+
+def test_a_model_with_two_mappings_leaves_with_both_and_says_how_to_use_them(tmp_path):
+    (g, d), (source, _) = tiny_networks(seed=1), tiny_networks(seed=2)
+    source.mapping.update_mean(100)
+    FreezeStyle(2).prepare(g, source)
+    checkpoints.save(tmp_path / "sg.pt", g_ema=g, d=d)
+    said = call("convert", tmp_path / "sg.pt", "--out", tmp_path / "r.pt")
+    assert "the first 2 codes come from the source's mapping" in said and "inject_index=2" in said
+    z = torch.randn(3, 8)
+    content = torch.load(tmp_path / "r.pt", weights_only=True)
+    own = {name: tensor for name, tensor in content["g_ema"].items() if name.startswith("style.")}
+    first, other = mapped(content["style_source"], z), mapped(own, z)
+    there = torch.cat([first[:, None].expand(-1, 2, -1), other[:, None].expand(-1, g.num_ws - 2, -1)], dim=1)
+    alone = rosinality.to_generator(content["g_ema"])  # one mapping: what any other program makes of the file
+    with torch.no_grad():
+        ours = g.synthesis(g.mapping(z), "const")
+        torch.testing.assert_close(alone.synthesis(there, "const"), ours, rtol=1e-4, atol=1e-4)
+        assert (alone.synthesis(alone.mapping(z), "const") - ours).abs().max() > 0.01
+    before, again = checkpoints.load(tmp_path / "sg.pt"), checkpoints.load(tmp_path / "r.pt")
+    assert again.g.mapping.k == again.g_ema.mapping.k == 2
+    torch.testing.assert_close(again.g_ema.mapping(z, 0.5), before.g_ema.mapping(z, 0.5))
+    assert torch.equal(again.g_ema.mapping.source.w_mean, source.mapping.w_mean)
+
+
+def test_a_model_whose_codes_are_all_the_sources_leaves_exactly(tmp_path):
+    (g, d), (source, _) = tiny_networks(seed=1), tiny_networks(seed=2)
+    FreezeFC().prepare(g, source)
+    checkpoints.save(tmp_path / "fc.pt", g_ema=g, d=d)
+    assert "note:" not in call("convert", tmp_path / "fc.pt", "--out", tmp_path / "r.pt")
+    again, z = checkpoints.load(tmp_path / "r.pt").g_ema, torch.randn(3, 8)
+    assert not hasattr(again.mapping, "k")
+    torch.testing.assert_close(again.mapping(z, 0.5), g.mapping(z, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"style_codes": 99}, "'style_codes': k is 99"),
+        ({"style_codes": None}, "needs 'style_codes', a number"),
+        ({"latent_avg_source": torch.zeros(3)}, "wrong shape: w_mean"),
+        ({"style_source": {}}, "the source's mapping's entries do not fit; missing: style.1.weight"),
+    ],
+)
+def test_a_damaged_second_mapping_is_named(tmp_path, change, message):
+    (g, d), (source, _) = tiny_networks(seed=1), tiny_networks(seed=2)
+    FreezeStyle(2).prepare(g, source)
+    checkpoints.export(tmp_path / "r.pt", checkpoints.Checkpoint(g, d=d))
+    torch.save(torch.load(tmp_path / "r.pt", weights_only=True) | change, tmp_path / "b.pt")
+    assert message in refusal("describe", tmp_path / "b.pt")
 
 
 def test_convert_goes_both_ways_and_takes_encoders(model, tmp_path):

@@ -16,6 +16,7 @@ from tiny_training import (
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, display
+from stylegan2.checkpoints import rosinality
 from stylegan2.editing import latents
 from stylegan2.editing.directions import Directions, move
 from stylegan2.editing.ganspace import principal_directions
@@ -188,3 +189,55 @@ def test_impossible_wishes_are_refused(folder, factor, tmp_path):
         said = call(*words, code=2)
         assert said.startswith("error: ") and re.search(message, said), said
     assert list(tmp_path.iterdir()) == []
+
+
+# --------------------------------------------------------------------------------------------- the original's own files
+
+
+def original_factor(model: Path, out: Path) -> torch.Tensor:
+    """What closed_form_factorization.py wrote: right singular vectors of the styles' weights, a column each."""
+    state = rosinality.from_generator(checkpoints.load(model).g_ema)
+    weights = [v for k, v in state.items() if k.endswith("modulation.weight") and "to_rgbs" not in k]
+    vectors = torch.linalg.svd(torch.cat(weights).double()).Vh.T.float()
+    torch.save({"ckpt": "/home/somebody/ckpt/photo.pt", "eigvec": vectors}, out)
+    return vectors
+
+
+def test_a_factor_file_of_the_original_is_read(folder, tmp_path):
+    vectors = original_factor(folder / "photo.pt", tmp_path / "factor.pt")
+    found = Directions.load(tmp_path / "factor.pt")
+    assert torch.equal(found.vectors, vectors.T) and found.layers is None and len(found) == 8
+    assert found.made_from["checkpoint"] == "photo.pt" and not found.made_from["normalise"]
+    ws = torch.randn(2, 8, 8)
+    assert torch.equal(move(ws, found, {3: 2.0}), ws + 2 * vectors[:, 3])  # all codes, as there
+    call("factorize", folder / "photo.pt", tmp_path / "ours.pt", "--no-normalise", "--to-rgb", 4, "--count", 0)
+    cosines = (Directions.load(tmp_path / "ours.pt").vectors * found.vectors).sum(1).abs()
+    assert cosines.min() > 1 - 1e-4
+    words = ["apply-factor", folder / "photo.pt", "--factor", tmp_path / "factor.pt", "--index", 2, "--seeds", 1]
+    assert "direction 2 from -3 to 3" in call(*words, "--out", tmp_path / "strip.png")
+    found.save(tmp_path / "again.pt")
+    again = Directions.load(tmp_path / "again.pt")
+    assert again.layers is None and torch.equal(again.vectors, found.vectors)
+
+
+def test_damaged_eigenvectors_and_colours_that_nobody_looks_at_are_refused(folder, tmp_path):
+    torch.save({"ckpt": "a.pt", "eigvec": torch.zeros(8, 8)}, tmp_path / "factor.pt")
+    words = ["apply-factor", folder / "photo.pt", "--factor", tmp_path / "factor.pt", "--out", tmp_path / "a.png"]
+    assert "damaged eigenvectors (vectors must have length 1" in call(*words, code=2)
+    words = ["factorize", folder / "photo.pt", tmp_path / "a.pt", "--to-rgb", 4]
+    assert "--method ganspace looks at none" in call(*words, "--method", "ganspace", code=2)
+    assert "to_rgb [5]" not in call(*words[:-1], 5, code=2) and "expected some of the resolutions" in call(
+        *words[:-1], 5, code=2
+    )
+
+
+@pytest.mark.parametrize("arrays", [False, True])
+def test_codes_of_the_originals_projector_are_named_with_what_to_do(folder, tmp_path, arrays):
+    """Also where NumPy arrays lie in the file, which a safe reader would refuse without a word of what it is."""
+    image = np.zeros((4, 4, 3)) if arrays else torch.zeros(3, 4, 4)
+    codes = {"latent": torch.zeros(1, 8, 8), "noise": [torch.zeros(1, 1, 4, 4)], ("r_img" if arrays else "img"): image}
+    torch.save({"me": codes, "you": codes}, tmp_path / "project.pt")
+    words = ["mix", folder / "photo.pt", tmp_path / "m.png", "--rows", tmp_path / "project.pt", "--columns", 1]
+    said = call(*words, code=2)
+    assert "was written by projector.py of the original programs (its first photo: me)" in said
+    assert "project the photos again: python -m stylegan2 project" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -225,7 +226,7 @@ def test_another_cascade_is_another_setting(tmp_path):
 def test_other_settings_in_one_folder_are_refused_unless_it_is_replaced(folder, known, tmp_path):
     quietly(folder, tmp_path / "out")
     before = faces(tmp_path / "out")
-    with pytest.raises(FileExistsError, match=r"margin 0.4 there, 0.1 asked for.*--overwrite"):
+    with pytest.raises(FileExistsError, match=r"margin 0.4 there, 0.1 asked for.*overwrite=True"):
         quietly(folder, tmp_path / "out", margin=0.1)
     assert faces(tmp_path / "out") == before
     assert quietly(folder, tmp_path / "out", overwrite=True, margin=0.1).known == 0
@@ -271,9 +272,33 @@ def test_pages_without_faces_say_what_to_try(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(detectors, "make", lambda *a, **k: lambda image: [])
     with pytest.raises(
         ValueError,
-        match="no face was kept from 4 pages.*another detector .--detector .* or .*smaller faces .--min-size 8",
+        match=r"no face was kept from 3 pages .none was found.: try another detector .detector=animeface or .*"
+        r"Not read: broken.jpg: not an image",
     ):
         quietly(folder, tmp_path / "out")
+
+
+def test_where_nothing_can_be_read_each_file_and_its_reason_is_named(tmp_path):
+    """And no other detector is proposed, which could not read it either."""
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    (pages / "a.pdf").write_bytes(b"%PDF-1.7 no picture")
+    with zipfile.ZipFile(pages / "b.cbz", "w") as archive:
+        archive.writestr("1.png", b"no picture")
+    with pytest.raises(ValueError) as caught:
+        quietly(pages, tmp_path / "out")
+    reasons = dict.fromkeys(("a.pdf", "b.cbz"))
+    for line in ("none of 2 files is a picture that can be read", ".cbz can be given by itself", *reasons):
+        assert line in str(caught.value)
+    assert "detector" not in str(caught.value)
+
+
+def test_faces_that_were_left_out_are_counted_and_unreadable_pages_named_beside_them(folder, tmp_path):
+    pages = tmp_path / "mine"
+    shutil.copytree(folder, pages)
+    (pages / "empty.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"left out: \d+ blurred\): keep all.*Not read: .*; empty.png: empty file"):
+        quietly(pages, tmp_path / "out", sharp=1000.0)
 
 
 def test_settings_that_cannot_work_are_refused():

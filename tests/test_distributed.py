@@ -12,7 +12,6 @@ import pytest
 import torch
 from tiny_training import random_pictures, tiny_config, tiny_networks
 
-from stylegan2.data.prepare import prepare
 from stylegan2.training import distributed
 from stylegan2.training.distributed import World
 from stylegan2.training.logs import read_log
@@ -93,12 +92,12 @@ def test_when_a_process_dies_all_start_again_from_the_last_snapshot(folder, runs
 
 def test_the_verb_trains_in_two_processes_also_from_a_notebook_and_talks_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    prepare("pocket:webtoon?n=32", tmp_path / "a.lmdb", 64, progress=False, workers=0)
-    words = {"data": tmp_path / "a.lmdb", "out": tmp_path / "run", "images": 16, "batch": 8, "no_mirror": True}
+    words = {"data": "pocket:webtoon?n=32", "out": tmp_path / "run", "images": 16, "batch": 8, "no_mirror": True}
     distributed.launch(2, "train", **words, sample_rows=1, sample_columns=2, log_images=8, device="cpu")
     said = capsys.readouterr().out
     assert said.count("2 processes") == 1 and said.count("done: 16 images") == 1
     assert len(read_log(tmp_path / "run" / "log.csv")) == 2
+    assert len(list((tmp_path / "datasets").iterdir())) == 1  # prepared by the first process, while the other waited
     with pytest.raises(RuntimeError, match="train in 2 processes ended with 1: error: .*no.lmdb"):
         distributed.launch(2, "train", data=tmp_path / "no.lmdb", out=tmp_path / "other")
 

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import random
+import re
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -293,6 +294,75 @@ def test_networks_of_another_kind_are_named(tmp_path, change, message):
     g, _ = small()
     path = dump(tmp_path / "a.pkl", {"G_ema": network(entries(g) | change)})
     with pytest.raises(CheckpointError, match=f"a.pkl': 'g_ema': .*{message}"):
+        checkpoints.load(path)
+
+
+class Layer3(nvidia_pickle.Network):
+    """A module of StyleGAN3's, whose state holds sizes as NumPy arrays, and numbers as NumPy scalars."""
+
+    def child(self, name: str) -> nvidia_pickle.Network:
+        return self.modules.setdefault(name, Layer3("SynthesisLayer"))
+
+    def __reduce__(self):
+        function, (meta,) = super().__reduce__()
+        sizes = {"in_size": np.broadcast_to(np.asarray(36), [2]), "weight_gain": 1 / np.sqrt(8)}
+        meta["state"].update(sizes)
+        return function, (meta,)
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_a_stylegan3_pickle_is_named(tmp_path, protocol):
+    g3 = Layer3()
+    shapes = {
+        "mapping.fc0.weight": (8, 8), "mapping.fc0.bias": (8,), "mapping.w_avg": (8,),
+        "synthesis.input.weight": (8, 8), "synthesis.input.affine.weight": (4, 8), "synthesis.input.freqs": (8, 2),
+        "synthesis.L0_36_8.weight": (8, 8, 3, 3), "synthesis.L0_36_8.magnitude_ema": (),
+        "synthesis.L1_36_3.weight": (3, 8, 1, 1), "synthesis.L1_36_3.down_filter": (12,),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        g3.put(name, torch.zeros(shape))
+    path = dump(tmp_path / "a.pkl", {"G": g3, "D": network(entries(small()[1])), "G_ema": g3}, protocol)
+    with pytest.raises(CheckpointError, match="a.pkl': 'g_ema': a StyleGAN3 generator: this package reads StyleGAN2's"):
+        checkpoints.load(path)
+
+
+def test_a_conditional_pickle_is_named(tmp_path):
+    """Its mapping takes the class too, and its discriminator has a mapping of its own."""
+    g, d = (entries(net) for net in small())
+    g |= {"mapping.embed.weight": torch.zeros(8, 3), "mapping.embed.bias": torch.zeros(8)}
+    g |= {"mapping.fc0.weight": torch.zeros(8, 16)}
+    d |= {
+        "mapping.embed.weight": torch.zeros(8, 3),
+        "mapping.fc0.weight": torch.zeros(8, 8),
+        "b4.out.weight": torch.zeros(8, 8),
+    }
+    with pytest.raises(CheckpointError, match="'g_ema': a model with classes"):
+        checkpoints.load(dump(tmp_path / "a.pkl", {"G": network(g), "D": network(d), "G_ema": network(g)}))
+    with pytest.raises(CheckpointError, match="'d': a model with classes"):
+        checkpoints.load(dump(tmp_path / "b.pkl", {"D": network(d), "G_ema": network(entries(small()[0]))}))
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [("generator", "orig"), ("generator", "resnet"), ("discriminator", "orig"), ("discriminator", "skip")],
+)
+def test_other_architectures_of_the_same_code_are_named(tmp_path, part, kind):
+    g, d = (entries(net) for net in small())
+    changed = g if part == "generator" else d
+    for name in list(changed):
+        first = re.search(r"b(\d+)\.", name)
+        if first is None:
+            continue
+        if part == "generator" and ".torgb." in name and first[1] != "16":  # "orig" and "resnet": the last block's only
+            del changed[name]
+        if part == "discriminator" and ".skip." in name:
+            del changed[name]
+    if (part, kind) == ("generator", "resnet"):
+        changed |= {f"synthesis.b{r}.skip.weight": torch.zeros(4, 8, 1, 1) for r in (8, 16)}
+    if (part, kind) == ("discriminator", "skip"):
+        changed |= {f"b{r}.fromrgb.weight": torch.zeros(8, 3, 1, 1) for r in (8, 4)}
+    path = dump(tmp_path / "a.pkl", {"G_ema": network(g), "D": network(d)})
+    with pytest.raises(CheckpointError, match=f"a {part} of the architecture '{kind}': this package reads"):
         checkpoints.load(path)
 
 

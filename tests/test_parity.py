@@ -22,7 +22,7 @@ import torch
 
 from stylegan2.checkpoints import rosinality
 from stylegan2.ops.activation import SLOPE
-from stylegan2.training.losses import path_lengths, r1_penalty
+from stylegan2.training.losses import PathLengthRegulariser, path_lengths, r1_penalty
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -141,6 +141,42 @@ def test_path_length_and_its_gradient(g, meta, golden):
     grads = torch.autograd.grad(lengths.sum(), list(g.parameters()), allow_unused=True)
     theirs = meta["path_length_param_grad_norms"]
     assert_norms_close(grad_norms(rosinality.generator_rows(g), g, grads), theirs)
+
+
+def gradient(values, g, factors=None) -> torch.Tensor:
+    """Of values (times factors, summed) with respect to all of the generator's parameters, in one row."""
+    grads = torch.autograd.grad(values, list(g.parameters()), factors, retain_graph=True, materialize_grads=True)
+    return torch.cat([grad.flatten() for grad in grads])
+
+
+def test_the_gradient_of_the_path_length_penalty(g, meta, golden):
+    """The running mean takes in the batch's own lengths, and the gradient goes through it, as in both originals.
+
+    Of mean((l - a)^2) with a = a0 + decay (mean(l) - a0), by hand: 2 / N ((l_i - a) - decay mean(l - a)) for each
+    length l_i, which then goes on to the parameters.
+    """
+    decay, before = 0.01, 0.4
+    ws = g.mapping(golden["z"])
+    with fixed_kinks(g, meta["kinks"]["g"]):
+        img = g.synthesis(ws, noise="const")
+    regulariser = PathLengthRegulariser(decay)
+    regulariser.mean = torch.tensor(before)
+    penalty = regulariser(img, ws, golden["pl_noise"])
+    ours = gradient(penalty, g)
+
+    (jacobian,) = torch.autograd.grad(
+        (img * golden["pl_noise"]).sum() / img.shape[-1], ws, create_graph=True
+    )  # [N, L, w_dim]
+    lengths = (jacobian**2).sum(2).mean(1) ** 0.5  # [N]
+    np.testing.assert_allclose(lengths.detach() * img.shape[-1], golden["pl_lengths"], rtol=1e-3)
+    away = lengths.detach() - (before + decay * (lengths.detach().mean() - before))
+    assert penalty.item() == pytest.approx((away**2).mean().item(), rel=1e-5)
+
+    theirs = gradient(lengths, g, 2 / len(away) * (away - decay * away.mean()))
+    detached = gradient(lengths, g, 2 / len(away) * away)
+    deviation, without = ((x - theirs).norm() / theirs.norm() for x in (ours, detached))
+    print(f"path length penalty: gradient off by {deviation:.1e}; with a detached mean by {without:.1e}")
+    assert deviation < 1e-4 and without > 5e-3
 
 
 def test_discriminator_and_r1(d, meta, golden):

@@ -47,6 +47,20 @@ def test_singular_values_are_those_of_the_original():
     assert np.abs(ours / golden - 1).max() > 1e-2
 
 
+def test_with_the_last_colour_layer_all_directions_are_those_of_the_authors(g):
+    """Theirs: columns of the transposed weights, each of length 1, of every convolution and of the last tRGB."""
+    layers = [*[conv.affine for conv in g.synthesis.convs], g.synthesis.blocks["16"].to_rgb.affine]
+    columns = np.concatenate([layer.weight.detach().double().numpy().T for layer in layers], axis=1)
+    columns /= np.linalg.norm(columns, axis=0, keepdims=True)
+    values, vectors = np.linalg.eigh(columns @ columns.T)
+    found = factorize(g, "all", to_rgb=[16], count=8)
+    np.testing.assert_allclose(found.values, values[::-1][:8], rtol=1e-5)
+    cosines = np.abs((found.vectors.numpy() * vectors[:, ::-1][:, :8].T).sum(axis=1))
+    assert cosines.min() > 1 - 1e-5 and found.made_from["to_rgb"] == [16]
+    without = factorize(g, "all", count=8)
+    assert not torch.allclose(found.vectors, without.vectors, atol=1e-3)
+
+
 def test_weights_are_those_of_the_convolutions_in_order(g):
     a = style_weights(g, "0,3")
     convs = g.synthesis.convs

@@ -190,12 +190,30 @@ def test_a_finished_run_ends_at_once_and_can_be_made_longer(tmp_path):
     assert differences(longer["g_ema"], whole["g_ema"]) == [] and longer["training"]["step"] == 8
 
 
-def test_a_fine_tuning_that_is_to_be_longer_says_how(tmp_path):
-    tiny_trainer(tmp_path / "a", images=16, fine_tune=True).run(progress=False)
-    with pytest.raises(ValueError, match="images: 16 then, 32 now.*--source .*a --out ANOTHER"):
-        tiny_trainer(tmp_path / "a", images=32, fine_tune=True).resume()
-    with pytest.raises(ValueError, match="folder for a new run$"):
-        tiny_trainer(tmp_path / "a", images=16, fine_tune=True, lr=0.1).resume()
+def test_a_finished_fine_tuning_made_longer_keeps_the_half_life_it_began_with(tmp_path):
+    """G and D are those of a run that was as long from the start; the averaged G that of the first run's half-life."""
+    for images in (16, 24, 40):  # made longer twice
+        tiny_trainer(tmp_path / "a", images=images, fine_tune=True).run(progress=False)
+    tiny_trainer(tmp_path / "b", images=40, fine_tune=True).run(progress=False)
+    tiny_trainer(tmp_path / "c", images=40, fine_tune=True, ema_images=4).run(progress=False)  # 16 / 4
+    longer, whole, same = (state_of(tmp_path / name) for name in "abc")
+    for part in ("g", "d"):
+        assert differences(longer[part], whole[part]) == []
+    assert differences(longer["g_ema"], whole["g_ema"]) != []
+    assert differences(longer["g_ema"], same["g_ema"]) == []
+    assert (
+        longer["training"]["begun_as"] == 16
+        and json.loads((tmp_path / "a" / "config.json").read_text())["images"] == 40
+    )
+
+
+def test_a_shorter_run_than_what_is_done_is_refused_and_nothing_changes(tmp_path):
+    tiny_trainer(tmp_path, images=18).run(progress=False)  # batches of 4: 20 are shown
+    tiny_trainer(tmp_path, images=18).run(progress=False)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="trained on 20 images already, more than images=16: nothing was done"):
+        tiny_trainer(tmp_path, images=16).run(progress=False)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
 # ------------------------------------------------------------------------------------------- snapshots, samples, logs

@@ -99,6 +99,9 @@ def _read_rosinality(content: dict, parts: tuple[str, ...]) -> Checkpoint:
     _set_w_mean(networks["g_ema"], content.get("latent_avg"))
     if networks.get("g") is not None:
         networks["g"].mapping.update_mean()
+    for g in (networks["g_ema"], networks.get("g")):
+        if g is not None and "style_source" in content:
+            rosinality.to_shared(g, content)
     return Checkpoint(**networks, info=_info("rosinality", networks["g_ema"]) | _options(content))
 
 
@@ -116,7 +119,7 @@ def _check_is_rosinality(content: dict) -> None:
     if "g_ema" in content:
         return
     if {"e", "e_optim"} & set(keys):
-        raise CheckpointError("an encoder: `checkpoints.load_encoder` opens it; expected a checkpoint with 'g_ema'")
+        raise CheckpointError("an encoder, which goes from photos to codes; expected a generator, a file with 'g_ema'")
     if content and all(isinstance(v, Tensor) for v in content.values()):
         raise CheckpointError(f"a bare state dict ({few(keys)}); expected one with 'g_ema' around it")
     raise CheckpointError(f"a PyTorch file with the keys {few(keys)}, but without 'g_ema', the averaged generator")
@@ -243,19 +246,20 @@ def plain(value: Any, where: str) -> Any:
 
 
 def export(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
-    """Write rosinality's layout ("g_ema", "latent_avg", and "g" and "d" where present), for other tools.
+    """Write rosinality's layout ("g", "g_ema", "latent_avg", and "d" where present), for other tools.
 
-    All their entries are there with their names and shapes, kernels and noise images included: a strict
-    `load_state_dict` works. Written at once or not at all, like `save`. That layout has no place for a bound of
-    activations (`Generator`'s clamp): it is lost.
+    "g" is a copy of g_ema where there is none, since their `train.py` asks for it. A second mapping lies beside it, see
+    `rosinality.from_shared`, and comes back with `load`. All other entries are there with their names and shapes,
+    kernels and noise images included: a strict `load_state_dict` works. Written at once or not at all, like `save`.
+    That layout has no place for a bound of activations (`Generator`'s clamp): it is lost.
     """
     content: dict[str, Any] = {}
-    if checkpoint.g is not None:
-        content["g"] = rosinality.from_generator(checkpoint.g)
+    content["g"] = rosinality.from_generator(checkpoint.g or checkpoint.g_ema)
     if checkpoint.d is not None:
         content["d"] = rosinality.from_discriminator(checkpoint.d)
     content["g_ema"] = rosinality.from_generator(checkpoint.g_ema)
-    content["latent_avg"] = checkpoint.w_mean.detach().cpu().float().clone()
+    content["latent_avg"] = checkpoint.g_ema.mapping.mean_ws[-1].detach().cpu().float().clone()
+    content |= rosinality.from_shared(checkpoint.g_ema)
     files.write(Path(path), content)
 
 

@@ -96,6 +96,16 @@ def _bytes(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+class _Unread:
+    """Instead of NumPy's arrays, which StyleGAN3's layers keep their sizes in: nothing of them is needed."""
+
+    def __init__(self, *made_of: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
 ALLOWED: dict[tuple[str, str], Callable] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent,
     ("dnnlib.util", "EasyDict"): Record,
@@ -107,6 +117,9 @@ ALLOWED: dict[tuple[str, str], Callable] = {
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch.storage", "_load_from_bytes"): _numbers_of_storage,
     ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): _Unread,
+    ("numpy.core.multiarray", "_reconstruct"): _Unread,
+    ("numpy._core.multiarray", "_reconstruct"): _Unread,
     ("numpy.core.multiarray", "scalar"): np._core.multiarray.scalar,
     ("numpy._core.multiarray", "scalar"): np._core.multiarray.scalar,
 }
@@ -210,10 +223,7 @@ def to_generator(theirs: Mapping[str, Tensor]) -> Generator:
     Raises:
         CheckpointError: which entries do not fit.
     """
-    if any(name.startswith("mapping.embed") for name in theirs):
-        raise CheckpointError("a model with classes (conditional): this package reads those without")
-    if any(re.match(r"synthesis\.L\d+", name) for name in theirs):
-        raise CheckpointError("a StyleGAN3 generator: this package reads StyleGAN2's")
+    _check_architecture(theirs)
     return ours.to_generator(_numbers(theirs, clamp="synthesis.clamp"))
 
 
@@ -223,7 +233,30 @@ def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
     Raises:
         CheckpointError: which entries do not fit.
     """
+    _check_architecture(theirs)
     return ours.to_discriminator(_numbers(theirs, clamp="clamp"))
+
+
+def _check_architecture(theirs: Mapping[str, Tensor]) -> None:
+    """Models of the same code that this package does not build, by what only they have or lack.
+
+    Raises:
+        CheckpointError: which kind it is, and which is read.
+    """
+    if any(re.match(r"synthesis\.L\d+", name) for name in theirs):
+        raise CheckpointError("a StyleGAN3 generator: this package reads StyleGAN2's")
+    generator = any(name.startswith("synthesis.") for name in theirs)
+    if any(name.startswith("mapping.embed" if generator else "mapping.") for name in theirs):
+        raise CheckpointError("a model with classes (conditional): this package reads those without")
+    blocks, with_colours, with_skips = (
+        {match[1] for match in (re.search(rf"(?:^|\.)b(\d+)\.{part}", name) for name in theirs) if match}
+        for part in ("", r"(?:torgb|fromrgb)\.", r"skip\.weight")
+    )
+    usual = "skip" if generator else "resnet"
+    found = "resnet" if with_skips else "orig" if len(with_colours) == 1 else "skip"
+    if len(blocks) > 1 and with_colours and found != usual:
+        which = "generator" if generator else "discriminator"
+        raise CheckpointError(f"a {which} of the architecture '{found}': this package reads '{usual}', the usual one")
 
 
 def _shape(name: str, tensor: Tensor) -> tuple[int, ...]:

@@ -5,9 +5,10 @@ so a network that goes out and comes back is the same network. The numbers are n
 axes of size 1 (a convolution is [1, O, I, k, k] there, and [O, I, k, k] here).
 """
 
+import copy
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -136,15 +137,53 @@ def _kernel(gain: float) -> Tensor:
 def from_generator(g: Generator) -> dict[str, Tensor]:
     """Our G -> their complete state dict, kernels and noise images included, so that a strict load succeeds there.
 
-    Raises:
-        CheckpointError: for a generator with two mappings, which that layout has no place for.
+    That layout has one mapping. Of two (`SharedMapping`) it gets the one that makes the last code; for the other see
+    `from_shared`.
     """
-    if isinstance(g.mapping, SharedMapping):
+    ours = g.state_dict()
+    if isinstance(g.mapping, SharedMapping) and g.mapping.k == g.num_ws:  # the source's makes all of them
+        ours |= {f"mapping.{name}": tensor for name, tensor in g.mapping.source.state_dict().items()}
+    return _to_theirs(ours, generator_rows(g), generator_kernels(g))
+
+
+def from_shared(g: Generator) -> dict[str, Any]:
+    """What their layout has no place for, as entries beside "g_ema", which their programs pass over: the mapping that
+    makes the first k codes ("style_source", its names theirs), its mean ("latent_avg_source") and k ("style_codes").
+    Empty where one mapping makes all codes.
+
+    In their words the model is G([style_source(z), G.style(z)], input_is_latent=True, inject_index=k).
+    """
+    if not isinstance(g.mapping, SharedMapping) or g.mapping.k == g.num_ws:
+        return {}
+    source = g.mapping.source
+    ours = {f"mapping.{name}": tensor for name, tensor in source.state_dict().items()}
+    rows = [Row(a, b, tuple(ours[b].shape)) for a, b in _mapping_names(len(source.layers))]
+    mean = source.w_mean.detach().cpu().float().clone()
+    return {"style_source": _to_theirs(ours, rows, {}), "latent_avg_source": mean, "style_codes": g.mapping.k}
+
+
+def to_shared(g: Generator, content: Mapping[str, Any]) -> None:
+    """Give a generator the second mapping back that `from_shared` wrote.
+
+    Raises:
+        CheckpointError: entries that do not fit the generator's own mapping.
+    """
+    k, mean, theirs = (content.get(name) for name in ("style_codes", "latent_avg_source", "style_source"))
+    if not isinstance(k, int) or not isinstance(mean, Tensor) or not isinstance(theirs, Mapping):
         raise CheckpointError(
-            f"the first {g.mapping.k} codes of this model come from its source's mapping, and rosinality's layout has "
-            "only one mapping: it can be saved in our format only"
+            "'style_source' needs 'style_codes', a number, and 'latent_avg_source', a mean w, beside it"
         )
-    return _to_theirs(g.state_dict(), generator_rows(g), generator_kernels(g))
+    source = copy.deepcopy(g.mapping)
+    ours = {f"mapping.{name}": tensor for name, tensor in source.state_dict().items()}
+    rows = [Row(a, b, tuple(ours[b].shape)) for a, b in _mapping_names(len(source.layers))]
+    check_entries("source's mapping", theirs, {row.theirs: row.shape for row in rows})
+    check_entries("source's mapping", {"w_mean": mean}, {"w_mean": tuple(source.w_mean.shape)})
+    loaded = {row.ours.removeprefix("mapping."): theirs[row.theirs].float() for row in rows}
+    source.load_state_dict(loaded | {"w_mean": mean.float()})
+    try:
+        g.mapping = SharedMapping(g.mapping, source, k)
+    except ValueError as error:
+        raise CheckpointError(f"'style_codes': {error}") from error
 
 
 def from_discriminator(d: Discriminator) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from stylegan2.cli.common import app, check_writable, end, there
 def crawl(
     url: Annotated[str, typer.Argument(metavar="URL", help="A title's list, one episode, or any page with pictures.")],
     out: Annotated[Path, typer.Option(help="Folder for the pictures and their manifest.")],
-    rights: Annotated[
+    rights_confirmed: Annotated[
         bool, typer.Option("--i-have-the-rights", help="You have the consent of those who own the pictures.")
     ] = False,
     site: Annotated[str | None, typer.Option(help="webtoons, naver or images. [default: by the address]")] = None,
@@ -50,7 +50,7 @@ def crawl(
     manners = Manners(delay, contact=contact, allow_local=frozenset(allow_local))
     span = parse_span(episodes)
     hosts = tuple(image_host)
-    config = module.CrawlConfig(url, out, rights, site, span, limit, min_side, selector, manners, hosts)
+    config = module.CrawlConfig(url, out, rights_confirmed, site, span, limit, min_side, selector, manners, hosts)
     report = module.crawl(config)
     typer.echo(report.summary)
     for reason in report.reasons:

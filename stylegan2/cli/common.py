@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from stylegan2 import __version__
+from stylegan2.setting_types import check_seed
 
 if TYPE_CHECKING:
     from stylegan2.checkpoints import Checkpoint
@@ -28,6 +30,7 @@ FILMS = (".gif", ".mp4")
 MEMORY = "not enough memory: lower --batch; `train` can also compute a batch in parts (--accumulate 2, 4, ...)"
 PARTLY = 1  # done, but something was left out
 FAILED = 2  # wrong use, or nothing came of it
+MOST = 1_000_000  # seeds in one range
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
@@ -49,7 +52,8 @@ class Verbs(TyperGroup):
         except EXPECTED as error:
             if ctx.params.get("debug"):
                 raise
-            typer.echo(f"error: {' '.join(told(error).split())}", err=True)
+            text = in_options(told(error), self.get_command(ctx, ctx.invoked_subcommand or ""))
+            typer.echo(f"error: {' '.join(text.split())}", err=True)
             raise typer.Exit(FAILED) from error
         except (RuntimeError, MemoryError) as error:
             from stylegan2.runtime import is_out_of_memory, let_go  # here: torch, for which `--help` should not wait
@@ -147,6 +151,28 @@ def ending(out: Path, *allowed: str, option: str = "--out") -> str:
     return out.suffix.lower()
 
 
+def in_options(text: str, verb) -> str:
+    """A message of the package in the words of a verb: its options instead of Python's arguments.
+
+    "pass overwrite=True" -> "pass --overwrite"; "workers=-1: expected 0" -> "--workers -1: expected 0"; "r1_gamma is
+    -1" -> "--r1-gamma is -1". An option stands for the argument that has the name of the verb's own parameter.
+    """
+    for param in verb.params if verb else ():
+        yes, no = ([name for name in names if name.startswith("--")] for names in (param.opts, param.secondary_opts))
+        if not yes:
+            continue
+        name = re.escape(param.name)
+        before = r"(?<![\w?&'./-])"  # not in 'pocket:photo?seed=3', nor in a path
+        text = re.sub(rf"{before}{name}=True\b", yes[0], text)
+        text = re.sub(rf"{before}{name}=False\b", no[0] if no else f"no {yes[0]}", text)
+        text = re.sub(rf"{before}{name}=(?=\S)", f"{yes[0]} ", text)
+        if "_" in name:  # no English word
+            text = re.sub(rf"{before}{name}(?![\w./])", yes[0], text)
+        else:  # "steps is 0, tune 0: expected"
+            text = re.sub(rf"(?:^|(?<=, )){name}(?= (?:is )?[-\d'])", yes[0], text)
+    return re.sub(r",? or None( for [\w ]+)?", "", text)  # an option that is not wanted is left out
+
+
 app = typer.Typer(cls=Verbs, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 CKPT = "A checkpoint, or the folder of a training run."
 CheckpointPath = Annotated[Path, typer.Argument(metavar="CKPT", help=CKPT, callback=there)]
@@ -191,7 +217,10 @@ def parse_seeds(text: str, name: str = "seeds") -> list[int]:
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
             raise ValueError(f"{name} {text!r}: expected whole numbers and ranges, such as 7 or 0-31 or 1,5,20-29")
-        seeds += range(int(first), int(last or first) + 1)
+        found = range(check_seed(int(first), name), check_seed(int(last or first), name) + 1)
+        if len(found) > MOST:
+            raise ValueError(f"{name} {part.strip()!r}: {len(found):,} numbers, expected at most {MOST:,} at once")
+        seeds += found
     return seeds
 
 

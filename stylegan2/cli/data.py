@@ -14,7 +14,7 @@ from stylegan2.cli.common import app, check_writable, end
 def prepare(
     src: Annotated[str, typer.Argument(metavar="SRC", help="Folder, .zip, or rendered set (pocket:webtoon?n=1000).")],
     out: Annotated[Path, typer.Option(help="Folder of the dataset (LMDB) to write.", show_default=False)],
-    size: Annotated[list[int], typer.Option(help="Side in pixels; repeat for several sizes.")] = [64],  # noqa: B006
+    sizes: Annotated[list[int], typer.Option("--size", help="Side in pixels; repeat for several sizes.")] = [64],  # noqa: B006
     workers: Annotated[int, typer.Option(help="Images worked on at once; 0: one after the other.")] = 2,
     format: Annotated[str | None, typer.Option(help="jpeg, or png (no loss). [default: jpeg; png if rendered]")] = None,
     quality: Annotated[int, typer.Option(help="JPEG quality, 1 to 100.")] = 100,
@@ -36,12 +36,9 @@ def prepare(
     from stylegan2.data import prepare as module
 
     check_writable(out)
-    try:
-        report = module.prepare(
-            src, out, tuple(size), quality, format, workers=workers, crop=crop, limit=limit, overwrite=overwrite
-        )
-    except RuntimeError as error:  # worker processes died
-        raise ValueError(str(error)) from error
+    report = module.prepare(
+        src, out, tuple(sizes), quality, format, workers=workers, crop=crop, limit=limit, overwrite=overwrite
+    )
     typer.echo(str(report))
     end([name for name, _ in report.skipped])
 

@@ -19,6 +19,7 @@ from stylegan2.cli.common import (
     make_room,
     on_device,
     or_numbered,
+    parse_seeds,
     picture_or_film,
     there,
 )
@@ -33,6 +34,9 @@ def factorize(
     out: Annotated[Path | None, typer.Option(help="FILE.pt of directions to write. [directions.pt]")] = None,
     layers: Annotated[str, typer.Option(help=f"Whose weights, and which codes to move: {LAYERS}")] = "all",
     normalise: Annotated[bool, typer.Option(help="SeFa: every style counts the same.")] = True,
+    to_rgb: Annotated[
+        str, typer.Option(help="Weights of these resolutions' tRGB too: 4 as the original, the image's as the authors.")
+    ] = "",
     count: Annotated[int, typer.Option(help="Directions to keep; 0: all there are.")] = 10,
     algorithm: Annotated[
         Literal["sefa", "ganspace"], typer.Option(help="sefa: from the weights; ganspace: from 10,000 codes.")
@@ -47,7 +51,8 @@ def factorize(
     """Find the directions of W that change faces most.
 
     SeFa takes them from the weights of the layers' styles, GANSpace from the spread of the mapping's codes. What the
-    judge says is the mean of 64 faces, in standard deviations of the model's faces, for a positive degree.
+    judge says is the mean of 64 faces, in standard deviations of the model's faces, for a positive degree. The original
+    code's directions are those of --no-normalise --to-rgb 4.
 
     \b
     Examples:
@@ -62,10 +67,13 @@ def factorize(
         raise ValueError(f"'{out}': --out must end in .pt, it will hold the directions")
     if count < 0:
         raise ValueError(f"count is {count}, expected at least 1, or 0 for all directions")
+    if to_rgb and algorithm != "sefa":
+        raise ValueError("--to-rgb adds weights, and --algorithm ganspace looks at none")
+    colours = parse_seeds(to_rgb, "--to-rgb") if to_rgb else []
     make_room(out, [checkpoint])
     g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
     if algorithm == "sefa":
-        directions = sefa.factorize(g, layers, normalise, count or None)
+        directions = sefa.factorize(g, layers, normalise, count or None, colours)
     else:
         directions = ganspace.principal_directions(g, layers, count or None)
     directions.made_from |= _origin(checkpoint)
@@ -105,7 +113,10 @@ def _table(directions, words: list[str] | None) -> str:
 def apply_factor(
     checkpoint: CheckpointPath,
     factor: Annotated[
-        Path, typer.Option(help="Directions, of `factorize` or of the directions panel.", callback=there)
+        Path,
+        typer.Option(
+            help="Directions, of `factorize`, the directions panel, or the original's factor.pt.", callback=there
+        ),
     ],
     out: Annotated[
         Path | None,

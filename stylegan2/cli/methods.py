@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 SWITCHES = (
     *("method", "freeze_d", "freeze_g", "freeze_mapping", "freeze_style", "freeze_fc"),
-    *("structure_loss", "structure_at", "structure_on", "structure_relative"),
+    *("structure_loss", "structure_at", "structure_on", "structure_relative", "original"),
 )
 
 
@@ -23,8 +23,12 @@ def chosen_methods(switches: dict[str, Any], resolution: int) -> list[Method]:
     Raises:
         ValueError: a switch that has nothing to change, or switches that contradict each other.
     """
-    from stylegan2.training import transfer
+    from stylegan2.training import original_flags, transfer
 
+    if switches["original"] is not None:
+        if others := [name for name in _given(switches) if name != "original"]:
+            raise ValueError(f"--original says what is frozen, and so does {_option(others[0])}: use one of them")
+        return original_flags.from_original_flags(resolution, **original_flags.read(switches["original"])[0])
     methods = transfer.method(switches["method"], resolution) if switches["method"] else []
     if switches["freeze_d"] is not None:
         methods = _changed(methods, transfer.FreezeD, {"min_resolution": switches["freeze_d"]})
@@ -34,10 +38,13 @@ def chosen_methods(switches: dict[str, Any], resolution: int) -> list[Method]:
 
 def refuse_without_source(switches: dict[str, Any]) -> None:
     """Raises ValueError for switches that need a trained model to keep something of."""
-    absent = None, False
-    given = [name for name in SWITCHES if name != "freeze_d" and not any(switches[name] is value for value in absent)]
-    if given:
+    if given := [name for name in _given(switches) if name != "freeze_d"]:
         raise ValueError(f"{_option(given[0])} keeps something of a trained model: name it with --source")
+
+
+def _given(switches: dict[str, Any]) -> list[str]:
+    absent = None, False
+    return [name for name in SWITCHES if not any(switches[name] is value for value in absent)]
 
 
 def _option(name: str) -> str:

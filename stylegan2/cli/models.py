@@ -25,6 +25,7 @@ from stylegan2.cli.common import (
 from stylegan2.cli.faces import FACES, parse_faces, ws_of
 
 SIDE, FILM_SIDE = 128, 256  # pixels of a face in a picture of many, and alone in a film, about and at least
+TRIED = 8  # faces that say how far an export is off
 LAYOUTS = {"ours": "our", "rosinality": "rosinality's"}
 
 
@@ -215,7 +216,9 @@ def convert(
 ) -> None:
     """Write a model or an encoder in another layout: ours, rosinality's .pt, NVIDIA's .pkl (only read) go in.
 
-    The state of an unfinished training stays behind; an .pkl is not written, since it must hold NVIDIA's source code.
+    The optimisers of a training stay behind; an .pkl is not written, since it must hold NVIDIA's source code. FreezeSG
+    and FreezeStyle have two mappings, and rosinality's layout one: the other lies beside it (`style_source`), is read
+    back here, and how to use it there is said.
 
     \b
     Examples:
@@ -244,6 +247,38 @@ def convert(
             typer.echo(f"note: {what}, which that layout cannot say: other tools draw without the bound", err=True)
     parts = ["g_ema", *[part for part in ("g", "d") if getattr(found, part) is not None]]
     typer.echo(f"{out}: {', '.join(parts)} in {LAYOUTS[to]} layout")
+    if to == "rosinality":
+        _say_exported(found)
+
+
+def _say_exported(found) -> None:
+    """What other programs will miss, and what to do there."""
+    from stylegan2.networks import SharedMapping
+
+    if found.g is None:
+        typer.echo("g is a copy of g_ema: there was none")
+    typer.echo("no optimisers (g_optim, d_optim): to train it there, leave out the lines that load them")
+    mapping = found.g_ema.mapping
+    if isinstance(mapping, SharedMapping) and mapping.k < found.g_ema.num_ws:
+        typer.echo(
+            f"note: the first {mapping.k} codes come from the source's mapping, for which that layout has no place; it "
+            "is beside g_ema as style_source. Exact there: G([style_source(z), G.style(z)], input_is_latent=True, "
+            f"inject_index={mapping.k}), and all codes found here. G([z]) is not: on {TRIED} faces it differs by "
+            f"{_difference_of_one_mapping(found.g_ema):.3f} (root mean square of colours from -1 to 1)",
+            err=True,
+        )
+
+
+def _difference_of_one_mapping(g) -> float:
+    """How far images are from the model's where its own mapping makes all codes."""
+    import torch
+
+    from stylegan2.editing.latents import draw, z_from_seeds
+
+    z = z_from_seeds(g.z_dim, range(TRIED))
+    with torch.no_grad():
+        own = g.mapping.w(z)[:, None].expand(-1, g.num_ws, -1)  # [N, L, w_dim]
+        return float((draw(g, own) - draw(g, g.mapping(z))).square().mean().sqrt())
 
 
 def _convert_encoder(path: Path, out: Path, to: str, half: bool) -> None:

@@ -16,11 +16,20 @@ from stylegan2.training.config import TrainConfig
 if TYPE_CHECKING:
     from stylegan2.training.trainer import Trainer
 
+SIZE = 64  # pixels of images that are prepared here, where neither --size nor a source says it
+COPY = "the copy of the source's mapping (G.mapping.source)"
+
 
 @app.command()
 def train(
     ctx: typer.Context,
-    data: Annotated[Path, typer.Option(help="Dataset made by `prepare`.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Dataset of `prepare`; or a folder or .zip of images, or pocket:webtoon, prepared beside OUT.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
     images: Annotated[int, typer.Option(help="Length of the run, in images shown.")] = TrainConfig.images,
     source: Annotated[
@@ -47,6 +56,10 @@ def train(
     structure_relative: Annotated[
         bool, typer.Option("--structure-relative", help="Divide each resolution's term by the source's variance there.")
     ] = False,
+    original: Annotated[
+        str | None,
+        typer.Option(help="Flags of Cartoon-StyleGAN's train.py, in quotes, in place of --method and its switches."),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Images per iteration, over all processes.")] = TrainConfig.batch,
     accumulate: Annotated[
         int, typer.Option(help="Compute each share of a batch in so many parts: less memory, same result.")
@@ -101,12 +114,14 @@ def train(
 ) -> None:
     """Train a model from scratch, or fine-tune one with --source.
 
-    Resume a run by giving the same command again; it goes on exactly where it was. Ctrl-C saves and stops. The folder
+    Resume a run by giving the same command again; it goes on exactly where it was, and beyond its end with a larger
+    --images. Ctrl-C saves and stops. The folder
     gets config.json, log.csv, samples/ (always the same faces) and snapshots/. Several GPUs, or machines: start it with
     torchrun; --batch stays what it is and is shared among the processes.
 
     What a fine-tuned model keeps of its source is said by --method, by single switches, or both: a switch changes the
-    method's own setting, or adds to the method. FreezeSG is --freeze-g 8 --no-freeze-mapping --freeze-style 4.
+    method's own setting, or adds to the method. FreezeSG is --freeze-g 8 --no-freeze-mapping --freeze-style 4. With
+    --original the flags of the original code say it; other options given beside it win over what it says.
 
     \b
     Examples:
@@ -114,11 +129,18 @@ def train(
           --source checkpoints/pocket/photo.pt --method freeze-sg --images 24000
       python -m stylegan2 train --data data/webtoon.lmdb --out runs/structure \\
           --source checkpoints/pocket/photo.pt --freeze-d 32 --structure-loss 2 --structure-at 4,8
-      python -m stylegan2 train --data data/faces.lmdb --out runs/faces --preset pocket --images 200000
+      python -m stylegan2 train --data pocket:webtoon --out runs/original \\
+          --source checkpoints/pocket/photo.pt --original "--freezeG=4 --freezeD=3 --augment"
+      python -m stylegan2 train --data my_faces/ --out runs/faces --size 64 --images 200000
       torchrun --nproc_per_node=2 --max-restarts=3 -m stylegan2 train --data data/faces.lmdb --out runs/faces
     """
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     chosen = {name: value for name, value in ctx.params.items() if name in names}
+    if original is not None:
+        from stylegan2.training import original_flags
+
+        flags, settings = original_flags.read(original)
+        chosen |= {k: v for k, v in settings.items() if ctx.get_parameter_source(k).name != "COMMANDLINE"}
     config = TrainConfig(**chosen, fine_tune=source is not None)
     check_writable(config.out if isinstance(config.out, Path) else Path(config.out))
     from stylegan2.training.distributed import joined
@@ -127,6 +149,8 @@ def train(
         trainer = _make_trainer(config, data, source, preset, size, ctx.params, on_device(device))
         resumed = trainer.resume()
         if world.is_first:
+            if original is not None:
+                _say_original(flags, {name: chosen[name] for name in settings})
             _say_start(trainer, resumed)
         trainer.run()
         if world.is_first:
@@ -138,19 +162,42 @@ def train(
 def _make_trainer(config, data, source, preset, size, switches, device) -> Trainer:
     """Dataset, networks and methods for a run."""
     from stylegan2 import networks
-    from stylegan2.data.dataset import LMDBDataset
     from stylegan2.training.trainer import Trainer
 
     if source is None:
         refuse_without_source(switches)
-        dataset = LMDBDataset(data, size, cache=True)
+        dataset = _dataset(data, size, Path(config.out))
         g, d = networks.build(dataset.resolution, preset, config.seed)
         return Trainer(config, dataset, g, d, methods=chosen_methods(switches, dataset.resolution), device=device)
     found = load(source, device)
     if found.d is None:
         raise ValueError(f"'{source}' has no discriminator, which fine-tuning starts from: use a snapshot of a run")
-    dataset = LMDBDataset(data, size or found.g_ema.resolution, cache=True)
-    return Trainer.fine_tune(config, dataset, found, chosen_methods(switches, found.g_ema.resolution), device)
+    methods = chosen_methods(switches, found.g_ema.resolution)
+    dataset = _dataset(data, size or found.g_ema.resolution, Path(config.out))
+    return Trainer.fine_tune(config, dataset, found, methods, device)
+
+
+def _dataset(data: str, size: int | None, out: Path):
+    """What `--data` names; images and rendered sets are prepared first, once, below `datasets/` beside the run."""
+    from stylegan2.data.dataset import LMDBDataset, is_lmdb
+    from stylegan2.data.prepare import ensure_lmdb
+    from stylegan2.training.distributed import World
+
+    world, images = World.here(), data.startswith("pocket:") or Path(data).exists()
+    if images and not is_lmdb(data):
+        if Path(data).resolve() in out.resolve().parents:
+            raise ValueError(f"--out '{out}' lies in the folder of your images, and its pictures would become some")
+        size, cache = size or SIZE, out.parent / "datasets"
+        data = world.of_first(str(ensure_lmdb(data, cache, size)) if world.is_first else None)
+    return LMDBDataset(data, size, cache=True)
+
+
+def _say_original(flags: dict, settings: dict) -> None:
+    from stylegan2.training import original_flags
+
+    for line in original_flags.differences(**flags):
+        typer.echo(f"original: {line}")
+    typer.echo(f"original: {', '.join(f'{name} {value}' for name, value in settings.items())}")
 
 
 def _say_start(trainer: Trainer, resumed: bool) -> None:
@@ -163,17 +210,26 @@ def _say_start(trainer: Trainer, resumed: bool) -> None:
         typer.echo(f"frozen: {summary(trainer.frozen)} ({len(trainer.frozen)} parameters)")
     if resumed:
         typer.echo(f"resumed at {trainer.images_seen:,} of {config.images:,} images")
+        if config.fine_tune and trainer.begun_as != config.images:
+            half_life = config.ema_half_life(0, trainer.begun_as)
+            typer.echo(f"begun as {trainer.begun_as:,} images: the averaged generator's half-life stays {half_life:,g}")
     typer.echo(f"results: {config.out}/ with log.csv, samples/, snapshots/; Ctrl-C saves and stops")
 
 
 def summary(names: Sequence[str]) -> str:
-    """The modules of parameters, e.g. "D.from_rgb, D.blocks 32 64, G.synthesis.blocks 4 8"."""
-    found: dict[str, dict[str, None]] = {}
+    """The modules of parameters, e.g. "D.from_rgb, D.blocks 32 64, G.synthesis.blocks 4 8".
+
+    Of a mapping that shares codes, the source's copy is another module than the generator's own.
+    """
+    found: dict[str, set[int]] = {}
     for name in names:
         module, block, rest = name.partition(".blocks.")
-        key = f"{module}.blocks" if block else ".".join(name.split(".")[:2])
-        found.setdefault(key, {})[rest.partition(".")[0]] = None
-    return ", ".join(" ".join([module, *filter(None, parts)]) for module, parts in found.items())
+        if block:
+            found.setdefault(f"{module}.blocks", set()).add(int(rest.partition(".")[0]))
+        else:
+            copied = name.startswith("G.mapping.source.")
+            found.setdefault(COPY if copied else ".".join(name.split(".")[:2]), set())
+    return ", ".join(" ".join([module, *map(str, sorted(sizes))]) for module, sizes in found.items())
 
 
 def _say_end(trainer: Trainer) -> None:
@@ -182,5 +238,5 @@ def _say_end(trainer: Trainer) -> None:
             f"stopped at {trainer.images_seen:,} images and saved; the same command goes on from there", err=True
         )
         raise typer.Exit(INTERRUPTED)
-    typer.echo(f"done: {trainer.images_seen:,} images. Faces from it:")
+    typer.echo(f"done: {trainer.images_seen:,} images; a larger --images goes on from here. Faces from it:")
     typer.echo(f"  python -m stylegan2 generate {trainer.config.out} --seeds 0-31 --out faces.png")

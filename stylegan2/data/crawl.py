@@ -33,7 +33,7 @@ STORED = {"file": str, "sha256": str, "bytes": int}  # what the row of a picture
 ENDINGS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF8": "gif", b"RIFF": "webp"}
 PERMISSION = (
     "Pictures of a webtoon belong to those who drew it. The original course used works with their authors' written "
-    "consent. Confirm that you have the rights to collect these (rights_confirmed=True, or --i-have-the-rights)"
+    "consent. Confirm that you have the rights to collect these (rights_confirmed=True)"
 )
 
 

@@ -192,13 +192,24 @@ def _report(work: _Work, pages: list[int], seconds: float, detector: str) -> Cro
     rows, config, kept = work.rows, work.config, len(_kept(work.rows))
     rejected = {reason: len(faces) for reason, faces in _left_out(rows).items()}
     if not kept:
-        others = " or ".join(name for name in detectors.NAMES if name != config.detector)
-        raise ValueError(
-            f"no face was kept from {len(pages)} pages ({rejected or 'none was found'}; {len(work.skipped)} files "
-            f"skipped): try another detector (--detector {others}), smaller faces (--min-size {config.min_size // 2}), "
-            "or all of them (--sharp 0 --twins 0)"
-        )
+        raise ValueError(_nothing_kept(len(pages), rejected, work.skipped, config))
     return CropReport(str(work.out), len(pages), work.known, kept, rejected, work.skipped, seconds, detector)
+
+
+def _nothing_kept(pages: int, rejected: dict[str, int], skipped: list[tuple[str, str]], config: CropConfig) -> str:
+    """Why there is not one face, and what to do: that depends on where they were lost."""
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:5])
+    reasons += f"; and {len(skipped) - 5} more" * (len(skipped) > 5)
+    if len(skipped) == pages:
+        return f"none of {pages} files is a picture that can be read ({reasons}); a .zip or .cbz can be given by itself"
+    others = " or ".join(f"detector={name}" for name in detectors.NAMES if name != config.detector)
+    lost = ", ".join(f"{n} {reason}" for reason, n in rejected.items())
+    todo = f"keep all of them (sharp=0 twins=0), smaller ones too (min_size={config.min_size // 2})"
+    return (
+        f"no face was kept from {pages - len(skipped)} pages "
+        + (f"(left out: {lost}): {todo}" if lost else f"(none was found): try another detector ({others})")
+        + (f". Not read: {reasons}" if skipped else "")
+    )
 
 
 def _open(src: Path, out: Path) -> Source:
@@ -351,7 +362,7 @@ def _begin(out: Path, settings: dict[str, object], overwrite: bool) -> dict[str,
             f"{k} {there.get(k)} there, {v} asked for" for k, v in settings.items() if there.get(k) != v
         )
         raise FileExistsError(
-            f"'{out}' holds faces cut with other settings ({changed}): choose another folder, or --overwrite"
+            f"'{out}' holds faces cut with other settings ({changed}): choose another folder, or overwrite=True"
         )
     if there and overwrite:
         _remove(out, {face["file"] for row in rows for face in row.get("faces", ())})

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import os
+import shlex
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -67,17 +68,31 @@ def _open_environment(path: str | os.PathLike, real: str):
     except lmdb.Error as error:
         if "already open" in str(error):
             raise ValueError(f"'{path}' is already open in this process by other code; close that first") from error
-        raise ValueError(f"'{path}' is not a readable LMDB ({error}); prepare it again with overwrite=True") from error
+        raise ValueError(f"'{path}' is not a readable LMDB ({error}); {_again(path)}") from error
+
+
+def _again(path: str | os.PathLike) -> str:
+    return f"prepare it again: python -m stylegan2 prepare IMAGES {shlex.quote(os.fspath(path))} --overwrite"
 
 
 def _nothing_there(path: str | os.PathLike) -> Exception:
     """The error for a path that is no LMDB folder."""
+    text = os.fspath(path)
+    if text.startswith("pocket:"):
+        name = text.removeprefix("pocket:").partition("?")[0]
+        return ValueError(
+            f"'{text}' is a rendered set, no dataset yet; make one: "
+            f"python -m stylegan2 prepare {shlex.quote(text)} --out data/{name}.lmdb"
+        )
     if not os.path.exists(path):
-        return FileNotFoundError(f"no dataset at '{path}'; make one: python -m stylegan2 prepare IMAGES --out {path}")
+        own = f"{os.path.splitext(text)[0]}.lmdb"  # never a .zip, which would be read as images
+        return FileNotFoundError(
+            f"no dataset at '{text}'; make one: python -m stylegan2 prepare IMAGES --out {shlex.quote(own)}"
+        )
     what = "a folder without data.mdb" if os.path.isdir(path) else "a file"
     return ValueError(
         f"'{path}' is not an LMDB but {what}; if it holds images, turn it into a dataset first: "
-        f"python -m stylegan2 prepare {path} --out OUT.lmdb"
+        f"python -m stylegan2 prepare {shlex.quote(text)} --out OUT.lmdb"
     )
 
 
@@ -211,7 +226,7 @@ class LMDBDataset(Dataset):
         if data is None:
             raise ValueError(
                 f"'{self.path}' says it has {self.length} images but lacks "
-                f"'{image_key(self.resolution, index).decode()}'; prepare it again with overwrite=True"
+                f"'{image_key(self.resolution, index).decode()}'; {_again(self.path)}"
             )
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))

@@ -238,7 +238,7 @@ def _open_writer(out: Path):
     try:
         return lmdb.open(os.fspath(out), map_size=FIRST_MAP_BYTES, readahead=False)
     except lmdb.Error as error:
-        raise RuntimeError(
+        raise OSError(
             f"cannot write the LMDB '{out}' ({error}); if other code in this process has it open, close that first"
         ) from error
 

@@ -161,7 +161,9 @@ def open_source(
         return _open_pocket(text, limit)
     path = Path(text).expanduser().absolute()
     if (path / "data.mdb").is_file():
-        raise ValueError(f"'{text}' is an LMDB already: open it with stylegan2.data.dataset.LMDBDataset('{text}')")
+        error = ValueError(f"'{text}' is a dataset already: train and inspect take it as it is")
+        error.add_note(f"In Python: stylegan2.data.dataset.LMDBDataset('{text}')")
+        raise error
     if (path / CROPS).is_file() and (path / FACES).is_dir():
         path = path / FACES
     if path.is_dir():

@@ -73,6 +73,10 @@ def _encode_in_threads(
             pool.shutdown(cancel_futures=True)
 
 
+class WorkersDied(RuntimeError, OSError):
+    """As an OSError it is what the command line says in one line."""
+
+
 def _encode_in_pool(listing: Source, settings: Settings, chunks: list[range], workers: int) -> Iterator[list[Encoded]]:
     """As above by worker processes, which run a few chunks ahead of the reader."""
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (listing, settings))
@@ -82,10 +86,9 @@ def _encode_in_pool(listing: Source, settings: Settings, chunks: list[range], wo
             waiting += [pool.submit(_work, chunk) for chunk in islice(todo, 2 * workers + 2 - len(waiting))]
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
-        raise RuntimeError(
-            "the worker processes ended unexpectedly (what is stored is safe). In a script, call prepare below "
-            "`if __name__ == '__main__':`, or pass workers=0"
-        ) from error
+        died = WorkersDied("the worker processes ended unexpectedly (what is stored is safe): try again with workers=0")
+        died.add_note("In a script, call prepare below `if __name__ == '__main__':`")
+        raise died from error
     finally:
         pool.shutdown(cancel_futures=True)
 

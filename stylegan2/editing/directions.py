@@ -38,8 +38,8 @@ class Directions:
     Attributes:
         vectors: [K, w_dim], of length 1 (float32, CPU).
         values: [K], how much each matters by the method that found it, the largest first: eigenvalues (SeFa), standard
-            deviations of w (GANSpace).
-        layers: which of the L codes they move.
+            deviations of w (GANSpace); NaN where that was not written down.
+        layers: which of the L codes they move; None: all of them.
         names: one each; empty: "direction 0", "direction 1", ...
         made_from: plain values: "method", "layers", "normalise", "generator" (its fingerprint), "sha256" of the file.
 
@@ -49,13 +49,14 @@ class Directions:
 
     vectors: Tensor
     values: Tensor
-    layers: tuple[int, ...]
+    layers: tuple[int, ...] | None
     names: list[str] = field(default_factory=list)
     made_from: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
         self.vectors, self.values = (t.detach().float().cpu() for t in (self.vectors, self.values))
-        self.layers, self.made_from = tuple(int(i) for i in self.layers), dict(self.made_from)
+        self.layers = None if self.layers is None else tuple(int(i) for i in self.layers)
+        self.made_from = dict(self.made_from)
         self.names = list(self.names) or [f"direction {k}" for k in range(len(self.vectors))]
         _check(self)
 
@@ -110,12 +111,16 @@ class Directions:
     def save(self, path: str | Path) -> Path:
         """Write a `.pt` file, atomically."""
         content = {name: getattr(self, name) for name in ("vectors", "values", "names", "made_from")}
-        files.write(Path(path), {"format": FORMAT, "version": 1, "layers": list(self.layers)} | content)
+        layers = None if self.layers is None else list(self.layers)
+        files.write(Path(path), {"format": FORMAT, "version": 1, "layers": layers} | content)
         return Path(path)
 
     @staticmethod
     def load(path: str | Path) -> Directions:
-        """Open a file of `save`; nothing in it is executed.
+        """Open a file of `save`, or a `factor.pt` of the original's closed_form_factorization.py; nothing is executed.
+
+        The latter holds eigenvectors alone, of the weights as they are; they move all codes. There an edit comes before
+        truncation: its degree d at psi is ours psi * d.
 
         Raises:
             CheckpointError: there is no such file, or it is something else.
@@ -124,12 +129,24 @@ class Directions:
             content = files.read(Path(path))
         except CheckpointError as error:  # says what the file is; but not a checkpoint was expected
             raise CheckpointError(f"{str(error).split(f'; {files.EXPECTED}')[0]}; {EXPECTED}") from error
+        if isinstance(content, dict) and isinstance(content.get("eigvec"), Tensor):
+            return _original(path, content)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise CheckpointError(f"'{path}' holds no directions ({_what(content)}); {EXPECTED}")
         try:
             return Directions(*(content[k] for k in ("vectors", "values", "layers", "names", "made_from")))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise CheckpointError(f"'{path}' holds damaged directions ({error}); {EXPECTED}") from error
+
+
+def _original(path: str | Path, content: dict[str, Any]) -> Directions:
+    """Of {"ckpt": file, "eigvec": [w_dim, K], a column each}."""
+    vectors, ckpt = content["eigvec"], str(content.get("ckpt", ""))
+    made_from = {"method": "sefa", "normalise": False, "checkpoint": ckpt.replace("\\", "/").rpartition("/")[2]}
+    try:
+        return Directions(vectors.T, torch.full(vectors.shape[-1:], torch.nan), None, made_from=made_from)
+    except ValueError as error:
+        raise CheckpointError(f"'{path}' holds damaged eigenvectors ({error}); {EXPECTED}") from error
 
 
 def _what(content: Any) -> str:
@@ -145,7 +162,7 @@ def _check(d: Directions) -> None:
     lengths = d.vectors.norm(dim=1)
     if not ((lengths - 1).abs() < 1e-3).all():
         raise ValueError(f"vectors must have length 1, theirs go from {lengths.min():.3g} to {lengths.max():.3g}")
-    if not d.layers or min(d.layers) < 0:
+    if d.layers is not None and (not d.layers or min(d.layers) < 0):
         raise ValueError(f"layers {d.layers}: expected at least one number, from 0")
     if len(d.names) != len(d.vectors):
         raise ValueError(f"{len(d.names)} names for {len(d.vectors)} directions: expected one each")
@@ -190,7 +207,8 @@ def move(
     """
     if ws.ndim != 3 or ws.shape[2] != directions.vectors.shape[1]:
         raise ValueError(f"ws must be [N, L, {directions.vectors.shape[1]}] for these directions, got {list(ws.shape)}")
-    chosen = parse_layers(directions.layers if layers is None else layers, ws.shape[1])
+    wanted = directions.layers if layers is None else layers
+    chosen = parse_layers("all" if wanted is None else wanted, ws.shape[1])
     step = ws.new_zeros(len(ws), ws.shape[2])
     for which, degree in degrees.items():
         amount = torch.as_tensor(degree, dtype=ws.dtype, device=ws.device)

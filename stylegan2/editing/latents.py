@@ -10,12 +10,16 @@ from torch import Tensor
 from stylegan2.bars import bar
 from stylegan2.networks import Generator, Noise
 from stylegan2.runtime import images_at_once, in_parts, slices
+from stylegan2.setting_types import check_seed
 from stylegan2.training.trainer import step_generator
 
 
 def z_from_seeds(z_dim: int, seeds: Iterable[int]) -> Tensor:
-    """One latent per seed, the same whatever the batch: standard normal z [N, z_dim] (float32, CPU)."""
-    rows = [torch.randn(z_dim, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
+    """One latent per seed, the same whatever the batch: standard normal z [N, z_dim] (float32, CPU).
+
+    Raises ValueError for a seed that is not 0 to 2^63 - 1.
+    """
+    rows = [torch.randn(z_dim, generator=torch.Generator().manual_seed(check_seed(seed))) for seed in seeds]
     return torch.stack(rows) if rows else torch.empty(0, z_dim)
 
 

@@ -35,7 +35,11 @@ def target_share(sizes: Sequence[int], swap_resolution: int, width: float = 0.0)
 
     Over x = log2(r / swap_resolution) + 1/2 the share is the logistic function 1 / (1 + exp(-x / width)). The cut
     (x = 0) lies halfway between `swap_resolution` and the resolution below it, so width 0 is the limit of small widths:
-    0 below the cut, 1 above it. (Toonify's `blend_width` counts convolutions, of which a resolution has two.)
+    0 below the cut, 1 above it.
+
+    Toonify's numbers in ours: its `blend_width` counts convolutions, of which a resolution has two, so b there is b / 2
+    here. Its `resolution` r (level 0) is the middle of a soft cut, as here; a hard one keeps all of r of the source, so
+    that it is our swap_resolution 2 r.
 
     Args:
         sizes: the model's resolutions, 4, 8, ..., R.

@@ -13,6 +13,8 @@ face, in every generator that was fine-tuned from this one.
 from __future__ import annotations
 
 import os
+import pickletools
+import zipfile
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -114,6 +116,12 @@ class Projection:
         Raises:
             CheckpointError: there is no such file, or it is something else.
         """
+        if first := _of_the_original(Path(path)):
+            raise CheckpointError(
+                f"'{path}' was written by projector.py of the original programs (its first photo: {first}): its codes "
+                "draw the photo with noise images of their own, and some truncated once more, which is not read here; "
+                "project the photos again: python -m stylegan2 project CKPT PHOTO --out projected"
+            )
         content, device = files.read(Path(path)), pick_device(device)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise CheckpointError(f"'{path}' holds no projection: expected a file that `project` wrote")
@@ -124,6 +132,21 @@ class Projection:
             return Projection(ProjectConfig(**content["config"]), content["ws"].to(device), noise, *rest)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise CheckpointError(f"'{path}' is damaged or of an older version ({error}): project again") from error
+
+
+def _of_the_original(path: Path) -> str | None:
+    """The first photo's name of a file {name: {"latent", "noise", "img" or "r_img", ...}}, else None.
+
+    Seen from the words in its pickle, which is not opened: it may hold NumPy arrays, which a safe reader refuses.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            words = [word for _, word, _ in pickletools.genops(archive.read(name)) if isinstance(word, str)]
+    except (OSError, ValueError, StopIteration, zipfile.BadZipFile):
+        return None
+    ours = FORMAT in words or not {"latent", "noise"} <= set(words)
+    return None if ours or not {"img", "r_img"} & set(words) else words[0]
 
 
 def learning_rate(config: ProjectConfig, step: int) -> float:

@@ -28,7 +28,8 @@ def style_weights(g: Generator, layers: str | Sequence[int] = "all", to_rgb: Seq
         g: a generator.
         layers: as for `parse_layers`. Code i makes the styles of the i-th convolution; the last code has none (it
             drives nothing but the last tRGB), and adds no rows.
-        to_rgb: resolutions whose tRGB weights are added at the end (the original code has [4]).
+        to_rgb: resolutions whose tRGB weights are added at the end: [4] in the original code, which does not normalise;
+            the image's own in the authors' code, when all layers are chosen.
 
     Returns:
         [C, w_dim], C the number of styles (float64, CPU).
@@ -80,5 +81,6 @@ def factorize(
     if count is not None and not 1 <= count <= len(sizes):
         raise ValueError(f"count is {count}, expected 1 to {len(sizes)}, the number of directions of these layers")
     made_from = {"method": "sefa", "layers": layers_text(layers), "normalise": normalise, "generator": fingerprint(g)}
+    made_from |= {"to_rgb": list(to_rgb)} if to_rgb else {}
     chosen = parse_layers(layers, g.num_ws)
     return Directions(upright(vectors[:count]), sizes[:count].square(), chosen, made_from=made_from)

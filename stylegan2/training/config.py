@@ -104,15 +104,20 @@ class TrainConfig:
         """gamma of the R1 penalty, gamma / 2 * E |grad D|^2."""
         return 2e-4 * resolution**2 / self.batch if self.r1_gamma is None else self.r1_gamma
 
-    def ema_half_life(self, images_seen: int) -> float:
+    def ema_half_life(self, images_seen: int, begun_as: int | None = None) -> float:
         """Half-life of the averaged generator in images, after `images_seen` images.
 
         From scratch it ramps up, so that early, poor weights are forgotten. Fine-tuning starts from good weights: no
         ramp-up, but in a short run a long half-life would show the source instead of the result, hence the quarter.
+        A run that is made longer keeps the half-life it began with.
+
+        Args:
+            images_seen: real images shown so far.
+            begun_as: `images` of the run when it began; None: as it is now.
         """
         half_life = float(self.batch * 625 if self.ema_images is None else self.ema_images)
         if self.fine_tune:
-            return min(half_life, self.images / 4)
+            return min(half_life, (begun_as or self.images) / 4)
         return half_life if self.ema_rampup is None else min(half_life, images_seen * self.ema_rampup)
 
     def blur_at(self, images_seen: int) -> float:
@@ -139,10 +144,9 @@ class TrainConfig:
     )
 
     def check_same(self, path: Path) -> None:
-        """Compare with the config.json of the run to be resumed.
+        """Compare with the config.json of the run to be resumed; `images` may be another number now.
 
-        Raises ValueError naming every field that differs and may not. `images` may grow, except when fine-tuning with
-        a half-life that depends on it.
+        Raises ValueError naming every field that differs and may not.
         """
         try:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}  # of fields added since
@@ -150,12 +154,9 @@ class TrainConfig:
         except json.JSONDecodeError as error:
             raise ValueError(f"'{path}' is not readable as JSON ({error}): use another folder for a new run") from error
         new = self.to_json()
-        free = [f for f in self.FREE if f != "images" or not self.fine_tune]
-        changed = [f"{k}: {old[k]!r} then, {new[k]!r} now" for k in new if k not in free and old[k] != new[k]]
+        changed = [f"{k}: {old[k]!r} then, {new[k]!r} now" for k in new if k not in self.FREE and old[k] != new[k]]
         if changed:
-            longer = self.fine_tune and old["images"] != new["images"]
-            go_on = f"; to go on from where it is: --source {path.parent} --out ANOTHER" if longer else ""
             raise ValueError(
                 f"'{path.parent}' holds a run with other settings ({'; '.join(changed)}): "
-                f"use the same settings to resume it, or another folder for a new run{go_on}"
+                "use the same settings to resume it, or another folder for a new run"
             )

@@ -26,6 +26,22 @@ from stylegan2.runtime import hand_back_memory
 MUCH = 0.25  # of a GPU's memory, that a notebook should not keep from the processes it starts
 
 
+class _Mean(torch.autograd.Function):
+    """The mean over the processes. Backward is the mean of their gradients, since `average_gradients` comes after it:
+    then every process's parameters have the gradient of the mean of all processes' losses.
+    """
+
+    @staticmethod
+    def forward(ctx, value: Tensor) -> Tensor:
+        value = value.clone()
+        dist.all_reduce(value)
+        return value / dist.get_world_size()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return _Mean.apply(gradient)
+
+
 @dataclass(frozen=True)
 class World:
     """The processes of a run. Of one process it is the identity everywhere.
@@ -63,12 +79,8 @@ class World:
             gradient.copy_(mean.view(gradient.shape))
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of a tensor over the processes."""
-        if self.size == 1:
-            return value
-        value = value.clone()
-        dist.all_reduce(value)
-        return value / self.size
+        """The mean of a tensor over the processes; gradients pass, see `_Mean`."""
+        return value if self.size == 1 else _Mean.apply(value)
 
     def sum(self, value: float) -> float:
         """The sum of a number over the processes."""

@@ -57,8 +57,11 @@ def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
 class PathLengthRegulariser:
     """E[(|J_w^T y| - a)^2] with a running mean a (equation 4), which makes the generator smooth in w.
 
-    decay: how fast a follows. over_all: the mean of a tensor over all processes of a run. `mean` (a 0-dim tensor) is
-    the only state.
+    As in the authors' code and in rosinality's, a takes in this batch's lengths before they are compared with it, and
+    the gradient goes through that too: a is a constant only as far as it comes from earlier batches.
+
+    decay: how fast a follows. over_all: the mean of a tensor over all processes of a run, which gradients pass.
+    `mean` (a 0-dim tensor) is the only state.
     """
 
     def __init__(
@@ -76,8 +79,9 @@ class PathLengthRegulariser:
 
     def penalty(self, lengths: Tensor) -> Tensor:
         """The same of the lengths [N] of a whole batch."""
-        self.mean = torch.lerp(self.mean, self.over_all(lengths.detach().mean()), self.decay)
-        return (lengths - self.mean).square().mean()
+        mean = torch.lerp(self.mean, self.over_all(lengths.mean()), self.decay)
+        self.mean = mean.detach()
+        return (lengths - mean).square().mean()
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:

@@ -71,6 +71,7 @@ class Trainer:
 
     Attributes:
         step: iterations done; images_seen: real images shown so far.
+        begun_as: `config.images` of the run when it began: it may be longer now.
         g_ema: the averaged generator, which is what a run is for.
         frozen: exact names of the frozen parameters.
         source: the generator that methods compare with: a copy that never changes; None where none compares.
@@ -132,7 +133,7 @@ class Trainer:
             raise ValueError(f"two methods add a loss of the same name ({', '.join(self.loss_names)}): use one of them")
         if not self.loss_names:
             self.source = None
-        self.step = 0
+        self.step, self.begun_as = 0, config.images
         self.last: dict[str, float] = {}
         self._averages = Averages()
         self._stop = False
@@ -219,7 +220,7 @@ class Trainer:
         if self.config.pl_weight and self.step % self.config.pl_interval == 0:
             self._path_length_step(rng)
         self.step += 1
-        half_life = self.config.ema_half_life(self.images_seen)
+        half_life = self.config.ema_half_life(self.images_seen, self.begun_as)
         beta = 0.5 ** (self.config.batch / half_life) if half_life else 0.0
         losses.update_average(self.g_ema, self.g, beta)
         self._averages.add(augment_p=self.ada.step(), r_t=self.ada.r_t)
@@ -503,6 +504,7 @@ class Trainer:
         self._update_mean()
         state = {
             "step": self.step,
+            "begun_as": self.begun_as,
             "batch": self.config.batch,
             "g_optimiser": self.g_optimiser.state_dict(),
             "d_optimiser": self.d_optimiser.state_dict(),
@@ -521,8 +523,12 @@ class Trainer:
     def resume(self) -> bool:
         """Load the newest readable snapshot of the run's folder, if there is one. Returns whether.
 
+        A finished run goes on where `config.images` is larger now, and computes what a longer run would have: with
+        the half-life of the averaged generator that it began with.
+
         Raises:
-            ValueError: when the folder holds a run with other settings, frozen parameters, networks or data.
+            ValueError: when the folder holds a run with other settings, frozen parameters, networks or data, or one
+                that is longer already.
             CheckpointError: when its newest readable snapshot is a model without training state.
         """
         return not self.step and self._restore()
@@ -556,7 +562,7 @@ class Trainer:
         self.ada.load_state_dict(state["ada"], self.world.is_first)
         if "averages" in state:
             self._averages.load_state_dict(state["averages"])
-        self.step = state["step"]
+        self.step, self.begun_as = state["step"], state.get("begun_as", self.config.images)
         return True
 
     def _newest_snapshot(self) -> str | None:
@@ -569,6 +575,12 @@ class Trainer:
 
     def _check_resumable(self, path: Path, found: checkpoints.Checkpoint) -> None:
         """What config.json does not tell: networks, frozen parameters and data must be those of the snapshot."""
+        done = found.training["step"] * self.config.batch
+        if found.training["step"] > self.config.steps:
+            raise ValueError(
+                f"'{self.folder}' has been trained on {done:,} images already, more than images={self.config.images}: "
+                f"nothing was done; to train it further, ask for more than {done:,}"
+            )
         pairs = {"generator": (self.g, found.g), "discriminator": (self.d, found.d)}
         differ = [name for name, (own, other) in pairs.items() if _shapes(own) != _shapes(other)]
         if found.info.get("frozen", self.frozen) != self.frozen:
