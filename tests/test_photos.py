@@ -240,7 +240,7 @@ def test_one_bad_file_in_an_album_is_left_out_and_named(tmp_path, woman):
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"1.png", "3.png"}
     for words in ("2.HEIC' cannot be read: a HEIC", "4.mp4' cannot be read: a video", "no face found", "there is no '"):
         assert words in said
-    assert "left out 4 of the inputs" in said
+    assert "4 left out: see above" in said
     assert "HEIC" in call("align", names[1], "--out", tmp_path / "out", code=2).output
 
 
@@ -251,23 +251,23 @@ WRITES = {  # verb -> its words, with OUT where it writes
     "project": ["project", MODEL, PHOTO, "--out", "OUT"],
     "cartoonize": ["cartoonize", PHOTO, "--out", "OUT"],
     "crop": ["crop", "data/samples", "--out", "OUT"],
-    "prepare": ["prepare", "data/samples", "OUT"],
+    "prepare": ["prepare", "data/samples", "--out", "OUT"],
     "generate": ["generate", MODEL, "--out", "OUT"],
     "generate a picture": ["generate", MODEL, "--out", "OUT/x.png"],
-    "swap": ["swap", MODEL, MODEL, "OUT/x.pt"],
-    "convert": ["convert", MODEL, "OUT/x.pt"],
-    "mix": ["mix", MODEL, "OUT/x.png"],
-    "video": ["video", MODEL, "OUT/x.mp4"],
-    "factorize": ["factorize", MODEL, "OUT/x.pt"],
-    "apply-factor": ["apply-factor", MODEL, "--factor", "x.pt", "--out", "OUT/x.png"],
-    "edit": ["edit", MODEL, "red hair", "OUT/x.png"],
-    "edit --plot": ["edit", MODEL, "red hair", "x.png", "--plot", "OUT/x.png"],
-    "edit --latents": ["edit", MODEL, "red hair", "x.png", "--latents", "OUT/x.pt"],
+    "swap": ["swap", MODEL, MODEL, "--out", "OUT/x.pt"],
+    "convert": ["convert", MODEL, "--out", "OUT/x.pt"],
+    "mix": ["mix", MODEL, "--out", "OUT/x.png"],
+    "video": ["video", MODEL, "--out", "OUT/x.mp4"],
+    "factorize": ["factorize", MODEL, "--out", "OUT/x.pt"],
+    "apply-factor": ["apply-factor", MODEL, "--factor", "factor.pt", "--out", "OUT/x.png"],
+    "edit": ["edit", MODEL, "red hair", "--out", "OUT/x.png"],
+    "edit --plot": ["edit", MODEL, "red hair", "--out", "x.png", "--plot", "OUT/x.png"],
+    "edit --latents": ["edit", MODEL, "red hair", "--out", "x.png", "--latents", "OUT/x.pt"],
     "metrics": ["metrics", MODEL, "--data", "data/samples", "--out", "OUT/x.json"],
     "scoreboard": ["scoreboard", "--out", "OUT/x.json"],
     "scoreboard --work": ["scoreboard", "--work", "OUT"],
     "train": ["train", "--data", "data/none.lmdb", "--out", "OUT"],
-    "train-encoder": ["train-encoder", MODEL, "OUT/x.pt"],
+    "train-encoder": ["train-encoder", MODEL, "--out", "OUT/x.pt"],
     "download": ["download", "ffhq256", "--out", "OUT"],
 }
 
@@ -277,6 +277,7 @@ def test_an_output_that_cannot_be_is_told_before_the_work(verb, tmp_path, monkey
     """A file where a folder is needed; it used to be told after minutes of search."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("mine")
+    (tmp_path / "factor.pt").touch()
     for name in ("checkpoints", "data"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.setattr("stylegan2.checkpoints.load", lambda *a, **k: pytest.fail("the work began"))
