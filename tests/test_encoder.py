@@ -148,7 +148,7 @@ def test_other_files_are_refused_with_reasons(g, tmp_path):
         files.write(tmp_path / f"{name}.pt", wrong)
         with pytest.raises(CheckpointError, match=message):
             checkpoints.load_encoder(tmp_path / f"{name}.pt")
-    with pytest.raises(CheckpointError, match="load_encoder"):  # the other reader names this one
+    with pytest.raises(CheckpointError, match="an encoder, which goes from photos to codes"):
         files.write(tmp_path / "o.pt", {"e": {}, "d": {}, "e_optim": {}})
         checkpoints.load(tmp_path / "o.pt")
 

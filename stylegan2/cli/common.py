@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stylegan2.checkpoints import Checkpoint
 
 EXPECTED = (ValueError, OSError, ImportError)  # errors whose message says what to do (CheckpointError is a ValueError)
-SHIPPED = ("checkpoints", "pocket")  # the folder of the models that come with the course
+SHIPPED, SAMPLES = ("checkpoints", "pocket"), ("data", "samples")  # folders of what comes with the course
 COURSE = Path(__file__).parents[2]  # where the package lies in the course's folder
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 FILMS = (".gif", ".mp4")
@@ -105,13 +105,21 @@ def there(given: Path | list[Path] | None) -> Path | list[Path] | None:
         FileNotFoundError: there is no such file or folder; names one that is spelt alike.
     """
     if isinstance(given, list | tuple):
-        return [path for one in given for path in _matches(one)]
+        return [_there(path) for one in given for path in _matches(one)]
     return given if given is None else _there(given)
+
+
+def some_there(given: list[Path]) -> list[Path]:
+    """As `there`, for many inputs of which one that is not there is left out when its turn comes."""
+    paths = [path for one in given for path in _matches(one)]
+    if not any(path.exists() for path in paths):
+        return [_there(path) for path in paths]
+    return paths
 
 
 def _matches(path: Path) -> list[Path]:
     if path.exists() or not set("*?[") & set(str(path)):
-        return [_there(path)]
+        return [path]
     found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
     if not found:
         raise FileNotFoundError(f"no file matches '{path}'")
@@ -122,7 +130,7 @@ def _there(path: Path) -> Path:
     if path.exists():
         return path
     shipped = COURSE / path
-    if path.parts[:2] == SHIPPED and shipped.exists():
+    if path.parts[:2] in (SHIPPED, SAMPLES) and shipped.exists():
         return shipped
     folder = next((folder for folder in (path.parent, shipped.parent) if folder.is_dir()), None)
     names = [] if folder is None else [entry.name for entry in folder.iterdir()]

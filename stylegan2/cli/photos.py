@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import app, captions_of, end, leaving_out, make_folder, make_room, there
+from stylegan2.cli.common import app, captions_of, end, leaving_out, make_folder, make_room, some_there
 
 if TYPE_CHECKING:
     from stylegan2.editing.photos import Portrait
 
-Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.", callback=there)]
+Photos = Annotated[
+    list[Path], typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.", callback=some_there)
+]
 Align = Annotated[
     str,
     typer.Option(help="yes: turn and cut to the face; no: the middle square; auto: no if it has the model's size."),
