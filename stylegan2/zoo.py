@@ -15,20 +15,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
-from urllib.request import getproxies
+from urllib.parse import quote
 
 from stylegan2 import text_files
 from stylegan2.bars import bar
 from stylegan2.checkpoints import CheckpointError, files
 from stylegan2.data.locks import only_writer
+from stylegan2.published import answers
 
 KEPT = ("format", "num_ws", "meta", "g_ema", "latent_avg", "d", "e", "args", "ada_aug_p")  # entries of a checkpoint
 BY_HAND, INCOMING = "put here by hand", ".incoming"
@@ -110,19 +109,14 @@ class Zoo:
         Nothing is fetched: a mirror's folder has the file or not, a server takes a connection within so many seconds
         or not (behind a proxy nobody knows).
         """
-        source, address = self._source(name), urlsplit(self.mirror or "https://drive.google.com")
+        source = self._source(name)
         if self.has(name):
             return ""
         if isinstance(source, _Folder):
             return "" if source.file.is_file() else source.missing
-        if {"http", "https", "all"} & getproxies().keys():
+        if answers(self.mirror or "https://drive.google.com", seconds):
             return ""
-        try:
-            port = address.port or {"http": 80}.get(address.scheme, 443)
-            socket.create_connection((address.hostname, port), seconds).close()
-        except OSError:
-            return f"no network to fetch its models; {MIRROR} names another place"
-        return ""
+        return f"no network to fetch its models; {MIRROR} names another place"
 
     def check(self, name: str) -> Path:
         """A model that is here and is what it was.
