@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ OURS = "MyDrive/cartoonize"
 
 
 def drive_folder() -> tuple[Path | None, str]:
-    """The course's folder on the user's Drive, which is mounted if need be; PyTorch's downloads go there from now on.
+    """The course's folder on the user's Drive, mounted if need be; what PyTorch and the hub fetch goes there, too.
 
     Returns:
         the folder, or None where there is no Drive; and what to say.
@@ -28,5 +29,6 @@ def drive_folder() -> tuple[Path | None, str]:
     except Exception as error:  # not allowed by the user, or no answer: Colab raises several kinds
         why = " ".join(str(error).split()) or type(error).__name__
         return None, f"Drive is not used ({why}): downloads and results are lost with this machine"
-    torch.hub.set_dir(str(folder / "torch"))
+    torch.hub.set_dir(str(folder / "torch"))  # VGG of LPIPS
+    os.environ["HF_HOME"] = str(folder / "huggingface")  # a copy of CLIP; read when that package is imported
     return folder, f"downloads and results are kept on Drive, in {OURS}"

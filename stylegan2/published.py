@@ -61,9 +61,9 @@ class Published:
         """Fetch it into the cache, checked by its hash. Raises ConnectionError, which says what to do instead."""
         path = self.cached
         path.parent.mkdir(parents=True, exist_ok=True)
-        if self.megabytes > 5:
-            size, host = f"{self.megabytes:g} MB", urlsplit(self.url).hostname
-            print(f"fetching {self.name}, about {size}, from {host}, once", file=sys.stderr)
+        if not 0 < self.megabytes < 5:
+            size = f"about {self.megabytes:g} MB" if self.megabytes else "the bar says how much"
+            print(f"fetching {self.name}, {size}, from {urlsplit(self.url).hostname}, once", file=sys.stderr)
         try:
             with _patience():
                 torch.hub.download_url_to_file(self.url, str(path), self.sha256 or None)
@@ -73,6 +73,21 @@ class Published:
                 f"'{path}', or into any folder as {self.name} and name that folder ({self.option} FOLDER)"
             ) from error
         return path
+
+
+def answers(address: str, seconds: float = 3.0) -> bool:
+    """Does a server take a connection? (Yes for a folder; also where there is a proxy: who knows.)
+
+    Unlike a download, which is patient, this is soon over where there is no network.
+    """
+    url = urlsplit(address)
+    if not url.hostname or {"http", "https", "all"} & getproxies().keys():
+        return True
+    try:
+        socket.create_connection((url.hostname, url.port or {"http": 80}.get(url.scheme, 443)), seconds).close()
+    except OSError:
+        return False
+    return True
 
 
 def answers(address: str, seconds: float = 3.0) -> bool:

@@ -146,8 +146,8 @@ def test_an_interruption_leaves_no_row_of_half_an_edit(world, monkeypatch):
     g, clip, judge, middle = world
     whole = optimise
 
-    def interrupted(*arguments):
-        return replace(whole(*arguments), stopped="interrupted")
+    def interrupted(*arguments, **settings):
+        return replace(whole(*arguments, **settings), stopped="interrupted")
 
     monkeypatch.setattr(text_study, "optimise", interrupted)
     prompt = Prompt("a smile", above("smile", middle), ("smile",), {"steps": 1, "views": 0})
