@@ -103,6 +103,7 @@ def test_what_is_kept_of_an_edit_is_taken_up_again(files, drawn_on, tmp_path):
     assert set(drawn_on) == {"cpu", "cuda"}
 
 
+@pytest.mark.parametrize("card", ["7.5", "8.0"], indirect=True)
 def test_train_resumes_what_it_began_on_the_card(card, files, tmp_path):
     words = ["--data", files / "faces.lmdb", "--source", files / "photo.pt", "--method", "freeze-sg", "--batch", 4]
     words += ["--out", tmp_path, "--images", 8, "--snapshot-images", 4, "--sample-images", 8, "--sample-rows", 1]

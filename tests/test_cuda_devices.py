@@ -188,6 +188,7 @@ def test_a_seed_is_the_same_face_on_the_card(models):
     assert torch.allclose(models.source(z, noise=noise.manual_seed(3)).cpu(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("card", ["7.5", "8.0"], indirect=True)
 def test_a_card_computes_in_what_it_is_fast_in(card):
     """Turing has bfloat16 only by emulation, which PyTorch calls supported."""
     assert torch.cuda.is_bf16_supported()
@@ -195,6 +196,7 @@ def test_a_card_computes_in_what_it_is_fast_in(card):
     assert runtime.pick_dtype("auto", runtime.pick_device()) == expected
 
 
+@pytest.mark.parametrize("card", ["7.5", "8.0"], indirect=True)
 def test_training_runs_on_the_card_in_parts(card, tmp_path):
     """Loader, augmentation, regularisers, gradient accumulation; `test_cuda_commands` resumes."""
     settings = {"batch": 4, "snapshot_images": 8, "sample_images": 8, "augment": "fixed", "augment_p": 0.5}
