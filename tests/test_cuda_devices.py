@@ -188,6 +188,7 @@ def test_a_seed_is_the_same_face_on_the_card(models):
     assert torch.allclose(models.source(z, noise=noise.manual_seed(3)).cpu(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("card", ["7.5", "8.0"], indirect=True)
 def test_a_card_computes_in_what_it_is_fast_in(card):
     """Turing has bfloat16 only by emulation, which PyTorch calls supported."""
     assert torch.cuda.is_bf16_supported()
@@ -195,14 +196,11 @@ def test_a_card_computes_in_what_it_is_fast_in(card):
     assert runtime.pick_dtype("auto", runtime.pick_device()) == expected
 
 
-def test_training_runs_on_the_card_and_goes_on(card, tmp_path):
-    def trainer(images: int) -> Trainer:
-        settings = {"batch": 4, "snapshot_images": 8, "sample_images": 8, "log_images": 4, "augment": "bgc"}
-        config = TrainConfig(out=tmp_path, images=images, accumulate=2, **settings)
-        return Trainer(config, random_pictures(), *tiny_networks(), device=runtime.pick_device())
-
-    assert trainer(8).precision == {"7.5": "float16", "8.0": "bfloat16"}[card]
-    trainer(8).run(progress=False)
-    again = trainer(16)
-    assert again.resume() and again.images_seen == 8
-    assert places(list(again.run(progress=False).parameters())) == {"cuda"} and again.images_seen == 16
+@pytest.mark.parametrize("card", ["7.5", "8.0"], indirect=True)
+def test_training_runs_on_the_card_in_parts(card, tmp_path):
+    """Loader, augmentation, regularisers, gradient accumulation; `test_cuda_commands` resumes."""
+    settings = {"batch": 4, "snapshot_images": 8, "sample_images": 8, "augment": "fixed", "augment_p": 0.5}
+    config = TrainConfig(out=tmp_path, images=8, accumulate=2, **settings)
+    trainer = Trainer(config, random_pictures(), *tiny_networks(), device=runtime.pick_device())
+    assert trainer.precision == {"7.5": "float16", "8.0": "bfloat16"}[card]
+    assert places(list(trainer.run(progress=False).parameters())) == {"cuda"} and trainer.images_seen == 8
