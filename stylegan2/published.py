@@ -90,21 +90,6 @@ def answers(address: str, seconds: float = 3.0) -> bool:
     return True
 
 
-def answers(address: str, seconds: float = 3.0) -> bool:
-    """Does a server take a connection? (Yes for a folder; also where there is a proxy: who knows.)
-
-    Unlike a download, which is patient, this is soon over where there is no network.
-    """
-    url = urlsplit(address)
-    if not url.hostname or {"http", "https", "all"} & getproxies().keys():
-        return True
-    try:
-        socket.create_connection((url.hostname, url.port or {"http": 80}.get(url.scheme, 443)), seconds).close()
-    except OSError:
-        return False
-    return True
-
-
 @contextmanager
 def _patience() -> Iterator[None]:
     """A server that never answers is an error after a while; by default Python waits for ever."""

@@ -26,7 +26,7 @@ from stylegan2.data.pocket_captions import nearest_name
 from stylegan2.editing.latents import draw, ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, optimise
 from stylegan2.judge import Judge, Reading
-from stylegan2.metrics.changes import attribute_spread, measure_changes, others_mean
+from stylegan2.metrics.changes import attribute_spread, describe_changes, measure_changes, others_mean
 from stylegan2.networks import Generator
 
 ENOUGH, STILL = 0.8, 0.25  # share of faces in which the attribute must appear; sd by which the others may move
@@ -96,6 +96,9 @@ def chosen(name: str, *choices: str) -> Holds:
     return holds
 
 
+GENERAL = {"together": True, "keep": 0.15}  # settings for a text that was not studied
+LEARN = range(32)  # seeds of the faces on which an edit `together` is optimised
+
 CUT = ("hair_style", "hair_length", "hair_volume", "fringe", "parting")  # a cut of hair is drawn with all of these
 HAIR_CUT = {"layers": "0-3", "space": "w", "keep": 0.15}  # the same for all layers, or hair falls apart
 TOGETHER = {"together": True, "keep": 0.5}
@@ -154,6 +157,32 @@ PROMPTS = (
 )
 
 
+def studied(text: str) -> Prompt | None:
+    """The prompt with this text, or None."""
+    return next((prompt for prompt in PROMPTS if prompt.text == " ".join(text.lower().split())), None)
+
+
+def describe_edit(judge: Judge, g: Generator, before: Tensor, after: Tensor, text: str, spread: int = 200) -> str:
+    """What an edit did, by the judge: in how many faces a studied text holds now, and what else changed.
+
+    Args:
+        judge, g: the judge reads what g draws.
+        before, after: codes [N, L, w_dim].
+        text: of the edit.
+        spread: so many of g's own faces say what one standard deviation (sd) of an attribute is.
+    """
+    prompt, (old, new) = studied(text), (judge.read(draw(g, ws)) for ws in (before, after))
+    sd = attribute_spread(judge.read(draw(g, ws_from_seeds(g, range(spread), 0.8))))
+    changes, meant = measure_changes(old, new, sd), prompt.meant if prompt else ()
+    others = {name: change for name, change in changes.items() if name not in meant}
+    most = describe_changes(others)
+    rest = f"on average they moved by {others_mean(changes, meant):.2f} sd"
+    if prompt is None:
+        return f"what changed most: {most}; of all attributes: {rest}"
+    had, has = (int(prompt.holds(reading).sum()) for reading in (old, new))
+    return f"{text} in {has} of {len(new)} faces (before: {had}); what else changed most: {most}; {rest}"
+
+
 def run(
     g: Generator,
     clip: ClipModel,
@@ -162,7 +191,7 @@ def run(
     faces: int = 50,
     truncation: float = 0.8,
     seeds: Iterable[int] = range(2000, 3000),
-    learn: Iterable[int] = range(32),
+    learn: Iterable[int] = LEARN,
     progress: bool = True,
 ) -> list[dict]:
     """Edit `faces` faces by each prompt and let the judge look.

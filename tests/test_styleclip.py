@@ -24,7 +24,7 @@ from stylegan2.editing.styleclip import (
     Optimisation,
     TextEdit,
     TextLoss,
-    _arrived,
+    _converged,
     frozen,
     learning_rate,
     optimise,
@@ -356,7 +356,7 @@ def test_it_stops_early_when_nothing_improves(g, clip, ws):
     """Held so firmly that it cannot move: the loss is level from the beginning."""
     config = replace(CONFIG, steps=60, l2=1e6, lr=1e-6, patience=4)
     edit = optimise(g, clip, ws[:1], config)
-    assert edit.stopped == "arrived" and len(edit.history) == 8  # twice the patience
+    assert edit.stopped == "converged" and len(edit.history) == 8  # twice the patience
     assert len(optimise(g, clip, ws[:1], replace(config, patience=0, steps=9)).history) == 9
 
 
@@ -366,7 +366,7 @@ def test_one_lucky_view_is_no_arrival():
     unrest = 0.02 * torch.randn(400, 60, generator=rng)
     for fall, least, most in ((0.3, 0.0, 0.1), (0.0, 0.9, 1.0)):
         runs = [[{"loss": 1 - fall * i / 60 + float(row[i])} for i in range(60)] for row in unrest]
-        ended = sum(any(_arrived(run[:n], 20) for n in range(1, 61)) for run in runs) / len(runs)
+        ended = sum(any(_converged(run[:n], 20) for n in range(1, 61)) for run in runs) / len(runs)
         assert least <= ended <= most, ended
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -12,6 +13,7 @@ from typing import Annotated
 import typer
 
 from stylegan2.cli.common import (
+    COURSE,
     PICTURES,
     CheckpointPath,
     Device,
@@ -29,12 +31,17 @@ from stylegan2.cli.common import (
 )
 from stylegan2.cli.faces import FACES, Face, parse_faces, ws_of
 
-POCKET_CLIP = Path("checkpoints/pocket/clip.pt")
+MODELS = Path("checkpoints/pocket")
+POCKET_CLIP, JUDGE, STUDY = (MODELS / name for name in ("clip.pt", "judge.pt", "text_edits.json"))
 LARGE_CLIP = "ViT-B/32"
+POCKET_SIDE = 64  # pixels of the models that the judge and the small CLIP know
+GAIN = 0.02  # of the similarity of image and text: less is no success
+HOW = ("neutral", "learn", "layers", "steps", "lr", "l2", "keep")  # options that say how to edit
 
 
 @app.command()
 def edit(
+    ctx: typer.Context,
     checkpoint: CheckpointPath,
     text: Annotated[str, typer.Argument(help="What the faces should show: 'red hair', 'a big smile'.")],
     out: Annotated[
@@ -50,8 +57,9 @@ def edit(
     ] = None,
     truncation: Truncation = 0.7,
     strengths: Annotated[
-        str, typer.Option(help="How far: 0 before, 1 as optimised, negative the opposite.")
-    ] = "-1,0,1,1.5",
+        str | None,
+        typer.Option(help="How far: 0 before, 1 as optimised, negative the opposite. [default: -1,0,1,1.5]"),
+    ] = None,
     layers: Annotated[str, typer.Option(help="Which codes may move: all, coarse, middle, fine, or 2-5.")] = "all",
     steps: Annotated[int, typer.Option(help="Steps of the optimisation, at most.")] = 40,
     lr: Annotated[float, typer.Option(help="Size of a step.")] = 0.1,
@@ -73,6 +81,9 @@ def edit(
     there is. With --learn all faces move the same way, found once on other faces: often cleaner, and as quick for a
     thousand faces as for one.
 
+    For pocket models, and without any of --neutral, --learn, --layers, --steps, --lr, --l2, --keep, the settings are
+    those that worked best for the text in the course's study; the judge says what changed.
+
     \b
     Examples:
       python -m stylegan2 edit checkpoints/pocket/photo.pt "red hair" --out red.png --seeds 0-7
@@ -89,11 +100,12 @@ def edit(
     kind = picture_or_film(out)
     if plot is not None:
         ending(plot, *PICTURES, option="--plot")
-    amounts, faces = parse_strengths(strengths), parse_faces(seeds)
+    faces = parse_faces(seeds)
+    amounts = parse_strengths("-1,0,1,1.5" if strengths is None else strengths)
     if kind in display.VIDEOS and len(set(amounts)) < 2:
         raise ValueError(f"strengths are {strengths}: a film needs at least two, such as -1,1.5")
-    together = learn is not None
-    config = EditConfig(text, neutral, steps=steps, lr=lr, l2=l2, keep=keep, layers=layers, together=together)
+    taught = parse_seeds(learn) if learn is not None else []
+    config = EditConfig(text, neutral, steps=steps, lr=lr, l2=l2, keep=keep, layers=layers, together=bool(taught))
     for path in (out, plot, latents):
         if path is not None:
             make_room(path, [] if path == latents else [checkpoint])
@@ -102,15 +114,67 @@ def edit(
     models = {name: load(path, where, g_ema_only=True).g_ema for name, path in paths.items()}
     g = next(iter(models.values()))
     _check_sizes(models)
-    found = _edit(g, config, parse_seeds(learn) if together else faces, truncation, latents, clip, where)
-    codes = partial(found.onto, ws_of(g, faces, truncation))
+    free = all(ctx.get_parameter_source(name).name == "DEFAULT" for name in HOW)
+    if free and clip is None and g.resolution == POCKET_SIDE:
+        config, taught, strength = _by_the_study(text)
+        amounts = amounts if strengths is not None else [-1, 0, strength]
+    found = _edit(g, config, taught or faces, truncation, latents, clip, where)
+    ws = ws_of(g, faces, truncation)
+    codes = partial(found.onto, ws)
     if plot is not None:
         display.save(display.figure_to_pil(found.figure()), plot)
     if kind in PICTURES:
         display.save(strength_rows(models, codes, amounts), out)
     else:
         _film(models, codes, text, amounts, out)
-    typer.echo(f"{text!r} on {len(faces)} faces, {len(found.history)} steps ({found.stopped}): {out}")
+    typer.echo(f"{text!r} on {len(faces)} faces, {len(found.history)} steps ({ENDS[found.stopped]}): {out}")
+    _say_what_changed(g, found, ws, codes(max(amounts)), max(amounts), where)
+
+
+ENDS = {"done": "all of them", "converged": "then nothing more was gained", "interrupted": "stopped early"}
+
+
+def _by_the_study(text: str):
+    """Settings of an edit of pocket faces, seeds of the faces to learn it on if any, and the strength that suits it."""
+    from stylegan2 import text_study
+    from stylegan2.editing.styleclip import EditConfig
+
+    prompt = text_study.studied(text)
+    config = EditConfig(text, **(prompt.settings if prompt else text_study.GENERAL))
+    learn = list(text_study.LEARN) if config.together else []
+    way = f"one way for all faces, learned on seeds {learn[0]}-{learn[-1]}" if learn else "every face by itself"
+    typer.echo(
+        f"settings of the study: {way}, --layers {config.layers} --l2 {config.l2:g} --keep {config.keep:g}", err=True
+    )
+    study = COURSE / STUDY
+    rows = {row["text"]: row for row in json.loads(study.read_text())} if prompt and study.is_file() else {}
+    row = rows.get(prompt.text) if prompt else None
+    if row and not row["passed"]:
+        moved = f"everything else moved by {row['others']:.2f} sd (below {text_study.STILL} is good)"
+        typer.echo(
+            f"note: do not expect much: in the study {text!r} appeared in {row['crossed']:.0%} of the faces "
+            f"({text_study.ENOUGH:.0%} is good), and {moved}",
+            err=True,
+        )
+    return config, learn, prompt.strength if prompt else 1.25
+
+
+def _say_what_changed(g, found, before, after, strength: float, where) -> None:
+    """For pocket faces what the judge sees; else how much more CLIP sees the text than before."""
+    from stylegan2 import text_study
+    from stylegan2.judge import Judge
+
+    first, last = (found.history[i]["similarity"] for i in (0, -1)) if found.history else (0.0, 0.0)
+    judge = COURSE / JUDGE
+    if g.resolution == POCKET_SIDE and judge.is_file():
+        said = text_study.describe_edit(Judge.load(judge, where), g, before, after, found.config.text)
+        typer.echo(f"at strength {strength:g}, says the judge: {said}")
+    if last < first + GAIN:
+        typer.echo(
+            f"note: CLIP hardly sees {found.config.text!r} more than before (similarity {first:.2f} -> {last:.2f}): "
+            "try other words, --learn 0-31, or more --steps",
+            err=True,
+        )
 
 
 def parse_strengths(text: str) -> list[float]:

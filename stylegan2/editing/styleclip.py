@@ -42,7 +42,7 @@ from stylegan2.runtime import images_at_once, pick_device, slices
 FORMAT = "stylegan2 text edit"
 PLAIN = "a face"  # what all images show
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls (arXiv 1912.04958, D)
-IMPROVES = 1e-3  # a mean loss that falls by less in `patience` steps has arrived
+IMPROVES = 1e-3  # a mean loss that falls by less in `patience` steps has converged
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class TextEdit:
         start, end: codes ws [N, L, w_dim] before and after.
         history: one row per step: {"step", "loss", "similarity" (mean cosine of image and text), "moved" (root mean
             square distance from the start)}.
-        stopped: "done" (all steps), "arrived" (early stop) or "interrupted".
+        stopped: "done" (all steps), "converged" (early stop) or "interrupted".
         made_from: plain values that say what it is an edit of, e.g. the generator's fingerprint.
     """
 
@@ -279,10 +279,10 @@ class Optimisation:
 
     @property
     def stopped(self) -> str:
-        """Why there is nothing left to do ("done", "arrived"), or ""."""
+        """Why there is nothing left to do ("done", "converged"), or ""."""
         if len(self.history) >= self.config.steps:
             return "done"
-        return "arrived" if _arrived(self.history, self.config.patience) else ""
+        return "converged" if _converged(self.history, self.config.patience) else ""
 
     def step(self) -> dict[str, float]:
         """One step of Adam; returns its row of `history`."""
@@ -346,7 +346,7 @@ def optimise(
     return run.edit()
 
 
-def _arrived(history: Sequence[dict[str, float]], patience: int) -> bool:
+def _converged(history: Sequence[dict[str, float]], patience: int) -> bool:
     """Has the mean loss of the last `patience` steps not improved on that of as many before them?
 
     Means, since every step looks at another view, and one lucky view is no progress.
