@@ -287,6 +287,7 @@ def test_impossible_wishes_are_refused_before_anything_is_optimised(folder, tmp_
 
 def test_without_the_pocket_clip_the_error_says_how_to_get_it(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.common, "COURSE", tmp_path)  # where the shipped files lie
     said = call(folder / "photo.pt", "red hair", "--out", "out.png", code=2)
     assert re.search("no CLIP 'checkpoints/pocket/clip.pt': expected a file .`make pocket` makes one.", said)
 

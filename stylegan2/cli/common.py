@@ -126,13 +126,17 @@ def _matches(path: Path) -> list[Path]:
     return found
 
 
+def shipped(path: Path) -> Path:
+    """Where a file of the course lies, from whatever folder the command is called; other paths as they are."""
+    ours = path.parts[:2] in (SHIPPED, SAMPLES) and not path.exists() and (COURSE / path).exists()
+    return COURSE / path if ours else path
+
+
 def _there(path: Path) -> Path:
+    path = shipped(path)
     if path.exists():
         return path
-    shipped = COURSE / path
-    if path.parts[:2] in (SHIPPED, SAMPLES) and shipped.exists():
-        return shipped
-    folder = next((folder for folder in (path.parent, shipped.parent) if folder.is_dir()), None)
+    folder = next((folder for folder in (path.parent, (COURSE / path).parent) if folder.is_dir()), None)
     names = [] if folder is None else [entry.name for entry in folder.iterdir()]
     alike = get_close_matches(path.name, names, n=1)
     hint = f"; did you mean '{path.with_name(alike[0])}'?" if alike else ""

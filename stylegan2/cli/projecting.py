@@ -20,6 +20,8 @@ from stylegan2.cli.common import (
     make_folder,
     make_room,
     on_device,
+    shipped,
+    there,
 )
 from stylegan2.cli.photos import Align, Box, Face, Photos, read
 
@@ -43,7 +45,9 @@ def project(
     ] = "auto",
     near: Annotated[float, typer.Option(help="How firmly the codes are held near the beginning.")] = 0.0,
     tune: Annotated[int, typer.Option(help="Then steps of pivotal tuning: the model learns these very photos.")] = 0,
-    judge: Annotated[Path, typer.Option(help="What compares pocket faces; larger ones are compared by LPIPS.")] = JUDGE,
+    judge: Annotated[
+        Path, typer.Option(help="What compares pocket faces; larger ones are compared by LPIPS.", callback=shipped)
+    ] = JUDGE,
     align: Align = "auto",
     face: Face = "1",
     box: Box = None,
@@ -149,9 +153,9 @@ def _encoder(encoder: str, g, where):
     """The encoder that is meant, or None."""
     from stylegan2 import checkpoints
 
-    if encoder == "none" or (encoder == "auto" and not (g.resolution == 64 and ENCODER.is_file())):
+    if encoder == "none" or (encoder == "auto" and not (g.resolution == 64 and shipped(ENCODER).is_file())):
         return None
-    path = ENCODER if encoder == "auto" else Path(encoder)
+    path = shipped(ENCODER) if encoder == "auto" else Path(encoder)
     opened = checkpoints.load_encoder(path, where)
     e, meant = opened.encoder, opened.meta.get("generator")
     if (e.resolution, e.num_ws, e.w_dim) != (g.resolution, g.num_ws, g.w_dim):
@@ -175,7 +179,7 @@ def train_encoder(
     faces: Annotated[int, typer.Option(help="Rendered photos to learn from.")] = 12_000,
     truncation: Annotated[float, typer.Option(help="psi of the generated ones.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Of weights, faces and their order.")] = 0,
-    judge: Annotated[Path, typer.Option(help="What compares faces.")] = JUDGE,
+    judge: Annotated[Path, typer.Option(help="What compares faces.", callback=there)] = JUDGE,
     scratch: Annotated[Path, typer.Option(help="Folder for an unfinished training.")] = Path("build/encoder"),
     device: Device = "auto",
 ) -> None:
@@ -214,7 +218,9 @@ def cartoonize(
         str,
         typer.Option(help="yes: one code near the mean face, for photos that the model does not know; no; or auto."),
     ] = "auto",
-    models: Annotated[Path, typer.Option(help="Folder with photo.pt, encoder.pt, judge.pt and the styles.")] = MODELS,
+    models: Annotated[
+        Path, typer.Option(help="Folder with photo.pt, encoder.pt, judge.pt and the styles.", callback=there)
+    ] = MODELS,
     method: Annotated[str, typer.Option(help="Styles are the files STYLE_METHOD.pt of that folder.")] = "freeze-sg",
     align: Align = "auto",
     face: Face = "1",

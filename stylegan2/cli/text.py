@@ -13,7 +13,6 @@ from typing import Annotated
 import typer
 
 from stylegan2.cli.common import (
-    COURSE,
     PICTURES,
     CheckpointPath,
     Device,
@@ -28,6 +27,7 @@ from stylegan2.cli.common import (
     or_numbered,
     parse_seeds,
     picture_or_film,
+    shipped,
 )
 from stylegan2.cli.faces import FACES, Face, parse_faces, ws_of
 
@@ -146,7 +146,7 @@ def _by_the_study(text: str):
     typer.echo(
         f"settings of the study: {way}, --layers {config.layers} --l2 {config.l2:g} --keep {config.keep:g}", err=True
     )
-    study = COURSE / STUDY
+    study = shipped(STUDY)
     rows = {row["text"]: row for row in json.loads(study.read_text())} if prompt and study.is_file() else {}
     row = rows.get(prompt.text) if prompt else None
     if row and not row["passed"]:
@@ -165,10 +165,10 @@ def _say_what_changed(g, found, before, after, strength: float, where) -> None:
     from stylegan2.judge import Judge
 
     first, last = (found.history[i]["similarity"] for i in (0, -1)) if found.history else (0.0, 0.0)
-    judge = COURSE / JUDGE
+    judge = shipped(JUDGE)
     if g.resolution == POCKET_SIDE and judge.is_file():
         said = text_study.describe_edit(Judge.load(judge, where), g, before, after, found.config.text)
-        typer.echo(f"at strength {strength:g}, says the judge: {said}")
+        typer.echo(f"at strength {strength:g}, says the judge (sd: how much this model's faces differ): {said}")
     if last < first + GAIN:
         typer.echo(
             f"note: CLIP hardly sees {found.config.text!r} more than before (similarity {first:.2f} -> {last:.2f}): "
@@ -202,7 +202,7 @@ def _edit(g, config, faces: list[Face], truncation: float, latents: Path | None,
         _check_kept(latents, kept, config, made_from)
         typer.echo(f"{latents}: the codes of an earlier edit, nothing is optimised")
         return kept
-    model = ClipModel.load(name, where)
+    model = ClipModel.load(shipped(Path(name)), where)
     if unknown := check_words(model, config):
         typer.echo(f"note: {name} never saw the words {', '.join(unknown)}; they count for nothing", err=True)
     found = optimise(g, model, ws_of(g, faces, truncation), config, progress=True)
