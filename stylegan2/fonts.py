@@ -50,7 +50,7 @@ def caption_font(size: int = 14) -> ImageFont.FreeTypeFont | ImageFont.ImageFont
     if not isinstance(own, ImageFont.FreeTypeFont):  # a Pillow without FreeType has no others either
         return own
     own.path.seek(0)
-    return CaptionFont(own.path, size)
+    return CaptionFont(own.path, size, layout_engine=own.layout_engine)
 
 
 @lru_cache(maxsize=1024)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from datetime import UTC, datetime
@@ -195,3 +196,31 @@ def test_the_film_goes_from_the_photo_to_the_cartoon_and_back(studio):
     assert np.array_equal(middle, display.sized(studio.styles["webtoon"].synthesis(ws, "const")[0], 2 * SIDE))
     with pytest.raises(ValueError, match="away from 0"):
         film(studio, "ada", "webtoon", 4, 0.0)
+
+
+def test_a_path_takes_a_photo_of_any_size_and_the_button_says_its_limit(panel, tmp_path):
+    assert "10 MB" in panel.upload.description
+    (tmp_path / "me.png").write_bytes(png())
+    panel.path.value = str(tmp_path / "me.png")
+    assert panel.settings["photo"] == "me"
+    panel.path.value = str(tmp_path / "none.png")
+    assert "none.png" in panel.message.value and panel.settings["photo"] == "me"
+
+
+def test_one_woman_in_a_large_photo_is_one_sitter_and_a_cat_none(panel):
+    """Pieces of background used to become eight sitters."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image brings the photos")
+    for name, image in {"me": data.astronaut(), "cat": data.chelsea()}.items():
+        file = io.BytesIO()
+        Image.fromarray(image).resize((2048, 2048 * image.shape[0] // image.shape[1])).save(file, "JPEG")
+        upload(panel, f"{name}.jpg", file.getvalue())
+    assert list(panel.studio.sitters) == ["ada", "me"] and "no face found" in panel.message.value
+
+
+def test_the_picture_shows_what_was_taken(panel, studio):
+    plain = render_cartoon(studio, "ada", "webtoon")
+    studio.sitters["ada"] = dataclasses.replace(studio.sitters["ada"], seen=Image.new("RGB", (90, 60), "red"))
+    shown = np.asarray(render_cartoon(studio, "ada", "webtoon"))
+    red = (shown == (255, 0, 0)).all(-1)
+    assert red.sum() > 5000 and not (np.asarray(plain) == (255, 0, 0)).all(-1).any()
+    assert red.nonzero()[0].min() > SIDE and red.nonzero()[1].max() < 276  # below the face, left of the grid's names

@@ -108,3 +108,13 @@ def test_the_sheet_has_a_row_for_each_photo(source):
     picture = module.sheet(drawn, drawn, {"webtoon": drawn, "portrait": drawn}, side=32)
     pixels = np.asarray(picture)
     assert pixels.shape[1] > 4 * 32 and pixels.shape[0] > 2 * 32
+
+
+def test_the_sheet_shows_what_was_taken_where_it_is_known():
+    drawn = torch.zeros(2, 3, 16, 16)
+    plain = module.sheet(drawn, drawn, {"webtoon": drawn}, side=32)
+    seen = module.sheet(drawn, drawn, {"webtoon": drawn}, side=32, seen=[Image.new("RGB", (40, 20), "red"), None])
+    assert seen.width > plain.width + 31 and seen.height == plain.height
+    red = (np.asarray(seen) == (255, 0, 0)).all(-1).nonzero()
+    assert len(red[0]) and red[1].max() < 32 and red[0].max() < 22 + 32
+    assert module.sheet(drawn, drawn, {"webtoon": drawn}, side=32, seen=[None, None]).size == plain.size

@@ -210,9 +210,38 @@ def test_ctrl_c_keeps_what_was_found(folder, tmp_path, monkeypatch):
         cartoonize, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=projection.INTERRUPTED)
     )
     words = ["project", folder / "model.pt", folder / "wide.png", folder / "me.png", "--align", "no"]
-    said = call(*words, *options(folder, tmp_path / "a"))
-    assert "wide: interrupted before it was its turn" in said and "me.pt (interrupted)" in said
+    result = CliRunner().invoke(cli.app, [*map(str, words), *map(str, options(folder, tmp_path / "a"))])
+    said = result.output
+    assert result.exit_code == 130 and "wide: interrupted before it was its turn" in said
+    assert "me.pt (interrupted)" in said and "stopped early by Ctrl-C" in said and "the codes of 1 of 2 faces" in said
     assert not (tmp_path / "a" / "wide.pt").exists()
+
+
+def test_ctrl_c_in_cartoonize_is_said(folder, models, tmp_path, monkeypatch):
+    """The cartoons that there are by then are kept; it used to end as if nothing had happened."""
+    from stylegan2.editing import cartoonize, projection
+
+    whole = cartoonize.project
+    monkeypatch.setattr(
+        cartoonize, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=projection.INTERRUPTED)
+    )
+    words = ["cartoonize", folder / "me.png", "--models", models, "--out", tmp_path / "out", "--steps", 2]
+    result = CliRunner().invoke(cli.app, list(map(str, words)))
+    assert result.exit_code == 130 and "stopped early by Ctrl-C" in result.output
+    assert (tmp_path / "out" / "cartoons.png").is_file() and (tmp_path / "out" / "me_webtoon.png").is_file()
+
+
+@pytest.mark.parametrize("verb", ["project", "cartoonize"])
+def test_one_bad_photo_does_not_end_the_others(verb, folder, models, tmp_path):
+    (tmp_path / "2.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(32))
+    photos = [folder / "me.png", tmp_path / "2.heic", tmp_path / "none.png"]
+    words = [verb, *([folder / "model.pt"] if verb == "project" else ["--models", models]), *photos]
+    more = ["--judge", folder / "judge.pt"] if verb == "project" else ["--style", "webtoon"]
+    words += ["--out", tmp_path / "out", "--steps", 1, *more]
+    result = CliRunner().invoke(cli.app, list(map(str, words)))
+    assert result.exit_code == 1, result.output
+    assert "2.heic' cannot be read: a HEIC picture" in result.output and "left out 2 of the inputs" in result.output
+    assert list((tmp_path / "out").glob("me*.png"))
 
 
 def test_a_model_of_ones_own_is_a_style(folder, models, tmp_path):

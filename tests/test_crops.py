@@ -70,9 +70,8 @@ def folder(strips, tmp_path) -> Path:
 
 
 def quietly(src, out, overwrite=False, **settings):
-    return crop(
-        src, out, CropConfig(**({"size": 64, "min_size": 16, "twins": 0.0} | settings)), overwrite, progress=False
-    )
+    config = CropConfig(**({"detector": "pocket", "size": 64, "min_size": 16, "twins": 0.0} | settings))
+    return crop(src, out, config, overwrite, progress=False)
 
 
 def faces(out: Path) -> list[str]:

@@ -21,7 +21,7 @@ from stylegan2.data import detectors
 
 SUPERSAMPLING = 4  # a square is drawn this much larger, then shrunk
 SMALLEST = 16  # pixels of a face
-CORNERS = 0.95  # BlazeFace points at the middle of the lips; the recipe means their corners, which lie this far down
+CORNERS = 0.94  # BlazeFace points at the middle of the lips; the recipe means their corners, which lie this far down
 TAKEN, LEFT = "#ff3b6b", "#8a8a94"  # colours of the squares that are taken, and of others
 
 
