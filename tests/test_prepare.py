@@ -355,7 +355,7 @@ def test_other_peoples_folders_are_left_alone(folder, tmp_path):
     with pytest.raises(FileExistsError, match="not written by prepare"):
         quietly(folder, tmp_path / "foreign")
     quietly(folder, tmp_path / "ours")
-    with pytest.raises(ValueError, match="LMDB already"):
+    with pytest.raises(ValueError, match="is a dataset already"):
         quietly(tmp_path / "ours", tmp_path / "more")
 
 
