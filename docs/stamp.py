@@ -20,7 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HOME = Path("stylegan2", "__init__.py")  # holds the address
 ADDRESS = re.compile(r'(?m)^(__repository__ = )"([^"]*)"')
-GITHUB = re.compile(r"(?:(?:https?://|ssh://git@)?github\.com/|git@github\.com:)?([\w-]+)/([\w.-]+?)(?:\.git)?/?", re.I)
+GITHUB = re.compile(
+    r"(?:(?:https?://|ssh://git@)?github\.com/|git@github\.com:)?([\w-]+)/([\w.-]+?)(?:\.git)?/?", re.I | re.A
+)
 BRANCH = "main"  # what Colab opens and clones: a notebook gets the code that it was committed with
 COLAB = "https://colab.research.google.com"
 SETUP = """# On Colab, which opens this file alone: fetch the course, install what is missing, and keep what is there
@@ -109,7 +111,7 @@ def stamped(root: Path, address: str | None = None) -> dict[Path, str]:
 def write(path: Path, text: str) -> None:
     """To a neighbour first, then renamed: a notebook is never half written."""
     partial = path.with_name(f".{path.name}.tmp")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_text(text, encoding="utf-8", newline="\n")
     os.replace(partial, path)
 
 
