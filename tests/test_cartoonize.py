@@ -55,11 +55,11 @@ def test_without_an_encoder_nobody_knows(source):
 def test_known_photos_are_searched_near_the_encoder_and_others_near_the_mean(source):
     photos = torch.zeros(2, 3, 16, 16)
     config, start = plan(photos, False, encoder(source), 7)
-    assert (config.steps, config.space, config.near) == (7, "w+", CLOSE.near) and start.shape[0] == 2
+    assert (config.steps, config.space, config.l2) == (7, "w+", CLOSE.l2) and start.shape[0] == 2
     config, start = plan(photos, True, encoder(source), 7)
-    assert (config.steps, config.space, config.near) == (7, "w", CAREFUL.near) and start is None
+    assert (config.steps, config.space, config.l2) == (7, "w", CAREFUL.l2) and start is None
     config, start = plan(photos, False, None, 7)
-    assert (config.space, config.near, start) == ("w+", 0.0, None)
+    assert (config.space, config.l2, start) == ("w+", 0.0, None)
 
 
 def test_each_photo_is_treated_by_itself(source, monkeypatch):

@@ -199,7 +199,7 @@ def original_factor(model: Path, out: Path) -> torch.Tensor:
     state = rosinality.from_generator(checkpoints.load(model).g_ema)
     weights = [v for k, v in state.items() if k.endswith("modulation.weight") and "to_rgbs" not in k]
     vectors = torch.linalg.svd(torch.cat(weights).double()).Vh.T.float()
-    torch.save({"ckpt": "/home/somebody/ckpt/photo.pt", "eigvec": vectors}, out)
+    torch.save({"ckpt": "checkpoint/550000.pt", "eigvec": vectors}, out)
     return vectors
 
 

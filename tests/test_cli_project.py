@@ -192,12 +192,12 @@ def test_a_photo_that_the_model_does_not_know_is_held_near_a_face(folder, tmp_pa
     said = call(*words, *options(folder, tmp_path / "a"))
     assert "wide: not of the model's world, so it becomes the face most like it" in said
     far, known = (Projection.load(tmp_path / "a" / f"{name}.pt") for name in ("wide", "me"))
-    assert (far.config.space, far.config.near) == ("w", 0.5) and (known.config.space, known.config.near) == ("w+", 0)
+    assert (far.config.space, far.config.l2) == ("w", 0.5) and (known.config.space, known.config.l2) == ("w+", 0)
     assert (far.ws == far.ws[:, :1]).all() and not (known.ws == known.ws[:, :1]).all()
     drawn = np.asarray(Image.open(tmp_path / "a" / "wide.png"))
     assert drawn.shape == np.asarray(Image.open(tmp_path / "a" / "me.png")).shape
     said = call(*words, *options(folder, tmp_path / "b", "--space", "w+"))
-    assert "its codes may draw no face" in said
+    assert "what it draws may be no face" in said
     assert Projection.load(tmp_path / "b" / "wide.pt").config.space == "w+"  # what is asked for is done
 
 

@@ -172,7 +172,7 @@ PROTECTED = {
     *("ipython", "ipykernel", "ipywidgets", "matplotlib", "scipy", "pillow", "setuptools"),
 }
 UPGRADED = {"gdown": "pure Python, and nothing else of Colab asks for the old one"}  # what pip replaces there
-ADDED = {"lmdb", "clip-anytorch", "protego", "lpips"}  # what Colab lacks
+ADDED = {"lmdb", "clip-anytorch", "protego", "lpips", "pi-heif", "anyascii"}  # what Colab lacks
 
 
 def colabs() -> dict[str, Version]:

@@ -77,7 +77,7 @@ def test_a_batch_gives_what_its_images_give_one_by_one(g, images):
 
 def test_near_holds_the_codes_at_the_start(g, images):
     start = ws_from_seeds(g, [1, 2, 3])
-    free, held = (project(g, images, Pixels(), replace(CONFIG, near=near), start).ws for near in (0.0, 100.0))
+    free, held = (project(g, images, Pixels(), replace(CONFIG, l2=l2), start).ws for l2 in (0.0, 100.0))
     assert (held - start).norm() < 0.5 * (free - start).norm()
 
 

@@ -83,10 +83,10 @@ def crop(
     ] = "auto",
     cascade: Annotated[str | None, typer.Option(help="The detector's file, instead of fetching it.")] = None,
     sure: Annotated[
-        float | None, typer.Option(help="How sure the detector must be, 0 to 1. [default: its own]")
+        float | None, typer.Option("--confidence", help="Least score of a face, 0 to 1. [default: the detector's own]")
     ] = None,
     margin: Annotated[float, typer.Option(help="Around the face, on each side, in faces.")] = 0.4,
-    lift: Annotated[float, typer.Option(help="How far the square is moved up, in faces.")] = 0.25,
+    lift: Annotated[float, typer.Option("--shift-up", help="How far the square is moved up, in faces.")] = 0.25,
     min_size: Annotated[int, typer.Option(help="Smallest face in pixels.")] = 48,
     sharp: Annotated[float, typer.Option(help="Least sharpness; 0: all.")] = 0.03,
     twins: Annotated[float, typer.Option(help="Faces whose hashes differ in a smaller part are duplicates.")] = 0.09,

@@ -51,7 +51,7 @@ def align(
     photos: Photos,
     out: Annotated[Path, typer.Option(help="Folder for the faces (NAME.png).")],
     size: Annotated[int, typer.Option(help="Side of a face in pixels.")] = 256,
-    face: Face = "all",
+    face: Face = "1",
     box: Box = None,
     marked: Annotated[bool, typer.Option(help="Also NAME_faces.jpg: the photo, its faces, their numbers.")] = True,
 ) -> None:
@@ -62,8 +62,8 @@ def align(
 
     \b
     Examples:
-      python -m stylegan2 align party.jpg --out faces
-      python -m stylegan2 align me.jpg --out faces --size 1024 --face 1
+      python -m stylegan2 align data/samples/grace_hopper.jpg --out faces
+      python -m stylegan2 align "album/*.jpg" --out faces --size 1024 --face all
       python -m stylegan2 align profile.jpg --out faces --box 120,40,300
     """
     from stylegan2 import display

@@ -27,6 +27,11 @@ from stylegan2.cli.photos import Align, Box, Face, Photos, read
 
 MODELS = Path("checkpoints/pocket")
 SIDE = 192  # pixels of a face, about and at least
+UNKNOWN = "this model was not trained on faces like this one"
+SPACE = (
+    "w+: a code per layer, nearer to the photo; w: one for all, which stays a face; auto: w for what the model does "
+)
+SPACE += "not know."
 JUDGE, ENCODER = MODELS / "judge.pt", MODELS / "encoder.pt"
 
 
@@ -35,15 +40,12 @@ def project(
     checkpoint: CheckpointPath,
     photos: Photos,
     out: Annotated[Path, typer.Option(help="Folder for codes (NAME.pt) and pictures (NAME.png).")],
-    space: Annotated[
-        str,
-        typer.Option(help="w+: a code per layer, nearer to the photo; w: one for all; auto: by what the model knows."),
-    ] = "auto",
+    space: Annotated[str, typer.Option(help=SPACE)] = "auto",
     steps: Annotated[int, typer.Option(help="Steps of the optimisation; 0: the encoder's answer as it is.")] = 300,
     encoder: Annotated[
         str, typer.Option(help="Where to begin: an encoder's file, 'none' (the mean face), or auto.")
     ] = "auto",
-    near: Annotated[float, typer.Option(help="How firmly the codes are held near the beginning.")] = 0.0,
+    l2: Annotated[float, typer.Option(help="How strongly the codes are held where the search begins.")] = 0.0,
     tune: Annotated[int, typer.Option(help="Then steps of pivotal tuning: the model learns these very photos.")] = 0,
     judge: Annotated[
         Path, typer.Option(help="What compares pocket faces; larger ones are compared by LPIPS.", callback=shipped)
@@ -61,10 +63,11 @@ def project(
 
     \b
     Examples:
-      python -m stylegan2 project checkpoints/pocket/photo.pt me.jpg --out projected
-      python -m stylegan2 project checkpoints/pocket/photo.pt a.png b.png --out projected --steps 0
-      python -m stylegan2 project photo.pt me.jpg --out projected --space w --encoder none --tune 200
-      python -m stylegan2 edit checkpoints/pocket/photo.pt "black hair" --seeds projected/me.pt \\
+      python -m stylegan2 project checkpoints/pocket/photo.pt data/samples/grace_hopper.jpg --out projected
+      python -m stylegan2 project checkpoints/pocket/photo.pt "album/*.jpg" --out projected --steps 0
+      python -m stylegan2 project checkpoints/pocket/photo.pt data/samples/eileen_collins.jpg --out projected \\
+          --space w --encoder none --tune 200
+      python -m stylegan2 edit checkpoints/pocket/photo.pt "black hair" --seeds projected/grace_hopper.pt \\
           --learn 100-115 --layers 0-3
     """
     import torch
@@ -79,7 +82,7 @@ def project(
     if steps < 0 or tune < 0:
         raise ValueError(f"steps is {steps}, tune {tune}: expected at least 0")
     free = space == "auto"
-    config = projection.ProjectConfig(steps=max(1, steps), space="w+" if free else space, near=near)
+    config = projection.ProjectConfig(steps=max(1, steps), space="w+" if free else space, l2=l2)
     where = on_device(device)
     g = load(checkpoint, where, g_ema_only=True).g_ema
     portraits, left_out = read(photos, g.resolution, align, face, box, taken=("tuned",) if tune else ())
@@ -90,8 +93,8 @@ def project(
     nowhere = torch.zeros(len(images), dtype=torch.bool)
     outside = is_outside(g, images, looks, e) if steps else nowhere
     for name in (name for name, far in zip(portraits, outside.tolist(), strict=True) if far):
-        how = "so it becomes the face most like it (--space w+: nearer, but hardly a face)"
-        typer.echo(f"{name}: not of the model's world, {how if free else 'and its codes may draw no face'}", err=True)
+        how = "it becomes the most similar face that the model can draw (--space w+: nearer, but hardly a face)"
+        typer.echo(f"{name}: {UNKNOWN}: {how if free else 'what it draws may be no face'}", err=True)
     found = _find(g, images, looks, config, e, steps, careful=outside if free else nowhere)
     made_from = {"generator": checkpoints.fingerprint(g), "psi": 1.0}
     chosen = list(found)  # all, or what was found before Ctrl-C
@@ -111,7 +114,10 @@ def project(
         if portrait.seen is not None:
             picture = display.beside([portrait.seen, picture])
         display.save(picture, out / f"{name}.png")
-        typer.echo(f"{name}: {psnr(drawn, image).item():.1f} dB, {out / name}.pt ({one.stopped})")
+        near = psnr(drawn, image).item()
+        typer.echo(
+            f"{name}: drawn to within {near:.1f} dB (30: hard to tell apart; 15: other details), {out / name}.pt"
+        )
     if len(found) < len(portraits) or any(one.stopped == projection.INTERRUPTED for one in found.values()):
         _say_stopped(f"the codes of {len(found)} of {len(portraits)} faces, as far as they were found, are in {out}")
     end(left_out)
@@ -143,7 +149,7 @@ def _find(g, images, looks, config, encoder, steps: int, careful) -> dict:
 
     def how(some, far: bool):
         if far:
-            return replace(CAREFUL, steps=config.steps, near=config.near or CAREFUL.near), None
+            return replace(CAREFUL, steps=config.steps, l2=config.l2 or CAREFUL.l2), None
         return config, None if encoder is None else encode(encoder, some)
 
     return search(g, images, looks, careful, how, progress=True)
@@ -214,10 +220,7 @@ def cartoonize(
     width: Annotated[float, typer.Option(help="Softness of that cut, in resolutions; 0: hard.")] = 0.0,
     strength: Annotated[float, typer.Option(help="Of the cartoon: 0 the photo's model, 1 the cartoon's.")] = 1.0,
     steps: Annotated[int, typer.Option(help="Steps to find the codes; 0: the encoder's answer as it is.")] = 100,
-    careful: Annotated[
-        str,
-        typer.Option(help="yes: one code near the mean face, for photos that the model does not know; no; or auto."),
-    ] = "auto",
+    space: Annotated[str, typer.Option(help=SPACE)] = "auto",
     models: Annotated[
         Path, typer.Option(help="Folder with photo.pt, encoder.pt, judge.pt and the styles.", callback=there)
     ] = MODELS,
@@ -229,13 +232,13 @@ def cartoonize(
 ) -> None:
     """Turn photos into cartoons: find their codes in the photo model, and draw these in every style.
 
-    The pocket model has only ever seen rendered faces: a real photo becomes the rendered person most like it.
+    The pocket model was trained on rendered faces only: of a real photo it draws the most similar face that it can.
 
     \b
     Examples:
-      python -m stylegan2 cartoonize me.jpg --out cartoons
+      python -m stylegan2 cartoonize data/samples/grace_hopper.jpg --out cartoons
       python -m stylegan2 cartoonize party.jpg --face all --out cartoons --style webtoon --resolution 16 --strength 0.8
-      python -m stylegan2 cartoonize me.jpg --out cartoons --style webtoon,runs/mine
+      python -m stylegan2 cartoonize "album/*.jpg" --out cartoons --style webtoon,runs/mine
     """
     import torch
 
@@ -246,8 +249,8 @@ def cartoonize(
     from stylegan2.editing.photos import distance_for, stacked
 
     make_folder(out, photos)
-    if careful not in ("auto", "yes", "no") or steps < 0:
-        raise ValueError(f"careful is {careful!r}, steps {steps}: expected auto, yes or no, and at least 0")
+    if space not in ("auto", "w", "w+") or steps < 0:
+        raise ValueError(f"space is {space!r}, steps {steps}: expected auto, w or w+, and at least 0")
     where = on_device(device)
     source = load(models / "photo.pt", where, g_ema_only=True).g_ema
     check_dials(source.resolution, resolution, width, strength)
@@ -261,11 +264,11 @@ def cartoonize(
     path = models / "encoder.pt"
     encoder = _encoder(str(path) if path.is_file() else "none", source, where)
     looks = distance_for(source.resolution, models / "judge.pt", where)
-    chosen = {"yes": torch.ones, "no": torch.zeros}.get(careful)
+    chosen = {"w": torch.ones, "w+": torch.zeros}.get(space)
     outside = None if chosen is None else chosen(len(images), dtype=torch.bool)
     ws, outside, stopped = editing.find_codes(source, images, looks, encoder, steps, outside, progress=True)
     for name in (name for name, far in zip(portraits, outside.tolist(), strict=True) if far):
-        typer.echo(f"{name}: not of the model's world, so it becomes the face most like it", err=True)
+        typer.echo(f"{name}: {UNKNOWN}: it becomes the most similar face that the model can draw", err=True)
     cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
     for kind, drawn in cartoons.items():
         for name, image in zip(portraits, drawn, strict=True):

@@ -24,8 +24,8 @@ from stylegan2.networks import Encoder, Generator
 from stylegan2.runtime import how_many_fit, in_parts, slices
 
 STEPS = 100
-CLOSE = ProjectConfig(STEPS, stir=0.0, near=0.02)  # ten codes, held near the encoder's answer
-CAREFUL = ProjectConfig(STEPS, space="w", near=0.5)  # one code, held near the mean face
+CLOSE = ProjectConfig(STEPS, stir=0.0, l2=0.02)  # ten codes, held near the encoder's answer
+CAREFUL = ProjectConfig(STEPS, space="w", l2=0.5)  # one code, held near the mean face
 ENCODING = 200  # bytes that the encoder takes for each byte of a photo (config-f, `benchmarks.dry_run`)
 How = Callable[[Tensor, bool], tuple[ProjectConfig, Tensor | None]]
 
@@ -68,7 +68,7 @@ def plan(
     if outside:
         return replace(CAREFUL, steps=steps), None
     if encoder is None:
-        return replace(CLOSE, steps=steps, near=0.0), None
+        return replace(CLOSE, steps=steps, l2=0.0), None
     return replace(CLOSE, steps=steps), encode(encoder, photos)
 
 
@@ -182,7 +182,7 @@ def sheet(
         side: of a face in pixels, at least.
         seen: the whole photos with what was taken, as `photos.Portrait` has them: a column at the left; None: without.
     """
-    columns = {"photo": photos, "its codes": drawn, **cartoons}
+    columns = {"photo": photos, "drawn again": drawn, **cartoons}
     pictures = [display.label(display.grid(x.cpu(), 1, side=side), name) for name, x in columns.items()]
     if seen is not None and any(seen):
         cell = photos.shape[-1] * display.enlargement(photos.shape[-1], side)

@@ -52,7 +52,7 @@ class ProjectConfig:
         pixels: weight of the mean squared difference of pixels.
         looks: weight of the perceptual distance.
         stir: noise added to w at the beginning, in spreads of w; it fades with the square of the time.
-        near: weight of the mean squared distance from the first codes, in spreads of w: for an encoder's start.
+        l2: weight of the mean squared distance from the first codes, in spreads of w: for an encoder's start.
         fit_noise: fit the noise images too.
         noise_weight: of their regulariser.
 
@@ -66,15 +66,15 @@ class ProjectConfig:
     pixels: float = 1.0
     looks: float = 1.0
     stir: float = 0.05
-    near: float = 0.0
+    l2: float = 0.0
     fit_noise: bool = False
     noise_weight: float = 1e5
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.lr <= 0 or min(self.pixels, self.looks, self.stir, self.near, self.noise_weight) < 0:
+        if self.steps < 1 or self.lr <= 0 or min(self.pixels, self.looks, self.stir, self.l2, self.noise_weight) < 0:
             raise ValueError(
                 f"steps is {self.steps}, lr {self.lr:g}, pixels {self.pixels:g}, looks {self.looks:g}, stir "
-                f"{self.stir:g}, near {self.near:g}: expected steps >= 1, lr > 0, the others >= 0"
+                f"{self.stir:g}, l2 {self.l2:g}: expected steps >= 1, lr > 0, the others >= 0"
             )
         if self.space not in ("w", "w+"):
             raise ValueError(f"space is {self.space!r}, expected 'w' (one code) or 'w+' (one per layer)")
@@ -253,9 +253,9 @@ class Search:
         drawn = self.g.synthesis(self.codes[part] + stir, fitted or "const")
         loss = config.pixels * (drawn - images).square().mean((1, 2, 3))
         loss = loss + config.looks * self.looks(drawn, [features[part] for features in self.target])
-        if config.near:
+        if config.l2:
             away = (self.ws[part] - self.start[part]).square().sum(2).mean(1) / self.spread**2
-            loss = loss + config.near * away
+            loss = loss + config.l2 * away
         if fitted:
             loss = loss + config.noise_weight * noise_pattern(fitted)
         loss.sum().backward()
@@ -298,7 +298,7 @@ def project(
         with bar(what="project", unit="step", shown=progress, total=config.steps) as shown:
             for _ in range(config.steps):
                 row = run.step()
-                shown.set_postfix(psnr=f"{row['psnr']:.1f} dB", refresh=False)
+                shown.set_postfix(to_photo=f"{row['psnr']:.1f} dB", refresh=False)
                 shown.update()
                 if on_step is not None:
                     on_step(run)
@@ -350,7 +350,7 @@ def tune(
                 (share * loss).backward()
                 decibels.append(psnr(drawn.detach(), wanted))
             optimiser.step()
-            shown.set_postfix(psnr=f"{float(torch.cat(decibels).median()):.1f} dB", refresh=False)
+            shown.set_postfix(to_photo=f"{float(torch.cat(decibels).median()):.1f} dB", refresh=False)
             shown.update()
     return tuned.requires_grad_(False)
 

@@ -176,7 +176,7 @@ def render_cartoon(
     """
     sitter = studio.sitter(photo)
     (cartoon,) = cartoonize(studio.source, studio.style(style), sitter.ws, swap_resolution, width, strength).values()
-    faces = {"photo": sitter.photo, "its codes": sitter.drawn, style: cartoon}
+    faces = {"photo": sitter.photo, "drawn again": sitter.drawn, style: cartoon}
     canvas = Image.new("RGB", (3 * (SIDE + GAP) - GAP, SIDE + 2 * LINE + _grid_size(studio)[1]), show.PAPER)
     pen, font = ImageDraw.Draw(canvas), show.font()
     for i, (caption, image) in enumerate(faces.items()):
