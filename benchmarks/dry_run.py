@@ -80,7 +80,7 @@ def make_files(folder: Path) -> None:
     """Every file that full scale fetches, in its format and with its shapes, but with one number in every tensor."""
     from torchvision.models import vgg16
 
-    from stylegan2.checkpoints import Checkpoint, export, export_encoder
+    from stylegan2.checkpoints import PUBLISHED_PSI, Checkpoint, export, export_encoder
     from stylegan2.networks import Encoder, build
     from stylegan2.zoo import MODELS
 
@@ -88,7 +88,7 @@ def make_files(folder: Path) -> None:
     g, d = build(full_scale.SIZE, "config-f", seed=0)
     model, encoder = folder / "model.pt", folder / "encoder.pt"
     export(model, Checkpoint(g, g, d))  # with the generator in training, as the published files have it
-    export_encoder(encoder, Encoder(full_scale.SIZE, full_scale.CODES))
+    export_encoder(encoder, Encoder(full_scale.SIZE, full_scale.CODES, psi=PUBLISHED_PSI))
     for path in (model, encoder):
         _write_thin(path, torch.load(path, weights_only=True, mmap=True))
     for name in MODELS:

@@ -145,6 +145,7 @@ def test_unknown_verbs_and_options_are_refused():
     assert "No such command" in call("trian", code=2)
     assert "No such option" in call("generate", "x.pt", "--sedes", "1", code=2)
     assert "--out" in call("train", "--data", "x.lmdb", code=2)
+    assert "results go to --out" in call("mix", "x.pt", "y.png", code=2)
     assert "less than or equal to 2" in call("generate", "x.pt", "--truncation", "50", code=2)
 
 

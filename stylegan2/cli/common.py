@@ -31,6 +31,7 @@ MEMORY = "not enough memory: lower --batch; `train` can also compute a batch in 
 PARTLY = 1  # done, but something was left out
 FAILED = 2  # wrong use, or nothing came of it
 MOST = 1_000_000  # seeds in one range
+UsageError = typer.BadParameter.__base__  # of the click that this typer brings along
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
@@ -47,6 +48,10 @@ class Verbs(TyperGroup):
         """Run a verb; return codes as `EPILOG` lists them."""
         try:
             return super().invoke(ctx)
+        except UsageError as error:
+            if "extra argument" in error.message:
+                error.message += " (inputs stand first; results go to --out, other models to --with)"
+            raise
         except typer.Exit:  # a RuntimeError to Python; without this line every --help would import PyTorch below
             raise
         except EXPECTED as error:
