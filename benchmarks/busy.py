@@ -1,0 +1,118 @@
+"""How fast are we beside another program that uses all cores? By how OpenMP's threads wait for each other.
+
+    python -m benchmarks.busy [--rounds 3] [--policies default spin1000 passive one-thread]
+
+Training at 64 pixels (batch 32, freeze-sg), a slider's picture and a search's step, each alone and beside one process
+per core that only computes. A policy is set before PyTorch loads, in a process of its own; all take turns; medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from benchmarks.worker import ROOT
+
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
+POLICIES = {  # variables of OpenMP; "chosen": what the package sets by itself
+    "chosen": {},
+    "default": {"OMP_WAIT_POLICY": "", "GOMP_SPINCOUNT": "300000"},  # what libgomp does without any of them
+    "spin1000": {"OMP_WAIT_POLICY": "", "GOMP_SPINCOUNT": "1000"},
+    "spin10000": {"OMP_WAIT_POLICY": "", "GOMP_SPINCOUNT": "10000"},
+    "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "one-thread": {"OMP_NUM_THREADS": "1"},
+}
+BURN = "import hashlib\nwhile True: hashlib.sha256(bytes(4 << 20))"  # one core, without waiting for anything
+MEASURE = """
+import json, time
+from stylegan2.course import setup
+import contextlib, io
+with contextlib.redirect_stdout(io.StringIO()):
+    course = setup("pocket")
+import torch
+from stylegan2 import display
+from stylegan2.editing import latents
+from stylegan2.editing.projection import ProjectConfig, project
+from stylegan2.training.config import TrainConfig
+from stylegan2.training.trainer import Trainer
+from stylegan2.training.transfer import method
+import tempfile, pathlib
+found, source = {}, course.source()
+g = source.g_ema
+ws = latents.ws_from_seeds(g, range(40), 0.7)
+def slider(i):
+    display.to_pil(latents.draw(g, ws[i : i + 1])[0], side=256)
+slider(0)
+start = time.perf_counter()
+for i in range(1, 40):
+    slider(i)
+found["slider, pictures/s"] = 39 / (time.perf_counter() - start)
+photos = latents.draw(g, ws[:1]).clamp(-1, 1)
+start = time.perf_counter()
+project(g, photos, course.looks, ProjectConfig(steps=25, space="w+"), start=ws[1:2], progress=False)
+found["search, steps/s"] = 25 / (time.perf_counter() - start)
+from stylegan2.data.dataset import LMDBDataset
+data = LMDBDataset(course.dataset("pocket:webtoon?n=64"), 64, cache=True)
+with tempfile.TemporaryDirectory() as out:
+    config = TrainConfig(pathlib.Path(out), images=IMAGES, batch=32, r1_gamma=0.2, workers=0, fine_tune=True,
+        log_images=IMAGES // 2, snapshot_images=10**6, sample_images=10**6)
+    trainer = Trainer.fine_tune(config, data, source, method("freeze-sg", 64), course.device)
+    trainer.run(progress=False)
+    from stylegan2.training.logs import read_log
+    found["training, images/s"] = read_log(pathlib.Path(out) / "log.csv")[-1]["images_per_second"]
+print(json.dumps(found))
+"""
+
+
+@contextmanager
+def others(count: int) -> Iterator[None]:
+    """So many processes that compute, until the end."""
+    burning = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in burning:
+            process.kill()
+            process.wait()
+
+
+def measure(policy: str, images: int) -> dict[str, float]:
+    """What a fresh process reaches under a policy, by task."""
+    environment = {name: value for name, value in os.environ.items() if name not in WAITING}
+    environment |= {name: value for name, value in POLICIES[policy].items() if value}
+    command = [sys.executable, "-c", MEASURE.replace("IMAGES", str(images))]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Print a row for every task and policy: alone, beside others, and the share that is left."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=320)
+    parser.add_argument(
+        "--policies", nargs="+", choices=POLICIES, default=["chosen", "default", "passive", "one-thread"]
+    )
+    options = parser.parse_args()
+    found: dict[tuple[str, str, bool], list[float]] = defaultdict(list)
+    for _ in range(options.rounds):
+        for policy in options.policies:
+            for busy in (False, True):
+                with others((os.cpu_count() or 1) * busy):
+                    for task, speed in measure(policy, options.images).items():
+                        found[task, policy, busy].append(speed)
+    print("| task | policy | alone | beside others | left |\n|---|---|---|---|---|")
+    for task, policy in dict.fromkeys((task, policy) for task, policy, _ in found):
+        alone, beside = (statistics.median(found[task, policy, busy]) for busy in (False, True))
+        print(f"| {task} | {policy} | {alone:.1f} | {beside:.1f} | {beside / alone:.0%} |")
+
+
+if __name__ == "__main__":
+    main()
