@@ -173,7 +173,7 @@ def read(contestant: Ours, scratch: Path) -> Job:
 FIRST_IMAGE = """
 from stylegan2 import checkpoints, display
 from stylegan2.editing import latents
-g = checkpoints.load({checkpoint!r}).g_ema
+g = checkpoints.load({checkpoint!r}, "cpu").g_ema
 display.save(display.to_pil(latents.draw(g, latents.ws_from_seeds(g, [0]))[0]), "first.png")
 """
 
