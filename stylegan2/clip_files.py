@@ -6,6 +6,7 @@ for ViT-B/32. From either a file is taken by its SHA-256 only.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,13 +56,16 @@ COPIES = {  # its size, 605,143,284 bytes, is exactly that of OpenAI's 302 names
 }
 
 
+MEGABYTES = {"ViT-B/32": 354}  # of OpenAI's files
+
+
 def published(name: str) -> Published:
     """OpenAI's own file of a CLIP that `clip.available_models()` lists; it lies where OpenAI's package looks for it."""
     from stylegan2.clip_model import openai_clip
 
     url = openai_clip().clip._MODELS[name]  # .../SHA-256/FILE
     sha256, file = url.split("/")[-2:]
-    return Published(file, url, 0, sha256, "--clip", Path("~/.cache/clip").expanduser())
+    return Published(file, url, MEGABYTES.get(name, 0), sha256, "--clip", Path("~/.cache/clip").expanduser())
 
 
 def find(name: str) -> Path:
@@ -88,6 +92,7 @@ def find(name: str) -> Path:
     except ConnectionError as error:
         reasons["OpenAI's server"] = error.__cause__
     if copy is not None:
+        print(f"fetching {copy.file}, 605 MB, from the Hugging Face hub, once", file=sys.stderr)
         try:
             return copy.find(fetch=True)
         except ConnectionError as error:

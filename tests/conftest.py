@@ -58,6 +58,7 @@ def the_same_on_every_machine():
     """Tests compute on the CPU, also where there is a GPU; those marked gpu name it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("torch.cuda.is_available", lambda: False)
+        patch.setattr("stylegan2.bars.WAIT", 1e6)  # a slow machine shows bars, which no test of other things expects
         yield
 
 

@@ -230,7 +230,7 @@ def run(*words, code: int = 0):
 
 def test_the_verb_writes_every_face_and_a_marked_photo(tmp_path, seen):
     painted().save(tmp_path / "party.png")
-    run(tmp_path / "party.png", "--out", tmp_path / "faces", "--size", 48)
+    run(tmp_path / "party.png", "--out", tmp_path / "faces", "--size", 48, "--face", "all")
     names = sorted(p.name for p in (tmp_path / "faces").iterdir())
     assert names == ["party_1.png", "party_2.png", "party_faces.jpg"]
     assert Image.open(tmp_path / "faces" / "party_1.png").size == (48, 48)
@@ -257,7 +257,14 @@ def test_two_faces_never_have_one_name(tmp_path, seen):
     (tmp_path / "more").mkdir()
     for path in ("a.png", "a_1.png", "more/a.png"):
         painted().save(tmp_path / path)
-    run(*(tmp_path / path for path in ("a.png", "a_1.png", "more/a.png")), "--out", tmp_path / "x", "--no-marked")
+    run(
+        *(tmp_path / path for path in ("a.png", "a_1.png", "more/a.png")),
+        "--out",
+        tmp_path / "x",
+        "--no-marked",
+        "--face",
+        "all",
+    )
     names = {p.stem for p in (tmp_path / "x").iterdir()}
     assert names == {"a_1", "a_2", "a_1_1", "a_1_2", "a 2_1", "a 2_2"}
     assert names_of("a", 1, {"a_1"}) == ["a"] and names_of("a", 2, {"a_1"}) == ["a 2_1", "a 2_2"]

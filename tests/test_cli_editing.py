@@ -199,7 +199,7 @@ def original_factor(model: Path, out: Path) -> torch.Tensor:
     state = rosinality.from_generator(checkpoints.load(model).g_ema)
     weights = [v for k, v in state.items() if k.endswith("modulation.weight") and "to_rgbs" not in k]
     vectors = torch.linalg.svd(torch.cat(weights).double()).Vh.T.float()
-    torch.save({"ckpt": "checkpoint/550000.pt", "eigvec": vectors}, out)
+    torch.save({"ckpt": "checkpoint/photo.pt", "eigvec": vectors}, out)
     return vectors
 
 
@@ -210,7 +210,7 @@ def test_a_factor_file_of_the_original_is_read(folder, tmp_path):
     assert found.made_from["checkpoint"] == "photo.pt" and not found.made_from["normalise"]
     ws = torch.randn(2, 8, 8)
     assert torch.equal(move(ws, found, {3: 2.0}), ws + 2 * vectors[:, 3])  # all codes, as there
-    call("factorize", folder / "photo.pt", tmp_path / "ours.pt", "--no-normalise", "--to-rgb", 4, "--count", 0)
+    call("factorize", folder / "photo.pt", "--out", tmp_path / "ours.pt", "--no-normalise", "--to-rgb", 4, "--count", 0)
     cosines = (Directions.load(tmp_path / "ours.pt").vectors * found.vectors).sum(1).abs()
     assert cosines.min() > 1 - 1e-4
     words = ["apply-factor", folder / "photo.pt", "--factor", tmp_path / "factor.pt", "--index", 2, "--seeds", 1]
@@ -224,8 +224,8 @@ def test_damaged_eigenvectors_and_colours_that_nobody_looks_at_are_refused(folde
     torch.save({"ckpt": "a.pt", "eigvec": torch.zeros(8, 8)}, tmp_path / "factor.pt")
     words = ["apply-factor", folder / "photo.pt", "--factor", tmp_path / "factor.pt", "--out", tmp_path / "a.png"]
     assert "damaged eigenvectors (vectors must have length 1" in call(*words, code=2)
-    words = ["factorize", folder / "photo.pt", tmp_path / "a.pt", "--to-rgb", 4]
-    assert "--method ganspace looks at none" in call(*words, "--method", "ganspace", code=2)
+    words = ["factorize", folder / "photo.pt", "--out", tmp_path / "a.pt", "--to-rgb", 4]
+    assert "--algorithm ganspace looks at none" in call(*words, "--algorithm", "ganspace", code=2)
     assert "to_rgb [5]" not in call(*words[:-1], 5, code=2) and "expected some of the resolutions" in call(
         *words[:-1], 5, code=2
     )
@@ -237,7 +237,7 @@ def test_codes_of_the_originals_projector_are_named_with_what_to_do(folder, tmp_
     image = np.zeros((4, 4, 3)) if arrays else torch.zeros(3, 4, 4)
     codes = {"latent": torch.zeros(1, 8, 8), "noise": [torch.zeros(1, 1, 4, 4)], ("r_img" if arrays else "img"): image}
     torch.save({"me": codes, "you": codes}, tmp_path / "project.pt")
-    words = ["mix", folder / "photo.pt", tmp_path / "m.png", "--rows", tmp_path / "project.pt", "--columns", 1]
+    words = ["mix", folder / "photo.pt", "--out", tmp_path / "m.png", "--rows", tmp_path / "project.pt", "--columns", 1]
     said = call(*words, code=2)
     assert "was written by projector.py of the original programs (its first photo: me)" in said
     assert "project the photos again: python -m stylegan2 project" in said

@@ -303,7 +303,7 @@ def test_a_site_that_has_changed_says_so(site, tmp_path, kind):
 
 
 def test_without_rights_nothing_is_asked(site, tmp_path):
-    with pytest.raises(PermissionError, match="consent.*--i-have-the-rights"):
+    with pytest.raises(PermissionError, match="consent.*rights_confirmed=True"):
         CrawlConfig(site.url(), tmp_path)
     assert not site.requests
     for wrong in ({"episodes": (3, 1)}, {"limit": 0}, {"min_side": 0}):

@@ -112,7 +112,7 @@ class Nearness(torch.nn.Module):
 def searched() -> list[torch.Tensor]:
     g, _ = tiny_networks()
     photos, looks = latents.draw(g, latents.ws_from_seeds(g, range(7, 12))), Nearness()
-    run = projection.Search(g, photos, looks, projection.ProjectConfig(steps=3, fit_noise=True, near=0.1))
+    run = projection.Search(g, photos, looks, projection.ProjectConfig(steps=3, fit_noise=True, l2=0.1))
     rows = [run.step() for _ in range(3)]
     tuned = projection.tune(g, run.found(), photos, looks, steps=2)
     found = [run.codes.detach(), *(noise.detach() for noise in run.fitted), *tuned.synthesis.state_dict().values()]

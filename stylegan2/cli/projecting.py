@@ -116,7 +116,7 @@ def project(
         display.save(picture, out / f"{name}.png")
         near = psnr(drawn, image).item()
         typer.echo(
-            f"{name}: drawn to within {near:.1f} dB (30: hard to tell apart; 15: other details), {out / name}.pt"
+            f"{name}: drawn to within {near:.1f} dB (30: hard to tell apart; 15: other details), {out / name}.pt ({one.stopped})"
         )
     if len(found) < len(portraits) or any(one.stopped == projection.INTERRUPTED for one in found.values()):
         _say_stopped(f"the codes of {len(found)} of {len(portraits)} faces, as far as they were found, are in {out}")

@@ -58,7 +58,9 @@ def edit(
     truncation: Truncation = 0.7,
     strengths: Annotated[
         str | None,
-        typer.Option(help="How far: 0 before, 1 as optimised, negative the opposite. [default: -1,0,1,1.5]"),
+        typer.Option(
+            help="How far: 0 before, 1 as optimised, negative the opposite. [default: -1,0,1,1.5, or the study's]"
+        ),
     ] = None,
     layers: Annotated[str, typer.Option(help="Which codes may move: all, coarse, middle, fine, or 2-5.")] = "all",
     steps: Annotated[int, typer.Option(help="Steps of the optimisation, at most.")] = 40,
@@ -81,8 +83,8 @@ def edit(
     there is. With --learn all faces move the same way, found once on other faces: often cleaner, and as quick for a
     thousand faces as for one.
 
-    For pocket models, and without any of --neutral, --learn, --layers, --steps, --lr, --l2, --keep, the settings are
-    those that worked best for the text in the course's study; the judge says what changed.
+    For pocket models, where no option says how (`--neutral`, `--learn`, `--layers`, `--steps`, `--lr`, `--l2`,
+    `--keep`), settings and strengths are those that worked best for the text in the course's study.
 
     \b
     Examples:

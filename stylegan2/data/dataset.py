@@ -72,7 +72,7 @@ def _open_environment(path: str | os.PathLike, real: str):
 
 
 def _again(path: str | os.PathLike) -> str:
-    return f"prepare it again: python -m stylegan2 prepare IMAGES {shlex.quote(os.fspath(path))} --overwrite"
+    return f"prepare it again: python -m stylegan2 prepare IMAGES --out {shlex.quote(os.fspath(path))} --overwrite"
 
 
 def _nothing_there(path: str | os.PathLike) -> Exception:
