@@ -151,7 +151,7 @@ def _words(text: str) -> list[str]:
 
 def is_clip(path: Path) -> bool:
     """Does a file hold a CLIP's weights? Raises CheckpointError for one that cannot be read."""
-    state = files.read(path)
+    state = _state(path)
     return isinstance(state, dict) and all(name in state for name in NEEDED)
 
 

@@ -271,6 +271,8 @@ class _Folder:
                 new.write(chunk)
                 done += len(chunk)
                 shown(done, total)
+            new.flush()
+            os.fsync(new.fileno())
         os.replace(part, to)
 
 

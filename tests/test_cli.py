@@ -359,7 +359,7 @@ def test_methods_need_a_source_and_a_name_that_exists(dataset, model, tmp_path):
     [
         ("--structure-at 4,8", "describe a StructureLoss: add it with --structure-loss 1"),
         ("--no-freeze-mapping", "go with --freeze-g, which is not there"),
-        ("--method freeze-sg --freeze-mapping", "would make FreezeSG take its codes for nothing"),
+        ("--method freeze-sg --freeze-mapping", "with --freeze-mapping FreezeSG has no effect"),
         ("--method freeze-sg --freeze-fc", "leave out what takes some of them"),
     ],
 )

@@ -163,7 +163,7 @@ def test_impossible_wishes_are_refused(folder, factor, tmp_path):
     photo, out = folder / "photo.pt", tmp_path / "out.png"
     apply = ("apply-factor", photo, "--factor", factor)
     for words, message in (
-        (("factorize", photo, "--out", out), "--out must end in .pt"),
+        (("factorize", photo, "--out", out), "--out must end in one of .pt"),
         (("factorize", photo, "--out", tmp_path / "d.pt", "--layers", "9"), "has no layers 9; expected 0 to 7"),
         (
             ("factorize", photo, "--out", tmp_path / "d.pt", "--layers", "rough"),

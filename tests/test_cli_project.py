@@ -212,7 +212,7 @@ def test_ctrl_c_keeps_what_was_found(folder, tmp_path, monkeypatch):
     words = ["project", folder / "model.pt", folder / "wide.png", folder / "me.png", "--align", "no"]
     result = CliRunner().invoke(cli.app, [*map(str, words), *map(str, options(folder, tmp_path / "a"))])
     said = result.output
-    assert result.exit_code == 130 and "wide: interrupted before it was its turn" in said
+    assert result.exit_code == 130 and "wide: not begun: you stopped the command first" in said
     assert "me.pt (interrupted)" in said and "stopped early by Ctrl-C" in said and "the codes of 1 of 2 faces" in said
     assert not (tmp_path / "a" / "wide.pt").exists()
 

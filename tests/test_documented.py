@@ -8,9 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
-import skimage.data
 import typer
-from PIL import Image
 from tiny_training import (
     one_thread,  # noqa: F401  (applies to every test here)
 )
@@ -112,8 +110,6 @@ def smaller(words: list[str], site: LocalSite) -> list[str]:
 
 def test_the_readme_runs_from_above(tmp_path, monkeypatch):
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
-    for name in ("me.jpg", "party.jpg"):
-        Image.fromarray(skimage.data.astronaut()).save(tmp_path / name)
     for i in range(2):
         display.save(make_strip(i).image, tmp_path / "my_pages" / f"{i}.png")
     monkeypatch.chdir(tmp_path)
@@ -132,4 +128,4 @@ def test_the_readme_runs_from_above(tmp_path, monkeypatch):
     finally:
         site.stop()
     assert set(ran) >= {"crawl", "crop", "prepare", "train", "generate", "edit", "project", "cartoonize", "swap"}
-    assert (tmp_path / "my_cartoons" / "me_mine.png").is_file()
+    assert (tmp_path / "my_cartoons" / "grace_hopper_mine.png").is_file()

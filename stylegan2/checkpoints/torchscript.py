@@ -18,6 +18,7 @@ from torch import Tensor
 from stylegan2.checkpoints.errors import CheckpointError
 from stylegan2.checkpoints.nvidia import Reader, Record, rebuilt, unpickled
 
+MOST = 100_000  # modules of an archive
 PROGRAM = "/constants.pkl"  # is in every TorchScript archive, and in no file of `torch.save`
 TYPES = {
     "HalfStorage": torch.float16,
@@ -63,16 +64,18 @@ class _ArchiveReader(Reader):
             entry = self.archive.getinfo(f"{self.folder}/data/{key}")
             if entry.compress_type != zipfile.ZIP_STORED:  # PyTorch writes them as they are
                 raise ValueError("compressed numbers")
-            self.numbers[key] = torch.frombuffer(bytearray(self.archive.read(entry)), dtype=dtype)
+            held = bytearray(self.archive.read(entry))
+            self.numbers[key] = torch.frombuffer(held, dtype=dtype) if held else torch.empty(0, dtype=dtype)
         return self.numbers[key]
 
 
 def looks_like(path: Path) -> bool:
     """Is it a TorchScript archive?"""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(PROGRAM) for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith(PROGRAM) for name in archive.namelist())
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -90,14 +93,14 @@ def read(path: Path) -> dict[str, Tensor]:
     module = unpickled(load, path, "TorchScript archive")
     if not isinstance(module, _Module):
         raise CheckpointError(f"'{path}' is a TorchScript archive of a {type(module).__name__}, expected a module")
-    return dict(_walk(module, "", depth=0))
+    return dict(_walk(module, "", iter(range(MOST))))
 
 
-def _walk(module: _Module, prefix: str, depth: int) -> Iterator[tuple[str, Tensor]]:
-    if depth > 50:
-        raise CheckpointError(f"'{prefix}' lies too deep: modules that hold themselves")
+def _walk(module: _Module, prefix: str, left: Iterator[int]) -> Iterator[tuple[str, Tensor]]:
+    if next(left, None) is None or prefix.count(".") > 50:
+        raise CheckpointError(f"'{prefix[:50]}...' lies too deep, or there are too many: modules that hold themselves")
     for name, value in module.items():
         if isinstance(value, _Module):
-            yield from _walk(value, f"{prefix}{name}.", depth + 1)
+            yield from _walk(value, f"{prefix}{name}.", left)
         elif isinstance(value, Tensor):
             yield f"{prefix}{name}", value

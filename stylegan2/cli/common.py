@@ -27,7 +27,6 @@ SHIPPED, SAMPLES = ("checkpoints", "pocket"), ("data", "samples")  # folders of 
 COURSE = Path(__file__).parents[2]  # where the package lies in the course's folder
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 FILMS = (".gif", ".mp4")
-MEMORY = "not enough memory: lower --batch; `train` can also compute a batch in parts (--accumulate 2, 4, ...)"
 PARTLY = 1  # done, but something was left out
 FAILED = 2  # wrong use, or nothing came of it
 MOST = 1_000_000  # seeds in one range
@@ -65,8 +64,10 @@ class Verbs(TyperGroup):
 
             if ctx.params.get("debug") or not is_out_of_memory(error):
                 raise
+            verb = self.get_command(ctx, ctx.invoked_subcommand or "")
+            advice = _less_memory(verb) if type(error) is not MemoryError or not str(error) else str(error)
             let_go(error)
-            typer.echo(f"error: {MEMORY}", err=True)
+            typer.echo(f"error: {in_options(advice, verb)}", err=True)
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
@@ -82,6 +83,13 @@ def end(left_out: Sequence[str]) -> None:
     if left_out:
         typer.echo(f"{len(left_out)} left out: see above", err=True)
         raise typer.Exit(PARTLY)
+
+
+def _less_memory(verb) -> str:
+    """What to do where there is not enough, by what a verb offers."""
+    has_batch = any("--batch" in param.opts for param in verb.params) if verb else False
+    fewer = "lower --batch" if has_batch else "take fewer faces or photos at once"
+    return f"not enough memory: {fewer}, or use --device cpu"
 
 
 def told(error: Exception) -> str:
@@ -182,12 +190,13 @@ def in_options(text: str, verb) -> str:
         before = r"(?<![\w?&'./-])"  # not in 'pocket:photo?seed=3', nor in a path
         text = re.sub(rf"{before}{name}=True\b", yes[0], text)
         text = re.sub(rf"{before}{name}=False\b", no[0] if no else f"no {yes[0]}", text)
+        text = re.sub(rf"({before}{name}=[^;]*?),? or None(?: for [\w ]+)?", r"\1", text)  # it is left out, then
         text = re.sub(rf"{before}{name}=(?=\S)", f"{yes[0]} ", text)
         if "_" in name:  # no English word
             text = re.sub(rf"{before}{name}(?![\w./])", yes[0], text)
         else:  # "steps is 0, tune 0: expected"
             text = re.sub(rf"(?:^|(?<=, )){name}(?= (?:is )?[-\d'])", yes[0], text)
-    return re.sub(r",? or None( for [\w ]+)?", "", text)  # an option that is not wanted is left out
+    return text
 
 
 app = typer.Typer(cls=Verbs, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
@@ -264,7 +273,7 @@ def make_room(path: Path, inputs: Iterable[Path] = ()) -> Path:
         OSError: it cannot be written there.
     """
     if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
-        raise ValueError(f"'{path}' is what you gave me, and would be replaced: write to another place")
+        raise ValueError(f"'{path}' is one of the inputs, and would be replaced: choose another --out")
     if path.is_file() and path.resolve().parent.parts[-2:] == SHIPPED:
         raise ValueError(f"'{path}' comes with the course, and would be replaced: write to another place")
     if path.is_dir():

@@ -15,6 +15,7 @@ from stylegan2.cli.common import (
     Truncation,
     app,
     captions_of,
+    ending,
     load,
     make_room,
     on_device,
@@ -63,8 +64,7 @@ def factorize(
     from stylegan2.editing import ganspace, sefa
 
     out = or_numbered(out, "directions.pt")
-    if out.suffix.lower() != ".pt":
-        raise ValueError(f"'{out}': --out must end in .pt, it will hold the directions")
+    ending(out, ".pt")
     if count < 0:
         raise ValueError(f"count is {count}, expected at least 1, or 0 for all directions")
     if to_rgb and algorithm != "sefa":

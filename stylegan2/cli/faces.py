@@ -61,6 +61,8 @@ def _found(g, path: Path):
 
     found = Projection.load(path, g.mapping.w_mean.device)
     check_fits(g, found.ws, path.name)
+    if len(found.ws) != 1:
+        raise ValueError(f"'{path}' holds the codes of {len(found.ws)} faces, expected one, as `project` writes them")
     if found.made_from.get("generator") not in (None, fingerprint(g)):
         typer.echo(f"note: the codes of '{path}' were found in another model, which would draw another face", err=True)
     return found.ws

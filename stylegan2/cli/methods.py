@@ -64,7 +64,7 @@ def _freeze_generator(methods: list[Method], switches: dict[str, Any]) -> list[M
     up_to, mapping, k = (switches[name] for name in ("freeze_g", "freeze_mapping", "freeze_style"))
     together = any(isinstance(method, FreezeSG) for method in methods)
     if together and mapping:
-        raise ValueError("--freeze-mapping would make FreezeSG take its codes for nothing: they would be the source's")
+        raise ValueError("with --freeze-mapping FreezeSG has no effect: all codes would be the source's anyway")
     if up_to is not None:
         methods = _changed(methods, FreezeSG if together else FreezeG, {"max_resolution": up_to})
     if mapping is not None and not together:

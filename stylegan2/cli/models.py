@@ -231,6 +231,7 @@ def convert(
     if to not in LAYOUTS or (half and to != "ours"):
         raise ValueError(f"to is {to!r}, half {half}: expected ours or rosinality, and --half with ours only")
     out = or_numbered(out, "converted.pt")
+    ending(out, ".pt")
     make_room(out, [checkpoint])
     if checkpoints.is_encoder(checkpoint):
         _convert_encoder(checkpoint, out, to, half)

@@ -105,7 +105,7 @@ def project(
         made_from["generator"] = checkpoints.fingerprint(g)
     for i, (name, portrait) in enumerate(portraits.items()):
         if i not in found:
-            typer.echo(f"{name}: interrupted before it was its turn", err=True)
+            typer.echo(f"{name}: not begun: you stopped the command first", err=True)
             continue
         one, image = replace(found[i], made_from=made_from | {"photo": name}), images[i : i + 1]
         one.save(out / f"{name}.pt")
@@ -114,10 +114,8 @@ def project(
         if portrait.seen is not None:
             picture = display.beside([portrait.seen, picture])
         display.save(picture, out / f"{name}.png")
-        near = psnr(drawn, image).item()
-        typer.echo(
-            f"{name}: drawn to within {near:.1f} dB (30: hard to tell apart; 15: other details), {out / name}.pt ({one.stopped})"
-        )
+        near = f"{psnr(drawn, image).item():.1f} dB (30: hard to tell apart; 15: other details)"
+        typer.echo(f"{name}: drawn to within {near}, {out / name}.pt ({one.stopped})")
     if len(found) < len(portraits) or any(one.stopped == projection.INTERRUPTED for one in found.values()):
         _say_stopped(f"the codes of {len(found)} of {len(portraits)} faces, as far as they were found, are in {out}")
     end(left_out)
@@ -161,7 +159,7 @@ def _encoder(encoder: str, g, where):
 
     if encoder == "none" or (encoder == "auto" and not (g.resolution == 64 and shipped(ENCODER).is_file())):
         return None
-    path = shipped(ENCODER) if encoder == "auto" else Path(encoder)
+    path = shipped(ENCODER if encoder == "auto" else Path(encoder))
     opened = checkpoints.load_encoder(path, where)
     e, meant = opened.encoder, opened.meta.get("generator")
     if (e.resolution, e.num_ws, e.w_dim) != (g.resolution, g.num_ws, g.w_dim):
@@ -285,8 +283,8 @@ def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:
     """Files of the styles by name, and those that are named as files. Raises ValueError for one that there is not."""
     there = {path.stem.rsplit("_", 1)[0]: path for path in sorted(models.glob(f"*_{method}.pt"))}
     names = list(there) if wanted == "all" else [name.strip() for name in wanted.split(",")]
-    own = [Path(name) for name in names if name not in there and Path(name).exists()]
-    missing = [name for name in names if name not in there and Path(name) not in own]
+    own = [shipped(Path(name)) for name in names if name not in there and shipped(Path(name)).exists()]
+    missing = [name for name in names if name not in there and shipped(Path(name)) not in own]
     if missing or not names:
         what = f"no style {', '.join(missing)}" if missing else "no styles"
         raise ValueError(

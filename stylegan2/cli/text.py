@@ -149,8 +149,8 @@ def _by_the_study(text: str):
         f"settings of the study: {way}, --layers {config.layers} --l2 {config.l2:g} --keep {config.keep:g}", err=True
     )
     study = shipped(STUDY)
-    rows = {row["text"]: row for row in json.loads(study.read_text())} if prompt and study.is_file() else {}
-    row = rows.get(prompt.text) if prompt else None
+    rows = json.loads(study.read_text(encoding="utf-8")) if prompt and study.is_file() else []
+    row = next((row for row in rows if row["text"] == prompt.text), None)
     if row and not row["passed"]:
         moved = f"everything else moved by {row['others']:.2f} sd (below {text_study.STILL} is good)"
         typer.echo(
@@ -204,7 +204,7 @@ def _edit(g, config, faces: list[Face], truncation: float, latents: Path | None,
         _check_kept(latents, kept, config, made_from)
         typer.echo(f"{latents}: the codes of an earlier edit, nothing is optimised")
         return kept
-    model = ClipModel.load(shipped(Path(name)), where)
+    model = ClipModel.load(name if name == LARGE_CLIP else shipped(Path(name)), where)
     if unknown := check_words(model, config):
         typer.echo(f"note: {name} never saw the words {', '.join(unknown)}; they count for nothing", err=True)
     found = optimise(g, model, ws_of(g, faces, truncation), config, progress=True)

@@ -185,7 +185,7 @@ def _dataset(data: str, size: int | None, out: Path):
 
     world, images = World.here(), data.startswith("pocket:") or Path(data).exists()
     if images and not is_lmdb(data):
-        if Path(data).resolve() in out.resolve().parents:
+        if Path(data).resolve() in (out.resolve(), *out.resolve().parents):
             raise ValueError(f"--out '{out}' lies in the folder of your images, and its pictures would become some")
         size, cache = size or SIZE, out.parent / "datasets"
         data = world.of_first(str(ensure_lmdb(data, cache, size)) if world.is_first else None)
