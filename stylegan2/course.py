@@ -175,7 +175,8 @@ class Course:
         """The network that says how well a text describes a face."""
         from stylegan2.clip_model import ClipModel
 
-        self.file("photo")  # first: where it cannot be had, this is a course at pocket scale
+        if self.chosen.scale != "pocket":
+            self.file("photo")  # first: where it cannot be had, the course goes on at pocket scale
         return ClipModel.load(self.models.clip(), self.device)
 
     @cached_property

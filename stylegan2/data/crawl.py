@@ -190,8 +190,7 @@ class _Work:
         numbers = [episode.number for episode in listing]
         if self.config.episodes is None and not listing.end:
             return
-        promised = self.config.episodes or (1, max(numbers) if listing.cut else min(numbers))  # sites delete episodes
-        missing = spans(numbers, *promised, True)
+        missing = spans(numbers, *(self.config.episodes or (1, max(numbers))), True)
         if missing or (listing.cut and self.config.episodes is None):
             what = f"it lists no episode {missing}: " * bool(missing)
             self.report.refused.append((self.config.url, what + (listing.end or "it is the address of one episode")))
