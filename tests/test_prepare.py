@@ -14,6 +14,7 @@ import types
 import warnings
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import lmdb
@@ -21,6 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from stylegan2 import bars
 from stylegan2.data import images, sources, workers
 from stylegan2.data import prepare as prep
 from stylegan2.data.dataset import LMDBDataset, inspect, open_reader
@@ -414,6 +416,7 @@ def test_progress_bar_names_rate_and_time_left(folder, tmp_path, capsys, monkeyp
     quietly(folder, tmp_path / "quick", progress=True)
     assert capsys.readouterr().err == ""  # what is soon over needs none
     monkeypatch.setattr("stylegan2.bars.WAIT", 0)
+    monkeypatch.setattr("stylegan2.data.prepare.bar", partial(bars.bar, mininterval=0))  # every step, however quick
     quietly(folder, tmp_path / "out", progress=True)
     shown = capsys.readouterr().err
     assert "63/63" in shown and "img/s" in shown and "<" in shown

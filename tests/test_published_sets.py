@@ -86,7 +86,7 @@ def test_what_is_not_the_picture_does_not_get_its_name(drive, tmp_path, content,
         fetch("metfaces", tmp_path, progress=False)
     drive.files[METFACES.sums] = b"[]"
     if content == b"<html>":
-        with pytest.raises(ZooError, match="000.png is not it: not an image"):
+        with pytest.raises(ZooError, match="000.png is not it: a web page"):
             fetch("metfaces", tmp_path, progress=False)
     assert not (tmp_path / "metfaces" / "000.png").exists()
     drive.files[METFACES.sums] = b"no json"

@@ -190,7 +190,7 @@ def in_options(text: str, verb) -> str:
         before = r"(?<![\w?&'./-])"  # not in 'pocket:photo?seed=3', nor in a path
         text = re.sub(rf"{before}{name}=True\b", yes[0], text)
         text = re.sub(rf"{before}{name}=False\b", no[0] if no else f"no {yes[0]}", text)
-        text = re.sub(rf"({before}{name}(?:=| is )[^;]*?),? or None(?: for [\w ]+)?", r"\1", text)  # it is left out, then
+        text = re.sub(rf"({before}{name}(?:=| is )[^;]*?),? or None(?: for [\w ]+)?", r"\1", text)
         text = re.sub(rf"{before}{name}=(?=\S)", f"{yes[0]} ", text)
         if "_" in name:  # no English word
             text = re.sub(rf"{before}{name}(?![\w./])", yes[0], text)
