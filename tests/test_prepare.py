@@ -416,7 +416,7 @@ def test_progress_bar_names_rate_and_time_left(folder, tmp_path, capsys, monkeyp
     quietly(folder, tmp_path / "quick", progress=True)
     assert capsys.readouterr().err == ""  # what is soon over needs none
     monkeypatch.setattr("stylegan2.bars.WAIT", 0)
-    monkeypatch.setattr("stylegan2.data.prepare.bar", partial(bars.bar, mininterval=0))  # every step, however quick
+    monkeypatch.setattr("stylegan2.data.prepare.bar", partial(bars.bar, mininterval=0, miniters=1))  # every step
     quietly(folder, tmp_path / "out", progress=True)
     shown = capsys.readouterr().err
     assert "63/63" in shown and "img/s" in shown and "<" in shown
