@@ -149,11 +149,15 @@ def _there(path: Path) -> Path:
     path = shipped(path)
     if path.exists():
         return path
-    folder = next((folder for folder in (path.parent, (COURSE / path).parent) if folder.is_dir()), None)
-    names = [] if folder is None else [entry.name for entry in folder.iterdir()]
-    alike = get_close_matches(path.name, names, n=1)
-    hint = f"; did you mean '{path.with_name(alike[0])}'?" if alike else ""
+    beside = [str(path.with_name(entry.name)) for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    alike = get_close_matches(str(path), [*beside, *(str(name.relative_to(COURSE)) for name in _models())], n=1)
+    hint = f"; did you mean '{alike[0]}'?" if alike else ""
     raise FileNotFoundError(f"there is no file '{path}'{hint}")
+
+
+def _models() -> Iterator[Path]:
+    """The models that come with the course."""
+    return COURSE.joinpath(*SHIPPED).glob("*.pt")
 
 
 def or_numbered(out: Path | None, default: str) -> Path:
@@ -322,7 +326,8 @@ def leaving_out(path: Path, left_out: list[str], alone: bool = False) -> Iterato
         if alone or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         left_out.append(str(path))
-        typer.echo(f"left out: {' '.join(told(error).split())}", err=True)
+        why = " ".join(told(error).split())
+        typer.echo("left out: " + (why if str(path) in why else f"'{path}': {why}"), err=True)
 
 
 def on_device(name: str):

@@ -28,8 +28,15 @@ def parse_faces(text: str, name: str = "seeds") -> list[Face]:
                 raise FileNotFoundError(f"{name}: there is no '{part}', expected codes that `project` wrote")
             faces.append(Path(part))
         else:
-            faces += parse_seeds(part, name)
+            faces += _seeds(part, name)
     return faces
+
+
+def _seeds(part: str, name: str) -> list[int]:
+    try:
+        return parse_seeds(part, name)
+    except ValueError as error:
+        raise ValueError(f"{error}; or a file of codes that `project` wrote, such as projected/me.pt") from None
 
 
 def names_of(faces: Sequence[Face]) -> list[str]:

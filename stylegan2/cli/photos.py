@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import app, captions_of, end, leaving_out, make_folder, make_room, some_there
+from stylegan2.cli.common import app, captions_of, end, leaving_out, make_folder, make_room, or_numbered, some_there
 
 if TYPE_CHECKING:
     from stylegan2.editing.photos import Portrait
@@ -49,7 +49,7 @@ def read(
 @app.command()
 def align(
     photos: Photos,
-    out: Annotated[Path, typer.Option(help="Folder for the faces (NAME.png).")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the faces (NAME.png). [faces]")] = None,
     size: Annotated[int, typer.Option(help="Side of a face in pixels.")] = 256,
     face: Face = "1",
     box: Box = None,
@@ -74,6 +74,7 @@ def align(
     if not 16 <= size <= 4096:
         raise ValueError(f"size is {size}, expected 16 to 4096 pixels")
     cutting = Cutting("yes", face, parse_box(box))
+    out = or_numbered(out, "faces")
     make_folder(out, photos)
     done: set[str] = set()
     left_out: list[str] = []

@@ -20,6 +20,7 @@ from stylegan2.cli.common import (
     make_folder,
     make_room,
     on_device,
+    or_numbered,
     shipped,
     there,
 )
@@ -39,7 +40,9 @@ JUDGE, ENCODER = MODELS / "judge.pt", MODELS / "encoder.pt"
 def project(
     checkpoint: CheckpointPath,
     photos: Photos,
-    out: Annotated[Path, typer.Option(help="Folder for codes (NAME.pt) and pictures (NAME.png).")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for codes (NAME.pt), pictures (NAME.png). [projected]")
+    ] = None,
     space: Annotated[str, typer.Option(help=SPACE)] = "auto",
     steps: Annotated[int, typer.Option(help="Steps of the optimisation; 0: the encoder's answer as it is.")] = 300,
     encoder: Annotated[
@@ -78,6 +81,7 @@ def project(
     from stylegan2.editing.photos import distance_for, stacked
     from stylegan2.perceptual import psnr
 
+    out = or_numbered(out, "projected")
     make_folder(out, photos)
     if steps < 0 or tune < 0:
         raise ValueError(f"steps is {steps}, tune {tune}: expected at least 0")
@@ -210,7 +214,9 @@ def train_encoder(
 @app.command()
 def cartoonize(
     photos: Photos,
-    out: Annotated[Path, typer.Option(help="Folder for the cartoons (NAME_STYLE.png) and the sheet of all of them.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the cartoons (NAME_STYLE.png) and a sheet of all. [cartoons]")
+    ] = None,
     style: Annotated[
         str, typer.Option(help="all, or some: webtoon,storybook; or models of your own: runs/mine, FILE.pt.")
     ] = "all",
@@ -246,6 +252,7 @@ def cartoonize(
     from stylegan2.editing.layer_swapping import check_dials
     from stylegan2.editing.photos import distance_for, stacked
 
+    out = or_numbered(out, "cartoons")
     make_folder(out, photos)
     if space not in ("auto", "w", "w+") or steps < 0:
         raise ValueError(f"space is {space!r}, steps {steps}: expected auto, w or w+, and at least 0")

@@ -145,9 +145,9 @@ def _by_the_study(text: str):
     config = EditConfig(text, **(prompt.settings if prompt else text_study.GENERAL))
     learn = list(text_study.LEARN) if config.together else []
     way = f"one way for all faces, learned on seeds {learn[0]}-{learn[-1]}" if learn else "every face by itself"
-    typer.echo(
-        f"settings of the study: {way}, --layers {config.layers} --l2 {config.l2:g} --keep {config.keep:g}", err=True
-    )
+    strength = prompt.strength if prompt else 1.25
+    options = f"--layers {config.layers} --l2 {config.l2:g} --keep {config.keep:g}, strength {strength:g}"
+    typer.echo(f"settings of the study: {way}, {options}", err=True)
     study = shipped(STUDY)
     rows = json.loads(study.read_text(encoding="utf-8")) if prompt and study.is_file() else []
     row = next((row for row in rows if row["text"] == prompt.text), None)
@@ -158,7 +158,7 @@ def _by_the_study(text: str):
             f"({text_study.ENOUGH:.0%} is good), and {moved}",
             err=True,
         )
-    return config, learn, prompt.strength if prompt else 1.25
+    return config, learn, strength
 
 
 def _say_what_changed(g, found, before, after, strength: float, where) -> None:
