@@ -535,3 +535,20 @@ def test_tensorboard_events_are_written_if_asked_for(tmp_path):
         warnings.simplefilter("ignore")
         tiny_trainer(tmp_path, images=16, tensorboard=True).run(progress=False)
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_two_threads_give_the_same_bits_every_time(tmp_path):
+    """Some of PyTorch's operations add up in the order in which threads arrive; a training must not use these."""
+    source = checkpoints.load(Path(__file__).parents[1] / "checkpoints" / "pocket" / "photo.pt")
+    found, threads = [], torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for run in "ab":
+            numbers = {"images": 48, "batch": 16, "snapshot_images": 10**6, "sample_images": 10**6}
+            config = TrainConfig(tmp_path / run, precision="float32", workers=0, fine_tune=True, **numbers)
+            trainer = trainer_module.Trainer.fine_tune(config, random_pictures(32, 64), source, [], torch.device("cpu"))
+            found.append(trainer.run(progress=False))
+    finally:
+        torch.set_num_threads(threads)
+    first, second = (dict(g.named_parameters()) for g in found)
+    assert all(torch.equal(first[name], second[name]) for name in first)

@@ -26,7 +26,7 @@ from stylegan2 import checkpoints, display, text_files
 from stylegan2.bars import bar
 from stylegan2.data.dataset import batches, check_batch
 from stylegan2.networks import Discriminator, Generator
-from stylegan2.runtime import images_at_once, is_out_of_memory, keep_memory_warm, let_go, pick_dtype
+from stylegan2.runtime import images_at_once, is_out_of_memory, keep_memory_warm, let_go, pick_dtype, reproducible
 from stylegan2.training import losses, transfer
 from stylegan2.training.adaptive import AdaptiveP
 from stylegan2.training.augment import AugmentParams, AugmentPipe
@@ -389,7 +389,8 @@ class Trainer:
         stream = batches(self.dataset, c.batch, c.seed, self.step, c.workers, c.mirror, **shard)
         self._stop, shown = False, progress and self.world.is_first
         total = {"total": c.steps * c.batch, "initial": self.images_seen, "smoothing": 0.1}
-        with bar(what="train", unit="img", shown=shown, **total) as steps, closing(log), self._stop_on_interrupt():
+        steps = bar(what="train", unit="img", shown=shown, **total)
+        with steps, closing(log), self._stop_on_interrupt(), reproducible(self.device):
             try:
                 if self.step == 0:
                     self._sample(on_sample)
