@@ -40,9 +40,9 @@ import torch
 from stylegan2 import display
 from stylegan2.editing import latents
 from stylegan2.editing.projection import ProjectConfig, project
-from stylegan2.training.config import TrainConfig
-from stylegan2.training.trainer import Trainer
-from stylegan2.training.transfer import method
+from stylegan2.config import TrainConfig
+from stylegan2.trainer import Trainer
+from stylegan2.transfer import method
 import tempfile, pathlib
 found, source = {}, course.source()
 g = source.g_ema
@@ -65,7 +65,7 @@ with tempfile.TemporaryDirectory() as out:
         log_images=IMAGES // 2, snapshot_images=10**6, sample_images=10**6)
     trainer = Trainer.fine_tune(config, data, source, method("freeze-sg", 64), course.device)
     trainer.run(progress=False)
-    from stylegan2.training.logs import read_log
+    from stylegan2.logs import read_log
     found["training, images/s"] = read_log(pathlib.Path(out) / "log.csv")[-1]["images_per_second"]
 print(json.dumps(found))
 """

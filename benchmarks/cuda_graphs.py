@@ -22,14 +22,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stylegan2 import checkpoints
-from stylegan2.data import pocket
+from stylegan2 import checkpoints, losses
+from stylegan2.config import TrainConfig
 from stylegan2.networks import Discriminator, Generator
-from stylegan2.recipe import Recipe, large_config
+from stylegan2.pocket import world
+from stylegan2.pocket.recipe import Recipe, large_config
 from stylegan2.runtime import pick_device, pick_dtype
-from stylegan2.training import losses
-from stylegan2.training.config import TrainConfig
-from stylegan2.training.trainer import lazy_adam
+from stylegan2.trainer import lazy_adam
 
 WARM_UP = 3  # passes before recording, in which PyTorch allocates and chooses algorithms
 
@@ -138,7 +137,7 @@ class GraphedTraining:
 def start(device: torch.device, faces: int, source: Path) -> GraphedTraining:
     """The source's last run (`recipe.large_config`), from a model."""
     model = checkpoints.load(source, device)
-    rendered = torch.as_tensor(pocket.render(pocket.sample("photo", faces), "photo", model.g_ema.resolution))
+    rendered = torch.as_tensor(world.render(world.sample("photo", faces), "photo", model.g_ema.resolution))
     g = model.g or copy.deepcopy(model.g_ema).requires_grad_(True)
     return GraphedTraining(large_config(Recipe()), g, model.d, model.g_ema, rendered.to(device))
 

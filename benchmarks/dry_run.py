@@ -82,7 +82,7 @@ def make_files(folder: Path) -> None:
 
     from stylegan2.checkpoints import PUBLISHED_PSI, Checkpoint, export, export_encoder
     from stylegan2.networks import Encoder, build
-    from stylegan2.zoo import MODELS
+    from stylegan2.published.zoo import MODELS
 
     folder.mkdir(parents=True, exist_ok=True)
     g, d = build(full_scale.SIZE, "config-f", seed=0)
@@ -183,9 +183,9 @@ def pretend(gib: float, capability: tuple[int, int]) -> Card:
 
 def shorten(card: Card) -> None:
     """Leave out what takes long and no memory of the GPU: further iterations, snapshots, most rendered images."""
-    from stylegan2 import course, judge
+    from stylegan2 import config, course, distributed, trainer
     from stylegan2.editing import projection, styleclip
-    from stylegan2.training import config, distributed, trainer
+    from stylegan2.pocket.nets import judge
 
     steps, dataset = config.TrainConfig.steps.fget, course.Course.dataset
     config.TrainConfig.steps = property(lambda self: min(2, steps(self)))

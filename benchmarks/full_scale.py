@@ -31,7 +31,7 @@ from benchmarks.worker import ROOT
 from stylegan2 import checkpoints
 from stylegan2.checkpoints import files
 from stylegan2.networks import Encoder, Generator, build
-from stylegan2.zoo import MODELS
+from stylegan2.published.zoo import MODELS
 
 SIZE, CODES = 256, 14
 WORKER = """
@@ -93,7 +93,7 @@ def _near(g: Generator) -> Generator:
 
 def random_clip() -> dict[str, torch.Tensor]:
     """ViT-B/32 by OpenAI's names: 12 layers of 768, a text tower of 12 layers of 512."""
-    from stylegan2.clip_model import openai_clip
+    from stylegan2.published.clip_files import openai_clip
 
     model = openai_clip().model.CLIP(512, 224, 12, 768, 32, 77, 49_408, 512, 8, 12)
     return {name: value.half() for name, value in model.state_dict().items()}

@@ -20,8 +20,8 @@ from benchmarks import photos
 from benchmarks.ours import Ours, Schedule
 from benchmarks.worker import ROOT
 from stylegan2 import display, networks
-from stylegan2.data import pocket
-from stylegan2.widgets import LIVE_QUALITY
+from stylegan2.panels.widgets import LIVE_QUALITY
+from stylegan2.pocket import world
 
 
 @dataclass
@@ -135,7 +135,7 @@ ITERATIONS = 16  # one round of the lazy regularisers: R1 once, path length four
 def train(resolution: int, preset: str, batch: int) -> Callable[[Ours, Path], Job]:
     def make(contestant: Ours, scratch: Path) -> Job:
         g, d = _networks(resolution, preset)
-        real = pocket.render(pocket.sample("webtoon", batch), "webtoon")
+        real = world.render(world.sample("webtoon", batch), "webtoon")
         if resolution != real.shape[-1]:
             real = F.interpolate(real.float(), size=resolution, mode="bilinear").round().to(torch.uint8)
         run = contestant.trainer(g, d, real, Schedule(r1_gamma=2e-4 * resolution**2 / batch))

@@ -35,19 +35,20 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
 from stylegan2 import checkpoints
-from stylegan2.data.crawl import MANIFEST, CrawlConfig, crawl
+from stylegan2.collect.crawl import MANIFEST, CrawlConfig, crawl
+from stylegan2.collect.polite import Manners
+from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset, close_reader
 from stylegan2.data.images import decode
-from stylegan2.data.local_site import LocalSite
-from stylegan2.data.polite import Manners
 from stylegan2.data.prepare import prepare
+from stylegan2.logs import read_log
 from stylegan2.networks import Discriminator, Generator
+from stylegan2.pocket.world.site import LocalSite
+from stylegan2.published.zoo import RECORD, Zoo
 from stylegan2.text_files import read_rows
-from stylegan2.training.config import TrainConfig
-from stylegan2.training.logs import read_log
-from stylegan2.training.trainer import Trainer
-from stylegan2.zoo import RECORD, Zoo
+from stylegan2.trainer import Trainer
 
 WIDTHS = {4: 6, 8: 6}
 MODEL = "ffhq256"

@@ -29,21 +29,22 @@ import numpy as np
 import torch
 from PIL import Image
 
+import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
 from benchmarks.worker import ROOT
 from stylegan2 import checkpoints
 from stylegan2.cli.common import EXPECTED
-from stylegan2.clip_model import tokenize
-from stylegan2.controls import parse_settings
-from stylegan2.data import crops, polite
-from stylegan2.data.crawl import CrawlConfig, Manifest, crawl
+from stylegan2.collect import crops, polite
+from stylegan2.collect.crawl import CrawlConfig, Manifest, crawl
+from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.images import Refused, decode
-from stylegan2.data.local_site import Fault, LocalSite
 from stylegan2.data.prepare import prepare
 from stylegan2.editing.projection import Projection
-from stylegan2.judge import Judge
+from stylegan2.panels.controls import parse_settings
+from stylegan2.pocket.nets.judge import Judge
+from stylegan2.pocket.world.site import Fault, LocalSite
+from stylegan2.published.clip_model import tokenize
 from stylegan2.text_files import read_rows
-from stylegan2.training.config import TrainConfig
 
 CLEAR = (*EXPECTED, Refused)  # `Refused` becomes a line of a report
 LONGEST = 1000  # characters of a message

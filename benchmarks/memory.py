@@ -27,10 +27,10 @@ def measure(batch: int, precision: str, accumulate: int) -> float:
     import torch
 
     from stylegan2 import checkpoints
+    from stylegan2.config import TrainConfig
     from stylegan2.networks import build
-    from stylegan2.training.config import TrainConfig
-    from stylegan2.training.trainer import Trainer
-    from stylegan2.training.transfer import StructureLoss
+    from stylegan2.trainer import Trainer
+    from stylegan2.transfer import StructureLoss
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
+from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.runtime import pick_dtype
-from stylegan2.training.config import TrainConfig
-from stylegan2.training.trainer import Trainer
+from stylegan2.trainer import Trainer
 
 
 class Drawing(NamedTuple):

@@ -27,18 +27,16 @@ from typing import Any
 import ipywidgets as w
 import torch
 
+import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
 from benchmarks.worker import ROOT
 from stylegan2 import checkpoints
 from stylegan2.checkpoints import Checkpoint
-from stylegan2.clip_model import ClipModel
-from stylegan2.controls import option_values
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import ensure_lmdb
-from stylegan2.data.strips import make_strip
 from stylegan2.editing.sefa import factorize
-from stylegan2.judge import Judge
 from stylegan2.networks import Generator
 from stylegan2.panels.cartoon import Studio, cartoon_panel
+from stylegan2.panels.controls import option_values
 from stylegan2.panels.dataset import augment_panel, dataset_panel
 from stylegan2.panels.detector import detector_panel
 from stylegan2.panels.directions import directions_panel
@@ -48,9 +46,12 @@ from stylegan2.panels.mixing import mixing_panel
 from stylegan2.panels.pair import pair_panel
 from stylegan2.panels.swap import swap_panel
 from stylegan2.panels.text import text_panel
-from stylegan2.perceptual import JudgeDistance
+from stylegan2.panels.widgets import Panel
+from stylegan2.pocket.nets.judge import Judge
+from stylegan2.pocket.nets.perceptual import JudgeDistance
+from stylegan2.pocket.world.pages import make_strip
+from stylegan2.published.clip_model import ClipModel
 from stylegan2.runtime import keep_memory_warm
-from stylegan2.widgets import Panel
 
 GOAL = 0.05  # seconds
 LOADERS = {"photo": checkpoints.load, "judge": Judge.load, "clip": ClipModel.load}

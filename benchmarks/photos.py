@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from stylegan2.data import pocket
+from stylegan2.pocket import world
 
 ROUNDS = 5
 
@@ -31,7 +31,7 @@ def rate(work: Callable[[], int], seconds: float) -> float:
 
 def draw(domain: str) -> Callable[[], int]:
     """Sample and render 64 faces at 64 px."""
-    return lambda: len(pocket.render(pocket.sample(domain, 64), domain))
+    return lambda: len(world.render(world.sample(domain, 64), domain))
 
 
 def import_seconds(statement: str) -> float:
@@ -51,7 +51,7 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     torch_alone, both = import_seconds("import torch"), import_seconds("import torch, stylegan2")
     print(f"import stylegan2 adds {both - torch_alone:+.3f} s to import torch ({torch_alone:.2f} s)")
-    for domain in pocket.DOMAINS:
+    for domain in world.DOMAINS:
         print(f"renderer, {domain}: {rate(draw(domain), seconds):.0f} faces/s at 64 px")
 
 

@@ -14,8 +14,8 @@ import torch
 
 from benchmarks.worker import ROOT
 from stylegan2 import checkpoints
+from stylegan2.losses import generator_loss
 from stylegan2.networks import build
-from stylegan2.training.losses import generator_loss
 
 CASES = [(torch.float16, 1), (torch.float16, 64), (torch.float16, 1024), (torch.bfloat16, 1)]
 

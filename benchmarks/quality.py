@@ -17,13 +17,14 @@ from pathlib import Path
 
 import torch
 
-from stylegan2 import checkpoints, metrics
-from stylegan2.judge import Judge
-from stylegan2.recipe import REPORT_FACES, generate, training_seconds
+from stylegan2 import checkpoints
+from stylegan2.pocket import measures
+from stylegan2.pocket.nets.judge import Judge
+from stylegan2.pocket.recipe import REPORT_FACES, generate, training_seconds
+from stylegan2.pocket.studies.scoreboard import Entry, Study
 from stylegan2.runtime import has_bfloat16
-from stylegan2.scoreboard import Entry, Study
-from stylegan2.training.trainer import Trainer
-from stylegan2.training.transfer import method
+from stylegan2.trainer import Trainer
+from stylegan2.transfer import method
 
 DOMAIN = "webtoon"
 
@@ -43,7 +44,7 @@ def run(study: Study, seed: int, name: str, settings: dict) -> dict:
     config = replace(study.config(entry), out=out, **settings)
     g = Trainer.fine_tune(config, study.dataset(DOMAIN), checkpoints.load(study.source), entry.methods).run()
     judge, images = Judge.load(study.judge), study.images
-    distance = metrics.measure_pocket_distance(judge, generate(g, study.faces), DOMAIN)
+    distance = measures.measure_pocket_distance(judge, generate(g, study.faces), DOMAIN)
     speed = images / max(training_seconds(out), 1)
     return {"name": name, "seed": seed, "images": images, "images_per_second": speed} | {
         key: getattr(distance, key) for key in ("value", "floor", "ceiling")

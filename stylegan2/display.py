@@ -190,7 +190,7 @@ def save_video(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int 
     """Write frames atomically as GIF (a path that ends in .gif) or MP4 (H.264, plays everywhere).
 
     Args:
-        frames: pictures of one size; they may be drawn while they are written, see `stylegan2.videos`. An MP4 has even
+        frames: pictures of one size; they may be drawn while they are written, see `editing.videos`. An MP4 has even
             sides: a last odd row or column is cut off.
         path: of the file.
         fps: frames a second.

@@ -5,7 +5,7 @@ Which tensor lies on which device follows these rules in the whole package:
 - **What is loaded** (networks, codes of an edit or a projection) goes to the `device` that was named, and by default
   to `pick_device("auto")`, a GPU where there is one. So two things loaded in one process fit each other.
 - **What a network makes** stays on the network's device: images, codes ws, features, losses, and the differentiable
-  distances of :mod:`stylegan2.perceptual`. Functions of codes and images answer on the device of these. Numbers beside
+  distances of `editing.perceptual`. Functions of codes and images answer on the device of these. Numbers beside
   them (z, degrees of a direction, amounts of a blend, noise from a generator) may lie anywhere and are moved.
 - **What is measured** answers on the CPU: `Judge.read`, all of :mod:`stylegan2.metrics`, counts, directions in W and
   the float64 algebra behind them. It is small, and it is compared with what was counted and rendered there, or goes on

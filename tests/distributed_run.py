@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from tiny_training import random_pictures, tiny_config, tiny_networks
 
-from stylegan2.training.distributed import joined
-from stylegan2.training.trainer import Trainer
+from stylegan2.distributed import joined
+from stylegan2.trainer import Trainer
 
 
 def run(out: Path, steps: int, accumulate: int = 1, dies: bool = False) -> None:

@@ -12,8 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from stylegan2 import cli
-from stylegan2.data import align, detectors
-from stylegan2.data.align import FFHQ, POCKET, Frame, NoFace, Person, box_square, cut, find_people, square_of
+from stylegan2.collect import align, detectors
+from stylegan2.collect.align import FFHQ, POCKET, Frame, NoFace, Person, box_square, cut, find_people, square_of
 from stylegan2.data.images import decode
 from stylegan2.editing.photos import Cutting, names_of, portraits, read_photos
 

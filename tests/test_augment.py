@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylegan2.training import augment, image_moves
-from stylegan2.training.adaptive import AdaptiveP
-from stylegan2.training.augment import TRANSFORMS, AugmentConfig, AugmentParams, AugmentPipe
+from stylegan2 import augment, image_moves
+from stylegan2.adaptive import AdaptiveP
+from stylegan2.augment import TRANSFORMS, AugmentConfig, AugmentParams, AugmentPipe
 
 SIZE = 16
 

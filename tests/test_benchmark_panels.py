@@ -11,10 +11,10 @@ from tiny_clip import tiny_clip
 from tiny_training import one_thread, random_pictures  # noqa: F401  (the first applies to every test here)
 
 from benchmarks import panels
-from stylegan2 import widgets
 from stylegan2.checkpoints import Checkpoint
-from stylegan2.judge import Judge
 from stylegan2.networks import build
+from stylegan2.panels import widgets
+from stylegan2.pocket.nets.judge import Judge
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from benchmarks.contest import Result
 from benchmarks.ours import Ours, Schedule
 from benchmarks.worker import ROOT, Contestant, Worker, WorkerError, request
 from stylegan2.networks import Discriminator, Generator
-from stylegan2.recipe import large_config
+from stylegan2.pocket.recipe import large_config
 
 TINY = {4: 3, 8: 2}
 

@@ -7,9 +7,9 @@ import re
 import pytest
 import torch
 
-from stylegan2.data import pocket
-from stylegan2.data.pocket_captions import MANNERS, MOST_PHRASES, TOPICS, WHO, phrases
-from stylegan2.data.pocket_faces import DOMAINS
+from stylegan2.pocket import world
+from stylegan2.pocket.world.captions import MANNERS, MOST_PHRASES, TOPICS, WHO, phrases
+from stylegan2.pocket.world.faces import DOMAINS
 
 COUNT = 300
 
@@ -29,8 +29,8 @@ def rng(seed: int = 0) -> torch.Generator:
 @pytest.fixture(scope="module", params=DOMAINS)
 def drawn(request) -> tuple[str, list, list[str]]:
     """A domain, what can be said of its faces, and a caption for each."""
-    sayable = phrases(pocket.sample(request.param, COUNT, seed=3))
-    return request.param, sayable, pocket.random_captions(sayable, [request.param] * COUNT, rng())
+    sayable = phrases(world.sample(request.param, COUNT, seed=3))
+    return request.param, sayable, world.random_captions(sayable, [request.param] * COUNT, rng())
 
 
 def test_every_fragment_of_a_caption_is_true_of_its_face(drawn):
@@ -59,15 +59,15 @@ def test_captions_are_of_all_lengths_forms_and_topics(drawn):
 def test_the_generator_decides_alone(drawn):
     domain, sayable, captions = drawn
     torch.manual_seed(99)  # the global one has no say
-    assert pocket.random_captions(sayable, [domain] * COUNT, rng()) == captions
-    other = pocket.random_captions(sayable, [domain] * COUNT, rng(1))
+    assert world.random_captions(sayable, [domain] * COUNT, rng()) == captions
+    other = world.random_captions(sayable, [domain] * COUNT, rng(1))
     assert sum(a != b for a, b in zip(captions, other, strict=True)) > 0.8 * COUNT
 
 
 def test_fragments_are_clean_and_of_one_topic():
     of_topic: dict[str, set[int]] = {}
     for domain in DOMAINS:
-        for face in phrases(pocket.sample(domain, COUNT)):
+        for face in phrases(world.sample(domain, COUNT)):
             assert len(face) == len(TOPICS)
             for t, texts in enumerate(face):
                 for text in texts:
@@ -102,13 +102,13 @@ def test_fragments_are_clean_and_of_one_topic():
     ],
 )
 def test_words_follow_the_attributes(change, said, unsaid):
-    for face in phrases(pocket.sample("photo", 5).replace(**change)):
+    for face in phrases(world.sample("photo", 5).replace(**change)):
         there = {text for texts in face for text in texts}
         assert said <= there and not unsaid & there, there
 
 
 def test_a_mirrored_face_is_told_with_left_and_right_exchanged():
-    faces = pocket.sample("photo", 200, seed=8)
+    faces = world.sample("photo", 200, seed=8)
     words = {"left": "right", "right": "left"}
     sides = 0
     for face, mirrored in zip(phrases(faces), phrases(faces.mirror()), strict=True):

@@ -17,13 +17,14 @@ from tiny_training import (
 )
 
 from stylegan2 import display
-from stylegan2.data import detectors
+from stylegan2.collect import detectors
 from stylegan2.editing.cartoonize import cartoonize
 from stylegan2.editing.latents import ws_from_seeds
-from stylegan2.judge import Judge
+from stylegan2.editing.perceptual import psnr
 from stylegan2.networks import Encoder
 from stylegan2.panels.cartoon import SIDE, STRENGTHS, CartoonPanel, Studio, cartoon_panel, film, render_cartoon
-from stylegan2.perceptual import JudgeDistance, psnr
+from stylegan2.pocket.nets.judge import Judge
+from stylegan2.pocket.nets.perceptual import JudgeDistance
 
 
 @pytest.fixture

@@ -15,14 +15,15 @@ from tiny_training import (
 )
 
 from stylegan2 import checkpoints
-from stylegan2.data import pocket
 from stylegan2.editing import cartoonize as module
 from stylegan2.editing.cartoonize import CAREFUL, CLOSE, find_codes, is_outside, plan
 from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.perceptual import LpipsDistance
 from stylegan2.editing.photos import portraits
 from stylegan2.editing.projection import Projection
-from stylegan2.judge import Judge
-from stylegan2.perceptual import JudgeDistance, LpipsDistance
+from stylegan2.pocket import world
+from stylegan2.pocket.nets.judge import Judge
+from stylegan2.pocket.nets.perceptual import JudgeDistance
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "pocket"
 
@@ -40,7 +41,7 @@ def encoder(source):
 def test_the_shipped_models_tell_photographs_from_rendered_faces():
     g = checkpoints.load(SHIPPED / "photo.pt").g_ema
     e, looks = checkpoints.load_encoder(SHIPPED / "encoder.pt").encoder, JudgeDistance(Judge.load(SHIPPED / "judge.pt"))
-    rendered = pocket.render(pocket.sample("photo", 24, seed=77), "photo").float().div(127.5).sub(1)
+    rendered = world.render(world.sample("photo", 24, seed=77), "photo").float().div(127.5).sub(1)
     assert not is_outside(g, rendered, looks, e).any()
     data = pytest.importorskip("skimage.data", reason="scikit-image brings the photo")
     (real,) = portraits(Image.fromarray(data.astronaut()), 64)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylegan2.data import pocket
-from stylegan2.judge import Reading
-from stylegan2.metrics.changes import (
+from stylegan2.pocket import world
+from stylegan2.pocket.measures import COLUMNS
+from stylegan2.pocket.nets.judge import Reading
+from stylegan2.pocket.studies.changes import (
     LEAST_SD,
     UNSEEN,
     WORDS,
@@ -17,13 +18,12 @@ from stylegan2.metrics.changes import (
     measure_changes,
     others_mean,
 )
-from stylegan2.metrics.pocket import COLUMNS
 
 
-def reading_of(faces: pocket.Faces) -> Reading:
+def reading_of(faces: world.Faces) -> Reading:
     """What a judge without errors reads."""
     n = len(faces)
-    points = torch.zeros(n, len(pocket.LANDMARKS), 2)
+    points = torch.zeros(n, len(world.LANDMARKS), 2)
     return Reading(faces.vector(), points, torch.zeros(n, 48), torch.full((n, 4), 0.25))
 
 
@@ -31,14 +31,14 @@ def moved_by(reading: Reading, amounts: dict[str, float], sd: torch.Tensor) -> R
     """Every face's columns moved by so many sd."""
     attributes = reading.attributes.clone()
     for column, amount in amounts.items():
-        k = pocket.VECTOR_NAMES.index(column)
+        k = world.VECTOR_NAMES.index(column)
         attributes[:, k] += amount * sd[k]
     return Reading(attributes, reading.landmarks, reading.features, reading.domain)
 
 
 @pytest.fixture(scope="module")
 def before() -> Reading:
-    return reading_of(pocket.sample("photo", 200))
+    return reading_of(world.sample("photo", 200))
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def sd(before) -> torch.Tensor:
 
 
 def test_the_unit_is_the_spread_but_never_nothing(before, sd):
-    assert sd.shape == (len(pocket.VECTOR_NAMES),) and sd.min() >= LEAST_SD
-    column = pocket.VECTOR_NAMES.index("smile")
+    assert sd.shape == (len(world.VECTOR_NAMES),) and sd.min() >= LEAST_SD
+    column = world.VECTOR_NAMES.index("smile")
     assert sd[column] == before.attributes[:, column].std()
     alike = before[torch.zeros(10, dtype=torch.long)]
     assert torch.equal(attribute_spread(alike), torch.full_like(sd, LEAST_SD))
@@ -75,7 +75,7 @@ def test_a_shift_of_k_sd_is_read_as_k_with_its_word(before, sd, name, amount):
 
 def test_words_agree_with_the_renderer():
     """Faces rendered with less or more of an attribute: the words must be those of its meaning."""
-    faces = pocket.sample("photo", 50)
+    faces = world.sample("photo", 50)
     sd = attribute_spread(reading_of(faces))
     for name, low, high, words in (
         ("yaw", -0.8, 0.8, ("turned left", "turned right")),
@@ -89,7 +89,7 @@ def test_words_agree_with_the_renderer():
 
 
 def test_what_goes_up_and_down_cancels_in_the_mean_only(before, sd):
-    column = pocket.VECTOR_NAMES.index("smile")
+    column = world.VECTOR_NAMES.index("smile")
     attributes = before.attributes.clone()
     attributes[::2, column] += 2 * sd[column]
     attributes[1::2, column] -= 2 * sd[column]
@@ -99,9 +99,9 @@ def test_what_goes_up_and_down_cancels_in_the_mean_only(before, sd):
 
 
 def test_colours_and_choices_have_words_and_a_root_mean_square():
-    faces = pocket.sample("photo", 60)
+    faces = world.sample("photo", 60)
     start = reading_of(faces.replace(hair_colour=(0.5, 0.5, 0.5), hair_style="bob", beard="none"))
-    sd = torch.ones(len(pocket.VECTOR_NAMES))
+    sd = torch.ones(len(world.VECTOR_NAMES))
     for change, name, words in (
         ({"hair_colour": (0.9, 0.9, 0.9)}, "hair_colour", "lighter hair"),
         ({"hair_colour": (0.1, 0.1, 0.1)}, "hair_colour", "darker hair"),

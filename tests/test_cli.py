@@ -25,13 +25,12 @@ from tiny_training import (
 )
 from typer.testing import CliRunner
 
-from stylegan2 import checkpoints, cli
+from stylegan2 import checkpoints, cli, snapshots
 from stylegan2.checkpoints import rosinality
 from stylegan2.cli import common
-from stylegan2.training import snapshots
-from stylegan2.training.config import TrainConfig
-from stylegan2.training.trainer import Trainer
-from stylegan2.training.transfer import FreezeD, FreezeFC, FreezeG, FreezeSG, FreezeStyle, StructureLoss
+from stylegan2.config import TrainConfig
+from stylegan2.trainer import Trainer
+from stylegan2.transfer import FreezeD, FreezeFC, FreezeG, FreezeSG, FreezeStyle, StructureLoss
 
 RUN = ["--images", 16, "--batch", 4, "--snapshot-images", 8, "--sample-images", 8, "--precision", "float32"]
 
@@ -668,8 +667,8 @@ def test_convert_goes_both_ways_and_takes_encoders(model, tmp_path):
 
 
 def test_metrics_of_a_model_and_of_what_it_keeps_of_its_source(tmp_path):
-    from stylegan2.judge import Judge
     from stylegan2.networks import Generator
+    from stylegan2.pocket.nets.judge import Judge
 
     torch.manual_seed(0)
     Judge().save(tmp_path / "judge.pt")
@@ -694,7 +693,7 @@ STEPS = ("judge", "photo", "targets", "scoreboard", "clip", "edits", "encoder", 
 @pytest.fixture
 def steps(tmp_path, monkeypatch) -> list[str]:
     """The recipe in an empty folder, with steps that only leave their result; returns the names of those that ran."""
-    from stylegan2 import recipe
+    from stylegan2.pocket import recipe
 
     ran: list[str] = []
 

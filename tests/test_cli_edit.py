@@ -19,12 +19,12 @@ from tiny_training import (
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, display
-from stylegan2.clip_model import ClipModel
 from stylegan2.editing import styleclip
 from stylegan2.editing.latents import draw, ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, TextEdit, optimise
 from stylegan2.networks import Generator
 from stylegan2.panels.text import config_of
+from stylegan2.published.clip_model import ClipModel
 
 SIDE = 128  # of a face in the picture: 32 pixels, enlarged four times
 

@@ -19,12 +19,12 @@ from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, display
 from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import Projection
 from stylegan2.editing.style_mixing import mix_grid
 from stylegan2.editing.styleclip import TextEdit
-from stylegan2.judge import Judge
 from stylegan2.networks import Encoder
-from stylegan2.perceptual import psnr
+from stylegan2.pocket.nets.judge import Judge
 
 
 def call(*words, code: int = 0) -> str:

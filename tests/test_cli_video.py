@@ -8,7 +8,8 @@ from tiny_training import (
 )
 from typer.testing import CliRunner
 
-from stylegan2 import checkpoints, cli, videos
+from stylegan2 import checkpoints, cli
+from stylegan2.editing import videos
 
 
 def call(*words, code: int = 0) -> str:

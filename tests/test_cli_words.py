@@ -13,11 +13,11 @@ import typer
 import stylegan2
 from stylegan2 import cli, networks
 from stylegan2.cli.common import in_options
+from stylegan2.config import TrainConfig
 from stylegan2.course import setup
 from stylegan2.editing.latents import z_from_seeds
-from stylegan2.encoder_training import EncoderConfig
-from stylegan2.judge_training import JudgeConfig
-from stylegan2.training.config import TrainConfig
+from stylegan2.pocket.nets.encoder_training import EncoderConfig
+from stylegan2.pocket.nets.judge_training import JudgeConfig
 
 VERBS = typer.main.get_command(cli.app).commands
 PACKAGE = Path(stylegan2.__file__).parent

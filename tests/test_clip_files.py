@@ -22,12 +22,13 @@ from test_cli import call
 from tiny_clip import SIDE, tiny_clip
 from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 
-from stylegan2 import checkpoints, clip_files
-from stylegan2.checkpoints import CheckpointError, files, torchscript
-from stylegan2.clip_model import ClipModel
-from stylegan2.course_scales import FullModels
+from stylegan2 import checkpoints
+from stylegan2.checkpoints import CheckpointError, files
+from stylegan2.course.scales import FullModels
 from stylegan2.networks import Generator
-from stylegan2.zoo import Zoo
+from stylegan2.published import clip_files, torchscript
+from stylegan2.published.clip_model import ClipModel
+from stylegan2.published.zoo import Zoo
 
 NAME = "ViT-B/32"
 pytestmark = pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated, and tracing is noisy
@@ -237,7 +238,7 @@ def test_without_any_the_error_says_what_to_put_where(places, tmp_path):
 
 
 def test_without_a_network_that_is_soon_known(places, monkeypatch):
-    monkeypatch.setattr("stylegan2.published.getproxies", dict)
+    monkeypatch.setattr("stylegan2.published.fetch.getproxies", dict)
     places.server.shutdown()
     places.server.server_close()
     with pytest.raises(ConnectionError, match=f"Connection refused.*{places.address} does not answer"):

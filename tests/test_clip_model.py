@@ -15,10 +15,11 @@ from torch.nn import functional as F
 
 from stylegan2 import display
 from stylegan2.checkpoints import CheckpointError, files
-from stylegan2.clip_model import ClipModel, tokenize
-from stylegan2.course import Course, CourseError
-from stylegan2.course_scales import PocketModels
-from stylegan2.data import pocket
+from stylegan2.course import Course
+from stylegan2.course.scales import PocketModels
+from stylegan2.folder import CourseError
+from stylegan2.pocket import world
+from stylegan2.published.clip_model import ClipModel, tokenize
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "checkpoints" / "pocket" / "clip.pt"
@@ -37,7 +38,7 @@ def shipped() -> ClipModel:
 
 def pixels(n: int = 3, size: int = SIDE, seed: int = 0) -> torch.Tensor:
     """Rendered faces, uint8 [n, 3, size, size]."""
-    return pocket.render(pocket.sample("photo", n, seed=seed), "photo", size)
+    return world.render(world.sample("photo", n, seed=seed), "photo", size)
 
 
 def as_generated(images: torch.Tensor) -> torch.Tensor:
@@ -228,7 +229,7 @@ def test_the_shipped_file_is_small_and_knows_its_own_words(shipped):
 @needs_shipped
 def test_the_shipped_model_tells_what_is_meant(shipped):
     """The same faces with one thing changed: the text that says it must rise in nearly all of them."""
-    faces = pocket.sample("photo", 24, seed=77).replace(smile=0.0, mouth_open=0.0, glasses="none", earrings=0)
+    faces = world.sample("photo", 24, seed=77).replace(smile=0.0, mouth_open=0.0, glasses="none", earrings=0)
     black, red = (0.09, 0.075, 0.075), (0.70, 0.30, 0.12)
     for text, without, having in (
         ("red hair", {"hair_colour": black}, {"hair_colour": red}),
@@ -236,6 +237,6 @@ def test_the_shipped_model_tells_what_is_meant(shipped):
         ("glasses", {"glasses": "none"}, {"glasses": "round"}),
         ("dark skin", {"skin": 0.8}, {"skin": 0.1}),
     ):
-        pair = [as_generated(pocket.render(faces.replace(**change), "photo")) for change in (without, having)]
+        pair = [as_generated(world.render(faces.replace(**change), "photo")) for change in (without, having)]
         before, after = (shipped.encode_images(images) @ shipped.encode_texts(text).T for images in pair)
         assert (after > before).float().mean() >= 0.9, text

@@ -12,12 +12,12 @@ from clip.clip import _tokenizer
 from tiny_clip import tiny_clip
 from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 
-from stylegan2 import clip_training as training
 from stylegan2.checkpoints import files
-from stylegan2.clip_model import ClipModel
-from stylegan2.clip_training import ARCHITECTURE, Batches, ClipConfig, Pool
-from stylegan2.data import pocket
-from stylegan2.data.pocket_captions import TOPICS, phrases
+from stylegan2.pocket import world
+from stylegan2.pocket.nets import clip_training as training
+from stylegan2.pocket.nets.clip_training import ARCHITECTURE, Batches, ClipConfig, Pool
+from stylegan2.pocket.world.captions import TOPICS, phrases
+from stylegan2.published.clip_model import ClipModel
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "pocket" / "clip.pt"
 needs_shipped = pytest.mark.skipif(not SHIPPED.is_file(), reason="checkpoints/pocket/clip.pt is missing: `make pocket`")
@@ -51,10 +51,10 @@ def words(tokens: torch.Tensor) -> str:
 def test_the_pool_holds_every_pair_of_domains_with_true_words(pool):
     assert len(pool) == 4 * 6 + 12 == len(pool.sayable) == len(pool.mirrored)
     assert pool.images.shape == (36, 3, 64, 64) and pool.images.dtype == torch.uint8
-    assert sorted(pool.domains) == sorted(list(pocket.DOMAINS) * 9)
-    faces = pocket.sample("photo", 6, seed=training.FACES_SEED)  # the first job
+    assert sorted(pool.domains) == sorted(list(world.DOMAINS) * 9)
+    faces = world.sample("photo", 6, seed=training.FACES_SEED)  # the first job
     assert pool.sayable[:6] == phrases(faces) and pool.mirrored[:6] == phrases(faces.mirror())
-    assert (pool.images[:6].int() - pocket.render(faces, "photo").int()).abs().max() <= 1
+    assert (pool.images[:6].int() - world.render(faces, "photo").int()).abs().max() <= 1
 
 
 def test_another_seed_renders_other_faces(pool):
@@ -164,12 +164,12 @@ def test_tokens_that_never_occurred_are_zero_and_the_others_are_not(pool):
 
 def two_kinds(count: int, seed: int) -> Pool:
     """Faces whose hair is red or blue, and nothing else to be said."""
-    faces = pocket.sample("photo", count, seed=seed).replace(hair_style="long")
+    faces = world.sample("photo", count, seed=seed).replace(hair_style="long")
     red = torch.arange(count) % 2 == 0
     colours = torch.where(red[:, None], torch.tensor([0.70, 0.30, 0.12]), torch.tensor([0.26, 0.40, 0.76]))
     said = [[[("red" if r else "blue") + " hair"], *[[] for _ in TOPICS[1:]]] for r in red]
     faces = faces.replace(hair_colour=colours)
-    return Pool(pocket.render(faces, "photo"), said, said, ["photo"] * count)
+    return Pool(world.render(faces, "photo"), said, said, ["photo"] * count)
 
 
 def test_a_tiny_training_learns_to_tell_two_kinds_of_faces():
@@ -191,9 +191,9 @@ class Oracle:
 
     def __init__(self, domain: str, count: int):
         self.mean = torch.zeros(1)
-        faces = pocket.sample(domain, count, seed=training.EVALUATION_SEED)
-        self.texts = pocket.captions(faces)
-        self.images = (pocket.render(faces, domain).float() / 127.5 - 1).flatten(1)
+        faces = world.sample(domain, count, seed=training.EVALUATION_SEED)
+        self.texts = world.captions(faces)
+        self.images = (world.render(faces, domain).float() / 127.5 - 1).flatten(1)
 
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         nearest = torch.cdist(images.flatten(1), self.images).argmin(1)
@@ -223,7 +223,7 @@ def test_retrieval_of_one_who_knows_is_perfect(domain):
 
 def test_retrieval_of_noise_is_chance():
     found = training.measure_retrieval(Noise(), rounds=12, among=5)
-    assert list(found) == list(pocket.DOMAINS)
+    assert list(found) == list(world.DOMAINS)
     for name in ("caption", "face"):
         mean = sum(found[domain][name] for domain in found) / 4
         assert abs(mean - 0.2) < 4 * math.sqrt(0.2 * 0.8 / 240)
@@ -242,11 +242,11 @@ def recorded() -> dict:
 
 @needs_shipped
 def test_what_is_recorded_of_the_shipped_clip(recorded):
-    assert list(recorded["retrieval"]) == list(pocket.DOMAINS)
+    assert list(recorded["retrieval"]) == list(world.DOMAINS)
     for domain, found in recorded["retrieval"].items():
         assert found["caption"] >= 0.7 and found["face"] >= 0.7 and found["chance"] == 1 / 32, domain
     assert recorded["training"]["architecture"] == as_json(ARCHITECTURE)
-    assert recorded["training"]["renderer"] == pocket.VERSION
+    assert recorded["training"]["renderer"] == world.VERSION
     model = ClipModel.load(SHIPPED)
     assert model.size == ARCHITECTURE["image_resolution"]
     assert model.model.text_projection.shape == (ARCHITECTURE["transformer_width"], ARCHITECTURE["embed_dim"])

@@ -53,7 +53,7 @@ for source in (cell, after):
 """
 AFTER = """
 import os, stylegan2
-from stylegan2.data import detectors
+from stylegan2.collect import detectors
 assert stylegan2.__file__.startswith(os.environ["SITE"]), stylegan2.__file__
 print(course.source().g_ema.resolution, type(detectors.make("pocket")).__name__)
 """

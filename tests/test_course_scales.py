@@ -12,14 +12,15 @@ import pytest
 import torch
 from tiny_training import tiny_networks
 
-from stylegan2 import checkpoints, course, course_drive, course_scales
+from stylegan2 import checkpoints, course
 from stylegan2.checkpoints import files, rosinality
-from stylegan2.course import Course, CourseError, choose_models
-from stylegan2.course_scales import FullModels, PocketModels
-from stylegan2.metrics.pretrained import VGG
+from stylegan2.config import TrainConfig
+from stylegan2.course import Course, choose_models, drive, scales
+from stylegan2.course.scales import FullModels, PocketModels
+from stylegan2.folder import CourseError
 from stylegan2.networks import Encoder
-from stylegan2.training.config import TrainConfig
-from stylegan2.zoo import MIRROR, MODELS, Zoo
+from stylegan2.published.pretrained import VGG
+from stylegan2.published.zoo import MIRROR, MODELS, Zoo
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -115,7 +116,7 @@ def test_without_a_network_that_is_soon_known(root, monkeypatch):
     with socket.socket() as closed:  # a port that nobody listens on
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-    monkeypatch.setattr("stylegan2.published.getproxies", dict)
+    monkeypatch.setattr("stylegan2.published.fetch.getproxies", dict)
     monkeypatch.setenv(MIRROR, f"http://127.0.0.1:{port}/models")
     monkeypatch.setattr(Zoo, "fetch", lambda *_: pytest.fail("was not to be asked"))
     assert "no network" in choose_models(root, "full", CPU)[1]
@@ -184,7 +185,7 @@ def colab(tmp_path_factory, monkeypatch):
 
     module = SimpleNamespace(drive=SimpleNamespace(mount=mounts), calls=calls, mount=mount)
     monkeypatch.setitem(sys.modules, "google.colab", module)
-    monkeypatch.setattr(course_drive, "MOUNT", mount)
+    monkeypatch.setattr(drive, "MOUNT", mount)
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setenv("HF_HOME", "")  # so that it is put back
     return module
@@ -247,6 +248,6 @@ def test_a_batch_is_computed_in_parts_that_fit_the_gpu(root, monkeypatch, gib, p
 
 
 def test_the_judge_says_what_it_does_not_know(full, monkeypatch, capsys):
-    monkeypatch.setattr(course_scales.PocketModels, "file", lambda self, name: f"{name}.pt")
-    monkeypatch.setattr("stylegan2.judge.Judge.load", lambda path, device: str(path))
+    monkeypatch.setattr(scales.PocketModels, "file", lambda self, name: f"{name}.pt")
+    monkeypatch.setattr("stylegan2.pocket.nets.judge.Judge.load", lambda path, device: str(path))
     assert full.judge == "judge.pt" and "has only ever seen rendered faces" in capsys.readouterr().out

@@ -15,12 +15,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from stylegan2 import cli
-from stylegan2.data.crawl import MANIFEST, CrawlConfig, crawl, spans
-from stylegan2.data.crawl_sites import ImageList, Naver, SiteError, Webtoons, site_for, title_slug
+from stylegan2.collect.crawl import MANIFEST, CrawlConfig, crawl, spans
+from stylegan2.collect.polite import Answer, Manners, Missing, NotAllowed, Stopped
+from stylegan2.collect.sites import ImageList, Naver, SiteError, Webtoons, site_for, title_slug
 from stylegan2.data.images import decode
-from stylegan2.data.local_site import Fault, LocalSite, strip_jpeg
-from stylegan2.data.locks import only_writer
-from stylegan2.data.polite import Answer, Manners, Missing, NotAllowed, Stopped
+from stylegan2.locks import only_writer
+from stylegan2.pocket.world.site import Fault, LocalSite, strip_jpeg
 
 
 @cache

@@ -13,9 +13,9 @@ from PIL import Image, ImageFilter
 from typer.testing import CliRunner
 
 from stylegan2 import cli
-from stylegan2.data import crops, detectors
-from stylegan2.data.align import cut
-from stylegan2.data.crops import (
+from stylegan2.collect import crops, detectors
+from stylegan2.collect.align import cut
+from stylegan2.collect.crops import (
     CropConfig,
     contact_sheet,
     crop,
@@ -24,11 +24,11 @@ from stylegan2.data.crops import (
     sharpness,
     square_around,
 )
+from stylegan2.collect.detectors import Face
 from stylegan2.data.dataset import LMDBDataset
-from stylegan2.data.detectors import Face
 from stylegan2.data.prepare import prepare
 from stylegan2.data.sources import open_source
-from stylegan2.data.strips import make_strip
+from stylegan2.pocket.world.pages import make_strip
 from stylegan2.text_files import append_row, read_rows
 
 

@@ -14,11 +14,12 @@ from tiny_training import (
 )
 from typer.testing import CliRunner
 
-from stylegan2 import checkpoints, cli, display, recipe, scoreboard, text_study
-from stylegan2.data import pocket
+from stylegan2 import checkpoints, cli, display
 from stylegan2.editing.latents import ws_from_seeds
-from stylegan2.judge import Judge
 from stylegan2.networks import Encoder, SynthesisNetwork
+from stylegan2.pocket import recipe, world
+from stylegan2.pocket.nets.judge import Judge
+from stylegan2.pocket.studies import scoreboard, text_edits
 
 
 def call(*words) -> str:
@@ -43,7 +44,7 @@ def files(tmp_path_factory) -> Path:
     save_clip(tiny_clip(), folder / "clip.pt")
     display.to_pil(g.synthesis(ws_from_seeds(g, [3]), "const")[0]).save(folder / "me.png")
     (folder / "faces").mkdir()
-    for i, face in enumerate(pocket.render(pocket.sample("webtoon", 6, seed=0), "webtoon", 16)):
+    for i, face in enumerate(world.render(world.sample("webtoon", 6, seed=0), "webtoon", 16)):
         display.to_pil(face).save(folder / "faces" / f"{i}.png")
     call("factorize", folder / "photo.pt", "--out", folder / "d.pt", "--count", 1)
     call("prepare", folder / "faces", "--out", folder / "faces.lmdb", "--size", 16, "--workers", 0)
@@ -120,7 +121,7 @@ def test_train_resumes_what_it_began_on_the_card(card, files, tmp_path):
 
 def test_the_recipe_measures_text_edits_on_its_device(card, files, tmp_path, monkeypatch):
     given = []
-    monkeypatch.setattr(text_study, "run", lambda *networks_first: given.extend(networks_first[:3]) or [])
+    monkeypatch.setattr(text_edits, "run", lambda *networks_first: given.extend(networks_first[:3]) or [])
     monkeypatch.setattr(recipe.text_files, "write_json", lambda path, rows: None)
     recipe.make_edits(recipe.Recipe(shipped=files, device="cuda"))
     assert [next(network.parameters()).device.type for network in given] == ["cuda"] * 3

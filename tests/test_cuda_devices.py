@@ -15,19 +15,20 @@ from tiny_training import (
 )
 from torch import Tensor
 
-from stylegan2 import checkpoints, display, metrics, runtime, text_study
-from stylegan2.clip_model import ClipModel
-from stylegan2.data import pocket
+from stylegan2 import checkpoints, display, runtime
+from stylegan2.config import TrainConfig
 from stylegan2.editing import cartoonize, directions, ganspace, latents, layer_swapping, sefa, style_mixing
-from stylegan2.editing.photos import distance_for
+from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import ProjectConfig, Projection, project
 from stylegan2.editing.styleclip import EditConfig, TextEdit, optimise
-from stylegan2.judge import Judge, Reading
-from stylegan2.metrics import changes, effects, full, image_sets, ownership, path_length
+from stylegan2.metrics import full, image_sets, path_length
 from stylegan2.networks import Encoder
-from stylegan2.perceptual import JudgeDistance, psnr
-from stylegan2.training.config import TrainConfig
-from stylegan2.training.trainer import Trainer
+from stylegan2.pocket import measures, world
+from stylegan2.pocket.nets.judge import Judge, Reading
+from stylegan2.pocket.nets.perceptual import JudgeDistance, distance_for
+from stylegan2.pocket.studies import changes, effects, ownership, text_edits
+from stylegan2.published.clip_model import ClipModel
+from stylegan2.trainer import Trainer
 
 SEEDS = range(4)
 
@@ -139,13 +140,13 @@ def _reading(m) -> Reading:
 
 MEASURED = {  # name -> what is measured of networks and images on the card
     "read": _reading,
-    "read rendered images": lambda m: m.judge.read(pocket.render(pocket.sample("photo", 2, seed=0), "photo")),
-    "landmark_error": lambda m: metrics.landmark_error(m.judge, _reading(m), latents.draw(m.target, m.ws)),
-    "same_faces": lambda m: metrics.same_faces(m.judge, "photo", "webtoon", 4),
-    "feature_statistics": lambda m: metrics.feature_statistics(m.judge, latents.draw(m.source, m.ws)),
-    "repeats": lambda m: metrics.repeats(m.judge, latents.draw(m.source, m.ws)).twins,
+    "read rendered images": lambda m: m.judge.read(world.render(world.sample("photo", 2, seed=0), "photo")),
+    "landmark_error": lambda m: measures.landmark_error(m.judge, _reading(m), latents.draw(m.target, m.ws)),
+    "same_faces": lambda m: measures.same_faces(m.judge, "photo", "webtoon", 4),
+    "feature_statistics": lambda m: measures.feature_statistics(m.judge, latents.draw(m.source, m.ws)),
+    "repeats": lambda m: measures.repeats(m.judge, latents.draw(m.source, m.ws)).twins,
     "attribute_spread": lambda m: changes.attribute_spread(_reading(m)),
-    "counts": lambda m: text_study.PROMPTS[0].holds(_reading(m)),
+    "counts": lambda m: text_edits.PROMPTS[0].holds(_reading(m)),
     "style_weights": lambda m: sefa.style_weights(m.source),
     "SeFa": lambda m: sefa.factorize(m.source, "coarse"),
     "GANSpace": lambda m: ganspace.principal_directions(m.source, samples=100),
@@ -170,8 +171,8 @@ def test_studies_run_on_the_card(models):
     assert len(found) == 1
     assert len(ownership.measure_ownership(models.source, models.judge, pairs=2).found) == models.source.num_ws
     images = [latents.draw(g, models.ws) for g in (models.source, models.target)]
-    assert "faces" in str(metrics.measure_landmark_error(models.judge, *images, "photo", "webtoon"))
-    assert metrics.measure_pocket_distance(models.judge, images[0], "photo").value > 0
+    assert "faces" in str(measures.measure_landmark_error(models.judge, *images, "photo", "webtoon"))
+    assert measures.measure_pocket_distance(models.judge, images[0], "photo").value > 0
 
 
 def test_what_is_shown_may_lie_anywhere(models):

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from stylegan2.data.dataset import BatchOrder, LMDBDataset, batches, inspect, throughput
+from stylegan2.batches import BatchOrder, batches
+from stylegan2.data.dataset import LMDBDataset, inspect, throughput
 from stylegan2.data.prepare import prepare
 
 

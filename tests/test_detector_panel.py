@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylegan2.data import detectors
-from stylegan2.data.strips import make_strip
+from stylegan2.collect import detectors
 from stylegan2.panels.detector import COLUMNS, HEIGHT, Desk, detector_panel, render_detection
+from stylegan2.pocket.world.pages import make_strip
 
 
 @pytest.fixture(scope="module")

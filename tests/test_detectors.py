@@ -15,11 +15,10 @@ import torch
 from PIL import Image, ImageDraw
 
 from stylegan2.checkpoints import CheckpointError
-from stylegan2.data import detectors, face_detector
-from stylegan2.data.detectors import Cascade, Face, distinct, make, on_pages, overlap
-from stylegan2.data.face_detector import CELL, TYPICAL, FaceNet, decode, truth
-from stylegan2.data.strips import make_strip
-from stylegan2.detector_training import (
+from stylegan2.collect import detectors, face_detector
+from stylegan2.collect.detectors import Cascade, Face, distinct, make, on_pages, overlap
+from stylegan2.collect.face_detector import CELL, TYPICAL, FaceNet, decode, truth
+from stylegan2.pocket.nets.detector_training import (
     EVALUATION_SEED,
     WINDOW,
     DetectorConfig,
@@ -29,7 +28,8 @@ from stylegan2.detector_training import (
     loss_of,
     train_detector,
 )
-from stylegan2.published import Published
+from stylegan2.pocket.world.pages import make_strip
+from stylegan2.published.fetch import Published
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -291,7 +291,7 @@ def test_training_goes_on_where_it_stopped_and_writes_what_it_found(tmp_path, mo
     config = DetectorConfig(windows=12, batch=2, pages=2, save_every=4)
     whole, parts = tmp_path / "whole.pt", tmp_path / "parts.pt"
     train_detector(whole, config, "cpu", tmp_path / "a", held_out=1, progress=False)
-    from stylegan2 import detector_training
+    from stylegan2.pocket.nets import detector_training
 
     step, steps = detector_training._Run.train_step, []
 

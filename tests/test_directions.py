@@ -12,7 +12,6 @@ from tiny_training import (
 
 from stylegan2 import checkpoints, display
 from stylegan2.checkpoints import CheckpointError
-from stylegan2.data import pocket
 from stylegan2.editing import latents
 from stylegan2.editing.directions import (
     Directions,
@@ -21,10 +20,11 @@ from stylegan2.editing.directions import (
     strip,
     upright,
 )
-from stylegan2.judge import Judge, Reading
-from stylegan2.metrics.changes import Change
-from stylegan2.metrics.effects import Effect, judge_names, measure_directions
 from stylegan2.networks import Generator, build
+from stylegan2.pocket import world
+from stylegan2.pocket.nets.judge import Judge, Reading
+from stylegan2.pocket.studies.changes import Change
+from stylegan2.pocket.studies.effects import Effect, judge_names, measure_directions
 
 
 @pytest.fixture(scope="module")
@@ -236,9 +236,9 @@ class Ruler(Judge):
     """Reads two things off the mean colour: red is "smile", green squared is "glasses"; all else is 0."""
 
     def read(self, images, batch: int = 64) -> Reading:
-        attributes = torch.zeros(len(images), len(pocket.VECTOR_NAMES))
-        attributes[:, pocket.VECTOR_NAMES.index("smile")] = images[:, 0].mean((1, 2))
-        attributes[:, pocket.VECTOR_NAMES.index("glasses")] = images[:, 1].mean((1, 2)).square()
+        attributes = torch.zeros(len(images), len(world.VECTOR_NAMES))
+        attributes[:, world.VECTOR_NAMES.index("smile")] = images[:, 0].mean((1, 2))
+        attributes[:, world.VECTOR_NAMES.index("glasses")] = images[:, 1].mean((1, 2)).square()
         n = len(images)
         return Reading(attributes, torch.zeros(n, 16, 2), torch.zeros(n, 48), torch.zeros(n, 4))
 
@@ -255,7 +255,7 @@ class Painter(Generator):
 
 def test_an_effect_has_both_sides_and_what_turns_with_the_sign():
     d = Directions(torch.eye(2, 4), torch.ones(2), (0,))
-    sd = torch.full((len(pocket.VECTOR_NAMES),), 0.5)
+    sd = torch.full((len(world.VECTOR_NAMES),), 0.5)
     red, green = measure_directions(Ruler(), Painter(), d, degree=2.0, seeds=range(5), truncation=0.0, sd=sd)
     assert red.plus["smile"].mean == pytest.approx(4) and red.minus["smile"].mean == pytest.approx(-4)
     assert red.along["smile"].mean == pytest.approx(4) and red.along["smile"].words == "smile"
@@ -267,7 +267,7 @@ def test_an_effect_has_both_sides_and_what_turns_with_the_sign():
 
 def test_effects_follow_the_layers_and_the_degree():
     d = Directions(torch.eye(1, 4), torch.ones(1), (0,))
-    sd = torch.ones(len(pocket.VECTOR_NAMES))
+    sd = torch.ones(len(world.VECTOR_NAMES))
     settings = dict(seeds=range(3), sd=sd)
     (little,) = measure_directions(Ruler(), Painter(), d, degree=1.0, layers="1-3", **settings)
     assert little.along["smile"].mean == 0

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from stylegan2 import display, videos
+from stylegan2 import display
+from stylegan2.editing import videos
 
 
 def frame(i: int, size=(17, 16)) -> Image.Image:

@@ -12,10 +12,10 @@ import pytest
 import torch
 from tiny_training import random_pictures, tiny_config, tiny_networks
 
-from stylegan2.training import distributed
-from stylegan2.training.distributed import World
-from stylegan2.training.logs import read_log
-from stylegan2.training.trainer import Trainer
+from stylegan2 import distributed
+from stylegan2.distributed import World
+from stylegan2.logs import read_log
+from stylegan2.trainer import Trainer
 
 HERE = Path(__file__).parent
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"}

@@ -15,8 +15,8 @@ from tiny_training import (
 from typer.testing import CliRunner
 
 from stylegan2 import cli, display
-from stylegan2.data.local_site import LocalSite
-from stylegan2.data.strips import make_strip
+from stylegan2.pocket.world.pages import make_strip
+from stylegan2.pocket.world.site import LocalSite
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = typer.main.get_command(cli.app)

@@ -15,11 +15,12 @@ from tiny_training import (
     tiny_networks,
 )
 
-from stylegan2 import checkpoints, encoder_training
+from stylegan2 import checkpoints
 from stylegan2.checkpoints import CheckpointError, files, rosinality
-from stylegan2.encoder_training import EncoderConfig, _Run, learning_rate, train_encoder
+from stylegan2.editing.perceptual import psnr
 from stylegan2.networks import Encoder
-from stylegan2.perceptual import psnr
+from stylegan2.pocket.nets import encoder_training
+from stylegan2.pocket.nets.encoder_training import EncoderConfig, _Run, learning_rate, train_encoder
 
 GOLDEN = Path(__file__).parent / "golden"
 TINY = {"images": 8 * 6, "batch": 8, "faces": 12, "save_every": 8}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan2.exercises import EXERCISES, check
+from stylegan2.course.exercises import EXERCISES, check
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 CALL = re.compile(r'check\("([^"]+)", (\w+)\)')
@@ -69,10 +69,10 @@ def test_unknown_exercise_lists_the_known():
 
 def test_structure_exercises_ask_for_what_the_package_does():
     """Exercises of notebook 05 against StructureLoss and the scoreboard's Pareto front."""
+    from stylegan2.draws import Draws, Fakes
     from stylegan2.networks import build
-    from stylegan2.scoreboard_view import pareto
-    from stylegan2.training.draws import Draws, Fakes
-    from stylegan2.training.transfer import StructureLoss, source_stages
+    from stylegan2.pocket.studies.scoreboard_view import pareto
+    from stylegan2.transfer import StructureLoss, source_stages
 
     g, other = (build(16, "pocket", seed)[0].eval() for seed in (0, 1))
     z = torch.randn(2, 3, g.z_dim, generator=torch.Generator().manual_seed(0))
@@ -141,8 +141,8 @@ def test_mixing_exercises_ask_for_what_the_package_does():
     """Exercises of notebook 09 against `mix`, and against what the judge reads in the shipped model."""
     from stylegan2 import checkpoints
     from stylegan2.editing.style_mixing import mix
-    from stylegan2.judge import Judge
-    from stylegan2.metrics.ownership import measure_ownership
+    from stylegan2.pocket.nets.judge import Judge
+    from stylegan2.pocket.studies.ownership import measure_ownership
 
     by_hand = EXERCISES["09-mix"]
     assert all(torch.equal(by_hand.reference(*inputs), mix(*inputs)) for inputs in by_hand.inputs)

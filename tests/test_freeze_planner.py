@@ -10,19 +10,11 @@ from test_transfer import fine_tuner, source
 from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 
 from stylegan2.checkpoints import Checkpoint
-from stylegan2.exercises import EXERCISES
+from stylegan2.course.exercises import EXERCISES
 from stylegan2.networks import build
 from stylegan2.panels import freeze_planner as planner
 from stylegan2.panels.freeze_planner import FROZEN, SOURCE, TRAINS, Blueprint
-from stylegan2.training.transfer import (
-    FreezeD,
-    FreezeFC,
-    FreezeG,
-    FreezeSG,
-    FreezeStyle,
-    Method,
-    StructureLoss,
-)
+from stylegan2.transfer import FreezeD, FreezeFC, FreezeG, FreezeSG, FreezeStyle, Method, StructureLoss
 
 COMBINATIONS = [
     [],

@@ -24,13 +24,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from stylegan2 import checkpoints, cli, display, metrics, published
+from stylegan2 import checkpoints, cli, display
 from stylegan2.checkpoints import CheckpointError
 from stylegan2.data.prepare import prepare
 from stylegan2.editing.latents import noise_from_seeds
-from stylegan2.metrics import full, path_length, pocket, pretrained, structure
+from stylegan2.metrics import full, path_length, structure
 from stylegan2.metrics.image_sets import GeneratedImages, SourceImages, open_images
 from stylegan2.networks import Generator
+from stylegan2.pocket import measures
+from stylegan2.published import fetch, pretrained
 
 R = 16  # pixels
 INSTALL = "python -m pip install --constraint constraints.txt --editable '.[full]'"
@@ -99,9 +101,9 @@ def injected(monkeypatch, request):
 
 # ------------------------------------------------------------------------------------------------------------ package
 def test_pocket_names_are_still_the_packages_and_nothing_heavy_comes_along():
-    own = {name for name, value in vars(pocket).items() if getattr(value, "__module__", "") == pocket.__name__}
-    assert {name for name in own if not name.startswith("_")} <= set(metrics.__all__)
-    assert all(getattr(metrics, name) is getattr(pocket, name) for name in metrics.__all__)
+    own = {name for name, value in vars(measures).items() if getattr(value, "__module__", "") == measures.__name__}
+    assert {name for name in own if not name.startswith("_")} <= set(measures.__all__)
+    assert all(getattr(measures, name) is getattr(measures, name) for name in measures.__all__)
     heavy = {"torch_fidelity", "torchvision", "lpips", "timm", "scipy"}
     code = f"import sys; from stylegan2.metrics import full; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -122,8 +124,8 @@ def test_equal_sets_are_at_distance_zero_and_brighter_ones_farther_and_farther_a
 @needs_fidelity
 def test_fid_is_the_frechet_distance_of_the_features():
     a, b = extract(pictures(50, 1)), extract(pictures(40, 2, 15))
-    by_hand = metrics.frechet_distance(
-        *(metrics.FeatureStatistics(x.mean(0), torch.cov(x.T), len(x)) for x in (a.double(), b.double()))
+    by_hand = measures.frechet_distance(
+        *(measures.FeatureStatistics(x.mean(0), torch.cov(x.T), len(x)) for x in (a.double(), b.double()))
     )
     assert full.fid(a, b)["fid"] == pytest.approx(by_hand, rel=1e-4)
 
@@ -346,7 +348,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
 
 
 def test_weights_are_found_in_a_file_a_folder_or_the_cache(tmp_path, monkeypatch):
-    weights = published.Published("net.pth", "https://example.org/net.pth", 7)
+    weights = fetch.Published("net.pth", "https://example.org/net.pth", 7)
     with pytest.raises(FileNotFoundError, match=r"net.pth': download https://example.org/net.pth \(about 7 MB\)"):
         weights.find(tmp_path)
     (tmp_path / "net.pth").write_bytes(b"x")
@@ -354,11 +356,11 @@ def test_weights_are_found_in_a_file_a_folder_or_the_cache(tmp_path, monkeypatch
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
     asked = []
 
-    def fetch(url, path, sha256):
+    def fetched(url, path, sha256):
         asked.append((url, sha256))
         Path(path).write_bytes(b"y")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetched)
     assert weights.find().read_bytes() == b"y" and weights.find().is_relative_to(tmp_path / "home")
     assert asked == [("https://example.org/net.pth", None)]  # once
 

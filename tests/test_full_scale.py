@@ -12,7 +12,7 @@ import pytest
 from drive import Drive
 
 from benchmarks import full_scale
-from stylegan2.zoo import MIRROR, MODELS, Zoo
+from stylegan2.published.zoo import MIRROR, MODELS, Zoo
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan2 import judge_training as training
 from stylegan2.checkpoints import files
 from stylegan2.checkpoints.errors import CheckpointError
-from stylegan2.data import pocket
 from stylegan2.data.roughen import roughen
-from stylegan2.judge import (
+from stylegan2.pocket import world
+from stylegan2.pocket.nets import judge_training as training
+from stylegan2.pocket.nets.judge import (
     FLAGS,
     GROUPS,
     Judge,
@@ -42,9 +42,9 @@ def shipped() -> Judge:
 
 # ----------------------------------------------------------------------------------------------------------- reading
 def test_reading_has_the_promised_shapes_and_ranges():
-    reading = untrained().read(pocket.render(pocket.sample("photo", 5), "photo"))
-    assert len(reading) == 5 and reading.attributes.shape == (5, len(pocket.VECTOR_NAMES))
-    assert reading.landmarks.shape == (5, len(pocket.LANDMARKS), 2)
+    reading = untrained().read(world.render(world.sample("photo", 5), "photo"))
+    assert len(reading) == 5 and reading.attributes.shape == (5, len(world.VECTOR_NAMES))
+    assert reading.landmarks.shape == (5, len(world.LANDMARKS), 2)
     assert reading.landmarks.min() >= 0 and reading.landmarks.max() <= 1
     assert reading.features.shape[0] == 5 and reading.features.ndim == 2
     assert torch.allclose(reading.domain.sum(1), torch.ones(5), atol=1e-5)
@@ -52,11 +52,11 @@ def test_reading_has_the_promised_shapes_and_ranges():
     assert flags.min() >= 0 and flags.max() <= 1
     for columns in GROUPS.values():
         assert torch.allclose(reading.attributes[:, columns].sum(1), torch.ones(5), atol=1e-5)
-    assert torch.equal(reading.column("smile"), reading.attributes[:, pocket.VECTOR_NAMES.index("smile")])
+    assert torch.equal(reading.column("smile"), reading.attributes[:, world.VECTOR_NAMES.index("smile")])
 
 
 def test_reading_does_not_depend_on_batching_number_type_or_mode():
-    judge, images = untrained(), pocket.render(pocket.sample("webtoon", 7), "webtoon")
+    judge, images = untrained(), world.render(world.sample("webtoon", 7), "webtoon")
     whole, parts = judge.read(images), judge.train().read(to_float(images), batch=3)
     assert judge.training  # as it was
     for a, b in zip(vars(whole).values(), vars(parts).values(), strict=True):
@@ -65,12 +65,12 @@ def test_reading_does_not_depend_on_batching_number_type_or_mode():
 
 @pytest.mark.parametrize("size", (32, 128))
 def test_other_sizes_are_resized(size):
-    faces = pocket.sample("photo", 2)
-    assert untrained().read(pocket.render(faces, "photo", size)).landmarks.shape == (2, len(pocket.LANDMARKS), 2)
+    faces = world.sample("photo", 2)
+    assert untrained().read(world.render(faces, "photo", size)).landmarks.shape == (2, len(world.LANDMARKS), 2)
 
 
 def test_gradients_reach_the_image():
-    image = pocket.render(pocket.sample("photo", 1), "photo").float().requires_grad_()
+    image = world.render(world.sample("photo", 1), "photo").float().requires_grad_()
     reading = untrained()(image / 127.5 - 1)
     reading.landmarks.sum().backward()
     assert image.grad.abs().sum() > 0
@@ -90,7 +90,7 @@ def test_errors_say_what_is_wrong():
 
 # ------------------------------------------------------------------------------------------------------------- files
 def test_save_and_load_give_the_same_judge(tmp_path):
-    judge, images = untrained(), pocket.render(pocket.sample("photo", 4), "photo")
+    judge, images = untrained(), world.render(world.sample("photo", 4), "photo")
     judge.save(tmp_path / "new" / "judge.pt")
     assert (tmp_path / "new" / "judge.pt").stat().st_size <= 2_000_000
     loaded = Judge.load(tmp_path / "new" / "judge.pt")
@@ -164,12 +164,12 @@ def test_mirror_keeps_the_truth():
     pool = training.render_pool(own=3, cross=0)
     chosen = torch.arange(len(pool)) % 2 == 0
     mirrored = training.mirror(pool, chosen)
-    for d, domain in enumerate(pocket.DOMAINS):
-        faces = pocket.sample(domain, 3, seed=training.TRAINING_SEED + d).mirror()
+    for d, domain in enumerate(world.DOMAINS):
+        faces = world.sample(domain, 3, seed=training.TRAINING_SEED + d).mirror()
         where = (pool.domain == d) & chosen
         same = chosen[pool.domain == d]
         assert torch.allclose(mirrored.attributes[where], faces.vector()[same], atol=1e-6)
-        assert torch.allclose(mirrored.landmarks[where], pocket.landmarks(faces, domain)[same], atol=1e-5)
+        assert torch.allclose(mirrored.landmarks[where], world.landmarks(faces, domain)[same], atol=1e-5)
     assert torch.equal(mirrored.images[~chosen], pool.images[~chosen])
     assert torch.equal(mirrored.landmarks[~chosen], pool.landmarks[~chosen])
     assert torch.equal(mirrored.images[chosen].flip(3), pool.images[chosen])
@@ -229,10 +229,10 @@ def test_settings_are_checked():
 
 def test_evaluation_of_an_untrained_judge_is_bad_and_prints():
     result = evaluate_judge(untrained(), per_domain=6)
-    assert list(result) == list(pocket.DOMAINS)
+    assert list(result) == list(world.DOMAINS)
     assert result["photo"]["landmarks"]["mean"] > 0.3
     table = format_evaluation(result)
-    assert "smile, correlation" in table and all(domain in table for domain in pocket.DOMAINS)
+    assert "smile, correlation" in table and all(domain in table for domain in world.DOMAINS)
 
 
 # ------------------------------------------------------------------------------------------------- the shipped weights
@@ -240,7 +240,7 @@ def test_evaluation_of_an_untrained_judge_is_bad_and_prints():
 def test_shipped_judge_keeps_its_recorded_errors(shipped):
     """25 other faces for each domain: close to what was recorded with 500."""
     recorded, now = errors_beside(SHIPPED)["errors"], evaluate_judge(shipped, per_domain=25, seed=2)
-    for domain in pocket.DOMAINS:
+    for domain in world.DOMAINS:
         was, found = recorded[domain], now[domain]
         assert was["landmarks"]["mean"] < 0.06
         assert found["landmarks"]["mean"] < 1.35 * was["landmarks"]["mean"], domain
@@ -254,7 +254,7 @@ def test_shipped_judge_keeps_its_recorded_errors(shipped):
 @needs_shipped
 @pytest.mark.parametrize("dx, dy", [(3, 0), (-2, 2)])
 def test_a_shifted_image_shifts_the_landmarks(shipped, dx, dy):
-    images = torch.cat([pocket.render(pocket.sample(d, 8, seed=5), d) for d in pocket.DOMAINS])
+    images = torch.cat([world.render(world.sample(d, 8, seed=5), d) for d in world.DOMAINS])
     framed = torch.nn.functional.pad(images.float(), (4, 4, 4, 4), mode="replicate")
     shifted = framed.roll((dy, dx), (2, 3))[:, :, 4:-4, 4:-4].to(torch.uint8)
     moved = (shipped.read(shifted).landmarks - shipped.read(images).landmarks) * 64  # [N, K, 2] in pixels
@@ -264,7 +264,7 @@ def test_a_shifted_image_shifts_the_landmarks(shipped, dx, dy):
 
 @needs_shipped
 def test_shipped_features_are_scaled_principal_axes(shipped):
-    images = torch.cat([pocket.render(pocket.sample(d, 30, seed=6), d) for d in pocket.DOMAINS])
+    images = torch.cat([world.render(world.sample(d, 30, seed=6), d) for d in world.DOMAINS])
     variance = shipped.read(images).features.var(0)
     assert 80 < variance.sum() < 125 and variance[:8].sum() > 0.4 * variance.sum()
     assert variance.max() < 40  # no unit that hardly ever fires was blown up

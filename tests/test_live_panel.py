@@ -12,7 +12,7 @@ RENDER_SECONDS = 0.1
 SET_UP = f"""
 import time
 from PIL import Image
-from stylegan2.widgets import Panel, int_slider
+from stylegan2.panels.widgets import Panel, int_slider
 drawn = []
 def render(x):
     time.sleep({RENDER_SECONDS})

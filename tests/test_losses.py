@@ -11,8 +11,9 @@ from tiny_training import (
     tiny_networks,
 )
 
-from stylegan2.training import losses
-from stylegan2.training.trainer import lazy_adam, step_generator
+from stylegan2 import losses
+from stylegan2.draws import step_generator
+from stylegan2.trainer import lazy_adam
 
 
 def test_adversarial_losses_are_the_formulas():

@@ -14,13 +14,12 @@ import torch
 from tiny_clip import tiny_clip
 from tiny_training import one_thread, random_pictures, tiny_networks, tiny_trainer  # noqa: F401
 
-from stylegan2 import runtime
+from stylegan2 import distributed, losses, runtime
 from stylegan2.editing import latents, projection
 from stylegan2.editing.layer_swapping import compare, strip, swap_images
 from stylegan2.editing.style_mixing import mix_images
 from stylegan2.editing.styleclip import EditConfig, Optimisation
 from stylegan2.metrics.image_sets import GeneratedImages
-from stylegan2.training import distributed, losses
 
 ROOT = Path(__file__).resolve().parents[1]
 GIB = 2**30

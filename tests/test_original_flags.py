@@ -5,10 +5,10 @@ import re
 
 import pytest
 
+from stylegan2.cli.original_flags import SETTINGS, WHOLE, differences, from_original_flags, read
+from stylegan2.config import TrainConfig
 from stylegan2.networks import Discriminator, Generator, SharedMapping, resolutions
-from stylegan2.training.config import TrainConfig
-from stylegan2.training.original_flags import SETTINGS, WHOLE, differences, from_original_flags, read
-from stylegan2.training.transfer import FreezeD, FreezeFC, FreezeG, FreezeStyle, StructureLoss, freeze
+from stylegan2.transfer import FreezeD, FreezeFC, FreezeG, FreezeStyle, StructureLoss, freeze
 
 
 def frozen_by(resolution: int = 256, **flags) -> set[str]:

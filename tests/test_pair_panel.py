@@ -9,9 +9,9 @@ import torch
 from stylegan2 import display
 from stylegan2.editing import latents
 from stylegan2.editing.layer_swapping import swap_images
-from stylegan2.judge import Judge
 from stylegan2.networks import build
 from stylegan2.panels.pair import GAP, SIDE, pair_images, pair_panel, render_pair
+from stylegan2.pocket.nets.judge import Judge
 
 NOTHING = {"target": "tuned", "landmarks": False}
 
@@ -97,14 +97,14 @@ def test_a_network_against_itself_lies_nowhere_else(render):
 
 
 def test_the_error_below_is_the_pairs(render, monkeypatch):
-    from stylegan2 import metrics
+    from stylegan2.pocket import measures
 
     seen = []
-    monkeypatch.setattr(metrics, "landmark_error", lambda judge, a, b: seen.append((a, b)) or torch.zeros(3))
+    monkeypatch.setattr(measures, "landmark_error", lambda judge, a, b: seen.append((a, b)) or torch.zeros(3))
     zero = render(**NOTHING, seed=4)
     ((first, reading),) = seen
     assert torch.equal(first.landmarks, reading.landmarks[:1].expand(3, -1, -1))
-    monkeypatch.setattr(metrics, "landmark_error", lambda judge, a, b: torch.tensor([0.0, 0.5, 0.0]))
+    monkeypatch.setattr(measures, "landmark_error", lambda judge, a, b: torch.tensor([0.0, 0.5, 0.0]))
     half = render(**NOTHING, seed=4)
     third = (2 * (SIDE + GAP), 0, half.width, half.height)
     assert half.tobytes() != zero.tobytes() and half.crop(third).tobytes() == zero.crop(third).tobytes()

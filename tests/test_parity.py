@@ -21,8 +21,8 @@ import pytest
 import torch
 
 from stylegan2.checkpoints import rosinality
+from stylegan2.losses import PathLengthRegulariser, path_lengths, r1_penalty
 from stylegan2.ops.activation import SLOPE
-from stylegan2.training.losses import PathLengthRegulariser, path_lengths, r1_penalty
 
 GOLDEN = Path(__file__).parent / "golden"
 

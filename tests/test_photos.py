@@ -16,12 +16,14 @@ from typer.testing import CliRunner
 
 from stylegan2 import cli
 from stylegan2.cli.common import make_folder, make_room
-from stylegan2.data import blazeface, detectors, images, pocket
-from stylegan2.data.align import find_people, marked
-from stylegan2.data.detectors import make, overlap
+from stylegan2.collect import blazeface, detectors
+from stylegan2.collect.align import find_people, marked
+from stylegan2.collect.detectors import make, overlap
+from stylegan2.data import images
 from stylegan2.data.images import Refused, decode
-from stylegan2.data.strips import make_strip
 from stylegan2.editing.photos import portraits
+from stylegan2.pocket import world
+from stylegan2.pocket.world.pages import make_strip
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "data" / "samples"
@@ -87,10 +89,10 @@ def test_every_face_of_a_group_is_found_once_and_small_ones_too(woman):
 
 
 def test_rendered_faces_are_faces_with_their_eyes_and_mouths():
-    faces = pocket.sample("photo", 6, seed=11)
-    points = pocket.landmarks(faces, "photo").numpy() * 128
-    at = [pocket.LANDMARKS.index(name) for name in ("eye_left", "eye_right", "mouth_centre")]
-    for pixels, known in zip(pocket.render(faces, "photo", 128), points, strict=True):
+    faces = world.sample("photo", 6, seed=11)
+    points = world.landmarks(faces, "photo").numpy() * 128
+    at = [world.LANDMARKS.index(name) for name in ("eye_left", "eye_right", "mouth_centre")]
+    for pixels, known in zip(world.render(faces, "photo", 128), points, strict=True):
         (who,) = find_people(Image.fromarray(pixels.permute(1, 2, 0).numpy()))
         eyes = math.dist(*known[at[:2]])
         for found, true in zip((who.left_eye, who.right_eye, who.mouth), known[at], strict=True):
@@ -281,8 +283,8 @@ def test_an_output_that_cannot_be_is_told_before_the_work(verb, tmp_path, monkey
     for name in ("checkpoints", "data"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.setattr("stylegan2.checkpoints.load", lambda *a, **k: pytest.fail("the work began"))
-    monkeypatch.setattr("stylegan2.data.detectors.make", lambda *a, **k: pytest.fail("the work began"))
-    monkeypatch.setattr("stylegan2.zoo.Zoo.fetch", lambda *a, **k: pytest.fail("the work began"))
+    monkeypatch.setattr("stylegan2.collect.detectors.make", lambda *a, **k: pytest.fail("the work began"))
+    monkeypatch.setattr("stylegan2.published.zoo.Zoo.fetch", lambda *a, **k: pytest.fail("the work began"))
     said = call(*(word.replace("OUT", "taken") for word in WRITES[verb]), code=2).output
     assert "taken' is a file, where a folder is needed" in said
     assert (tmp_path / "taken").read_text() == "mine"

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from stylegan2.data import pocket
-from stylegan2.data.pocket import ATTRIBUTES, DOMAINS, LANDMARKS, VECTOR_NAMES, Faces, landmarks, render, sample
+from stylegan2.pocket import world
+from stylegan2.pocket.world import ATTRIBUTES, DOMAINS, LANDMARKS, VECTOR_NAMES, Faces, landmarks, render, sample
 
 
 def changed(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -40,7 +40,7 @@ def test_sequences_differ_by_seed_index_and_domain():
 
 def test_renderer_is_settled():
     """Shipped models were trained on VERSION 1: mean colours of a few faces, wide enough for other machines."""
-    assert pocket.VERSION == 1
+    assert world.VERSION == 1
     for domain, expected in PINNED.items():
         measured = render(sample(domain, 16), domain).float().mean((0, 2, 3))
         assert torch.allclose(measured, torch.tensor(expected), atol=0.05), (domain, measured.tolist())
@@ -78,7 +78,7 @@ def plain_face() -> Faces:
     )
 
 
-def moved(base: Faces, attribute: pocket.Attribute) -> Faces:
+def moved(base: Faces, attribute: world.Attribute) -> Faces:
     """The face with one attribute at the end of its range farther from where it is."""
     old, low, high = base.values[attribute.name], attribute.low, attribute.high
     if attribute.kind == "colour":
@@ -168,13 +168,13 @@ def test_domains_differ_in_geometry_and_statistics():
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_captions_tell_the_truth(domain):
     faces = sample(domain, 400)
-    texts = pocket.captions(faces)
+    texts = world.captions(faces)
     for i, text in enumerate(texts):
         assert ("glasses" in text) == bool(faces.glasses[i] > 0), text
         assert ("beard" in text) == (int(faces.beard[i]) == 4), text
         assert ("frown" in text) == bool(faces.smile[i] < -0.25), text
     assert len({text.split(" with")[0] for text in texts}) >= 4
-    assert texts == pocket.captions(faces)
+    assert texts == world.captions(faces)
     assert not any(word in f" {text} " for text in texts for word in (" man ", " woman ", " he ", " she "))
 
 
@@ -189,7 +189,7 @@ def test_faces_slice_concatenate_and_vector():
 
 
 def test_target_sets_are_fixed_and_photo_endless():
-    assert [pocket.dataset_size(d) for d in DOMAINS] == [None, 1000, 1000, 1000]
+    assert [world.dataset_size(d) for d in DOMAINS] == [None, 1000, 1000, 1000]
 
 
 def test_errors_name_the_right_choices():

@@ -7,9 +7,8 @@ import time
 
 import pytest
 
-from stylegan2.data import polite
-from stylegan2.data.local_site import Fault, LocalSite
-from stylegan2.data.polite import (
+from stylegan2.collect import polite
+from stylegan2.collect.polite import (
     LEAST_DELAY,
     Manners,
     Missing,
@@ -20,6 +19,7 @@ from stylegan2.data.polite import (
     check_peer,
     join,
 )
+from stylegan2.pocket.world.site import Fault, LocalSite
 
 
 class Clock:

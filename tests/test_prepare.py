@@ -26,8 +26,8 @@ from stylegan2 import bars
 from stylegan2.data import images, sources, workers
 from stylegan2.data import prepare as prep
 from stylegan2.data.dataset import LMDBDataset, inspect, open_reader
-from stylegan2.data.locks import only_writer
 from stylegan2.data.prepare import ensure_lmdb, prepare
+from stylegan2.locks import only_writer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -440,8 +440,8 @@ def fake_pocket(monkeypatch):
         DOMAINS=("photo", "webtoon"), TARGET_SET_SIZE=40, VERSION=1, render=render,
         sample=lambda domain, n, seed=0, start=0: [(seed, start + k) for k in range(n)],
     )  # fmt: skip
-    monkeypatch.setitem(sys.modules, "stylegan2.data.pocket", module)
-    monkeypatch.setattr("stylegan2.data.pocket", module, raising=False)
+    monkeypatch.setitem(sys.modules, "stylegan2.pocket.world", module)
+    monkeypatch.setattr("stylegan2.pocket.world", module, raising=False)
     return module
 
 
@@ -459,7 +459,7 @@ def test_pocket_source_is_stored_without_loss(tmp_path, monkeypatch):
 
 
 def test_real_pocket_source_is_stored_without_loss(tmp_path):
-    pocket = pytest.importorskip("stylegan2.data.pocket", reason="the renderer is not there yet")
+    pocket = pytest.importorskip("stylegan2.pocket.world", reason="the renderer is not there yet")
     report = quietly("pocket:webtoon?n=40&seed=3", tmp_path / "out", sizes=64)
     drawn = np.asarray(pocket.render(pocket.sample("webtoon", 40, seed=3), "webtoon", 64))
     np.testing.assert_array_equal(np.stack([image.numpy() for image in LMDBDataset(report.out)]), drawn)

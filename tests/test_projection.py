@@ -13,8 +13,8 @@ from tiny_training import (
 )
 
 from stylegan2.checkpoints import CheckpointError, files
-from stylegan2.data import pocket
 from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import (
     FORMAT,
     ProjectConfig,
@@ -27,8 +27,9 @@ from stylegan2.editing.projection import (
     stirring,
     tune,
 )
-from stylegan2.judge import Judge
-from stylegan2.perceptual import JudgeDistance, psnr
+from stylegan2.pocket import world
+from stylegan2.pocket.nets.judge import Judge
+from stylegan2.pocket.nets.perceptual import JudgeDistance
 
 CONFIG = ProjectConfig(steps=12, looks=0.5)
 
@@ -180,7 +181,7 @@ def test_tuning_draws_the_images_and_leaves_the_generator(g, images):
 # ---------------------------------------------------------------------------------------------------- how images differ
 def test_a_face_is_nearest_to_itself_by_the_judges_layers():
     looks = JudgeDistance(Judge())
-    faces = pocket.render(pocket.sample("photo", 3, seed=1), "photo", 64).float() / 127.5 - 1
+    faces = world.render(world.sample("photo", 3, seed=1), "photo", 64).float() / 127.5 - 1
     target = looks.of(faces)
     assert looks(faces, target).abs().max() < 1e-5
     assert (looks(faces.roll(1, 0), target) > 0.05).all()

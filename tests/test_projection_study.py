@@ -11,10 +11,18 @@ from tiny_training import (
 )
 
 from stylegan2.editing.latents import draw
-from stylegan2.judge import Judge
-from stylegan2.metrics import projection
-from stylegan2.metrics.projection import ENCODER, REFINED, ROUTES, TUNED, compare_routes, evaluation_images, table
-from stylegan2.perceptual import psnr
+from stylegan2.editing.perceptual import psnr
+from stylegan2.pocket.nets.judge import Judge
+from stylegan2.pocket.studies import projection
+from stylegan2.pocket.studies.projection import (
+    ENCODER,
+    REFINED,
+    ROUTES,
+    TUNED,
+    compare_routes,
+    evaluation_images,
+    table,
+)
 
 
 @pytest.fixture(scope="module")

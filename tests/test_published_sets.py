@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from stylegan2 import cli
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
-from stylegan2.data.published_sets import SETS, fetch, find_sums
-from stylegan2.zoo import ZooError
+from stylegan2.published.sets import SETS, fetch, find_sums
+from stylegan2.published.zoo import ZooError
 
 METFACES, UKIYOE = SETS["metfaces"], SETS["ukiyoe"]
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan2 import checkpoints, recipe, scoreboard, text_study
-from stylegan2.clip_model import ClipModel
-from stylegan2.metrics.projection import ROUTES, compare_routes
-from stylegan2.training import snapshots
-from stylegan2.training.transfer import method
+from stylegan2 import checkpoints, snapshots
+from stylegan2.pocket import recipe
+from stylegan2.pocket.studies import scoreboard, text_edits
+from stylegan2.pocket.studies.projection import ROUTES, compare_routes
+from stylegan2.published.clip_model import ClipModel
+from stylegan2.transfer import method
 
 SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "pocket"
 
@@ -55,8 +56,8 @@ def made(tmp_path_factory):
         recipe.make_photo(small)  # goes on from 32, and from 64 of the last run
         recipe.make_targets(small)
         recipe.make_scoreboard(small)
-        patch.setattr(text_study, "PROMPTS", text_study.PROMPTS[:2])
-        patch.setattr(text_study, "run", partial(text_study.run, learn=range(2)))
+        patch.setattr(text_edits, "PROMPTS", text_edits.PROMPTS[:2])
+        patch.setattr(text_edits, "run", partial(text_edits.run, learn=range(2)))
         recipe.make_clip(small)
         recipe.make_edits(small)
         recipe.make_encoder(small)
@@ -112,7 +113,7 @@ def test_the_clip_says_how_it_was_made_and_what_it_can(made):
     assert set(recorded["retrieval"]) == {"photo", "webtoon", "storybook", "portrait"}
     assert ClipModel.load(made.path("clip")).unknown_words("red zebra") == ["zebra"]
     rows = json.loads((made.shipped / "text_edits.json").read_text())
-    assert [row["text"] for row in rows] == [prompt.text for prompt in text_study.PROMPTS[:2]]
+    assert [row["text"] for row in rows] == [prompt.text for prompt in text_edits.PROMPTS[:2]]
     assert all(row["faces"] == 2 and not row["passed"] for row in rows)  # two faces prove nothing
 
 

@@ -10,9 +10,10 @@ import torch
 from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 from typer.testing import CliRunner
 
-from stylegan2 import checkpoints, cli, scoreboard, scoreboard_view
-from stylegan2.scoreboard import Entry, Ruler, Study
-from stylegan2.training.transfer import METHODS, FreezeD, FreezeSG, StructureLoss
+from stylegan2 import checkpoints, cli
+from stylegan2.pocket.studies import scoreboard, scoreboard_view
+from stylegan2.pocket.studies.scoreboard import Entry, Ruler, Study
+from stylegan2.transfer import METHODS, FreezeD, FreezeSG, StructureLoss
 
 ROOT = Path(__file__).resolve().parents[1]
 POCKET = ROOT / "checkpoints" / "pocket"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan2.data import pocket
-from stylegan2.data.strips import DOMAIN, _touch, face_boxes, make_strip
-from stylegan2.judge import Judge
+from stylegan2.pocket import world
+from stylegan2.pocket.nets.judge import Judge
+from stylegan2.pocket.world.pages import DOMAIN, _touch, face_boxes, make_strip
 
 
 def test_a_seed_gives_one_page_and_another_gives_another():
@@ -29,10 +29,10 @@ def test_pages_are_tall_and_their_boxes_lie_on_them():
 
 
 def test_boxes_hold_brows_chin_and_the_sides_of_the_face():
-    faces = pocket.sample(DOMAIN, 50, seed=1)
-    points = pocket.landmarks(faces, DOMAIN)
+    faces = world.sample(DOMAIN, 50, seed=1)
+    points = world.landmarks(faces, DOMAIN)
     boxes = face_boxes(points)
-    names = [pocket.LANDMARKS.index(n) for n in ("eye_left", "eye_right", "nose_tip", "mouth_centre")]
+    names = [world.LANDMARKS.index(n) for n in ("eye_left", "eye_right", "nose_tip", "mouth_centre")]
     inside = (points[:, names] > boxes[:, None, :2]) & (points[:, names] < boxes[:, None, 2:])
     assert inside.all()
     assert face_boxes(points * 3 + 7).allclose(boxes * 3 + 7, atol=1e-4)  # in any unit

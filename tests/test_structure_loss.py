@@ -7,8 +7,8 @@ import torch
 from test_transfer import fine_tuner, source
 from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 
-from stylegan2.training.draws import Draws, Fakes
-from stylegan2.training.transfer import StructureLoss, source_stages
+from stylegan2.draws import Draws, Fakes
+from stylegan2.transfer import StructureLoss, source_stages
 
 KINDS = [StructureLoss((4, 8, 16)), StructureLoss((8, 16), on="features"), StructureLoss((4, 8), relative=True)]
 

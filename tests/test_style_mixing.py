@@ -22,11 +22,11 @@ from stylegan2.editing.style_mixing import (
     mix_images,
     scale_channels,
 )
-from stylegan2.judge import Judge, Reading
-from stylegan2.metrics import ownership
-from stylegan2.metrics.changes import UNSEEN
-from stylegan2.metrics.ownership import GROUPS, heat_map, layer_ranges, measure_ownership
 from stylegan2.networks import Generator
+from stylegan2.pocket.nets.judge import Judge, Reading
+from stylegan2.pocket.studies import ownership
+from stylegan2.pocket.studies.changes import UNSEEN
+from stylegan2.pocket.studies.ownership import GROUPS, heat_map, layer_ranges, measure_ownership
 
 POCKET = Path(__file__).parents[1] / "checkpoints" / "pocket"
 L, W_DIM = 8, 8

@@ -15,7 +15,6 @@ from tiny_training import (
 from torch.nn import functional as F
 
 from stylegan2.checkpoints import CheckpointError, files
-from stylegan2.clip_model import ClipModel
 from stylegan2.data.roughen import roughen
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.styleclip import (
@@ -30,6 +29,7 @@ from stylegan2.editing.styleclip import (
     optimise,
 )
 from stylegan2.networks import Generator, build
+from stylegan2.published.clip_model import ClipModel
 
 CONFIG = EditConfig("red hair", steps=12, views=0, patience=0)
 L, W = 8, 8  # of the generator below

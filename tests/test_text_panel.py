@@ -17,7 +17,6 @@ from tiny_training import (
 )
 
 from stylegan2 import display
-from stylegan2.clip_model import ClipModel
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, optimise
 from stylegan2.networks import Generator
@@ -36,6 +35,7 @@ from stylegan2.panels.text import (
     render_text,
     text_panel,
 )
+from stylegan2.published.clip_model import ClipModel
 
 ASK = {
     "text": "red hair", "neutral": "", "layers": "all", "steps": 5, "l2": 0.002, "keep": 0.0, "found_on": "this face",

@@ -15,15 +15,15 @@ from tiny_training import (
     tiny_networks,
 )
 
-from stylegan2 import text_study
-from stylegan2.data import pocket
-from stylegan2.data.pocket_captions import phrases
 from stylegan2.editing.latents import draw, ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, optimise
-from stylegan2.judge import Reading
-from stylegan2.metrics.changes import attribute_spread, measure_changes, others_mean
-from stylegan2.metrics.pocket import COLUMNS
-from stylegan2.text_study import PROMPTS, Prompt, above, below, passes, run, table, value
+from stylegan2.pocket import world as pocket
+from stylegan2.pocket.measures import COLUMNS
+from stylegan2.pocket.nets.judge import Reading
+from stylegan2.pocket.studies import text_edits
+from stylegan2.pocket.studies.changes import attribute_spread, measure_changes, others_mean
+from stylegan2.pocket.studies.text_edits import PROMPTS, Prompt, above, below, passes, run, table, value
+from stylegan2.pocket.world.captions import phrases
 
 
 def reading_of(faces: pocket.Faces) -> Reading:
@@ -149,7 +149,7 @@ def test_an_interruption_leaves_no_row_of_half_an_edit(world, monkeypatch):
     def interrupted(*arguments, **settings):
         return replace(whole(*arguments, **settings), stopped="interrupted")
 
-    monkeypatch.setattr(text_study, "optimise", interrupted)
+    monkeypatch.setattr(text_edits, "optimise", interrupted)
     prompt = Prompt("a smile", above("smile", middle), ("smile",), {"steps": 1, "views": 0})
     with pytest.raises(KeyboardInterrupt):
         run(g, clip, judge, [prompt], faces=2, seeds=range(12), progress=False)
@@ -173,7 +173,7 @@ def test_the_shipped_rows_are_of_fifty_faces_and_say_truly_what_passed():
 
 
 def row(text: str, crossed: float, others: float) -> dict:
-    passed = crossed >= text_study.ENOUGH and others < text_study.STILL
+    passed = crossed >= text_edits.ENOUGH and others < text_edits.STILL
     return {
         "text": text, "strength": 1.0, "settings": {}, "faces": 50, "had": 0.1, "crossed": crossed,
         "others": others, "others_each": 2 * others, "passed": passed,

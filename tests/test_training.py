@@ -24,14 +24,13 @@ from tiny_training import (
     tiny_trainer,
 )
 
-from stylegan2 import checkpoints, runtime
-from stylegan2.training import snapshots
-from stylegan2.training import trainer as trainer_module
-from stylegan2.training.config import TrainConfig
-from stylegan2.training.logs import RunLog, read_log
-from stylegan2.training.snapshots import snapshot_files
-from stylegan2.training.trainer import Diverged
-from stylegan2.training.transfer import FreezeD
+from stylegan2 import checkpoints, runtime, snapshots
+from stylegan2 import trainer as trainer_module
+from stylegan2.config import TrainConfig
+from stylegan2.logs import RunLog, read_log
+from stylegan2.snapshots import snapshot_files
+from stylegan2.trainer import Diverged
+from stylegan2.transfer import FreezeD
 
 # ------------------------------------------------------------------------------------------------------ exact resume
 

@@ -13,7 +13,7 @@ from tiny_training import (
 )
 
 from stylegan2 import checkpoints, networks
-from stylegan2.training.transfer import (
+from stylegan2.transfer import (
     METHODS,
     FreezeD,
     FreezeFC,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 
-from stylegan2 import display, videos
-from stylegan2.editing import latents
+from stylegan2 import display
+from stylegan2.editing import latents, videos
 from stylegan2.networks import build
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from stylegan2 import losses
+from stylegan2.config import TrainConfig
 from stylegan2.networks import build
-from stylegan2.training import losses
-from stylegan2.training.config import TrainConfig
-from stylegan2.training.trainer import Trainer
+from stylegan2.trainer import Trainer
 
 
 def test_blur_falls_in_a_straight_line_to_nothing():

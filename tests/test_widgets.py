@@ -13,11 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from stylegan2 import controls, display, videos, widgets
-from stylegan2.data import pocket
+from stylegan2 import display
+from stylegan2.editing import videos
 from stylegan2.networks import build
+from stylegan2.panels import controls, latent, widgets
 from stylegan2.panels import dataset as dataset_panels
-from stylegan2.panels import latent
+from stylegan2.pocket import world
 
 
 @pytest.fixture(scope="module")
@@ -396,7 +397,7 @@ class Faces:
     path = Path("faces.lmdb")
 
     def __init__(self, n):
-        self.images = pocket.render(pocket.sample("webtoon", n), "webtoon")
+        self.images = world.render(world.sample("webtoon", n), "webtoon")
 
     def __len__(self):
         return len(self.images)

@@ -14,10 +14,11 @@ from drive import Drive
 from tiny_training import tiny_networks
 from typer.testing import CliRunner
 
-from stylegan2 import checkpoints, cli, zoo
+from stylegan2 import checkpoints, cli
 from stylegan2.checkpoints import files
-from stylegan2.data.locks import only_writer
-from stylegan2.zoo import BY_COURSE, MIRROR, MODELS, RECORD, Zoo, ZooError
+from stylegan2.locks import only_writer
+from stylegan2.published import zoo
+from stylegan2.published.zoo import BY_COURSE, MIRROR, MODELS, RECORD, Zoo, ZooError
 
 NAME = "NaverWebtoon_FreezeSG"
 ID = MODELS[NAME].drive

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from stylegan2.checkpoints import files
-from stylegan2.clip_model import ClipModel
+from stylegan2.published.clip_model import ClipModel
 
 SIDE = 32
 SIZES = {

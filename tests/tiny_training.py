@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stylegan2.config import TrainConfig
 from stylegan2.networks import Discriminator, Generator, resolutions
-from stylegan2.training.config import TrainConfig
-from stylegan2.training.trainer import Trainer
+from stylegan2.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)

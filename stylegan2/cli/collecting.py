@@ -44,8 +44,8 @@ def crawl(
           --image-host img.example.org
       python -m stylegan2 crop pages --out crops --detector animeface
     """
-    from stylegan2.data import crawl as module
-    from stylegan2.data.polite import Manners
+    from stylegan2.collect import crawl as module
+    from stylegan2.collect.polite import Manners
 
     manners = Manners(delay, contact=contact, allow_local=frozenset(allow_local))
     span = parse_span(episodes)
@@ -102,7 +102,7 @@ def crop(
       python -m stylegan2 crop pages.zip --out crops --size 256 --min-size 96
       python -m stylegan2 prepare crops/faces --out data/mine.lmdb --size 64
     """
-    from stylegan2.data import crops
+    from stylegan2.collect import crops
 
     check_writable(out)
     config = crops.CropConfig(detector, cascade, sure, size, margin, lift, min_size, sharp, twins)

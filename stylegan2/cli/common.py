@@ -256,8 +256,7 @@ def parse_seeds(text: str, name: str = "seeds") -> list[int]:
 
 def load(path: Path, device="auto", g_ema_only: bool = False) -> Checkpoint:
     """A checkpoint; of a run's folder the newest readable snapshot."""
-    from stylegan2 import checkpoints
-    from stylegan2.training import snapshots
+    from stylegan2 import checkpoints, snapshots
 
     if path.is_dir():
         newest = snapshots.latest(path)

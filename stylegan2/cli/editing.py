@@ -94,8 +94,8 @@ def _origin(checkpoint: Path) -> dict[str, str]:
 
 
 def _judged(judge: Path, g, directions, degree: float, device: str) -> list[str]:
-    from stylegan2.judge import Judge
-    from stylegan2.metrics.effects import judge_names, measure_directions
+    from stylegan2.pocket.nets.judge import Judge
+    from stylegan2.pocket.studies.effects import judge_names, measure_directions
 
     return judge_names(measure_directions(Judge.load(judge, on_device(device)), g, directions, degree), most=3)
 
@@ -146,7 +146,8 @@ def apply_factor(
           --factor coarse.pt --index 4 --seeds 14 --out pose.gif
       python -m stylegan2 apply-factor runs/mine --factor pose.pt --name pose --degree 3 --steps 7 --out pose.png
     """
-    from stylegan2 import display, videos
+    from stylegan2 import display
+    from stylegan2.editing import videos
     from stylegan2.editing.directions import Directions, move, picture, strip
 
     numbers, out = list(dict.fromkeys(parse_faces(seeds))), or_numbered(out, "moved.png")

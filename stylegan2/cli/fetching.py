@@ -34,15 +34,15 @@ def download(
       python -m stylegan2 download --all --mirror /path/with/the/files
       python -m stylegan2 download --dataset metfaces
     """
-    from stylegan2.data import published_sets
-    from stylegan2.zoo import MODELS, Zoo, ZooError
+    from stylegan2.published import sets
+    from stylegan2.published.zoo import MODELS, Zoo, ZooError
 
     if dataset is not None:
         if names or everything:
             raise ValueError("--dataset fetches pictures, a NAME or --all models: one at a time")
         check_writable(Path("data"))
-        path = published_sets.fetch(dataset, "data")
-        typer.echo(f"licence: {published_sets.SETS[dataset].licence}")
+        path = sets.fetch(dataset, "data")
+        typer.echo(f"licence: {sets.SETS[dataset].licence}")
         typer.echo(f"{path}; next: python -m stylegan2 prepare {path} --out data/{dataset}.lmdb --size 256")
         return
     check_writable(out)
@@ -64,5 +64,5 @@ def download(
         wide = max(map(len, MODELS))
         for name, model in MODELS.items():
             typer.echo(f"{name:{wide}}  {'here' if zoo.has(name) else '-':4}  {model.says}")
-        for name, known in published_sets.SETS.items():
+        for name, known in sets.SETS.items():
             typer.echo(f"--dataset {name}: {known.says}; {known.licence}")

@@ -69,9 +69,8 @@ def metrics(
 
 
 def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces: int, judge: Path, device) -> None:
-    from stylegan2 import metrics as measures
-    from stylegan2 import recipe
-    from stylegan2.judge import Judge
+    from stylegan2.pocket import measures, recipe
+    from stylegan2.pocket.nets.judge import Judge
 
     reader, g = Judge.load(judge, device), load(checkpoint, device, g_ema_only=True).g_ema
     start = None if source is None else load(source, device, g_ema_only=True).g_ema
@@ -94,6 +93,7 @@ def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces:
 
 
 def _measure_in_full(checkpoint, data, source, measure, images, weights, out, batch, device) -> None:
+    import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
     from stylegan2.metrics import full
 
     chosen = tuple(measure or full.COMPARED)

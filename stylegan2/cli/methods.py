@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stylegan2.training.transfer import Method
+    from stylegan2.transfer import Method
 
 SWITCHES = (
     *("method", "freeze_d", "freeze_g", "freeze_mapping", "freeze_style", "freeze_fc"),
@@ -23,7 +23,8 @@ def chosen_methods(switches: dict[str, Any], resolution: int) -> list[Method]:
     Raises:
         ValueError: a switch that has nothing to change, or switches that contradict each other.
     """
-    from stylegan2.training import original_flags, transfer
+    from stylegan2 import transfer
+    from stylegan2.cli import original_flags
 
     if switches["original"] is not None:
         if others := [name for name in _given(switches) if name != "original"]:
@@ -59,7 +60,7 @@ def _changed(methods: list[Method], kind: type, values: dict[str, Any]) -> list[
 
 
 def _freeze_generator(methods: list[Method], switches: dict[str, Any]) -> list[Method]:
-    from stylegan2.training.transfer import FreezeFC, FreezeG, FreezeSG, FreezeStyle
+    from stylegan2.transfer import FreezeFC, FreezeG, FreezeSG, FreezeStyle
 
     up_to, mapping, k = (switches[name] for name in ("freeze_g", "freeze_mapping", "freeze_style"))
     together = any(isinstance(method, FreezeSG) for method in methods)
@@ -82,7 +83,7 @@ def _freeze_generator(methods: list[Method], switches: dict[str, Any]) -> list[M
 
 def _structure(methods: list[Method], switches: dict[str, Any]) -> list[Method]:
     from stylegan2.cli.common import parse_seeds
-    from stylegan2.training.transfer import StructureLoss
+    from stylegan2.transfer import StructureLoss
 
     names = {"weight": "structure_loss", "resolutions": "structure_at", "on": "structure_on"}
     values = {name: switches[switch] for name, switch in names.items() if switches[switch] is not None}

@@ -183,7 +183,7 @@ def describe(checkpoint: CheckpointPath) -> None:
       python -m stylegan2 describe checkpoints/pocket/clip.pt
     """
     from stylegan2 import checkpoints
-    from stylegan2.clip_model import ClipModel, is_clip
+    from stylegan2.published.clip_model import ClipModel, is_clip
 
     try:
         found = load(checkpoint, "cpu")

@@ -67,8 +67,8 @@ def align(
       python -m stylegan2 align profile.jpg --out faces --box 120,40,300
     """
     from stylegan2 import display
-    from stylegan2.data.align import find_people
-    from stylegan2.data.align import marked as draw_marked
+    from stylegan2.collect.align import find_people
+    from stylegan2.collect.align import marked as draw_marked
     from stylegan2.editing.photos import Cutting, names_of, open_photo, parse_box, portraits
 
     if not 16 <= size <= 4096:

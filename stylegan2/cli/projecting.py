@@ -78,8 +78,9 @@ def project(
     from stylegan2 import checkpoints, display
     from stylegan2.editing import projection
     from stylegan2.editing.cartoonize import is_outside
-    from stylegan2.editing.photos import distance_for, stacked
-    from stylegan2.perceptual import psnr
+    from stylegan2.editing.perceptual import psnr
+    from stylegan2.editing.photos import stacked
+    from stylegan2.pocket.nets.perceptual import distance_for
 
     out = or_numbered(out, "projected")
     make_folder(out, photos)
@@ -198,9 +199,9 @@ def train_encoder(
       python -m stylegan2 train-encoder checkpoints/pocket/photo.pt --out build/encoder.pt
       python -m stylegan2 train-encoder checkpoints/pocket/photo.pt --out build/quick.pt --images 20000
     """
-    from stylegan2.editing.photos import distance_for
-    from stylegan2.encoder_training import EncoderConfig
-    from stylegan2.encoder_training import train_encoder as train
+    from stylegan2.pocket.nets.encoder_training import EncoderConfig
+    from stylegan2.pocket.nets.encoder_training import train_encoder as train
+    from stylegan2.pocket.nets.perceptual import distance_for
 
     config = EncoderConfig(images=images, batch=batch, faces=faces, psi=truncation, seed=seed)
     make_room(out)
@@ -250,7 +251,8 @@ def cartoonize(
     from stylegan2.editing import cartoonize as editing
     from stylegan2.editing.latents import check_fits, draw
     from stylegan2.editing.layer_swapping import check_dials
-    from stylegan2.editing.photos import distance_for, stacked
+    from stylegan2.editing.photos import stacked
+    from stylegan2.pocket.nets.perceptual import distance_for
 
     out = or_numbered(out, "cartoons")
     make_folder(out, photos)

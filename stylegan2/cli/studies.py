@@ -33,7 +33,7 @@ def pocket(
       python -m stylegan2 pocket
       python -m stylegan2 pocket photo --photo-images 50000 --force
     """
-    from stylegan2 import recipe
+    from stylegan2.pocket import recipe
 
     unknown = [step for step in steps or [] if step not in recipe.STEPS]
     if unknown:
@@ -86,8 +86,8 @@ def scoreboard(
       python -m stylegan2 scoreboard --jobs 16 --device cuda
     """
     from stylegan2 import display
-    from stylegan2 import scoreboard as board
-    from stylegan2 import scoreboard_view as view
+    from stylegan2.pocket.studies import scoreboard as board
+    from stylegan2.pocket.studies import scoreboard_view as view
 
     unknown = [name for name in domain or () if name not in board.TARGETS]
     if unknown:

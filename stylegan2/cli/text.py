@@ -138,12 +138,12 @@ ENDS = {"done": "all of them", "converged": "then nothing more was gained", "int
 
 def _by_the_study(text: str):
     """Settings of an edit of pocket faces, seeds of the faces to learn it on if any, and the strength that suits it."""
-    from stylegan2 import text_study
     from stylegan2.editing.styleclip import EditConfig
+    from stylegan2.pocket.studies import text_edits
 
-    prompt = text_study.studied(text)
-    config = EditConfig(text, **(prompt.settings if prompt else text_study.GENERAL))
-    learn = list(text_study.LEARN) if config.together else []
+    prompt = text_edits.studied(text)
+    config = EditConfig(text, **(prompt.settings if prompt else text_edits.GENERAL))
+    learn = list(text_edits.LEARN) if config.together else []
     way = f"one way for all faces, learned on seeds {learn[0]}-{learn[-1]}" if learn else "every face by itself"
     strength = prompt.strength if prompt else 1.25
     options = f"--layers {config.layers} --l2 {config.l2:g} --keep {config.keep:g}, strength {strength:g}"
@@ -152,10 +152,10 @@ def _by_the_study(text: str):
     rows = json.loads(study.read_text(encoding="utf-8")) if prompt and study.is_file() else []
     row = next((row for row in rows if row["text"] == prompt.text), None)
     if row and not row["passed"]:
-        moved = f"everything else moved by {row['others']:.2f} sd (below {text_study.STILL} is good)"
+        moved = f"everything else moved by {row['others']:.2f} sd (below {text_edits.STILL} is good)"
         typer.echo(
             f"note: do not expect much: in the study {text!r} appeared in {row['crossed']:.0%} of the faces "
-            f"({text_study.ENOUGH:.0%} is good), and {moved}",
+            f"({text_edits.ENOUGH:.0%} is good), and {moved}",
             err=True,
         )
     return config, learn, strength
@@ -163,13 +163,13 @@ def _by_the_study(text: str):
 
 def _say_what_changed(g, found, before, after, strength: float, where) -> None:
     """For pocket faces what the judge sees; else how much more CLIP sees the text than before."""
-    from stylegan2 import text_study
-    from stylegan2.judge import Judge
+    from stylegan2.pocket.nets.judge import Judge
+    from stylegan2.pocket.studies import text_edits
 
     first, last = (found.history[i]["similarity"] for i in (0, -1)) if found.history else (0.0, 0.0)
     judge = shipped(JUDGE)
     if g.resolution == POCKET_SIDE and judge.is_file():
-        said = text_study.describe_edit(Judge.load(judge, where), g, before, after, found.config.text)
+        said = text_edits.describe_edit(Judge.load(judge, where), g, before, after, found.config.text)
         typer.echo(f"at strength {strength:g}, says the judge (sd: how much this model's faces differ): {said}")
     if last < first + GAIN:
         typer.echo(
@@ -193,8 +193,8 @@ def parse_strengths(text: str) -> list[float]:
 def _edit(g, config, faces: list[Face], truncation: float, latents: Path | None, clip: str | None, where):
     """An edit that was kept, or a new one."""
     from stylegan2.checkpoints import fingerprint
-    from stylegan2.clip_model import ClipModel
     from stylegan2.editing.styleclip import TextEdit, check_words, optimise
+    from stylegan2.published.clip_model import ClipModel
 
     name = clip or (str(POCKET_CLIP) if g.resolution <= 64 else LARGE_CLIP)
     drawn = [face if isinstance(face, int) else str(face) for face in faces]
@@ -249,7 +249,8 @@ def strength_rows(models: dict, codes: Callable, amounts: list[float]):
 
 def _film(models: dict, codes: Callable, text: str, amounts: list[float], out: Path) -> None:
     """From the least strength to the greatest and back, all faces side by side."""
-    from stylegan2 import display, videos
+    from stylegan2 import display
+    from stylegan2.editing import videos
 
     shown = models if len(models) > 1 else next(iter(models.values()))
     path = videos.there_and_back(min(amounts), max(amounts), 72)

@@ -11,10 +11,10 @@ import typer
 
 from stylegan2.cli.common import INTERRUPTED, Device, app, check_writable, load, on_device, there
 from stylegan2.cli.methods import chosen_methods, refuse_without_source
-from stylegan2.training.config import TrainConfig
+from stylegan2.config import TrainConfig
 
 if TYPE_CHECKING:
-    from stylegan2.training.trainer import Trainer
+    from stylegan2.trainer import Trainer
 
 SIZE = 64  # pixels of images that are prepared here, where neither --size nor a source says it
 COPY = "the copy of the source's mapping (G.mapping.source)"
@@ -137,13 +137,13 @@ def train(
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     chosen = {name: value for name, value in ctx.params.items() if name in names}
     if original is not None:
-        from stylegan2.training import original_flags
+        from stylegan2.cli import original_flags
 
         flags, settings = original_flags.read(original)
         chosen |= {k: v for k, v in settings.items() if ctx.get_parameter_source(k).name != "COMMANDLINE"}
     config = TrainConfig(**chosen, fine_tune=source is not None)
     check_writable(config.out if isinstance(config.out, Path) else Path(config.out))
-    from stylegan2.training.distributed import joined
+    from stylegan2.distributed import joined
 
     with joined() as world:
         trainer = _make_trainer(config, data, source, preset, size, ctx.params, on_device(device))
@@ -162,7 +162,7 @@ def train(
 def _make_trainer(config, data, source, preset, size, switches, device) -> Trainer:
     """Dataset, networks and methods for a run."""
     from stylegan2 import networks
-    from stylegan2.training.trainer import Trainer
+    from stylegan2.trainer import Trainer
 
     if source is None:
         refuse_without_source(switches)
@@ -179,9 +179,10 @@ def _make_trainer(config, data, source, preset, size, switches, device) -> Train
 
 def _dataset(data: str, size: int | None, out: Path):
     """What `--data` names; images and rendered sets are prepared first, once, below `datasets/` beside the run."""
+    import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
     from stylegan2.data.dataset import LMDBDataset, is_lmdb
     from stylegan2.data.prepare import ensure_lmdb
-    from stylegan2.training.distributed import World
+    from stylegan2.distributed import World
 
     world, images = World.here(), data.startswith("pocket:") or Path(data).exists()
     if images and not is_lmdb(data):
@@ -193,7 +194,7 @@ def _dataset(data: str, size: int | None, out: Path):
 
 
 def _say_original(flags: dict, settings: dict) -> None:
-    from stylegan2.training import original_flags
+    from stylegan2.cli import original_flags
 
     for line in original_flags.differences(**flags):
         typer.echo(f"original: {line}")

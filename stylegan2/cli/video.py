@@ -46,7 +46,8 @@ def video(
       python -m stylegan2 video checkpoints/pocket/photo.pt --with checkpoints/pocket/webtoon_freeze-sg.pt \\
           --out pair.gif --seeds 3,8 --frames 24 --fps 12
     """
-    from stylegan2 import display, videos
+    from stylegan2 import display
+    from stylegan2.editing import videos
 
     faces, out = parse_faces(seeds), or_numbered(out, "walk.mp4")
     ending(out, *FILMS)

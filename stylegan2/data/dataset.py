@@ -11,20 +11,17 @@ import json
 import math
 import os
 import shlex
-import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from stylegan2.data.order import BatchOrder, check_batch
-
-__all__ = ["BatchOrder", "DatasetInfo", "LMDBDataset", "batches", "check_batch", "inspect", "throughput"]
+from stylegan2.batches import batches
 
 CACHE_LIMIT = 1 << 30  # bytes: 87,000 images of 64 px, 5,400 of 256 px
 META_KEY, LENGTH_KEY = b"meta", b"length"
@@ -236,51 +233,6 @@ class LMDBDataset(Dataset):
 
 
 # ----------------------------------------------------------------------------------------------------------- batches
-
-
-def batches(
-    dataset: Dataset,
-    batch: int,
-    seed: int,
-    start_step: int = 0,
-    workers: int = 0,
-    mirror: bool = True,
-    pin: bool = False,
-    num_shards: int = 1,
-    shard: int = 0,
-) -> Iterator[torch.Tensor]:
-    """Endless batches, uint8 [batch / num_shards, 3, H, W], in the order of `BatchOrder`, beginning with `start_step`.
-
-    The images are the same for any number of `workers` (0, or a dataset held in memory: read in this process). `pin`
-    pins memory for copies to a GPU where there is one. Draws nothing from torch's global random state.
-    Raises ValueError at once, before any work, where the dataset is smaller than a batch.
-    """
-    order = BatchOrder(len(dataset), batch, seed, mirror, start_step, num_shards, shard)
-    pin = pin and torch.cuda.is_available()
-    if workers == 0 or getattr(dataset, "is_cached", False):
-        return _read_here(dataset, order, pin)
-    loader = DataLoader(
-        dataset,
-        batch_sampler=order,
-        num_workers=workers,
-        prefetch_factor=4,
-        persistent_workers=True,
-        pin_memory=pin,
-        worker_init_fn=_ignore_interrupt,
-        generator=torch.Generator().manual_seed(0),  # else the loader would draw a seed from the global state
-    )
-    return iter(loader)
-
-
-def _ignore_interrupt(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the trainer still needs its workers to finish the iteration."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _read_here(dataset: Dataset, order: BatchOrder, pin: bool) -> Iterator[torch.Tensor]:
-    for pairs in order:
-        images = dataset.batch(pairs) if isinstance(dataset, LMDBDataset) else torch.stack([dataset[p] for p in pairs])
-        yield images.pin_memory() if pin else images
 
 
 # ------------------------------------------------------------------------------------------------------------ looking

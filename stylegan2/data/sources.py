@@ -18,12 +18,10 @@ import os
 import random
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl
 
-import numpy as np
 from PIL import Image
 
 from stylegan2.data.images import Refused, Settings, decode, describe, to_square
@@ -107,36 +105,14 @@ class ZipSource(Source):
             raise Refused(f"damaged zip entry ({describe(error)})") from error
 
 
-@dataclass(frozen=True)
-class PocketSource(Source):
-    """Faces drawn by `stylegan2.data.pocket`, at each size directly, so that every size is sharp and lossless."""
-
-    domain: str = ""
-    seed: int = 0
-    start: int = 0
-
-    lossless_by_default = True
-    threads = False  # drawing is a matter of many small steps in Python
-
-    def enter_worker(self) -> None:
-        import torch
-
-        torch.set_num_threads(1)  # the workers are the parallelism
-
-    def load(self, indices: range, settings: Settings) -> list[Images | str]:
-        from stylegan2.data import pocket
-
-        faces = pocket.sample(self.domain, len(indices), seed=self.seed, start=self.start + indices.start)
-        drawn = {size: _hwc(pocket.render(faces, self.domain, size)) for size in settings.sizes}
-        return [{size: Image.fromarray(pixels[k]) for size, pixels in drawn.items()} for k in range(len(indices))]
-
-
-def _hwc(batch) -> np.ndarray:
-    """uint8 [n, 3, H, W], tensor or array -> contiguous uint8 array [n, H, W, 3]."""
-    return np.ascontiguousarray(np.asarray(batch).transpose(0, 2, 3, 1))
-
-
 # ----------------------------------------------------------------------------------------------------------- opening
+
+_OPENERS: dict[str, Callable[[str, int | None], Source]] = {}  # by what stands before the colon
+
+
+def register(kind: str, opener: Callable[[str, int | None], Source]) -> None:
+    """Let `open_source` open "KIND:..." by `opener(text, limit)`. A wing that makes images registers itself so."""
+    _OPENERS[kind] = opener
 
 
 def open_source(
@@ -155,10 +131,10 @@ def open_source(
     if limit is not None and limit < 1:
         raise ValueError(f"limit={limit}: expected a positive number of images, or None for all")
     text = os.fspath(source)
-    if text.startswith("pocket:"):
+    if (kind := text.partition(":")[0]) in _OPENERS:
         if seed is not None:
-            raise ValueError(f"seed={seed} with a pocket source: write it into the source, as in 'pocket:photo?seed=3'")
-        return _open_pocket(text, limit)
+            raise ValueError(f"seed={seed} with a {kind} source: write it into the source, as in '{kind}:photo?seed=3'")
+        return _OPENERS[kind](text, limit)
     path = Path(text).expanduser().absolute()
     if (path / "data.mdb").is_file():
         error = ValueError(f"'{text}' is a dataset already: train and inspect take it as it is")
@@ -188,7 +164,7 @@ def _pick(count: int, limit: int | None, seed: int | None) -> list[int]:
     return order[:limit]
 
 
-def _hash(parts: list[str]) -> str:
+def fingerprint_of(parts: list[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -222,7 +198,7 @@ def _open_folder(root: Path, limit: int | None, seed: int | None, exclude: str |
     chosen = [found[k] for k in _pick(len(found), limit, seed)]
     parts = [f"{name}|{stat.st_size}|{stat.st_mtime_ns}" if stat else name for name, stat, _ in chosen]
     refused = {k: reason for k, (_, _, reason) in enumerate(chosen) if reason}
-    return FolderSource(f"folder {root.name}", tuple(n for n, _, _ in chosen), _hash(parts), refused, root)
+    return FolderSource(f"folder {root.name}", tuple(n for n, _, _ in chosen), fingerprint_of(parts), refused, root)
 
 
 @functools.lru_cache(maxsize=2)
@@ -261,32 +237,9 @@ def _open_zip_source(path: Path, limit: int | None, seed: int | None) -> ZipSour
     parts = [f"{infos[k].filename}|{infos[k].file_size}|{infos[k].CRC}" for k in entries]
     refused = {n: reason for n, k in enumerate(entries) if (reason := _zip_refusal(infos[k]))}
     names = tuple(infos[k].filename for k in entries)
-    return ZipSource(f"zip {path.name}", names, _hash(parts), refused, path, entries)
+    return ZipSource(f"zip {path.name}", names, fingerprint_of(parts), refused, path, entries)
 
 
 def _zip_hidden(name: str) -> bool:
     """Hidden entries are left out silently; `..` is no hidden file but an escape, to be reported."""
     return _hidden("/".join(part for part in name.replace("\\", "/").split("/") if part not in (".", "..")))
-
-
-def _open_pocket(text: str, limit: int | None) -> PocketSource:
-    from stylegan2.data import pocket
-
-    domain, _, query = text.removeprefix("pocket:").partition("?")
-    if domain not in pocket.DOMAINS:
-        raise ValueError(f"no pocket domain '{domain}' in '{text}'; there are {', '.join(pocket.DOMAINS)}")
-    options = {"n": pocket.TARGET_SET_SIZE, "seed": 0, "start": 0}
-    for key, value in parse_qsl(query, keep_blank_values=True):
-        if key not in options or not value.isdecimal():
-            raise ValueError(
-                f"'{key}={value}' in '{text}': expected whole numbers n, seed and start, "
-                f"as in 'pocket:{domain}?n=1000&seed=0&start=0'"
-            )
-        options[key] = int(value)
-    count = options["n"] if limit is None else min(limit, options["n"])
-    if count < 1:
-        raise ValueError(f"n=0 in '{text}': expected at least one face")
-    names = tuple(f"{domain}-{options['seed']}-{options['start'] + k}" for k in range(count))
-    version = str(getattr(pocket, "VERSION", 0))
-    title = f"pocket {domain} (seed {options['seed']}, from {options['start']})"
-    return PocketSource(title, names, _hash([version, *names]), {}, domain, options["seed"], options["start"])

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from stylegan2.bars import bar
+from stylegan2.draws import step_generator
 from stylegan2.networks import Generator, Noise
 from stylegan2.runtime import images_at_once, in_parts, slices
 from stylegan2.setting_types import check_seed
-from stylegan2.training.trainer import step_generator
 
 
 def z_from_seeds(z_dim: int, seeds: Iterable[int]) -> Tensor:

@@ -16,7 +16,7 @@ def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
     of any size that shows the whole face. What a range decides is each model's own: in large ones coarse layers hold
     pose and outline, middle ones features, fine ones colours and texture (arXiv 1812.04948, section 3.1); in the
     64-pixel photo model pose, hair, eyes and nose are all in 0-2, and the fine layers hold a tint of the skin
-    (:mod:`stylegan2.metrics.ownership` measures it).
+    (:mod:`stylegan2.pocket.studies.ownership` measures it).
 
     Presets that would be empty in a small model are left out: one of 16 pixels has no fine layers.
     """

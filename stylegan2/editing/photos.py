@@ -13,10 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stylegan2.data import align
+from stylegan2.collect import align
 from stylegan2.data.images import Refused, decode, to_square
-from stylegan2.perceptual import JudgeDistance, LpipsDistance
-from stylegan2.published import Where
 
 POCKET = 64  # pixels: up to this size our judge compares faces, above it LPIPS
 SEEN = 384  # pixels: longest side of the photo that shows what was taken
@@ -28,7 +26,7 @@ class Cutting:
     """Which square of a photo is taken.
 
     Attributes:
-        align: "yes": the face, turned and cut as :mod:`stylegan2.data.align` does it; "no": the middle square; "auto":
+        align: "yes": the face, turned and cut as `collect.align` does it; "no": the middle square; "auto":
             a picture of the generator's own size as it is, any other aligned.
         face: "1" for the face that is found most surely, "2" for the next, ..., or "all".
         box: (left, top, side) in pixels of the upright photo: that square instead.
@@ -170,24 +168,3 @@ def read_photos(
 def stacked(found: Mapping[str, Portrait], device: torch.device | str = "cpu") -> Tensor:
     """Portraits as [N, 3, R, R] in [-1, 1]."""
     return torch.stack([portrait.tensor for portrait in found.values()]).to(device)
-
-
-def distance_for(
-    resolution: int,
-    judge: str | os.PathLike,
-    device: torch.device | str = "auto",
-    weights: Where = None,
-):
-    """What compares images of that size: the judge's layers for pocket faces, LPIPS for photographs.
-
-    Args:
-        resolution: side of the images.
-        judge: its file.
-        device: where it computes.
-        weights: where LPIPS finds its own, see `perceptual.LpipsDistance`.
-    """
-    if resolution > POCKET:
-        return LpipsDistance(weights, device)
-    from stylegan2.judge import Judge
-
-    return JudgeDistance(Judge.load(judge, device))

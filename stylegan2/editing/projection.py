@@ -28,9 +28,9 @@ from torch.nn import functional as F
 from stylegan2.bars import bar
 from stylegan2.checkpoints import CheckpointError, files
 from stylegan2.editing.latents import noise_of
+from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.styleclip import frozen
 from stylegan2.networks import Generator
-from stylegan2.perceptual import psnr
 from stylegan2.runtime import images_at_once, pick_device, slices
 
 FORMAT = "stylegan2 projection"
@@ -193,7 +193,7 @@ class Search:
     Args:
         g: draws; its weights stay as they are.
         images: [N, 3, R, R] in [-1, 1], of the generator's size.
-        looks: perceptual distance, see :mod:`stylegan2.perceptual`.
+        looks: perceptual distance, see :mod:`stylegan2.editing.perceptual`.
         config: what to do.
         start: codes to begin with, [N, L, w_dim]; None: the mean w.
         seed: of the stirring.

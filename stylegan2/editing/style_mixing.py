@@ -4,7 +4,7 @@
     grid.picture()
 
 A column gives the chosen layers, a row everything else. In the paper coarse layers bring pose, hair style and shape of
-the face, middle ones smaller features, fine ones colours; :mod:`stylegan2.metrics.ownership` measures it for a model.
+the face, middle ones smaller features, fine ones colours; `pocket.studies.ownership` measures it for a model.
 
 A code can also be cut across: with `channels` only some components of the chosen layers' codes are exchanged (the
 authors of arXiv 2106.12445 cut at 10 of 512). Unlike layers, the components of w have no order and no meaning each:

@@ -32,11 +32,11 @@ from stylegan2 import display
 from stylegan2.bars import bar
 from stylegan2.checkpoints import files
 from stylegan2.checkpoints.errors import CheckpointError
-from stylegan2.clip_model import ClipModel
 from stylegan2.data.roughen import roughen
 from stylegan2.editing.latents import draw
 from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator
+from stylegan2.published.clip_model import ClipModel
 from stylegan2.runtime import images_at_once, pick_device, slices
 
 FORMAT = "stylegan2 text edit"

@@ -21,13 +21,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stylegan2.metrics import path_length, pretrained, structure
+from stylegan2.metrics import path_length, structure
 from stylegan2.metrics.image_sets import GeneratedImages, Images, SourceImages, batches, open_images
+from stylegan2.metrics.measure import Measure
 from stylegan2.metrics.path_length import path_lengths, perceptual_path_length
-from stylegan2.metrics.pocket import Measure
-from stylegan2.metrics.pretrained import FIDELITY, Extractor, Where, need
 from stylegan2.metrics.structure import measure_structure, structure_distance
 from stylegan2.networks import Generator
+from stylegan2.published import pretrained
+from stylegan2.published.pretrained import FIDELITY, Extractor, Where, need
 from stylegan2.runtime import pick_device
 
 __all__ = [

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from stylegan2.display import to_uint8
 from stylegan2.metrics.image_sets import GeneratedImages, Images, batches
-from stylegan2.metrics.pocket import Measure
-from stylegan2.metrics.pretrained import dino
+from stylegan2.metrics.measure import Measure
 from stylegan2.networks import Generator
+from stylegan2.published.pretrained import dino
 
 PAIRS = 1000
 IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB, of values in [0, 1]

@@ -25,15 +25,15 @@ from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from stylegan2 import display as show
-from stylegan2 import videos
-from stylegan2.controls import STYLE, tip, uploaded_files
 from stylegan2.data.images import Refused, decode
+from stylegan2.editing import videos
 from stylegan2.editing.cartoonize import STEPS, cartoonize, is_outside, plan
 from stylegan2.editing.layer_swapping import cuts
 from stylegan2.editing.photos import Cutting, names_of, parse_box, portraits
 from stylegan2.editing.projection import Search
 from stylegan2.networks import Encoder, Generator
-from stylegan2.widgets import Panel, choice, escape, float_slider
+from stylegan2.panels.controls import STYLE, tip, uploaded_files
+from stylegan2.panels.widgets import Panel, choice, escape, float_slider
 
 SIDE, SMALL, GAP, LINE = 240, 110, 4, 22  # pixels: a large face, one of the grid, between them, a caption
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # columns of the grid

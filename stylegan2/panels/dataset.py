@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from stylegan2 import display as show
+from stylegan2.augment import AugmentPipe
 from stylegan2.data.dataset import LMDBDataset
-from stylegan2.training.augment import AugmentPipe
-from stylegan2.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
 
 ROWS = 4  # of a page
 

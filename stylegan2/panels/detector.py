@@ -14,11 +14,11 @@ import ipywidgets as w
 from PIL import Image, ImageDraw
 
 from stylegan2 import display as show
-from stylegan2.data import detectors
-from stylegan2.data.align import cut
-from stylegan2.data.crops import CropConfig, square_around
-from stylegan2.data.detectors import Face
-from stylegan2.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.collect import detectors
+from stylegan2.collect.align import cut
+from stylegan2.collect.crops import CropConfig, square_around
+from stylegan2.collect.detectors import Face
+from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
 
 HEIGHT, CELL, COLUMNS, GAP = 620, 96, 4, 8  # pixels: of the page, of a crop; crops in a row; between page and crops
 KEPT, SMALL, SQUARE = "#14b86a", "#ff3b6b", "#7a5cff"

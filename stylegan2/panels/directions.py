@@ -23,13 +23,13 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stylegan2 import display as show
-from stylegan2 import videos
 from stylegan2.checkpoints import CheckpointError
-from stylegan2.controls import STYLE, TIP
+from stylegan2.editing import videos
 from stylegan2.editing.directions import Directions, move
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.networks import Generator
-from stylegan2.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.controls import STYLE, TIP
+from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
 
 SOURCE = "photo"  # what the source is called in captions
 NOTHING = "none"  # the choice of no saved direction

@@ -10,10 +10,9 @@ import torch
 from PIL import Image
 
 from stylegan2 import display as show
-from stylegan2 import videos
-from stylegan2.editing import latents
+from stylegan2.editing import latents, videos
 from stylegan2.networks import Generator, Noise
-from stylegan2.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
 
 SIDE = 384  # pixels of the large face, about
 

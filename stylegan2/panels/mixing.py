@@ -19,13 +19,13 @@ from torch import Tensor
 from traitlets import TraitError, Tuple, observe, validate
 
 from stylegan2 import display as show
-from stylegan2 import videos
-from stylegan2.controls import STYLE, tip
+from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
 from stylegan2.editing.style_mixing import Layers, MixGrid, draw_ends, layer_label, layers_name, mix_images
 from stylegan2.networks import Generator
-from stylegan2.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.controls import STYLE, tip
+from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
 
 SOURCE = "photo"  # what the source is called in captions
 ROWS, COLUMNS = 2, 3  # of mixes: few, so that a redraw stays below 0.1 s on one core

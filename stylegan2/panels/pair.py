@@ -17,19 +17,19 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stylegan2 import display, metrics
-from stylegan2.data import pocket
+from stylegan2 import display
 from stylegan2.editing import latents
 from stylegan2.editing.layer_swapping import compare, cuts
-from stylegan2.judge import Judge, Reading
 from stylegan2.networks import Generator
-from stylegan2.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.pocket import measures, world
+from stylegan2.pocket.nets.judge import Judge, Reading
 
 SIDE = 256  # pixels of each of the three pictures, or the model's own size where that is more
 GAP, FONT = 8, 14
 HERE, THERE, EDGE = (255, 210, 63), (47, 209, 255), (24, 24, 32)  # landmarks of this picture, of the source; outlines
 LINES = (("eye_left_outer", "eye_left_inner"), ("eye_right_inner", "eye_right_outer"), ("mouth_left", "mouth_right"))
-LINES = tuple(tuple(map(pocket.LANDMARKS.index, ends)) for ends in LINES)
+LINES = tuple(tuple(map(world.LANDMARKS.index, ends)) for ends in LINES)
 
 
 @torch.no_grad()
@@ -108,7 +108,7 @@ def render_pair(
 def _errors(judge: Judge, reading: Reading) -> list[float]:
     """How far the landmarks of the second and the third face lie from the first one's."""
     first = Reading(*(value[:1].expand_as(value) for value in vars(reading).values()))  # the source, three times
-    return metrics.landmark_error(judge, first, reading).tolist()[1:]
+    return measures.landmark_error(judge, first, reading).tolist()[1:]
 
 
 def _draw_landmarks(picture: Image.Image, points: list[list[float]], of_source: list[list[float]]) -> None:

@@ -19,12 +19,12 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stylegan2 import display as show
-from stylegan2 import videos
-from stylegan2.controls import STYLE
+from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layer_swapping import cuts, strip, swap, swap_images, target_share
 from stylegan2.networks import Generator
-from stylegan2.widgets import Panel, choice, float_slider, int_slider, steps_slider
+from stylegan2.panels.controls import STYLE
+from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider, steps_slider
 
 SOURCE = "photo"  # what the source is called in captions
 BETWEEN, GAP = 5, 2  # pixels between the large pictures, and between the small ones

@@ -21,14 +21,14 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stylegan2 import display as show
-from stylegan2 import videos
-from stylegan2.clip_model import ClipModel
-from stylegan2.controls import parse_settings, tip
+from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
 from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit, check_words, optimise
 from stylegan2.networks import Generator
-from stylegan2.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.controls import parse_settings, tip
+from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.published.clip_model import ClipModel
 
 SOURCE = "photo"  # what the source is called in captions
 SIDE, GAP, LINE = 256, 4, 20  # pixels: of a picture, between pictures, of a caption

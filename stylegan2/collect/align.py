@@ -1,0 +1,206 @@
+"""Photos, turned and cut so that faces sit where a generator expects them (FFHQ: arXiv 1710.10196, appendix C).
+
+    photo = images.decode(path.read_bytes())     # upright: EXIF rotation is applied
+    people = find_people(photo)                  # eyes and mouth of every face, the surest first
+    face = cut(photo, square_of(people[0]), 256)
+
+Two points decide all: the line between the eyes, and the line from the eyes to the mouth. What lies outside the photo
+is mirrored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from stylegan2.collect import detectors
+
+SUPERSAMPLING = 4  # a square is drawn this much larger, then shrunk
+SMALLEST = 16  # pixels of a face
+CORNERS = 0.94  # BlazeFace points at the middle of the lips; the recipe means their corners, which lie this far down
+TAKEN, LEFT = "#ff3b6b", "#8a8a94"  # colours of the squares that are taken, and of others
+
+
+class NoFace(ValueError):
+    """No face was found; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a face lies in its square.
+
+    Attributes:
+        eyes: side of the square in distances between the eyes, at least.
+        mouth: side in distances from eyes to mouth, at least.
+        below: how far below the eyes the centre lies, in distances from eyes to mouth; negative: above them.
+    """
+
+    eyes: float = 4.0
+    mouth: float = 3.6
+    below: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (self.eyes > 0 and self.mouth > 0 and math.isfinite(self.below)):
+            raise ValueError(f"{self}: expected eyes and mouth above 0")
+
+
+FFHQ = Frame()
+POCKET = Frame(eyes=4.4, mouth=4.2, below=-0.07)  # the rendered photos' mean landmarks, weighed for real faces
+
+
+@dataclass(frozen=True)
+class Person:
+    """A face in a photo, in pixels (x to the right, y down).
+
+    Attributes:
+        left_eye, right_eye: their middles, left and right as seen in the photo.
+        mouth: its middle.
+        box: (x0, y0, x1, y1) around the face.
+    """
+
+    left_eye: tuple[float, float]
+    right_eye: tuple[float, float]
+    mouth: tuple[float, float]
+    box: tuple[float, float, float, float]
+
+
+def find_people(image: Image.Image, detector=None) -> list[Person]:
+    """The faces of a photo, the surest first.
+
+    Args:
+        image: upright RGB.
+        detector: used instead of `detectors.make("photo")`, with the same kind of answer.
+
+    Raises:
+        NoFace: there is none.
+    """
+    detector = detector or detectors.make("photo", min_size=SMALLEST)
+    people = [_person(face) for face in detector(image)]
+    if not people:
+        raise NoFace(
+            f"no face found in this photo ({image.width}x{image.height} pixels): eyes, nose and mouth should be seen, "
+            f"and the face be at least {SMALLEST} pixels wide; or give the square around it by hand (box, --box "
+            "LEFT,TOP,SIDE, in pixels)"
+        )
+    return people
+
+
+def _person(face: detectors.Face) -> Person:
+    right, left, _, mouth = face.landmarks[:4]  # of the person: in the picture its right eye is at the left
+    eyes = (left + right) / 2
+    corners = eyes + CORNERS * (mouth - eyes)
+    return Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist()), face.box)
+
+
+def square_of(person: Person, frame: Frame = FFHQ) -> np.ndarray:
+    """Corners of the square to cut: upper left, lower left, lower right, upper right, float [4, 2] in pixels.
+
+    Raises:
+        ValueError: eyes and mouth in one point.
+    """
+    left, right, mouth = (np.array(p, dtype=float) for p in (person.left_eye, person.right_eye, person.mouth))
+    middle = (left + right) / 2
+    across, up = right - left, middle - mouth
+    axis = across + _turned(up)  # both lines say which way the face is turned: neither is trusted alone
+    if not np.hypot(*axis):
+        raise ValueError(f"{person}: eyes and mouth lie in one point")
+    half = max(frame.eyes * np.hypot(*across), frame.mouth * np.hypot(*up)) / 2
+    x = axis / np.hypot(*axis) * half
+    y = _turned(x)
+    centre = middle - frame.below * up
+    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+
+
+def _turned(vector: np.ndarray) -> np.ndarray:
+    """By a quarter, from "right" to "down"."""
+    return np.array([-vector[1], vector[0]])
+
+
+def box_square(left: float, top: float, side: float) -> np.ndarray:
+    """Corners of an upright square given by hand, as `square_of` gives them.
+
+    Raises:
+        ValueError: no positive side.
+    """
+    if not side > 0:
+        raise ValueError(f"the square's side is {side:g}, expected more than 0 pixels")
+    return np.array([(left, top), (left, top + side), (left + side, top + side), (left + side, top)], dtype=float)
+
+
+def cut(image: Image.Image, corners: np.ndarray, size: int) -> Image.Image:
+    """The square as an image of size x size; what lies outside the photo is mirrored.
+
+    Args:
+        image: RGB.
+        corners: of `square_of` or `box_square`.
+        size: in pixels.
+
+    Raises:
+        ValueError: a square whose centre lies outside the photo, or that is much larger than it.
+    """
+    centre, side = corners.mean(0), math.dist(corners[0], corners[1])
+    if not (0 <= centre[0] <= image.width and 0 <= centre[1] <= image.height) or side > 4 * max(image.size):
+        raise ValueError(
+            f"the square around ({centre[0]:.0f}, {centre[1]:.0f}) with a side of {side:.0f} does not fit a photo of "
+            f"{image.width}x{image.height} pixels"
+        )
+    factor = max(1, int(side / size / 2))
+    if factor > 1:  # a large photo is first shrunk by a whole number, or the square would skip pixels
+        image, corners = image.reduce(factor), corners / factor
+    image, corners = _mirrored(image, corners)
+    if corners[0, 1] == corners[3, 1] and corners[0, 0] == corners[1, 0]:  # upright: a resize does it, ten times faster
+        return image.resize((size, size), Image.Resampling.LANCZOS, box=(*corners[0], *corners[2]))
+    large = (size * SUPERSAMPLING,) * 2
+    drawn = image.transform(large, Image.Transform.QUAD, tuple(corners.ravel()), Image.Resampling.BILINEAR)
+    return drawn.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _mirrored(image: Image.Image, corners: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+    """The part of the photo that the square needs, mirrored beyond its edges, and the corners in it."""
+    low, high = np.floor(corners.min(0)).astype(int) - 2, np.ceil(corners.max(0)).astype(int) + 2
+    before, after = np.maximum(-low, 0), np.maximum(high - image.size, 0)
+    pixels = np.asarray(image)
+    if before.any() or after.any():  # mirrored from the whole photo: a cut-out alone may be too narrow
+        pixels = np.pad(pixels, ((before[1], after[1]), (before[0], after[0]), (0, 0)), mode="reflect")
+    (x0, y0), (x1, y1) = low + before, high + before
+    pixels = pixels[y0:y1, x0:x1]
+    return Image.fromarray(np.ascontiguousarray(pixels)), corners - low
+
+
+def marked(
+    image: Image.Image,
+    people: Sequence[Person],
+    frame: Frame = FFHQ,
+    side: int = 640,
+    taken: Container[int] | None = None,
+) -> Image.Image:
+    """The photo with every face's square, eyes and mouth, and its number: to choose from, or to see what was taken.
+
+    Args:
+        image: RGB.
+        people: of `find_people`.
+        frame: as for `align`.
+        side: longest side of the answer in pixels.
+        taken: positions of those that were; the others stay grey. None: all.
+    """
+    from stylegan2 import display
+
+    factor = side / max(image.size)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    shown = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    pen = ImageDraw.Draw(shown)
+    order = sorted(range(len(people)), key=lambda i: taken is not None and i in taken)  # those on top
+    for i in order:
+        person, colour = people[i], TAKEN if taken is None or i in taken else LEFT
+        corners = [tuple(point) for point in square_of(person, frame) * factor]
+        pen.line([*corners, corners[0]], fill=colour, width=3)
+        for x, y in (person.left_eye, person.right_eye, person.mouth):
+            x, y, r = x * factor, y * factor, max(2, side // 160)
+            pen.ellipse((x - r, y - r, x + r, y + r), outline="#ffd23b", width=2)
+        at = min(max(corners[0][0], 0) + 6, shown.width - 12), min(max(corners[0][1], 0) + 4, shown.height - 18)
+        pen.text(at, str(i + 1), fill=colour, font=display.font(), stroke_width=2, stroke_fill="white")
+    return shown

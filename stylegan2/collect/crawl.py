@@ -1,0 +1,361 @@
+"""From a webtoon's address to a folder of its pages, for works whose owners have agreed.
+
+    report = crawl(CrawlConfig(url, "pages", rights_confirmed=True))
+
+    pages/001-the-beginning/0001.jpg    pictures as they came, in order
+    pages/manifest.jsonl                where each came from, when, and its hash; what was refused, and why
+
+Run it again to go on: what is there is never fetched twice, and no file of another address is ever replaced. Manners
+are those of :mod:`stylegan2.collect.polite`; where the pictures are is the business of :mod:`stylegan2.collect.sites`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from stylegan2.bars import bar
+from stylegan2.collect.polite import Answer, Manners, Missing, NotAllowed, PoliteSession, check_address
+from stylegan2.collect.sites import Episode, ImageRef, Listing, OtherKind, Site, SiteError, site_for, title_slug
+from stylegan2.data.images import Refused, decode
+from stylegan2.locks import only_writer
+from stylegan2.text_files import append_row, read_rows, write_bytes
+
+MANIFEST = "manifest.jsonl"
+KNOWN = {"url": str, "status": str}  # what every row says
+STORED = {"file": str, "sha256": str, "bytes": int}  # what the row of a picture says, too
+ENDINGS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF8": "gif", b"RIFF": "webp"}
+PERMISSION = (
+    "Pictures of a webtoon belong to those who drew it. The original course used works with their authors' written "
+    "consent. Confirm that you have the rights to collect these (rights_confirmed=True)"
+)
+
+
+@dataclass(frozen=True)
+class CrawlConfig:
+    """What is collected.
+
+    Attributes:
+        url: a title's list, one episode, or any page with pictures.
+        out: folder to write.
+        rights_confirmed: you have the permission of those who own the pictures.
+        site: adapter, see `crawl_sites.SITES`; None: by the host.
+        episodes: first and last number, or None for all.
+        limit: pictures in all; None: all.
+        min_side: smaller pictures (buttons, counters) are refused, in pixels.
+        selector: CSS, for the site "images".
+        manners: how politely.
+        image_hosts: "HOST" or "HOST:PORT" from which pictures may come besides the page's own and the site's.
+
+    Raises:
+        PermissionError: rights that are not confirmed.
+        ValueError: an address or numbers that cannot work.
+    """
+
+    url: str
+    out: str | os.PathLike
+    rights_confirmed: bool = False
+    site: str | None = None
+    episodes: tuple[int, int] | None = None
+    limit: int | None = None
+    min_side: int = 200
+    selector: str = "img"
+    manners: Manners = field(default_factory=Manners)
+    image_hosts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_address(self.url)
+        if not self.rights_confirmed:
+            raise PermissionError(PERMISSION)
+        if self.episodes is not None and not 0 <= self.episodes[0] <= self.episodes[1]:
+            raise ValueError(f"episodes are {self.episodes}: expected a first and a last number, such as 1-3")
+        if (self.limit is not None and self.limit < 1) or self.min_side < 1:
+            raise ValueError(f"limit is {self.limit}, min_side {self.min_side}: expected at least 1")
+        if wrong := [host for host in self.image_hosts if "/" in host or not host.strip()]:
+            raise ValueError(f"image host is {wrong[0]!r}: expected a name such as img.example.org, without http://")
+
+
+@dataclass
+class CrawlReport:
+    """What a crawl did. `print(report)` says it."""
+
+    out: str
+    episodes: int = 0
+    stored: int = 0
+    known: int = 0  # there already: not asked for again
+    too_small: int = 0  # smaller than `min_side`, as wanted
+    refused: list[tuple[str, str]] = field(default_factory=list)  # (address of a picture, episode or list, reason)
+    useless: list[tuple[str, str]] = field(default_factory=list)  # by an earlier run for what they are: not asked again
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> list[str]:
+        """Addresses of what was promised and did not come; without what is too small."""
+        return [url for url, _ in self.refused + self.useless]
+
+    @property
+    def summary(self) -> str:
+        """What came, in a line."""
+        before = f", {len(self.useless)} had been before" * bool(self.useless)
+        small = f", {self.too_small} too small" * bool(self.too_small)
+        return (
+            f"{self.out}: {self.stored} pictures stored from {self.episodes} episodes, {self.known} were known, "
+            f"{len(self.refused)} refused{before}{small}; see {MANIFEST}"
+        )
+
+    @property
+    def reasons(self) -> list[str]:
+        """What did not come and why, a line for each reason; then what is worth knowing besides."""
+        grouped: dict[str, list[str]] = {}
+        for url, reason in self.refused + self.useless:
+            grouped.setdefault(reason, []).append(url)
+        lines = [
+            f"refused {why}" if url in why else f"refused {url}{f' and {len(more)} more' * bool(more)}: {why}"
+            for why, (url, *more) in grouped.items()
+        ]
+        return lines[:10] + [f"... and {len(lines) - 10} more"] * (len(lines) > 10) + self.notes
+
+    def __str__(self) -> str:
+        return "\n  ".join([self.summary, *self.reasons])
+
+
+def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: bool = True) -> CrawlReport:
+    """Collect the pictures; run it again to go on. Ctrl-C loses nothing.
+
+    Args:
+        config: what.
+        session: fetches; None: one with the config's manners.
+        progress: a bar, should it take long.
+
+    Raises:
+        crawl_sites.SiteError: no adapter for the address, a site that has changed, or none of the episodes is there.
+        polite.Stopped: the host refuses, or fails for too long; what was stored stays.
+        polite.NotAllowed, polite.Missing: the address itself, or every episode, is forbidden or not there.
+        RuntimeError: another process writes into this folder.
+    """
+    site, out = site_for(config.url, config.site, config.selector), Path(config.out)
+    with only_writer(out), session or PoliteSession(config.manners) as fetcher:
+        work = _Work(config, site, fetcher, Manifest(out / MANIFEST))
+        with bar(what="crawl", unit="img", shown=progress) as shown:
+            listing = site.episodes(fetcher, config.url)
+            for episode in work.wanted(listing):
+                for _ in work.episode(episode):
+                    shown.update()
+                    shown.set_postfix(episode=episode.number, refused=len(work.report.refused), refresh=False)
+                if work.full:
+                    break
+            else:
+                work.note_missing(listing)
+        work.report.notes += fetcher.notes
+    if work.failed and not work.report.stored + work.report.known:
+        raise work.failed[0]
+    return work.report
+
+
+class _Work:
+    """One crawl under way.
+
+    Attributes:
+        failed: what episodes in a row failed with.
+    """
+
+    def __init__(self, config: CrawlConfig, site: Site, session: PoliteSession, manifest: Manifest):
+        self.config, self.site, self.session, self.manifest = config, site, session, manifest
+        self.report, self.failed = CrawlReport(str(config.out)), []
+
+    @property
+    def full(self) -> bool:
+        """Are there as many pictures as were asked for?"""
+        return self.config.limit is not None and self.report.stored + self.report.known >= self.config.limit
+
+    def wanted(self, listing: Listing) -> list[Episode]:
+        """Those that were asked for. Raises SiteError where none of them is there."""
+        first, last = self.config.episodes or (0, 1 << 62)
+        found = [episode for episode in listing if first <= episode.number <= last]
+        if not found:
+            numbers = [episode.number for episode in listing]
+            there = spans(numbers, min(numbers), max(numbers))
+            why = f" ({listing.end})" * listing.cut
+            raise SiteError(f"{self.config.url} has no episode {spans([], first, last, True)}, only {there}{why}")
+        return found
+
+    def note_missing(self, listing: Listing) -> None:
+        """Report numbers that were asked for, or that the numbering of a list promises, and are not in the list."""
+        numbers = [episode.number for episode in listing]
+        if self.config.episodes is None and not listing.end:
+            return
+        missing = spans(numbers, *(self.config.episodes or (1, max(numbers))), True)
+        if missing or (listing.cut and self.config.episodes is None):
+            what = f"it lists no episode {missing}: " * bool(missing)
+            self.report.refused.append((self.config.url, what + (listing.end or "it is the address of one episode")))
+
+    def episode(self, episode: Episode) -> Iterator[None]:
+        """Its pictures, one after the other. One that is missing, forbidden or empty does not keep us from the next.
+
+        Raises:
+            SiteError: the same was the matter with as many before it as `Manners.patience` allows.
+        """
+        try:
+            check_host(episode.url, self.config.url, self.site.hosts)
+            refs = self.site.images(self.session, episode)
+        except (NotAllowed, Missing, SiteError) as error:
+            self.report.refused.append((episode.url, str(error)))
+            if not isinstance(error, OtherKind):
+                self.failed.append(error)
+            if isinstance(error, SiteError) and len(self.failed) >= self.session.manners.patience:
+                raise
+            return
+        self.failed.clear()
+        self.report.episodes += 1
+        folder = f"{episode.number:03d}-{title_slug(episode.title)}".rstrip("-")
+        for number, ref in enumerate(refs, start=1):
+            if self.full:
+                return
+            self._image(ref, f"{folder}/{number:04d}")
+            yield
+
+    def _image(self, ref: ImageRef, stem: str) -> None:
+        if self.manifest.has(ref.url):
+            self.report.known += 1
+            return
+        if self.manifest.is_useless(ref.url, self.config.min_side):
+            row = self.manifest.rows[ref.url]
+            if "width" in row:
+                self.report.too_small += 1
+            else:
+                self.report.useless.append((ref.url, str(row.get("reason"))))
+            return
+        try:
+            check_host(ref.url, ref.referer, self.site.image_hosts + self.config.image_hosts, "--image-host")
+            self._store(ref, self.session.get(ref.url, ref.referer), stem)
+        except (NotAllowed, Missing, Refused) as error:
+            self.report.refused.append((ref.url, str(error)))
+            self._note(ref, str(error), "useless" if isinstance(error, Refused) else "forbidden")
+
+    def _note(self, ref: ImageRef, reason: str, status: str, **more: int) -> None:
+        """Write it down once. What is "useless" is not asked for again; the rest may be there next time."""
+        if self.manifest.rows.get(ref.url, {}).get("reason") != reason:
+            self.manifest.add({"url": ref.url, "page": ref.referer, "status": status, "reason": reason, **more})
+
+    def _store(self, ref: ImageRef, answer: Answer, stem: str) -> None:
+        """Write a picture that is one. Raises Refused otherwise."""
+        ending = next((e for magic, e in ENDINGS.items() if answer.content.startswith(magic)), None)
+        if ending is None:
+            raise Refused(f"no JPEG, PNG, GIF or WebP ({answer.kind or 'unknown type'})")
+        width, height = decode(answer.content).size
+        if min(width, height) < self.config.min_side:
+            reason = f"{width}x{height} pixels: smaller than {self.config.min_side}"
+            self.report.too_small += 1
+            self._note(ref, reason, "useless", width=width, height=height)
+            return
+        digest = hashlib.sha256(answer.content).hexdigest()
+        file = self.manifest.file_of(digest)
+        if file is None:
+            file = self.manifest.free_name(ref.url, stem, ending, digest)
+            write_bytes(self.manifest.path.parent / file, answer.content)
+        row = {"url": ref.url, "page": ref.referer, "status": "stored", "file": file, "sha256": digest}
+        self.manifest.add(row | {"bytes": len(answer.content), "width": width, "height": height})
+        self.report.stored += 1
+
+
+def check_host(url: str, page: str, hosts: tuple[str, ...], option: str = "") -> None:
+    """A page's links lead to its own host, or to those that the site is known to use, or that were allowed.
+
+    Args:
+        option: of the command line, by which another host can be allowed.
+
+    Raises:
+        NotAllowed: this one does not.
+    """
+    host, allowed = check_address(url), {name.lower() for name in hosts}
+    if host != check_address(page) and not {host, host.rpartition(":")[0]} & allowed:
+        name = urlsplit(url).netloc
+        hint = f" (it can be allowed with {option} {name})" * bool(option)
+        raise NotAllowed(f"{name} is neither the page's host nor one of the site's{hint}")
+
+
+def spans(numbers: Iterable[int], first: int, last: int, missing: bool = False) -> str:
+    """Which numbers of first to last there are, or are not: ([1, 2, 3, 7], 1, 7) -> "1-3, 7", or "4-6"."""
+    inside = sorted({n for n in numbers if first <= n <= last})
+    gaps = [(a + 1, b - 1) for a, b in pairwise([first - 1, *inside, last + 1]) if b - a > 1]
+    if not missing:
+        edges = [first - 1, *(n for a, b in gaps for n in (a, b)), last + 1]
+        gaps = [(a + 1, b - 1) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a > 1]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps)
+
+
+def _says(row: dict, types: dict[str, type]) -> bool:
+    """Has it these entries, of these types?"""
+    return all(isinstance(row.get(name), kind) for name, kind in types.items())
+
+
+class Manifest:
+    """What is known of every address, one JSON object a line; the last row of an address counts.
+
+    Args:
+        path: the file; made at the first row.
+
+    Attributes:
+        rows: by address.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rows: dict[str, dict] = {}
+        self._by_hash: dict[str, str] = {}
+        self._owner: dict[str, str] = {}  # file -> the address it was stored for
+        for row in read_rows(path):
+            if _says(row, KNOWN) and (row["status"] != "stored" or _says(row, STORED)):
+                self._take(row)
+
+    def _take(self, row: dict) -> None:
+        self.rows[row["url"]] = row
+        if row["status"] == "stored":
+            self._by_hash[row["sha256"]] = row["file"]
+            self._owner.setdefault(row["file"], row["url"])
+
+    def has(self, url: str) -> bool:
+        """Is the picture of this address here, and whole?"""
+        row = self.rows.get(url, {})
+        return row.get("status") == "stored" and self._is_whole(row["file"], row["bytes"])
+
+    def _is_whole(self, file: str, size: int) -> bool:
+        path = self.path.parent / file
+        try:
+            return path.is_file() and path.stat().st_size == size
+        except (OSError, ValueError):  # no name that a file can have
+            return False
+
+    def is_useless(self, url: str, min_side: int) -> bool:
+        """Was it refused for what it is, and would it be again?"""
+        row = self.rows.get(url, {})
+        side = min(row["width"], row["height"]) if _says(row, {"width": int, "height": int}) else 0
+        return row.get("status") == "useless" and side < min_side
+
+    def file_of(self, digest: str) -> str | None:
+        """The file that holds these very bytes, or None."""
+        file = self._by_hash.get(digest)
+        row = self.rows.get(self._owner.get(file, ""), {})
+        return file if row.get("sha256") == digest and self._is_whole(file, row["bytes"]) else None
+
+    def free_name(self, url: str, stem: str, ending: str, digest: str) -> str:
+        """A name for the picture of an address, which no other one has: titles and numbers may be equal."""
+        name = f"{stem}.{ending}"
+        path, owner = self.path.parent / name, self._owner.get(name)
+        if owner == url or (owner is None and not path.exists()):
+            return name
+        if owner is None and hashlib.sha256(path.read_bytes()).hexdigest() == digest:
+            return name  # written just before a kill
+        return f"{stem}-{digest[:16]}.{ending}"
+
+    def add(self, row: dict) -> None:
+        """Write a row, with the time."""
+        row = {**row, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+        append_row(self.path, row)
+        self._take(row)

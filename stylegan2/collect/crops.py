@@ -1,0 +1,437 @@
+"""Faces cut out of pages: `crop("pages", "crops")` finds them, cuts squares, and leaves out what is no use.
+
+    crops/faces/*.png        one square per face: a folder for `prepare`
+    crops/rejected/*.png     what was left out, small
+    crops/crops.jsonl        every page and every face found on it, kept or not, and why
+    crops/contact_sheet.jpg  all of them to look at
+
+Pages that are done are not done again, so a run that was interrupted goes on, and new pages can be added at any time.
+Only what the list of faces names is ever removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stylegan2 import display
+from stylegan2.bars import bar
+from stylegan2.collect import detectors
+from stylegan2.collect.align import box_square, cut
+from stylegan2.collect.detectors import Detector, Face
+from stylegan2.data.images import Refused, decode
+from stylegan2.data.sources import CROPS, FACES, FolderSource, Source, open_source
+from stylegan2.locks import only_writer
+from stylegan2.setting_types import check_types
+from stylegan2.text_files import append_row, read_rows
+
+MANIFEST, SHEET, REJECTED = CROPS, "contact_sheet.jpg", "rejected"
+TWIN = "duplicate of "  # begins the reason of a face that is one; a file follows
+THUMB = 96  # pixels of what was left out
+OURS = (".jsonl", ".json", ".txt")  # what crawlers and we write beside pages: not worth a word
+LOOKED_AT = 6  # pages on which the detectors are compared
+SEEN = 0.6  # faces down to this part of `min_size` are looked for, so that the report can say how many were too small
+HASH_SIDE = 16  # a hash has 256 bits: with 64, different rendered faces look like twins
+CLEARLY = 3  # grey levels of 255: in plain places every saving turns the smaller differences round
+BLUR_SIDE = 128  # sharpness is compared at one size
+
+
+@dataclass(frozen=True)
+class CropConfig:
+    """What is cut, and what is left out.
+
+    Attributes:
+        detector: one of `detectors.NAMES`; "auto": the one that suits the pages, see `detectors.choose`.
+        cascade: its file, see `detectors.make`.
+        sure: how sure it must be, see `detectors.make`; None: its default.
+        size: side of a crop in pixels.
+        margin: around the detector's box, on each side, in box sides: hair and shoulders.
+        lift: how far the square lies above the box's middle, in box sides: there is more hair than neck.
+        min_size: smallest face (detector's box) in pixels.
+        sharp: least sharpness: variance of the Laplacian over the variance of the picture. Rendered faces have 0.1 to
+            1.3, under a blur of 3 pixels in 256 less than 0.08; 0 keeps all.
+        twins: crops whose hashes differ in less than this part of their bits are duplicates. Different rendered faces
+            differ in 0.12 or more, one that was shrunk by a fifth and saved as a JPEG in 0.06 mostly (at 64 pixels;
+            0.01 at 256); 0 keeps all but equal ones.
+
+    Raises:
+        ValueError: numbers that cannot work, or an unknown detector.
+    """
+
+    detector: str = "auto"
+    cascade: str | None = None
+    sure: float | None = None
+    size: int = 256
+    margin: float = 0.4
+    lift: float = 0.25
+    min_size: int = 48
+    sharp: float = 0.03
+    twins: float = 0.09
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.detector not in ("auto", *detectors.NAMES):
+            raise ValueError(f"detector is {self.detector!r}, expected auto or one of {', '.join(detectors.NAMES)}")
+        if not 16 <= self.size <= 4096 or self.min_size < 16:
+            raise ValueError(f"size is {self.size}, min_size {self.min_size}: expected 16 to 4096, and at least 16")
+        if not 0 <= self.margin <= 3 or not -1 <= self.lift <= 1:
+            raise ValueError(f"margin is {self.margin}, lift {self.lift}: expected 0 to 3, and -1 to 1")
+        if self.sharp < 0 or not 0 <= self.twins <= 1:
+            raise ValueError(f"sharp is {self.sharp}, twins {self.twins}: expected 0 or more, and 0 to 1")
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What decides on the crops, as plain values: of a detector's own file its hash."""
+        file = self.cascade and Path(self.cascade)
+        own = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file and file.is_file() else file and str(file)
+        return {k: v for k, v in asdict(self).items() if k != "cascade"} | {"cascade": own}
+
+    def detect(self) -> Detector:
+        """The detector. Raises what `detectors.make` raises."""
+        return detectors.make(self.detector, self.cascade, round(SEEN * self.min_size), self.sure)
+
+
+@dataclass(frozen=True)
+class CropReport:
+    """What lies in the folder now. `print(report)` says it."""
+
+    out: str
+    pages: int
+    known: int  # of them, done by an earlier run
+    kept: int
+    rejected: dict[str, int] = field(default_factory=dict)  # reason -> faces
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (page, reason)
+    seconds: float = 0.0
+    detector: str = ""  # and, where it was chosen, why
+
+    @property
+    def rate(self) -> float:
+        """Pages per second of this run."""
+        return (self.pages - self.known) / max(self.seconds, 1e-9)
+
+    def __str__(self) -> str:
+        left_out = ", ".join(f"{n} {reason}" for reason, n in self.rejected.items()) or "none"
+        lines = [
+            f"{self.out}: {self.kept} faces kept, left out: {left_out}; {self.pages} pages, {self.known} were done "
+            f"({self.rate:.1f} pages/s), {len(self.skipped)} files skipped; detector: {self.detector}"
+        ]
+        lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped[:10]]
+        return "\n".join(lines + [f"  ... and {len(self.skipped) - 10} more"] * (len(self.skipped) > 10))
+
+
+def crop(
+    src: str | os.PathLike,
+    out: str | os.PathLike,
+    config: CropConfig | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> CropReport:
+    """Cut the faces out of every picture of a folder, a zip, or of one picture; run it again to go on.
+
+    Args:
+        src: where the pages are.
+        out: folder to write, see the module.
+        config: what is cut.
+        overwrite: begin anew though `out` holds faces cut with other settings or from elsewhere; those are removed.
+        progress: a bar, should it take long.
+
+    Raises:
+        ValueError: no pictures there, or no face on any page; says what to try.
+        FileNotFoundError, ConnectionError: no such source, or a detector that cannot be fetched.
+        FileExistsError: `out` holds faces cut with other settings or from elsewhere, or pictures that are not ours.
+        RuntimeError: another process writes there.
+    """
+    config, out, started = config or CropConfig(), Path(out), time.perf_counter()
+    source = _open(Path(src), out)
+    pages = [i for i, name in enumerate(source.names) if not name.lower().endswith(OURS)]
+    config, why = _decided(config, source, pages, out)
+    detect = config.detect()
+    with only_writer(out):
+        work = _Work(out, config, _begin(out, config.settings | {"source": str(Path(src).resolve())}, overwrite))
+        for i in bar(pages, "crop", "page", progress):
+            work.page(source, i, detect)
+        for i in pages:
+            if work.is_orphaned(source.names[i]):
+                work.page(source, i, detect, again=True)
+        _write_sheet(out, work.rows)
+    return _report(work, pages, time.perf_counter() - started, why)
+
+
+def _decided(config: CropConfig, source: Source, pages: list[int], out: Path) -> tuple[CropConfig, str]:
+    """The settings with a detector, and why it is that one: an earlier run's, or by looking at some of the pages."""
+    if config.detector != "auto":
+        return config, config.detector
+    if config.cascade is not None:
+        return replace(config, detector="animeface"), "animeface, whose file was given"
+    first, *_ = read_rows(out / MANIFEST) or [{}]
+    before = first.get("settings", {}).get("detector")
+    if before in detectors.NAMES:
+        return replace(config, detector=before), f"{before}, as before"
+    looked = []
+    for i in pages[:: max(1, len(pages) // LOOKED_AT)]:
+        with contextlib.suppress(Refused):
+            looked.append(decode(source.read(i)))
+        if len(looked) == LOOKED_AT:
+            break
+    if not looked:
+        return replace(config, detector="photo"), "photo"  # the report says that nothing could be read
+    name, why = detectors.choose(looked, round(SEEN * config.min_size))
+    return replace(config, detector=name), f"{name} ({why})"
+
+
+def _report(work: _Work, pages: list[int], seconds: float, detector: str) -> CropReport:
+    rows, config, kept = work.rows, work.config, len(_kept(work.rows))
+    rejected = {reason: len(faces) for reason, faces in _left_out(rows).items()}
+    if not kept:
+        raise ValueError(_nothing_kept(len(pages), rejected, work.skipped, config))
+    return CropReport(str(work.out), len(pages), work.known, kept, rejected, work.skipped, seconds, detector)
+
+
+def _nothing_kept(pages: int, rejected: dict[str, int], skipped: list[tuple[str, str]], config: CropConfig) -> str:
+    """Why there is not one face, and what to do: that depends on where they were lost."""
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:5])
+    reasons += f"; and {len(skipped) - 5} more" * (len(skipped) > 5)
+    if len(skipped) == pages:
+        return f"none of {pages} files is a picture that can be read ({reasons}); a .zip or .cbz can be given by itself"
+    others = " or ".join(f"detector={name}" for name in detectors.NAMES if name != config.detector)
+    lost = ", ".join(f"{n} {reason}" for reason, n in rejected.items())
+    todo = f"keep all of them (sharp=0 twins=0), smaller ones too (min_size={config.min_size // 2})"
+    return (
+        f"no face was kept from {pages - len(skipped)} pages "
+        + (f"(left out: {lost}): {todo}" if lost else f"(none was found): try another detector ({others})")
+        + (f". Not read: {reasons}" if skipped else "")
+    )
+
+
+def _open(src: Path, out: Path) -> Source:
+    """A folder or zip, or one picture as a folder of one. Raises what `open_source` raises."""
+    import zipfile
+
+    if src.is_file() and not zipfile.is_zipfile(src):
+        return FolderSource(f"picture {src.name}", (src.name,), "", {}, src.parent)
+    return open_source(src, exclude=out)
+
+
+# ------------------------------------------------------------------------------------------------------------ one page
+
+
+class _Work:
+    """A folder being filled.
+
+    Attributes:
+        out, config: see `crop`.
+        rows: page -> its row of the manifest.
+        known: pages that were done before.
+        hashes: of the faces kept, by file.
+        skipped: pages that cannot be read, and why; faces that they had before stay.
+    """
+
+    def __init__(self, out: Path, config: CropConfig, rows: dict[str, dict]):
+        self.out, self.config, self.rows, self.known = out, config, rows, 0
+        self.hashes = {face["file"]: bytes.fromhex(face["hash"]) for face in _kept(rows)}
+        self.skipped: list[tuple[str, str]] = []
+
+    def is_orphaned(self, name: str) -> bool:
+        """Was a face of this page left out as the duplicate of one that is gone?"""
+        reasons = [face["reason"] or "" for face in self.rows.get(name, {}).get("faces", ())]
+        return any(why.startswith(TWIN) and why.removeprefix(TWIN) not in self.hashes for why in reasons)
+
+    def page(self, source: Source, i: int, detect: Detector, again: bool = False) -> None:
+        """Cut one page's faces, unless that was done before (and is not wanted again)."""
+        name = source.names[i]
+        try:
+            if i in source.refused:
+                raise Refused(source.refused[i])
+            data = source.read(i)
+            digest = hashlib.sha256(data).hexdigest()
+            if not again and self.rows.get(name, {}).get("sha256") == digest:
+                self.known += 1
+                return
+            image = decode(data)
+        except Refused as refusal:
+            self.skipped.append((name, str(refusal)))
+            if name not in self.rows:
+                self._note({"page": name, "skipped": str(refusal)})
+            return
+        self._forget(name)
+        found = detectors.on_pages(detect, image)
+        faces = [self._face(image, face, _file_name(name, digest, n)) for n, face in enumerate(found, start=1)]
+        self._note({"page": name, "sha256": digest, "width": image.width, "height": image.height, "faces": faces})
+
+    def _note(self, row: dict) -> None:
+        self.rows[row["page"]] = row
+        append_row(self.out / MANIFEST, row)
+
+    def _forget(self, name: str) -> None:
+        """Remove the faces of a page that has another content now."""
+        old = {face["file"] for face in self.rows.pop(name, {}).get("faces", ())}
+        self.hashes = {file: own for file, own in self.hashes.items() if file not in old}
+        _remove(self.out, old)
+
+    def _face(self, image: Image.Image, face: Face, name: str) -> dict:
+        """Cut one face and write it: with the others, or with what is left out."""
+        square = cut(image, square_around(face, image.size, self.config), self.config.size)
+        own = difference_hash(square)
+        reason = self._reason(face, square, own)
+        if reason is None:
+            display.save(square, self.out / FACES / name)
+            self.hashes[name] = own
+        else:
+            display.save(square.resize((THUMB, THUMB), Image.Resampling.LANCZOS), self.out / REJECTED / name)
+        box = [round(v, 1) for v in face.box]
+        return {"box": box, "score": round(face.score, 3), "file": name, "hash": own.hex(), "reason": reason}
+
+    def _reason(self, face: Face, square: Image.Image, own: bytes) -> str | None:
+        """Why a face is left out; None: it is not."""
+        if face.side < self.config.min_size:
+            return "too small"
+        if sharpness(square) < self.config.sharp:
+            return "blurred"
+        twin = next(
+            (file for file, other in self.hashes.items() if hash_distance(own, other) <= self.config.twins), None
+        )
+        return None if twin is None else TWIN + twin
+
+
+def square_around(face: Face, page: tuple[int, int], config: CropConfig) -> np.ndarray:
+    """Corners of the square to cut, see `align.cut`: moved into the page where it fits; else the page is mirrored."""
+    side = min(face.side * (1 + 2 * config.margin), 3 * max(page))
+    middle = ((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2 - config.lift * face.side)
+    corner = [m - side / 2 for m in middle]
+    for axis in (0, 1):
+        if side <= page[axis]:
+            corner[axis] = min(max(corner[axis], 0), page[axis] - side)
+        else:  # its middle stays on the page
+            corner[axis] = min(max(corner[axis], -side / 2), page[axis] - side / 2)
+    return box_square(*corner, side)
+
+
+def sharpness(image: Image.Image) -> float:
+    """Variance of the Laplacian over that of the picture itself, at one size: near 0 for a plain or a blurred one."""
+    import cv2
+
+    side = min(BLUR_SIDE, image.width)  # a smaller picture is not enlarged: that would look like blur
+    small = image.convert("L").resize((side, side), Image.Resampling.BOX)
+    grey = np.asarray(small).astype(np.float32)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(grey.var(), 1.0))
+
+
+def difference_hash(image: Image.Image) -> bytes:
+    """Is a place brighter than the one at its left, and clearly? 16 x 16 such bits survive saving and resizing."""
+    small = image.convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
+    grey = np.asarray(small).astype(int)
+    return np.packbits(grey[:, 1:] - grey[:, :-1] > CLEARLY).tobytes()
+
+
+def hash_distance(a: bytes, b: bytes) -> float:
+    """Part of the bits that differ, 0 to 1."""
+    return (int.from_bytes(a) ^ int.from_bytes(b)).bit_count() / (8 * len(a))
+
+
+def _file_name(page: str, digest: str, number: int) -> str:
+    """Harmless on every system, and of no other page: the hash is of its whole name and its content."""
+    own = hashlib.sha256(f"{page}\n{digest}".encode()).hexdigest()[:8]
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", page.rpartition(".")[0] or page).strip("-")[-60:] or "page"
+    return f"{stem}_{own}_{number}.png"
+
+
+# -------------------------------------------------------------------------------------------------------- the manifest
+
+
+def _begin(out: Path, settings: dict[str, object], overwrite: bool) -> dict[str, dict]:
+    """The rows that lie there, by page; a new manifest where there is none."""
+    path = out / MANIFEST
+    first, *rows = read_rows(path) or [{}]
+    there = first.get("settings", {})
+    if not there and any(file for folder in (FACES, REJECTED) for file in (out / folder).glob("*.png")):
+        raise FileExistsError(
+            f"'{out / FACES}' or '{out / REJECTED}' holds pictures, but there is no {MANIFEST} that names them: they "
+            "are not touched; choose another folder, or move them away"
+        )
+    if there and there != settings and not overwrite:
+        changed = ", ".join(
+            f"{k} {there.get(k)} there, {v} asked for" for k, v in settings.items() if there.get(k) != v
+        )
+        raise FileExistsError(
+            f"'{out}' holds faces cut with other settings ({changed}): choose another folder, or overwrite=True"
+        )
+    if there and overwrite:
+        _remove(out, {face["file"] for row in rows for face in row.get("faces", ())})
+    if not there or overwrite:
+        path.unlink(missing_ok=True)
+        append_row(path, {"settings": settings})
+        return {}
+    return {row["page"]: row for row in rows if "page" in row}  # of a page that was cut again, the last
+
+
+def _remove(out: Path, files: set[str]) -> None:
+    """Delete faces, kept or not. (A name that would lead elsewhere is none of ours.)"""
+    for file in files:
+        for folder in (FACES, REJECTED):
+            if Path(file).name == file:
+                (out / folder / file).unlink(missing_ok=True)
+
+
+def _faces(rows: Mapping[str, dict]) -> Iterator[dict]:
+    for row in rows.values():
+        yield from row.get("faces", ())
+
+
+def _kept(rows: Mapping[str, dict]) -> list[dict]:
+    return [face for face in _faces(rows) if not face["reason"]]
+
+
+def _left_out(rows: Mapping[str, dict]) -> dict[str, list[dict]]:
+    """Faces that were not kept, by reason."""
+    groups: dict[str, list[dict]] = {}
+    for face in _faces(rows):
+        if face["reason"]:
+            groups.setdefault(face["reason"].split(" of ")[0], []).append(face)
+    return groups
+
+
+# ------------------------------------------------------------------------------------------------------- contact sheet
+
+
+def _write_sheet(out: Path, rows: Mapping[str, dict]) -> None:
+    """Faces kept, and those left out by reason, each with their number."""
+    groups = {"kept": [out / FACES / face["file"] for face in _kept(rows)]}
+    groups |= {why: [out / REJECTED / face["file"] for face in faces] for why, faces in _left_out(rows).items()}
+    if pictures := [_titled(name, paths) for name, paths in groups.items() if paths]:
+        display.save(display.stack(pictures, 8), out / SHEET)
+
+
+def _titled(name: str, paths: Sequence[Path]) -> Image.Image:
+    there = [path for path in paths if path.is_file()]
+    table = contact_sheet(there, 240 if name == "kept" else 48)
+    wide = Image.new("RGB", (COLUMNS * SIDE, table.height), display.PAPER)
+    wide.paste(table)
+    return display.label(wide, f"{name}: {len(paths)}")
+
+
+COLUMNS, SIDE = 12, 80  # of the contact sheet: pictures in a row, pixels of a picture
+
+
+def contact_sheet(paths: Sequence[Path], most: int = 240) -> Image.Image:
+    """Pictures as a table; of more than `most` an even selection.
+
+    Args:
+        paths: at least one.
+        most: pictures shown.
+    """
+    chosen = [paths[i * len(paths) // min(most, len(paths))] for i in range(min(most, len(paths)))]
+    sheet = Image.new("RGB", (min(COLUMNS, len(chosen)) * SIDE, -(-len(chosen) // COLUMNS) * SIDE), display.PAPER)
+    for i, path in enumerate(chosen):
+        with Image.open(path) as image:
+            small = image.convert("RGB").resize((SIDE - 2, SIDE - 2), Image.Resampling.LANCZOS)
+        sheet.paste(small, (i % COLUMNS * SIDE, i // COLUMNS * SIDE))
+    return sheet

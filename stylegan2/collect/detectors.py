@@ -1,0 +1,205 @@
+"""Faces in pictures: three detectors behind one call.
+
+    detector = make("animeface")
+    faces = detector(image)              # [Face(box, score, landmarks), ...], the best first
+    faces = on_pages(detector, strip)    # tall webtoon pages, tile by tile
+
+``pocket``: our own small network, for rendered webtoon pages. ``animeface``: nagadomi's cascade for drawn faces,
+fetched once by a known hash. ``photo``: BlazeFace, for photos, with six landmarks (:mod:`stylegan2.collect.blazeface`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stylegan2.collect.blazeface import BlazeFace
+from stylegan2.collect.boxes import MIN_SIZE, SAME, SMALLEST, Face, distinct, overlap
+from stylegan2.collect.face_detector import load
+from stylegan2.published.fetch import Published
+
+ANIMEFACE = Published(
+    "lbpcascade_animeface.xml",
+    "https://raw.githubusercontent.com/nagadomi/lbpcascade_animeface/2ec7e559c4c38f146479021812c1f95f7707bcce/"
+    "lbpcascade_animeface.xml",
+    megabytes=0.2,
+    sha256="9376d30ac38db6bda2a68b88b3b76bbd7e6aa33af47f7f5c76bc88ca75f1ce30",
+    option="--cascade",
+)
+FETCHED = {"animeface": ANIMEFACE}
+NAMES = ("pocket", "animeface", "photo")
+NEIGHBOURS = 10  # of a cascade's windows that agree where it must be entirely sure
+SHRINK = 1.1  # from one size of a cascade's picture to the next
+PLAINLY = 0.8  # how sure `pocket` is of a rendered face; in photos it is less of what it takes for one
+Detector = Callable[[Image.Image], list[Face]]
+
+
+def is_here(name: str) -> bool:
+    """Can this detector be made without fetching anything?"""
+    return name not in FETCHED or FETCHED[name].cached.is_file()
+
+
+def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: float | None = None):
+    """A detector by name: called with an RGB image it returns a list of `Face`, the best first.
+
+    Args:
+        name: one of `NAMES`.
+        file: its cascade or network, or a folder with it, instead of the one that is shipped or fetched.
+        min_size: smallest face in pixels.
+        sure: how sure it must be, from 0 to 1. Networks: their score; cascades: ten times as many neighbouring windows
+            must agree. None: the detector's own measure.
+
+    Raises:
+        ValueError: an unknown name, a size or threshold that cannot be, or a file that is no such detector.
+        FileNotFoundError, ConnectionError: its file is not there, or cannot be fetched; says what to do.
+    """
+    if name not in NAMES:
+        raise ValueError(f"detector is {name!r}, expected one of {', '.join(NAMES)}")
+    if min_size < SMALLEST or (sure is not None and not 0 <= sure <= 1):
+        raise ValueError(f"min_size is {min_size}, sure {sure}: expected at least {SMALLEST} pixels, and 0 to 1")
+    given = {} if sure is None else {"sure": sure}  # else each detector's own
+    if name == "pocket":
+        return load(file, min_size, **given)
+    if name == "photo":
+        if file is not None:
+            raise ValueError(f"'{file}': the detector for photos has its own files; leave out --cascade")
+        return BlazeFace(min_size, **given)
+    return Cascade(FETCHED[name].find(file), min_size, **given)
+
+
+class Cascade:
+    """A cascade of local binary patterns, by scikit-image, on an equalised grey picture.
+
+    OpenCV's own reader of these files is gone since OpenCV 5. As there, the picture is shrunk step by step and the
+    window stays; each window that passes counts as one vote for a face.
+
+    Args:
+        path: an XML file.
+        min_size: smallest face in pixels.
+        sure: from 0 to 1; `NEIGHBOURS` times as many windows must agree on a face, at least one.
+
+    Raises:
+        ValueError: a file that is no such cascade.
+    """
+
+    def __init__(self, path: Path, min_size: int = MIN_SIZE, sure: float = 0.5):
+        from skimage.feature import Cascade as Patterns
+
+        if not path.is_file():
+            raise FileNotFoundError(f"no cascade at '{path}'")
+        try:
+            self.cascade = Patterns(str(path))
+        except (SyntaxError, AttributeError, IndexError, TypeError, ValueError, OverflowError, MemoryError) as error:
+            raise ValueError(f"'{path}' is no cascade of local binary patterns: expected {ANIMEFACE.name}") from error
+        self.min_size, self.neighbours = min_size, max(1, round(NEIGHBOURS * sure))
+
+    def __call__(self, image: Image.Image) -> list[Face]:
+        """The score of a face is the number of windows that agree on it, its box their mean."""
+        boxes, found = self._windows(image), []
+        for box in boxes:
+            near = boxes[overlap(box, boxes) > SAME]
+            if len(near) >= self.neighbours:
+                found.append(Face(tuple(near.mean(0).tolist()), float(len(near))))
+        return distinct(found)
+
+    def _windows(self, image: Image.Image) -> np.ndarray:
+        """Boxes of all windows that pass, [n, 4] in pixels."""
+        import cv2
+
+        grey = cv2.equalizeHist(np.asarray(image.convert("L")))
+        window = np.array([self.cascade.window_width, self.cascade.window_height])
+        boxes, scale = [np.empty((0, 4))], max(1.0, self.min_size / min(window))
+        while (scale * window <= image.size).all():
+            small = cv2.resize(grey, [round(side / scale) for side in image.size])
+            step = 1 if scale > 2 else 2  # pixels between windows, as OpenCV has it
+            one_size = window[::-1], window[::-1] + 1
+            passed = self.cascade.detect_multi_scale(small, SHRINK, step, *one_size, 1, 1.0)  # ungrouped
+            corners = np.array([(w["c"], w["r"]) for w in passed]).reshape(-1, 2)
+            boxes.append(np.hstack([corners, corners + window]) * scale)
+            scale *= SHRINK
+        return np.concatenate(boxes)
+
+
+def choose(pages: Sequence[Image.Image], min_size: int = MIN_SIZE) -> tuple[str, str]:
+    """Which detector suits these pages? Looks at them with each, and counts the faces.
+
+    A rendered page has faces that `pocket` is very sure of; of a drawn one `animeface` finds more than `photo`, which
+    finds some drawn faces too; of a photo it finds none.
+
+    Args:
+        pages: RGB, a few.
+        min_size: smallest face in pixels.
+
+    Returns:
+        its name, and why.
+
+    Raises:
+        ValueError: none finds a face; says how to name one.
+    """
+    counts = {"pocket": 0, "photo": 0}
+    note = ""
+    for name in (*counts, "animeface"):
+        try:
+            detector = make(name, min_size=min_size)
+        except OSError:  # nor can it be fetched
+            note = "; animeface, for drawn pages, is not here and could not be fetched (--cascade FILE)"
+            continue
+        found = [face for page in pages for face in on_pages(detector, page)]
+        counts[name] = sum(name != "pocket" or face.score >= PLAINLY for face in found)
+    drawn = counts.get("animeface", 0)
+    seen = f"on {len(pages)} pages " + ", ".join(f"{name} finds {count}" for name, count in counts.items()) + note
+    if not any(counts.values()):
+        raise ValueError(f"no face was found to choose the detector by ({seen}): name it with --detector")
+    if counts["pocket"] >= max(1, 0.7 * max(counts["photo"], drawn)):
+        return "pocket", seen
+    return ("animeface" if drawn > counts["photo"] else "photo"), seen
+
+
+def on_pages(detector: Detector, image: Image.Image) -> list[Face]:
+    """Faces of a picture of any shape: a tall strip is seen in tiles, twice as high as it is wide.
+
+    Neighbouring tiles share half of themselves, so every face that fits the page lies whole in one of them. What a
+    tile's edge cuts is left to the next.
+
+    Args:
+        detector: of `make`.
+        image: RGB.
+
+    Returns:
+        every face once, from top to bottom.
+    """
+    width, height = image.size
+    short, long = sorted(image.size)
+    if short < SMALLEST:
+        return []
+    if long <= 2 * short:
+        return sorted(distinct(detector(image)), key=_reading_order)
+    found: list[Face] = []
+    for first in _starts(long, 2 * short, short):
+        x, y = (0, first) if height >= width else (first, 0)
+        part = image.crop((x, y, min(width, x + 2 * short), min(height, y + 2 * short)))
+        found += [face.moved(x, y) for face in detector(part) if not _cut(face, part.size, (x, y), image.size)]
+    return sorted(distinct(found), key=_reading_order)
+
+
+def _starts(length: int, tile: int, step: int) -> list[int]:
+    """Where tiles begin: every `step`, and one that ends with the page."""
+    return sorted({*range(0, length - tile, step), length - tile})
+
+
+def _cut(face: Face, tile: tuple[int, int], at: tuple[int, int], page: tuple[int, int]) -> bool:
+    """Does a face touch an edge of its tile that is no edge of the page?"""
+    near = 0.02 * face.side
+    return any(
+        (face.box[axis] < near and at[axis] > 0)
+        or (face.box[axis + 2] > tile[axis] - near and at[axis] + tile[axis] < page[axis])
+        for axis in (0, 1)
+    )
+
+
+def _reading_order(face: Face) -> tuple[float, float]:
+    return face.box[1], face.box[0]

@@ -1,0 +1,344 @@
+"""Where the pictures of a webtoon are: one adapter per site, all with the same two questions.
+
+    site = site_for("https://www.webtoons.com/en/fantasy/some-title/list?title_no=95")
+    for episode in site.episodes(session, url):
+        refs = site.images(session, episode)
+
+Sites change. An adapter that finds nothing where it looks says so, instead of reporting an empty success. None of them
+answers a site's question for an age or a login: where one is asked, the message says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+
+from bs4 import BeautifulSoup, Tag
+
+from stylegan2.collect.polite import NOT_THERE, REFUSALS, Answer, Missing, NotAllowed, PoliteSession, join
+
+MOST_PAGES = 500  # of a list: more is a list without an end
+HIDDEN = ("data-url", "data-src", "data-lazy-src", "data-lazy", "data-original")  # where lazy pages keep an address
+SEVERAL = ("data-srcset", "data-lazy-srcset", "srcset")  # where they offer the same picture in several sizes
+NO_ADDRESS = re.compile(r"(data|about|blob):", re.IGNORECASE)  # what stands in `src` until a script replaces it
+NO_FORMAT = re.compile(r"avif|jxl|heic|svg", re.IGNORECASE)  # kinds of pictures that are not stored
+CANDIDATE = re.compile(r"\s*,*\s*(\S*[^\s,])(?:\s+([\d.]+)[wx]\b)?[^,]*(?:,|$)")  # address and size, of a srcset
+GATE = re.compile(r"age.?gate|adult|login|gdpr", re.IGNORECASE)  # in the path of pages that ask who you are
+
+
+class SiteError(ValueError):
+    """An address that no adapter knows, or a page that looks otherwise than it used to."""
+
+
+class OtherKind(SiteError):
+    """A page of a kind that has no pictures to collect: the next one may have."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One page with pictures.
+
+    Attributes:
+        number: as the site counts.
+        title: as the site writes it; not to be trusted as a file name.
+        url: of the page.
+    """
+
+    number: int
+    title: str
+    url: str
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """A picture, and the page that has to be named as Referer when it is fetched."""
+
+    url: str
+    referer: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The episodes behind an address; iterates over them.
+
+    Attributes:
+        episodes: the first first.
+        end: how their list ended, in words; empty: the address is no list.
+        cut: did it end before its time?
+    """
+
+    episodes: list[Episode]
+    end: str = ""
+    cut: bool = False
+
+    def __iter__(self) -> Iterator[Episode]:
+        return iter(self.episodes)
+
+
+class Site(Protocol):
+    """What an adapter answers.
+
+    Attributes:
+        name: for `--site`.
+        hosts: of its pages; links of a list may also lead to the list's own host.
+        image_hosts: from which its pictures may come; the page's own host always may.
+    """
+
+    name: str
+    hosts: tuple[str, ...]
+    image_hosts: tuple[str, ...]
+
+    def episodes(self, session: PoliteSession, url: str) -> Listing:
+        """Episodes behind an address."""
+
+    def images(self, session: PoliteSession, episode: Episode) -> list[ImageRef]:
+        """Its pictures, from top to bottom."""
+
+
+def _soup(text: str) -> BeautifulSoup:
+    return BeautifulSoup(text, "html.parser")
+
+
+def _query(url: str, **values: object) -> str:
+    """The address with these values in its query."""
+    parts = urlsplit(url)
+    query = {k: v[-1] for k, v in parse_qs(parts.query).items()} | {k: str(v) for k, v in values.items()}
+    return urlunsplit(parts._replace(query=urlencode(query), fragment=""))
+
+
+def _value(url: str, name: str) -> str | None:
+    """Of the address's query; None: it has no such value, or it is no address."""
+    try:
+        return parse_qs(urlsplit(url).query).get(name, [None])[-1]
+    except ValueError:
+        return None
+
+
+def _number(url: str, name: str) -> int:
+    text = _value(url, name) or ""
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
+
+
+def _led(asked: str, answered: str) -> str:
+    """Where a page led instead of showing itself; empty: nowhere else."""
+    if urlsplit(asked)[1:3] == urlsplit(answered)[1:3]:
+        return ""
+    gate = ", where the site asks for your age or a login" * bool(GATE.search(urlsplit(answered).path))
+    return f"leads to {answered}{gate}"
+
+
+def _changed(what: str, asked: str, answered: str) -> SiteError:
+    if led := _led(asked, answered):
+        return SiteError(f"{asked} {led}: no {what} there")
+    return SiteError(f"{asked} shows no {what} where they used to be: has the site changed, or is a login needed?")
+
+
+def _all_pages(read: Callable[[str, int], tuple[str, dict]], url: str) -> Listing:
+    """Episodes of all pages of a list, by number.
+
+    Args:
+        read: address of the list, number of a page -> the page's own address, and its episodes by what tells them
+            apart.
+        url: address of the list; where the first page is elsewhere, the others are asked for there.
+    """
+    found, end, cut = {}, f"only {MOST_PAGES} of its pages are read", True
+    for page in range(1, MOST_PAGES + 1):
+        try:
+            answered, new = read(url, page)
+        except (Missing, NotAllowed) as error:
+            if page == 1:
+                raise
+            end, cut = f"its page {page} did not come: {error}", getattr(error, "status", 0) not in NOT_THERE
+            break
+        if not new and page == 1:
+            raise _changed("episodes", url, answered)
+        if not new.keys() - found.keys():  # beyond the last page a site may show the last one again
+            led = _led(url, answered)
+            end, cut = f"its page {page} {led or 'shows no others'}", bool(led)
+            break
+        found, url = found | new, answered
+    return Listing(sorted(found.values(), key=lambda episode: episode.number), end, cut)
+
+
+def _pictures(answer: Answer, selector: str) -> list[ImageRef]:
+    """The pictures of a page, in order, each once."""
+    soup = _soup(answer.text)
+    base = soup.select_one("base[href]")
+    base = join(answer.url, base["href"]) if base else answer.url
+    urls = dict.fromkeys(join(base, url) for url in map(_source, soup.select(selector)) if url)
+    return [ImageRef(url, answer.url) for url in urls]
+
+
+def _source(image: Tag) -> str | None:
+    """Where a picture is: where lazy pages hide it, else the largest of several sizes, else its `src`."""
+    sources = image.parent.find_all("source") if image.parent is not None and image.parent.name == "picture" else []
+    sizes = [size for tag in (image, *sources) for size in _sizes(tag)]
+    largest = max(sizes, key=lambda size: size[1], default=("", 0.0))[0]
+    told = [*(_address(image, name) for name in HIDDEN), largest, _address(image, "src")]
+    return next(filter(None, told), None)
+
+
+def _address(tag: Tag, name: str) -> str:
+    """An attribute that holds an address, without the white space around it; empty: it holds none."""
+    url = str(tag.get(name) or "").strip()
+    return "" if NO_ADDRESS.match(url) else url
+
+
+def _sizes(tag: Tag) -> Iterator[tuple[str, float]]:
+    """Addresses of one picture in several sizes (HTML, 4.8.4.2.2), with their widths, or densities."""
+    for name in SEVERAL if not NO_FORMAT.search(str(tag.get("type") or "")) else ():
+        for url, size in CANDIDATE.findall(str(tag.get(name) or "")):
+            if not NO_ADDRESS.match(url) and not NO_FORMAT.search(url.partition("?")[0].rpartition(".")[2]):
+                yield url, float(size) if size.replace(".", "", 1).isdecimal() else 1.0
+
+
+class Webtoons:
+    """webtoons.com: lists with pages of links, viewer pages whose pictures wait in `data-url`."""
+
+    name = "webtoons"
+    hosts = ("www.webtoons.com", "webtoons.com", "m.webtoons.com")  # the others lead to the first
+    image_hosts = ("webtoon-phinf.pstatic.net", "swebtoon-phinf.pstatic.net")
+
+    def episodes(self, session: PoliteSession, url: str) -> Listing:
+        """The newest come first on the site; all list pages are read, then told the other way round."""
+        parts = urlsplit(url)
+        if parts.hostname in self.hosts:
+            url = urlunsplit(parts._replace(netloc=parts.netloc.lower().replace(parts.hostname, self.hosts[0])))
+        if _value(url, "episode_no"):
+            return Listing([Episode(_number(url, "episode_no"), "", url)])
+
+        def read(url: str, page: int) -> tuple[str, dict[str, Episode]]:
+            answer = session.get(_query(url, page=page))
+            return answer.url, {episode.url: episode for episode in self._listed(answer.text, answer.url)}
+
+        return _all_pages(read, url)
+
+    @staticmethod
+    def _listed(text: str, base: str) -> Iterator[Episode]:
+        for link in _soup(text).select("#_listUl li a[href]"):
+            url = join(base, link["href"])
+            title = link.select_one(".subj")
+            yield Episode(_number(url, "episode_no"), title.get_text(" ", strip=True) if title else "", url)
+
+    def images(self, session: PoliteSession, episode: Episode) -> list[ImageRef]:
+        answer = session.get(episode.url)
+        if refs := _pictures(answer, "#_imageList img"):
+            return refs
+        if "motiontoon" in answer.text.lower():
+            raise OtherKind(f"{answer.url} is a motion toon: a script draws it, there are no pictures to collect")
+        raise _changed("pictures", episode.url, answer.url)
+
+
+class Naver:
+    """comic.naver.com: the list as JSON (or as HTML: the older table, the mobile site), pictures in `.wt_viewer`."""
+
+    name = "naver"
+    hosts = ("comic.naver.com", "m.comic.naver.com")
+    image_hosts = ("image-comic.pstatic.net", "shared-comic.pstatic.net")
+    kinds = {"WEBTOON": "webtoon", "BEST_CHALLENGE": "bestChallenge", "CHALLENGE": "challenge"}  # JSON -> address
+
+    def episodes(self, session: PoliteSession, url: str) -> Listing:
+        title = _value(url, "titleId")
+        if title is None:
+            raise SiteError(f"{url} names no title: expected an address with titleId=...")
+        if _value(url, "no"):
+            return Listing([Episode(_number(url, "no"), "", url)])
+        return _all_pages(lambda url, page: self._listed(session, url, title, page), url)
+
+    def _listed(self, session: PoliteSession, url: str, title: str, page: int) -> tuple[str, dict[int, Episode]]:
+        """One page of the list: the site's page is made by a script from this JSON."""
+        address = _query(join(url, "/api/article/list"), titleId=title, page=page)
+        try:
+            text = session.get(address, referer=url).text
+        except Missing as error:
+            if error.status in REFUSALS:
+                raise
+            return self._listed_in_html(session, url, page)
+        try:
+            told = json.loads(text)
+            pairs = [(int(row["no"]), str(row.get("subtitle", ""))) for row in told["articleList"]]
+            kind = self.kinds.get(told.get("webtoonLevelCode"), urlsplit(url).path.strip("/").partition("/")[0])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return self._listed_in_html(session, url, page)
+        detail = join(url, f"/{kind if kind in self.kinds.values() else 'webtoon'}/detail")
+        return url, {no: Episode(no, text, _query(detail, titleId=title, no=no)) for no, text in pairs}
+
+    @staticmethod
+    def _listed_in_html(session: PoliteSession, url: str, page: int) -> tuple[str, dict[int, Episode]]:
+        answer = session.get(_query(url, page=page))
+        links = _soup(answer.text).select("td.title a[href*='no='], .section_episode_list a[href*='no=']")
+        urls = [(join(answer.url, link["href"]), link.get_text(" ", strip=True)) for link in links]
+        return answer.url, {_number(u, "no"): Episode(_number(u, "no"), text, u) for u, text in urls}
+
+    def images(self, session: PoliteSession, episode: Episode) -> list[ImageRef]:
+        answer = session.get(episode.url)
+        refs = [ref for ref in _pictures(answer, ".wt_viewer img, #toonLayer img") if "/static/" not in ref.url]
+        if not refs:
+            raise _changed("pictures", episode.url, answer.url)
+        return refs
+
+
+class ImageList:
+    """Any page with pictures, or a text with one address per line: all pictures of it are one episode.
+
+    Args:
+        selector: CSS of the pictures on a page.
+    """
+
+    name = "images"
+    hosts: tuple[str, ...] = ()
+    image_hosts: tuple[str, ...] = ()
+
+    def __init__(self, selector: str = "img"):
+        self.selector = selector
+
+    def episodes(self, session: PoliteSession, url: str) -> Listing:
+        return Listing([Episode(1, urlsplit(url).path.strip("/").replace("/", " "), url)])
+
+    def images(self, session: PoliteSession, episode: Episode) -> list[ImageRef]:
+        answer = session.get(episode.url)
+        if answer.kind == "text/plain":
+            urls = [line.strip() for line in answer.text.splitlines() if line.strip() and not line.startswith("#")]
+            refs = [ImageRef(join(answer.url, url), answer.url) for url in urls]
+        else:
+            refs = _pictures(answer, self.selector)
+        if not refs:
+            raise SiteError(
+                f"{answer.url} shows no pictures by the selector {self.selector!r}: give another --selector"
+            )
+        return refs
+
+
+SITES = {"webtoons": Webtoons, "naver": Naver, "images": ImageList}
+
+
+def site_for(url: str, name: str | None = None, selector: str = "img") -> Site:
+    """The adapter of an address.
+
+    Args:
+        url: where to begin.
+        name: one of `SITES`, whatever the host.
+        selector: for "images".
+
+    Raises:
+        SiteError: an unknown name, or a host that no adapter knows.
+    """
+    if name is not None and name not in SITES:
+        raise SiteError(f"site is {name!r}, expected one of {', '.join(SITES)}")
+    host = (urlsplit(url).hostname or "").lower()
+    name = name or next((n for n, site in SITES.items() if host in site.hosts), None)
+    if name is None:
+        known = ", ".join(site.hosts[0] for site in SITES.values() if site.hosts)
+        raise SiteError(
+            f"no adapter knows {host or url!r}; there are some for {known}; for any other page: --site images"
+        )
+    return ImageList(selector) if name == "images" else SITES[name]()
+
+
+def title_slug(title: str) -> str:
+    """A title as part of a file name: letters, digits and hyphens of any script, at most 40."""
+    return re.sub(r"[\W_]+", "-", title).strip("-")[:40].strip("-").lower()

@@ -1,0 +1,1 @@
+"""Small networks trained on rendered faces: judge, CLIP, encoder, face detector."""

@@ -1,0 +1,418 @@
+"""The judge: a small network that reads attributes and landmarks off any pocket face, rendered or generated.
+
+    judge = Judge.load("checkpoints/pocket/judge.pt")
+    reading = judge.read(images)             # float [N, 3, H, W] in [-1, 1], or uint8
+    reading.landmarks                        # [N, 16, 2] in image sides
+    reading.column("smile")                  # [N]
+
+It knows all four domains, so it measures how much of a face survives the way from photo to cartoon. Its features define
+the *pocket distance* between image sets (:mod:`stylegan2.metrics`). It errs, and every result says by how much:
+:func:`evaluate_judge` measures it on faces that it never saw. :mod:`stylegan2.pocket.nets.judge_training` trains it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stylegan2.bars import bar
+from stylegan2.checkpoints import files
+from stylegan2.checkpoints.errors import CheckpointError, check_entries
+from stylegan2.pocket import world
+from stylegan2.runtime import pick_device
+
+AXES = 48  # principal axes of the features that are kept: 99 % of the variance, and sets of a few hundred faces suffice
+SHAPE_GAIN = 10.0  # landmarks lie within a few tenths of an image side: brings them to about unit spread
+SIZE = 64  # pixels of the images that it looks at
+FORMAT = "stylegan2 pocket judge"
+EYES = (world.LANDMARKS.index("eye_left"), world.LANDMARKS.index("eye_right"))
+EVALUATION_SEED = 800_000  # sequences of faces that neither a data set nor the judge's training draws from
+
+
+def _groups() -> dict[str, list[int]]:
+    """Categorical attribute -> its one-hot columns in `Faces.vector()`."""
+    groups: dict[str, list[int]] = {}
+    for column, name in enumerate(world.VECTOR_NAMES):
+        if ": " in name:
+            groups.setdefault(name.split(": ")[0], []).append(column)
+    return groups
+
+
+GROUPS = _groups()
+FLAGS = [world.VECTOR_NAMES.index(name) for name in ("glasses", "freckles", "earrings")]
+CONTINUOUS = sorted(set(range(len(world.VECTOR_NAMES))) - set(FLAGS) - {c for g in GROUPS.values() for c in g})
+
+
+@dataclass
+class Reading:
+    """What the judge reads off N faces.
+
+    Attributes:
+        attributes: [N, A], columns and units of `Faces.vector()`; flags and choices as probabilities in 0..1.
+        landmarks: [N, K, 2], (x, y) of `pocket.LANDMARKS` in image sides, y down.
+        features: [N, 48], principal axes of the last hidden layer; mean 0, and variances that add up to 100, over
+            rendered faces of all domains.
+        domain: [N, 4], probabilities of `pocket.DOMAINS`.
+    """
+
+    attributes: Tensor
+    landmarks: Tensor
+    features: Tensor
+    domain: Tensor
+
+    def __len__(self) -> int:
+        return len(self.attributes)
+
+    def __getitem__(self, which: slice | Tensor) -> Reading:
+        """Of some of the faces."""
+        return Reading(*(getattr(self, field.name)[which] for field in fields(Reading)))
+
+    def column(self, name: str) -> Tensor:
+        """One attribute, [N]. Raises ValueError for a name that is not in `pocket.VECTOR_NAMES`."""
+        if name not in world.VECTOR_NAMES:
+            raise ValueError(f"unknown attribute {name!r}: expected one of {', '.join(world.VECTOR_NAMES)}")
+        return self.attributes[:, world.VECTOR_NAMES.index(name)]
+
+    def interocular(self) -> Tensor:
+        """Distance between the eyes in image sides, [N]: the unit of landmark errors."""
+        return interocular(self.landmarks)
+
+    def cpu(self) -> Reading:
+        """The same reading in main memory."""
+        return Reading(*(getattr(self, field.name).cpu() for field in fields(Reading)))
+
+    @staticmethod
+    def concatenate(parts: Iterable[Reading]) -> Reading:
+        """Readings of several batches, in order."""
+        parts = list(parts)
+        return Reading(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Reading)))
+
+
+def interocular(landmarks: Tensor) -> Tensor:
+    """Landmarks [N, K, 2] -> distance between the centres of the eyes [N]."""
+    return (landmarks[:, EYES[0]] - landmarks[:, EYES[1]]).norm(dim=1)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 [N, 3, H, W] -> float in [-1, 1]; float passes. Raises ValueError for anything that is no such batch."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images must be [N, 3, H, W], got {list(images.shape)}")
+    if images.dtype == torch.uint8:
+        return images.float().div_(127.5).sub_(1)
+    if not images.is_floating_point():
+        raise ValueError(f"images must be float in [-1, 1] or uint8, got {images.dtype}")
+    return images.float()
+
+
+# ------------------------------------------------------------------------------------------------------- the network
+def _conv(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
+
+
+class Residual(nn.Module):
+    """x + two 3x3 convolutions (arXiv 1512.03385)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.first, self.second = _conv(channels, channels), _conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> the same shape."""
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+@dataclass
+class Raw:
+    """What training compares with the truth: `attributes` and `domain` before sigmoid and softmax."""
+
+    attributes: Tensor  # [N, A]
+    domain: Tensor  # [N, 4]
+    heat: Tensor  # [N, K, h * w], log-probabilities of where a landmark lies
+    landmarks: Tensor  # [N, K, 2]
+    features: Tensor  # [N, F], the last hidden layer as it is
+
+
+GLIMPSES = ("eye_left", "eye_right", "nose_tip", "mouth_centre", "face_left", "face_right")
+GLIMPSE_SIZE, GLIMPSE_REACH = 16, 0.5  # samples per side; from middle to edge, in distances between the eyes
+
+
+class Glimpses(nn.Module):
+    """A second look at eyes, nose, mouth and ears: upright pieces of the image, each seen by its own small network.
+
+    Averaged over the whole image, things of two or three pixels (iris, lids, corners of the mouth) are lost. Taken at
+    the landmarks and turned upright, they always lie in the same place (spatial transformer, arXiv 1506.02025).
+    """
+
+    def __init__(self, out_features: int = 32):
+        super().__init__()
+        p = len(GLIMPSES)
+        self.at = [world.LANDMARKS.index(name) for name in GLIMPSES]
+        self.net = nn.Sequential(
+            nn.Conv2d(3 * p, 24 * p, 3, padding=1, groups=p),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(24 * p, 32 * p, 3, stride=2, padding=1, groups=p),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32 * p, 32 * p, 3, stride=2, padding=1, groups=p),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32 * p, out_features * p, 4, groups=p),
+        )
+        ticks = (torch.arange(GLIMPSE_SIZE) + 0.5) * (2 / GLIMPSE_SIZE) - 1
+        square = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), dim=2)
+        self.register_buffer("square", square * GLIMPSE_REACH, persistent=False)  # [16, 16, 2], in eye distances
+
+    def pieces(self, images: Tensor, landmarks: Tensor) -> Tensor:
+        """[N, 3, H, W] and [N, K, 2] -> [N, P, 3, 16, 16]."""
+        across = (landmarks[:, EYES[1]] - landmarks[:, EYES[0]])[:, None, None, None]  # [N, 1, 1, 1, 2]
+        down = torch.stack([-across[..., 1], across[..., 0]], dim=-1)
+        offset = self.square[..., :1] * across + self.square[..., 1:] * down  # [N, 1, 16, 16, 2]
+        grid = (landmarks[:, self.at, None, None] + offset) * 2 - 1  # [N, P, 16, 16, 2]
+        taken = F.grid_sample(images, grid.flatten(1, 2), padding_mode="border", align_corners=False)
+        return taken.unflatten(2, (len(self.at), GLIMPSE_SIZE)).transpose(1, 2)
+
+    def forward(self, images: Tensor, landmarks: Tensor) -> Tensor:
+        """-> [N, P * out_features]"""
+        return self.net(self.pieces(images, landmarks).flatten(1, 2)).flatten(1)
+
+
+class Judge(nn.Module):
+    """Convolutions down to 4x4, a way back up to 32x32 for the landmarks, and a second look at the landmarks.
+
+    A landmark is the mean position under a softmax over the 32x32 map (soft-argmax), which is far more precise than
+    regression: the map says where, the mean says it to fractions of a pixel. Attributes are then read from three
+    things: the whole image, the places of the landmarks relative to each other, and glimpses at the landmarks.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int] = (32, 56, 96, 144), neck: int = 32, features: int = 160):
+        super().__init__()
+        a, b, c, d = widths
+        points, names, domains = len(world.LANDMARKS), len(world.VECTOR_NAMES), len(world.DOMAINS)
+        self.stem = nn.Sequential(nn.PixelUnshuffle(2), _conv(12, a), nn.ReLU(inplace=True), Residual(a))  # 32x32
+        self.down16 = nn.Sequential(_conv(a, b, stride=2), nn.ReLU(inplace=True), Residual(b))
+        self.down8 = nn.Sequential(_conv(b, c, stride=2), nn.ReLU(inplace=True), Residual(c))
+        self.down4 = nn.Sequential(_conv(c, d, stride=2), nn.ReLU(inplace=True))
+        self.sideways = nn.ModuleList(_conv(width, neck, kernel=1) for width in (d, c, b, a))
+        self.refine = nn.ModuleList([_conv(neck, neck), _conv(neck, neck)])  # 16x16, 32x32
+        self.points = nn.Conv2d(neck, points, 1)
+        self.glimpses = Glimpses()
+        self.hidden = nn.Linear(d + 2 * points + 32 * len(GLIMPSES), features)
+        self.attributes = nn.Linear(features, names)
+        self.domain = nn.Linear(features, domains)
+        cells = (torch.arange(SIZE // 2) + 0.5) / (SIZE // 2)
+        grid = torch.stack(torch.meshgrid(cells, cells, indexing="xy"), dim=2).reshape(-1, 2)  # [1024, 2] (x, y)
+        self.register_buffer("grid", grid, persistent=False)
+        self.register_buffer("feature_mean", torch.zeros(features))
+        self.register_buffer("feature_axes", torch.eye(features, AXES))
+
+    def raw(self, x: Tensor) -> Raw:
+        """Images [N, 3, 64, 64] in [-1, 1] -> everything, before sigmoid and softmax."""
+        x32 = self.stem(x)
+        x16 = self.down16(x32)
+        x8 = self.down8(x16)
+        x4 = self.down4(x8)
+        heat = self.points(self._upwards(x4, x8, x16, x32)).flatten(2).float().log_softmax(dim=2)  # [N, K, 1024]
+        landmarks = heat.exp() @ self.grid  # [N, K, 2]
+        fixed = landmarks.detach()  # attributes must not pull at the landmarks
+        shape = (fixed - fixed.mean(dim=1, keepdim=True)) * SHAPE_GAIN
+        seen = [x4.float().mean((2, 3)), shape.flatten(1), self.glimpses(x, fixed).float()]
+        features = F.relu(self.hidden(torch.cat(seen, dim=1))).float()  # [N, F]
+        return Raw(self.attributes(features).float(), self.domain(features).float(), heat, landmarks, features)
+
+    def _upwards(self, x4: Tensor, x8: Tensor, x16: Tensor, x32: Tensor) -> Tensor:
+        """A feature pyramid (arXiv 1612.03144): coarse knows which eye, fine knows where exactly."""
+        s4, s8, s16, s32 = (side(x) for side, x in zip(self.sideways, (x4, x8, x16, x32), strict=True))
+        up = F.interpolate(s4, scale_factor=2) + s8
+        up = F.relu(self.refine[0](F.relu(F.interpolate(up, scale_factor=2) + s16)))
+        return F.relu(self.refine[1](F.relu(F.interpolate(up, scale_factor=2) + s32)))
+
+    def forward(self, images: Tensor) -> Reading:
+        """Images float [N, 3, H, W] in [-1, 1] -> Reading. Other sizes than 64 are resized, antialiased."""
+        if images.shape[-2:] != (SIZE, SIZE):
+            images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
+        raw = self.raw(images)
+        return Reading(
+            attributes=_probabilities(raw.attributes),
+            landmarks=raw.landmarks,
+            features=(raw.features - self.feature_mean) @ self.feature_axes,
+            domain=raw.domain.softmax(dim=1),
+        )
+
+    @torch.inference_mode()
+    def _read(self, images: Tensor) -> Reading:
+        return self(to_float(images.to(self.grid.device))).cpu()
+
+    def read(self, images: Tensor, batch: int = 64) -> Reading:
+        """Read any number of images, float in [-1, 1] or uint8, in batches and without gradients.
+
+        The images may lie on any device; the reading is on the CPU, see :mod:`stylegan2.runtime`.
+
+        Raises:
+            ValueError: for no images, or a tensor that is no batch of images.
+        """
+        if len(images) == 0:
+            raise ValueError("there are no images to read")
+        was_training = self.training
+        self.eval()  # the statistics of one batch must not colour the reading
+        parts = [self._read(part) for part in bar(images.split(batch), "judge", "batch")]
+        self.train(was_training)
+        return Reading.concatenate(parts)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the weights as float16 (about 1.4 MB), atomically."""
+        state = {k: v.half() if v.is_floating_point() else v for k, v in self.state_dict().items()}
+        content = {
+            "format": FORMAT,
+            "version": 1,
+            "renderer": world.VERSION,
+            "attributes": list(world.VECTOR_NAMES),
+            "landmarks": list(world.LANDMARKS),
+            "state": {k: v.cpu() for k, v in state.items()},
+        }
+        files.write(Path(path), content)
+
+    @staticmethod
+    def load(path: str | os.PathLike, device: torch.device | str = "auto") -> Judge:
+        """Open a saved judge in evaluation mode, without gradients for its weights.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            CheckpointError: the file is no judge, or one for another renderer.
+        """
+        content = read_dict(path)
+        for key, here in (("attributes", world.VECTOR_NAMES), ("landmarks", world.LANDMARKS)):
+            if tuple(content[key]) != tuple(here):
+                raise CheckpointError(f"'{path}' reads other {key} than the renderer draws: train it again")
+        judge = Judge()
+        expected = {name: tuple(value.shape) for name, value in judge.state_dict().items()}
+        check_entries("judge", content["state"], expected)
+        judge.load_state_dict(content["state"])  # into float32
+        return judge.to(pick_device(device)).eval().requires_grad_(False)
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    """Attribute outputs [N, A] -> flags through a sigmoid, choices through a softmax, the others unchanged."""
+    out = logits.clone()
+    out[:, FLAGS] = logits[:, FLAGS].sigmoid()
+    for columns in GROUPS.values():
+        out[:, columns] = logits[:, columns].softmax(dim=1)
+    return out
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+def read_dict(path: str | os.PathLike, expected: str = FORMAT) -> dict:
+    """Open a dict that `files.write` wrote; nothing in it is executed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is something else than `expected`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no judge at '{path}': `make pocket` trains one")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointError(f"'{path}' cannot be read: expected a file of the {expected!r} format") from error
+    if not isinstance(content, dict) or content.get("format") != expected:
+        raise CheckpointError(f"'{path}' is something else: expected a file of the {expected!r} format")
+    return content
+
+
+# -------------------------------------------------------------------------------------------------- how far to trust it
+def evaluate_judge(judge: Judge, per_domain: int = 500, seed: int = 1) -> dict:
+    """The judge's errors on rendered faces that it never saw.
+
+    Returns:
+        {domain: {"landmarks": {"mean", "p95", "by_point"}, "domain_accuracy", "correlation": {attribute: r},
+        "mae": {attribute: in sd of the domain}, "accuracy": {flag or choice: share right}, "commonest": {flag or
+        choice: share of the commonest, which is what blind guessing gets right}}}. Landmark errors are in
+        units of the distance between the eyes, p95 over faces and points.
+    """
+    return {domain: _evaluate_domain(judge, domain, per_domain, seed) for domain in world.DOMAINS}
+
+
+def _evaluate_domain(judge: Judge, domain: str, n: int, seed: int) -> dict:
+    faces = world.sample(domain, n, seed=EVALUATION_SEED + seed)
+    reading = judge.read(world.render(faces, domain, SIZE))
+    truth, told = faces.vector(), reading.attributes
+    points = world.landmarks(faces, domain)
+    error = (reading.landmarks - points).norm(dim=2) / interocular(points)[:, None]  # [n, K]
+    names = {column: world.VECTOR_NAMES[column] for column in CONTINUOUS}
+    right = {world.VECTOR_NAMES[c]: (told[:, c] > 0.5) == (truth[:, c] > 0.5) for c in FLAGS}
+    right |= {name: told[:, c].argmax(1) == truth[:, c].argmax(1) for name, c in GROUPS.items()}
+    return {
+        "faces": n,
+        "landmarks": {
+            "mean": _short(error.mean()),
+            "p95": _short(error.flatten().quantile(0.95)),
+            "by_point": dict(zip(world.LANDMARKS, map(_short, error.mean(0)), strict=True)),
+        },
+        "domain_accuracy": _short((reading.domain.argmax(1) == world.DOMAINS.index(domain)).float().mean()),
+        "correlation": {name: _short(correlation(told[:, c], truth[:, c])) for c, name in names.items()},
+        "mae": {name: _short((told[:, c] - truth[:, c]).abs().mean() / truth[:, c].std()) for c, name in names.items()},
+        "accuracy": {name: _short(hits.float().mean()) for name, hits in right.items()},
+        "commonest": commonest(truth),
+    }
+
+
+def commonest(truth: Tensor) -> dict[str, float]:
+    """Share of the commonest value of each flag and choice in attribute vectors [N, A]."""
+    flags = {world.VECTOR_NAMES[c]: _short(truth[:, c].mean().maximum(1 - truth[:, c].mean())) for c in FLAGS}
+    return flags | {name: _short(truth[:, columns].mean(0).max()) for name, columns in GROUPS.items()}
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's r of two [N]; 0 where one of them does not vary."""
+    a, b = a.double() - a.double().mean(), b.double() - b.double().mean()
+    return (a @ b) / (a.norm() * b.norm()).clamp_min(1e-12)
+
+
+def _short(value: Tensor) -> float:
+    return round(float(value), 4)
+
+
+SHOWN = ("yaw", "pitch", "roll", "smile", "mouth_open", "eye_open", "gaze", "skin", "fringe", "hair_volume", "light")
+
+
+def format_evaluation(result: Mapping) -> str:
+    """The main lines of `evaluate_judge` as a table, one column per domain."""
+    rows: list[tuple[str, list[float]]] = [
+        ("landmark error, mean (eye distances)", [r["landmarks"]["mean"] for r in result.values()]),
+        ("landmark error, 95 %", [r["landmarks"]["p95"] for r in result.values()]),
+        ("domain, share right", [r["domain_accuracy"] for r in result.values()]),
+    ]
+    rows += [(f"{name}, correlation", [r["correlation"][name] for r in result.values()]) for name in SHOWN]
+    rows += [
+        (f"{name}, correlation", [_rgb_mean(r["correlation"], name) for r in result.values()])
+        for name in ("hair_colour", "eye_colour", "background", "clothes_colour")
+    ]
+    flags = next(iter(result.values()))["accuracy"]
+    for name in flags:
+        rows.append((f"{name}, share right", [r["accuracy"][name] for r in result.values()]))
+        rows.append(("   blind guessing", [r["commonest"][name] for r in result.values()]))
+    head = f"{'':38}" + "".join(f"{domain:>11}" for domain in result)
+    return "\n".join([head, *(f"{name:38}" + "".join(f"{v:11.3f}" for v in values) for name, values in rows)])
+
+
+def _rgb_mean(values: Mapping[str, float], name: str) -> float:
+    return sum(values[f"{name}_{channel}"] for channel in "rgb") / 3
+
+
+def errors_beside(path: str | os.PathLike) -> dict:
+    """The recorded errors of a shipped judge: `judge.json` beside `judge.pt`.
+
+    Raises:
+        FileNotFoundError: if they were not recorded.
+    """
+    beside = Path(path).with_suffix(".json")
+    if not beside.is_file():
+        raise FileNotFoundError(f"no '{beside}': `train_judge` writes it beside the weights")
+    return json.loads(beside.read_text())

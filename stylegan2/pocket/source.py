@@ -1,0 +1,63 @@
+"""Rendered sets as a source of images: `pocket:DOMAIN?n=1000&seed=0&start=0`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+import numpy as np
+import torch
+from PIL import Image
+
+from stylegan2.data.images import Settings
+from stylegan2.data.sources import Images, Source, fingerprint_of, register
+from stylegan2.pocket import world
+
+
+@dataclass(frozen=True)
+class PocketSource(Source):
+    """Faces drawn by `stylegan2.pocket.world`, at each size directly, so that every size is sharp and lossless."""
+
+    domain: str = ""
+    seed: int = 0
+    start: int = 0
+
+    lossless_by_default = True
+    threads = False  # drawing is a matter of many small steps in Python
+
+    def enter_worker(self) -> None:
+        torch.set_num_threads(1)  # the workers are the parallelism
+
+    def load(self, indices: range, settings: Settings) -> list[Images | str]:
+        faces = world.sample(self.domain, len(indices), seed=self.seed, start=self.start + indices.start)
+        drawn = {size: _hwc(world.render(faces, self.domain, size)) for size in settings.sizes}
+        return [{size: Image.fromarray(pixels[k]) for size, pixels in drawn.items()} for k in range(len(indices))]
+
+
+def _hwc(batch) -> np.ndarray:
+    """uint8 [n, 3, H, W], tensor or array -> contiguous uint8 array [n, H, W, 3]."""
+    return np.ascontiguousarray(np.asarray(batch).transpose(0, 2, 3, 1))
+
+
+def open_pocket(text: str, limit: int | None) -> PocketSource:
+    domain, _, query = text.removeprefix("pocket:").partition("?")
+    if domain not in world.DOMAINS:
+        raise ValueError(f"no pocket domain '{domain}' in '{text}'; there are {', '.join(world.DOMAINS)}")
+    options = {"n": world.TARGET_SET_SIZE, "seed": 0, "start": 0}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key not in options or not value.isdecimal():
+            raise ValueError(
+                f"'{key}={value}' in '{text}': expected whole numbers n, seed and start, "
+                f"as in 'pocket:{domain}?n=1000&seed=0&start=0'"
+            )
+        options[key] = int(value)
+    count = options["n"] if limit is None else min(limit, options["n"])
+    if count < 1:
+        raise ValueError(f"n=0 in '{text}': expected at least one face")
+    names = tuple(f"{domain}-{options['seed']}-{options['start'] + k}" for k in range(count))
+    version = str(getattr(world, "VERSION", 0))
+    title = f"pocket {domain} (seed {options['seed']}, from {options['start']})"
+    return PocketSource(title, names, fingerprint_of([version, *names]), {}, domain, options["seed"], options["start"])
+
+
+register("pocket", open_pocket)

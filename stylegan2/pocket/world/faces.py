@@ -1,0 +1,322 @@
+"""What a pocket face is: its attributes, how each domain draws them by lot, and how it is told in words.
+
+Every number comes from an integer hash of (VERSION, domain, seed, index, attribute slot), so a face does not depend on
+how many others are sampled with it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylegan2.pocket.world import styles
+from stylegan2.pocket.world.styles import STYLES, Style
+
+Palette = dict[str, tuple[float, float, float]]  # colour name -> RGB in 0..1
+VERSION = 1
+DOMAINS = ("photo", "webtoon", "storybook", "portrait")
+COLLARS = ("crew", "v-neck", "shirt", "turtleneck", "ruff")
+GLASSES = ("none", "round", "square", "oval")
+BEARDS = ("none", "stubble", "moustache", "goatee", "full beard")
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute of a face: kind is continuous, binary, categorical or colour (RGB in 0..1)."""
+
+    name: str
+    kind: str
+    meaning: str
+    low: float = -1.0
+    high: float = 1.0
+    choices: tuple[str, ...] = ()
+
+
+def _c(name: str, meaning: str, low: float = -1.0) -> Attribute:
+    return Attribute(name, "continuous", meaning, low)
+
+
+def _rgb(name: str, meaning: str) -> Attribute:
+    return Attribute(name, "colour", meaning, 0.0)
+
+
+ATTRIBUTES: tuple[Attribute, ...] = (
+    _c("yaw", "head turned to the image's left (-1, about 32 degrees) .. right (1)"),
+    _c("pitch", "head raised (-1) .. lowered (1), about 12 degrees"),
+    _c("roll", "head tilted anticlockwise (-1, about 14 degrees) .. clockwise (1)"),
+    _c("face_width", "narrow .. wide face"),
+    _c("face_height", "short .. long face"),
+    _c("jaw", "pointed .. square jaw"),
+    _c("skin", "dark .. pale skin", 0.0),
+    _c("skin_warmth", "rosy .. golden skin"),
+    Attribute("hair_style", "categorical", "cut of the hair", 0, len(styles.HAIR_NAMES) - 1, styles.HAIR_NAMES),
+    _c("hair_length", "short .. long within its style", 0.0),
+    _c("hair_volume", "flat .. full hair", 0.0),
+    _c("fringe", "forehead free .. fringe down to the brows", 0.0),
+    _c("parting", "hair parted at the image's left .. right"),
+    _rgb("hair_colour", "colour of the hair"),
+    _c("eye_size", "small .. large eyes"),
+    _c("eye_open", "half closed .. wide open eyes", 0.0),
+    _c("eye_spacing", "close .. far apart eyes"),
+    _c("eye_tilt", "outer corners of the eyes low .. high"),
+    _c("gaze", "looking to the image's left .. right"),
+    _rgb("eye_colour", "colour of the iris"),
+    _c("brow_height", "low .. raised brows"),
+    _c("brow_angle", "worried (inner ends up) .. stern (inner ends down)"),
+    _c("brow_thickness", "thin .. thick brows"),
+    _c("nose_size", "small .. large nose"),
+    _c("smile", "frown .. big smile"),
+    _c("mouth_open", "closed .. wide open mouth", 0.0),
+    _c("mouth_width", "narrow .. wide mouth"),
+    _c("lips", "thin pale .. full red lips", 0.0),
+    Attribute("glasses", "categorical", "shape of the glasses", 0, len(GLASSES) - 1, GLASSES),
+    _rgb("glasses_colour", "colour of the frame"),
+    Attribute("beard", "categorical", "facial hair", 0, len(BEARDS) - 1, BEARDS),
+    _c("blush", "plain .. rosy cheeks", 0.0),
+    Attribute("freckles", "binary", "freckles on nose and cheeks", 0),
+    Attribute("earrings", "binary", "earrings", 0),
+    _rgb("background", "colour of the background, upper part"),
+    _rgb("background2", "colour of the background, lower part"),
+    _rgb("clothes_colour", "colour of the clothes"),
+    Attribute("collar", "categorical", "collar of the clothes", 0, len(COLLARS) - 1, COLLARS),
+    _c("light", "light from the image's left .. right"),
+    _c("texture", "phase of strands, grain and pattern; means nothing by itself", 0.0),
+)
+BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
+_UNREGRESSED = ("texture", "glasses_colour")  # invisible or mostly invisible: nothing for a judge to read
+
+
+def _vector_names() -> tuple[str, ...]:
+    names: list[str] = []
+    for attribute in ATTRIBUTES:
+        if attribute.name in _UNREGRESSED:
+            continue
+        if attribute.kind == "colour":
+            names += [f"{attribute.name}_{channel}" for channel in "rgb"]
+        elif attribute.name == "glasses":
+            names.append("glasses")
+        elif attribute.kind == "categorical":
+            names += [f"{attribute.name}: {choice}" for choice in attribute.choices]
+        else:
+            names.append(attribute.name)
+    return tuple(names)
+
+
+VECTOR_NAMES = _vector_names()
+
+
+def check_domain(domain: str) -> Style:
+    """The style of a domain; raises ValueError that lists the right names."""
+    if domain not in STYLES:
+        raise ValueError(f"unknown domain {domain!r}: expected one of {', '.join(DOMAINS)}")
+    return STYLES[domain]
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """A batch of N faces: attribute name -> tensor [N] (long where categorical or binary) or [N, 3] (colours).
+
+    Attributes read as fields (``faces.yaw``); slices, index lists and masks give Faces again.
+    """
+
+    values: dict[str, Tensor]
+
+    def __post_init__(self) -> None:
+        wrong = set(self.values) ^ set(BY_NAME)
+        if wrong:
+            raise ValueError(f"missing or unknown attributes {sorted(wrong)}: expected {', '.join(BY_NAME)}")
+
+    def __getattr__(self, name: str) -> Tensor:
+        if name in BY_NAME:
+            return self.values[name]
+        raise AttributeError(f"Faces has no attribute {name!r}: expected one of {', '.join(BY_NAME)}")
+
+    def __len__(self) -> int:
+        return len(self.values["yaw"])
+
+    def __getitem__(self, item: int | slice | Sequence[int] | Tensor) -> Faces:
+        if isinstance(item, int):
+            n = len(self)
+            if not -n <= item < n:
+                raise IndexError(f"face {item} of {n}")
+            item = slice(item % n, item % n + 1)
+        return Faces({name: value[item] for name, value in self.values.items()})
+
+    @staticmethod
+    def concatenate(parts: Sequence[Faces]) -> Faces:
+        """Faces of several batches, in order."""
+        if not parts:
+            raise ValueError("nothing to concatenate: expected at least one Faces")
+        return Faces({name: torch.cat([part.values[name] for part in parts]) for name in BY_NAME})
+
+    def replace(self, **changes: float | str | Sequence[float] | Tensor) -> Faces:
+        """Copy with attributes changed: a number, a choice's name, an RGB triple, or a tensor over the batch."""
+        values = dict(self.values)
+        for name, change in changes.items():
+            if name not in BY_NAME:
+                raise ValueError(f"unknown attribute {name!r}: expected one of {', '.join(BY_NAME)}")
+            values[name] = _as_values(BY_NAME[name], change, values[name])
+        return Faces(values)
+
+    def mirror(self) -> Faces:
+        """The same people seen in a mirror (left and right exchanged)."""
+        return self.replace(**{name: -self.values[name] for name in ("yaw", "roll", "parting", "gaze", "light")})
+
+    def vector(self) -> Tensor:
+        """Regression targets [N, len(VECTOR_NAMES)], about zero mean and unit spread; flags and choices are 0 or 1."""
+        columns: list[Tensor] = []
+        for attribute in ATTRIBUTES:
+            if attribute.name in _UNREGRESSED:
+                continue
+            value = self.values[attribute.name]
+            if attribute.kind == "colour":
+                columns += [(value[:, k] - 0.5) * 4.0 for k in range(3)]
+            elif attribute.name == "glasses":
+                columns.append((value > 0).float())
+            elif attribute.kind == "categorical":
+                columns += [(value == k).float() for k in range(len(attribute.choices))]
+            elif attribute.kind == "binary":
+                columns.append(value.float())
+            else:
+                middle, half = (attribute.low + attribute.high) / 2, (attribute.high - attribute.low) / 2
+                columns.append((value - middle) / half * 2.0)
+        return torch.stack(columns, dim=1)  # [N, A]
+
+
+def _as_values(attribute: Attribute, change: float | str | Sequence[float] | Tensor, old: Tensor) -> Tensor:
+    if isinstance(change, str):
+        if change not in attribute.choices:
+            expected = ", ".join(attribute.choices) or "a number"
+            raise ValueError(f"{attribute.name} cannot be {change!r}: expected {expected}")
+        change = attribute.choices.index(change)
+    new = torch.as_tensor(change, dtype=old.dtype)
+    if new.numel() and (new.min() < attribute.low - 1e-6 or new.max() > attribute.high + 1e-6):
+        raise ValueError(f"{attribute.name} runs from {attribute.low:g} to {attribute.high:g}, got {change}")
+    return new.expand(old.shape).clone()
+
+
+def _hash(x: np.ndarray) -> np.ndarray:
+    """splitmix64 finaliser: uint64 -> well mixed uint64 (Steele et al. 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _key(text: str, multiplier: int) -> np.uint64:
+    return np.uint64(zlib.crc32(text.encode()) * multiplier % 2**64)
+
+
+class _Lots:
+    """Draws for faces start..start+n-1: a stream of its own for every attribute name."""
+
+    def __init__(self, domain: str, n: int, seed: int, start: int) -> None:
+        index = np.arange(start, start + n, dtype=np.uint64)
+        self.base = _hash(index + _key(f"pocket {VERSION} {domain} {seed}", 0x9E3779B97F4A7C15))
+
+    def uniform(self, name: str) -> Tensor:
+        bits = _hash(self.base + _key(name, 0xD1B54A32D192ED03))
+        return torch.from_numpy((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53).float()  # [n] in [0, 1)
+
+    def bump(self, name: str) -> Tensor:
+        """Triangular in -1..1, standard deviation 0.41 (the sum of two uniforms): the middle is likelier."""
+        return self.uniform(name + "/1") + self.uniform(name + "/2") - 1.0
+
+    def chance(self, name: str, p: float | Tensor) -> Tensor:
+        return (self.uniform(name) < p).long()
+
+    def choice(self, name: str, names: Sequence[str], weights: dict[str, float]) -> Tensor:
+        cumulative = torch.tensor([weights.get(key, 0.0) for key in names]).cumsum(0)
+        picked = torch.searchsorted(cumulative, self.uniform(name) * cumulative[-1], right=True)
+        return picked.clamp_max(len(names) - 1)
+
+    def colour(self, name: str, table: Palette, weights: dict[str, float], spread: float) -> Tensor:
+        """A colour of the table, its lightness varied by ``spread`` and every channel by a third of that."""
+        base = torch.tensor(list(table.values()))[self.choice(name, tuple(table), weights)]  # [n, 3]
+        shift = torch.stack([self.bump(f"{name}/{k}") for k in range(3)], dim=1) * (spread / 3)
+        return (base * (1.0 + spread * self.bump(name + "/light")[:, None]) * (1.0 + shift)).clamp_(0.0, 1.0)
+
+
+def sample(domain: str, n: int, seed: int = 0, start: int = 0) -> Faces:
+    """Faces start..start+n-1 of a domain's endless sequence (seed chooses the sequence), independent of batching."""
+    style = check_domain(domain)
+    if n < 0 or start < 0:
+        raise ValueError(f"n and start must not be negative, got n={n}, start={start}")
+    lots = _Lots(domain, n, seed, start)
+    values = {a.name: lots.bump(a.name) for a in ATTRIBUTES if a.kind == "continuous" and a.low < 0}
+    values |= {a.name: lots.uniform(a.name) for a in ATTRIBUTES if a.kind == "continuous" and a.low == 0}
+    values |= _sample_colours(lots, style)
+    values |= _sample_choices(lots, style)
+    values |= _sample_pose_and_face(lots, style, values)
+    if style.natural:
+        _match_skin(lots, values)
+    return Faces({name: values[name] for name in BY_NAME})
+
+
+_FRAMES = {"black": 5, "brown": 3, "gold": 2, "silver": 1, "red": 1, "blue": 1}
+_DARK_HAIR = {"black": 5, "dark brown": 4, "brown": 1.5, "grey": 0.7}
+_DARK_EYES = {"dark brown": 3, "brown": 2, "amber": 0.4}
+
+
+def _sample_colours(lots: _Lots, style: Style) -> dict[str, Tensor]:
+    background = lots.colour("background", styles.BACKGROUND_COLOURS, style.backgrounds, 0.15)
+    lighter = 1.0 + 0.28 * lots.bump("background2")[:, None]
+    tint = torch.stack([lots.bump(f"background2/{k}") for k in range(3)], dim=1) * 0.12
+    return {
+        "hair_colour": lots.colour("hair_colour", styles.HAIR_COLOURS, style.hair_colours, 0.16),
+        "eye_colour": lots.colour("eye_colour", styles.EYE_COLOURS, style.eye_colours, 0.15),
+        "clothes_colour": lots.colour("clothes_colour", styles.CLOTHES_COLOURS, style.clothes, 0.15),
+        "glasses_colour": lots.colour("glasses_colour", styles.GLASSES_COLOURS, _FRAMES, 0.1),
+        "background": background,
+        "background2": (background * lighter + tint).clamp_(0.0, 1.0),
+    }
+
+
+def _match_skin(lots: _Lots, values: dict[str, Tensor]) -> None:
+    """Most people with dark skin have dark hair and eyes: redraw four of five of those that came out pale."""
+    dark = (values["skin"] < 0.42)[:, None]
+    dark_hair = lots.colour("dark hair", styles.HAIR_COLOURS, _DARK_HAIR, 0.16)
+    dark_eyes = lots.colour("dark eyes", styles.EYE_COLOURS, _DARK_EYES, 0.15)
+    for name, other in (("hair_colour", dark_hair), ("eye_colour", dark_eyes)):
+        redraw = dark & lots.chance(f"match {name}", 0.8).bool()[:, None]
+        values[name] = torch.where(redraw, other, values[name])
+
+
+def _sample_choices(lots: _Lots, style: Style) -> dict[str, Tensor]:
+    hair = lots.choice("hair_style", styles.HAIR_NAMES, style.hair)
+    cropped = torch.tensor([name in ("shaved", "receding", "crop", "side part", "afro") for name in styles.HAIR_NAMES])
+    beardable = torch.where(cropped[hair], 1.7 * style.beard, 0.12 * style.beard)
+    kind = lots.choice("beard", BEARDS, {"stubble": 3, "moustache": 2, "goatee": 2.5, "full beard": 4})
+    return {
+        "hair_style": hair,
+        "collar": lots.choice("collar", COLLARS, style.collars),
+        "beard": kind * lots.chance("has beard", beardable),
+        "glasses": lots.choice("glasses", GLASSES, {"round": 1, "square": 1, "oval": 0.7})
+        * lots.chance("has glasses", style.glasses),
+        "freckles": lots.chance("freckles", style.freckles),
+        "earrings": lots.chance("earrings", torch.where(cropped[hair], 0.3 * style.earrings, style.earrings)),
+    }
+
+
+def _sample_pose_and_face(lots: _Lots, style: Style, values: dict[str, Tensor]) -> dict[str, Tensor]:
+    mean, spread = style.smile
+    opened = lots.chance("opens mouth", style.open_mouth)
+    sign = lots.uniform("parting side").sub(0.5).sign()
+    return {
+        "yaw": (values["yaw"] * 2 * style.yaw_spread).clamp_(-1, 1),
+        "pitch": values["pitch"] * 0.8,
+        "roll": values["roll"] * 0.7,
+        "light": (values["light"] * 1.4).clamp_(-1, 1),
+        "skin": values["skin"] ** style.skin_power,
+        "gaze": values["gaze"] * 0.6,
+        "parting": sign * (0.25 + 0.75 * lots.uniform("parting")),
+        "smile": (mean + 2 * spread * lots.bump("smile")).clamp_(-1, 1),
+        "mouth_open": opened * (0.35 + 0.65 * lots.uniform("mouth_open")),
+        "eye_open": 0.35 + 0.65 * lots.uniform("eye_open").sqrt(),
+        "fringe": (1.6 * lots.uniform("fringe") - 0.6).clamp_min_(0.0),
+        "blush": lots.uniform("blush") ** 2,
+    }

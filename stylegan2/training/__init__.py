@@ -1,1 +1,0 @@
-"""Training: configuration, trainer, losses, adaptive augmentation and transfer methods."""

@@ -1,0 +1,284 @@
+"""Transfer methods: small objects that say what is kept of a trained model when it learns another domain.
+
+    FreezeD(32)                    the discriminator's layers towards the image do not train
+    FreezeG(8)                     the generator's blocks up to 8x8, and its mapping, do not train
+    FreezeStyle(4), FreezeFC()     the first 4 (all) codes come from the source's mapping
+    FreezeSG(8, 4)                 FreezeG without the mapping, and FreezeStyle
+    StructureLoss((4, 8, 16))      small versions of the image stay as the source's
+
+They are given in resolutions, they compose, and they return the exact names of what they froze, which the trainer
+prints. The trainer knows none of them by name: each may replace part of the codes ws, freeze parameters, and add named
+losses. FreezeSG and StructureLoss: arXiv 2106.12445, sections 3.2 and 3.3; FreezeG: FreezeD's idea, for the generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stylegan2.distributed import World
+from stylegan2.draws import Draws, Fakes
+from stylegan2.networks import Discriminator, Generator, SharedMapping, Stage
+from stylegan2.ops import upcast
+
+
+class Method:
+    """Base of all transfer methods; on its own it changes nothing.
+
+    Attributes:
+        loss_names: of the losses that `losses` returns, for the log.
+    """
+
+    loss_names: ClassVar[tuple[str, ...]] = ()
+
+    def prepare(self, generator: Generator, source: Generator) -> None:
+        """Change what makes the codes, once, before anything is frozen. Also called for the averaged generator."""
+
+    def freeze(self, generator: Generator, discriminator: Discriminator) -> list[str]:
+        """Freeze parameters once, before the optimisers are made. Returns their names, "D.…" or "G.…"."""
+        return []
+
+    def losses(self, fakes: Fakes, source: Generator) -> dict[str, Tensor]:
+        """Scalars to add to the generator's loss, by name, weights included. `source` takes no gradient."""
+        return {}
+
+
+# ------------------------------------------------------------------------------------------------- what does not train
+
+
+@dataclass(frozen=True)
+class FreezeD(Method):
+    """Freeze the discriminator's layers at `min_resolution` and above, towards the image (arXiv 2002.10964).
+
+    What low-level features look like is known from the source domain; only the judgement of shape is learnt anew.
+    At the image's own resolution `from_rgb` freezes too. `FreezeD(16)` on a 64-pixel model leaves the blocks that work
+    on 8 pixels and below, and the head.
+
+    Raises ValueError in `freeze` for a resolution the discriminator does not have.
+    """
+
+    min_resolution: int
+
+    def freeze(self, generator: Generator, discriminator: Discriminator) -> list[str]:
+        sizes = [int(r) for r in discriminator.blocks]  # blocks are named by the resolution they take in
+        _check_resolutions(self, [self.min_resolution], sizes, "the discriminator's resolutions")
+        frozen = {"from_rgb": discriminator.from_rgb}
+        frozen |= {f"blocks.{r}": discriminator.blocks[str(r)] for r in sizes if r >= self.min_resolution}
+        return _freeze_all("D", frozen)
+
+
+@dataclass(frozen=True)
+class FreezeG(Method):
+    """Freeze the synthesis network up to and including `max_resolution`: constant, convolutions, tRGB, styles, noise.
+
+    mapping: freeze the mapping network too, as the original does. Then every z keeps its w.
+
+    Raises ValueError in `freeze` for a resolution the generator does not have.
+    """
+
+    max_resolution: int
+    mapping: bool = True
+
+    def freeze(self, generator: Generator, discriminator: Discriminator) -> list[str]:
+        blocks, sizes = generator.synthesis.blocks, generator.synthesis.resolutions
+        _check_resolutions(self, [self.max_resolution], sizes, "the generator's resolutions")
+        frozen = {f"synthesis.blocks.{r}": blocks[str(r)] for r in sizes if r <= self.max_resolution}
+        frozen |= {"mapping": generator.mapping} if self.mapping else {}
+        return _freeze_all("G", frozen)
+
+
+@dataclass(frozen=True)
+class FreezeStyle(Method):
+    """Take the first k of the L codes from the source's mapping, which does not train; the mapping itself does.
+
+    The model that comes out carries both mappings (`SharedMapping`): its `mapping(z)` makes the codes it was trained
+    with. With all L codes taken, nothing of its own mapping is used, and that is frozen too.
+
+    Raises ValueError in `prepare` for a k that is not 1 to L, or a generator that shares codes already.
+    """
+
+    k: int
+
+    def prepare(self, generator: Generator, source: Generator) -> None:
+        if isinstance(generator.mapping, SharedMapping):
+            raise ValueError(
+                f"{self}: the first {generator.mapping.k} codes come from another model already: use one method that "
+                "takes codes, and start from a model with one mapping"
+            )
+        generator.mapping = SharedMapping(generator.mapping, source.mapping, self.k)
+
+    def freeze(self, generator: Generator, discriminator: Discriminator) -> list[str]:
+        unused = {"mapping": generator.mapping} if self.k == generator.num_ws else {}
+        return _freeze_all("G", {"mapping.source": generator.mapping.source} | unused)
+
+
+@dataclass(frozen=True)
+class FreezeFC(Method):
+    """Take all codes from the source's mapping: `FreezeStyle` with k = L."""
+
+    def prepare(self, generator: Generator, source: Generator) -> None:
+        FreezeStyle(generator.num_ws).prepare(generator, source)
+
+    def freeze(self, generator: Generator, discriminator: Discriminator) -> list[str]:
+        return FreezeStyle(generator.num_ws).freeze(generator, discriminator)
+
+
+@dataclass(frozen=True)
+class FreezeSG(Method):
+    """Freeze style and generator (arXiv 2106.12445, section 3.2): coarse blocks *and* the codes that drive them.
+
+    `FreezeG(max_resolution, mapping=False)` with `FreezeStyle(k)`. The mapping trains: were it frozen, its codes would
+    be the source's in any case, and taking k of them from the source would change nothing (as in the original code,
+    whose freezeG freezes the mapping). The blocks up to R are driven by the first 2 log2(R) - 2 codes: 4 for R = 8.
+
+    Raises as the two do.
+    """
+
+    max_resolution: int
+    k: int
+
+    def prepare(self, generator: Generator, source: Generator) -> None:
+        FreezeStyle(self.k).prepare(generator, source)
+
+    def freeze(self, generator: Generator, discriminator: Discriminator) -> list[str]:
+        parts = FreezeG(self.max_resolution, mapping=False), FreezeStyle(self.k)
+        return [name for part in parts for name in part.freeze(generator, discriminator)]
+
+
+# ----------------------------------------------------------------------------------------------------- what is compared
+
+
+@dataclass(frozen=True)
+class StructureLoss(Method):
+    """Keep the image's small versions near the source's (arXiv 2106.12445, section 3.3): pose and layout live there.
+
+    sum over r in `resolutions` of mean((y_r(G, w_t) - y_r(G_source, w_s))^2), times `weight`, where y_r is the running
+    RGB sum at r (`on="rgb"`, the paper) or the features after the last convolution at r (`on="features"`, the original
+    code, at 8, 16, ...). Both codes come from the same z, crossover and noise, each through its own mapping. A network
+    against its own copy scores 0, and all resolutions together cost one pass of the source, only as far as needed.
+
+    relative: divide each resolution's term by the variance of the source's values there. Low resolutions add little to
+    the image (in our source the sums at 4, 8 and 16 vary 400, 80 and 16 times less than the image), so that the paper's
+    sum hardly counts beside the adversarial loss. Divided, each term is a share of what could be lost: 0 for nothing, 1
+    to 1.5 for a stranger. (The variance is that of the batch at hand, over all processes; with `accumulate` that of the
+    part at hand.)
+
+    Raises ValueError at construction for another `on`, no resolution, or a negative weight; in `prepare` for a
+    resolution the generator does not have.
+    """
+
+    resolutions: tuple[int, ...] = (4, 8, 16)
+    weight: float = 1.0
+    on: Literal["rgb", "features"] = "rgb"
+    relative: bool = False
+
+    loss_names: ClassVar[tuple[str, ...]] = ("structure",)
+
+    def __post_init__(self) -> None:
+        if self.on not in ("rgb", "features"):
+            raise ValueError(f"StructureLoss compares {self.on!r}, expected 'rgb' or 'features'")
+        if not self.resolutions:
+            raise ValueError("StructureLoss without resolutions: name at least one, e.g. (4, 8, 16)")
+        if not 0 <= self.weight < float("inf"):
+            raise ValueError(f"StructureLoss weighs {self.weight}, expected a number of at least 0")
+
+    def prepare(self, generator: Generator, source: Generator) -> None:
+        _check_resolutions(self, self.resolutions, generator.synthesis.resolutions, "the generator's resolutions")
+
+    def losses(self, fakes: Fakes, source: Generator) -> dict[str, Tensor]:
+        return {"structure": self.weight * self.distance(fakes, source)}
+
+    def distance(self, fakes: Fakes, source: Generator) -> Tensor:
+        """The sum above without its weight, a scalar."""
+        theirs = source_stages(source, fakes.draws, max(self.resolutions))
+        pairs = [(self._compared(fakes.stages[r]), self._compared(theirs[r])) for r in self.resolutions]
+        return sum(F.mse_loss(own, other) / self._unit(other) for own, other in pairs)
+
+    def _unit(self, values: Tensor) -> Tensor | float:
+        return World.here().variance(values).mean().clamp_min(1e-8) if self.relative else 1.0
+
+    def _compared(self, stage: Stage) -> Tensor:
+        return stage.rgb if self.on == "rgb" else upcast(stage.x)
+
+
+@torch.no_grad()
+def source_stages(source: Generator, draws: Draws, max_resolution: int) -> dict[int, Stage]:
+    """The source's stages for the same draws, up to `max_resolution`: {resolution: Stage}."""
+    found = {}
+    for stage in source.synthesis.stages(draws.ws(source.mapping), draws.noise):
+        found[stage.resolution] = stage
+        if stage.resolution >= max_resolution:
+            break
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------------- by name
+
+
+def _baseline(resolution: int) -> list[Method]:
+    return [FreezeD(resolution // 2)]
+
+
+METHODS: dict[str, Callable[[int], list[Method]]] = {
+    "baseline": _baseline,
+    "freeze-g": lambda r: [*_baseline(r), FreezeG(8)],
+    "freeze-style": lambda r: [*_baseline(r), FreezeStyle(4)],
+    "freeze-sg": lambda r: [*_baseline(r), FreezeSG(8, 4)],
+    "structure-loss": lambda r: [*_baseline(r), StructureLoss()],
+    "structure-loss+freeze-g": lambda r: [*_baseline(r), StructureLoss(), FreezeG(8)],
+}
+"""The methods that the course compares, by name: image resolution -> their parts. All contain FreezeD."""
+
+
+def method(name: str, resolution: int) -> list[Method]:
+    """The parts of a method of METHODS for images of `resolution` pixels. Raises ValueError for another name."""
+    if name not in METHODS:
+        raise ValueError(f"no method {name!r}; there are: {', '.join(METHODS)}")
+    return METHODS[name](resolution)
+
+
+# -------------------------------------------------------------------------------------------------------------- helpers
+
+
+def constructor(method: Method) -> str:
+    """Python that makes a method, without what is the default: "FreezeSG(8, 4)", "StructureLoss(relative=True)"."""
+    if not is_dataclass(method):
+        return repr(method)
+    given = [(field, getattr(method, field.name)) for field in fields(method)]
+    words = [repr(v) if f.default is MISSING else f"{f.name}={v!r}" for f, v in given if v != f.default]
+    return f"{type(method).__name__}({', '.join(words)})"
+
+
+def _check_resolutions(method: Method, wanted: Sequence[int], there: Sequence[int], what: str) -> None:
+    missing = [r for r in wanted if r not in there]
+    if missing:
+        raise ValueError(f"{method}: no resolution {missing[0]}, expected some of {list(there)}, {what}")
+
+
+def _freeze_all(network: str, modules: dict[str, nn.Module]) -> list[str]:
+    return [f"{network}.{name}" for prefix, module in modules.items() for name in freeze_module(module, prefix)]
+
+
+def freeze_module(module: nn.Module, prefix: str) -> list[str]:
+    """Switch off gradients of all parameters of a module; their names, with `prefix` in front."""
+    names = []
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(False)
+        names.append(f"{prefix}.{name}")
+    return names
+
+
+def freeze(methods: Sequence[Method], generator: Generator, discriminator: Discriminator) -> list[str]:
+    """Apply every method in turn; the sorted names of all that is frozen, each once.
+
+    Codes that a generator takes from another model stay that model's, whatever the methods.
+    """
+    names = {name for method in methods for name in method.freeze(generator, discriminator)}
+    if isinstance(generator.mapping, SharedMapping):
+        names |= set(_freeze_all("G", {"mapping.source": generator.mapping.source}))
+    return sorted(names)
