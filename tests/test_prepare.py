@@ -440,8 +440,7 @@ def fake_pocket(monkeypatch):
         DOMAINS=("photo", "webtoon"), TARGET_SET_SIZE=40, VERSION=1, render=render,
         sample=lambda domain, n, seed=0, start=0: [(seed, start + k) for k in range(n)],
     )  # fmt: skip
-    monkeypatch.setitem(sys.modules, "stylegan2.pocket.world", module)
-    monkeypatch.setattr("stylegan2.pocket.world", module, raising=False)
+    monkeypatch.setattr("stylegan2.pocket.source.world", module)
     return module
 
 

@@ -132,12 +132,6 @@ def test_import_adds_at_most_half_a_second_to_torch():
     pytest.fail(f"import stylegan2 took {best:.2f} s on top of import torch")
 
 
-def test_packages_do_not_import_each_other_in_a_circle():
-    """Edits know nothing of what measures them."""
-    for path in (ROOT / "stylegan2" / "editing").glob("*.py"):
-        assert not re.search(r"^\s*(from|import) stylegan2\.(metrics|panels|cli)\b", path.read_text(), re.M), path.name
-
-
 def test_console_script_and_module_are_the_same_program():
     module, function = pyproject()["scripts"]["stylegan2"].split(":")
     code = f"from {module} import {function}; assert callable({function})"
