@@ -4,5 +4,13 @@ Nothing heavy is imported here: `import stylegan2` costs little more than `impor
 module that you need, e.g. `from stylegan2 import checkpoints` or `from stylegan2.networks import Generator`.
 """
 
+import os
+
 __version__ = "0.1.0"
 __repository__ = "https://github.com/cartoonize-yourself/cartoonize-yourself"  # `docs/stamp.py` puts it everywhere else
+
+# OpenMP's threads wait for each other by spinning, 300,000 times by default: beside another busy program, which has
+# their core meanwhile, a slider then draws at a twentieth of its speed. Fewer turns cost nothing alone and leave about
+# half (benchmarks/README.md, "Beside another program"). Read when PyTorch loads, so it must be set before that.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")

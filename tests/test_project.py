@@ -1,5 +1,6 @@
 """The project's own files agree with each other, and importing the package is cheap."""
 
+import os
 import re
 import subprocess
 import sys
@@ -130,6 +131,16 @@ def test_import_adds_at_most_half_a_second_to_torch():
         if best <= 0.5:
             return
     pytest.fail(f"import stylegan2 took {best:.2f} s on top of import torch")
+
+
+@pytest.mark.parametrize(
+    "given, spins", [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "")]
+)
+def test_threads_spin_little_unless_the_user_chose(given, spins):
+    plain = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    code = "import stylegan2, os, sys; print(os.environ.get('GOMP_SPINCOUNT', '')); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], env=plain | given, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == spins, done.stderr
 
 
 def test_console_script_and_module_are_the_same_program():
