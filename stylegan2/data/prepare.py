@@ -14,19 +14,26 @@ import json
 import os
 import re
 import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
+
+import torch
 
 from stylegan2.bars import bar
 from stylegan2.data.dataset import LENGTH_KEY, META_KEY, close_reader, image_key, is_lmdb, open_reader, read_meta
-from stylegan2.data.images import Settings
+from stylegan2.data.images import Settings, encode, strict_pillow
 from stylegan2.data.sources import Source, open_source
-from stylegan2.data.workers import Encoded, encode_all
 from stylegan2.locks import only_writer
 
 FIRST_MAP_BYTES = 16 << 20  # doubled whenever it is full
 CHUNK = 32  # items per task and per transaction: what a kill can cost
 RECORD_VERSION = 1
+
+Encoded = dict[int, bytes] | str  # size -> bytes of an image file, or the reason why there is no image
 
 
 @dataclass(frozen=True)
@@ -76,14 +83,14 @@ def prepare(
     sizes     edge lengths in pixels; each image is stored at every size
     format    "jpeg" (default for files, at `quality` 1..100) or "png" (lossless; default for rendered sets)
     resample  lanczos, bicubic, bilinear, box or nearest
-    workers   threads, or processes above 8 and for rendered sets; 0 works in this thread (the bytes are the same)
+    workers   threads; 0 works in this one (the bytes are the same)
     crop      True takes the centre square, False squeezes the whole picture into a square
     limit     only the first so many items; with `seed` the first of a shuffled list instead of a sorted one
     overwrite begin anew even though `out` holds another dataset
 
     Files that are damaged or no images are skipped, and listed in the report. Raises FileNotFoundError or ValueError
     for a source or settings that cannot work, FileExistsError where `out` holds something else, RuntimeError where
-    another process is writing to `out` or the workers died, OSError on a full disk.
+    another process is writing to `out`, OSError on a full disk.
     """
     listing = open_source(source, limit=limit, seed=seed, exclude=out)
     settings = _settings(listing, sizes, quality=quality, format=format, resample=resample, crop=crop)
@@ -227,6 +234,36 @@ def _find_record(out: Path) -> _Record | None:
             "or pass overwrite=True to replace it"
         )
     return _Record(**{key: meta.get(key) for key in _Record.__dataclass_fields__})
+
+
+# ---------------------------------------------------------------------------------------------------------- encoding
+
+
+def encode_all(listing: Source, settings: Settings, chunks: list[range], workers: int) -> Iterator[list[Encoded]]:
+    """The encoded items of each chunk, in order, by up to `workers` threads (0: this one); the bytes are the same.
+
+    Pillow decodes and resizes, and torch renders, without Python's lock.
+    """
+    torch_threads = torch.get_num_threads()
+    with strict_pillow(), contextlib.ExitStack() as stack:  # strict around all: `decode` puts back what it found
+        if not workers:
+            yield from (_encode_chunk(listing, settings, chunk) for chunk in chunks)
+            return
+        stack.callback(torch.set_num_threads, torch_threads)
+        torch.set_num_threads(1)  # the workers are the parallelism
+        pool, ahead, todo = ThreadPoolExecutor(workers), deque(), iter(chunks)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        for _ in chunks:
+            free = workers + 1 - len(ahead)
+            ahead += [pool.submit(_encode_chunk, listing, settings, chunk) for chunk in islice(todo, free)]
+            yield ahead.popleft().result()
+
+
+def _encode_chunk(listing: Source, settings: Settings, chunk: range) -> list[Encoded]:
+    return [
+        item if isinstance(item, str) else {size: encode(image, settings) for size, image in item.items()}
+        for item in listing.load(chunk, settings)
+    ]
 
 
 # ----------------------------------------------------------------------------------------------------------- writing

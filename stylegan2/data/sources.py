@@ -43,7 +43,6 @@ class Source:
     refused: dict[int, str] = field(default_factory=dict)
 
     lossless_by_default = False
-    threads = True  # may several threads load from it at once, and do they gain from it?
 
     def __len__(self) -> int:
         return len(self.names)
@@ -51,9 +50,6 @@ class Source:
     def load(self, indices: range, settings: Settings) -> list[Images | str]:
         """Items -> for each {size: RGB image}, or the reason (str) why there is none."""
         return [self._load_one(index, settings) for index in indices]
-
-    def enter_worker(self) -> None:
-        """Called once in each worker process that this source is sent to."""
 
     def _load_one(self, index: int, settings: Settings) -> Images | str:
         if index in self.refused:
