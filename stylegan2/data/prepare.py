@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+import lmdb
 import torch
 
 from stylegan2.bars import bar
@@ -143,7 +144,7 @@ def _prepare(
         record = before = _open_or_create(out, _Record.new(listing, settings), overwrite)
         if record.done < record.total:
             record = _run(out, record, listing, settings, workers, progress)
-        skipped = _read_skipped(out)
+        skipped = _read_skipped(out, record.skipped)
         close_reader(out)  # so that any other code can open it now: LMDB allows one environment per process
     if not record.length:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
@@ -189,14 +190,17 @@ class _Record:
             )
         return lines
 
+    def pairs(self) -> list[tuple[bytes, bytes]]:
+        """What the LMDB says of itself."""
+        return [(LENGTH_KEY, str(self.length).encode()), (META_KEY, json.dumps(asdict(self)).encode())]
+
 
 def _skipped_key(number: int) -> bytes:
     return f"skipped-{number:08d}".encode()
 
 
-def _read_skipped(out: Path) -> list[tuple[str, str]]:
+def _read_skipped(out: Path, count: int) -> list[tuple[str, str]]:
     with open_reader(out).begin() as txn:
-        count = json.loads(txn.get(META_KEY))["skipped"]
         return [tuple(json.loads(txn.get(_skipped_key(k)))) for k in range(count)]
 
 
@@ -205,25 +209,24 @@ def _open_or_create(out: Path, asked: _Record, overwrite: bool) -> _Record:
     others = sorted(path.name for path in out.iterdir() if path.name not in ("data.mdb", "lock.mdb"))
     if others:
         raise FileExistsError(f"'{out}' holds other files ({', '.join(others[:3])}, ...): choose an empty folder")
-    found = None if overwrite else _find_record(out)
-    if found is not None:
-        differences = found.differences(asked)
+    if not overwrite and (stored := _read_record(out)):
+        differences = stored.differences(asked)
         if not differences:
-            return found
-        if found.length:
+            return stored
+        if stored.length:
             raise FileExistsError(
-                f"'{out}' holds {found.length} images prepared differently "
+                f"'{out}' holds {stored.length} images prepared differently "
                 f"({'; '.join(differences)}): choose another folder, or pass overwrite=True"
             )
     close_reader(out)
     for name in ("data.mdb", "lock.mdb"):
         (out / name).unlink(missing_ok=True)
     with contextlib.closing(_open_writer(out)) as env:
-        _put(env, [(LENGTH_KEY, b"0"), (META_KEY, json.dumps(asdict(asked)).encode())])
+        _put(env, asked.pairs())
     return asked
 
 
-def _find_record(out: Path) -> _Record | None:
+def _read_record(out: Path) -> _Record | None:
     """The record in `out`; None if there is no LMDB, or one that a kill left before its first transaction."""
     if not is_lmdb(out) or not (out / "data.mdb").stat().st_size or not open_reader(out).stat()["entries"]:
         return None
@@ -269,21 +272,16 @@ def _encode_chunk(listing: Source, settings: Settings, chunk: range) -> list[Enc
 # ----------------------------------------------------------------------------------------------------------- writing
 
 
-def _open_writer(out: Path):
-    import lmdb
-
+def _open_writer(out: Path) -> lmdb.Environment:
     try:
         return lmdb.open(os.fspath(out), map_size=FIRST_MAP_BYTES, readahead=False)
     except lmdb.Error as error:
-        raise OSError(
-            f"cannot write the LMDB '{out}' ({error}); if other code in this process has it open, close that first"
-        ) from error
+        why = f"cannot write the LMDB '{out}' ({error}); if other code in this process has it open, close that first"
+        raise OSError(why) from error
 
 
 def _put(env, pairs: list[tuple[bytes, bytes]]) -> None:
     """Store all pairs in one transaction; when the map is full, double it and store them again."""
-    import lmdb
-
     while True:
         try:
             with env.begin(write=True) as txn:
@@ -293,9 +291,8 @@ def _put(env, pairs: list[tuple[bytes, bytes]]) -> None:
         except lmdb.MapFullError:
             env.set_mapsize(2 * env.info()["map_size"])
         except lmdb.Error as error:  # a full disk shows as "No space left" or as an input/output error
-            raise OSError(
-                f"cannot write ({error}); is the disk full? Stored images are safe: run again later"
-            ) from error
+            why = f"cannot write ({error}); is the disk full? Stored images are safe: run again later"
+            raise OSError(why) from error
 
 
 def _run(out: Path, record: _Record, listing: Source, settings: Settings, workers: int, progress: bool) -> _Record:
@@ -325,6 +322,5 @@ def _store(env, record: _Record, names: list[str], items: list[Encoded]) -> _Rec
             pairs += [(image_key(size, length), data) for size, data in item.items()]
             length += 1
     record = replace(record, done=record.done + len(items), length=length, skipped=skipped)
-    pairs += [(LENGTH_KEY, str(length).encode()), (META_KEY, json.dumps(asdict(record)).encode())]
-    _put(env, pairs)
+    _put(env, pairs + record.pairs())
     return record

@@ -1,11 +1,5 @@
 """Where images come from: a folder, a zip, or a rendered pocket set; all three look the same to `prepare`.
 
-A source is a small picklable object with
-    names        one name per item, in the order in which items are numbered
-    refused      item index -> reason, for items that must not even be opened (a zip path that escapes, a bomb)
-    fingerprint  changes whenever names, sizes or contents of the items may have changed
-    load(indices, settings)  -> per item either {size: RGB image} or a reason (str) why there is none
-
 Nothing here is trusted: names may try to escape, headers may lie, files may be cut off. Zip entries are read in memory
 and never extracted, and a damaged file costs one line in a report, never the run.
 """
@@ -35,12 +29,12 @@ Images = dict[int, Image.Image]  # size in pixels -> RGB image of size x size
 
 @dataclass(frozen=True)
 class Source:
-    """What folder, zip and pocket sources share. `title` is short and holds no path of the machine it came from."""
+    """What folder, zip and rendered sets share."""
 
-    title: str
-    names: tuple[str, ...]
-    fingerprint: str
-    refused: dict[int, str] = field(default_factory=dict)
+    title: str  # short, without paths of the machine it came from
+    names: tuple[str, ...]  # one per item, in the order in which items are numbered
+    fingerprint: str  # changes whenever names, sizes or contents of the items may have changed
+    refused: dict[int, str] = field(default_factory=dict)  # item -> why it must not even be opened
 
     lossless_by_default = False
 
@@ -103,6 +97,7 @@ class ZipSource(Source):
 
 # ----------------------------------------------------------------------------------------------------------- opening
 
+_EXPECTED = "expected a folder of images, a .zip of images, or a rendered set such as 'pocket:webtoon'"
 _OPENERS: dict[str, Callable[[str, int | None], Source]] = {}  # by what stands before the colon
 
 
@@ -149,9 +144,6 @@ def open_source(
     return _open_zip_source(path, limit, seed)
 
 
-_EXPECTED = "expected a folder of images, a .zip of images, or a rendered set such as 'pocket:webtoon'"
-
-
 def _pick(count: int, limit: int | None, seed: int | None) -> list[int]:
     """Positions of the items to take, in order."""
     order = list(range(count))
@@ -188,10 +180,10 @@ def _walk(root: Path, exclude: Path | None) -> Iterator[tuple[str, os.stat_resul
 
 
 def _open_folder(root: Path, limit: int | None, seed: int | None, exclude: str | os.PathLike | None) -> FolderSource:
-    found = sorted(_walk(root, Path(exclude).resolve() if exclude is not None else None), key=lambda item: item[0])
-    if not found:
+    items = sorted(_walk(root, exclude and Path(exclude).resolve()), key=lambda item: item[0])
+    if not items:
         raise ValueError(f"the folder '{root}' holds no files; {_EXPECTED}")
-    chosen = [found[k] for k in _pick(len(found), limit, seed)]
+    chosen = [items[k] for k in _pick(len(items), limit, seed)]
     parts = [f"{name}|{stat.st_size}|{stat.st_mtime_ns}" if stat else name for name, stat, _ in chosen]
     refused = {k: reason for k, (_, _, reason) in enumerate(chosen) if reason}
     return FolderSource(f"folder {root.name}", tuple(n for n, _, _ in chosen), fingerprint_of(parts), refused, root)
