@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import count
@@ -120,6 +120,17 @@ def there(given: Path | list[Path] | None) -> Path | list[Path] | None:
     if isinstance(given, list | tuple):
         return [_there(path) for one in given for path in _matches(one)]
     return given if given is None else _there(given)
+
+
+def data_there(given: str) -> str:
+    """As `there`, for images, a dataset, or a rendered set (pocket:webtoon), which is no file."""
+    if given.startswith("pocket:"):
+        return given
+    try:
+        return str(_there(Path(given).expanduser()))
+    except FileNotFoundError as error:
+        expected = "expected images, a dataset that `prepare` made of them, or a rendered set such as pocket:webtoon"
+        raise FileNotFoundError(f"{error}; {expected}") from None
 
 
 def some_there(given: list[Path]) -> list[Path]:
@@ -289,8 +300,8 @@ def make_room(path: Path, inputs: Iterable[Path] = ()) -> Path:
     return path
 
 
-def make_folder(out: Path, photos: Iterable[Path] = ()) -> None:
-    """Make a folder of results; call it before the work.
+def check_folder(out: Path, photos: Iterable[Path] = ()) -> None:
+    """Can results go to that folder? Call it before the work; `make_room` makes the folder, for the first of them.
 
     Raises:
         ValueError: the photos lie in it, whose names the results may have; or it is a file.
@@ -299,7 +310,6 @@ def make_folder(out: Path, photos: Iterable[Path] = ()) -> None:
     if any(out.resolve() == photo.resolve().parent for photo in photos):
         raise ValueError(f"'{out}' is the folder of your photos, and pictures in it might be replaced: choose another")
     check_writable(out)
-    out.mkdir(parents=True, exist_ok=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -337,9 +347,9 @@ def on_device(name: str):
     return pick_device(name)
 
 
-def captions_of(paths: list[Path]) -> dict[str, Path]:
-    """A caption for each checkpoint: its file's name, with a number where two have the same."""
-    named: dict[str, Path] = {}
+def captions_of(paths: Iterable[Path], named: Mapping[str, Path] | None = None) -> dict[str, Path]:
+    """A name for each file: its own, with a number where two have the same. `named`: those that have one already."""
+    named = dict(named or {})
     for path in paths:
         name, count = path.stem, 2
         while name in named:

@@ -14,9 +14,10 @@ from stylegan2.cli.common import (
     Device,
     Truncation,
     app,
+    captions_of,
+    check_folder,
     ending,
     load,
-    make_folder,
     make_room,
     on_device,
     or_numbered,
@@ -64,7 +65,7 @@ def generate(
     if single or film:
         make_room(out, [checkpoint])
     else:
-        make_folder(out)
+        check_folder(out)
     g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
     images = _draw(g, faces, truncation, noise, batch)
     if film:
@@ -72,8 +73,8 @@ def generate(
     elif single:
         display.save(display.grid(images, min(columns, len(images)), side=SIDE), out)
     else:
-        for face, image in zip(faces, images, strict=True):
-            name = f"seed{face:05d}" if isinstance(face, int) else face.stem
+        files = (Path(f"seed{face:05d}") if isinstance(face, int) else face for face in faces)
+        for name, image in zip(captions_of(files), images, strict=True):
             display.save(display.to_pil(image), out / f"{name}.png")
     typer.echo(f"{len(images)} faces in {out}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import INTERRUPTED, Device, app, check_writable, load, on_device, there
+from stylegan2.cli.common import INTERRUPTED, Device, app, check_writable, data_there, load, on_device, there
 from stylegan2.cli.methods import chosen_methods, refuse_without_source
 from stylegan2.training.config import TrainConfig
 
@@ -28,6 +28,7 @@ def train(
         typer.Option(
             help="Dataset of `prepare`; or a folder or .zip of images, or pocket:webtoon, prepared beside OUT.",
             show_default=False,
+            callback=data_there,
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
