@@ -144,7 +144,7 @@ def test_train_offers_every_setting_with_its_default():
 def test_unknown_verbs_and_options_are_refused():
     assert "No such command" in call("trian", code=2)
     assert "No such option" in call("generate", "x.pt", "--sedes", "1", code=2)
-    assert "--out" in call("train", "--data", "x.lmdb", code=2)
+    assert "--out" in call("train", "--data", "pocket:webtoon", code=2)
     assert "results go to --out" in call("mix", __file__, "y.png", code=2)
     assert "less than or equal to 2" in call("generate", "x.pt", "--truncation", "50", code=2)
 
@@ -206,7 +206,7 @@ def test_main_is_the_program(monkeypatch, capsys, tmp_path):
 def test_prepare_reports_and_lists_what_it_skipped(pictures, tmp_path):
     words = ("prepare", pictures, "--out", tmp_path / "a.lmdb", "--size", 8, "--workers", 0, "--format", "png")
     text = call(*words, code=1)
-    assert "6 images of 8 px" in text and "1 files skipped" in text and "skipped broken.png" in text
+    assert "6 images of 8 px" in text and "1 file skipped" in text and "skipped broken.png" in text
     assert "1 left out: see above" in text
     assert "6 were there" in call(*words, code=1)
     assert "PNG" in call("inspect", tmp_path / "a.lmdb")

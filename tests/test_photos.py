@@ -268,7 +268,7 @@ WRITES = {  # verb -> its words, with OUT where it writes
     "metrics": ["metrics", MODEL, "--data", "data/samples", "--out", "OUT/x.json"],
     "scoreboard": ["scoreboard", "--out", "OUT/x.json"],
     "scoreboard --work": ["scoreboard", "--work", "OUT"],
-    "train": ["train", "--data", "data/none.lmdb", "--out", "OUT"],
+    "train": ["train", "--data", "pocket:webtoon", "--out", "OUT"],
     "train-encoder": ["train-encoder", MODEL, "--out", "OUT/x.pt"],
     "download": ["download", "ffhq256", "--out", "OUT"],
 }
@@ -341,8 +341,8 @@ def test_a_folder_of_photos_is_cropped_and_gone_on_with_by_the_same_detector(tmp
     woman.save(tmp_path / "in" / "a.jpg")
     faceless["coffee"].save(tmp_path / "in" / "b.jpg")
     said = call("crop", tmp_path / "in", "--out", tmp_path / "out", "--size", 64).output
-    assert "1 faces kept" in said and "detector: photo (on 2 pages" in said
+    assert "1 face kept" in said and "detector: photo (on 2 pages" in said
     monkeypatch.setattr(detectors, "choose", lambda *a: pytest.fail("chosen again"))
     faceless["chelsea"].save(tmp_path / "in" / "c.jpg")
     said = call("crop", tmp_path / "in", "--out", tmp_path / "out", "--size", 64).output
-    assert "1 faces kept" in said and "photo, as before" in said
+    assert "1 face kept" in said and "photo, as before" in said

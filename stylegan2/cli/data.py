@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import app, check_writable, data_there, end
+from stylegan2.cli.common import app, check_writable, end, existing_data
 
 
 @app.command()
@@ -15,7 +15,7 @@ def prepare(
     src: Annotated[
         str,
         typer.Argument(
-            metavar="SRC", help="Folder, .zip, or rendered set (pocket:webtoon?n=1000).", callback=data_there
+            metavar="SRC", help="Folder, .zip, or rendered set (pocket:webtoon?n=1000).", callback=existing_data
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the dataset (LMDB) to write.", show_default=False)],
@@ -50,7 +50,7 @@ def prepare(
 
 @app.command()
 def inspect(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A dataset made by `prepare`.", callback=data_there)],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A dataset made by `prepare`.", callback=existing_data)],
 ) -> None:
     """Say what a dataset holds: number, sizes, format, colours.
 

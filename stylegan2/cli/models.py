@@ -17,13 +17,14 @@ from stylegan2.cli.common import (
     captions_of,
     check_folder,
     ending,
+    existing,
     load,
     make_room,
     on_device,
     or_numbered,
-    there,
 )
 from stylegan2.cli.faces import FACES, parse_faces, ws_of
+from stylegan2.text_files import counted
 
 SIDE, FILM_SIDE = 128, 256  # pixels of a face in a picture of many, and alone in a film, about and at least
 TRIED = 8  # faces that say how far an export is off
@@ -76,7 +77,7 @@ def generate(
         files = (Path(f"seed{face:05d}") if isinstance(face, int) else face for face in faces)
         for name, image in zip(captions_of(files), images, strict=True):
             display.save(display.to_pil(image), out / f"{name}.png")
-    typer.echo(f"{len(images)} faces in {out}")
+    typer.echo(f"{counted(len(images), 'face')} in {out}")
 
 
 def _one_file(out: Path) -> tuple[bool, bool]:
@@ -104,10 +105,10 @@ def _draw(g, faces: list, truncation: float, noise: str, batch: int):
 @app.command()
 def swap(
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="Model of the low resolutions, e.g. photos.", callback=there)
+        Path, typer.Argument(metavar="SOURCE", help="Model of the low resolutions, e.g. photos.", callback=existing)
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="Model of the others, fine-tuned from SOURCE.", callback=there)
+        Path, typer.Argument(metavar="TARGET", help="Model of the others, fine-tuned from SOURCE.", callback=existing)
     ],
     out: Annotated[
         Path | None, typer.Option(help="FILE.pt: the new generator; FILE.png: a picture. [swap.png]")
@@ -171,7 +172,7 @@ def _draw_swapped(out: Path, pair: dict, swapped, faces: list, truncation: float
         rows = layer_swapping.strip(below, above, ws, names=(first, last))
     else:
         rows = {first: draw(below, ws), "swapped": draw(swapped, ws), last: draw(above, ws)}
-    typer.echo(f"{len(faces)} faces in {display.save(display.rows(rows, side=SIDE), out)}")
+    typer.echo(f"{counted(len(faces), 'face')} in {display.save(display.rows(rows, side=SIDE), out)}")
 
 
 @app.command()
@@ -192,7 +193,7 @@ def describe(checkpoint: CheckpointPath) -> None:
         if not checkpoint.is_file() or not is_clip(checkpoint):
             raise
         known = ClipModel.load(checkpoint).known_words()
-        typer.echo(f"{checkpoint}: a CLIP, trained on about {len(known)} words (some are ends of longer ones):")
+        typer.echo(f"{checkpoint}: a CLIP, trained on about {len(known)} words:")
         typer.echo(", ".join(known))
         return
     shown = {"format", "resolution", "parameters", "images"}  # by checkpoints.describe

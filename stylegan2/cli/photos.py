@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import app, captions_of, check_folder, end, leaving_out, make_room, or_numbered, some_there
+from stylegan2.cli.common import app, captions_of, check_folder, end, leaving_out, make_room, or_numbered, some_existing
 
 if TYPE_CHECKING:
     from stylegan2.editing.photos import Cutting, Portrait
 
 Photos = Annotated[
-    list[Path], typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.", callback=some_there)
+    list[Path], typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.", callback=some_existing)
 ]
 Align = Annotated[
     str,

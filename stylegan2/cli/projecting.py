@@ -17,14 +17,15 @@ from stylegan2.cli.common import (
     check_folder,
     check_writable,
     end,
+    existing,
     load,
     make_room,
     on_device,
     or_numbered,
     shipped,
-    there,
 )
 from stylegan2.cli.photos import Align, Box, Face, Photos, read
+from stylegan2.text_files import counted
 
 MODELS = Path("checkpoints/pocket")
 SIDE = 192  # pixels of a face, about and at least
@@ -121,7 +122,9 @@ def project(
         near = f"{psnr(drawn, image).item():.1f} dB (30: hard to tell apart; 15: other details)"
         typer.echo(f"{name}: drawn to within {near}, {out / name}.pt ({one.stopped})")
     if len(found) < len(portraits) or any(one.stopped == projection.INTERRUPTED for one in found.values()):
-        _say_stopped(f"the codes of {len(found)} of {len(portraits)} faces, as far as they were found, are in {out}")
+        _say_stopped(
+            f"the codes of {len(found)} of {counted(len(portraits), 'face')}, as far as they were found, are in {out}"
+        )
     end(left_out)
 
 
@@ -187,7 +190,7 @@ def train_encoder(
     faces: Annotated[int, typer.Option(help="Rendered photos to learn from.")] = 12_000,
     truncation: Annotated[float, typer.Option(help="psi of the generated ones.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Of weights, faces and their order.")] = 0,
-    judge: Annotated[Path, typer.Option(help="What compares faces.", callback=there)] = JUDGE,
+    judge: Annotated[Path, typer.Option(help="What compares faces.", callback=existing)] = JUDGE,
     scratch: Annotated[Path, typer.Option(help="Folder for an unfinished training.")] = Path("build/encoder"),
     device: Device = "auto",
 ) -> None:
@@ -226,7 +229,7 @@ def cartoonize(
     steps: Annotated[int, typer.Option(help="Steps to find the codes; 0: the encoder's answer as it is.")] = 100,
     space: Annotated[str, typer.Option(help=SPACE)] = "auto",
     models: Annotated[
-        Path, typer.Option(help="Folder with photo.pt, encoder.pt, judge.pt and the styles.", callback=there)
+        Path, typer.Option(help="Folder with photo.pt, encoder.pt, judge.pt and the styles.", callback=existing)
     ] = MODELS,
     method: Annotated[str, typer.Option(help="Styles are the files STYLE_METHOD.pt of that folder.")] = "freeze-sg",
     align: Align = "auto",
@@ -281,7 +284,7 @@ def cartoonize(
             display.save(display.to_pil(image, side=SIDE), files[name, kind])
     seen = [portrait.seen for portrait in portraits.values()]
     display.save(editing.sheet(images, draw(source, ws, batch=len(ws)), cartoons, seen=seen), sheet)
-    typer.echo(f"{len(portraits)} {'face' if len(portraits) == 1 else 'faces'} in {len(cartoons)} styles: {sheet}")
+    typer.echo(f"{counted(len(portraits), 'face')} in {counted(len(cartoons), 'style')}: {sheet}")
     if stopped:
         _say_stopped("the cartoons were drawn with the codes that there were by then")
     end(left_out)
