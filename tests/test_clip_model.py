@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import clip as openai
@@ -19,6 +20,7 @@ from stylegan2.clip_model import ClipModel, tokenize
 from stylegan2.course import Course, CourseError
 from stylegan2.course_scales import PocketModels
 from stylegan2.data import pocket
+from stylegan2.data.pocket_captions import MANNERS, WHO, phrases
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "checkpoints" / "pocket" / "clip.pt"
@@ -222,6 +224,9 @@ def test_openais_loader_opens_the_shipped_file(shipped):
 def test_the_shipped_file_is_small_and_knows_its_own_words(shipped):
     assert SHIPPED.stat().st_size < 3_000_000
     assert shipped.unknown_words("a photo of a person with long red hair, glasses and a big smile") == []
+    sayable = [phrases(pocket.sample(domain, 1000, seed=1)) for domain in pocket.DOMAINS]
+    said = f"{sayable} {MANNERS} {WHO}".lower()
+    assert set(shipped.known_words()) <= set(re.findall("[a-z]+", said))  # not the "bble" of stubble
     assert shipped.unknown_words("a spaceship over Heidelberg") == ["spaceship", "over", "Heidelberg"]
 
 

@@ -23,6 +23,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from stylegan2.data.order import BatchOrder, check_batch
+from stylegan2.text_files import counted
 
 __all__ = ["BatchOrder", "DatasetInfo", "LMDBDataset", "batches", "check_batch", "inspect", "throughput"]
 
@@ -178,7 +179,7 @@ class LMDBDataset(Dataset):
 
     def __repr__(self) -> str:
         cached = ", in memory" if self.is_cached else ""
-        return f"LMDBDataset('{self.path}', {self.length:,} images of {self.resolution} px{cached})"
+        return f"LMDBDataset('{self.path}', {counted(self.length, 'image')} of {self.resolution} px{cached})"
 
     def __getitem__(self, item: int | tuple[int, bool]) -> torch.Tensor:
         pair = item if isinstance(item, tuple) else (item, False)
@@ -225,7 +226,7 @@ class LMDBDataset(Dataset):
             data = txn.get(image_key(self.resolution, index))
         if data is None:
             raise ValueError(
-                f"'{self.path}' says it has {self.length} images but lacks "
+                f"'{self.path}' says it has {counted(self.length, 'image')} but lacks "
                 f"'{image_key(self.resolution, index).decode()}'; {_again(self.path)}"
             )
         with Image.open(io.BytesIO(data)) as image:
@@ -305,7 +306,8 @@ class DatasetInfo:
         sizes = ", ".join(f"{size} px" for size in self.sizes)
         state = "" if self.complete else " (not finished: run prepare again to continue)"
         return (
-            f"{self.path}: {self.length:,} images{state}, {sizes}, {self.format}, {self.bytes / 2**20:.1f} MiB\n"
+            f"{self.path}: {counted(self.length, 'image')}{state}, {sizes}, {self.format}, "
+            f"{self.bytes / 2**20:.1f} MiB\n"
             f"  keys {', '.join(self.keys)}\n"
             f"  mean {_triple(self.mean)}, standard deviation {_triple(self.std)} (RGB, 0..255)"
         )

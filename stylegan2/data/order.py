@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from stylegan2.text_files import counted
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -93,6 +95,6 @@ def check_batch(length: int, batch: int) -> None:
         raise ValueError(f"batch={batch}: expected at least 1")
     if length < batch:
         raise ValueError(
-            f"the dataset has {length} image{'s' * (length != 1)}, fewer than one batch of {batch}: "
+            f"the dataset has {counted(length, 'image')}, fewer than one batch of {batch}: "
             f"add images or use a batch of at most {length}"
         )
