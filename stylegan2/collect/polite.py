@@ -36,28 +36,15 @@ CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class Manners:
-    """How politely.
+    """How politely. Raises ValueError for numbers that cannot work."""
 
-    Attributes:
-        delay: seconds between two requests to a host, at least; robots.txt may ask for more.
-        timeout: seconds without an answer after which a request has failed.
-        retries: how often something that failed for the moment is tried again.
-        patience: refusals, or addresses that fail, in a row after which a host is left alone.
-        most_bytes: of one answer.
-        contact: a mail address or web page for the User-Agent, so that a site's owner can reach you.
-        allow_local: "host:port" of servers on this machine or in its network that may be asked all the same.
-
-    Raises:
-        ValueError: numbers that cannot work.
-    """
-
-    delay: float = 1.0
-    timeout: float = 20.0
-    retries: int = 4
-    patience: int = 3
-    most_bytes: int = 32 << 20
-    contact: str = ""
-    allow_local: frozenset[str] = frozenset()
+    delay: float = 1.0  # seconds between two requests to a host, at least; robots.txt may ask for more
+    timeout: float = 20.0  # seconds without an answer after which a request has failed
+    retries: int = 4  # how often something that failed for the moment is tried again
+    patience: int = 3  # refusals, or addresses that fail, in a row after which a host is left alone
+    most_bytes: int = 32 << 20  # of one answer
+    contact: str = ""  # a mail address or web page for the User-Agent, so that a site's owner can reach you
+    allow_local: frozenset[str] = frozenset()  # "host:port" of servers in your network that may be asked all the same
 
     def __post_init__(self) -> None:
         if self.delay < 0 or self.timeout <= 0 or min(self.retries, self.patience - 1, self.most_bytes - 1) < 0:
@@ -81,12 +68,7 @@ class NotAllowed(ValueError):
 
 
 class Missing(OSError):
-    """The server has no such page, or cannot give it whole now.
-
-    Args:
-        message: what happened.
-        status: what the server answered; 0: nothing that is an answer.
-    """
+    """The server has no such page, or cannot give it whole now; `status` 0: it gave nothing that is an answer."""
 
     def __init__(self, message: str, status: int = 0):
         super().__init__(message)
@@ -119,15 +101,7 @@ class _Host:
 
 
 class PoliteSession:
-    """Fetches addresses one after the other.
-
-    Args:
-        manners: see there.
-        clock, sleep: seconds, and waiting for so many; for tests.
-
-    Attributes:
-        notes: what is worth knowing about the servers asked.
-    """
+    """Fetches addresses one after the other, by a clock in seconds; `notes` say what the servers are like."""
 
     def __init__(
         self,
@@ -338,11 +312,7 @@ def _pool(kind: type[urllib3.HTTPConnectionPool], session: PoliteSession) -> typ
 
 
 def check_address(url: str) -> str:
-    """ "host:port" of an http(s) address.
-
-    Raises:
-        NotAllowed: something else, or one with a password.
-    """
+    """ "host:port" of an http(s) address. Raises NotAllowed for something else, or one with a password."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
@@ -373,18 +343,9 @@ def _same_host(a: str, b: str) -> bool:
 
 
 def check_peer(address: str, host: str, port: int, allow_local: frozenset[str]) -> bool:
-    """Is this a server on the public internet?
+    """Is the IP address that a connection to host and port went to on the public internet?
 
-    Args:
-        address: the IP address that the connection went to, whatever the name said before.
-        host, port: what was asked for.
-        allow_local: see `Manners`.
-
-    Returns:
-        False for one inside that was allowed by name.
-
-    Raises:
-        NotAllowed: one inside that was not.
+    False for one inside that was allowed by name (see `Manners`); raises NotAllowed for one that was not.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     real = _unwrapped(ip)

@@ -39,16 +39,10 @@ class OtherKind(SiteError):
 
 @dataclass(frozen=True)
 class Episode:
-    """One page with pictures.
+    """One page with pictures."""
 
-    Attributes:
-        number: as the site counts.
-        title: as the site writes it; not to be trusted as a file name.
-        url: of the page.
-    """
-
-    number: int
-    title: str
+    number: int  # as the site counts
+    title: str  # as the site writes it; not to be trusted as a file name
     url: str
 
 
@@ -62,17 +56,11 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class Listing:
-    """The episodes behind an address; iterates over them.
-
-    Attributes:
-        episodes: the first first.
-        end: how their list ended, in words; empty: the address is no list.
-        cut: did it end before its time?
-    """
+    """The episodes behind an address, the first first; iterates over them."""
 
     episodes: list[Episode]
-    end: str = ""
-    cut: bool = False
+    end: str = ""  # how their list ended, in words; empty: the address is no list
+    cut: bool = False  # did it end before its time?
 
     def __iter__(self) -> Iterator[Episode]:
         return iter(self.episodes)
@@ -178,34 +166,22 @@ def _sizes(tag: Tag) -> Iterator[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class Site:
-    """A site; the defaults are any page with pictures, or a text with one address per line, as one episode.
+    """A site; the defaults are any page with pictures, or a text with one address per line, as one episode."""
 
-    Attributes:
-        name: for `--site`.
-        hosts: of its pages; links of a list may also lead to the list's own host.
-        one_host: the other hosts lead to the first.
-        image_hosts: from which its pictures may come; the page's own host always may.
-        number: value of the address's query that numbers an episode; empty: any page is one.
-        links, title: CSS of the episodes on a page of a list, and of their titles within; empty: the link's own text.
-        read_page: another way to read a page of a list, tried first; its answer is None where there is none.
-        needs: value that the address's query must have.
-        pictures: CSS of the pictures of an episode.
-        decoration: part of the addresses of pictures that belong to the page, not to the episode.
-        motion: word on the pages of episodes without pictures, which a script animates.
-    """
-
-    name: str = "images"
-    hosts: tuple[str, ...] = ()
-    one_host: bool = False
-    image_hosts: tuple[str, ...] = ()
-    number: str = ""
-    links: str = ""
-    title: str = ""
-    read_page: Callable[[PoliteSession, str, int], list[Episode] | None] | None = None
-    needs: str = ""
-    pictures: str = "img"
-    decoration: str | None = None
-    motion: str | None = None
+    name: str = "images"  # for `--site`
+    hosts: tuple[str, ...] = ()  # of its pages; links of a list may also lead to the list's own host
+    one_host: bool = False  # the other hosts lead to the first
+    image_hosts: tuple[str, ...] = ()  # from which its pictures may come; the page's own host always may
+    needs: str = ""  # value that the address's query must have
+    number: str = ""  # value of the query that numbers an episode; empty: any page is one
+    links: str = ""  # CSS of the episodes on a page of a list
+    title: str = ""  # CSS of an episode's title within its link; empty: all of it
+    read_page: Callable[[PoliteSession, str, int], list[Episode] | None] | None = (
+        None  # of a list, tried before `links`
+    )
+    pictures: str = "img"  # CSS of the pictures of an episode
+    decoration: str | None = None  # part of the addresses of pictures that belong to the page, not to the episode
+    motion: str | None = None  # word on the pages of episodes without pictures, which a script animates
 
     def episodes(self, session: PoliteSession, url: str) -> Listing:
         """Episodes behind an address, of all pages of a list."""
@@ -299,12 +275,7 @@ SITES = {
 
 
 def site_for(url: str, name: str | None = None, selector: str = "img") -> Site:
-    """The site of an address.
-
-    Args:
-        url: where to begin.
-        name: one of `SITES`, whatever the host.
-        selector: for "images".
+    """The site of an address, or that of a name, whatever the host; `selector` is for "images".
 
     Raises:
         SiteError: an unknown name, or a host that no adapter knows.

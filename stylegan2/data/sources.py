@@ -81,10 +81,10 @@ class FolderSource(Source):
 
 @dataclass(frozen=True)
 class ZipSource(Source):
-    """Every entry of a zip archive, read in memory, never extracted. `entries` are positions in its directory."""
+    """Every entry of a zip archive, read in memory, never extracted."""
 
     archive: Path = Path()
-    entries: tuple[int, ...] = ()
+    entries: tuple[int, ...] = ()  # positions in its directory
 
     def read(self, index: int) -> bytes:
         archive = _open_zip(self.archive, self.fingerprint)
@@ -134,7 +134,8 @@ def open_source(
     if (path / CROPS).is_file() and (path / FACES).is_dir():
         path = path / FACES
     if path.is_dir():
-        if exclude is not None and path.resolve() == Path(exclude).resolve():
+        exclude = exclude and Path(exclude).resolve()
+        if path.resolve() == exclude:
             raise ValueError(f"'{text}' is both source and output: choose another folder for the output")
         return _open_folder(path, limit, seed, exclude)
     if not path.exists():
@@ -169,18 +170,19 @@ def _walk(root: Path, exclude: Path | None) -> Iterator[tuple[str, os.stat_resul
         for name in files + links:
             if _hidden(name):
                 continue
-            relative = (here / name).relative_to(root).as_posix()
+            path = here / name
+            relative = path.relative_to(root).as_posix()
             try:
-                stat = (here / name).stat()
+                stat = path.stat()
             except OSError as error:
                 yield relative, None, f"cannot be read ({error.strerror or error})"
                 continue
-            regular = (here / name).is_file()  # a named pipe would block for ever
+            regular = path.is_file()  # a named pipe would block for ever
             yield relative, stat, None if regular else "not a regular file (links to folders are not followed)"
 
 
-def _open_folder(root: Path, limit: int | None, seed: int | None, exclude: str | os.PathLike | None) -> FolderSource:
-    items = sorted(_walk(root, exclude and Path(exclude).resolve()), key=lambda item: item[0])
+def _open_folder(root: Path, limit: int | None, seed: int | None, exclude: Path | None) -> FolderSource:
+    items = sorted(_walk(root, exclude), key=lambda item: item[0])
     if not items:
         raise ValueError(f"the folder '{root}' holds no files; {_EXPECTED}")
     chosen = [items[k] for k in _pick(len(items), limit, seed)]
