@@ -257,10 +257,12 @@ def encode_all(listing: Source, settings: Settings, chunks: list[range], workers
         torch.set_num_threads(1)  # the workers are the parallelism
         pool, ahead, todo = ThreadPoolExecutor(workers), deque(), iter(chunks)
         stack.callback(pool.shutdown, cancel_futures=True)
+        step = listing.at_once
         for _ in chunks:
-            free = workers + 1 - len(ahead)
-            ahead += [pool.submit(_encode_chunk, listing, settings, chunk) for chunk in islice(todo, free)]
-            yield ahead.popleft().result()
+            for chunk in islice(todo, workers + 1 - len(ahead)):
+                parts = [chunk[k : k + step] for k in range(0, len(chunk), step)]
+                ahead.append([pool.submit(_encode_chunk, listing, settings, part) for part in parts])
+            yield [item for part in ahead.popleft() for item in part.result()]
 
 
 def _encode_chunk(listing: Source, settings: Settings, chunk: range) -> list[Encoded]:

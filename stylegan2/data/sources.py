@@ -37,6 +37,7 @@ class Source:
     refused: dict[int, str] = field(default_factory=dict)  # item -> why it must not even be opened
 
     lossless_by_default = False
+    at_once = 1  # items that a thread loads together
 
     def __len__(self) -> int:
         return len(self.names)

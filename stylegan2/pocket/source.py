@@ -22,6 +22,7 @@ class PocketSource(Source):
     start: int = 0
 
     lossless_by_default = True
+    at_once = 32
 
     def load(self, indices: range, settings: Settings) -> list[Images | str]:
         faces = world.sample(self.domain, len(indices), seed=self.seed, start=self.start + indices.start)
