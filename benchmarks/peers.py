@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-import torch.utils.cpp_extension
 from torch import Tensor, nn
 
 from benchmarks.ours import Drawing, Schedule
@@ -38,7 +37,7 @@ class Rosinality:
             raise ValueError("it computes in float32 only")
         self.folder, self.device = folder, device
         if device.type == "cpu":  # importing its `op` compiles CUDA kernels; without, its own CPU path is what runs
-            torch.utils.cpp_extension.load = lambda *args, **options: None
+            importlib.import_module("torch.utils.cpp_extension").load = lambda *args, **options: None
         sys.path.insert(0, str(folder))
 
     def generator(self, g: Generator) -> Drawing:
