@@ -36,7 +36,7 @@ Training = Settings(
     "pocket.nets.encoder_training",
     "EncoderConfig",
     only=("images", "batch", "faces", "psi", "seed"),
-    psi=typer.Option("--truncation"),
+    psi=typer.Option("--truncation", help="psi of the generated ones."),
     seed=typer.Option(help="Of weights, faces and their order."),
 )
 JUDGE, ENCODER = MODELS / "judge.pt", MODELS / "encoder.pt"
@@ -73,9 +73,7 @@ def project(
       python -m stylegan2 edit checkpoints/pocket/photo.pt "black hair" --seeds projected/grace_hopper.pt \\
           --learn 100-115 --layers 0-3
     """
-    import torch
-
-    from stylegan2 import checkpoints
+    from stylegan2.checkpoints import fingerprint
     from stylegan2.editing import projection
     from stylegan2.editing.photos import stacked
     from stylegan2.pocket.nets.perceptual import distance_for
@@ -94,13 +92,9 @@ def project(
     images = stacked(portraits, where)
     e, looks = _encoder(encoder, g, where), distance_for(g.resolution, judge, where)
     codes = _find(g, list(portraits), images, looks, config, e, steps, free)
-    made_from = {"generator": checkpoints.fingerprint(g), "psi": 1.0}
     if tune:
-        chosen = list(codes)  # all, or what was found before Ctrl-C
-        together = replace(codes[chosen[0]], ws=torch.cat([codes[i].ws for i in chosen]))
-        g = projection.tune(g, together, images[chosen], looks, tune, progress=True)
-        checkpoints.save(out / "tuned.pt", g_ema=g, meta={"tuned_from": made_from["generator"], "steps": tune})
-        made_from["generator"] = checkpoints.fingerprint(g)
+        g = _tuned(g, codes, images, looks, tune, out / "tuned.pt")
+    made_from = {"generator": fingerprint(g), "psi": 1.0}
     for i, (name, portrait) in enumerate(portraits.items()):
         if i in codes:
             _keep(out / name, g, replace(codes[i], made_from=made_from | {"photo": name}), images[i : i + 1], portrait)
@@ -117,6 +111,20 @@ def _say_stopped(kept: str) -> None:
         f"stopped early by Ctrl-C, before the search was at its end: {kept}; run it again for all of it", err=True
     )
     raise typer.Exit(INTERRUPTED)
+
+
+def _tuned(g, codes: dict, images, looks, steps: int, path: Path):
+    """A copy of the model that draws these photos, kept in a file."""
+    import torch
+
+    from stylegan2 import checkpoints
+    from stylegan2.editing.projection import tune
+
+    chosen = list(codes)  # all, or what was found before Ctrl-C
+    together = replace(codes[chosen[0]], ws=torch.cat([codes[i].ws for i in chosen]))
+    tuned = tune(g, together, images[chosen], looks, steps, progress=True)
+    checkpoints.save(path, g_ema=tuned, meta={"tuned_from": checkpoints.fingerprint(g), "steps": steps})
+    return tuned
 
 
 def _keep(path: Path, g, one, image, portrait) -> None:
@@ -247,9 +255,7 @@ def cartoonize(
     """
     import torch
 
-    from stylegan2 import display
     from stylegan2.editing import cartoonize as editing
-    from stylegan2.editing.latents import check_fits, draw
     from stylegan2.editing.layer_swapping import check_dials
     from stylegan2.editing.photos import stacked
     from stylegan2.pocket.nets.perceptual import distance_for
@@ -261,9 +267,7 @@ def cartoonize(
     where = on_device(device)
     source = generator(models / "photo.pt", where)
     check_dials(source.resolution, resolution, width, strength)
-    styles = {name: generator(path, where) for name, path in _styles(models, style, method).items()}
-    for name, g in styles.items():
-        check_fits(g, source.mapping.mean_ws, name)
+    styles = _styles(models, style, method, source)
     portraits, left_out = read(photos, source.resolution, square, box)
     files = {(name, kind): make_room(out / f"{name}_{kind}.png", photos) for name in portraits for kind in styles}
     sheet = make_room(out / "cartoons.png", photos)
@@ -276,18 +280,30 @@ def cartoonize(
     ws, outside, stopped = editing.find_codes(source, images, looks, encoder, steps, outside, progress=True)
     _say_unknown(list(portraits), outside, "it becomes the most similar face that the model can draw")
     cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
-    for (name, kind), file in files.items():
-        display.save(display.to_pil(cartoons[kind][list(portraits).index(name)], side=SIDE), file)
-    seen = [portrait.seen for portrait in portraits.values()]
-    display.save(editing.sheet(images, draw(source, ws, batch=len(ws)), cartoons, seen=seen), sheet)
+    _keep_cartoons(source, portraits, images, ws, cartoons, files, sheet)
     typer.echo(f"{len(portraits)} {'face' if len(portraits) == 1 else 'faces'} in {len(cartoons)} styles: {sheet}")
     if stopped:
         _say_stopped("the cartoons were drawn with the codes that there were by then")
     end(left_out)
 
 
-def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:
-    """Files of the styles by name, and those that are named as files. Raises ValueError for one that there is not."""
+def _keep_cartoons(source, portraits: dict, images, ws, cartoons: dict, files: dict, sheet: Path) -> None:
+    """A picture of every face in every style, and one of all."""
+    from stylegan2 import display
+    from stylegan2.editing.cartoonize import sheet as drawn_sheet
+    from stylegan2.editing.latents import draw
+
+    for kind, drawn in cartoons.items():
+        for name, image in zip(portraits, drawn, strict=True):
+            display.save(display.to_pil(image, side=SIDE), files[name, kind])
+    seen = [portrait.seen for portrait in portraits.values()]
+    display.save(drawn_sheet(images, draw(source, ws, batch=len(ws)), cartoons, seen=seen), sheet)
+
+
+def _styles(models: Path, wanted: str, method: str, source) -> dict:
+    """Generators of the styles by name, and of those that are named as files. Raises ValueError for others."""
+    from stylegan2.editing.latents import check_fits
+
     known = {path.stem.rsplit("_", 1)[0]: path for path in sorted(models.glob(f"*_{method}.pt"))}
     names = list(known) if wanted == "all" else [name.strip() for name in wanted.split(",")]
     own = [shipped(Path(name)) for name in names if name not in known and shipped(Path(name)).exists()]
@@ -298,4 +314,8 @@ def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:
             f"{what} by {method} in '{models}'; there are: {', '.join(known) or 'none'}, and models of your own by "
             "their paths, such as runs/mine"
         )
-    return {name: known[name] for name in names if name in known} | captions_of(own)
+    paths = {name: known[name] for name in names if name in known} | captions_of(own)
+    styles = {name: generator(path, source.mapping.w_mean.device) for name, path in paths.items()}
+    for name, g in styles.items():
+        check_fits(g, source.mapping.mean_ws, name)
+    return styles

@@ -11,7 +11,13 @@ from stylegan2 import text_files
 from stylegan2.cli.common import check_writable, existing, make_room, parse_seeds
 from stylegan2.cli.options import Settings, verb
 
-Lengths = Settings("pocket.recipe", "Recipe", only=("photo_images", "target_images", "device"))
+Lengths = Settings(
+    "pocket.recipe",
+    "Recipe",
+    only=("photo_images", "target_images", "device"),
+    photo_images=typer.Option(help="Length of the source's training."),
+    target_images=typer.Option(help="Length of each fine-tuning."),
+)
 Compared = Settings(
     "pocket.studies.scoreboard",
     "Study",

@@ -21,7 +21,6 @@ from stylegan2.cli.common import (
     ending,
     generators,
     make_room,
-    on_device,
     or_numbered,
     parse_seeds,
     shipped,
@@ -71,10 +70,8 @@ def edit(
     The codes are optimised once. All strengths lie on the line from the first codes to the optimised ones, so another
     strength costs nothing: keep the codes with --latents and call again. Ctrl-C ends the optimisation and draws what
     there is. With --learn all faces move the same way, found once on other faces: often cleaner, and as quick for a
-    thousand faces as for one.
-
-    For pocket models, where no option says how (`--neutral`, `--learn`, `--layers`, `--steps`, `--lr`, `--l2`,
-    `--keep`), settings and strengths are those that worked best for the text in the course's study.
+    thousand faces as for one. For pocket models, where no option says how (--neutral, --learn, --layers, --steps, --lr,
+    --l2, --keep), settings and strengths are those that worked best for the text in the course's study.
 
     \b
     Examples:
@@ -92,9 +89,7 @@ def edit(
     if plot is not None:
         ending(plot, *PICTURES, option="--plot")
     faces = parse_faces(seeds)
-    amounts = parse_strengths("-1,0,1,1.5" if strengths is None else strengths)
-    if kind in FILMS and len(set(amounts)) < 2:
-        raise ValueError(f"strengths are {strengths}: a film needs at least two, such as -1,1.5")
+    amounts = parse_strengths("-1,0,1,1.5" if strengths is None else strengths, 2 if kind in FILMS else 1)
     taught = parse_seeds(learn) if learn is not None else []
     asked = EditConfig(text, layers=layers, together=bool(taught), **config)
     for path in (out, plot, latents):
@@ -107,12 +102,11 @@ def edit(
     if free and clip is None and g.resolution == POCKET_SIDE:
         asked, taught, strength = _by_the_study(text)
         amounts = amounts if strengths is not None else [-1, 0, strength]
-    where = on_device(device)
-    done = _edit(g, asked, taught or faces, truncation, latents, clip, where)
+    done = _edit(g, asked, taught or faces, truncation, latents, clip)
     ws = ws_of(g, faces, truncation)
     _draw(models, done, ws, amounts, out, plot)
     typer.echo(f"{text!r} on {len(faces)} faces, {len(done.history)} steps ({ENDS[done.stopped]}): {out}")
-    _say_what_changed(g, done, ws, max(amounts), where)
+    _say_what_changed(g, done, ws, max(amounts))
 
 
 ENDS = {"done": "all of them", "converged": "then nothing more was gained", "interrupted": "stopped early"}
@@ -143,7 +137,7 @@ def _by_the_study(text: str):
     return config, learn, strength
 
 
-def _say_what_changed(g, done, ws, strength: float, where) -> None:
+def _say_what_changed(g, done, ws, strength: float) -> None:
     """For pocket faces what the judge sees; else how much more CLIP sees the text than before."""
     from stylegan2.pocket.nets.judge import Judge
     from stylegan2.pocket.studies import text_edits
@@ -151,7 +145,7 @@ def _say_what_changed(g, done, ws, strength: float, where) -> None:
     first, last = (done.history[i]["similarity"] for i in (0, -1)) if done.history else (0.0, 0.0)
     judge = shipped(JUDGE)
     if g.resolution == POCKET_SIDE and judge.is_file():
-        words = text_edits.describe_edit(Judge.load(judge, where), g, ws, done.onto(ws, strength), done.config.text)
+        words = text_edits.describe_edit(Judge.load(judge, ws.device), g, ws, done.onto(ws, strength), done.config.text)
         typer.echo(f"at strength {strength:g}, says the judge (sd: how much this model's faces differ): {words}")
     if last < first + GAIN:
         typer.echo(
@@ -161,23 +155,26 @@ def _say_what_changed(g, done, ws, strength: float, where) -> None:
         )
 
 
-def parse_strengths(text: str) -> list[float]:
-    """Strengths of a text such as "-1,0,1.5". Raises ValueError for anything else."""
+def parse_strengths(text: str, least: int = 1) -> list[float]:
+    """Strengths of a text such as "-1,0,1.5", at least so many. Raises ValueError for anything else."""
     try:
         amounts = [float(part) for part in text.split(",")]
     except ValueError:
         amounts = [math.nan]
     if not all(map(math.isfinite, amounts)):
         raise ValueError(f"strengths {text!r}: expected numbers such as -1,0,1,1.5")
+    if len(set(amounts)) < least:
+        raise ValueError(f"strengths are {text}: a film needs at least two, such as -1,1.5")
     return amounts
 
 
-def _edit(g, config, faces: list[Face], truncation: float, latents: Path | None, clip: str | None, where):
+def _edit(g, config, faces: list[Face], truncation: float, latents: Path | None, clip: str | None):
     """An edit that was kept, or a new one."""
     from stylegan2.checkpoints import fingerprint
     from stylegan2.editing.styleclip import TextEdit, check_words, optimise
     from stylegan2.published.clip_model import ClipModel
 
+    where = g.mapping.w_mean.device
     name = clip or (str(POCKET_CLIP) if g.resolution <= 64 else LARGE_CLIP)
     drawn = [face if isinstance(face, int) else str(face) for face in faces]
     made_from = {"generator": fingerprint(g), "seeds": drawn, "truncation": truncation, "clip": name}
