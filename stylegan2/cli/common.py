@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import count
@@ -57,7 +57,7 @@ class Verbs(TyperGroup):
         except EXPECTED as error:
             if ctx.params.get("debug"):
                 raise
-            text = in_options(explained(error), self.get_command(ctx, ctx.invoked_subcommand or ""))
+            text = in_options(message_of(error), self.get_command(ctx, ctx.invoked_subcommand or ""))
             typer.echo(f"error: {' '.join(text.split())}", err=True)
             raise typer.Exit(FAILED) from error
         except (RuntimeError, MemoryError) as error:
@@ -89,7 +89,7 @@ def _less_memory(verb) -> str:
     return f"not enough memory: {fewer}, or use --device cpu"
 
 
-def explained(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """What an error means; those of the disk with what to do about them."""
     where = f"'{error.filename}'" if isinstance(error, OSError) and error.filename else "a file"
     match getattr(error, "errno", None):
@@ -115,6 +115,17 @@ def existing(given: Path | list[Path] | None) -> Path | list[Path] | None:
     if isinstance(given, list | tuple):
         return [_existing(path) for one in given for path in _matches(one)]
     return given if given is None else _existing(given)
+
+
+def existing_data(given: str) -> str:
+    """As `existing`, for images, a dataset, or a rendered set (pocket:webtoon), which is no file."""
+    if given.startswith("pocket:"):
+        return given
+    try:
+        return str(_existing(Path(given).expanduser()))
+    except FileNotFoundError as error:
+        expected = "expected images, a dataset that `prepare` made of them, or a rendered set such as pocket:webtoon"
+        raise FileNotFoundError(f"{error}; {expected}") from None
 
 
 def some_existing(given: list[Path]) -> list[Path]:
@@ -294,8 +305,8 @@ def make_room(path: Path, inputs: Iterable[Path] = ()) -> Path:
     return path
 
 
-def make_folder(out: Path, photos: Iterable[Path] = ()) -> None:
-    """Make a folder of results; call it before the work.
+def check_folder(out: Path, photos: Iterable[Path] = ()) -> None:
+    """Can results go to that folder? Call it before the work; `make_room` makes the folder, for the first of them.
 
     Raises:
         ValueError: the photos lie in it, whose names the results may have; or it is a file.
@@ -304,13 +315,11 @@ def make_folder(out: Path, photos: Iterable[Path] = ()) -> None:
     if any(out.resolve() == photo.resolve().parent for photo in photos):
         raise ValueError(f"'{out}' is the folder of your photos, and pictures in it might be replaced: choose another")
     check_writable(out)
-    out.mkdir(parents=True, exist_ok=True)
 
 
 def check_writable(folder: Path) -> None:
     """Call it before the work: can files be written there, or can it be made? Raises OSError that says why not."""
-    upward = (folder.absolute(), *folder.absolute().parents)
-    nearest = next(path for path in upward if path.exists() or path.is_symlink())
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
     if not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
     if not os.access(nearest, os.W_OK | os.X_OK):
@@ -326,7 +335,7 @@ def leaving_out(path: Path, left_out: list[str], alone: bool = False) -> Iterato
         if alone or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         left_out.append(str(path))
-        why = " ".join(explained(error).split())
+        why = " ".join(message_of(error).split())
         typer.echo("left out: " + (why if str(path) in why else f"'{path}': {why}"), err=True)
 
 
@@ -337,9 +346,9 @@ def on_device(name: str):
     return pick_device(name)
 
 
-def captions_of(paths: list[Path]) -> dict[str, Path]:
-    """A caption for each checkpoint: its file's name, with a number where two have the same."""
-    named: dict[str, Path] = {}
+def captions_of(paths: Iterable[Path], named: Mapping[str, Path] | None = None) -> dict[str, Path]:
+    """A name for each file: its own, with a number where two have the same. `named`: those that have one already."""
+    named = dict(named or {})
     for path in paths:
         name, count = path.stem, 2
         while name in named:

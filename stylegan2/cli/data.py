@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import check_writable, end
+from stylegan2.cli.common import check_writable, end, existing_data
 from stylegan2.cli.options import verb
 
 
 @verb()
 def prepare(
-    src: Annotated[str, typer.Argument(metavar="SRC")],  # Folder, .zip, or rendered set (pocket:webtoon?n=1000).
+    src: Annotated[
+        str, typer.Argument(metavar="SRC", callback=existing_data)
+    ],  # Folder, .zip, or rendered set (pocket:webtoon?n=1000).
     *,
     out: Path,  # Folder of the dataset (LMDB) to write.
     sizes: Annotated[list[int], typer.Option("--size")] = (64,),  # Side in pixels; repeat for several sizes.
@@ -46,7 +48,9 @@ def prepare(
 
 
 @verb()
-def inspect(path: Annotated[Path, typer.Argument(metavar="PATH", help="A dataset made by `prepare`.")]) -> None:
+def inspect(
+    path: Annotated[str, typer.Argument(metavar="PATH", callback=existing_data)],  # A dataset made by `prepare`.
+) -> None:
     """Say what a dataset holds: number, sizes, format, colours.
 
     \b

@@ -25,6 +25,7 @@ from stylegan2.cli.common import (
 )
 from stylegan2.cli.faces import Faces, names_of, parse_faces, ws_of
 from stylegan2.cli.options import verb
+from stylegan2.text_files import counted
 
 
 @verb()
@@ -71,7 +72,7 @@ def factorize(
     directions.save(out)
     typer.echo(_table(directions, words))
     numbers = ", ".join(map(str, directions.layers))
-    typer.echo(f"{len(directions)} directions of {algorithm}, layers {numbers}, in {out}")
+    typer.echo(f"{counted(len(directions), 'direction')} of {algorithm}, layers {numbers}, in {out}")
 
 
 def _origin(checkpoint: Path) -> dict[str, str]:

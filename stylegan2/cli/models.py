@@ -13,17 +13,19 @@ from stylegan2.cli.common import (
     CheckpointPath,
     Device,
     Truncation,
+    captions_of,
+    check_folder,
     ending,
     existing,
     generator,
     load,
-    make_folder,
     make_room,
     new_file,
     or_numbered,
 )
 from stylegan2.cli.faces import Faces, parse_faces, ws_of
 from stylegan2.cli.options import verb
+from stylegan2.text_files import counted
 
 SIDE, FILM_SIDE = 128, 256  # pixels of a face in a picture of many, and alone in a film, about and at least
 TRIED = 8  # faces that say how far an export is off
@@ -64,7 +66,7 @@ def generate(
     if kind in (*PICTURES, *FILMS):
         make_room(out, [checkpoint])
     else:
-        make_folder(out)
+        check_folder(out)
     g = generator(checkpoint, device)
     images = _draw(g, faces, truncation, noise, batch)
     if kind in FILMS:
@@ -72,10 +74,10 @@ def generate(
     elif kind in PICTURES:
         display.save(display.grid(images, min(columns, len(images)), side=SIDE), out)
     else:
-        for face, image in zip(faces, images, strict=True):
-            name = f"seed{face:05d}" if isinstance(face, int) else face.stem
+        files = (Path(f"seed{face:05d}") if isinstance(face, int) else face for face in faces)
+        for name, image in zip(captions_of(files), images, strict=True):
             display.save(display.to_pil(image), out / f"{name}.png")
-    typer.echo(f"{len(images)} faces in {out}")
+    typer.echo(f"{counted(len(images), 'face')} in {out}")
 
 
 def _draw(g, faces: list, truncation: float, noise: str, batch: int):
@@ -157,7 +159,7 @@ def _draw_swapped(out: Path, pair: dict, swapped, faces: list, truncation: float
         rows = layer_swapping.strip(below, above, ws, names=(first, last))
     else:
         rows = {first: draw(below, ws), "swapped": draw(swapped, ws), last: draw(above, ws)}
-    typer.echo(f"{len(faces)} faces in {display.save(display.rows(rows, side=SIDE), out)}")
+    typer.echo(f"{counted(len(faces), 'face')} in {display.save(display.rows(rows, side=SIDE), out)}")
 
 
 @verb()
@@ -178,7 +180,7 @@ def describe(checkpoint: CheckpointPath) -> None:
         if not checkpoint.is_file() or not is_clip(checkpoint):
             raise
         known = ClipModel.load(checkpoint).known_words()
-        typer.echo(f"{checkpoint}: a CLIP, trained on about {len(known)} words (some are ends of longer ones):")
+        typer.echo(f"{checkpoint}: a CLIP, trained on about {len(known)} words:")
         typer.echo(", ".join(known))
         return
     described = {"format", "resolution", "parameters", "images"}  # by checkpoints.describe

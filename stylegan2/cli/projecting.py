@@ -14,11 +14,11 @@ from stylegan2.cli.common import (
     Device,
     Input,
     captions_of,
+    check_folder,
     check_writable,
     end,
     existing,
     generator,
-    make_folder,
     make_room,
     on_device,
     or_numbered,
@@ -26,6 +26,7 @@ from stylegan2.cli.common import (
 )
 from stylegan2.cli.options import Settings, verb
 from stylegan2.cli.photos import Box, Photos, Square, read
+from stylegan2.text_files import counted
 
 MODELS = Path("checkpoints/pocket")
 SIDE = 192  # pixels of a face, about and at least
@@ -75,22 +76,22 @@ def project(
     """
     from stylegan2.checkpoints import fingerprint
     from stylegan2.editing import projection
-    from stylegan2.editing.photos import stacked
+    from stylegan2.editing.photos import Cutting, parse_box, stacked
     from stylegan2.pocket.nets.perceptual import distance_for
 
     out = or_numbered(out, "projected")
-    make_folder(out, photos)
+    check_folder(out, photos)
     if steps < 0 or tune < 0:
         raise ValueError(f"steps is {steps}, tune {tune}: expected at least 0")
     free = space == "auto"
     config = projection.ProjectConfig(steps=max(1, steps), space="w+" if free else space, l2=l2)
-    where = on_device(device)
+    cutting, where = Cutting(**square, box=parse_box(box)), on_device(device)
     g = generator(checkpoint, where)
-    portraits, left_out = read(photos, g.resolution, square, box, taken=("tuned",) if tune else ())
+    e, looks = _encoder(encoder, g, where), distance_for(g.resolution, judge, where)
+    portraits, left_out = read(photos, g.resolution, cutting, taken=("tuned",) if tune else ())
     for name in [f"{name}{kind}" for name in portraits for kind in (".pt", ".png")] + ["tuned.pt"] * bool(tune):
         make_room(out / name, photos)
     images = stacked(portraits, where)
-    e, looks = _encoder(encoder, g, where), distance_for(g.resolution, judge, where)
     codes = _find(g, list(portraits), images, looks, config, e, steps, free)
     if tune:
         g = _tuned(g, codes, images, looks, tune, out / "tuned.pt")
@@ -101,7 +102,7 @@ def project(
         else:
             typer.echo(f"{name}: not begun: you stopped the command first", err=True)
     if len(codes) < len(portraits) or any(one.stopped == projection.INTERRUPTED for one in codes.values()):
-        _say_stopped(f"the codes of {len(codes)} of {len(portraits)} faces, as far as they were found, are in {out}")
+        _say_stopped(f"the codes of {len(codes)} of {counted(len(portraits), 'face')}, as far as found, are in {out}")
     end(left_out)
 
 
@@ -229,7 +230,7 @@ def cartoonize(
     photos: Photos,
     *,
     out: Path | None = None,  # Folder for the cartoons (NAME_STYLE.png) and a sheet of all. [cartoons]
-    style: str = "all",  # all, or some: webtoon,storybook; or models of your own: runs/mine, FILE.pt.
+    style: list[str] = ("all",),  # all, or some: webtoon,storybook; or models of your own: runs/mine, FILE.pt.
     resolution: int = 4,  # The first resolution that the cartoon draws; 4: all of it.
     width: float = 0.0,  # Softness of that cut, in resolutions; 0: hard.
     strength: float = 1.0,  # Of the cartoon: 0 the photo's model, 1 the cartoon's.
@@ -257,31 +258,31 @@ def cartoonize(
 
     from stylegan2.editing import cartoonize as editing
     from stylegan2.editing.layer_swapping import check_dials
-    from stylegan2.editing.photos import stacked
+    from stylegan2.editing.photos import Cutting, parse_box, stacked
     from stylegan2.pocket.nets.perceptual import distance_for
 
     out = or_numbered(out, "cartoons")
-    make_folder(out, photos)
+    check_folder(out, photos)
     if space not in ("auto", "w", "w+") or steps < 0:
         raise ValueError(f"space is {space!r}, steps {steps}: expected auto, w or w+, and at least 0")
-    where = on_device(device)
+    cutting, where = Cutting(**square, box=parse_box(box)), on_device(device)
+    paths = _styles(models, ",".join(style), method)
     source = generator(models / "photo.pt", where)
     check_dials(source.resolution, resolution, width, strength)
-    styles = _styles(models, style, method, source)
-    portraits, left_out = read(photos, source.resolution, square, box)
+    styles = _opened(paths, source, where)
+    encoder = _encoder(next(map(str, models.glob("encoder.pt")), "none"), source, where)
+    looks = distance_for(source.resolution, models / "judge.pt", where)
+    portraits, left_out = read(photos, source.resolution, cutting)
     files = {(name, kind): make_room(out / f"{name}_{kind}.png", photos) for name in portraits for kind in styles}
     sheet = make_room(out / "cartoons.png", photos)
     images = stacked(portraits, where)
-    path = models / "encoder.pt"
-    encoder = _encoder(str(path) if path.is_file() else "none", source, where)
-    looks = distance_for(source.resolution, models / "judge.pt", where)
     careful = {"w": torch.ones, "w+": torch.zeros}.get(space)
     outside = None if careful is None else careful(len(images), dtype=torch.bool)
     ws, outside, stopped = editing.find_codes(source, images, looks, encoder, steps, outside, progress=True)
     _say_unknown(list(portraits), outside, "it becomes the most similar face that the model can draw")
     cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
     _keep_cartoons(source, portraits, images, ws, cartoons, files, sheet)
-    typer.echo(f"{len(portraits)} {'face' if len(portraits) == 1 else 'faces'} in {len(cartoons)} styles: {sheet}")
+    typer.echo(f"{counted(len(portraits), 'face')} in {counted(len(cartoons), 'style')}: {sheet}")
     if stopped:
         _say_stopped("the cartoons were drawn with the codes that there were by then")
     end(left_out)
@@ -300,10 +301,18 @@ def _keep_cartoons(source, portraits: dict, images, ws, cartoons: dict, files: d
     display.save(drawn_sheet(images, draw(source, ws, batch=len(ws)), cartoons, seen=seen), sheet)
 
 
-def _styles(models: Path, wanted: str, method: str, source) -> dict:
-    """Generators of the styles by name, and of those that are named as files. Raises ValueError for others."""
+def _opened(paths: dict[str, Path], source, where) -> dict:
+    """Models that draw the source's codes. Raises ValueError for one that cannot."""
     from stylegan2.editing.latents import check_fits
 
+    styles = {name: generator(path, where) for name, path in paths.items()}
+    for name, g in styles.items():
+        check_fits(g, source.mapping.mean_ws, name)
+    return styles
+
+
+def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:
+    """Files of the styles by name, and those that are named as files. Raises ValueError for others."""
     known = {path.stem.rsplit("_", 1)[0]: path for path in sorted(models.glob(f"*_{method}.pt"))}
     names = list(known) if wanted == "all" else [name.strip() for name in wanted.split(",")]
     own = [shipped(Path(name)) for name in names if name not in known and shipped(Path(name)).exists()]
@@ -314,8 +323,4 @@ def _styles(models: Path, wanted: str, method: str, source) -> dict:
             f"{what} by {method} in '{models}'; there are: {', '.join(known) or 'none'}, and models of your own by "
             "their paths, such as runs/mine"
         )
-    paths = {name: known[name] for name in names if name in known} | captions_of(own)
-    styles = {name: generator(path, source.mapping.w_mean.device) for name, path in paths.items()}
-    for name, g in styles.items():
-        check_fits(g, source.mapping.mean_ws, name)
-    return styles
+    return captions_of(own, {name: known[name] for name in names if name in known})

@@ -109,4 +109,4 @@ def scoreboard(
     if out is not None:
         text_files.write_json(out, rows)
         picture = display.save(display.figure_to_pil(view.scatter(rows)), out.with_suffix(".jpg"))
-        typer.echo(f"\n{len(rows)} rows in {out}, {picture}")
+        typer.echo(f"\n{text_files.counted(len(rows), 'row')} in {out}, {picture}")

@@ -28,6 +28,7 @@ from stylegan2.cli.common import (
 )
 from stylegan2.cli.faces import Face, Faces, parse_faces, ws_of
 from stylegan2.cli.options import Settings, verb
+from stylegan2.text_files import counted
 
 MODELS = Path("checkpoints/pocket")
 POCKET_CLIP, JUDGE, STUDY = (MODELS / name for name in ("clip.pt", "judge.pt", "text_edits.json"))
@@ -105,8 +106,7 @@ def edit(
     done = _edit(g, asked, taught or faces, truncation, latents, clip)
     ws = ws_of(g, faces, truncation)
     _draw(models, done, ws, amounts, out, plot)
-    typer.echo(f"{text!r} on {len(faces)} faces, {len(done.history)} steps ({ENDS[done.stopped]}): {out}")
-    _say_what_changed(g, done, ws, max(amounts))
+    _report(g, done, ws, max(amounts), out)
 
 
 ENDS = {"done": "all of them", "converged": "then nothing more was gained", "interrupted": "stopped early"}
@@ -137,11 +137,13 @@ def _by_the_study(text: str):
     return config, learn, strength
 
 
-def _say_what_changed(g, done, ws, strength: float) -> None:
-    """For pocket faces what the judge sees; else how much more CLIP sees the text than before."""
+def _report(g, done, ws, strength: float, out: Path) -> None:
+    """What was done; for pocket faces what the judge sees; a note where CLIP sees the text no more than before."""
     from stylegan2.pocket.nets.judge import Judge
     from stylegan2.pocket.studies import text_edits
 
+    steps = f"{counted(len(done.history), 'step')} ({ENDS[done.stopped]})"
+    typer.echo(f"{done.config.text!r} on {counted(len(ws), 'face')}, {steps}: {out}")
     first, last = (done.history[i]["similarity"] for i in (0, -1)) if done.history else (0.0, 0.0)
     judge = shipped(JUDGE)
     if g.resolution == POCKET_SIDE and judge.is_file():

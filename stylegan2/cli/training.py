@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import INTERRUPTED, Device, Input, check_writable, load, on_device
+from stylegan2.cli.common import INTERRUPTED, Device, Input, check_writable, existing_data, load, on_device
 from stylegan2.cli.options import Settings, verb
 from stylegan2.config import TrainConfig
+from stylegan2.text_files import counted
 
 if TYPE_CHECKING:
     from stylegan2.trainer import Trainer
@@ -25,7 +26,9 @@ Run = Settings("config", "TrainConfig", without=("fine_tune",))
 def train(
     ctx: typer.Context,
     *,
-    data: str,  # Dataset of `prepare`; or a folder or .zip of images, or pocket:webtoon, prepared beside OUT.
+    data: Annotated[
+        str, typer.Option(callback=existing_data)
+    ],  # Dataset of `prepare`; or a folder or .zip of images, or pocket:webtoon, prepared beside OUT.
     source: Input = None,  # Checkpoint to fine-tune (with a discriminator).
     method: str | None = None,  # How to fine-tune: baseline, freeze-g, freeze-style, freeze-sg, structure-loss, ...,
     # or parts in quotes: "FreezeD(32), FreezeSG(8, 4)".
@@ -151,7 +154,7 @@ def _say_start(trainer: Trainer, resumed: bool) -> None:
     for method in trainer.methods:
         typer.echo(f"method: {method}")
     if trainer.frozen:
-        typer.echo(f"frozen: {summary(trainer.frozen)} ({len(trainer.frozen)} parameters)")
+        typer.echo(f"frozen: {summary(trainer.frozen)} ({counted(len(trainer.frozen), 'parameter')})")
     if resumed:
         typer.echo(f"resumed at {trainer.images_seen:,} of {config.images:,} images")
         if config.fine_tune and trainer.begun_as != config.images:
