@@ -71,8 +71,8 @@ def edit(
     The codes are optimised once. All strengths lie on the line from the first codes to the optimised ones, so another
     strength costs nothing: keep the codes with --latents and call again. Ctrl-C ends the optimisation and draws what
     there is. With --learn all faces move the same way, found once on other faces: often cleaner, and as quick for a
-    thousand faces as for one. For pocket models, where no option says how (--neutral, --learn, --layers, --steps, --lr,
-    --l2, --keep), settings and strengths are those that worked best for the text in the course's study.
+    thousand faces as for one. For pocket models, where no option says how (`--neutral`, `--learn`, `--layers`,
+    `--steps`, `--lr`, `--l2`, `--keep`), settings and strengths are those of the course's study for the text.
 
     \b
     Examples:
