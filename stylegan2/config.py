@@ -27,45 +27,45 @@ class TrainConfig:
     batch: int = 16  # images of an iteration, over all processes
     accumulate: int = 1  # parts of a process's share that are computed one after the other: less memory, same result
     seed: int = 0  # data order, latents, noise and augmentations are functions of (seed, step)
-    fine_tune: bool = False  # starts from a trained model; sets the defaults marked * below
+    fine_tune: bool = False  # starts from a trained model; some defaults below are others then
 
     # Optimiser: Adam, betas (0, 0.99), corrected for lazy regularisation
-    lr: float = 0.0025  # of both networks (config-f: 0.002; ADA's paper256: 0.0025)
+    lr: float = 0.0025  # learning rate of both networks (config-f: 0.002; ADA's paper256: 0.0025)
     r1_gamma: float | None = None  # R1 weight; None: 2e-4 * resolution^2 / batch, ADA's heuristic
     r1_interval: int = 16  # R1 every so many iterations ("lazy")
     pl_weight: float = 2.0  # path length weight; 0 switches it off
-    pl_interval: int = 4
+    pl_interval: int = 4  # path length every so many iterations
     pl_batch_shrink: int = 2  # path length on a batch this many times smaller
-    pl_decay: float = 0.01  # of the running mean path length
+    pl_decay: float = 0.01  # decay of the running mean path length
     style_mixing: float = 0.9  # probability of mixing two codes
     reuse_fakes: bool = False  # G learns from the images that D has just seen: a generator pass less per iteration
 
     # Warm-up from scratch: D sees blurred images first (arXiv 2106.12423, appendix F.2), and noise is off meanwhile
-    blur_sigma: float = 0.0  # of the Gaussian at the start, in pixels; falls to 0 in a straight line; 0: no warm-up
-    blur_images: int = 0  # images until it is gone
+    blur_sigma: float = 0.0  # pixels of the Gaussian at the start; falls to 0 in a straight line; 0: no warm-up
+    blur_images: int = 0  # images until that blur is gone
 
     # Averaged generator
-    ema_images: int | None = None  # half-life in images; None: batch * 625 (10k at 16); * at most a quarter of the run
-    ema_rampup: float | None = 0.05  # half-life is at most this share of the images so far; * None: no ramp-up
+    ema_images: int | None = None  # half-life in images; None: batch * 625, fine-tuning at most a quarter of the run
+    ema_rampup: float | None = 0.05  # from scratch: at most this share of the images so far; None: no ramp-up
 
     # Adaptive discriminator augmentation
-    augment: str = "adaptive"  # "none", "adaptive" or "fixed"
-    augment_pipe: str = "bgc"
+    augment: str = "adaptive"  # adaptive (ADA), fixed or none
+    augment_pipe: str = "bgc"  # none, b (blit), bg (and geometry) or bgc (and colour)
     augment_p: float = 0.0  # first (adaptive) or only (fixed) probability
-    augment_target: float = 0.6
+    augment_target: float = 0.6  # what r_t should be, for adaptive p
     augment_interval: int = 4  # iterations between two moves of p
-    augment_images: int | None = None  # images for p to go from 0 to 1; None: 500k, * 100k
+    augment_images: int | None = None  # images for p to go from 0 to 1; None: 500k, fine-tuning 100k
 
     mirror: bool = True  # show every image mirrored half of the time
     workers: int = 0  # processes that read images; 0 reads in this one
-    precision: str = "auto"  # convolutions in "float32", "bfloat16" or "float16"; auto: what the machine is fast in
+    precision: str = "auto"  # convolutions in float32, bfloat16 or float16; auto: what the machine is fast in
 
     # What is kept
     snapshot_images: int = 5_000  # a snapshot (everything needed to resume) every so many images
     keep: int = 2  # snapshots kept, the newest ones
     sample_images: int = 2_000  # a picture of the same latents every so many images
-    sample_rows: int = 4
-    sample_columns: int = 8
+    sample_rows: int = 4  # of that picture
+    sample_columns: int = 8  # of that picture
     log_images: int = 400  # a line of the log every so many images
     tensorboard: bool = False  # also write TensorBoard events
 

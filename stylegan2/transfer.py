@@ -13,6 +13,8 @@ losses. FreezeSG and StructureLoss: arXiv 2106.12445, sections 3.2 and 3.3; Free
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import ClassVar, Literal
@@ -25,6 +27,7 @@ from stylegan2.distributed import World
 from stylegan2.draws import Draws, Fakes
 from stylegan2.networks import Discriminator, Generator, SharedMapping, Stage
 from stylegan2.ops import upcast
+from stylegan2.setting_types import check_types
 
 
 class Method:
@@ -182,8 +185,8 @@ class StructureLoss(Method):
     def __post_init__(self) -> None:
         if self.on not in ("rgb", "features"):
             raise ValueError(f"StructureLoss compares {self.on!r}, expected 'rgb' or 'features'")
-        if not self.resolutions:
-            raise ValueError("StructureLoss without resolutions: name at least one, e.g. (4, 8, 16)")
+        if isinstance(self.resolutions, int) or not self.resolutions:
+            raise ValueError("StructureLoss without resolutions: name at least one, as a tuple: (4, 8, 16)")
         if not 0 <= self.weight < float("inf"):
             raise ValueError(f"StructureLoss weighs {self.weight}, expected a number of at least 0")
 
@@ -235,14 +238,15 @@ METHODS: dict[str, Callable[[int], list[Method]]] = {
 """The methods that the course compares, by name: image resolution -> their parts. All contain FreezeD."""
 
 
-def method(name: str, resolution: int) -> list[Method]:
-    """The parts of a method of METHODS for images of `resolution` pixels. Raises ValueError for another name."""
-    if name not in METHODS:
-        raise ValueError(f"no method {name!r}; there are: {', '.join(METHODS)}")
-    return METHODS[name](resolution)
+def method(text: str, resolution: int) -> list[Method]:
+    """The parts of a method for images of `resolution` pixels: a name of METHODS, or what `constructor` writes.
 
+    Several stand in a row: "freeze-g, StructureLoss(weight=2)". Nothing in the text is run but these constructors.
 
-# -------------------------------------------------------------------------------------------------------------- helpers
+    Raises ValueError for another name, or settings that a part does not have.
+    """
+    parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)]
+    return [made for part in parts for made in (METHODS[part](resolution) if part in METHODS else [_constructed(part)])]
 
 
 def constructor(method: Method) -> str:
@@ -252,6 +256,25 @@ def constructor(method: Method) -> str:
     given = [(field, getattr(method, field.name)) for field in fields(method)]
     words = [repr(v) if f.default is MISSING else f"{f.name}={v!r}" for f, v in given if v != f.default]
     return f"{type(method).__name__}({', '.join(words)})"
+
+
+def _constructed(text: str) -> Method:
+    """The method that a text of `constructor` stands for."""
+    kinds = {kind.__name__: kind for kind in Method.__subclasses__() if kind.__module__ == __name__}
+    if text.partition("(")[0] not in kinds:
+        names = f"{', '.join(METHODS)}; and parts of your own: {', '.join(kinds)}, such as FreezeSG(8, 4)"
+        raise ValueError(f"no method {text!r}; there are: {names}")
+    try:
+        call = ast.parse(text, mode="eval").body
+        values = [ast.literal_eval(value) for value in call.args]
+        made = kinds[call.func.id](*values, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
+        check_types(made)
+    except (SyntaxError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"method {text!r}: expected such as FreezeSG(8, 4) ({error})") from error
+    return made
+
+
+# -------------------------------------------------------------------------------------------------------------- helpers
 
 
 def _check_resolutions(method: Method, wanted: Sequence[int], available: Sequence[int], what: str) -> None:

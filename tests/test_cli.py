@@ -285,7 +285,7 @@ def test_train_passes_every_setting_on(dataset, tmp_path, monkeypatch):
 
 
 def test_fine_tuning_names_what_is_frozen(dataset, model, tmp_path):
-    text = call("train", "--data", dataset, "--out", tmp_path, "--source", model, "--freeze-d", 8, *RUN)
+    text = call("train", "--data", dataset, "--out", tmp_path, "--source", model, "--method", "FreezeD(8)", *RUN)
     assert "frozen: D.blocks 8, D.from_rgb (7 parameters)\n" in text
     before, after = checkpoints.load(model), checkpoints.load(snapshots.latest(tmp_path))
     assert torch.equal(before.d.from_rgb.weight, after.d.from_rgb.weight)
@@ -293,48 +293,36 @@ def test_fine_tuning_names_what_is_frozen(dataset, model, tmp_path):
     assert not torch.equal(before.g.synthesis.blocks["4"].const, after.g.synthesis.blocks["4"].const)
 
 
-SWITCHES = {
-    "--method freeze-sg": (FreezeD(4), FreezeSG(8, 4)),
-    "--method structure-loss+freeze-g --freeze-d 8": (FreezeD(8), StructureLoss(), FreezeG(8)),
-    "--method freeze-g --no-freeze-mapping": (FreezeD(4), FreezeG(8, mapping=False)),
-    "--method freeze-sg --freeze-g 4 --freeze-style 2": (FreezeD(4), FreezeSG(4, 2)),
-    "--method structure-loss --structure-loss 10 --structure-relative": (
-        FreezeD(4),
-        StructureLoss(weight=10.0, relative=True),
+METHODS = {
+    "freeze-sg": (FreezeD(4), FreezeSG(8, 4)),
+    "FreezeG(4)": (FreezeG(4),),
+    "FreezeD(8), StructureLoss(), FreezeG(8, mapping=False)": (
+        FreezeD(8),
+        StructureLoss(),
+        FreezeG(8, mapping=False),
     ),
-    "--method structure-loss --structure-at 8": (FreezeD(4), StructureLoss((8,))),
-    "--freeze-g 4": (FreezeG(4),),
-    "--freeze-g 8 --no-freeze-mapping --freeze-style 2": (FreezeG(8, mapping=False), FreezeStyle(2)),
-    "--freeze-fc": (FreezeFC(),),
-    "--structure-loss 2 --structure-at 4,8": (StructureLoss((4, 8), 2.0),),
-    "--structure-loss 1 --structure-at 8 --structure-on features": (StructureLoss((8,), on="features"),),
-    "--structure-loss 1 --structure-at 8 --structure-relative": (StructureLoss((8,), relative=True),),
+    "baseline, FreezeG(max_resolution=8), FreezeStyle(k=2)": (FreezeD(4), FreezeG(8), FreezeStyle(2)),
+    "FreezeFC()": (FreezeFC(),),
+    "StructureLoss((4, 8), weight=2)": (StructureLoss((4, 8), 2.0),),
+    "StructureLoss(resolutions=(8,), on='features', relative=True)": (
+        StructureLoss((8,), on="features", relative=True),
+    ),
 }
 
 
-@pytest.mark.parametrize(("switches", "methods"), SWITCHES.items(), ids=list(SWITCHES))
-def test_switches_become_methods(dataset, model, tmp_path, monkeypatch, switches, methods):
+@pytest.mark.parametrize(("text", "methods"), METHODS.items(), ids=list(METHODS))
+def test_texts_become_methods(dataset, model, tmp_path, monkeypatch, text, methods):
     seen = []
     monkeypatch.setattr(Trainer, "fine_tune", lambda *args: seen.append(tuple(args[3])) or Mock())
     monkeypatch.setattr(cli.training, "_say_start", lambda trainer, resumed: None)
     monkeypatch.setattr(cli.training, "_say_end", lambda trainer: None)
-    call("train", "--data", dataset, "--out", tmp_path, "--source", model, *switches.split())
+    call("train", "--data", dataset, "--out", tmp_path, "--source", model, "--method", text)
     assert seen == [methods]
 
 
 def test_a_method_is_named_trained_and_described(dataset, model, tmp_path):
-    options = [
-        "--data",
-        dataset,
-        "--source",
-        model,
-        "--freeze-style",
-        2,
-        "--structure-loss",
-        1,
-        "--structure-at",
-        "4,8",
-    ]
+    method = "FreezeStyle(2), StructureLoss((4, 8))"
+    options = ["--data", dataset, "--source", model, "--method", method]
     text = call("train", "--out", tmp_path, *options, *RUN)
     assert "method: FreezeStyle(k=2)\nmethod: StructureLoss(resolutions=(4, 8)" in text
     assert "frozen: the copy of the source's mapping (G.mapping.source) (" in text
@@ -343,30 +331,31 @@ def test_a_method_is_named_trained_and_described(dataset, model, tmp_path):
     assert "faces" in call("generate", tmp_path, "--seeds", "0-3", "--out", tmp_path / "faces.png")
 
 
-def test_methods_need_a_source_and_a_name_that_exists(dataset, model, tmp_path):
+def test_methods_need_a_source(dataset, model, tmp_path):
     start = ["train", "--data", dataset, "--out", tmp_path / "run", "--batch", 2]
-    assert "--freeze-g keeps something of a trained model: name it with --source" in refusal(*start, "--freeze-g", 4)
-    assert "--method keeps something" in refusal(*start, "--method", "freeze-sg")
-    start += ["--source", model]
-    assert "no method 'freeze'; there are: baseline, freeze-g" in refusal(*start, "--method", "freeze")
-    structure = [*start, "--structure-loss", 1]
-    assert "--structure-at '4-': expected whole numbers" in refusal(*structure, "--structure-at", "4-")
-    assert "no resolution 16" in refusal(*structure)
+    for method in ("FreezeG(4)", "freeze-sg", "FreezeD(8), StructureLoss(weight=0)"):
+        assert "--method keeps something of a trained model: name it with --source" in refusal(
+            *start, "--method", method
+        )
 
 
 @pytest.mark.parametrize(
-    ("switches", "message"),
+    ("text", "message"),
     [
-        ("--structure-at 4,8", "describe a StructureLoss: add it with --structure-loss 1"),
-        ("--no-freeze-mapping", "go with --freeze-g, which is not there"),
-        ("--method freeze-sg --freeze-mapping", "with --freeze-mapping FreezeSG has no effect"),
-        ("--method freeze-sg --freeze-fc", "leave out what takes some of them"),
+        ("freeze", "no method 'freeze'; there are: baseline, freeze-g"),
+        ("__import__('os')", "parts of your own: FreezeD, FreezeG"),
+        ("FreezeSG(8)", "missing 1 required positional argument: 'k'"),
+        ("FreezeG('8')", "max_resolution is '8', expected a whole number"),
+        ("FreezeG(8, open('x'))", "expected such as FreezeSG(8, 4)"),
+        ("FreezeG(8", "expected such as FreezeSG(8, 4)"),
+        ("StructureLoss(8)", "as a tuple: (4, 8, 16)"),
+        ("StructureLoss()", "no resolution 16"),
+        ("freeze-sg, FreezeFC()", "use one method that takes codes"),
     ],
 )
-def test_switches_without_effect_are_refused(dataset, model, tmp_path, switches, message):
-    start = ["train", "--data", dataset, "--out", tmp_path / "run", "--source", model]
-    assert message in refusal(*start, *switches.split())
-    assert "--structure-loss keeps something" in refusal(*start[:-2], "--structure-loss", 0)
+def test_methods_that_do_not_exist_or_do_not_go_together_are_refused(dataset, model, tmp_path, text, message):
+    start = ["train", "--data", dataset, "--out", tmp_path / "run", "--batch", 2, "--source", model]
+    assert message in refusal(*start, "--method", text)
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "pocket"])
@@ -407,7 +396,7 @@ def test_flags_of_the_original_train_and_are_explained(dataset, model, tmp_path,
     assert "frozen: G.mapping, the copy of the source's mapping (G.mapping.source), G.synthesis.blocks 4 (" in text
     assert "original: freezeG switched path length off there" in text
     assert "augment adaptive" in text and "batch 4" in text and "lr 0.001" in text  # --batch 4 was given beside it
-    assert "use one of them" in refusal(*command, "--original", flags, "--freeze-d", 8)
+    assert "use one of them" in refusal(*command, "--original", flags, "--method", "FreezeD(8)")
     assert "for --ckpt use --source" in refusal(*command, "--original", "--ckpt x.pt")
     assert "--original keeps something of a trained model" in refusal(*command[:5], "--original", flags)
 
@@ -446,7 +435,7 @@ def test_train_refuses(dataset, model, tmp_path):
     assert "augment is 'always'" in refusal(*start, "--augment", "always")
     assert "no preset 'huge'; there are: pocket, config-f" in refusal(*start, "--preset", "huge", "--batch", 2)
     assert "FreezeD(min_resolution=64): no resolution 64, expected some of [8]" in refusal(
-        *start, "--batch", 2, "--freeze-d", 64
+        *start, "--batch", 2, "--method", "FreezeD(64)"
     )
     assert "has no images of 32 px; it has 8, 16 px" in refusal(*start[:-1], 32)
     assert "device 'warp' cannot be used" in refusal(*start, "--batch", 2, "--device", "warp")

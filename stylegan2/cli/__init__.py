@@ -5,43 +5,12 @@ answers at once. Errors that a user can mend come as one line on stderr, return 
 A verb with several inputs leaves out those that do not work, names them, and ends with return code 1 (`common.end`).
 """
 
-# in the order in which `--help` lists the verbs
-# isort: off
-from stylegan2.cli import (
-    collecting,
-    data,
-    training,
-    fetching,
-    models,
-    editing,
-    text,
-    mixing,
-    photos,
-    projecting,
-    video,
-    measuring,
-    studies,
-)
+from stylegan2.cli import (  # noqa: F401, I001  (in the order in which `--help` lists the verbs)
+    collecting, data, training, fetching, models, editing, text, mixing, photos, projecting, video, measuring, studies,
+)  # fmt: skip
 from stylegan2.cli.common import app, parse_seeds
 
-__all__ = [
-    "app",
-    "collecting",
-    "data",
-    "editing",
-    "fetching",
-    "main",
-    "measuring",
-    "mixing",
-    "models",
-    "parse_seeds",
-    "photos",
-    "projecting",
-    "studies",
-    "text",
-    "training",
-    "video",
-]
+__all__ = ["app", "main", "parse_seeds"]
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from stylegan2.setting_types import check_seed
 
 if TYPE_CHECKING:
     from stylegan2.checkpoints import Checkpoint
+    from stylegan2.networks import Generator
 
 EXPECTED = (ValueError, OSError, ImportError)  # errors whose message says what to do (CheckpointError is a ValueError)
 SHIPPED, SAMPLES = ("checkpoints", "pocket"), ("data", "samples")  # folders of what comes with the course
@@ -75,11 +76,7 @@ class Verbs(TyperGroup):
 
 
 def end(left_out: Sequence[str]) -> None:
-    """The end of a verb with several inputs: says how many of them were left out, if any, and ends with code `PARTLY`.
-
-    Args:
-        left_out: their names; why each was left out has been said on stderr.
-    """
+    """The end of a verb with several inputs: says how many were left out (stderr says why); then with code `PARTLY`."""
     if left_out:
         typer.echo(f"{len(left_out)} left out: see above", err=True)
         raise typer.Exit(PARTLY)
@@ -110,9 +107,7 @@ def message_of(error: Exception) -> str:
 
 
 def existing(given: Path | list[Path] | None) -> Path | list[Path] | None:
-    """What inputs of a command are, before anything heavy is imported.
-
-    A pattern in quotes becomes the files that it matches. A model that comes with the course is found from any folder.
+    """Inputs of a command, checked before anything heavy is imported: shipped models are known in any folder.
 
     Raises:
         FileNotFoundError: there is no such file or folder; names one that is spelt alike.
@@ -134,20 +129,19 @@ def existing_data(given: str) -> str:
 
 
 def some_existing(given: list[Path]) -> list[Path]:
-    """As `existing`, for many inputs of which one that is not there is left out when its turn comes."""
+    """As `existing`, for many inputs of which one that does not exist is left out when its turn comes."""
     paths = [path for one in given for path in _matches(one)]
-    if not any(path.exists() for path in paths):
-        return [_existing(path) for path in paths]
-    return paths
+    return paths if any(path.exists() for path in paths) else [_existing(path) for path in paths]
 
 
 def _matches(path: Path) -> list[Path]:
+    """The files of a pattern in quotes."""
     if path.exists() or not set("*?[") & set(str(path)):
         return [path]
-    found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
-    if not found:
+    paths = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+    if not paths:
         raise FileNotFoundError(f"no file matches '{path}'")
-    return found
+    return paths
 
 
 def shipped(path: Path) -> Path:
@@ -161,14 +155,17 @@ def _existing(path: Path) -> Path:
     if path.exists():
         return path
     beside = [str(path.with_name(entry.name)) for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    alike = get_close_matches(str(path), [*beside, *(str(name.relative_to(COURSE)) for name in _models())], n=1)
+    models = [str(name.relative_to(COURSE)) for name in COURSE.joinpath(*SHIPPED).glob("*.pt")]
+    alike = get_close_matches(str(path), [*beside, *models], n=1)
     hint = f"; did you mean '{alike[0]}'?" if alike else ""
     raise FileNotFoundError(f"there is no file '{path}'{hint}")
 
 
-def _models() -> Iterator[Path]:
-    """The models that come with the course."""
-    return COURSE.joinpath(*SHIPPED).glob("*.pt")
+def new_file(out: Path | None, default: str, *endings: str, inputs: Iterable[Path] = ()) -> Path:
+    """A file of results, whose folder is made: `out`, or `or_numbered`. Raises as `ending` and `make_room`."""
+    out = or_numbered(out, default)
+    ending(out, *endings)
+    return make_room(out, inputs)
 
 
 def or_numbered(out: Path | None, default: str) -> Path:
@@ -177,11 +174,6 @@ def or_numbered(out: Path | None, default: str) -> Path:
         return out
     names = (Path(default).with_stem(Path(default).stem + (f"-{n}" if n > 1 else "")) for n in count(1))
     return next(path for path in names if not path.exists())
-
-
-def picture_or_film(out: Path) -> str:
-    """The ending of a file for a picture or a film. Raises ValueError for another."""
-    return ending(out, *PICTURES, *FILMS)
 
 
 def ending(out: Path, *allowed: str, option: str = "--out") -> str:
@@ -215,10 +207,13 @@ def in_options(text: str, verb) -> str:
 
 
 app = typer.Typer(cls=Verbs, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-CKPT = "A checkpoint, or the folder of a training run."
-CheckpointPath = Annotated[Path, typer.Argument(metavar="CKPT", help=CKPT, callback=existing)]
+Input = Annotated[Path | None, typer.Option(callback=existing)]
+CheckpointPath = Annotated[
+    Path, typer.Argument(metavar="CKPT", help="A checkpoint, or the folder of a training run.", callback=existing)
+]
 Others = Annotated[
-    list[Path] | None, typer.Option("--with", help="A model that draws the same codes too; repeat.", callback=existing)
+    list[Path] | None,
+    typer.Option("--with", help="A model that draws the same codes too; repeat.", callback=existing),
 ]
 Truncation = Annotated[float, typer.Option(min=-2, max=2, help="psi: 1 varied, 0 the mean face, 0.7 in between.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto: a GPU where there is one.")]
@@ -258,10 +253,10 @@ def parse_seeds(text: str, name: str = "seeds") -> list[int]:
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
             raise ValueError(f"{name} {text!r}: expected whole numbers and ranges, such as 7 or 0-31 or 1,5,20-29")
-        found = range(check_seed(int(first), name), check_seed(int(last or first), name) + 1)
-        if len(found) > MOST:
-            raise ValueError(f"{name} {part.strip()!r}: {len(found):,} numbers, expected at most {MOST:,} at once")
-        seeds += found
+        numbers = range(check_seed(int(first), name), check_seed(int(last or first), name) + 1)
+        if len(numbers) > MOST:
+            raise ValueError(f"{name} {part.strip()!r}: {len(numbers):,} numbers, expected at most {MOST:,} at once")
+        seeds += numbers
     return seeds
 
 
@@ -269,14 +264,25 @@ def load(path: Path, device="auto", g_ema_only: bool = False) -> Checkpoint:
     """A checkpoint; of a run's folder the newest readable snapshot."""
     from stylegan2 import checkpoints, snapshots
 
-    if path.is_dir():
-        newest = snapshots.latest(path)
-        if newest is None:
-            raise FileNotFoundError(
-                f"'{path}' is a folder without readable snapshots/: expected a file or a run's folder"
-            )
-        path = newest
-    return checkpoints.load(path, device=device, g_ema_only=g_ema_only)
+    newest = snapshots.latest(path) if path.is_dir() else path
+    if newest is None:
+        raise FileNotFoundError(f"'{path}' is a folder without readable snapshots/: expected a file or a run's folder")
+    return checkpoints.load(newest, device=device, g_ema_only=g_ema_only)
+
+
+def generator(path: Path, device) -> Generator:
+    """The averaged generator of a checkpoint."""
+    return load(path, on_device(device) if isinstance(device, str) else device, g_ema_only=True).g_ema
+
+
+def generators(paths: Sequence[Path], device) -> dict[str, Generator]:
+    """Generators by their captions, see `captions_of`."""
+    return {name: generator(path, device) for name, path in captions_of(paths).items()}
+
+
+def shown(models: dict[str, Generator]) -> Generator | dict[str, Generator]:
+    """What to draw in a film: a model alone needs no caption."""
+    return models if len(models) > 1 else next(iter(models.values()))
 
 
 def make_room(path: Path, inputs: Iterable[Path] = ()) -> Path:
@@ -322,13 +328,7 @@ def check_writable(folder: Path) -> None:
 
 @contextmanager
 def leaving_out(path: Path, left_out: list[str], alone: bool = False) -> Iterator[None]:
-    """One of many inputs: what is wrong with it is said, and the others go on.
-
-    Args:
-        path: of the input.
-        left_out: grows by it, see `end`.
-        alone: it is the only one: its error ends the command.
-    """
+    """One of many inputs: what is wrong with it is said, it joins `left_out`, and the others go on (if not `alone`)."""
     try:
         yield
     except (ValueError, OSError) as error:

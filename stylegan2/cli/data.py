@@ -7,25 +7,24 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import app, check_writable, end, existing_data
+from stylegan2.cli.common import check_writable, end, existing_data
+from stylegan2.cli.options import verb
 
 
-@app.command()
+@verb()
 def prepare(
     src: Annotated[
-        str,
-        typer.Argument(
-            metavar="SRC", help="Folder, .zip, or rendered set (pocket:webtoon?n=1000).", callback=existing_data
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of the dataset (LMDB) to write.", show_default=False)],
-    sizes: Annotated[list[int], typer.Option("--size", help="Side in pixels; repeat for several sizes.")] = [64],  # noqa: B006
-    workers: Annotated[int, typer.Option(help="Images worked on at once; 0: one after the other.")] = 2,
-    format: Annotated[str | None, typer.Option(help="jpeg, or png (no loss). [default: jpeg; png if rendered]")] = None,
-    quality: Annotated[int, typer.Option(help="JPEG quality, 1 to 100.")] = 100,
-    crop: Annotated[bool, typer.Option(help="Take the centre square, or squeeze the whole picture into one.")] = True,
-    limit: Annotated[int | None, typer.Option(help="Take only so many images.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another dataset at --out.")] = False,
+        str, typer.Argument(metavar="SRC", callback=existing_data)
+    ],  # Folder, .zip, or rendered set (pocket:webtoon?n=1000).
+    *,
+    out: Path,  # Folder of the dataset (LMDB) to write.
+    sizes: Annotated[list[int], typer.Option("--size")] = (64,),  # Side in pixels; repeat for several sizes.
+    workers: int = 2,  # Images worked on at once; 0: one after the other.
+    format: str | None = None,  # jpeg, or png (no loss). [default: jpeg; png if rendered]
+    quality: int = 100,  # JPEG quality, 1 to 100.
+    crop: bool = True,  # Take the centre square, or squeeze the whole picture into one.
+    limit: int | None = None,  # Take only so many images.
+    overwrite: bool = False,  # Replace another dataset at --out.
 ) -> None:
     """Turn images into a dataset for training.
 
@@ -42,16 +41,15 @@ def prepare(
     from stylegan2.data import prepare as module
 
     check_writable(out)
-    report = module.prepare(
-        src, out, tuple(sizes), quality, format, workers=workers, crop=crop, limit=limit, overwrite=overwrite
-    )
+    settings = {"workers": workers, "crop": crop, "limit": limit, "overwrite": overwrite}
+    report = module.prepare(src, out, tuple(sizes), quality, format, **settings)
     typer.echo(str(report))
     end([name for name, _ in report.skipped])
 
 
-@app.command()
+@verb()
 def inspect(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A dataset made by `prepare`.", callback=existing_data)],
+    path: Annotated[str, typer.Argument(metavar="PATH", callback=existing_data)],  # A dataset made by `prepare`.
 ) -> None:
     """Say what a dataset holds: number, sizes, format, colours.
 

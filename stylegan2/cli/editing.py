@@ -8,46 +8,38 @@ from typing import Annotated, Literal
 import typer
 
 from stylegan2.cli.common import (
+    FILMS,
     PICTURES,
     CheckpointPath,
     Device,
+    Input,
     Others,
     Truncation,
-    app,
-    captions_of,
-    ending,
     existing,
-    load,
-    make_room,
+    generator,
+    generators,
+    new_file,
     on_device,
-    or_numbered,
     parse_seeds,
-    picture_or_film,
+    shown,
 )
-from stylegan2.cli.faces import FACES, names_of, parse_faces, ws_of
+from stylegan2.cli.faces import Faces, names_of, parse_faces, ws_of
+from stylegan2.cli.options import verb
 from stylegan2.text_files import counted
 
-LAYERS = "all, coarse (0-1), middle (2-5), fine (6 to the last), or numbers such as 2-5 or 0,3-4."
 
-
-@app.command()
+@verb()
 def factorize(
     checkpoint: CheckpointPath,
-    out: Annotated[Path | None, typer.Option(help="FILE.pt of directions to write. [directions.pt]")] = None,
-    layers: Annotated[str, typer.Option(help=f"Whose weights, and which codes to move: {LAYERS}")] = "all",
-    normalise: Annotated[bool, typer.Option(help="SeFa: every style counts the same.")] = True,
-    to_rgb: Annotated[
-        str, typer.Option(help="Weights of these resolutions' tRGB too: 4 as the original, the image's as the authors.")
-    ] = "",
-    count: Annotated[int, typer.Option(help="Directions to keep; 0: all there are.")] = 10,
-    algorithm: Annotated[
-        Literal["sefa", "ganspace"], typer.Option(help="sefa: from the weights; ganspace: from 10,000 codes.")
-    ] = "sefa",
-    judge: Annotated[
-        Path | None,
-        typer.Option(help="Pocket models: the network that says what each direction does (slower).", callback=existing),
-    ] = None,
-    degree: Annotated[float, typer.Option(help="How far the judge's faces are moved, to both sides.")] = 3.0,
+    out: Path | None = None,  # FILE.pt of directions to write. [directions.pt]
+    layers: str = "all",  # Whose weights, and which codes to move: all, coarse (0-1), middle (2-5), fine (6 to last),
+    # or numbers such as 2-5 or 0,3-4.
+    normalise: bool = True,  # SeFa: every style counts the same.
+    to_rgb: str = "",  # Weights of these resolutions' tRGB too: 4 as the original, the image's as the authors.
+    count: int = 10,  # Directions to keep; 0: all there are.
+    algorithm: Literal["sefa", "ganspace"] = "sefa",  # sefa: from the weights; ganspace: from 10,000 codes.
+    judge: Input = None,  # Pocket models: the network that says what each direction does (slower).
+    degree: float = 3.0,  # How far the judge's faces are moved, to both sides.
     device: Device = "auto",
 ) -> None:
     """Find the directions of W that change faces most.
@@ -64,15 +56,13 @@ def factorize(
     """
     from stylegan2.editing import ganspace, sefa
 
-    out = or_numbered(out, "directions.pt")
-    ending(out, ".pt")
     if count < 0:
         raise ValueError(f"count is {count}, expected at least 1, or 0 for all directions")
     if to_rgb and algorithm != "sefa":
         raise ValueError("--to-rgb adds weights, and --algorithm ganspace looks at none")
     colours = parse_seeds(to_rgb, "--to-rgb") if to_rgb else []
-    make_room(out, [checkpoint])
-    g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
+    out = new_file(out, "directions.pt", ".pt", inputs=[checkpoint])
+    g = generator(checkpoint, device)
     if algorithm == "sefa":
         directions = sefa.factorize(g, layers, normalise, count or None, colours)
     else:
@@ -81,18 +71,16 @@ def factorize(
     words = None if judge is None else _judged(judge, g, directions, degree, device)
     directions.save(out)
     typer.echo(_table(directions, words))
-    typer.echo(
-        f"{counted(len(directions), 'direction')} of {algorithm}, "
-        f"layers {', '.join(map(str, directions.layers))}, in {out}"
-    )
+    numbers = ", ".join(map(str, directions.layers))
+    typer.echo(f"{counted(len(directions), 'direction')} of {algorithm}, layers {numbers}, in {out}")
 
 
 def _origin(checkpoint: Path) -> dict[str, str]:
     """Which file the directions come from; of a run's folder only the folder."""
     from stylegan2 import checkpoints
 
-    known = {"checkpoint": checkpoint.name}
-    return known if checkpoint.is_dir() else known | {"sha256": checkpoints.sha256(checkpoint)}
+    name = {"checkpoint": checkpoint.name}
+    return name if checkpoint.is_dir() else name | {"sha256": checkpoints.sha256(checkpoint)}
 
 
 def _judged(judge: Path, g, directions, degree: float, device: str) -> list[str]:
@@ -111,30 +99,23 @@ def _table(directions, words: list[str] | None) -> str:
     return "\n".join(lines)
 
 
-@app.command("apply-factor")
+@verb("apply-factor")
 def apply_factor(
     checkpoint: CheckpointPath,
-    factor: Annotated[
-        Path,
-        typer.Option(
-            help="Directions, of `factorize`, the directions panel, or the original's factor.pt.", callback=existing
-        ),
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="FILE.png: degrees side by side; FILE.gif, FILE.mp4: there and back. [moved.png]"),
-    ] = None,
+    *,
+    factor: Annotated[Path, typer.Option(callback=existing)],  # Of `factorize`, the panel, or the original's factor.pt.
+    out: Path | None = None,  # FILE.png: degrees side by side; FILE.gif, FILE.mp4: there and back. [moved.png]
     others: Others = None,
-    index: Annotated[int, typer.Option(help="Which direction, by number.")] = 0,
-    name: Annotated[str | None, typer.Option(help="Which direction, by name.")] = None,
-    degree: Annotated[float, typer.Option(help="How far, to both sides; in pocket models 5 is much.")] = 3.0,
-    steps: Annotated[int, typer.Option(help="Picture: degrees from -DEGREE to DEGREE.")] = 5,
-    frames: Annotated[int, typer.Option(help="Video: frames of one round.")] = 72,
-    fps: Annotated[int, typer.Option(help="Video: frames a second.")] = 24,
-    seeds: Annotated[str, typer.Option(help=FACES)] = "1-4",
+    index: int = 0,  # Which direction, by number.
+    name: str | None = None,  # Which direction, by name.
+    degree: float = 3.0,  # How far, to both sides; in pocket models 5 is much.
+    steps: int = 5,  # Picture: degrees from -DEGREE to DEGREE.
+    frames: int = 72,  # Video: frames of one round.
+    fps: int = 24,  # Video: frames a second.
+    seeds: Faces = "1-4",
     truncation: Truncation = 0.7,
-    layers: Annotated[str | None, typer.Option(help=f"Codes to move, in place of the file's: {LAYERS}")] = None,
-    scale: Annotated[int, typer.Option(help="Enlargement; 0: faces of about 128 px in pictures, 256 in videos.")] = 0,
+    layers: str | None = None,  # Codes to move, in place of the file's: as in `factorize`.
+    scale: int = 0,  # Enlargement; 0: faces of about 128 px in pictures, 256 in videos.
     device: Device = "auto",
 ) -> None:
     """Move faces along a direction, in one model or in several.
@@ -152,31 +133,27 @@ def apply_factor(
     from stylegan2.editing import videos
     from stylegan2.editing.directions import Directions, move, picture, strip
 
-    numbers, out = list(dict.fromkeys(parse_faces(seeds))), or_numbered(out, "moved.png")
-    kind = picture_or_film(out)
+    numbers = list(dict.fromkeys(parse_faces(seeds)))
     if steps < 2 or scale < 0 or not degree > 0:
         raise ValueError(
             f"steps is {steps}, scale is {scale}, degree is {degree}: at least 2 steps, a scale of at least 0 "
             "and a degree above 0 are expected (both signs are drawn)"
         )
-    make_room(out)
+    out = new_file(out, "moved.png", *PICTURES, *FILMS)
     directions = Directions.load(factor)
     which = directions.index(index if name is None else name)
-    where = on_device(device)
-    models = {
-        caption: load(path, where, g_ema_only=True).g_ema
-        for caption, path in captions_of([checkpoint, *(others or [])]).items()
-    }
+    models = generators([checkpoint, *(others or [])], device)
     ws = ws_of(next(iter(models.values())), numbers, truncation)
     _warn_of_another_model(directions, *next(iter(models.items())))
-    if kind in PICTURES:
+    if out.suffix.lower() in PICTURES:
         degrees = [degree * (2 * i / (steps - 1) - 1) for i in range(steps)]
         rows = strip(models, ws, directions, which, degrees, layers, faces=names_of(numbers))
         display.save(picture(rows, degrees, scale, None if scale else 128), out)
     else:
         amounts = videos.there_and_back(-degree, degree, frames)
-        shown = models if len(models) > 1 else next(iter(models.values()))
-        film = videos.sweep(shown, lambda d: move(ws, directions, {which: d}, layers), amounts, scale=scale or None)
+        film = videos.sweep(
+            shown(models), lambda d: move(ws, directions, {which: d}, layers), amounts, scale=scale or None
+        )
         display.save_video(film, out, fps, progress=True)
     typer.echo(f"{directions.names[which]} from {-degree:g} to {degree:g}, faces: {len(numbers)}, in {out}")
 
@@ -185,7 +162,7 @@ def _warn_of_another_model(directions, name: str, g) -> None:
     """Directions of another model may do anything, even where their sizes fit."""
     from stylegan2.checkpoints import fingerprint
 
-    found_in = directions.made_from.get("generator")
-    if found_in not in (None, fingerprint(g)):
-        was = directions.made_from.get("checkpoint", f"generator {found_in}")
+    own = directions.made_from.get("generator")
+    if own not in (None, fingerprint(g)):
+        was = directions.made_from.get("checkpoint", f"generator {own}")
         typer.echo(f"note: these directions were found in another model ({was}) than {name}", err=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from stylegan2.cli.common import parse_seeds
 
 Face = int | Path  # a seed, or a file of codes
-FACES = "Which faces: 7, or 0-7, or 1,5,20-29; or codes that `project` found: me.pt."
+Faces = Annotated[str, typer.Option(help="Which faces: 7, or 0-7, or 1,5,20-29; or codes that `project` found: me.pt.")]
 
 
 def parse_faces(text: str, name: str = "seeds") -> list[Face]:
@@ -57,19 +58,19 @@ def ws_of(g, faces: Sequence[Face], truncation: float):
     codes = []
     for seeds, together in groupby(faces, lambda face: isinstance(face, int)):
         these = list(together)
-        codes += [ws_from_seeds(g, these, truncation)] if seeds else [_found(g, path) for path in these]
+        codes += [ws_from_seeds(g, these, truncation)] if seeds else [_projected(g, path) for path in these]
     return torch.cat(codes)
 
 
-def _found(g, path: Path):
+def _projected(g, path: Path):
     from stylegan2.checkpoints import fingerprint
     from stylegan2.editing.latents import check_fits
     from stylegan2.editing.projection import Projection
 
-    found = Projection.load(path, g.mapping.w_mean.device)
-    check_fits(g, found.ws, path.name)
-    if len(found.ws) != 1:
-        raise ValueError(f"'{path}' holds the codes of {len(found.ws)} faces, expected one, as `project` writes them")
-    if found.made_from.get("generator") not in (None, fingerprint(g)):
+    kept = Projection.load(path, g.mapping.w_mean.device)
+    check_fits(g, kept.ws, path.name)
+    if len(kept.ws) != 1:
+        raise ValueError(f"'{path}' holds the codes of {len(kept.ws)} faces, expected one, as `project` writes them")
+    if kept.made_from.get("generator") not in (None, fingerprint(g)):
         typer.echo(f"note: the codes of '{path}' were found in another model, which would draw another face", err=True)
-    return found.ws
+    return kept.ws

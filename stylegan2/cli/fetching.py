@@ -7,20 +7,17 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import app, check_writable, end
+from stylegan2.cli.common import check_writable, end
+from stylegan2.cli.options import verb
 
 
-@app.command()
+@verb()
 def download(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME...]", help="Models; none: say what there is.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Pictures instead, to data/: metfaces or ukiyoe.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All twelve.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder for the files and their hashes.")] = Path("checkpoints/full"),
-    mirror: Annotated[
-        str | None, typer.Option(help="A folder or address that has them. [default: COURSE_MIRROR, else Google Drive]")
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]")] = None,  # Models; none: say what there is.
+    dataset: str | None = None,  # Pictures instead, to data/: metfaces or ukiyoe.
+    everything: Annotated[bool, typer.Option("--all")] = False,  # All twelve.
+    out: Path = Path("checkpoints/full"),  # Folder for the files and their hashes.
+    mirror: str | None = None,  # A folder or address that has them. [default: COURSE_MIRROR, else Google Drive]
 ) -> None:
     """Fetch the published models of full scale (256 pixels). Goes on where it was cut off; checks what is there.
 

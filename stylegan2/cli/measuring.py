@@ -3,45 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from stylegan2 import text_files
-from stylegan2.cli.common import CheckpointPath, Device, app, existing, load, make_room, on_device
+from stylegan2.cli.common import CheckpointPath, Device, Input, generator, make_room, on_device
+from stylegan2.cli.options import verb
 
 
-@app.command()
+@verb()
 def metrics(
     checkpoint: CheckpointPath,
-    domain: Annotated[
-        str | None, typer.Option(help="Pocket: rendered faces to compare with, photo, webtoon, storybook or portrait.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Full scale: real images to compare with: dataset, folder or .zip.")
-    ] = None,
-    source: Annotated[
-        Path | None,
-        typer.Option(help="Model it was fine-tuned from: how much structure is left?", callback=existing),
-    ] = None,
-    faces: Annotated[int, typer.Option(help="Pocket: generated, and as many rendered ones.")] = 1000,
-    judge: Annotated[Path, typer.Option(help="Pocket: the network that reads faces.", callback=existing)] = Path(
-        "checkpoints/pocket/judge.pt"
-    ),
-    measure: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Full scale: fid, kid, pr (precision and recall), ppl (path length), structure (to --source); repeat "
-            "for several. [default: fid, kid, pr]"
-        ),
-    ] = None,
-    images: Annotated[int, typer.Option(help="Full scale: generated; ppl 5,000 pairs, structure 1,000.")] = 50_000,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Full scale: Inception's file, or a folder with those of all networks. [default: fetch]"),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Full scale: write the numbers here too (FILE.json).")] = None,
-    batch: Annotated[int, typer.Option(help="Full scale: images at once.")] = 32,
+    domain: str | None = None,  # Pocket: rendered faces to compare with, photo, webtoon, storybook or portrait.
+    data: str | None = None,  # Full scale: real images to compare with: dataset, folder or .zip.
+    source: Input = None,  # Model it was fine-tuned from: how much structure is left?
+    faces: int = 1000,  # Pocket: generated, and as many rendered ones.
+    judge: Input = Path("checkpoints/pocket/judge.pt"),  # Pocket: the network that reads faces.
+    measure: list[str] | None = None,  # Full scale: fid, kid, pr (precision and recall), ppl (path length), structure
+    # (to --source); repeat for several. [default: fid, kid, pr]
+    images: int = 50_000,  # Full scale: generated; ppl 5,000 pairs, structure 1,000.
+    weights: Path | None = None,  # Full scale: Inception's file, or a folder of all networks'. [default: fetch]
+    out: Path | None = None,  # Full scale: write the numbers here too (FILE.json).
+    batch: int = 32,  # Full scale: images at once.
     device: Device = "auto",
 ) -> None:
     """Measure a model.
@@ -72,24 +55,23 @@ def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces:
     from stylegan2.pocket import measures, recipe
     from stylegan2.pocket.nets.judge import Judge
 
-    reader, g = Judge.load(judge, device), load(checkpoint, device, g_ema_only=True).g_ema
-    start = None if source is None else load(source, device, g_ema_only=True).g_ema
+    reader, g = Judge.load(judge, device), generator(checkpoint, device)
+    start = None if source is None else generator(source, device)
     reference = measures.rendered_reference(reader, domain, faces)
     reading = reader.read(recipe.generate(g, faces))
     for measure in (measures.measure_pocket_distance, measures.repeats, measures.attribute_coverage):
         typer.echo(measure(reader, reading, reference))
     if start is None:
         return
-    found = {}
+    kept = {}
     for same in ("w", "z"):
         pair = [reader.read(images) for images in recipe.paired(start, g, faces, same)]
         typer.echo(f"same {same}: {measures.measure_landmark_error(reader, *pair, 'photo', domain)}")
-        found[same] = measures.measure_attribute_agreement(reader, *pair, "photo", domain)
-    for same, agreement in found.items():
-        typer.echo(
-            f"same {same}: of the attributes that can be kept, {agreement.mean():.2f} is (1: all, 0: as by chance)"
-        )
-    typer.echo(f"\nby attribute, same w\n{found['w']}")
+        kept[same] = measures.measure_attribute_agreement(reader, *pair, "photo", domain)
+    for same, agreement in kept.items():
+        share = f"of the attributes that can be kept, {agreement.mean():.2f} is (1: all, 0: as by chance)"
+        typer.echo(f"same {same}: {share}")
+    typer.echo(f"\nby attribute, same w\n{kept['w']}")
 
 
 def _measure_in_full(checkpoint, data, source, measure, images, weights, out, batch, device) -> None:
@@ -103,11 +85,11 @@ def _measure_in_full(checkpoint, data, source, measure, images, weights, out, ba
         raise ValueError("--source is for --measure structure, which was not asked for")
     if out is not None:  # before hours of work, not after
         make_room(out)
-    g = load(checkpoint, device, g_ema_only=True).g_ema
+    g = generator(checkpoint, device)
     real = None if data is None else full.open_images(data, g.resolution)
-    other = None if source is None else load(source, device, g_ema_only=True).g_ema
-    found = full.measure_generator(g, chosen, real, other, images, weights, batch)
-    typer.echo(full.format_results(found))
+    other = None if source is None else generator(source, device)
+    results = full.measure_generator(g, chosen, real, other, images, weights, batch)
+    typer.echo(full.format_results(results))
     if out is not None:
         given = {"checkpoint": str(checkpoint), "data": data, "source": source and str(source)}
-        text_files.write_json(out, {name: value for name, value in given.items() if value} | found)
+        text_files.write_json(out, {name: value for name, value in given.items() if value} | results)

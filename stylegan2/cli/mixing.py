@@ -12,33 +12,26 @@ from stylegan2.cli.common import (
     CheckpointPath,
     Device,
     Truncation,
-    app,
-    ending,
     existing,
-    load,
-    make_room,
-    on_device,
-    or_numbered,
+    generator,
+    new_file,
     parse_seeds,
 )
 from stylegan2.cli.faces import parse_faces, ws_of
+from stylegan2.cli.options import verb
 
 
-@app.command()
+@verb()
 def mix(
     checkpoint: CheckpointPath,
-    out: Annotated[Path | None, typer.Option(help="FILE.png (or .jpg, .webp). [mix.png]")] = None,
-    rows: Annotated[
-        str, typer.Option(help="Faces on the left: 7, or 0-3, or 1,5; or codes of `project`: me.pt.")
-    ] = "1-4",
-    columns: Annotated[str, typer.Option(help="Faces on top, likewise.")] = "10-15",
-    layers: Annotated[str, typer.Option(help="The columns': coarse, middle, fine, all, or 3, or 2,5-7.")] = "coarse",
-    channels: Annotated[str, typer.Option(help="Only these components of those codes: 0-31; empty: all.")] = "",
-    other: Annotated[
-        Path | None, typer.Option("--with", help="A model fine-tuned from CKPT draws.", callback=existing)
-    ] = None,
+    out: Path | None = None,  # FILE.png (or .jpg, .webp). [mix.png]
+    rows: str = "1-4",  # Faces on the left: 7, or 0-3, or 1,5; or codes of `project`: me.pt.
+    columns: str = "10-15",  # Faces on top, likewise.
+    layers: str = "coarse",  # The columns': coarse, middle, fine, all, or 3, or 2,5-7.
+    channels: str = "",  # Only these components of those codes: 0-31; empty: all.
+    other: Annotated[Path | None, typer.Option("--with", callback=existing)] = None,  # A fine-tuned model draws.
     truncation: Truncation = 0.7,
-    scale: Annotated[int, typer.Option(help="Enlargement; 0: faces of about 128 pixels.")] = 0,
+    scale: int = 0,  # Enlargement; 0: faces of about 128 pixels.
     device: Device = "auto",
 ) -> None:
     """Mix faces: chosen layers from the column's face, everything else from the row's.
@@ -57,13 +50,10 @@ def mix(
 
     sides = parse_faces(rows, "rows"), parse_faces(columns, "columns")
     parts = parse_seeds(channels, "channels") if channels else None
-    out = or_numbered(out, "mix.png")
-    ending(out, *PICTURES)
     if scale < 0:
         raise ValueError(f"scale is {scale}, expected at least 0")
-    make_room(out)
-    paths = [checkpoint] if other is None else [checkpoint, other]
-    models = [load(path, on_device(device), g_ema_only=True).g_ema for path in paths]
+    out = new_file(out, "mix.png", *PICTURES)
+    models = [generator(path, device) for path in (checkpoint, other) if path is not None]
     codes = [ws_of(models[0], faces, truncation) for faces in sides]
     grid = mix_grid(models[-1], *codes, layers, parts, ends=models)
     names = [[face if isinstance(face, int) else face.stem for face in side] for side in sides]

@@ -13,17 +13,18 @@ from stylegan2.cli.common import (
     CheckpointPath,
     Device,
     Truncation,
-    app,
     captions_of,
     check_folder,
     ending,
     existing,
+    generator,
     load,
     make_room,
-    on_device,
+    new_file,
     or_numbered,
 )
-from stylegan2.cli.faces import FACES, parse_faces, ws_of
+from stylegan2.cli.faces import Faces, parse_faces, ws_of
+from stylegan2.cli.options import verb
 from stylegan2.text_files import counted
 
 SIDE, FILM_SIDE = 128, 256  # pixels of a face in a picture of many, and alone in a film, about and at least
@@ -31,19 +32,16 @@ TRIED = 8  # faces that say how far an export is off
 LAYOUTS = {"ours": "our", "rosinality": "rosinality's"}
 
 
-@app.command()
+@verb()
 def generate(
     checkpoint: CheckpointPath,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="FILE.png, all in one; FILE.gif, one after the other; a folder, a file each. [faces.png]"),
-    ] = None,
-    seeds: Annotated[str, typer.Option(help=FACES)] = "0-31",
+    out: Path | None = None,  # FILE.png, all in one; FILE.gif, one after the other; a folder, a file each. [faces.png]
+    seeds: Faces = "0-31",
     truncation: Truncation = 0.7,
-    grid: Annotated[bool, typer.Option("--grid", help="All in one picture, also when OUT is a folder.")] = False,
-    columns: Annotated[int, typer.Option(help="Faces per row of that picture.")] = 8,
-    noise: Annotated[str, typer.Option(help="const (fixed), random (another for each seed) or none.")] = "const",
-    batch: Annotated[int, typer.Option(help="Images at once; changes nothing but memory and time.")] = 16,
+    grid: bool = False,  # All in one picture, also when OUT is a folder.
+    columns: int = 8,  # Faces per row of that picture.
+    noise: str = "const",  # const (fixed), random (another for each seed) or none.
+    batch: int = 16,  # Images at once; changes nothing but memory and time.
     device: Device = "auto",
 ) -> None:
     """Draw faces. One seed is one face, whatever else is drawn.
@@ -60,31 +58,26 @@ def generate(
         raise ValueError(f"batch is {batch}, columns is {columns}, expected at least 1")
     if noise == "random" and any(isinstance(face, Path) for face in faces):
         raise ValueError("--noise random belongs to seeds: codes that `project` found are drawn with const or none")
-    single, film = _one_file(out)
-    if grid and not (single or film):
-        out, single = out / "grid.png", True
-    if single or film:
+    if out.suffix and not out.is_dir():
+        ending(out, *PICTURES, *FILMS)
+    if grid and out.suffix.lower() not in (*PICTURES, *FILMS):
+        out = out / "grid.png"
+    kind = out.suffix.lower()
+    if kind in (*PICTURES, *FILMS):
         make_room(out, [checkpoint])
     else:
         check_folder(out)
-    g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
+    g = generator(checkpoint, device)
     images = _draw(g, faces, truncation, noise, batch)
-    if film:
+    if kind in FILMS:
         display.save_video([display.to_pil(image, side=FILM_SIDE) for image in images], out, fps=2)
-    elif single:
+    elif kind in PICTURES:
         display.save(display.grid(images, min(columns, len(images)), side=SIDE), out)
     else:
         files = (Path(f"seed{face:05d}") if isinstance(face, int) else face for face in faces)
         for name, image in zip(captions_of(files), images, strict=True):
             display.save(display.to_pil(image), out / f"{name}.png")
     typer.echo(f"{counted(len(images), 'face')} in {out}")
-
-
-def _one_file(out: Path) -> tuple[bool, bool]:
-    """Is it a picture, is it a film? Else it is a folder. Raises ValueError for a file of another kind."""
-    if out.suffix and not out.is_dir():
-        ending(out, *PICTURES, *FILMS)
-    return out.suffix.lower() in PICTURES, out.suffix.lower() in FILMS
 
 
 def _draw(g, faces: list, truncation: float, noise: str, batch: int):
@@ -102,24 +95,18 @@ def _draw(g, faces: list, truncation: float, noise: str, batch: int):
     return torch.cat(images)
 
 
-@app.command()
+@verb()
 def swap(
-    source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="Model of the low resolutions, e.g. photos.", callback=existing)
-    ],
-    target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="Model of the others, fine-tuned from SOURCE.", callback=existing)
-    ],
-    out: Annotated[
-        Path | None, typer.Option(help="FILE.pt: the new generator; FILE.png: a picture. [swap.png]")
-    ] = None,
-    resolution: Annotated[int, typer.Option(help="The first resolution taken from TARGET.")] = 16,
-    width: Annotated[float, typer.Option(help="0: a hard cut; above: blended over about so many resolutions.")] = 0.0,
-    reverse: Annotated[bool, typer.Option("--reverse", help="Low resolutions from TARGET, the rest SOURCE's.")] = False,
-    strip: Annotated[bool, typer.Option("--strip", help="A picture of all hard cuts, one row each.")] = False,
-    seeds: Annotated[str, typer.Option(help=FACES)] = "1-8",
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", callback=existing)],  # Model of the low resolutions.
+    target: Annotated[Path, typer.Argument(metavar="TARGET", callback=existing)],  # Fine-tuned from it: all others.
+    out: Path | None = None,  # FILE.pt: the new generator; FILE.png: a picture. [swap.png]
+    resolution: int = 16,  # The first resolution taken from TARGET.
+    width: float = 0.0,  # 0: a hard cut; above: blended over about so many resolutions.
+    reverse: bool = False,  # Low resolutions from TARGET, the rest SOURCE's.
+    strip: bool = False,  # A picture of all hard cuts, one row each.
+    seeds: Faces = "1-8",
     truncation: Truncation = 0.7,
-    half: Annotated[bool, typer.Option("--half", help="FILE.pt in half precision: half the size.")] = False,
+    half: bool = False,  # FILE.pt in half precision: half the size.
 ) -> None:
     """Swap layers: one model's structure in the style of another.
 
@@ -142,7 +129,7 @@ def swap(
     make_room(out, [source, target])
     names = ("target", "source") if reverse else ("source", "target")  # who draws below the cut, and who above it
     paths = (target, source) if reverse else (source, target)
-    pair = [load(path, g_ema_only=True).g_ema for path in paths]
+    pair = [generator(path, "auto") for path in paths]
     mapping = "target" if reverse else "source"  # of the pair; SOURCE's in either case
     swapped = layer_swapping.swap(*pair, resolution, width, mapping)
     if kind == ".pt":
@@ -175,7 +162,7 @@ def _draw_swapped(out: Path, pair: dict, swapped, faces: list, truncation: float
     typer.echo(f"{counted(len(faces), 'face')} in {display.save(display.rows(rows, side=SIDE), out)}")
 
 
-@app.command()
+@verb()
 def describe(checkpoint: CheckpointPath) -> None:
     """Say what a checkpoint holds: networks, sizes, history; of a CLIP the words it knows.
 
@@ -188,7 +175,7 @@ def describe(checkpoint: CheckpointPath) -> None:
     from stylegan2.published.clip_model import ClipModel, is_clip
 
     try:
-        found = load(checkpoint, "cpu")
+        opened = load(checkpoint, "cpu")
     except checkpoints.CheckpointError:
         if not checkpoint.is_file() or not is_clip(checkpoint):
             raise
@@ -196,9 +183,9 @@ def describe(checkpoint: CheckpointPath) -> None:
         typer.echo(f"{checkpoint}: a CLIP, trained on about {len(known)} words:")
         typer.echo(", ".join(known))
         return
-    shown = {"format", "resolution", "parameters", "images"}  # by checkpoints.describe
-    rest = [f"{key:>10}: {_short(value)}" for key, value in found.info.items() if key not in shown]
-    typer.echo("\n".join([str(checkpoint), checkpoints.describe(found), *rest]))
+    described = {"format", "resolution", "parameters", "images"}  # by checkpoints.describe
+    rest = [f"{key:>10}: {_short(value)}" for key, value in opened.info.items() if key not in described]
+    typer.echo("\n".join([str(checkpoint), checkpoints.describe(opened), *rest]))
 
 
 def _short(value) -> str:
@@ -209,12 +196,12 @@ def _short(value) -> str:
     return (", ".join(map(str, value[:4])) or "none") + more
 
 
-@app.command()
+@verb()
 def convert(
     checkpoint: CheckpointPath,
-    out: Annotated[Path | None, typer.Option(help="FILE.pt to write. [converted.pt]")] = None,
-    to: Annotated[str, typer.Option(help="rosinality (what most other tools read), or ours.")] = "rosinality",
-    half: Annotated[bool, typer.Option("--half", help="With --to ours: half precision, half the size.")] = False,
+    out: Path | None = None,  # FILE.pt to write. [converted.pt]
+    to: str = "rosinality",  # rosinality (what most other tools read), or ours.
+    half: bool = False,  # With --to ours: half precision, half the size.
 ) -> None:
     """Write a model or an encoder in another layout: ours, rosinality's .pt, NVIDIA's .pkl (only read) go in.
 
@@ -232,42 +219,40 @@ def convert(
 
     if to not in LAYOUTS or (half and to != "ours"):
         raise ValueError(f"to is {to!r}, half {half}: expected ours or rosinality, and --half with ours only")
-    out = or_numbered(out, "converted.pt")
-    ending(out, ".pt")
-    make_room(out, [checkpoint])
+    out = new_file(out, "converted.pt", ".pt", inputs=[checkpoint])
     if checkpoints.is_encoder(checkpoint):
         _convert_encoder(checkpoint, out, to, half)
         typer.echo(f"{out}: an encoder in {LAYOUTS[to]} layout")
         return
-    found = load(checkpoint, "cpu")
+    opened = load(checkpoint, "cpu")
     if to == "ours":
-        networks = {"g_ema": found.g_ema, "g": found.g, "d": found.d}
-        checkpoints.save(out, **networks, half=half, meta={"converted from": found.info["format"]} | found.meta)
+        networks = {"g_ema": opened.g_ema, "g": opened.g, "d": opened.d}
+        checkpoints.save(out, **networks, half=half, meta={"converted from": opened.info["format"]} | opened.meta)
     else:
-        checkpoints.export(out, found)
-        if (clamp := found.g_ema.synthesis.clamp) is not None:
+        checkpoints.export(out, opened)
+        if (clamp := opened.g_ema.synthesis.clamp) is not None:
             what = f"this model's activations stay within +-{float(clamp):g} (conv_clamp)"
             typer.echo(f"note: {what}, which that layout cannot say: other tools draw without the bound", err=True)
-    parts = ["g_ema", *[part for part in ("g", "d") if getattr(found, part) is not None]]
+    parts = ["g_ema", *[part for part in ("g", "d") if getattr(opened, part) is not None]]
     typer.echo(f"{out}: {', '.join(parts)} in {LAYOUTS[to]} layout")
     if to == "rosinality":
-        _say_exported(found)
+        _say_exported(opened)
 
 
-def _say_exported(found) -> None:
+def _say_exported(opened) -> None:
     """What other programs will miss, and what to do there."""
     from stylegan2.networks import SharedMapping
 
-    if found.g is None:
+    if opened.g is None:
         typer.echo("g is a copy of g_ema: there was none")
     typer.echo("no optimisers (g_optim, d_optim): to train it there, leave out the lines that load them")
-    mapping = found.g_ema.mapping
-    if isinstance(mapping, SharedMapping) and mapping.k < found.g_ema.num_ws:
+    mapping = opened.g_ema.mapping
+    if isinstance(mapping, SharedMapping) and mapping.k < opened.g_ema.num_ws:
         typer.echo(
             f"note: the first {mapping.k} codes come from the source's mapping, for which that layout has no place; it "
             "is beside g_ema as style_source. Exact there: G([style_source(z), G.style(z)], input_is_latent=True, "
             f"inject_index={mapping.k}), and all codes found here. G([z]) is not: on {TRIED} faces it differs by "
-            f"{_difference_of_one_mapping(found.g_ema):.3f} (root mean square of colours from -1 to 1)",
+            f"{_difference_of_one_mapping(opened.g_ema):.3f} (root mean square of colours from -1 to 1)",
             err=True,
         )
 
@@ -287,14 +272,14 @@ def _difference_of_one_mapping(g) -> float:
 def _convert_encoder(path: Path, out: Path, to: str, half: bool) -> None:
     from stylegan2 import checkpoints
 
-    found = checkpoints.load_encoder(path, "cpu")
+    opened = checkpoints.load_encoder(path, "cpu")
     if to == "ours":
-        checkpoints.save_encoder(out, found.encoder, found.meta, half)
+        checkpoints.save_encoder(out, opened.encoder, opened.meta, half)
     else:
-        checkpoints.export_encoder(out, found.encoder)
-        if found.encoder.psi != checkpoints.PUBLISHED_PSI:
+        checkpoints.export_encoder(out, opened.encoder)
+        if opened.encoder.psi != checkpoints.PUBLISHED_PSI:
             typer.echo(
-                f"note: this encoder's codes hold for psi {found.encoder.psi:g}; tools that read that layout draw with "
-                f"{checkpoints.PUBLISHED_PSI:g} (this package reads the right one from the file)",
+                f"note: this encoder's codes hold for psi {opened.encoder.psi:g}; tools that read that layout draw "
+                f"with {checkpoints.PUBLISHED_PSI:g} (this package reads the right one from the file)",
                 err=True,
             )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import app, captions_of, check_folder, end, leaving_out, make_room, or_numbered, some_existing
+from stylegan2.cli.common import captions_of, check_folder, end, leaving_out, make_room, or_numbered, some_existing
+from stylegan2.cli.options import Settings, verb
 
 if TYPE_CHECKING:
     from stylegan2.editing.photos import Cutting, Portrait
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
 Photos = Annotated[
     list[Path], typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.", callback=some_existing)
 ]
-Align = Annotated[
-    str,
-    typer.Option(help="yes: turn and cut to the face; no: the middle square; auto: no if it has the model's size."),
-]
-Face = Annotated[str, typer.Option(help="Of several: 1 (the surest), 2, ..., or all.")]
+ALIGN = "yes: turn and cut to the face; no: the middle square; auto: no if it has the model's size."
+Square = Settings(
+    "editing.photos",
+    "Cutting",
+    align=typer.Option(help=ALIGN),
+    face=typer.Option(help="Of several: 1 (the surest), 2, ..., or all."),
+)
 Box = Annotated[str | None, typer.Option(help="LEFT,TOP,SIDE in pixels: this square, whatever is in it.")]
 
 
@@ -34,26 +37,26 @@ def read(
     """
     from stylegan2.editing.photos import read_photos
 
-    found, left_out = {}, []
+    portraits, left_out = {}, []
     for name, path in captions_of(photos).items():
         with leaving_out(path, left_out, alone=len(photos) == 1):
-            found |= read_photos({name: path}, resolution, cutting, {*found, *taken})
-    if not found:
+            portraits |= read_photos({name: path}, resolution, cutting, {*portraits, *taken})
+    if not portraits:
         raise ValueError(f"none of the {len(photos)} photos can be used: see above, and --box")
-    for name, portrait in found.items():
+    for name, portrait in portraits.items():
         if portrait.seen is not None:  # else it was asked for, and needs no word
             typer.echo(f"{name}: {portrait.how}", err=True)
-    return found, left_out
+    return portraits, left_out
 
 
-@app.command()
+@verb()
 def align(
     photos: Photos,
-    out: Annotated[Path | None, typer.Option(help="Folder for the faces (NAME.png). [faces]")] = None,
-    size: Annotated[int, typer.Option(help="Side of a face in pixels.")] = 256,
-    face: Face = "1",
+    out: Path | None = None,  # Folder for the faces (NAME.png). [faces]
+    size: int = 256,  # Side of a face in pixels.
+    face: str = "1",  # Of several: 1 (the surest), 2, ..., or all.
     box: Box = None,
-    marked: Annotated[bool, typer.Option(help="Also NAME_faces.jpg: the photo, its faces, their numbers.")] = True,
+    marked: bool = True,  # Also NAME_faces.jpg: the photo, its faces, their numbers.
 ) -> None:
     """Turn photos so that faces are upright, and cut them as FFHQ's are.
 
@@ -82,8 +85,8 @@ def align(
         with leaving_out(path, left_out, alone=len(photos) == 1):
             photo = open_photo(path)
             people = [] if cutting.box else find_people(photo)
-            found = portraits(photo, size, cutting, people)
-            for own, portrait in zip(names_of(name, len(found), done), found, strict=True):
+            faces = portraits(photo, size, cutting, people)
+            for own, portrait in zip(names_of(name, len(faces), done), faces, strict=True):
                 to = display.save(portrait.image, make_room(out / f"{own}.png", photos))
                 typer.echo(f"{to}: {portrait.how}")
                 done.add(own)

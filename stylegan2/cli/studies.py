@@ -8,20 +8,32 @@ from typing import Annotated
 import typer
 
 from stylegan2 import text_files
-from stylegan2.cli.common import Device, app, check_writable, existing, make_room, parse_seeds
+from stylegan2.cli.common import check_writable, existing, make_room, parse_seeds
+from stylegan2.cli.options import Settings, verb
+
+Lengths = Settings(
+    "pocket.recipe",
+    "Recipe",
+    only=("photo_images", "target_images", "device"),
+    photo_images=typer.Option(help="Length of the source's training."),
+    target_images=typer.Option(help="Length of each fine-tuning."),
+)
+Compared = Settings(
+    "pocket.studies.scoreboard",
+    "Study",
+    without=("batch",),
+    source=typer.Option(callback=existing),
+    judge=typer.Option(callback=existing),
+    images=typer.Option(help="Length of every training."),
+)
 
 
-@app.command()
+@verb()
 def pocket(
-    steps: Annotated[
-        list[str] | None, typer.Argument(metavar="[STEP]...", help="Steps to make. [default: all]")
-    ] = None,
-    photo_images: Annotated[
-        int | None, typer.Option(help="Length of the source's training. [default: recipe's]")
-    ] = None,
-    target_images: Annotated[int | None, typer.Option(help="Length of each fine-tuning. [default: recipe's]")] = None,
-    device: Device = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Make also what is there already.")] = False,
+    steps: Annotated[list[str] | None, typer.Argument(metavar="[STEP]...")] = None,  # Steps to make. [default: all]
+    *,
+    settings: Lengths,
+    force: bool = False,  # Make also what is there already.
 ) -> None:
     """Rebuild the shipped pocket models in checkpoints/pocket/: judge, photo, targets, scoreboard, report.
 
@@ -38,8 +50,7 @@ def pocket(
     unknown = [step for step in steps or [] if step not in recipe.STEPS]
     if unknown:
         raise ValueError(f"no step {unknown[0]!r}; the steps are: {', '.join(recipe.STEPS)}")
-    lengths = {"photo_images": photo_images, "target_images": target_images}
-    chosen = recipe.Recipe(**{name: n for name, n in lengths.items() if n is not None}, device=device)
+    chosen = recipe.Recipe(**settings)
     check_writable(chosen.shipped)
     check_writable(chosen.work)
     made = []
@@ -54,25 +65,15 @@ def pocket(
         made.append(step)
 
 
-@app.command()
+@verb()
 def scoreboard(
-    domain: Annotated[list[str] | None, typer.Option(help="Target domains; repeat. [default: all three]")] = None,
-    seeds: Annotated[str, typer.Option(help="One training of each for every seed, such as 0-2.")] = "0",
-    sweep: Annotated[bool, typer.Option("--sweep", help="Compare the methods' settings, not the methods.")] = False,
-    source: Annotated[Path, typer.Option(help="Model to fine-tune.", callback=existing)] = Path(
-        "checkpoints/pocket/photo.pt"
-    ),
-    judge: Annotated[Path, typer.Option(help="The network that reads faces.", callback=existing)] = Path(
-        "checkpoints/pocket/judge.pt"
-    ),
-    work: Annotated[Path, typer.Option(help="Folder of models and numbers; what is there is not made again.")] = Path(
-        "build/pocket/scoreboard"
-    ),
-    out: Annotated[Path | None, typer.Option(help="File for the rows (JSON); a picture goes beside it.")] = None,
-    images: Annotated[int, typer.Option(help="Length of every training.")] = 24_000,
-    faces: Annotated[int, typer.Option(help="Faces behind every number.")] = 2000,
-    jobs: Annotated[int, typer.Option(help="Trainings at the same time (one core each is enough).")] = 1,
-    device: Device = "auto",
+    domain: list[str] | None = None,  # Target domains; repeat. [default: all three]
+    *,
+    seeds: str = "0",  # One training of each for every seed, such as 0-2.
+    sweep: bool = False,  # Compare the methods' settings, not the methods.
+    out: Path | None = None,  # File for the rows (JSON); a picture goes beside it.
+    settings: Compared,
+    jobs: int = 1,  # Trainings at the same time (one core each is enough).
 ) -> None:
     """Compare all methods at pocket scale: each trained alike, then what is kept of a face, and how good cartoons are.
 
@@ -92,13 +93,13 @@ def scoreboard(
     unknown = [name for name in domain or () if name not in board.TARGETS]
     if unknown:
         raise ValueError(f"no target domain {unknown[0]!r}; there are: {', '.join(board.TARGETS)}")
-    if min(images, faces - 1, jobs) < 1:
-        raise ValueError(f"images is {images}, faces {faces}, jobs {jobs}: expected at least 1, 2 and 1")
-    check_writable(work)
+    study = board.Study(**settings)
+    if min(study.images, study.faces - 1, jobs) < 1:
+        raise ValueError(f"images is {study.images}, faces {study.faces}, jobs {jobs}: expected at least 1, 2 and 1")
+    check_writable(study.work)
     if out is not None:
         make_room(out)
         make_room(out.with_suffix(".jpg"))
-    study = board.Study(source, judge, work, images, faces=faces, device=device)
     domains = tuple(domain or board.TARGETS)
     numbers = parse_seeds(seeds)
     swept = [entry for name in domains for entry in board.sweep_study(name, numbers)]

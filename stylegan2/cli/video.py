@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import (
-    FILMS,
-    CheckpointPath,
-    Device,
-    Others,
-    Truncation,
-    app,
-    captions_of,
-    ending,
-    load,
-    make_room,
-    on_device,
-    or_numbered,
-)
-from stylegan2.cli.faces import FACES, parse_faces, ws_of
+from stylegan2.cli.common import FILMS, CheckpointPath, Device, Others, Truncation, generators, new_file, shown
+from stylegan2.cli.faces import Faces, parse_faces, ws_of
+from stylegan2.cli.options import verb
 
 
-@app.command()
+@verb()
 def video(
     checkpoint: CheckpointPath,
-    out: Annotated[Path | None, typer.Option(help="FILE.mp4, or FILE.gif. [walk.mp4]")] = None,
+    out: Path | None = None,  # FILE.mp4, or FILE.gif. [walk.mp4]
     others: Others = None,
-    seeds: Annotated[str, typer.Option(help=f"{FACES} At least two.")] = "1-4",
-    frames: Annotated[int, typer.Option(help="Frames from one face to the next.")] = 48,
+    seeds: Faces = "1-4",  # At least two.
+    frames: int = 48,  # Frames from one face to the next.
     truncation: Truncation = 0.7,
-    fps: Annotated[int, typer.Option(help="Frames a second.")] = 24,
-    scale: Annotated[int, typer.Option(help="Enlargement; 0: faces of about 256 pixels.")] = 0,
+    fps: int = 24,  # Frames a second.
+    scale: int = 0,  # Enlargement; 0: faces of about 256 pixels.
     device: Device = "auto",
 ) -> None:
     """Go from face to face and back, without a jump at the end.
@@ -49,18 +36,12 @@ def video(
     from stylegan2 import display
     from stylegan2.editing import videos
 
-    faces, out = parse_faces(seeds), or_numbered(out, "walk.mp4")
-    ending(out, *FILMS)
+    faces = parse_faces(seeds)
     if fps < 1 or scale < 0:
         raise ValueError(f"fps is {fps}, scale is {scale}, expected fps of at least 1 and scale of at least 0")
-    make_room(out)
-    where = on_device(device)
-    models = {
-        name: load(path, where, g_ema_only=True).g_ema
-        for name, path in captions_of([checkpoint, *(others or [])]).items()
-    }
-    shown = models if len(models) > 1 else next(iter(models.values()))
+    out = new_file(out, "walk.mp4", *FILMS)
+    models = generators([checkpoint, *(others or [])], device)
     ws = ws_of(next(iter(models.values())), faces, truncation)
-    film = videos.walk(shown, ws, frames, scale=scale or None)
+    film = videos.walk(shown(models), ws, frames, scale=scale or None)
     display.save_video(film, out, fps, progress=True)
     typer.echo(f"{len(film)} frames, {len(film) / fps:.1f} s, in {out}")
