@@ -13,8 +13,8 @@ except ImportError:
     fcntl = None
 
 
-class InUse(RuntimeError, OSError):
-    """Another process writes there. (An OSError too: what the command line says in one line.)"""
+class InUse(OSError):
+    """Another process writes there."""
 
 
 @contextlib.contextmanager

@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 face", "2 faces", "1,000 faces"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def write_text(path: str | os.PathLike, text: str) -> Path:
     """Write a text file, its folder too if need be, in one step."""
     return write_bytes(path, text.encode("utf-8"))

@@ -147,7 +147,7 @@ class Zoo:
 
         Raises:
             ZooError: it cannot be had, there is no room for it, or it is not what it was.
-            RuntimeError: another process fetches into this folder.
+            InUse: another process fetches into this folder.
         """
         path = self.path(name)
         with only_writer(self.folder):

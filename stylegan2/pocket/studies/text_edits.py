@@ -28,6 +28,7 @@ from stylegan2.pocket.studies.changes import attribute_spread, describe_changes,
 from stylegan2.pocket.world import styles
 from stylegan2.pocket.world.captions import nearest_name
 from stylegan2.published.clip_model import ClipModel
+from stylegan2.text_files import counted
 
 ENOUGH, STILL = 0.8, 0.25  # share of faces in which the attribute must appear; sd by which the others may move
 Holds = Callable[[Reading], Tensor]  # what the judge reads of N faces -> bool [N]
@@ -180,7 +181,7 @@ def describe_edit(judge: Judge, g: Generator, before: Tensor, after: Tensor, tex
     if prompt is None:
         return f"what changed most: {most}; of all attributes: {rest}"
     had, has = (int(prompt.holds(reading).sum()) for reading in (old, new))
-    return f"{text} in {has} of {len(new)} faces (before: {had}); what else changed most: {most}; {rest}"
+    return f"{text} in {has} of {counted(len(new), 'face')} (before: {had}); what else changed most: {most}; {rest}"
 
 
 def run(
