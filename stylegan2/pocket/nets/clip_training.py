@@ -53,11 +53,7 @@ ARCHITECTURE = {
 
 @dataclass(frozen=True)
 class ClipConfig(FitConfig):
-    """How the pocket CLIP is trained.
-
-    Raises:
-        ValueError: for numbers that cannot work.
-    """
+    """How the pocket CLIP is trained."""
 
     images: int = 3_000_000  # shown in all: minutes on a GPU, most of a day on two cores
     batch: int = 512  # faces that a caption is told apart from, less one
@@ -69,14 +65,8 @@ class ClipConfig(FitConfig):
     save_every: int = 500_000  # images between two states to continue from
     workers: int | None = None  # processes that render and write captions; None: one per core, none on a small machine
 
+    may_be_zero = ("seed", "cross_faces", "weight_decay", "workers")
     no_effect = ("save_every", "workers")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.images < self.batch or self.batch < 2:
-            raise ValueError(f"expected images >= batch >= 2, got images={self.images}, batch={self.batch}")
-        if min(self.own_faces, self.save_every) < 1 or self.cross_faces < 0 or (self.workers or 0) < 0:
-            raise ValueError("own_faces and save_every must be positive, cross_faces and workers not negative")
 
     @property
     def settings(self) -> dict:

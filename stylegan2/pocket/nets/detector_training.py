@@ -36,11 +36,7 @@ HIT = 0.5  # intersection over union from which a box counts as found
 
 @dataclass(frozen=True)
 class DetectorConfig(FitConfig):
-    """How the detector is trained.
-
-    Raises:
-        ValueError: for numbers that cannot work.
-    """
+    """How the detector is trained."""
 
     windows: int = 24_000  # shown in all
     batch: int = 16
@@ -50,11 +46,7 @@ class DetectorConfig(FitConfig):
     save_every: int = 3_000  # windows between two states to continue from
 
     unit = "windows"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.windows < self.batch or min(self.batch, self.pages, self.save_every) < 1 or self.lr <= 0:
-            raise ValueError(f"expected windows >= batch >= 1, pages, save_every and lr above 0, got {self}")
+    smallest_batch = 1
 
 
 def cut_window(rng: random.Random, page: Strip) -> tuple[Tensor, Tensor]:

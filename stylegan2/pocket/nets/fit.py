@@ -26,13 +26,26 @@ FORMAT = "stylegan2 pocket network, in training"
 
 
 class FitConfig:
-    """What the dataclasses of settings have in common; they have fields `batch`, `seed` and `save_every`."""
+    """What the dataclasses of settings have in common; they have fields `batch`, `seed` and `save_every`.
+
+    Raises:
+        ValueError: for numbers that cannot work.
+    """
 
     unit = "images"  # name of the field that says how many are shown in all
+    smallest_batch = 2
+    may_be_zero = ("seed",)
     no_effect = ("save_every",)  # fields that may change when a training goes on
 
     def __post_init__(self) -> None:
         check_types(self)
+        unit, least, amount = self.unit, self.smallest_batch, getattr(self, self.unit)
+        if not amount >= self.batch >= least:
+            raise ValueError(f"expected {unit} >= batch >= {least}, got {unit}={amount}, batch={self.batch}")
+        for name, value in vars(self).items():
+            if isinstance(value, (int, float)) and (value < 0 or value == 0 and name not in self.may_be_zero):
+                kind = "not negative" if name in self.may_be_zero else "positive"
+                raise ValueError(f"{name} must be {kind}, got {value}")
 
     @property
     def steps(self) -> int:

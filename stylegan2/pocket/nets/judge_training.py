@@ -25,7 +25,6 @@ from stylegan2.pocket.nets.judge import (
     GROUPS,
     SIZE,
     Judge,
-    Raw,
     evaluate_judge,
     format_evaluation,
     read_dict,
@@ -35,16 +34,13 @@ from stylegan2.runtime import pick_device, pick_dtype
 
 TRAINING_SEED = 700_000  # sequences of faces that no data set and no evaluation draws from
 POOL_FORMAT = "stylegan2 pocket faces for the judge"
+HEAT_SD = 1.0 / 32  # of the wanted heat around a landmark, in image sides: one cell of the map
 MIRRORED = [world.VECTOR_NAMES.index(name) for name in ("yaw", "roll", "parting", "gaze", "light")]
 
 
 @dataclass(frozen=True)
 class JudgeConfig(FitConfig):
-    """How the judge is trained.
-
-    Raises:
-        ValueError: for numbers that cannot work.
-    """
+    """How the judge is trained."""
 
     images: int = 100_000  # shown in all
     batch: int = 64
@@ -57,14 +53,8 @@ class JudgeConfig(FitConfig):
     evaluation_faces: int = 500  # per domain, for the errors that are recorded at the end
     precision: str = "auto"  # of the convolutions: "auto", "float32", "bfloat16"
 
+    may_be_zero = ("seed", "cross_faces", "weight_decay")
     no_effect = ("save_every", "evaluation_faces", "precision")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.images < self.batch or self.batch < 2:
-            raise ValueError(f"expected images >= batch >= 2, got images={self.images}, batch={self.batch}")
-        if min(self.own_faces, self.save_every) < 1 or self.cross_faces < 0:
-            raise ValueError("own_faces and save_every must be positive, cross_faces not negative")
 
 
 # ---------------------------------------------------------------------------------------------------------- the faces
@@ -122,30 +112,6 @@ def mirror(pool: Pool, chosen: Tensor) -> Pool:
     return Pool(mirrored(pool.images, chosen), attributes, landmarks, pool.domain)
 
 
-# ----------------------------------------------------------------------------------------------------------- the losses
-HEAT_SD = 1.0 / 32  # of the wanted heat around a landmark, in image sides: one cell of the map
-
-
-def losses(raw: Raw, truth: Pool, grid: Tensor) -> dict[str, Tensor]:
-    """Named losses of one batch; their sum is minimised.
-
-    Landmarks: distance in image sides (weighted) and the cross entropy of the heat against a small Gaussian, which
-    keeps the heat in one place. Attributes: smooth L1, binary or ordinary cross entropy, by kind.
-    """
-    squared = (truth.landmarks[:, :, None] - grid).square().sum(3)  # [N, K, 1024]
-    wanted = (-squared / (2 * HEAT_SD**2)).softmax(dim=2)
-    given, predicted = truth.attributes, raw.attributes
-    choices = [F.cross_entropy(predicted[:, columns], given[:, columns].argmax(1)) for columns in GROUPS.values()]
-    return {
-        "landmarks": 40.0 * (raw.landmarks - truth.landmarks).abs().mean(),
-        "heat": -0.25 * (wanted * raw.heat).sum(2).mean(),
-        "values": 4.0 * F.smooth_l1_loss(predicted[:, CONTINUOUS], given[:, CONTINUOUS], beta=0.5),
-        "flags": F.binary_cross_entropy_with_logits(predicted[:, FLAGS], given[:, FLAGS]),
-        "choices": 0.5 * torch.stack(choices).mean(),
-        "domain": 0.2 * F.cross_entropy(raw.domain, truth.domain),
-    }
-
-
 # -------------------------------------------------------------------------------------------------------- the training
 class _Run(Fit):
     clip_norm = 5.0
@@ -170,15 +136,30 @@ class _Run(Fit):
         return Pool(images.contiguous(memory_format=torch.channels_last), picked.attributes, landmarks, picked.domain)
 
     def losses(self, pool: Pool) -> dict[str, Tensor]:
-        batch = self.batch(pool)
+        """Landmarks: distance, and cross entropy of the heat against a small Gaussian, which keeps it in one place.
+
+        Attributes: smooth L1, binary or ordinary cross entropy, by kind.
+        """
+        truth = self.batch(pool)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            raw = self.model.raw(batch.images)
-        return losses(raw, batch, self.model.grid)
+            raw = self.model.raw(truth.images)
+        squared = (truth.landmarks[:, :, None] - self.model.grid).square().sum(3)  # [N, K, 1024]
+        wanted = (-squared / (2 * HEAT_SD**2)).softmax(dim=2)
+        given, predicted = truth.attributes, raw.attributes
+        choices = [F.cross_entropy(predicted[:, columns], given[:, columns].argmax(1)) for columns in GROUPS.values()]
+        return {
+            "landmarks": 40.0 * (raw.landmarks - truth.landmarks).abs().mean(),
+            "heat": -0.25 * (wanted * raw.heat).sum(2).mean(),
+            "values": 4.0 * F.smooth_l1_loss(predicted[:, CONTINUOUS], given[:, CONTINUOUS], beta=0.5),
+            "flags": F.binary_cross_entropy_with_logits(predicted[:, FLAGS], given[:, FLAGS]),
+            "choices": 0.5 * torch.stack(choices).mean(),
+            "domain": 0.2 * F.cross_entropy(raw.domain, truth.domain),
+        }
 
     def finish(self, path: Path, pool: Pool, meta: dict) -> tuple[Judge, dict]:
         _set_feature_axes(self.model.eval(), pool)
         self.model.save(path)
-        judge = Judge.load(path, "cpu")
+        judge = Judge.load(path)
         return judge, {"errors": evaluate_judge(judge, self.config.evaluation_faces)}
 
 
@@ -210,14 +191,9 @@ def train_judge(
 
     Args:
         path: where the weights go, usually checkpoints/pocket/judge.pt.
-        images: shown in all.
-        seed: of the initial weights, the faces and their order.
+        images, seed, settings: fields of `JudgeConfig`.
         scratch: folder for the rendered faces and the state of an unfinished training.
         progress: a bar, and the table of errors at the end.
-        settings: further fields of JudgeConfig.
-
-    Returns:
-        The judge as it was saved.
     """
     config, path = JudgeConfig(images=images, seed=seed, **settings), Path(path)
     run = _Run(config)
