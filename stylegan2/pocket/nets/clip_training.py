@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,27 +20,23 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from stylegan2 import text_files
 from stylegan2.checkpoints import files
 from stylegan2.data.roughen import roughen
 from stylegan2.pocket import world
-from stylegan2.pocket.nets.judge import SIZE, read_dict
+from stylegan2.pocket.nets.fit import Fit, FitConfig, mirrored, sets_of_faces, step_rng, warm_cosine
+from stylegan2.pocket.nets.judge import SIZE, to_float
 from stylegan2.pocket.world.captions import phrases
 from stylegan2.published.clip_files import openai_clip
 from stylegan2.published.clip_model import MEAN, SD, TOKENS, ClipModel, tokenize
 from stylegan2.runtime import pick_device, pick_dtype
-from stylegan2.setting_types import check_seed
 
-TRAINING_FORMAT = "stylegan2 pocket CLIP, in training"
 FACES_SEED = 710_000  # sequences of faces that no data set, no judge and no evaluation draws from
 EVALUATION_SEED = 810_000
-LONGEST = 64  # tokens of a caption
 CHUNK = 500  # faces rendered by a worker at a time
-NO_EFFECT = ("save_every", "workers")  # settings that may change when a training goes on
 ARCHITECTURE = {
     "embed_dim": 64,
     "image_resolution": SIZE,
@@ -57,14 +52,10 @@ ARCHITECTURE = {
 
 
 @dataclass(frozen=True)
-class ClipConfig:
-    """How the pocket CLIP is trained.
+class ClipConfig(FitConfig):
+    """How the pocket CLIP is trained."""
 
-    Raises:
-        ValueError: for numbers that cannot work.
-    """
-
-    images: int = 3_000_000  # shown in all: 5 minutes on a GPU, most of a day on two cores
+    images: int = 3_000_000  # shown in all: minutes on a GPU, most of a day on two cores
     batch: int = 512  # faces that a caption is told apart from, less one
     own_faces: int = 24_000  # rendered per domain with that domain's statistics
     cross_faces: int = 4_000  # rendered per pair of another domain's statistics and this domain
@@ -74,16 +65,12 @@ class ClipConfig:
     save_every: int = 500_000  # images between two states to continue from
     workers: int | None = None  # processes that render and write captions; None: one per core, none on a small machine
 
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        if self.images < self.batch or self.batch < 2:
-            raise ValueError(f"expected images >= batch >= 2, got images={self.images}, batch={self.batch}")
-        if min(self.own_faces, self.save_every) < 1 or self.cross_faces < 0 or (self.workers or 0) < 0:
-            raise ValueError("own_faces and save_every must be positive, cross_faces and workers not negative")
+    may_be_zero = ("seed", "cross_faces", "weight_decay", "workers")
+    no_effect = ("save_every", "workers")
 
     @property
-    def steps(self) -> int:
-        return self.images // self.batch
+    def settings(self) -> dict:
+        return super().settings | {"architecture": ARCHITECTURE}
 
     @property
     def processes(self) -> int:
@@ -108,11 +95,8 @@ class Pool:
 def render_pool(config: ClipConfig) -> Pool:
     """Faces with every domain's statistics in every domain; by worker processes where there are any."""
     jobs = []
-    for d, domain in enumerate(world.DOMAINS):
-        for statistics in world.DOMAINS:
-            count = config.own_faces if statistics == domain else config.cross_faces
-            seed = FACES_SEED + 10 * config.seed + d
-            jobs += [(statistics, domain, seed, i, min(CHUNK, count - i)) for i in range(0, count, CHUNK)]
+    for *of, count, seed in sets_of_faces(config.own_faces, config.cross_faces, FACES_SEED + 10 * config.seed):
+        jobs += [(*of, seed, start, min(CHUNK, count - start)) for start in range(0, count, CHUNK)]
     parts = list(_in_workers(_render_part, jobs, config.processes))
     images, sayable, mirrored, domains = zip(*parts, strict=True)
     return Pool(torch.cat(images), *([x for part in parts for x in part] for parts in (sayable, mirrored, domains)))
@@ -147,7 +131,7 @@ class Batches(Dataset):
         size, step = self.config.batch, self.first + i
         if i >= len(self):
             raise IndexError(i)
-        rng = torch.Generator().manual_seed((self.config.seed * 1_000_003 + step) % 2**63)
+        rng = step_rng(self.config.seed, step)
         chosen = torch.randint(len(self.pool), (size,), generator=rng)
         mirrored = torch.rand(size, generator=rng) < 0.5
         pairs = list(zip(chosen.tolist(), mirrored.tolist(), strict=True))
@@ -158,121 +142,56 @@ class Batches(Dataset):
 
 
 # -------------------------------------------------------------------------------------------------------- the training
-class _Run:
-    """Network, optimiser and place in the schedule: what is saved and continued."""
-
+class _Run(Fit):
     def __init__(self, config: ClipConfig, device: torch.device):
-        self.config, self.device, self.step = config, device, 0
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)  # initial weights only; everything else has its own generator
-            self.model = openai_clip().model.CLIP(**ARCHITECTURE).float().to(device)
-        for block in self.model.transformer.resblocks:  # no buffer of the model: it would be copied at every use
-            block.attn_mask = block.attn_mask.to(device)
+        super().__init__(config, lambda: openai_clip().model.CLIP(**ARCHITECTURE).float(), device)
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim < 2]
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.lr = torch.tensor(config.lr, device=device)  # a tensor: a recorded step reads it anew
-        self.optimiser = torch.optim.AdamW(groups, self.lr, betas=(0.9, 0.98), capturable=device.type == "cuda")
-        self.known = torch.zeros(ARCHITECTURE["vocab_size"], dtype=torch.bool, device=device)  # tokens seen so far
+        lr = torch.tensor(config.lr)  # a tensor, since its rounding to float32 is in the bits that a seed gives
+        groups = [{**group, "initial_lr": config.lr} for group in groups]  # what the schedule multiplies, unrounded
+        self.optimiser = torch.optim.AdamW(groups, lr, betas=(0.9, 0.98), fused=device.type == "cuda")
+        self.schedule = warm_cosine(self.optimiser, config.steps, 0.05)
+        self.extra["known"] = torch.zeros(ARCHITECTURE["vocab_size"], dtype=torch.bool, device=device)  # tokens so far
         self.dtype = pick_dtype("auto", device)
         self.mean, self.sd = (torch.tensor(x, device=device)[:, None, None] for x in (MEAN, SD))
-        self.recorded = _Recorded(self._learn) if device.type == "cuda" else None
 
-    def save(self, path: Path) -> None:
-        state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
-        rest = {"step": self.step, "known": self.known.cpu(), "settings": _settings(self.config)}
-        files.write(path, {"format": TRAINING_FORMAT, **state, **rest})
+    def batches(self, pool: Pool) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
+        images, workers = pool.images.to(self.device), self.config.processes
+        for batch in DataLoader(Batches(pool, self.config, self.step), batch_size=None, num_workers=workers):
+            chosen, flips, tokens = (part.to(self.device) for part in batch)
+            yield images[chosen], flips, tokens
 
-    def resume(self, path: Path) -> None:
-        """Go on where a run with the same settings stopped; a file of other settings is passed over."""
-        content = read_dict(path, TRAINING_FORMAT)
-        if content["settings"] != _settings(self.config):
-            return
-        self.model.load_state_dict(content["model"])
-        self.optimiser.load_state_dict(content["optimiser"])
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.lr
-        self.step, self.known = content["step"], content["known"].to(self.device)
-
-    def train_step(self, images: Tensor, mirrored: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [B, 3, 64, 64], bool [B], long [B, T] -> (loss, share of faces that found their caption)."""
-        rng = torch.Generator(self.device).manual_seed((self.config.seed * 1_000_003 + self.step) % 2**63)
-        x = torch.where(mirrored[:, None, None, None], images.flip(3), images).float().div_(127.5).sub_(1)
-        x, _ = roughen(x, x.new_zeros(len(x), 1, 2), rng)
-        self.lr.fill_(learning_rate(self.config, self.step))
-        self.known[tokens.flatten()] = True
-        self.step += 1
-        inputs = ((x * 0.5 + 0.5 - self.mean) / self.sd, tokens)
-        return self._learn(*inputs) if self.recorded is None else self.recorded(*inputs)
-
-    def _learn(self, x: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images and tokens: one step of Adam."""
-        with torch.autocast(self.device.type, torch.bfloat16, self.dtype == torch.bfloat16, cache_enabled=False):
-            seen, read = self.model.encode_image(x), self.model.encode_text(tokens)
-        logits = self.model.logit_scale.exp() * _cosines(seen.float(), read.float())
+    def losses(self, images: Tensor, flips: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        """uint8 [B, 3, 64, 64], bool [B], long [B, T] -> the loss, and the share of faces that chose their caption."""
+        x = to_float(mirrored(images, flips))
+        x, _ = roughen(x, x.new_zeros(len(x), 1, 2), self.rng(self.device))
+        self.extra["known"][tokens.flatten()] = True
+        with torch.autocast(self.device.type, torch.bfloat16, self.dtype == torch.bfloat16):
+            seen = self.model.encode_image((x * 0.5 + 0.5 - self.mean) / self.sd)
+            read = self.model.encode_text(tokens)
+        cosines = F.normalize(seen.float(), dim=1) @ F.normalize(read.float(), dim=1).T
+        logits = self.model.logit_scale.exp() * cosines
         right = torch.arange(len(x), device=self.device)
         loss = (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
+        return {"loss": loss, "right": (logits.argmax(1) == right).float().mean()}
+
+    def train_step(self, *batch: Tensor) -> dict[str, Tensor]:
+        parts = super().train_step(*batch)
         with torch.no_grad():
             self.model.logit_scale.clamp_(0, math.log(100))  # as CLIP does
-        return loss.detach(), (logits.argmax(1) == right).float().mean()
+        return parts
 
     def state(self) -> dict[str, Tensor]:
         """The weights as float16, for `clip.load`; rows of tokens that never occurred are zero."""
         state = {name: value.detach().cpu().half() for name, value in self.model.state_dict().items()}
-        state["token_embedding.weight"][~self.known.cpu()] = 0
+        state["token_embedding.weight"][~self.extra["known"].cpu()] = 0
         return state
 
-
-class _Recorded:
-    """A training step as one CUDA graph: so small a network otherwise waits for its thousand kernels to be launched.
-
-    The first steps run as they are, the next one is recorded, and from then on the recording is played with new inputs.
-    """
-
-    def __init__(self, step):
-        self.step, self.warmed, self.graph = step, 0, None
-
-    def __call__(self, x: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        tokens = F.pad(tokens, (0, LONGEST - tokens.shape[1]))  # zeros: after the text, where nothing looks
-        if self.warmed < 3:
-            self.warmed += 1
-            return self._on_the_side(x, tokens)
-        if self.graph is None:
-            self.inputs, self.graph = (x.clone(), tokens.clone()), torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
-                self.outputs = self.step(*self.inputs)
-        for kept, new in zip(self.inputs, (x, tokens), strict=True):
-            kept.copy_(new)
-        self.graph.replay()
-        return tuple(output.clone() for output in self.outputs)
-
-    def _on_the_side(self, x: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """A step on a stream of its own, as recording demands of what goes before it."""
-        here, side = torch.cuda.current_stream(), torch.cuda.Stream()
-        side.wait_stream(here)
-        with torch.cuda.stream(side):
-            outputs = self.step(x, tokens)
-        here.wait_stream(side)
-        return outputs
-
-
-def learning_rate(config: ClipConfig, step: int) -> float:
-    """Linear up over the first twentieth of the run, then half a cosine down to 0."""
-    t = (step + 1) / config.steps
-    return config.lr * min(t / 0.05, 0.5 + 0.5 * math.cos(math.pi * t))
-
-
-def _cosines(a: Tensor, b: Tensor) -> Tensor:
-    return F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
-
-
-def _settings(config: ClipConfig) -> dict:
-    settings = {name: value for name, value in vars(config).items() if name not in NO_EFFECT}
-    return {**settings, "renderer": world.VERSION, "architecture": ARCHITECTURE}
+    def finish(self, path: Path, pool: Pool, meta: dict) -> tuple[ClipModel, dict]:
+        files.write(path, self.state(), deflate=True)  # 2 MB instead of 8: most tokens never occur
+        model = ClipModel.load(path, self.device)
+        return model, {"retrieval": measure_retrieval(model)}
 
 
 def train_clip(
@@ -291,38 +210,8 @@ def train_clip(
         scratch: folder for the state of an unfinished training.
         progress: a bar.
     """
-    config, path, where = config or ClipConfig(), Path(path), pick_device(device)
-    started, run, state = time.perf_counter(), _Run(config, where), Path(scratch) / f"{path.stem}_training.pt"
-    if state.is_file():
-        run.resume(state)
-    _train(run, render_pool(config), state, progress)
-    files.write(path, run.state(), deflate=True)  # 2 MB instead of 8: most tokens never occur
-    model = ClipModel.load(path, where)
-    minutes = (time.perf_counter() - started) / 60
-    text_files.write_json(
-        path.with_suffix(".json"),
-        {"training": {**_settings(config), "minutes": round(minutes, 1)}, "retrieval": measure_retrieval(model)},
-    )
-    state.unlink(missing_ok=True)
-    return model
-
-
-def _train(run: _Run, pool: Pool, state: Path, progress: bool) -> None:
-    from tqdm.auto import tqdm
-
-    config, batch = run.config, run.config.batch
-    every, images = max(1, config.save_every // batch), pool.images.to(run.device)
-    loader = DataLoader(Batches(pool, config, run.step), batch_size=None, num_workers=config.processes)
-    total, done = config.steps * batch, run.step * batch
-    with tqdm(total=total, initial=done, unit="img", disable=not progress, mininterval=5) as bar:
-        for chosen, mirrored, tokens in loader:
-            chosen, mirrored, tokens = (t.to(run.device) for t in (chosen, mirrored, tokens))
-            loss, found = run.train_step(images[chosen], mirrored, tokens)
-            bar.update(batch)
-            if run.step % 50 == 0:
-                bar.set_postfix(loss=f"{float(loss):.3f}", found=f"{float(found):.0%}", refresh=False)
-            if run.step % every == 0 and run.step < config.steps:
-                run.save(state)
+    config = config or ClipConfig()
+    return _Run(config, pick_device(device)).train(Path(path), render_pool(config), scratch, progress)
 
 
 # ------------------------------------------------------------------------------------------------------ what it can do

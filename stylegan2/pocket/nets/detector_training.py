@@ -8,7 +8,6 @@ equations 1 to 4): a focal loss for the heat map, absolute differences for place
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import time
@@ -19,33 +18,25 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from stylegan2 import text_files
 from stylegan2.bars import bar
-from stylegan2.checkpoints import files
 from stylegan2.collect.detectors import Detector, on_pages, overlap
 from stylegan2.collect.face_detector import FaceNet, load, truth
-from stylegan2.pocket import world
-from stylegan2.pocket.nets.judge import read_dict
+from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
+from stylegan2.pocket.nets.judge import to_float
 from stylegan2.pocket.world.pages import Strip, make_strip
 from stylegan2.runtime import pick_device
-from stylegan2.setting_types import check_seed
 
-FORMAT = "stylegan2 face detector, in training"
 WINDOW = 192  # pixels: a side of what the network learns from
 EVALUATION_SEED = 1_000_000  # of pages that no training sees
 HIT = 0.5  # intersection over union from which a box counts as found
 
 
 @dataclass(frozen=True)
-class DetectorConfig:
-    """How the detector is trained.
-
-    Raises:
-        ValueError: for numbers that cannot work.
-    """
+class DetectorConfig(FitConfig):
+    """How the detector is trained."""
 
     windows: int = 24_000  # shown in all
     batch: int = 16
@@ -54,14 +45,8 @@ class DetectorConfig:
     seed: int = 0
     save_every: int = 3_000  # windows between two states to continue from
 
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        if self.windows < self.batch or min(self.batch, self.pages, self.save_every) < 1 or self.lr <= 0:
-            raise ValueError(f"expected windows >= batch >= 1, pages, save_every and lr above 0, got {self}")
-
-    @property
-    def steps(self) -> int:
-        return self.windows // self.batch
+    unit = "windows"
+    smallest_batch = 1
 
 
 def cut_window(rng: random.Random, page: Strip) -> tuple[Tensor, Tensor]:
@@ -108,56 +93,34 @@ def loss_of(maps: Tensor, wanted: Tensor, cells: Tensor) -> dict[str, Tensor]:
     }
 
 
-class _Run:
-    """Network, optimiser and place in the schedule: what is saved and continued."""
+class _Run(Fit):
+    clip_norm = 5.0
 
-    def __init__(self, config: DetectorConfig, device: torch.device):
-        self.config, self.device, self.step = config, device, 0
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.network = FaceNet().to(device)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), config.lr)
-
-    @property
-    def settings(self) -> dict:
-        settings = {name: value for name, value in vars(self.config).items() if name != "save_every"}
-        return settings | {"renderer": world.VERSION}
-
-    def save(self, path: Path) -> None:
-        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
-        files.write(path, {"format": FORMAT, **state, "step": self.step, "settings": self.settings})
-
-    def resume(self, path: Path) -> None:
-        """Go on where a run with the same settings stopped; a file of other settings is passed over."""
-        content = read_dict(path, FORMAT)
-        if content["settings"] == self.settings:
-            self.network.load_state_dict(content["network"])
-            self.optimiser.load_state_dict(content["optimiser"])
-            self.step = content["step"]
+    def __init__(self, config: DetectorConfig, device: torch.device, held_out: int):
+        super().__init__(config, FaceNet, device)
+        self.held_out = held_out
+        self.optimiser = torch.optim.Adam(self.model.parameters(), config.lr)
+        self.schedule = warm_cosine(self.optimiser, config.steps, 0.05)
 
     def batch(self, pages: Sequence[Strip]) -> tuple[Tensor, Tensor, Tensor]:
         """Windows float [B, 3, W, W], the maps and cells they should give; by (seed, step)."""
         rng = random.Random(f"{self.config.seed} {self.step}")
         windows = [cut_window(rng, rng.choice(pages)) for _ in range(self.config.batch)]
-        x = torch.stack([pixels for pixels, _ in windows]).to(self.device).float().div_(127.5).sub_(1)
+        x = to_float(torch.stack([pixels for pixels, _ in windows]).to(self.device))
         bright, contrast = (torch.tensor([rng.uniform(-1, 1) for _ in windows])[:, None, None, None] for _ in range(2))
         x = x * (1 + 0.3 * contrast.to(self.device)) + 0.2 * bright.to(self.device)
         wanted = [truth(boxes, WINDOW, WINDOW) for _, boxes in windows]
         maps, cells = (torch.stack(part).to(self.device) for part in zip(*wanted, strict=True))
         return x, maps, cells
 
-    def train_step(self, pages: Sequence[Strip]) -> dict[str, float]:
-        t = (self.step + 1) / self.config.steps
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.lr * min(t / 0.05, 0.5 + 0.5 * math.cos(math.pi * t))
+    def losses(self, pages: Sequence[Strip]) -> dict[str, Tensor]:
         x, maps, cells = self.batch(pages)
-        parts = loss_of(self.network(x), maps, cells)
-        self.optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(parts.values())).sum().backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
-        self.step += 1
-        return {name: float(value.detach()) for name, value in parts.items()}
+        return loss_of(self.model(x), maps, cells)
+
+    def finish(self, path: Path, pages: Sequence[Strip], meta: dict) -> tuple[None, dict]:
+        self.model.save(path, meta)
+        unseen = [make_strip(EVALUATION_SEED + i) for i in range(self.held_out)]
+        return None, {"held out": evaluate(load(path), unseen)}
 
 
 def train_detector(
@@ -178,29 +141,10 @@ def train_detector(
         held_out: pages to measure it on.
         progress: bars.
     """
-    from tqdm.auto import tqdm
-
-    config, path, started = config or DetectorConfig(), Path(path), time.perf_counter()
-    run, state = _Run(config, pick_device(device)), Path(scratch) / f"{path.stem}_training.pt"
-    if state.is_file():
-        run.resume(state)
-    seeds = range(config.seed * config.pages, (config.seed + 1) * config.pages)
-    pages = [make_strip(seed) for seed in tqdm(seeds, desc="pages", unit="page", disable=not progress)]
-    every, recent = max(1, config.save_every // config.batch), {}
-    with tqdm(total=config.steps, initial=run.step, unit="step", disable=not progress, mininterval=5) as bar:
-        while run.step < config.steps:
-            for name, value in run.train_step(pages).items():
-                recent[name] = recent.get(name, value) * 0.98 + value * 0.02
-            bar.update()
-            if run.step % 20 == 0:
-                bar.set_postfix({name: f"{value:.3f}" for name, value in recent.items()}, refresh=False)
-            if run.step % every == 0 and run.step < config.steps:
-                run.save(state)
-    meta = {**run.settings, "minutes": round((time.perf_counter() - started) / 60, 1)}
-    run.network.save(path, meta)
-    unseen = [make_strip(EVALUATION_SEED + i) for i in range(held_out)]
-    text_files.write_json(path.with_suffix(".json"), {"training": meta, "held out": evaluate(load(path), unseen)})
-    state.unlink(missing_ok=True)
+    run = _Run(config or DetectorConfig(), pick_device(device), held_out)
+    first, count = run.config.seed * run.config.pages, run.config.pages
+    pages = [make_strip(seed) for seed in bar(range(first, first + count), "pages", "page", progress)]
+    run.train(Path(path), pages, scratch, progress)
 
 
 def evaluate(detector: Detector, pages: Sequence[Strip]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -36,16 +36,10 @@ EYES = (world.LANDMARKS.index("eye_left"), world.LANDMARKS.index("eye_right"))
 EVALUATION_SEED = 800_000  # sequences of faces that neither a data set nor the judge's training draws from
 
 
-def _groups() -> dict[str, list[int]]:
-    """Categorical attribute -> its one-hot columns in `Faces.vector()`."""
-    groups: dict[str, list[int]] = {}
-    for column, name in enumerate(world.VECTOR_NAMES):
-        if ": " in name:
-            groups.setdefault(name.split(": ")[0], []).append(column)
-    return groups
-
-
-GROUPS = _groups()
+GROUPS: dict[str, list[int]] = {}  # categorical attribute -> its one-hot columns in `Faces.vector()`
+for column, name in enumerate(world.VECTOR_NAMES):
+    if ": " in name:
+        GROUPS.setdefault(name.split(": ")[0], []).append(column)
 FLAGS = [world.VECTOR_NAMES.index(name) for name in ("glasses", "freckles", "earrings")]
 CONTINUOUS = sorted(set(range(len(world.VECTOR_NAMES))) - set(FLAGS) - {c for g in GROUPS.values() for c in g})
 
@@ -72,7 +66,7 @@ class Reading:
 
     def __getitem__(self, which: slice | Tensor) -> Reading:
         """Of some of the faces."""
-        return Reading(*(getattr(self, field.name)[which] for field in fields(Reading)))
+        return Reading(*(part[which] for part in vars(self).values()))
 
     def column(self, name: str) -> Tensor:
         """One attribute, [N]. Raises ValueError for a name that is not in `pocket.VECTOR_NAMES`."""
@@ -86,13 +80,12 @@ class Reading:
 
     def cpu(self) -> Reading:
         """The same reading in main memory."""
-        return Reading(*(getattr(self, field.name).cpu() for field in fields(Reading)))
+        return Reading(*(part.cpu() for part in vars(self).values()))
 
     @staticmethod
     def concatenate(parts: Iterable[Reading]) -> Reading:
         """Readings of several batches, in order."""
-        parts = list(parts)
-        return Reading(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Reading)))
+        return Reading(*map(torch.cat, zip(*(vars(part).values() for part in parts), strict=True)))
 
 
 def interocular(landmarks: Tensor) -> Tensor:
@@ -341,12 +334,12 @@ def evaluate_judge(judge: Judge, per_domain: int = 500, seed: int = 1) -> dict:
 def _evaluate_domain(judge: Judge, domain: str, n: int, seed: int) -> dict:
     faces = world.sample(domain, n, seed=EVALUATION_SEED + seed)
     reading = judge.read(world.render(faces, domain, SIZE))
-    truth, told = faces.vector(), reading.attributes
+    truth, read = faces.vector(), reading.attributes
     points = world.landmarks(faces, domain)
     error = (reading.landmarks - points).norm(dim=2) / interocular(points)[:, None]  # [n, K]
     names = {column: world.VECTOR_NAMES[column] for column in CONTINUOUS}
-    right = {world.VECTOR_NAMES[c]: (told[:, c] > 0.5) == (truth[:, c] > 0.5) for c in FLAGS}
-    right |= {name: told[:, c].argmax(1) == truth[:, c].argmax(1) for name, c in GROUPS.items()}
+    right = {world.VECTOR_NAMES[c]: (read[:, c] > 0.5) == (truth[:, c] > 0.5) for c in FLAGS}
+    right |= {name: read[:, c].argmax(1) == truth[:, c].argmax(1) for name, c in GROUPS.items()}
     return {
         "faces": n,
         "landmarks": {
@@ -355,8 +348,8 @@ def _evaluate_domain(judge: Judge, domain: str, n: int, seed: int) -> dict:
             "by_point": dict(zip(world.LANDMARKS, map(_short, error.mean(0)), strict=True)),
         },
         "domain_accuracy": _short((reading.domain.argmax(1) == world.DOMAINS.index(domain)).float().mean()),
-        "correlation": {name: _short(correlation(told[:, c], truth[:, c])) for c, name in names.items()},
-        "mae": {name: _short((told[:, c] - truth[:, c]).abs().mean() / truth[:, c].std()) for c, name in names.items()},
+        "correlation": {name: _short(correlation(read[:, c], truth[:, c])) for c, name in names.items()},
+        "mae": {name: _short((read[:, c] - truth[:, c]).abs().mean() / truth[:, c].std()) for c, name in names.items()},
         "accuracy": {name: _short(hits.float().mean()) for name, hits in right.items()},
         "commonest": commonest(truth),
     }
@@ -379,27 +372,25 @@ def _short(value: Tensor) -> float:
 
 
 SHOWN = ("yaw", "pitch", "roll", "smile", "mouth_open", "eye_open", "gaze", "skin", "fringe", "hair_volume", "light")
+COLOURS = ("hair_colour", "eye_colour", "background", "clothes_colour")
 
 
 def format_evaluation(result: Mapping) -> str:
     """The main lines of `evaluate_judge` as a table, one column per domain."""
-    rows: list[tuple[str, list[float]]] = [
-        ("landmark error, mean (eye distances)", [r["landmarks"]["mean"] for r in result.values()]),
-        ("landmark error, 95 %", [r["landmarks"]["p95"] for r in result.values()]),
-        ("domain, share right", [r["domain_accuracy"] for r in result.values()]),
-    ]
-    rows += [(f"{name}, correlation", [r["correlation"][name] for r in result.values()]) for name in SHOWN]
-    rows += [
-        (f"{name}, correlation", [_rgb_mean(r["correlation"], name) for r in result.values()])
-        for name in ("hair_colour", "eye_colour", "background", "clothes_colour")
-    ]
-    flags = next(iter(result.values()))["accuracy"]
-    for name in flags:
-        rows.append((f"{name}, share right", [r["accuracy"][name] for r in result.values()]))
-        rows.append(("   blind guessing", [r["commonest"][name] for r in result.values()]))
-    head = f"{'':38}" + "".join(f"{domain:>11}" for domain in result)
-    return "\n".join([head, *(f"{name:38}" + "".join(f"{v:11.3f}" for v in values) for name, values in rows)])
+    columns = [_main_numbers(errors) for errors in result.values()]
+    lines = [f"{'':38}" + "".join(f"{domain:>11}" for domain in result)]
+    for row in zip(*columns, strict=True):
+        lines.append(f"{row[0][0]:38}" + "".join(f"{value:11.3f}" for _, value in row))
+    return "\n".join(lines)
 
 
-def _rgb_mean(values: Mapping[str, float], name: str) -> float:
-    return sum(values[f"{name}_{channel}"] for channel in "rgb") / 3
+def _main_numbers(errors: Mapping) -> list[tuple[str, float]]:
+    """What `format_evaluation` shows of one domain."""
+    r, landmarks = errors["correlation"], errors["landmarks"]
+    rows = [("landmark error, mean (eye distances)", landmarks["mean"]), ("landmark error, 95 %", landmarks["p95"])]
+    rows += [("domain, share right", errors["domain_accuracy"])]
+    rows += [(f"{name}, correlation", r[name]) for name in SHOWN]
+    rows += [(f"{name}, correlation", sum(r[f"{name}_{channel}"] for channel in "rgb") / 3) for name in COLOURS]
+    for name, share in errors["accuracy"].items():
+        rows += [(f"{name}, share right", share), ("   blind guessing", errors["commonest"][name])]
+    return rows
