@@ -81,7 +81,8 @@ def make_files(folder: Path) -> None:
     from torchvision.models import vgg16
 
     from stylegan2.checkpoints import PUBLISHED_PSI, Checkpoint, export, export_encoder
-    from stylegan2.networks import Encoder, build
+    from stylegan2.encoder import Encoder
+    from stylegan2.networks import build
     from stylegan2.published.zoo import MODELS
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,8 @@ import torch
 from benchmarks.worker import ROOT
 from stylegan2 import checkpoints
 from stylegan2.checkpoints import files
-from stylegan2.networks import Encoder, Generator, build
+from stylegan2.encoder import Encoder
+from stylegan2.networks import Generator, build
 from stylegan2.published.zoo import MODELS
 
 SIZE, CODES = 256, 14

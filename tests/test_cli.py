@@ -650,7 +650,7 @@ def test_a_damaged_second_mapping_is_named(tmp_path, change, message):
 
 def test_convert_goes_both_ways_and_takes_encoders(model, tmp_path):
     from stylegan2 import checkpoints
-    from stylegan2.networks import Encoder
+    from stylegan2.encoder import Encoder
 
     call("convert", model, "--out", tmp_path / "r.pt")
     assert "g_ema, g, d in our layout" in call("convert", tmp_path / "r.pt", "--out", tmp_path / "o.pt", "--to", "ours")

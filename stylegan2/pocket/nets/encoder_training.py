@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from stylegan2 import checkpoints, text_files
 from stylegan2.checkpoints import files
 from stylegan2.editing.perceptual import psnr
-from stylegan2.networks import Encoder, Generator
+from stylegan2.encoder import Encoder
+from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import read_dict
 from stylegan2.pocket.nets.perceptual import JudgeDistance
