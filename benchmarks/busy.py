@@ -63,7 +63,7 @@ with tempfile.TemporaryDirectory() as out:
         log_images=IMAGES // 2, snapshot_images=10**6, sample_images=10**6)
     trainer = Trainer.fine_tune(config, data, source, method("freeze-sg", 64), course.device)
     trainer.run(progress=False)
-    from stylegan2.logs import read_log
+    from stylegan2.runs import read_log
     found["training, images/s"] = read_log(pathlib.Path(out) / "log.csv")[-1]["images_per_second"]
 print(json.dumps(found))
 """

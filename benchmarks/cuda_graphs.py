@@ -24,11 +24,11 @@ from torch import Tensor
 
 from stylegan2 import checkpoints, losses
 from stylegan2.config import TrainConfig
+from stylegan2.iteration import lazy_adam
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.recipe import Recipe, large_config
 from stylegan2.runtime import pick_device, pick_dtype
-from stylegan2.trainer import lazy_adam
 
 WARM_UP = 3  # passes before recording, in which PyTorch allocates and chooses algorithms
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
 from benchmarks.worker import ROOT
 from stylegan2.data.prepare import prepare
-from stylegan2.logs import read_log
+from stylegan2.runs import read_log
 
 ROUNDS = 3
 

@@ -25,7 +25,7 @@ from tiny_training import (
 )
 from typer.testing import CliRunner
 
-from stylegan2 import checkpoints, cli, snapshots
+from stylegan2 import checkpoints, cli, runs
 from stylegan2.checkpoints import rosinality
 from stylegan2.cli import common
 from stylegan2.config import TrainConfig
@@ -286,7 +286,7 @@ def test_train_passes_every_setting_on(dataset, tmp_path, monkeypatch):
 def test_fine_tuning_names_what_is_frozen(dataset, model, tmp_path):
     text = call("train", "--data", dataset, "--out", tmp_path, "--source", model, "--freeze-d", 8, *RUN)
     assert "frozen: D.blocks 8, D.from_rgb (7 parameters)\n" in text
-    before, after = checkpoints.load(model), checkpoints.load(snapshots.latest(tmp_path))
+    before, after = checkpoints.load(model), checkpoints.load(runs.latest(tmp_path))
     assert torch.equal(before.d.from_rgb.weight, after.d.from_rgb.weight)
     assert not torch.equal(before.d.head.fc.weight, after.d.head.fc.weight)
     assert not torch.equal(before.g.synthesis.blocks["4"].const, after.g.synthesis.blocks["4"].const)
