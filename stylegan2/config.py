@@ -78,7 +78,7 @@ class TrainConfig:
             self._require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("style_mixing", "augment_p", "pl_decay"):
             self._require(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
-        for name in ("lr", "pl_weight", "workers", "seed", "blur_sigma", "blur_images"):
+        for name in ("lr", "pl_weight", "workers", "blur_sigma", "blur_images"):  # a seed is checked with the types
             self._require(getattr(self, name) >= 0, name, "0 or more")
         for name in ("r1_gamma", "ema_images", "ema_rampup"):
             self._require((getattr(self, name) or 0) >= 0, name, "0 or more, or None for the default")
