@@ -28,7 +28,7 @@ from stylegan2.course import setup
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.editing import latents
 from stylegan2.editing.projection import ProjectConfig, project
-from stylegan2.logs import read_log
+from stylegan2.runs import read_log
 from stylegan2.trainer import Trainer
 from stylegan2.transfer import method
 

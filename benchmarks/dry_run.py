@@ -85,7 +85,8 @@ def make_files(folder: Path) -> None:
     from torchvision.models import vgg16
 
     from stylegan2.checkpoints import PUBLISHED_PSI, Checkpoint, export, export_encoder, files
-    from stylegan2.networks import Encoder, build
+    from stylegan2.encoder import Encoder
+    from stylegan2.networks import build
     from stylegan2.published.clip_files import openai_clip
     from stylegan2.published.zoo import MODELS
 
@@ -185,14 +186,15 @@ def pretend(gib: float, capability: tuple[int, int]) -> Card:
 
 def shorten(card: Card) -> None:
     """Leave out what takes long and no memory of the GPU: further iterations, snapshots, most rendered images."""
-    from stylegan2 import config, course, distributed, trainer
+    from stylegan2 import config, course, trainer
+    from stylegan2.cli import processes
     from stylegan2.editing import projection, styleclip
     from stylegan2.pocket.nets import judge
 
     steps, dataset = config.TrainConfig.steps.fget, course.Course.dataset
     config.TrainConfig.steps = property(lambda self: min(2, steps(self)))
     trainer.Trainer.save = lambda self: self.images_seen
-    distributed.run_printing = lambda words, environment: _run_here(words, card)
+    processes.run_printing = lambda words, environment: _run_here(words, card)
     judge.Judge.read = _varied(judge.Judge.read)
     for search in (projection.Search, styleclip.Optimisation):
         search.step = _first_steps_only(search.step)
@@ -227,7 +229,7 @@ def _varied(read: Callable) -> Callable:
 
 
 def _run_here(words: list[str], card: Card) -> tuple[int, list[str]]:
-    """What `distributed.launch` starts, in this process: both share the card, so one sum holds both."""
+    """What `processes.launch` starts, in this process: both share the card, so one sum holds both."""
     from stylegan2.cli import app
 
     with card.of_another():

@@ -4,8 +4,7 @@ A discriminator that sees a thousand images learns them by heart. ADA shows it r
 recoloured images, real and generated alike, each transform with the same probability p. Below p of about 0.8 the
 generator can still tell what the unaugmented pictures must look like, so nothing of this leaks into its images.
 
-    pipe = AugmentPipe("bgc")                      # b: pixel blitting, g: general geometry, c: colour
-    controller = AdaptiveP(length_images=LENGTH_FINE_TUNING)
+    pipe, controller = AugmentPipe("bgc"), AdaptiveP()
     logits = D(pipe(reals, controller.p, generator))
     controller.observe(logits); controller.step()  # once per iteration
 
@@ -16,22 +15,30 @@ no corner is ever black. The paper's image filtering and corruptions (they did n
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor, nn
 
+from stylegan2.config import AUGMENT_PIPES
 from stylegan2.image_moves import blit, on_rows, recolour, warp_images
 
 TRANSFORMS = {
-    "flip": "b", "rotate90": "b", "translate": "b",
-    "scale": "g", "rotate": "g", "stretch": "g", "shift": "g",
-    "brightness": "c", "contrast": "c", "luma_flip": "c", "hue": "c", "saturation": "c",
-}  # fmt: skip
-"""Every transform in the order of execution, with its group: b(litting), g(eometry) or c(olour)."""
-
-PRESETS = ("none", "b", "bg", "bgc")
+    "flip": "b",  # left-right
+    "rotate90": "b",  # 0, 90, 180 or 270 degrees
+    "translate": "b",  # whole pixels, x and y on their own
+    "scale": "g",  # the same in x and y
+    "rotate": "g",  # any angle, once before and once after `stretch`
+    "stretch": "g",  # s in x, 1/s in y
+    "shift": "g",  # fractions of a pixel, x and y on their own
+    "brightness": "c",
+    "contrast": "c",
+    "luma_flip": "c",  # light becomes dark, the hue stays
+    "hue": "c",
+    "saturation": "c",
+}
+"""Every transform in the order of execution, with its group: pixel b(litting), general g(eometry) or c(olour)."""
 
 SMALLEST_SIDE = 8  # pixels; below this the 12-tap filter is longer than the picture
 
@@ -46,19 +53,7 @@ class AugmentConfig:
     Raises ValueError for a strength that is negative or not finite, and for a translation beyond half the side.
     """
 
-    flip: bool = True  # left-right
-    rotate90: bool = True  # 0, 90, 180 or 270 degrees
-    translate: bool = True  # whole pixels, x and y on their own
-    scale: bool = True  # the same in x and y
-    rotate: bool = True  # any angle, once before and once after `stretch`
-    stretch: bool = True  # s in x, 1/s in y
-    shift: bool = True  # fractions of a pixel, x and y on their own
-    brightness: bool = True
-    contrast: bool = True
-    luma_flip: bool = True  # light becomes dark, the hue stays
-    hue: bool = True
-    saturation: bool = True
-
+    enabled: tuple[str, ...] = tuple(TRANSFORMS)  # in order of execution
     translate_max: float = 0.125  # uniform within +- this, in sides of the image
     scale_log2: float = 0.2  # standard deviation of log2(s)
     rotate_max: float = 1.0  # uniform within +- this, in half turns
@@ -72,31 +67,25 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if entry.name not in TRANSFORMS and not 0 <= value < math.inf:
+            if entry.name != "enabled" and not 0 <= value < math.inf:
                 raise ValueError(f"AugmentConfig.{entry.name} is {value}, expected a finite number of at least 0")
         if self.translate_max > 0.5:
             raise ValueError(f"AugmentConfig.translate_max is {self.translate_max} sides, expected at most 0.5")
 
     @classmethod
     def preset(cls, name: str) -> "AugmentConfig":
-        """One of PRESETS: the groups to switch on by their letters. Raises ValueError for another name."""
-        if name not in PRESETS:
-            raise ValueError(f"unknown augmentation preset {name!r}, expected one of {', '.join(PRESETS)}")
+        """One of AUGMENT_PIPES: the groups to switch on by their letters. Raises ValueError for another name."""
+        if name not in AUGMENT_PIPES:
+            raise ValueError(f"unknown augmentation preset {name!r}, expected one of {', '.join(AUGMENT_PIPES)}")
         groups = "" if name == "none" else name
-        return cls(**{transform: group in groups for transform, group in TRANSFORMS.items()})
+        return cls(tuple(transform for transform, group in TRANSFORMS.items() if group in groups))
 
     def only(self, names: Iterable[str]) -> "AugmentConfig":
         """The same strengths with exactly the named transforms on. Raises ValueError for an unknown name."""
         wanted = {names} if isinstance(names, str) else set(names)
-        unknown = sorted(wanted - set(TRANSFORMS))
-        if unknown:
+        if unknown := sorted(wanted - set(TRANSFORMS)):
             raise ValueError(f"unknown augmentation {', '.join(unknown)}; there are {', '.join(TRANSFORMS)}")
-        return replace(self, **{transform: transform in wanted for transform in TRANSFORMS})
-
-    @property
-    def enabled(self) -> tuple[str, ...]:
-        """The names of the transforms that are on, in order of execution."""
-        return tuple(name for name in TRANSFORMS if getattr(self, name))
+        return replace(self, enabled=tuple(transform for transform in TRANSFORMS if transform in wanted))
 
 
 @dataclass(frozen=True)
@@ -166,12 +155,12 @@ def _rotate2d(angle: Tensor) -> Tensor:
     return _matrix([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
 
 
-def _grey_axis() -> tuple[Tensor, Tensor]:
-    """The 4x4 projection on the grey (luma) axis v = (1, 1, 1)/sqrt(3), and the cross product with v."""
+def _grey_axis() -> tuple[Tensor, Tensor, Tensor]:
+    """4x4 projections on the grey (luma) axis v = (1, 1, 1)/sqrt(3), without and with the 1, and the product v x."""
     along, cross = torch.zeros(4, 4), torch.zeros(4, 4)
     along[:3, :3] = 1 / 3
     cross[:3, :3] = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
-    return along, cross
+    return along, torch.diag(torch.tensor([0.0, 0, 0, 1])) + along, cross
 
 
 def _shift4d(b: Tensor) -> Tensor:
@@ -184,29 +173,25 @@ def _scale4d(c: Tensor) -> Tensor:
 
 def _luma_flip4d(flipped: Tensor) -> Tensor:
     """Householder reflection at the plane across the grey axis, where `flipped` [N] is 1; identity where it is 0."""
-    along, _ = _grey_axis()
+    along, _, _ = _grey_axis()
     return torch.eye(4) - 2 * flipped[:, None, None] * along
 
 
 def _hue4d(angle: Tensor) -> Tensor:
     """Rotation of the colours about the grey axis by `angle` [N] radians (Rodrigues' formula)."""
-    along, cross = _grey_axis()
-    keep, cos, sin = torch.diag(torch.tensor([0.0, 0, 0, 1])) + along, angle.cos(), angle.sin()
-    return keep + cos[:, None, None] * (torch.eye(4) - keep) + sin[:, None, None] * cross
+    _, keep, cross = _grey_axis()
+    return keep + angle.cos()[:, None, None] * (torch.eye(4) - keep) + angle.sin()[:, None, None] * cross
 
 
 def _saturation4d(s: Tensor) -> Tensor:
     """Scales the distance from the grey axis by `s` [N]."""
-    along, _ = _grey_axis()
-    keep = torch.diag(torch.tensor([0.0, 0, 0, 1])) + along
+    _, keep, _ = _grey_axis()
     return keep + s[:, None, None] * (torch.eye(4) - keep)
 
 
 class _Draws:
-    """All random numbers of a batch, drawn at once.
-
-    How many are drawn depends on neither p nor the configuration, so a run with another p, or a preview of one
-    transform alone, sees the same amounts; and a larger p adds transforms to those of a smaller one.
+    """All random numbers of a batch. How many are drawn depends on neither p nor the configuration: a run with another
+    p, or a preview of one transform, sees the same amounts, and a larger p adds transforms to those of a smaller one.
     """
 
     gates = tuple(name for name in TRANSFORMS if name != "rotate") + ("rotate_before", "rotate_after")
@@ -274,13 +259,7 @@ class AugmentPipe(nn.Module):
         super().__init__()
         self.config = AugmentConfig.preset(config) if isinstance(config, str) else config
 
-    def forward(
-        self,
-        images: Tensor,
-        p: float | Tensor,
-        generator: torch.Generator | None = None,
-        only: Iterable[str] | None = None,
-    ) -> Tensor:
+    def forward(self, images: Tensor, p: float | Tensor, generator: torch.Generator | None = None, only=None) -> Tensor:
         """Draw and apply: images [N, 3, S, S] in [-1, 1] to the same shape and type (colours may leave [-1, 1]).
 
         p: probability of each transform, in [0, 1]; at 0 `images` itself comes back. generator: source of every
@@ -343,3 +322,79 @@ class AugmentPipe(nn.Module):
 
     def extra_repr(self) -> str:
         return ", ".join(self.config.enabled) or "none"
+
+
+# ------------------------------------------------------------------------------------------------ control of p
+
+
+@dataclass
+class AdaptiveP:
+    """Keeps p where the discriminator overfits just a little (section 3.2, equation 1).
+
+    r_t = E[sign(D(augmented reals))] is 0 for a discriminator that guesses and 1 for one that knows every real image
+    by heart. Every `interval` iterations p moves one step up when r_t is above `target`, else one step down;
+    steps are such that `length_images` images lead from 0 to 1.
+
+    Raises ValueError for settings out of range.
+    """
+
+    p: float = 0.0  # the starting value; read it as the current one
+    target: float = 0.6
+    interval: int = 4  # iterations
+    length_images: int = 500_000
+    max_p: float = 1.0
+    fixed: bool = False  # True: p stays, r_t is still measured
+    over_all: Callable[[float], float] = float  # the sum of a number over all processes of a run
+    r_t: float = field(default=0.0, init=False)  # the last measured value
+    _sign_sum: Tensor | float = field(default=0.0, init=False, repr=False)  # stays on the device of the logits
+    _images: int = field(default=0, init=False, repr=False)
+    _iterations: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p <= self.max_p <= 1:
+            raise ValueError(f"p is {self.p} and max_p {self.max_p}, expected 0 <= p <= max_p <= 1")
+        if not -1 < self.target < 1:
+            raise ValueError(f"target is {self.target}, expected a number between -1 and 1")
+        if self.interval < 1 or self.length_images < 1:
+            raise ValueError(f"interval is {self.interval}, length_images {self.length_images}, expected at least 1")
+
+    def observe(self, real_logits: Tensor) -> None:
+        """Count the signs of D's outputs for augmented real images, any shape; no wait for the device."""
+        self._sign_sum = self._sign_sum + real_logits.detach().sign().sum(dtype=torch.float32)
+        self._images += real_logits.numel()
+
+    def step(self) -> float:
+        """End an iteration; every `interval`-th moves p by the images observed since. Returns the current p."""
+        self._iterations += 1
+        if self._iterations % self.interval == 0 and self._images:
+            signs, images = self.over_all(float(self._sign_sum)), self.over_all(self._images)
+            self.r_t = signs / images
+            if not self.fixed:
+                direction = (self.r_t > self.target) - (self.r_t < self.target)
+                self.p = min(max(self.p + direction * images / self.length_images, 0.0), self.max_p)
+            self._sign_sum, self._images = 0.0, 0
+        return self.p
+
+    def state_dict(self) -> dict[str, float | int]:
+        """What changes in a run, as plain numbers: p, r_t, the unfinished interval (of all processes)."""
+        return {
+            "p": self.p,
+            "r_t": self.r_t,
+            "sign_sum": self.over_all(float(self._sign_sum)),
+            "images": int(self.over_all(self._images)),
+            "iterations": self._iterations,
+        }
+
+    def load_state_dict(self, state: dict[str, float | int], is_first: bool = True) -> None:
+        """Continue exactly where `state_dict` was taken; of several processes the first has the unfinished interval.
+
+        Raises ValueError when entries are missing or unknown, or p is out of range.
+        """
+        expected = set(self.state_dict())
+        if set(state) != expected:
+            raise ValueError(f"ADA state has {sorted(state)}, expected {sorted(expected)}")
+        if not 0 <= state["p"] <= 1:
+            raise ValueError(f"ADA state has p = {state['p']}, expected a number from 0 to 1")
+        self.p, self.r_t = float(state["p"]), float(state["r_t"])
+        self._sign_sum, self._images = (float(state["sign_sum"]), int(state["images"])) if is_first else (0.0, 0)
+        self._iterations = int(state["iterations"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from itertools import count
 
 import numpy as np
 import torch
@@ -18,10 +19,10 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _hash64(seed: int, stream: int, counter: np.ndarray) -> np.ndarray:
-    """Counter-based random bits: uint64 [n] from (seed, stream, counter uint64 [n]).
+    """Random bits, uint64 [n], from (seed, stream, counter uint64 [n]): the same in every version of every library.
 
     SplitMix64's mixer (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), applied to
-    each part in turn. Unlike a library's generator it is the same in every version of every library, for ever.
+    each part in turn.
     """
     bits = np.zeros_like(counter)
     with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is the point
@@ -36,24 +37,16 @@ def _hash64(seed: int, stream: int, counter: np.ndarray) -> np.ndarray:
 class BatchOrder:
     """An endless, stateless order of batches: lists of (index, flip), also usable as a DataLoader's `batch_sampler`.
 
-    All epochs, each a fresh permutation of the dataset, are laid end to end and cut into batches, so a batch may
-    straddle two epochs and no image is dropped. Batch k is a pure function of the arguments: `BatchOrder(..., start=k)`
-    continues where another stopped, without replaying. With several processes, shard s of n takes every n-th element of
-    the (global) batch, beginning with s; together they are exactly the batch of one process.
+    All epochs, each a fresh permutation of the dataset, are laid end to end and cut into batches: no image is dropped.
+    Batch k is a function of the arguments: `BatchOrder(..., start=k)` continues where another stopped. Shard s of n
+    takes every n-th element of the whole batch, beginning with s; together they are the batch of one process.
 
     length: images in the dataset; batch: images per step over all shards; mirror: flip each image with probability 1/2.
     Raises ValueError where the dataset is smaller than a batch or the shards do not divide it.
     """
 
     def __init__(
-        self,
-        length: int,
-        batch: int,
-        seed: int,
-        mirror: bool = True,
-        start: int = 0,
-        num_shards: int = 1,
-        shard: int = 0,
+        self, length: int, batch: int, seed: int, mirror: bool = True, start: int = 0, num_shards: int = 1, shard=0
     ):
         check_batch(length, batch)
         if num_shards < 1 or batch % num_shards or not 0 <= shard < num_shards:
@@ -86,10 +79,7 @@ class BatchOrder:
         return [(index, bool(flip)) for index, flip in zip(indices, flips, strict=True)]
 
     def __iter__(self) -> Iterator[list[tuple[int, bool]]]:
-        step = self.start
-        while True:
-            yield self.batch_at(step)
-            step += 1
+        return map(self.batch_at, count(self.start))
 
 
 def check_batch(length: int, batch: int) -> None:
@@ -116,9 +106,9 @@ def batches(
 ) -> Iterator[torch.Tensor]:
     """Endless batches, uint8 [batch / num_shards, 3, H, W], in the order of `BatchOrder`, beginning with `start_step`.
 
-    The images are the same for any number of `workers` (0, or a dataset held in memory: read in this process). `pin`
-    pins memory for copies to a GPU where there is one. Draws nothing from torch's global random state.
-    Raises ValueError at once, before any work, where the dataset is smaller than a batch.
+    The images are the same for any number of `workers` (0, or a dataset held in memory: read in this process), and
+    nothing is drawn from torch's global random state. `pin` pins memory for copies to a GPU where there is one.
+    Raises ValueError where the dataset is smaller than a batch.
     """
     order = BatchOrder(len(dataset), batch, seed, mirror, start_step, num_shards, shard)
     pin = pin and torch.cuda.is_available()

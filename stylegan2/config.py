@@ -12,6 +12,7 @@ from typing import ClassVar
 from stylegan2.setting_types import check_types
 
 AUGMENT_MODES = ("none", "adaptive", "fixed")
+AUGMENT_PIPES = ("none", "b", "bg", "bgc")  # b: pixel blitting, g: general geometry, c: colour
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -77,19 +78,15 @@ class TrainConfig:
             self._require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("style_mixing", "augment_p", "pl_decay"):
             self._require(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
-        for name in ("lr", "pl_weight", "workers", "seed", "blur_sigma", "blur_images"):
+        for name in ("lr", "pl_weight", "workers", "blur_sigma", "blur_images"):  # a seed is checked with the types
             self._require(getattr(self, name) >= 0, name, "0 or more")
         for name in ("r1_gamma", "ema_images", "ema_rampup"):
-            value = getattr(self, name)
-            self._require(value is None or value >= 0, name, "0 or more, or None for the default")
-        few = self.augment_images is not None and self.augment_images < 1
-        self._require(not few, "augment_images", "at least 1, or None for the default")
+            self._require((getattr(self, name) or 0) >= 0, name, "0 or more, or None for the default")
+        self._require(self.augment_images is None or self.augment_images >= 1, "augment_images", "at least 1, or None")
         self._require(-1 < self.augment_target < 1, "augment_target", "a number between -1 and 1")
-        from stylegan2.augment import PRESETS  # here: it needs torch, for which `--help` should not wait
-
-        self._require(self.augment_pipe in PRESETS, "augment_pipe", f"one of {', '.join(PRESETS)}")
-        self._require(self.augment in AUGMENT_MODES, "augment", f"one of {', '.join(AUGMENT_MODES)}")
-        self._require(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}")
+        choices = {"augment_pipe": AUGMENT_PIPES, "augment": AUGMENT_MODES, "precision": PRECISIONS}
+        for name, known in choices.items():
+            self._require(getattr(self, name) in known, name, f"one of {', '.join(known)}")
 
     def _require(self, fine: bool, name: str, expected: str) -> None:
         if not fine:
@@ -100,6 +97,11 @@ class TrainConfig:
         """Iterations of the run: enough to show at least `images` images."""
         return -(-self.images // self.batch)
 
+    @property
+    def path_length_batch(self) -> int:
+        """Images that the path length is measured on."""
+        return max(1, self.batch // self.pl_batch_shrink)
+
     def r1_weight(self, resolution: int) -> float:
         """gamma of the R1 penalty, gamma / 2 * E |grad D|^2."""
         return 2e-4 * resolution**2 / self.batch if self.r1_gamma is None else self.r1_gamma
@@ -108,12 +110,8 @@ class TrainConfig:
         """Half-life of the averaged generator in images, after `images_seen` images.
 
         From scratch it ramps up, so that early, poor weights are forgotten. Fine-tuning starts from good weights: no
-        ramp-up, but in a short run a long half-life would show the source instead of the result, hence the quarter.
-        A run that is made longer keeps the half-life it began with.
-
-        Args:
-            images_seen: real images shown so far.
-            begun_as: `images` of the run when it began; None: as it is now.
+        ramp-up, but in a short run a long half-life would show the source instead of the result, hence the quarter
+        of the run as it began (`begun_as` images; None: as it is now), even if it was made longer since.
         """
         half_life = float(self.batch * 625 if self.ema_images is None else self.ema_images)
         if self.fine_tune:
@@ -126,12 +124,8 @@ class TrainConfig:
 
     @property
     def augment_length(self) -> int:
-        """Images in which p can go from 0 to 1: 100k when fine-tuning, since short runs need it to adapt sooner."""
-        if self.augment_images is not None:
-            return self.augment_images
-        from stylegan2.adaptive import LENGTH_FINE_TUNING, LENGTH_FROM_SCRATCH  # here: torch is slow to import
-
-        return LENGTH_FINE_TUNING if self.fine_tune else LENGTH_FROM_SCRATCH
+        """Images in which p can go from 0 to 1: the paper's 500k (section 3.2); fine-tuning is short and needs 100k."""
+        return self.augment_images or (100_000 if self.fine_tune else 500_000)
 
     def to_json(self) -> dict:
         """All fields as plain values."""

@@ -23,8 +23,8 @@ SYM6 = (
 class Sample(torch.autograd.Function):
     """Bilinear lookup, differentiable any number of times with respect to the image (never the grid).
 
-    `grid_sample` is linear in its image: its backward is the transposed map, whose backward is the lookup again.
-    Older versions of PyTorch do not implement the second step, which R1 needs.
+    It is linear in its image: its backward is the transposed map, whose backward is the lookup again. Older versions of
+    PyTorch do not implement the second step, which R1 needs.
     """
 
     @staticmethod

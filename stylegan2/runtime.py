@@ -4,12 +4,11 @@ Which tensor lies on which device follows these rules in the whole package:
 
 - **What is loaded** (networks, codes of an edit or a projection) goes to the `device` that was named, and by default
   to `pick_device("auto")`, a GPU where there is one. So two things loaded in one process fit each other.
-- **What a network makes** stays on the network's device: images, codes ws, features, losses, and the differentiable
-  distances of `editing.perceptual`. Functions of codes and images answer on the device of these. Numbers beside
-  them (z, degrees of a direction, amounts of a blend, noise from a generator) may lie anywhere and are moved.
+- **What a network makes** stays on the network's device: images, codes ws, features, losses, perceptual distances.
+  Functions of codes and images answer on the device of these. Numbers beside them (z, degrees of a direction, amounts
+  of a blend, noise from a generator) may lie anywhere and are moved.
 - **What is measured** answers on the CPU: `Judge.read`, all of :mod:`stylegan2.metrics`, counts, directions in W and
-  the float64 algebra behind them. It is small, and it is compared with what was counted and rendered there, or goes on
-  to NumPy. The images that are measured may lie anywhere.
+  the float64 algebra behind them. The images that are measured may lie anywhere.
 - **What is read or rendered** as pictures (data sets, photos, `pocket.render`) is on the CPU until it is moved; only
   `Course.photos`, made for the networks of the course, is on the course's device. Files hold CPU tensors.
 - **What is shown** (:mod:`stylegan2.display`, panels) may lie anywhere.
@@ -48,10 +47,7 @@ def has_float16(device: torch.device) -> bool:
 
 
 def pick_device(name: torch.device | str = "auto") -> torch.device:
-    """Where to compute; a CPU's memory is told to stay warm.
-
-    Args:
-        name: a device, or its name: "cpu", "cuda", "cuda:1", ...; "auto": a GPU where there is one.
+    """Where to compute: a device, or its name ("cpu", "cuda:1", ...); "auto": a GPU where there is one.
 
     Raises:
         ValueError: a device that cannot be used here.
@@ -100,8 +96,8 @@ def reproducible(device: torch.device) -> Iterator[None]:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Is there not enough memory, on a GPU or in the machine? (PyTorch says so in several ways.)"""
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or any(part in said for part in ("out of memory", "can't allocate memory"))
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(part in text for part in ("out of memory", "can't allocate memory"))
 
 
 def let_go(error: Exception) -> None:
@@ -114,10 +110,7 @@ def let_go(error: Exception) -> None:
 
 
 def hand_back_memory() -> None:
-    """Give a GPU's memory that no variable holds any more back to it, where other processes can have it.
-
-    PyTorch keeps what it once had. What a notebook still needs to let go of: `del` its variables first.
-    """
+    """Give back a GPU's memory that no variable holds any more and PyTorch keeps, so that other processes have it."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -130,15 +123,10 @@ def free_memory(device: torch.device) -> int:
 
 
 def how_many_fit(most: int, each: int, device: torch.device) -> int:
-    """How many of `most` things, such as images, to compute at once.
+    """How many of `most` things, such as images, to compute at once; each takes so many bytes meanwhile.
 
     On a GPU what fits into `ROOM` of its free memory, at least 1. On a CPU all of them, so that results there do not
     depend on what else the machine is doing.
-
-    Args:
-        most: more are not asked for.
-        each: bytes that one takes while it is computed.
-        device: where.
     """
     if device.type != "cuda":
         return most
@@ -146,12 +134,9 @@ def how_many_fit(most: int, each: int, device: torch.device) -> int:
 
 
 def images_at_once(network: nn.Module, most: int, graph: bool = False) -> int:
-    """How many of `most` images a network should compute together, see `how_many_fit`.
+    """How many of `most` images a `SynthesisNetwork` should compute together, see `how_many_fit`.
 
-    Args:
-        network: a `SynthesisNetwork`; `channels` is its width per resolution.
-        most: how many there are.
-        graph: with all that gradients need, for this network and for another one that looks at its images.
+    graph: with all that gradients need, for this network and for another one that looks at its images.
     """
     sizes = [4 * width * side**2 for side, width in network.channels.items()]  # bytes of a resolution's features
     # counted at 256 pixels: 3.5 times the largest; with gradients 8 times all of them, 11 with LPIPS, 13.3 with D
@@ -166,12 +151,12 @@ def slices(count: int, size: int) -> list[slice]:
 
 
 def in_parts(network: nn.Module, count: int, compute: Callable[[slice], Tensor]) -> Tensor:
-    """`count` images, as many at once as fit (see `images_at_once`): compute(part), joined, [count, ...].
+    """compute(part) of `count` images, as many at once as fit without gradients, joined: [count, ...].
 
-    For what needs no gradients and treats every image by itself. On a CPU there is one part.
+    For what treats every image by itself. On a CPU there is one part.
     """
-    found = [compute(part) for part in slices(count, images_at_once(network, count))]
-    return found[0] if len(found) == 1 else torch.cat(found)
+    parts = [compute(part) for part in slices(count, images_at_once(network, count))]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 # glibc's mallopt: parameter number -> values in bytes, the first that is accepted (older versions have an upper limit)
@@ -183,11 +168,10 @@ _KEEP_FREED_MEMORY = {
 
 
 def keep_memory_warm() -> bool:
-    """Tell the C library to keep freed memory for reuse; returns whether it could be told (glibc only).
+    """Make the C library keep freed memory for reuse; returns whether it does (glibc only).
 
     By default every large activation is a fresh mapping, and touching fresh memory costs a page fault for each 4 KiB.
-    Training at 64 px on two cores went from 30 to 41 images/s with this alone. The process holds on to its peak memory.
-    Calling it again changes nothing.
+    Training at 64 px on two cores went from 30 to 41 images/s with this alone. The process keeps its peak memory.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,8 +1,7 @@
-"""The training loop of StyleGAN2-ADA: alternate D and G, regularise lazily, average G, adapt the augmentation.
+"""The training loop of StyleGAN2-ADA: iterations, and around them log, samples, snapshots, resume, stop, roll back.
 
-Every random number of an iteration (latents, crossover, noise, augmentations, the order of the data) is a function of
-(seed, step). So a snapshot needs no random state, and a run that was killed and resumed computes the same bits as one
-that was not; and several processes can draw the same numbers and take their share of them (see `distributed`).
+A snapshot needs no random state, since the random numbers of an iteration are a function of (seed, step), and so is the
+order of the data: a run that was killed and resumed computes the same bits as one that was not.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -22,36 +21,22 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from stylegan2 import checkpoints, display, losses, text_files, transfer
-from stylegan2.adaptive import AdaptiveP
-from stylegan2.augment import AugmentParams, AugmentPipe
+from stylegan2 import checkpoints, display, text_files, transfer
 from stylegan2.bars import bar
-from stylegan2.batches import batches, check_batch
+from stylegan2.batches import batches
 from stylegan2.config import TrainConfig
-from stylegan2.distributed import World
-from stylegan2.draws import Draws, Fakes, step_generator
-from stylegan2.logs import Averages, NoLog, RunLog
-from stylegan2.networks import Discriminator, Generator
-from stylegan2.runtime import images_at_once, is_out_of_memory, keep_memory_warm, let_go, pick_dtype, reproducible
-from stylegan2.snapshots import latest, prune, read_training_state, snapshot_files, write
-
-BETAS = (0.0, 0.99)
+from stylegan2.draws import step_generator
+from stylegan2.iteration import Iteration
+from stylegan2.networks import Generator
+from stylegan2.runs import RunLog, latest, prune, read_training_state, snapshot_files
+from stylegan2.runtime import images_at_once, is_out_of_memory, keep_memory_warm, let_go, reproducible
 
 
 class Diverged(ValueError):
     """Numbers of a run became NaN or infinite; the message says what was lost and what to do."""
 
 
-def lazy_adam(parameters: list[Tensor], lr: float, interval: int) -> torch.optim.Adam:
-    """Adam whose lr and betas are corrected for one extra, regularising step every `interval` iterations.
-
-    StyleGAN2, appendix B, "Lazy regularization": c = k / (k + 1), lr -> c lr, beta -> beta^c.
-    """
-    c = interval / (interval + 1)
-    return torch.optim.Adam(parameters, lr=lr * c, betas=(BETAS[0] ** c, BETAS[1] ** c), eps=1e-8, fused=True)
-
-
-class Trainer:
+class Trainer(Iteration):
     """One run, or this process's part of it.
 
     Args:
@@ -76,60 +61,8 @@ class Trainer:
             does not fit the networks, or a batch that cannot be shared.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        dataset: Dataset,
-        g: Generator,
-        d: Discriminator,
-        g_ema: Generator | None = None,
-        methods: Sequence[transfer.Method] = (),
-        device: torch.device | str | None = None,
-    ):
-        self.config, self.dataset, self.methods, self.world = config, dataset, tuple(methods), World.here()
-        self._check_shares()
-        self.device = torch.device(device) if device else next(g.parameters()).device
-        self.g, self.d = g.to(self.device).train(), d.to(self.device).train()
-        self.g_ema = copy.deepcopy(g_ema or g).to(self.device).eval().requires_grad_(False)
-        self._check_sizes()
-        check_batch(len(dataset), config.batch)
-        self.source = copy.deepcopy(self.g).eval().requires_grad_(False)
-        for method in self.methods:
-            method.prepare(self.g, self.source)
-            method.prepare(self.g_ema, self.source)
-        self.g_ema.requires_grad_(False)
-        self.g.requires_grad_(True)  # an earlier trainer may have frozen parts of the same networks
-        self.d.requires_grad_(True)
-        self.frozen = transfer.freeze(self.methods, self.g, self.d)
-        keeps = self.loss_names or any(name.startswith("G.") for name in self.frozen)
-        self._origin = checkpoints.fingerprint(self.source) if keeps else None  # a run goes on from its own source
-        self.g_parameters = [p for p in self.g.parameters() if p.requires_grad]
-        self.d_parameters = [p for p in self.d.parameters() if p.requires_grad]
-        if not self.g_parameters or not self.d_parameters:
-            whole = "generator" if not self.g_parameters else "discriminator"
-            raise ValueError(f"{', '.join(self._method_names)}: nothing of the {whole} is left to train")
-        self.g_optimiser = lazy_adam(self.g_parameters, config.lr, config.pl_interval)
-        self.d_optimiser = lazy_adam(self.d_parameters, config.lr, config.r1_interval)
-        self.path_length = losses.PathLengthRegulariser(config.pl_decay, self.device, self.world.mean)
-        self.augment = AugmentPipe(config.augment_pipe if config.augment != "none" else "none")
-        self.ada = AdaptiveP(
-            p=config.augment_p,
-            target=config.augment_target,
-            interval=config.augment_interval,
-            length_images=config.augment_length,
-            fixed=config.augment != "adaptive",
-            over_all=self.world.sum,
-        )
-        dtype = pick_dtype(config.precision, self.device)
-        self.g.synthesis.compute_dtype = self.d.compute_dtype = self.source.synthesis.compute_dtype = dtype
-        if len(set(self.loss_names)) < len(self.loss_names):
-            raise ValueError(f"two methods add a loss of the same name ({', '.join(self.loss_names)}): use one of them")
-        if not self.loss_names:
-            self.source = None
-        self.step, self.begun_as = 0, config.images
-        self.last: dict[str, float] = {}
-        self._averages = Averages()
-        self._stop = False
+    last: dict[str, float] = {}
+    _stop = False
 
     @classmethod
     def fine_tune(
@@ -153,38 +86,6 @@ class Trainer:
         g = copy.deepcopy(source.g_ema).requires_grad_(True)
         return cls(config, dataset, g, copy.deepcopy(source.d), methods=methods, device=device)
 
-    def _check_sizes(self) -> None:
-        sizes = {"generator": self.g.resolution, "discriminator": self.d.resolution}
-        sizes["dataset"] = getattr(self.dataset, "resolution", self.g.resolution)
-        if len(set(sizes.values())) > 1:
-            listed = ", ".join(f"{name} {size} px" for name, size in sizes.items())
-            raise ValueError(f"resolutions differ: {listed}; prepare the dataset at {self.g.resolution} px")
-
-    def _check_shares(self) -> None:
-        """Every process gets as much of every batch, and every part of its share as well."""
-        c, size = self.config, self.world.size
-        if c.batch % (size * c.accumulate) or (c.pl_weight and self._path_length_batch % size):
-            raise ValueError(
-                f"batch is {c.batch}, for path length {self._path_length_batch}: expected multiples of the number of "
-                f"processes ({size}), the former times accumulate ({c.accumulate})"
-            )
-        if c.reuse_fakes and c.accumulate > 1:
-            raise ValueError("reuse_fakes keeps what accumulate frees: use one of them")
-
-    @property
-    def _path_length_batch(self) -> int:
-        return max(1, self.config.batch // self.config.pl_batch_shrink)
-
-    @property
-    def loss_names(self) -> tuple[str, ...]:
-        """Names of the losses that the methods add."""
-        return tuple(name for method in self.methods for name in method.loss_names)
-
-    @property
-    def images_seen(self) -> int:
-        """Real images shown to the discriminator so far."""
-        return self.step * self.config.batch
-
     @property
     def precision(self) -> str:
         """Type of the convolutions, "float32", "bfloat16" or "float16"."""
@@ -194,159 +95,6 @@ class Trainer:
     def folder(self) -> Path:
         """The run's folder."""
         return Path(self.config.out)
-
-    # ------------------------------------------------------------------------------------------------ one iteration
-
-    def train_step(self, real: Tensor) -> None:
-        """One iteration on real images, uint8 [N, 3, R, R]: this process's share of the batch."""
-        rng, parts = step_generator(self.config.seed, self.step), self.config.accumulate
-        real = real.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
-        reals = [real[part::parts] for part in range(parts)]
-        reuse = self.config.reuse_fakes
-        with torch.set_grad_enabled(reuse):
-            fakes = self._fakes(self.config.batch, rng, later=not reuse)
-            seen = [made.images.detach() for made in fakes]  # of what is not used again, the images alone
-        self._discriminator_step(reals, seen, rng)
-        if self.step % self.config.r1_interval == 0:
-            self._r1_step(reals, rng)
-        self._generator_step(fakes if reuse else None, rng)
-        if self.config.pl_weight and self.step % self.config.pl_interval == 0:
-            self._path_length_step(rng)
-        self.step += 1
-        half_life = self.config.ema_half_life(self.images_seen, self.begun_as)
-        beta = 0.5 ** (self.config.batch / half_life) if half_life else 0.0
-        losses.update_average(self.g_ema, self.g, beta)
-        self._averages.add(augment_p=self.ada.step(), r_t=self.ada.r_t)
-
-    def _discriminator_step(self, reals: list[Tensor], fakes: list[Tensor], rng: torch.Generator) -> None:
-        n = self.config.batch
-        params = self._draw_augmentation(2 * n, rng)
-
-        def parts() -> Iterator[Tensor]:
-            for rows, real, fake in zip(self._rows(n), reals, fakes, strict=True):
-                # real and fake in one pass: half as many calls, the same logits as from two passes
-                images = losses.blur(torch.cat([real, fake]), self._blur)
-                logits = self.d(self.augment.apply(images, params.at(torch.cat([rows, n + rows]))), batches=2)
-                real_logits, fake_logits = logits.chunk(2)
-                self.ada.observe(real_logits)
-                loss = losses.discriminator_loss(real_logits, fake_logits)
-                self._averages.add(loss_d=loss)
-                yield loss
-
-        self._update(self.d_optimiser, self.d_parameters, parts())
-
-    def _r1_step(self, reals: list[Tensor], rng: torch.Generator) -> None:
-        drawn = self._draw_augmentation(self.config.batch, rng)
-        weight = self.config.r1_weight(self.g.resolution) / 2 * self.config.r1_interval
-
-        def parts() -> Iterator[Tensor]:
-            for rows, real in zip(self._rows(self.config.batch), reals, strict=True):
-                params = drawn.at(rows)
-                seen = lambda x, p=params: self.d(self.augment.apply(losses.blur(x, self._blur), p))  # noqa: E731
-                penalty = losses.r1_penalty(seen, real)
-                self._averages.add(r1=penalty)
-                yield penalty * weight
-
-        self._update(self.d_optimiser, self.d_parameters, parts())
-
-    def _generator_step(self, fakes: list[Fakes] | None, rng: torch.Generator) -> None:
-        """On images that D has just seen, or on new ones (None), made part by part."""
-        n = self.config.batch
-        fakes = fakes or self._fakes(n, rng, later=True)
-        params = self._draw_augmentation(n, rng)
-
-        def parts() -> Iterator[Tensor]:
-            for rows, made in zip(self._rows(n), fakes, strict=True):
-                images = losses.blur(made.images, self._blur)
-                loss = losses.generator_loss(self.d(self.augment.apply(images, params.at(rows))))
-                added = {k: v for method in self.methods for k, v in method.losses(made, self.source).items()}
-                self._averages.add(loss_g=loss, **added)
-                yield sum(added.values(), start=loss)
-
-        with _without_gradients(self.d_parameters):
-            self._update(self.g_optimiser, self.g_parameters, parts())
-
-    def _path_length_step(self, rng: torch.Generator) -> None:
-        n, weight = self._path_length_batch, self.config.pl_weight * self.config.pl_interval
-        draws, near = self._draw(n, rng), self._near(rng)
-        noise = torch.randn((n, 3, self.g.resolution, self.g.resolution), generator=near, device=near.device)
-        shares = [share for share in self._shares if range(n)[share]]
-
-        def lengths(share: slice) -> Tensor:
-            fakes = self._make(draws.part(share), for_path_length=True)
-            return losses.path_lengths(fakes.images, fakes.ws, noise[share])
-
-        def parts() -> Iterator[Tensor]:
-            if len(shares) == 1:
-                yield weight * self.path_length.penalty(lengths(shares[0]))
-                return
-            # the running mean needs all lengths before the first gradient, so they are computed twice
-            each = [lengths(share).detach() for share in shares]
-            whole = torch.cat(each).requires_grad_()
-            (slopes,) = torch.autograd.grad(weight * self.path_length.penalty(whole), whole)
-            for share, slope in zip(shares, slopes.split([len(part) for part in each]), strict=True):
-                yield len(shares) * (slope * lengths(share)).sum()  # `_update` takes the mean
-
-        self._update(self.g_optimiser, self.g_parameters, parts())
-        self._averages.add(path_length=self.path_length.mean)
-
-    def _fakes(self, n: int, rng: torch.Generator, later: bool = False) -> list[Fakes] | Iterator[Fakes]:
-        """This process's share of n new images, in parts; `later`: each made when it is asked for."""
-        draws = self._draw(n, rng)
-        made = (self._make(draws.part(share)) for share in self._shares)
-        return made if later else list(made)
-
-    def _make(self, draws: Draws, for_path_length: bool = False) -> Fakes:
-        """Images with style mixing and fresh noise."""
-        ws = draws.ws(self.g.mapping)
-        ws = losses.requires_graph(ws) if for_path_length else ws
-        stages = {stage.resolution: stage for stage in self.g.synthesis.stages(ws, draws.noise)}
-        return Fakes(draws, ws, stages)
-
-    @property
-    def _shares(self) -> list[slice]:
-        """Which images of a batch are this process's, part by part."""
-        parts = self.config.accumulate
-        return [self.world.share(part, parts) for part in range(parts)]
-
-    def _rows(self, n: int) -> list[Tensor]:
-        """The same as indices into a batch of n."""
-        return [torch.arange(n)[share] for share in self._shares]
-
-    def _draw(self, n: int, rng: torch.Generator) -> Draws:
-        z = torch.randn(2, n, self.g.z_dim, generator=rng).to(self.device)
-        crossover = losses.draw_crossover(self.g.num_ws, self.config.style_mixing, rng)
-        # under the warm-up's blur D cannot see noise, and G would learn to draw edges and eyes out of it afterwards
-        noise = self.g.synthesis.draw_noise(n, "none" if self._blur else self._near(rng))
-        return Draws(z, crossover, noise)
-
-    def _near(self, rng: torch.Generator) -> torch.Generator:
-        """`rng` itself on a CPU; else a generator seeded by it on the device, where much noise is drawn much faster."""
-        if self.device.type == "cpu":
-            return rng
-        return torch.Generator(self.device).manual_seed(int(torch.randint(2**62, (), generator=rng)))
-
-    def _draw_augmentation(self, n: int, rng: torch.Generator) -> AugmentParams:
-        """Transforms of a whole batch of n images."""
-        return self.augment.draw(n, self.g.resolution, self.g.resolution, self.ada.p, rng)
-
-    @property
-    def _blur(self) -> float:
-        return self.config.blur_at(self.images_seen)
-
-    def _update(self, optimiser: torch.optim.Optimizer, parameters: list[Tensor], parts: Iterable[Tensor]) -> None:
-        """One step along the mean gradient of the losses of all parts, of all processes."""
-        optimiser.zero_grad(set_to_none=True)
-        count = 0
-        for loss in parts:
-            loss.backward()
-            count += 1
-        if count > 1:
-            torch._foreach_div_([p.grad for p in parameters if p.grad is not None], count)
-        self.world.average_gradients(parameters)
-        if self.d.compute_dtype == torch.float16:
-            _without_infinities(parameters)
-        optimiser.step()
 
     # ------------------------------------------------------------------------------------------------------ the loop
 
@@ -371,19 +119,13 @@ class Trainer:
             keep_memory_warm()
         self.resume()
         self.world.copy_from_first([self.g, self.d, self.g_ema])
-        if self.world.is_first:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._write_config()
-            log = RunLog(self.folder, self.images_seen, self.config.tensorboard, self.loss_names)
-        else:
-            log = NoLog()
-        c = self.config
+        log = self._begin_log() if self.world.is_first else None
+        c, self._stop = self.config, False
         shard = {"num_shards": self.world.size, "shard": self.world.rank, "pin": self.device.type == "cuda"}
         stream = batches(self.dataset, c.batch, c.seed, self.step, c.workers, c.mirror, **shard)
-        self._stop, shown = False, progress and self.world.is_first
         total = {"total": c.steps * c.batch, "initial": self.images_seen, "smoothing": 0.1}
-        steps = bar(what="train", unit="img", shown=shown, **total)
-        with steps, closing(log), self._stop_on_interrupt(), reproducible(self.device):
+        steps = bar(what="train", unit="img", shown=progress and self.world.is_first, **total)
+        with steps, closing(log) if log else nullcontext(), self._stop_on_interrupt(), reproducible(self.device):
             try:
                 if self.step == 0:
                     self._sample(on_sample)
@@ -397,16 +139,18 @@ class Trainer:
                 raise MemoryError(_less_memory(c)) from None
         return self.g_ema
 
+    def _begin_log(self) -> RunLog:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = {**self.config.to_json(), "methods": self._method_names}
+        text_files.write_json(self.folder / "config.json", settings)
+        return RunLog(self.folder, self.images_seen, self.config.tensorboard, self.loss_names)
+
     @property
     def _method_names(self) -> list[str]:
         return [str(method) for method in self.methods]
 
-    def _write_config(self) -> None:
-        text_files.write_json(self.folder / "config.json", {**self.config.to_json(), "methods": self._method_names})
-
-    def _loop(self, stream: Iterator[Tensor], log: RunLog, steps: tqdm, on_log, on_sample) -> None:
-        start, images = time.perf_counter(), self.images_seen
-        saved = self.images_seen
+    def _loop(self, stream: Iterator[Tensor], log: RunLog | None, steps: tqdm, on_log, on_sample) -> None:
+        start, images, saved = time.perf_counter(), self.images_seen, self.images_seen
         while self.step < self.config.steps and not self._stop:
             before = self.images_seen
             self.train_step(next(stream))
@@ -418,7 +162,8 @@ class Trainer:
                 self.last = {**self.world.means(self._averages.pop()), "images_per_second": speed}
                 if broken := [name for name, value in self.last.items() if not math.isfinite(value)]:
                     self._roll_back(broken)
-                log.write(self.images_seen, self.last)
+                if log:
+                    log.write(self.images_seen, self.last)
                 steps.set_postfix(G=f"{self.last['loss_g']:.2f}", D=f"{self.last['loss_d']:.2f}", p=f"{self.ada.p:.2f}")
                 if on_log:
                     on_log(self, self.last)
@@ -510,7 +255,8 @@ class Trainer:
         meta = {"images": self.images_seen, "precision": self.precision, "frozen": self.frozen}
         meta |= {"methods": self._method_names, "origin": self._origin}
         if self.world.is_first:
-            write(self.folder, self.images_seen, self.g_ema, self.g, self.d, state, meta)
+            path = self.folder / "snapshots" / f"{self.images_seen:09d}.pt"
+            checkpoints.save(path, g_ema=self.g_ema, g=self.g, d=self.d, meta=meta, training=state)
             prune(self.folder, self.config.keep, self.images_seen)
         return self.images_seen
 
@@ -531,8 +277,8 @@ class Trainer:
         """Go back to the newest snapshot, and say so."""
         images, self.last = self.images_seen, {}
         self._averages.pop()
-        found = self._restore()  # moves `images_seen`
-        back = f"the networks are those of {self.images_seen:,} images again" if found else "nothing was saved before"
+        saved = self._restore()  # moves `images_seen`
+        back = f"the networks are those of {self.images_seen:,} images again" if saved else "nothing was saved before"
         raise Diverged(
             f"{', '.join(broken)} became NaN or infinite within the last {min(images, self.config.log_images):,} of "
             f"{images:,} images; {back}. The same command would do the same again: start a new run, with --source "
@@ -545,11 +291,11 @@ class Trainer:
         if path is None:
             return False
         path = Path(path)
-        found = read_training_state(path, self.device)
-        self._check_resumable(path, found)
-        for own, other in ((self.g, found.g), (self.d, found.d), (self.g_ema, found.g_ema)):
-            own.load_state_dict(other.state_dict())
-        state = found.training
+        snapshot = read_training_state(path, self.device)
+        self._check_resumable(path, snapshot)
+        for name in ("g", "d", "g_ema"):
+            getattr(self, name).load_state_dict(getattr(snapshot, name).state_dict())
+        state = snapshot.training
         _load_moments(self.g_optimiser, state["g_optimiser"])
         _load_moments(self.d_optimiser, state["d_optimiser"])
         self.path_length.mean = torch.tensor(state["path_length_mean"], device=self.device)
@@ -567,24 +313,24 @@ class Trainer:
         path = latest(self.folder)
         return None if path is None else str(path)
 
-    def _check_resumable(self, path: Path, found: checkpoints.Checkpoint) -> None:
-        """What config.json does not tell: networks, frozen parameters and data must be those of the snapshot."""
-        done = found.training["step"] * self.config.batch
-        if found.training["step"] > self.config.steps:
+    def _check_resumable(self, path: Path, snapshot: checkpoints.Checkpoint) -> None:
+        """What config.json does not hold: networks, frozen parameters and data must be those of the snapshot."""
+        done, info = snapshot.training["step"] * self.config.batch, snapshot.info
+        if snapshot.training["step"] > self.config.steps:
             raise ValueError(
                 f"'{self.folder}' has been trained on {done:,} images already, more than images={self.config.images}: "
                 f"nothing was done; to train it further, ask for more than {done:,}"
             )
-        pairs = {"generator": (self.g, found.g), "discriminator": (self.d, found.d)}
+        pairs = {"generator": (self.g, snapshot.g), "discriminator": (self.d, snapshot.d)}
         differ = [name for name, (own, other) in pairs.items() if _shapes(own) != _shapes(other)]
-        if found.info.get("frozen", self.frozen) != self.frozen:
-            differ.append(f"frozen parameters ({len(found.info['frozen'])} then, {len(self.frozen)} now)")
-        then, now = found.info.get("methods", self._method_names), self._method_names
+        if info.get("frozen", self.frozen) != self.frozen:
+            differ.append(f"frozen parameters ({len(info['frozen'])} then, {len(self.frozen)} now)")
+        now, then = self._method_names, info.get("methods", self._method_names)
         if then != now:
             differ.append(f"methods ({', '.join(then) or 'none'} then, {', '.join(now) or 'none'} now)")
-        if self._origin and found.info.get("origin", self._origin) != self._origin:
+        if self._origin and info.get("origin", self._origin) != self._origin:
             differ.append("source")
-        length = found.training.get("dataset_length", len(self.dataset))
+        length = snapshot.training.get("dataset_length", len(self.dataset))
         if length != len(self.dataset):
             differ.append(f"dataset ({length:,} images then, {len(self.dataset):,} now)")
         if differ:
@@ -592,7 +338,7 @@ class Trainer:
                 f"'{path}' is of another run, with a different {' and a different '.join(differ)}: "
                 "start it as before to resume it, or use another folder for a new run"
             )
-        before = str(found.info.get("precision", self.precision)).removeprefix("torch.")
+        before = str(info.get("precision", self.precision)).removeprefix("torch.")
         if before != self.precision:
             warnings.warn(f"resuming in {self.precision} a run begun in {before}: results will differ", stacklevel=3)
 
@@ -621,22 +367,3 @@ def _less_memory(config: TrainConfig) -> str:
         f"not enough memory for a batch of {config.batch}{now}: set accumulate={2 * config.accumulate}, which computes "
         "it in more parts, with the same result, or a smaller batch"
     )
-
-
-def _without_infinities(parameters: list[Tensor]) -> None:
-    """float16 gradients that grew too large become large numbers, and those that got lost become none."""
-    for parameter in parameters:
-        if parameter.grad is not None:
-            torch.nan_to_num_(parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5)
-
-
-@contextmanager
-def _without_gradients(parameters: list[Tensor]):
-    """Parameters of the other network need no gradient while this one learns: half of the backward work saved."""
-    for p in parameters:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in parameters:
-            p.requires_grad_(True)

@@ -6,16 +6,17 @@
     FreezeSG(8, 4)                 FreezeG without the mapping, and FreezeStyle
     StructureLoss((4, 8, 16))      small versions of the image stay as the source's
 
-They are given in resolutions, they compose, and they return the exact names of what they froze, which the trainer
-prints. The trainer knows none of them by name: each may replace part of the codes ws, freeze parameters, and add named
-losses. FreezeSG and StructureLoss: arXiv 2106.12445, sections 3.2 and 3.3; FreezeG: FreezeD's idea, for the generator.
+They compose, and return the exact names of what they froze. The trainer knows none of them by name: each may replace
+part of the codes ws, freeze parameters, and add named losses.
+
+FreezeSG and StructureLoss: arXiv 2106.12445, sections 3.2 and 3.3; FreezeG: FreezeD's idea, for the generator.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import ClassVar, Literal
 
@@ -31,13 +32,9 @@ from stylegan2.setting_types import check_types
 
 
 class Method:
-    """Base of all transfer methods; on its own it changes nothing.
+    """Base of all transfer methods; on its own it changes nothing."""
 
-    Attributes:
-        loss_names: of the losses that `losses` returns, for the log.
-    """
-
-    loss_names: ClassVar[tuple[str, ...]] = ()
+    loss_names: ClassVar[tuple[str, ...]] = ()  # of the losses that `losses` returns, for the log
 
     def prepare(self, generator: Generator, source: Generator) -> None:
         """Change what makes the codes, once, before anything is frozen. Also called for the averaged generator."""
@@ -59,10 +56,7 @@ class FreezeD(Method):
     """Freeze the discriminator's layers at `min_resolution` and above, towards the image (arXiv 2002.10964).
 
     What low-level features look like is known from the source domain; only the judgement of shape is learnt anew.
-    At the image's own resolution `from_rgb` freezes too. `FreezeD(16)` on a 64-pixel model leaves the blocks that work
-    on 8 pixels and below, and the head.
-
-    Raises ValueError in `freeze` for a resolution the discriminator does not have.
+    `from_rgb` freezes too. Raises ValueError in `freeze` for a resolution the discriminator does not have.
     """
 
     min_resolution: int
@@ -80,7 +74,6 @@ class FreezeG(Method):
     """Freeze the synthesis network up to and including `max_resolution`: constant, convolutions, tRGB, styles, noise.
 
     mapping: freeze the mapping network too, as the original does. Then every z keeps its w.
-
     Raises ValueError in `freeze` for a resolution the generator does not have.
     """
 
@@ -99,8 +92,8 @@ class FreezeG(Method):
 class FreezeStyle(Method):
     """Take the first k of the L codes from the source's mapping, which does not train; the mapping itself does.
 
-    The model that comes out carries both mappings (`SharedMapping`): its `mapping(z)` makes the codes it was trained
-    with. With all L codes taken, nothing of its own mapping is used, and that is frozen too.
+    The model that comes out carries both mappings, see `SharedMapping`. With all L codes taken, nothing of its own
+    mapping is used, and that is frozen too.
 
     Raises ValueError in `prepare` for a k that is not 1 to L, or a generator that shares codes already.
     """
@@ -135,11 +128,9 @@ class FreezeFC(Method):
 class FreezeSG(Method):
     """Freeze style and generator (arXiv 2106.12445, section 3.2): coarse blocks *and* the codes that drive them.
 
-    `FreezeG(max_resolution, mapping=False)` with `FreezeStyle(k)`. The mapping trains: were it frozen, its codes would
-    be the source's in any case, and taking k of them from the source would change nothing (as in the original code,
-    whose freezeG freezes the mapping). The blocks up to R are driven by the first 2 log2(R) - 2 codes: 4 for R = 8.
-
-    Raises as the two do.
+    `FreezeG(max_resolution, mapping=False)` with `FreezeStyle(k)`. The mapping trains: were it frozen, as by the
+    original code's freezeG, taking k of its codes from the source would change nothing. The blocks up to R are driven
+    by the first 2 log2(R) - 2 codes: 4 for R = 8.
     """
 
     max_resolution: int
@@ -165,14 +156,12 @@ class StructureLoss(Method):
     code, at 8, 16, ...). Both codes come from the same z, crossover and noise, each through its own mapping. A network
     against its own copy scores 0, and all resolutions together cost one pass of the source, only as far as needed.
 
-    relative: divide each resolution's term by the variance of the source's values there. Low resolutions add little to
-    the image (in our source the sums at 4, 8 and 16 vary 400, 80 and 16 times less than the image), so that the paper's
-    sum hardly counts beside the adversarial loss. Divided, each term is a share of what could be lost: 0 for nothing, 1
-    to 1.5 for a stranger. (The variance is that of the batch at hand, over all processes; with `accumulate` that of the
-    part at hand.)
+    relative: divide each resolution's term by the variance of the source's values there, over the batch (or its part,
+    with `accumulate`) of all processes. Low resolutions add little to the image (in our source the sums at 4, 8 and 16
+    vary 400, 80 and 16 times less than it), so that the paper's sum hardly counts beside the adversarial loss. Divided,
+    each term is a share of what could be lost: 0 for nothing, 1 to 1.5 for a stranger.
 
-    Raises ValueError at construction for another `on`, no resolution, or a negative weight; in `prepare` for a
-    resolution the generator does not have.
+    Raises ValueError for another `on`, no resolution, or a negative weight; in `prepare` for an unknown resolution.
     """
 
     resolutions: tuple[int, ...] = (4, 8, 16)
@@ -212,30 +201,26 @@ class StructureLoss(Method):
 @torch.no_grad()
 def source_stages(source: Generator, draws: Draws, max_resolution: int) -> dict[int, Stage]:
     """The source's stages for the same draws, up to `max_resolution`: {resolution: Stage}."""
-    found = {}
+    stages = {}
     for stage in source.synthesis.stages(draws.ws(source.mapping), draws.noise):
-        found[stage.resolution] = stage
+        stages[stage.resolution] = stage
         if stage.resolution >= max_resolution:
             break
-    return found
+    return stages
 
 
 # -------------------------------------------------------------------------------------------------------------- by name
 
 
-def _baseline(resolution: int) -> list[Method]:
-    return [FreezeD(resolution // 2)]
-
-
-METHODS: dict[str, Callable[[int], list[Method]]] = {
-    "baseline": _baseline,
-    "freeze-g": lambda r: [*_baseline(r), FreezeG(8)],
-    "freeze-style": lambda r: [*_baseline(r), FreezeStyle(4)],
-    "freeze-sg": lambda r: [*_baseline(r), FreezeSG(8, 4)],
-    "structure-loss": lambda r: [*_baseline(r), StructureLoss()],
-    "structure-loss+freeze-g": lambda r: [*_baseline(r), StructureLoss(), FreezeG(8)],
+METHODS: dict[str, tuple[Method, ...]] = {
+    "baseline": (),
+    "freeze-g": (FreezeG(8),),
+    "freeze-style": (FreezeStyle(4),),
+    "freeze-sg": (FreezeSG(8, 4),),
+    "structure-loss": (StructureLoss(),),
+    "structure-loss+freeze-g": (StructureLoss(), FreezeG(8)),
 }
-"""The methods that the course compares, by name: image resolution -> their parts. All contain FreezeD."""
+"""The methods that the course compares, by name: what each adds to FreezeD."""
 
 
 def method(text: str, resolution: int) -> list[Method]:
@@ -246,7 +231,8 @@ def method(text: str, resolution: int) -> list[Method]:
     Raises ValueError for another name, or settings that a part does not have.
     """
     parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)]
-    return [made for part in parts for made in (METHODS[part](resolution) if part in METHODS else [_constructed(part)])]
+    made = [(FreezeD(resolution // 2), *METHODS[part]) if part in METHODS else (_constructed(part),) for part in parts]
+    return [one for some in made for one in some]
 
 
 def constructor(method: Method) -> str:
@@ -284,16 +270,10 @@ def _check_resolutions(method: Method, wanted: Sequence[int], available: Sequenc
 
 
 def _freeze_all(network: str, modules: dict[str, nn.Module]) -> list[str]:
-    return [f"{network}.{name}" for prefix, module in modules.items() for name in freeze_module(module, prefix)]
-
-
-def freeze_module(module: nn.Module, prefix: str) -> list[str]:
-    """Switch off gradients of all parameters of a module; their names, with `prefix` in front."""
-    names = []
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(False)
-        names.append(f"{prefix}.{name}")
-    return names
+    """Switch off gradients of all parameters of modules of "G" or "D"; their names."""
+    for module in modules.values():
+        module.requires_grad_(False)
+    return [f"{network}.{prefix}.{name}" for prefix, module in modules.items() for name, _ in module.named_parameters()]
 
 
 def freeze(methods: Sequence[Method], generator: Generator, discriminator: Discriminator) -> list[str]:

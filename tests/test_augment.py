@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from stylegan2 import augment, image_moves
-from stylegan2.adaptive import AdaptiveP
-from stylegan2.augment import TRANSFORMS, AugmentConfig, AugmentParams, AugmentPipe
+from stylegan2.augment import TRANSFORMS, AdaptiveP, AugmentConfig, AugmentParams, AugmentPipe
 
 SIZE = 16
 

@@ -21,7 +21,7 @@ from stylegan2.collect import detectors
 from stylegan2.editing.cartoonize import cartoonize
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import psnr
-from stylegan2.networks import Encoder
+from stylegan2.encoder import Encoder
 from stylegan2.panels.cartoon import SIDE, STRENGTHS, CartoonPanel, Studio, cartoon_panel, film, render_cartoon
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance

@@ -25,7 +25,7 @@ from tiny_training import (
 )
 from typer.testing import CliRunner
 
-from stylegan2 import checkpoints, cli, snapshots
+from stylegan2 import checkpoints, cli, runs
 from stylegan2.checkpoints import rosinality
 from stylegan2.cli import common
 from stylegan2.config import TrainConfig
@@ -287,7 +287,7 @@ def test_train_passes_every_setting_on(dataset, tmp_path, monkeypatch):
 def test_fine_tuning_names_what_is_frozen(dataset, model, tmp_path):
     text = call("train", "--data", dataset, "--out", tmp_path, "--source", model, "--method", "FreezeD(8)", *RUN)
     assert "frozen: D.blocks 8, D.from_rgb (7 parameters)\n" in text
-    before, after = checkpoints.load(model), checkpoints.load(snapshots.latest(tmp_path))
+    before, after = checkpoints.load(model), checkpoints.load(runs.latest(tmp_path))
     assert torch.equal(before.d.from_rgb.weight, after.d.from_rgb.weight)
     assert not torch.equal(before.d.head.fc.weight, after.d.head.fc.weight)
     assert not torch.equal(before.g.synthesis.blocks["4"].const, after.g.synthesis.blocks["4"].const)
@@ -640,7 +640,7 @@ def test_a_damaged_second_mapping_is_named(tmp_path, change, message):
 
 def test_convert_goes_both_ways_and_takes_encoders(model, tmp_path):
     from stylegan2 import checkpoints
-    from stylegan2.networks import Encoder
+    from stylegan2.encoder import Encoder
 
     call("convert", model, "--out", tmp_path / "r.pt")
     assert "g_ema, g, d in our layout" in call("convert", tmp_path / "r.pt", "--out", tmp_path / "o.pt", "--to", "ours")

@@ -23,7 +23,7 @@ from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import Projection
 from stylegan2.editing.style_mixing import mix_grid
 from stylegan2.editing.styleclip import TextEdit
-from stylegan2.networks import Encoder
+from stylegan2.encoder import Encoder
 from stylegan2.pocket.nets.judge import Judge
 
 

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, display
 from stylegan2.editing.latents import ws_from_seeds
-from stylegan2.networks import Encoder, SynthesisNetwork
+from stylegan2.encoder import Encoder
+from stylegan2.networks import SynthesisNetwork
 from stylegan2.pocket import recipe, world
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.studies import scoreboard, text_edits

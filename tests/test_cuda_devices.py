@@ -21,8 +21,8 @@ from stylegan2.editing import cartoonize, directions, ganspace, latents, layer_s
 from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import ProjectConfig, Projection, project
 from stylegan2.editing.styleclip import EditConfig, TextEdit, optimise
+from stylegan2.encoder import Encoder
 from stylegan2.metrics import full, image_sets, path_length
-from stylegan2.networks import Encoder
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.judge import Judge, Reading
 from stylegan2.pocket.nets.perceptual import JudgeDistance, distance_for

@@ -12,9 +12,9 @@ import pytest
 import torch
 from tiny_training import random_pictures, tiny_config, tiny_networks
 
-from stylegan2 import distributed
+from stylegan2.cli import processes
 from stylegan2.distributed import World
-from stylegan2.logs import read_log
+from stylegan2.runs import read_log
 from stylegan2.trainer import Trainer
 
 HERE = Path(__file__).parent
@@ -93,13 +93,13 @@ def test_when_a_process_dies_all_start_again_from_the_last_snapshot(folder, runs
 def test_the_verb_trains_in_two_processes_also_from_a_notebook_and_talks_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     words = {"data": "pocket:webtoon?n=32", "out": tmp_path / "run", "images": 16, "batch": 8, "no_mirror": True}
-    distributed.launch(2, "train", **words, sample_rows=1, sample_columns=2, log_images=8, device="cpu")
+    processes.launch(2, "train", **words, sample_rows=1, sample_columns=2, log_images=8, device="cpu")
     said = capsys.readouterr().out
     assert said.count("2 processes") == 1 and said.count("done: 16 images") == 1
     assert len(read_log(tmp_path / "run" / "log.csv")) == 2
     assert len(list((tmp_path / "datasets").iterdir())) == 1  # prepared by the first process, while the other waited
     with pytest.raises(RuntimeError, match="train in 2 processes ended with 1: error: .*no.lmdb"):
-        distributed.launch(2, "train", data=tmp_path / "no.lmdb", out=tmp_path / "other")
+        processes.launch(2, "train", data=tmp_path / "no.lmdb", out=tmp_path / "other")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tiny_training import (
 from stylegan2 import checkpoints
 from stylegan2.checkpoints import CheckpointError, files, rosinality
 from stylegan2.editing.perceptual import psnr
-from stylegan2.networks import Encoder
+from stylegan2.encoder import Encoder
 from stylegan2.pocket.nets import encoder_training
 from stylegan2.pocket.nets.encoder_training import EncoderConfig, _Run, train_encoder
 

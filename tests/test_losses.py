@@ -13,7 +13,7 @@ from tiny_training import (
 
 from stylegan2 import losses
 from stylegan2.draws import step_generator
-from stylegan2.trainer import lazy_adam
+from stylegan2.iteration import lazy_adam
 
 
 def test_adversarial_losses_are_the_formulas():

@@ -14,7 +14,8 @@ import torch
 from tiny_clip import tiny_clip
 from tiny_training import one_thread, random_pictures, tiny_networks, tiny_trainer  # noqa: F401
 
-from stylegan2 import distributed, losses, runtime
+from stylegan2 import losses, runtime
+from stylegan2.cli import processes
 from stylegan2.editing import latents, projection
 from stylegan2.editing.layer_swapping import compare, strip, swap_images
 from stylegan2.editing.style_mixing import mix_images
@@ -183,20 +184,20 @@ def test_a_second_process_gets_what_the_kernel_does_not_use(monkeypatch, capsys)
     emptied = []
     card(monkeypatch, free=9, kept=5, used=5)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
-    monkeypatch.setattr(distributed, "run_printing", lambda words, environment: (0, []))
-    distributed.launch(1, "train")
+    monkeypatch.setattr(processes, "run_printing", lambda words, environment: (0, []))
+    processes.launch(1, "train")
     assert emptied and "holds 5.0 of the GPU's 14.7 GiB, 9.0 are free" in capsys.readouterr().out
     card(monkeypatch, free=13, kept=1)
-    distributed.launch(1, "train")
+    processes.launch(1, "train")
     assert "holds" not in capsys.readouterr().out
 
 
 def test_a_second_process_without_room_says_what_to_do(monkeypatch):
     card(monkeypatch, free=1, kept=12)
     said = ["error: not enough memory: lower --batch"]
-    monkeypatch.setattr(distributed, "run_printing", lambda words, environment: (2, said))
+    monkeypatch.setattr(processes, "run_printing", lambda words, environment: (2, said))
     with pytest.raises(RuntimeError, match="ended with 2: error: not enough memory.*`del` trainers"):
-        distributed.launch(1, "train")
+        processes.launch(1, "train")
 
 
 # ---------------------------------------------------------------------------------------------------- true sizes

@@ -8,7 +8,9 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from stylegan2 import ops
-from stylegan2.networks import Discriminator, Generator, build, minibatch_stddev, resolutions, widths
+from stylegan2.discriminator import Discriminator, minibatch_stddev
+from stylegan2.layers import resolutions, widths
+from stylegan2.networks import Generator, build
 
 WIDTHS = {4: 8, 8: 8, 16: 6, 32: 4, 64: 3}
 

@@ -22,7 +22,9 @@ from test_parity import assert_close, draw
 
 from stylegan2 import checkpoints
 from stylegan2.checkpoints import CheckpointError, nvidia
-from stylegan2.networks import SQRT_HALF, Discriminator, EqualConv2d, Generator, StyledConv, ToRGB
+from stylegan2.discriminator import SQRT_HALF, Discriminator
+from stylegan2.layers import EqualConv2d
+from stylegan2.networks import Generator, StyledConv, ToRGB
 
 GOLDEN = Path(__file__).parent / "golden"
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0])

@@ -6,9 +6,7 @@ from torch.nn import functional as F
 
 from stylegan2 import checkpoints, ops
 from stylegan2.networks import Discriminator, Generator
-from stylegan2.ops import conv
-from stylegan2.ops.modulated_conv import _folding_pays, demodulation
-from stylegan2.ops.resample import Filter, FilterBack, fir_kernel
+from stylegan2.ops import Filter, FilterBack, _folding_pays, demodulation, fir_kernel
 
 
 def randn(*shape, seed=0, **kwargs) -> torch.Tensor:
@@ -62,31 +60,31 @@ def test_resampling_in_bfloat16_stays_bfloat16():
 @pytest.fixture
 def winograd(monkeypatch) -> None:
     """Winograd's algorithm also for layers so small that it does not pay."""
-    if not conv._has_nnpack():
+    if not ops._has_nnpack():
         pytest.skip("this build of PyTorch has no NNPACK")
     for name in ("WINOGRAD_SIDE", "WINOGRAD_CHANNELS", "WINOGRAD_WORK"):
-        monkeypatch.setattr(conv, name, 1)
+        monkeypatch.setattr(ops, name, 1)
 
 
 def test_winograd_is_the_convolution(winograd):
     inputs = randn(2, 5, 13, 16), randn(4, 5, 3, 3, seed=1) / 5, randn(4, seed=2)
-    assert conv.uses_winograd(torch.device("cpu"), torch.float32, (4, 5), 13)
+    assert ops.uses_winograd(torch.device("cpu"), torch.float32, (4, 5), 13)
     plain = second_order(lambda x, weight, bias: F.conv2d(x, weight, bias, padding=1), *inputs)
     assert_same(second_order(ops.conv3x3, *inputs), plain, 1e-4)
 
 
 def test_winograd_is_close_to_the_convolution_in_a_wide_layer():
-    if not conv._has_nnpack():
+    if not ops._has_nnpack():
         pytest.skip("this build of PyTorch has no NNPACK")
     x, weight = randn(1, 128, 64, 64), randn(128, 128, 3, 3, seed=1)
-    ours, plain = conv.Winograd3x3.apply(x, weight, None), F.conv2d(x, weight, padding=1)
+    ours, plain = ops.Winograd3x3.apply(x, weight, None), F.conv2d(x, weight, padding=1)
     assert_same([ours], [plain], 1e-4)
     assert (ours - plain).std() < 1e-5 * plain.std()
 
 
 def test_winograd_is_for_wide_float32_layers_on_a_cpu():
     cpu, wide = torch.device("cpu"), (128, 128)
-    assert conv.uses_winograd(cpu, torch.float32, wide, 128) == conv._has_nnpack()
+    assert ops.uses_winograd(cpu, torch.float32, wide, 128) == ops._has_nnpack()
     for other in (
         (torch.device("cuda"), torch.float32, wide, 128),
         (cpu, torch.bfloat16, wide, 128),
@@ -94,15 +92,15 @@ def test_winograd_is_for_wide_float32_layers_on_a_cpu():
         (cpu, torch.float32, (128, 3), 128),
         (cpu, torch.float32, wide, 8),
     ):
-        assert not conv.uses_winograd(*other)
-        assert conv.memory_format(*other) == torch.channels_last
+        assert not ops.uses_winograd(*other)
+        assert ops.memory_format(*other) == torch.channels_last
     with torch.backends.nnpack.flags(enabled=False):
-        assert not conv.uses_winograd(cpu, torch.float32, wide, 128)
+        assert not ops.uses_winograd(cpu, torch.float32, wide, 128)
 
 
 def test_winograd_stays_out_of_torch_compile(monkeypatch):
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    assert not conv.uses_winograd(torch.device("cpu"), torch.float32, (128, 128), 128)
+    assert not ops.uses_winograd(torch.device("cpu"), torch.float32, (128, 128), 128)
 
 
 # -------------------------------------------------------------------------------------------------- styled convolution

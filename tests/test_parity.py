@@ -22,7 +22,7 @@ import torch
 
 from stylegan2.checkpoints import rosinality
 from stylegan2.losses import PathLengthRegulariser, path_lengths, r1_penalty
-from stylegan2.ops.activation import SLOPE
+from stylegan2.ops import SLOPE
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan2 import checkpoints, snapshots
+from stylegan2 import checkpoints, runs
 from stylegan2.pocket import recipe
 from stylegan2.pocket.studies import scoreboard, text_edits
 from stylegan2.pocket.studies.projection import ROUTES, compare_routes
@@ -28,8 +28,8 @@ def test_prune_keeps_what_was_just_written(tmp_path):
     folder.mkdir()
     for images in (1, 2, 3, 45, 50):  # 45 and 50 were damaged, the run went back and wrote 3
         (folder / f"{images:09d}.pt").touch()
-    snapshots.prune(tmp_path, keep=2, images=3)
-    assert [int(path.stem) for path in snapshots.snapshot_files(tmp_path)] == [2, 3]
+    runs.prune(tmp_path, keep=2, images=3)
+    assert [int(path.stem) for path in runs.snapshot_files(tmp_path)] == [2, 3]
 
 
 @pytest.fixture(scope="module")

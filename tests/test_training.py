@@ -24,11 +24,10 @@ from tiny_training import (
     tiny_trainer,
 )
 
-from stylegan2 import checkpoints, runtime, snapshots
+from stylegan2 import checkpoints, runtime
 from stylegan2 import trainer as trainer_module
 from stylegan2.config import TrainConfig
-from stylegan2.logs import RunLog, read_log
-from stylegan2.snapshots import snapshot_files
+from stylegan2.runs import RunLog, latest, read_log, snapshot_files
 from stylegan2.trainer import Diverged
 from stylegan2.transfer import FreezeD
 
@@ -84,7 +83,7 @@ def differences(a, b, where: str = "") -> list[str]:
 
 def state_of(run: Path) -> dict:
     """Everything in the newest snapshot of a run."""
-    found = checkpoints.load(snapshots.snapshot_files(run)[-1])
+    found = checkpoints.load(snapshot_files(run)[-1])
     networks = {name: getattr(found, name).state_dict() for name in ("g", "d", "g_ema")}
     return networks | {"training": found.training, "meta": found.meta}
 
@@ -169,7 +168,7 @@ def test_ctrl_c_saves_where_it_stopped(runs):
 def test_stopping_saves_and_another_run_of_the_same_trainer_goes_on(tmp_path):
     trainer = tiny_trainer(tmp_path, images=32, log_images=4)
     trainer.run(on_log=lambda t, values: t.stop() if t.step == 3 else None, progress=False)
-    assert trainer.step == 3 and snapshots.latest(tmp_path).name == "000000012.pt"
+    assert trainer.step == 3 and latest(tmp_path).name == "000000012.pt"
     trainer.run(progress=False)
     uninterrupted = tiny_trainer(tmp_path / "other", images=32)
     uninterrupted.run(progress=False)
@@ -238,11 +237,11 @@ def test_a_failing_save_leaves_the_old_snapshot_and_nothing_else(tmp_path, monke
 
 
 def test_latest_is_none_without_a_readable_snapshot(tmp_path):
-    assert snapshots.latest(tmp_path) is None
+    assert latest(tmp_path) is None
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "snapshots" / "000000008.pt").write_bytes(b"PK\x03\x04 half a file")
     with pytest.warns(UserWarning, match="000000008.pt"):
-        assert snapshots.latest(tmp_path) is None
+        assert latest(tmp_path) is None
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
@@ -251,7 +250,7 @@ def test_every_precision_stays_finite_and_are_recorded(tmp_path, precision):
     trainer.run(progress=False)
     for network in (trainer.g, trainer.d, trainer.g_ema):
         assert all(t.isfinite().all() and t.dtype == torch.float32 for t in network.state_dict().values())
-    assert checkpoints.load(snapshots.latest(tmp_path)).info["precision"] == precision
+    assert checkpoints.load(latest(tmp_path)).info["precision"] == precision
     rows = read_log(tmp_path / "log.csv")
     assert all(abs(row["loss_g"]) < 50 and abs(row["loss_d"]) < 50 for row in rows)
 
@@ -276,7 +275,7 @@ def test_float16_gradients_that_grew_too_large_do_not_end_the_run(tmp_path, monk
 
 def test_resuming_in_another_precision_warns(tmp_path):
     tiny_trainer(tmp_path, images=8, precision="auto").run(progress=False)
-    path = snapshots.latest(tmp_path)
+    path = latest(tmp_path)
     found = checkpoints.load(path)
     other = {"float32": "bfloat16", "bfloat16": "float32"}[found.info["precision"]]
     meta = found.meta | {"precision": other}

@@ -12,7 +12,7 @@ import torch
 from stylegan2.checkpoints import files, ours, rosinality
 from stylegan2.checkpoints.checkpoint import plain
 from stylegan2.checkpoints.errors import CheckpointError, few
-from stylegan2.networks import Encoder
+from stylegan2.encoder import Encoder
 from stylegan2.runtime import pick_device
 
 FORMAT = "cartoonize-yourself encoder/1"

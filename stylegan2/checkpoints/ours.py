@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from stylegan2.checkpoints.blank import blank
 from stylegan2.checkpoints.errors import CheckpointError, check_entries, few, need_entries
-from stylegan2.networks import Discriminator, Encoder, Generator, MappingNetwork, SharedMapping
+from stylegan2.encoder import Encoder
+from stylegan2.networks import Discriminator, Generator, MappingNetwork, SharedMapping
 
 
 def from_network(network: nn.Module, half: bool = False) -> dict[str, Tensor]:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from stylegan2.checkpoints.blank import blank
 from stylegan2.checkpoints.errors import CheckpointError, check_entries, need_entries
-from stylegan2.networks import Discriminator, Encoder, Generator, SharedMapping
+from stylegan2.encoder import Encoder
+from stylegan2.networks import Discriminator, Generator, SharedMapping
 
 NOISE_SEED = 0  # for the fixed noise images, where a file has none
 

@@ -262,9 +262,9 @@ def parse_seeds(text: str, name: str = "seeds") -> list[int]:
 
 def load(path: Path, device="auto", g_ema_only: bool = False) -> Checkpoint:
     """A checkpoint; of a run's folder the newest readable snapshot."""
-    from stylegan2 import checkpoints, snapshots
+    from stylegan2 import checkpoints, runs
 
-    newest = snapshots.latest(path) if path.is_dir() else path
+    newest = runs.latest(path) if path.is_dir() else path
     if newest is None:
         raise FileNotFoundError(f"'{path}' is a folder without readable snapshots/: expected a file or a run's folder")
     return checkpoints.load(newest, device=device, g_ema_only=g_ema_only)

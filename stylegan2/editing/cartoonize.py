@@ -20,7 +20,8 @@ from stylegan2 import display
 from stylegan2.editing.latents import check_fits, draw
 from stylegan2.editing.layer_swapping import swap, swap_images
 from stylegan2.editing.projection import INTERRUPTED, ProjectConfig, Projection, project
-from stylegan2.networks import Encoder, Generator
+from stylegan2.encoder import Encoder
+from stylegan2.networks import Generator
 from stylegan2.runtime import how_many_fit, in_parts, slices
 
 STEPS = 100

@@ -31,7 +31,8 @@ from stylegan2.editing.cartoonize import STEPS, cartoonize, is_outside, plan
 from stylegan2.editing.layer_swapping import cuts
 from stylegan2.editing.photos import Cutting, names_of, parse_box, portraits
 from stylegan2.editing.projection import Search
-from stylegan2.networks import Encoder, Generator
+from stylegan2.encoder import Encoder
+from stylegan2.networks import Generator
 from stylegan2.panels.controls import STYLE, tip, uploaded_files
 from stylegan2.panels.widgets import Panel, choice, escape, float_slider
 

@@ -36,7 +36,6 @@ from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
 from stylegan2.draws import step_generator
 from stylegan2.editing.latents import draw, ws_from_seeds
-from stylegan2.logs import read_log
 from stylegan2.networks import Generator
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.clip_training import ClipConfig, train_clip
@@ -49,8 +48,8 @@ from stylegan2.pocket.studies import projection as routes
 from stylegan2.pocket.studies import scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies.scoreboard import Entry, Study, methods_study
 from stylegan2.published.clip_model import ClipModel
+from stylegan2.runs import read_log, snapshot_files
 from stylegan2.runtime import pick_device
-from stylegan2.snapshots import snapshot_files
 from stylegan2.trainer import Trainer
 from stylegan2.transfer import METHODS, StructureLoss
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from stylegan2 import checkpoints
 from stylegan2.editing.perceptual import psnr
-from stylegan2.networks import Encoder, Generator
+from stylegan2.encoder import Encoder
+from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig, mirrored, warm_cosine
 from stylegan2.pocket.nets.judge import to_float

@@ -1,18 +1,57 @@
-"""What a run tells: a CSV file, TensorBoard events if wanted, and averages in between."""
+"""A run's folder: log.csv, TensorBoard events if wanted, and snapshots, of which the newest few are kept."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from stylegan2 import text_files
+from stylegan2 import checkpoints, text_files
 
 COLUMNS = ("images", "loss_g", "loss_d", "r1", "path_length", "augment_p", "r_t", "images_per_second")
+
+
+def snapshot_files(folder: Path) -> list[Path]:
+    """Snapshots of a run's folder, oldest first; each is named by the images seen."""
+    return sorted((folder / "snapshots").glob("[0-9]*.pt"))
+
+
+def prune(folder: Path, keep: int, images: int) -> None:
+    """Delete all but the newest `keep` snapshots up to `images`, which was just written.
+
+    Later ones are damaged (`latest` passed them over) or of work that has been redone: they go too, and so does what a
+    kill left of an unfinished one.
+    """
+    files = snapshot_files(folder)
+    later = [path for path in files if int(path.stem) > images]
+    old = [path for path in files if path not in later][:-keep]
+    for path in [*later, *old, *(folder / "snapshots").glob(".*.part")]:
+        path.unlink()
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest snapshot that can be read; a damaged one is warned about and passed over. None if there is none."""
+    for path in reversed(snapshot_files(folder)):
+        try:
+            checkpoints.load(path, "cpu")
+            return path
+        except checkpoints.CheckpointError as error:
+            warnings.warn(f"passing over a snapshot that cannot be read: {error}", stacklevel=2)
+    return None
+
+
+def read_training_state(path: Path, device: torch.device | str) -> checkpoints.Checkpoint:
+    """Load a snapshot with its optimisers. Raises CheckpointError for a file without training state."""
+    snapshot = checkpoints.load(path, device=device)
+    if snapshot.training is None or snapshot.g is None or snapshot.d is None:
+        raise checkpoints.CheckpointError(f"'{path}' is a model without training state: it can be loaded, not resumed")
+    return snapshot
 
 
 class Averages:
@@ -47,21 +86,29 @@ class Averages:
 class RunLog:
     """Writes one line per call to `log.csv`, and TensorBoard events below `tensorboard/` if asked to.
 
-    extra: columns beside COLUMNS, the losses that transfer methods add.
-
     Opening it for a resumed run drops lines beyond `images_seen`: they belong to work that will be done again.
+    `extra`: columns beside COLUMNS, the losses that transfer methods add.
     """
 
     def __init__(self, folder: Path, images_seen: int = 0, tensorboard: bool = False, extra: Sequence[str] = ()):
-        self.path, self.columns = folder / "log.csv", (*COLUMNS, *extra)
-        kept = [row for row in read_log(self.path) if row["images"] <= images_seen]
-        _write_rows(self.path, self.columns, kept)
-        self._writer = _tensorboard(folder / "tensorboard", images_seen) if tensorboard else None
+        self.path, self.columns, self._writer = folder / "log.csv", (*COLUMNS, *extra), None
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, self.columns).writeheader()
+        for row in read_log(self.path):
+            if row["images"] <= images_seen:
+                self._write_row(text, int(row.pop("images")), row)
+        text_files.write_text(self.path, text.getvalue())
+        if tensorboard:
+            self._writer = _tensorboard(folder / "tensorboard", images_seen)
+
+    def _write_row(self, file: io.TextIOBase, images: int, values: dict[str, float]) -> None:
+        row = {"images": images, **{name: f"{value:.6g}" for name, value in values.items()}}
+        csv.DictWriter(file, self.columns, extrasaction="ignore").writerow(row)
 
     def write(self, images: int, values: dict[str, float]) -> None:
         """Append a line; names that are no column go to TensorBoard only."""
         with open(self.path, "a", newline="") as file:
-            csv.DictWriter(file, self.columns, extrasaction="ignore").writerow({"images": images, **_rounded(values)})
+            self._write_row(file, images, values)
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, images)
@@ -70,16 +117,6 @@ class RunLog:
         """Flush and close TensorBoard's file."""
         if self._writer is not None:
             self._writer.close()
-
-
-class NoLog:
-    """A `RunLog` that writes nothing: of several processes one keeps the log."""
-
-    def write(self, images: int, values: dict[str, float]) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 def read_log(path: str | os.PathLike) -> list[dict[str, float]]:
@@ -91,22 +128,9 @@ def read_log(path: str | os.PathLike) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in row.items() if value != ""} for row in rows]
 
 
-def _write_rows(path: Path, columns: Sequence[str], rows: list[dict[str, float]]) -> None:
-    """Replace the file in one step."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows({**_rounded(row), "images": int(row["images"])} for row in rows)
-    text_files.write_text(path, text.getvalue())
-
-
-def _rounded(values: dict[str, float]) -> dict[str, str]:
-    return {name: f"{value:.6g}" for name, value in values.items()}
-
-
-def _tensorboard(folder: Path, images_seen: int) -> Callable:
+def _tensorboard(folder: Path, images_seen: int):
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter  # here: an extra, which takes seconds to import
     except ImportError as error:
         raise ImportError("tensorboard=True needs the package 'tensorboard': pip install tensorboard") from error
     return SummaryWriter(folder, purge_step=images_seen + 1)
