@@ -98,7 +98,7 @@ def make_files(folder: Path) -> None:
 
 
 def _write_thin(path: Path, content: Any) -> None:
-    from stylegan2.checkpoints import files
+    from stylegan2 import files
 
     files.write(path, thin(content))
 

@@ -28,8 +28,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.worker import ROOT
-from stylegan2 import checkpoints
-from stylegan2.checkpoints import files
+from stylegan2 import checkpoints, files
 from stylegan2.networks import Encoder, Generator, build
 from stylegan2.published.zoo import MODELS
 

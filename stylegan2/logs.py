@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from stylegan2 import text_files
+from stylegan2 import files
 
 COLUMNS = ("images", "loss_g", "loss_d", "r1", "path_length", "augment_p", "r_t", "images_per_second")
 
@@ -97,7 +97,7 @@ def _write_rows(path: Path, columns: Sequence[str], rows: list[dict[str, float]]
     writer = csv.DictWriter(text, columns, extrasaction="ignore")
     writer.writeheader()
     writer.writerows({**_rounded(row), "images": int(row["images"])} for row in rows)
-    text_files.write_text(path, text.getvalue())
+    files.write_text(path, text.getvalue())
 
 
 def _rounded(values: dict[str, float]) -> dict[str, str]:

@@ -33,7 +33,7 @@ def prune(folder: Path, keep: int, images: int) -> None:
     files = snapshot_files(folder)
     later = [path for path in files if int(path.stem) > images]
     old = [path for path in files if path not in later][:-keep]
-    for path in [*later, *old, *(folder / "snapshots").glob(".*.part")]:
+    for path in [*later, *old, *(folder / "snapshots").glob(".*.part*")]:
         path.unlink()
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from stylegan2 import checkpoints, display, losses, text_files, transfer
+from stylegan2 import checkpoints, display, files, losses, transfer
 from stylegan2.adaptive import AdaptiveP
 from stylegan2.augment import AugmentParams, AugmentPipe
 from stylegan2.bars import bar
@@ -402,7 +402,7 @@ class Trainer:
         return [str(method) for method in self.methods]
 
     def _write_config(self) -> None:
-        text_files.write_json(self.folder / "config.json", {**self.config.to_json(), "methods": self._methods_told})
+        files.write_json(self.folder / "config.json", {**self.config.to_json(), "methods": self._methods_told})
 
     def _loop(self, stream: Iterator[Tensor], log: RunLog, steps: tqdm, on_log, on_sample) -> None:
         start, images = time.perf_counter(), self.images_seen

@@ -27,7 +27,7 @@ from stylegan2.data import images, sources, workers
 from stylegan2.data import prepare as prep
 from stylegan2.data.dataset import LMDBDataset, inspect, open_reader
 from stylegan2.data.prepare import ensure_lmdb, prepare
-from stylegan2.locks import only_writer
+from stylegan2.files import only_writer
 
 ROOT = Path(__file__).resolve().parents[1]
 

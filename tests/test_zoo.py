@@ -14,9 +14,8 @@ from drive import Drive
 from tiny_training import tiny_networks
 from typer.testing import CliRunner
 
-from stylegan2 import checkpoints, cli
-from stylegan2.checkpoints import files
-from stylegan2.locks import only_writer
+from stylegan2 import checkpoints, cli, files
+from stylegan2.files import only_writer
 from stylegan2.published import zoo
 from stylegan2.published.zoo import BY_COURSE, MIRROR, MODELS, RECORD, Zoo, ZooError
 

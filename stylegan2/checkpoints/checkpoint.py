@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylegan2.checkpoints import files, nvidia, ours, rosinality
-from stylegan2.checkpoints.errors import CheckpointError, few
+from stylegan2 import files
+from stylegan2.checkpoints import nvidia, ours, rosinality
+from stylegan2.files import CheckpointError, few
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.runtime import pick_device
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from stylegan2.checkpoints import files, ours, rosinality
+from stylegan2 import files
+from stylegan2.checkpoints import ours, rosinality
 from stylegan2.checkpoints.checkpoint import plain
-from stylegan2.checkpoints.errors import CheckpointError, few
+from stylegan2.files import CheckpointError, few
 from stylegan2.networks import Encoder
 from stylegan2.runtime import pick_device
 

@@ -22,8 +22,7 @@ import torch
 from torch import Tensor
 
 from stylegan2.checkpoints import ours
-from stylegan2.checkpoints.errors import CheckpointError, few
-from stylegan2.checkpoints.files import EXPECTED
+from stylegan2.files import EXPECTED, CheckpointError, few, reason
 from stylegan2.networks import Discriminator, Generator
 
 PARTS = {"g_ema": "G_ema", "g": "G", "d": "D"}  # our names of the networks, and theirs
@@ -155,8 +154,7 @@ def unpickled(load: Callable[[], Any], path: Path, what: str) -> Any:
     except CheckpointError as error:
         raise CheckpointError(f"'{path}' {error}") from error
     except Exception as error:  # a damaged pickle may raise anything
-        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise CheckpointError(f"'{path}' is a damaged or truncated {what} ({reason}): fetch it again") from error
+        raise CheckpointError(f"'{path}' is a damaged or truncated {what} ({reason(error)}): fetch it again") from error
 
 
 def read(path: Path) -> dict[str, Any]:

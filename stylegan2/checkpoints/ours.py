@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan2.checkpoints.blank import blank
-from stylegan2.checkpoints.errors import CheckpointError, check_entries, few, need_entries
+from stylegan2.files import CheckpointError, check_entries, few, need_entries
 from stylegan2.networks import Discriminator, Encoder, Generator, MappingNetwork, SharedMapping
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan2.checkpoints.blank import blank
-from stylegan2.checkpoints.errors import CheckpointError, check_entries, need_entries
+from stylegan2.files import CheckpointError, check_entries, need_entries
 from stylegan2.networks import Discriminator, Encoder, Generator, SharedMapping
 
 NOISE_SEED = 0  # for the fixed noise images, where a file has none

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2 import text_files
+from stylegan2 import files
 from stylegan2.cli.common import CheckpointPath, Device, app, load, make_room, on_device, there
 
 
@@ -110,4 +110,4 @@ def _measure_in_full(checkpoint, data, source, measure, images, weights, out, ba
     typer.echo(full.format_results(found))
     if out is not None:
         given = {"checkpoint": str(checkpoint), "data": data, "source": source and str(source)}
-        text_files.write_json(out, {name: value for name, value in given.items() if value} | found)
+        files.write_json(out, {name: value for name, value in given.items() if value} | found)

@@ -22,7 +22,7 @@ from torch import Tensor
 from stylegan2 import checkpoints
 from stylegan2.course.drive import drive_folder
 from stylegan2.course.scales import FullModels, Models, PocketModels
-from stylegan2.folder import CourseError, find_root
+from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
 from stylegan2.published.zoo import BY_COURSE, Zoo, ZooError
 from stylegan2.runtime import keep_memory_warm

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stylegan2.folder import CourseError
+from stylegan2.files import CourseError
 from stylegan2.published import clip_files
 from stylegan2.published.zoo import BY_COURSE, Zoo
 

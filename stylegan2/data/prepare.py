@@ -22,7 +22,7 @@ from stylegan2.data.dataset import LENGTH_KEY, META_KEY, close_reader, image_key
 from stylegan2.data.images import Settings
 from stylegan2.data.sources import Source, open_source
 from stylegan2.data.workers import Encoded, encode_all
-from stylegan2.locks import only_writer
+from stylegan2.files import only_writer
 
 FIRST_MAP_BYTES = 16 << 20  # doubled whenever it is full
 CHUNK = 32  # items per task and per transaction: what a kill can cost

@@ -20,8 +20,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stylegan2 import display
-from stylegan2.checkpoints import CheckpointError, files
+from stylegan2 import display, files
+from stylegan2.checkpoints import CheckpointError
 from stylegan2.editing.latents import check_fits, draw
 from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from stylegan2.checkpoints import files
+from stylegan2 import files
 from stylegan2.published.fetch import Published, answers
 
 

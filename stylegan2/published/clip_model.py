@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stylegan2.checkpoints import files
-from stylegan2.checkpoints.errors import CheckpointError
+from stylegan2 import files
+from stylegan2.files import CheckpointError
 from stylegan2.published import clip_files, torchscript
 from stylegan2.published.clip_files import openai_clip
 from stylegan2.runtime import pick_device

@@ -16,7 +16,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from stylegan2.checkpoints import files
+from stylegan2 import files
 from stylegan2.published.fetch import Published, Where
 from stylegan2.runtime import pick_device
 

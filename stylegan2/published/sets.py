@@ -23,7 +23,7 @@ from typing import Any
 
 from stylegan2.bars import bar
 from stylegan2.data.images import Refused, decode
-from stylegan2.locks import only_writer
+from stylegan2.files import only_writer
 from stylegan2.published import zoo
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")

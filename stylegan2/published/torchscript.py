@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylegan2.checkpoints.errors import CheckpointError
 from stylegan2.checkpoints.nvidia import Reader, Record, rebuilt, unpickled
+from stylegan2.files import CheckpointError, zip_names
 
 MOST = 100_000  # modules of an archive
 PROGRAM = "/constants.pkl"  # is in every TorchScript archive, and in no file of `torch.save`
@@ -71,11 +71,7 @@ class _ArchiveReader(Reader):
 
 def looks_like(path: Path) -> bool:
     """Is it a TorchScript archive?"""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith(PROGRAM) for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return False
+    return any(name.endswith(PROGRAM) for name in zip_names(path) or ())
 
 
 def read(path: Path) -> dict[str, Tensor]:

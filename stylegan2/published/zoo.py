@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from stylegan2 import text_files
+from stylegan2 import files
 from stylegan2.bars import bar
-from stylegan2.checkpoints import CheckpointError, files
-from stylegan2.locks import only_writer
+from stylegan2.checkpoints import CheckpointError
+from stylegan2.files import only_writer
 from stylegan2.published.fetch import answers
 
 KEPT = (
@@ -191,7 +191,7 @@ class Zoo:
         first = record[f"{name}.pt"]
         first["original"] = first.get("original") or {key: first[key] for key in ("bytes", "sha256")}
         first |= {"sha256": files.sha256(slim), "bytes": slim.stat().st_size, "seen": _seen(slim)}
-        text_files.write_json(self.folder / RECORD, record)
+        files.write_json(self.folder / RECORD, record)
         return slim
 
     def _source(self, name: str) -> _Folder | _Address:
@@ -226,7 +226,7 @@ class Zoo:
         time = datetime.now(UTC).isoformat(timespec="seconds")
         first = {"bytes": seen[0], "sha256": digest, "from": origin, "time": time}
         entry = (known or first) | {"seen": seen}
-        text_files.write_json(self.folder / RECORD, record | {f"{name}.pt": entry})
+        files.write_json(self.folder / RECORD, record | {f"{name}.pt": entry})
         return path
 
     def _record(self) -> dict[str, dict]:

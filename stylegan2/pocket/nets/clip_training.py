@@ -25,8 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from stylegan2 import text_files
-from stylegan2.checkpoints import files
+from stylegan2 import files
 from stylegan2.data.roughen import roughen
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import SIZE, read_dict
@@ -299,7 +298,7 @@ def train_clip(
     files.write(path, run.state(), deflate=True)  # 2 MB instead of 8: most tokens never occur
     model = ClipModel.load(path, where)
     minutes = (time.perf_counter() - started) / 60
-    text_files.write_json(
+    files.write_json(
         path.with_suffix(".json"),
         {"training": {**_settings(config), "minutes": round(minutes, 1)}, "retrieval": measure_retrieval(model)},
     )

@@ -22,9 +22,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stylegan2 import text_files
+from stylegan2 import files
 from stylegan2.bars import bar
-from stylegan2.checkpoints import files
 from stylegan2.collect.detectors import Detector, on_pages, overlap
 from stylegan2.collect.face_detector import FaceNet, load, truth
 from stylegan2.pocket import world
@@ -199,7 +198,7 @@ def train_detector(
     meta = {**run.settings, "minutes": round((time.perf_counter() - started) / 60, 1)}
     run.network.save(path, meta)
     unseen = [make_strip(EVALUATION_SEED + i) for i in range(held_out)]
-    text_files.write_json(path.with_suffix(".json"), {"training": meta, "held out": evaluate(load(path), unseen)})
+    files.write_json(path.with_suffix(".json"), {"training": meta, "held out": evaluate(load(path), unseen)})
     state.unlink(missing_ok=True)
 
 

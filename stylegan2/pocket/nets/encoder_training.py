@@ -18,8 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from stylegan2 import checkpoints, text_files
-from stylegan2.checkpoints import files
+from stylegan2 import checkpoints, files
 from stylegan2.editing.perceptual import psnr
 from stylegan2.networks import Encoder, Generator
 from stylegan2.pocket import world
@@ -178,7 +177,7 @@ def train_encoder(
     meta = {**run.settings, "minutes": minutes}
     checkpoints.save_encoder(path, run.encoder, meta, half=True)
     encoder = checkpoints.load_encoder(path, where).encoder
-    text_files.write_json(path.with_suffix(".json"), {"training": meta, "psnr": measure(encoder, run.g, config.psi)})
+    files.write_json(path.with_suffix(".json"), {"training": meta, "psnr": measure(encoder, run.g, config.psi)})
     state.unlink(missing_ok=True)
     return encoder
 

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylegan2 import text_files
-from stylegan2.checkpoints import files
+from stylegan2 import files
 from stylegan2.data.roughen import roughen
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import (
@@ -275,7 +274,7 @@ def train_judge(
         "training": {**_settings(config), "minutes": round(minutes, 1)},
         "errors": evaluate_judge(judge, config.evaluation_faces),
     }
-    text_files.write_json(path.with_suffix(".json"), errors)
+    files.write_json(path.with_suffix(".json"), errors)
     state.unlink(missing_ok=True)
     if progress:
         print(format_evaluation(errors["errors"]))
