@@ -44,7 +44,7 @@ class Models(Protocol):
         """Of all fine-tuned models, WORLD_METHOD."""
 
     def file(self, name: str) -> Path:
-        """The file of "photo", "encoder", "judge" or WORLD_METHOD. Raises CourseError or ZooError: it cannot be had."""
+        """The file of "photo", "encoder", "judge" or WORLD_METHOD. Raises CourseError, FetchError: it cannot be had."""
 
     def clip(self) -> Path:
         """The file of a CLIP, for `ClipModel.load`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from stylegan2 import files
-from stylegan2.published.fetch import Published, answers
+from stylegan2.published.fetch import FetchError, Published, silence
 
 
 def openai_clip() -> ModuleType:
@@ -44,7 +44,7 @@ class HubCopy:
             import safetensors  # noqa: F401  (or what is fetched could not be opened)
             from huggingface_hub import constants, hf_hub_download
 
-            if fetch and not answers(constants.ENDPOINT):  # its client would try for half a minute
+            if fetch and silence(constants.ENDPOINT):  # its client would try for half a minute
                 raise ConnectionError(f"{constants.ENDPOINT} does not answer")
             path = Path(hf_hub_download(self.repo, self.file, revision=self.revision, local_files_only=not fetch))
         except ImportError as error:
@@ -98,8 +98,8 @@ def find(name: str) -> Path:
             pass
     try:
         return own.fetch()
-    except ConnectionError as error:
-        reasons["OpenAI's server"] = error.__cause__
+    except FetchError as error:
+        reasons["OpenAI's server"] = error.why
     if copy is not None:
         print(f"fetching {copy.file}, 605 MB, from the Hugging Face hub, once", file=sys.stderr)
         try:
