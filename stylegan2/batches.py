@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from stylegan2.files import counted
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -96,7 +98,7 @@ def check_batch(length: int, batch: int) -> None:
         raise ValueError(f"batch={batch}: expected at least 1")
     if length < batch:
         raise ValueError(
-            f"the dataset has {length} image{'s' * (length != 1)}, fewer than one batch of {batch}: "
+            f"the dataset has {counted(length, 'image')}, fewer than one batch of {batch}: "
             f"add images or use a batch of at most {length}"
         )
 

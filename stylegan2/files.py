@@ -52,8 +52,8 @@ class CheckpointError(ValueError):
     """A file that cannot be read as a checkpoint: says which file, what it is and what was expected."""
 
 
-class InUse(RuntimeError, OSError):
-    """Another process writes to this folder. (An OSError too: the command line reports those in one line.)"""
+class InUse(OSError):
+    """Another process writes to this folder."""
 
 
 class CourseError(RuntimeError):
@@ -340,3 +340,8 @@ def few(names: list[str]) -> str:
     """The first few names, and how many more there are."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return (", ".join(names[:LISTED]) or "nothing") + more
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 face", "2 faces", "1,000 faces"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -107,7 +107,7 @@ class Trainer:
         self.d_parameters = [p for p in self.d.parameters() if p.requires_grad]
         if not self.g_parameters or not self.d_parameters:
             whole = "generator" if not self.g_parameters else "discriminator"
-            raise ValueError(f"{', '.join(self._methods_told)}: nothing of the {whole} is left to train")
+            raise ValueError(f"{', '.join(self._method_names)}: nothing of the {whole} is left to train")
         self.g_optimiser = lazy_adam(self.g_parameters, config.lr, config.pl_interval)
         self.d_optimiser = lazy_adam(self.d_parameters, config.lr, config.r1_interval)
         self.path_length = losses.PathLengthRegulariser(config.pl_decay, self.device, self.world.mean)
@@ -398,11 +398,11 @@ class Trainer:
         return self.g_ema
 
     @property
-    def _methods_told(self) -> list[str]:
+    def _method_names(self) -> list[str]:
         return [str(method) for method in self.methods]
 
     def _write_config(self) -> None:
-        files.write_json(self.folder / "config.json", {**self.config.to_json(), "methods": self._methods_told})
+        files.write_json(self.folder / "config.json", {**self.config.to_json(), "methods": self._method_names})
 
     def _loop(self, stream: Iterator[Tensor], log: RunLog, steps: tqdm, on_log, on_sample) -> None:
         start, images = time.perf_counter(), self.images_seen
@@ -508,7 +508,7 @@ class Trainer:
             "dataset_length": len(self.dataset),
         }
         meta = {"images": self.images_seen, "precision": self.precision, "frozen": self.frozen}
-        meta |= {"methods": self._methods_told, "origin": self._origin}
+        meta |= {"methods": self._method_names, "origin": self._origin}
         if self.world.is_first:
             write(self.folder, self.images_seen, self.g_ema, self.g, self.d, state, meta)
             prune(self.folder, self.config.keep, self.images_seen)
@@ -579,9 +579,9 @@ class Trainer:
         differ = [name for name, (own, other) in pairs.items() if _shapes(own) != _shapes(other)]
         if found.info.get("frozen", self.frozen) != self.frozen:
             differ.append(f"frozen parameters ({len(found.info['frozen'])} then, {len(self.frozen)} now)")
-        told = found.info.get("methods", self._methods_told)
-        if told != self._methods_told:
-            differ.append(f"methods ({', '.join(told) or 'none'} then, {', '.join(self._methods_told) or 'none'} now)")
+        then, now = found.info.get("methods", self._method_names), self._method_names
+        if then != now:
+            differ.append(f"methods ({', '.join(then) or 'none'} then, {', '.join(now) or 'none'} now)")
         if self._origin and found.info.get("origin", self._origin) != self._origin:
             differ.append("source")
         length = found.training.get("dataset_length", len(self.dataset))
@@ -589,7 +589,7 @@ class Trainer:
             differ.append(f"dataset ({length:,} images then, {len(self.dataset):,} now)")
         if differ:
             raise ValueError(
-                f"'{path}' is of a run with another {' and another '.join(differ)}: "
+                f"'{path}' is of another run, with a different {' and a different '.join(differ)}: "
                 "start it as before to resume it, or use another folder for a new run"
             )
         before = str(found.info.get("precision", self.precision)).removeprefix("torch.")

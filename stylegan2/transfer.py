@@ -254,10 +254,10 @@ def constructor(method: Method) -> str:
     return f"{type(method).__name__}({', '.join(words)})"
 
 
-def _check_resolutions(method: Method, wanted: Sequence[int], there: Sequence[int], what: str) -> None:
-    missing = [r for r in wanted if r not in there]
+def _check_resolutions(method: Method, wanted: Sequence[int], available: Sequence[int], what: str) -> None:
+    missing = [r for r in wanted if r not in available]
     if missing:
-        raise ValueError(f"{method}: no resolution {missing[0]}, expected some of {list(there)}, {what}")
+        raise ValueError(f"{method}: no resolution {missing[0]}, expected some of {list(available)}, {what}")
 
 
 def _freeze_all(network: str, modules: dict[str, nn.Module]) -> list[str]:

@@ -143,7 +143,7 @@ def test_train_offers_every_setting_with_its_default():
 def test_unknown_verbs_and_options_are_refused():
     assert "No such command" in call("trian", code=2)
     assert "No such option" in call("generate", "x.pt", "--sedes", "1", code=2)
-    assert "--out" in call("train", "--data", "x.lmdb", code=2)
+    assert "--out" in call("train", "--data", "pocket:webtoon", code=2)
     assert "results go to --out" in call("mix", __file__, "y.png", code=2)
     assert "less than or equal to 2" in call("generate", "x.pt", "--truncation", "50", code=2)
 
@@ -158,7 +158,9 @@ def test_help_of_a_verb_and_a_mistyped_name_answer_without_pytorch(tmp_path):
     code += "try: cli.main()\nexcept SystemExit as e: print(e.code, 'torch' in sys.modules)"
     photo = "checkpoints/pocket/foto.pt"
     for words, answer in ((["generate", "--help"], "0 False"), (["train", "--help"], "0 False"),
-                          (["generate", photo], "2 False"), (["swap", photo, photo], "2 False")):  # fmt: skip
+                          (["generate", photo], "2 False"), (["swap", photo, photo], "2 False"),
+                          (["inspect", photo], "2 False"), (["prepare", photo, "--out", "x"], "2 False"),
+                          (["train", "--data", photo, "--out", "x"], "2 False")):  # fmt: skip
         done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=400)
         assert done.stdout.splitlines()[-1] == answer, (words, done.stdout, done.stderr)
     assert "did you mean 'checkpoints/pocket/photo.pt'?" in done.stderr
@@ -203,7 +205,7 @@ def test_main_is_the_program(monkeypatch, capsys, tmp_path):
 def test_prepare_reports_and_lists_what_it_skipped(pictures, tmp_path):
     words = ("prepare", pictures, "--out", tmp_path / "a.lmdb", "--size", 8, "--workers", 0, "--format", "png")
     text = call(*words, code=1)
-    assert "6 images of 8 px" in text and "1 files skipped" in text and "skipped broken.png" in text
+    assert "6 images of 8 px" in text and "1 file skipped" in text and "skipped broken.png" in text
     assert "1 left out: see above" in text
     assert "6 were there" in call(*words, code=1)
     assert "PNG" in call("inspect", tmp_path / "a.lmdb")
@@ -223,7 +225,7 @@ def test_prepare_reads_zips_and_rendered_sets(pictures, tmp_path):
 
 def test_prepare_refuses(pictures, tmp_path, dataset):
     out = tmp_path / "x.lmdb"
-    assert "no such folder or zip" in refusal("prepare", tmp_path / "none", "--out", out)
+    assert "expected images, a dataset" in refusal("prepare", tmp_path / "none", "--out", out)
     assert "expected 'jpeg' or 'png'" in refusal("prepare", pictures, "--out", out, "--format", "gif")
     assert "--quality 0" in refusal("prepare", pictures, "--out", out, "--quality", 0)
     assert "--workers -1" in refusal("prepare", pictures, "--out", out, "--workers", -1)
@@ -243,8 +245,7 @@ def test_prepare_replaces_only_if_told_to(pictures, tmp_path):
 def test_inspect(dataset, tmp_path):
     text = call("inspect", dataset)
     assert "6 images, 8 px, 16 px, JPEG" in text and "mean" in text
-    assert "no dataset at" in refusal("inspect", tmp_path / "none.lmdb")
-    assert "IMAGES --out none.lmdb" in refusal("inspect", "none.zip")  # a dataset is no zip
+    assert "there is no file" in refusal("inspect", tmp_path / "none.lmdb")
     assert "prepare 'pocket:webtoon?n=3' --out data/webtoon.lmdb" in refusal("inspect", "pocket:webtoon?n=3")
     assert "not an LMDB but a folder" in refusal("inspect", tmp_path)
 
@@ -451,7 +452,7 @@ def test_train_refuses(dataset, model, tmp_path):
     assert "device 'warp' cannot be used" in refusal(*start, "--batch", 2, "--device", "warp")
     assert "resolutions differ" in refusal(*start[:-1], 16, "--batch", 2, "--source", model)
     assert "there is no file" in refusal(*start, "--source", tmp_path / "none.pt")
-    assert "no dataset at" in refusal("train", "--data", tmp_path / "none", "--out", tmp_path / "run")
+    assert "there is no file" in refusal("train", "--data", tmp_path / "none", "--out", tmp_path / "run")
     checkpoints.save(tmp_path / "g.pt", g_ema=tiny_networks()[0])
     assert "has no discriminator" in refusal(*start, "--source", tmp_path / "g.pt")
     assert not (tmp_path / "run").exists()

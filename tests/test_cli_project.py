@@ -127,6 +127,9 @@ def test_impossible_wishes_are_refused(folder, tmp_path):
         *options(folder, tmp_path, "--encoder", folder / "encoder.pt", "--align", "no"), code=2,
     )  # fmt: skip
     assert "is for 16 pixels" in said
+    for more in ([folder / "wide.png"], [folder / "me.png", "--box", "1,2"], [folder / "me.png", "--space", "z"]):
+        call(*words, *options(folder, tmp_path / "none", *more), code=2)
+    assert not (tmp_path / "none").exists()
     assert not list(tmp_path.glob("me*"))
 
 
@@ -176,7 +179,8 @@ def test_photos_become_cartoons_in_every_style(folder, models, tmp_path):
 def test_styles_that_there_are_not_are_refused(folder, models, tmp_path, monkeypatch):
     words = ["cartoonize", folder / "me.png", "--models", models, "--out", tmp_path]
     assert "no style disney by freeze-sg" in call(*words, "--style", "webtoon,disney", code=2)
-    assert "there are: none" in call(*words, "--method", "nada", code=2)
+    assert "there are: none" in call(*words, "--method", "nada", "--out", tmp_path / "none", code=2)
+    assert not (tmp_path / "none").exists()
     monkeypatch.setattr("stylegan2.editing.cartoonize.find_codes", lambda *a, **k: pytest.fail("searched first"))
     for wrong, message in (
         (["--strength", 2], "strength is 2"),
@@ -259,6 +263,11 @@ def test_a_model_of_ones_own_is_a_style(folder, models, tmp_path):
     checkpoints.save(tmp_path / "large.pt", g_ema=tiny_networks(32, 6, 1)[0])
     said = call(*words, "--style", tmp_path / "large.pt", code=2)
     assert "expected [..., 8, 8] for 'large'" in said
+    other = tmp_path / "b" / "webtoon.pt"
+    other.parent.mkdir()
+    other.write_bytes((models / "manga_freeze-sg.pt").read_bytes())
+    assert "1 face in 3 styles" in call(*words, "--style", f"webtoon,{other}", "--style", tmp_path / "other.pt")
+    assert (tmp_path / "out" / "me_webtoon 2.png").exists()
 
 
 def test_a_photo_without_a_face_does_not_stop_the_others(folder, models, tmp_path):
@@ -302,6 +311,11 @@ def test_codes_of_photos_take_the_place_of_seeds(folder, tmp_path):
     words = ["apply-factor", model, "--factor", tmp_path / "d.pt", "--steps", 3, "--scale", 1]
     call(*words, "--seeds", f"{out / 'me.pt'},5", "--out", tmp_path / "strip.png")
     strip = np.asarray(Image.open(tmp_path / "strip.png")).astype(int)
+    other = tmp_path / "b" / "me.pt"
+    other.parent.mkdir()
+    other.write_bytes((out / "me.pt").read_bytes())
+    call("generate", model, "--seeds", f"{out / 'me.pt'},{other},5", "--out", tmp_path / "faces")
+    assert {p.name for p in (tmp_path / "faces").iterdir()} == {"me.png", "me 2.png", "seed00005.png"}
     middle = np.asarray(display.to_pil(g.synthesis(ws, "const")[0])).astype(int)
     assert np.abs(strip[22:38, -34:-18] - middle).max() <= 1  # the second of three columns: degree 0
     save_clip(tiny_clip(), tmp_path / "clip.pt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import clip as openai
@@ -19,6 +20,7 @@ from stylegan2.course import Course
 from stylegan2.course.scales import PocketModels
 from stylegan2.files import CourseError
 from stylegan2.pocket import world
+from stylegan2.pocket.world.captions import MANNERS, WHO, phrases
 from stylegan2.published.clip_model import ClipModel, tokenize
 
 ROOT = Path(__file__).parents[1]
@@ -223,6 +225,9 @@ def test_openais_loader_opens_the_shipped_file(shipped):
 def test_the_shipped_file_is_small_and_knows_its_own_words(shipped):
     assert SHIPPED.stat().st_size < 3_000_000
     assert shipped.unknown_words("a photo of a person with long red hair, glasses and a big smile") == []
+    sayable = [phrases(world.sample(domain, 1000, seed=1)) for domain in world.DOMAINS]
+    said = f"{sayable} {MANNERS} {WHO}".lower()
+    assert set(shipped.known_words()) <= set(re.findall("[a-z]+", said))  # not the "bble" of stubble
     assert shipped.unknown_words("a spaceship over Heidelberg") == ["spaceship", "over", "Heidelberg"]
 
 

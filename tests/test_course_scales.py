@@ -201,6 +201,7 @@ def test_one_switch_keeps_downloads_and_results_on_drive(root, published, colab,
     assert full.source().d is not None and (ours / "models" / "ffhq256.pt").is_file()
     assert not list((root / "checkpoints").rglob("*.pt")) and full.record()["model"] == "ffhq256.pt"
     assert full.new_run("03") == ours / "course-full" / "runs" / "03"
+    assert full.lab.new_run("03") == ours / "course" / "runs" / "03" and full.lab is full.lab
     assert VGG.cached.is_relative_to(ours) and Path(os.environ["HF_HOME"]).is_relative_to(ours)
     assert full.dataset("pocket:webtoon?n=2").is_relative_to(root) and full.scratch.is_relative_to(root)
     monkeypatch.setenv("COURSE_OUT", str(root / "elsewhere"))

@@ -19,7 +19,7 @@ from stylegan2.collect.crawl import MANIFEST, CrawlConfig, crawl, spans
 from stylegan2.collect.polite import Answer, Manners, Missing, NotAllowed, Stopped
 from stylegan2.collect.sites import ImageList, Naver, SiteError, Webtoons, site_for, title_slug
 from stylegan2.data.images import decode
-from stylegan2.files import only_writer
+from stylegan2.files import InUse, only_writer
 from stylegan2.pocket.world.site import Fault, LocalSite, strip_jpeg
 
 
@@ -314,7 +314,7 @@ def test_without_rights_nothing_is_asked(site, tmp_path):
 
 
 def test_two_crawls_do_not_share_a_folder(site, tmp_path):
-    with only_writer(tmp_path), pytest.raises(RuntimeError, match="another process"):
+    with only_writer(tmp_path), pytest.raises(InUse, match="another process"):
         collect(site, tmp_path)
 
 

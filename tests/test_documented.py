@@ -49,7 +49,7 @@ def check(words: list[str]) -> None:
     verb = PROGRAM.get_command(None, words[0])
     assert verb is not None, f"there is no verb {words[0]}"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli.common, "_there", lambda path: path)  # the reader's own files are not here
+        patch.setattr(cli.common, "_existing", lambda path: path)  # the reader's own files are not here
         patch.setattr(cli.common, "_matches", lambda path: [path])
         verb.make_context(words[0], words[1:])
 

@@ -99,10 +99,7 @@ def injected(monkeypatch, request):
 
 
 # ------------------------------------------------------------------------------------------------------------ package
-def test_pocket_names_are_still_the_packages_and_nothing_heavy_comes_along():
-    own = {name for name, value in vars(measures).items() if getattr(value, "__module__", "") == measures.__name__}
-    assert {name for name in own if not name.startswith("_")} <= set(measures.__all__)
-    assert all(getattr(measures, name) is getattr(measures, name) for name in measures.__all__)
+def test_nothing_heavy_comes_along():
     heavy = {"torch_fidelity", "torchvision", "lpips", "timm", "scipy"}
     code = f"import sys; from stylegan2.metrics import full; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,5 +1,6 @@
 """The judge: readings, files, training that goes on, and the shipped weights held to their recorded errors."""
 
+import json
 import math
 import pickle
 from pathlib import Path
@@ -16,7 +17,6 @@ from stylegan2.pocket.nets.judge import (
     FLAGS,
     GROUPS,
     Judge,
-    errors_beside,
     evaluate_judge,
     format_evaluation,
     read_dict,
@@ -33,6 +33,10 @@ TINY = {"images": 8 * 6, "batch": 8, "own_faces": 6, "cross_faces": 1, "evaluati
 def untrained(seed: int = 0) -> Judge:
     torch.manual_seed(seed)
     return Judge().eval()
+
+
+def recorded_errors(path: Path) -> dict:
+    return json.loads(path.with_suffix(".json").read_text())["errors"]
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +214,7 @@ def test_killed_training_goes_on_to_the_same_judge(tmp_path, monkeypatch):
     for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     assert {p.name for p in (tmp_path / "b").iterdir()} == {"judge_pool.pt"}  # nothing to go on from any more
-    assert errors_beside(tmp_path / "b.pt")["errors"] == errors_beside(tmp_path / "a.pt")["errors"]
+    assert recorded_errors(tmp_path / "b.pt") == recorded_errors(tmp_path / "a.pt")
 
 
 def test_training_lowers_the_losses():
@@ -239,7 +243,7 @@ def test_evaluation_of_an_untrained_judge_is_bad_and_prints():
 @needs_shipped
 def test_shipped_judge_keeps_its_recorded_errors(shipped):
     """25 other faces for each domain: close to what was recorded with 500."""
-    recorded, now = errors_beside(SHIPPED)["errors"], evaluate_judge(shipped, per_domain=25, seed=2)
+    recorded, now = recorded_errors(SHIPPED), evaluate_judge(shipped, per_domain=25, seed=2)
     for domain in world.DOMAINS:
         was, found = recorded[domain], now[domain]
         assert was["landmarks"]["mean"] < 0.06

@@ -8,7 +8,7 @@ import os
 import pickle
 import random
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -236,6 +236,20 @@ def test_anything_else_is_refused_by_name(tmp_path, monkeypatch, evil, named):
     ):
         checkpoints.load(path)
     assert sorted(os.listdir()) == ["a.pkl"]
+
+
+def test_a_pickle_changes_nothing_of_ours():
+    """It may set attributes of a class or a function that it names, which would hold for all later reads."""
+
+    def seen(made):
+        return dict(getattr(made, "__dict__", {})), getattr(made, "__defaults__", None)
+
+    for (module, name), made in nvidia.ALLOWED.items():
+        before = seen(made)
+        attack = f"c{module}\n{name}\n(N}}V__defaults__\n(I1\ntsV__call__\nI1\nstb."
+        with suppress(TypeError, AttributeError):
+            nvidia.Reader(io.BytesIO(attack.encode())).load()
+        assert seen(made) == before, name
 
 
 def test_code_in_the_storage_of_a_tensor_is_refused(tmp_path, monkeypatch):

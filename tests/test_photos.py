@@ -15,13 +15,14 @@ from PIL import Image, TiffImagePlugin
 from typer.testing import CliRunner
 
 from stylegan2 import cli
-from stylegan2.cli.common import make_folder, make_room
+from stylegan2.cli.common import check_folder, make_room
 from stylegan2.collect import blazeface, detectors
 from stylegan2.collect.align import find_people, marked
-from stylegan2.collect.detectors import make, overlap
+from stylegan2.collect.boxes import overlap
+from stylegan2.collect.detectors import make
 from stylegan2.data import images
 from stylegan2.data.images import Refused, decode
-from stylegan2.editing.photos import portraits
+from stylegan2.editing.photos import Cutting, portraits
 from stylegan2.pocket import world
 from stylegan2.pocket.world.pages import make_strip
 
@@ -155,8 +156,6 @@ def test_people_see_what_was_taken(woman):
 
 
 def cutting(face: str):
-    from stylegan2.editing.photos import Cutting
-
     return Cutting("yes", face)
 
 
@@ -224,7 +223,11 @@ def test_a_photo_of_very_many_pixels_comes_reduced(monkeypatch):
         return data.getvalue()
 
     assert decode(file(100, "JPEG")).size == (100, 100)
-    assert decode(file(160, "JPEG")).size == (80, 80)
+    reduced = decode(file(160, "JPEG"))
+    assert reduced.size == (80, 80) and reduced.reduced == 2
+    with pytest.raises(ValueError, match="does not fit"):  # the box is in pixels of the photo as it is stored
+        portraits(reduced, 16, Cutting(box=(140, 140, 60)))
+    assert portraits(reduced, 16, Cutting(box=(100, 100, 60)))[0].image.size == (16, 16)
     for side, kind in ((200, "JPEG"), (160, "PNG")):
         with pytest.raises(Refused, match="make it smaller.*a JPEG may have up to 30,000"):
             decode(file(side, kind))
@@ -268,7 +271,7 @@ WRITES = {  # verb -> its words, with OUT where it writes
     "metrics": ["metrics", MODEL, "--data", "data/samples", "--out", "OUT/x.json"],
     "scoreboard": ["scoreboard", "--out", "OUT/x.json"],
     "scoreboard --work": ["scoreboard", "--work", "OUT"],
-    "train": ["train", "--data", "data/none.lmdb", "--out", "OUT"],
+    "train": ["train", "--data", "pocket:webtoon", "--out", "OUT"],
     "train-encoder": ["train-encoder", MODEL, "--out", "OUT/x.pt"],
     "download": ["download", "ffhq256", "--out", "OUT"],
 }
@@ -299,7 +302,7 @@ def test_every_verb_that_writes_is_in_that_list():
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_to_is_told(tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
-    for probe in (lambda: make_folder(tmp_path / "closed"), lambda: make_room(tmp_path / "closed" / "new" / "x.png")):
+    for probe in (lambda: check_folder(tmp_path / "closed"), lambda: make_room(tmp_path / "closed" / "new" / "x.png")):
         with pytest.raises(PermissionError):
             probe()
 
@@ -341,8 +344,8 @@ def test_a_folder_of_photos_is_cropped_and_gone_on_with_by_the_same_detector(tmp
     woman.save(tmp_path / "in" / "a.jpg")
     faceless["coffee"].save(tmp_path / "in" / "b.jpg")
     said = call("crop", tmp_path / "in", "--out", tmp_path / "out", "--size", 64).output
-    assert "1 faces kept" in said and "detector: photo (on 2 pages" in said
+    assert "1 face kept" in said and "detector: photo (on 2 pages" in said
     monkeypatch.setattr(detectors, "choose", lambda *a: pytest.fail("chosen again"))
     faceless["chelsea"].save(tmp_path / "in" / "c.jpg")
     said = call("crop", tmp_path / "in", "--out", tmp_path / "out", "--size", 64).output
-    assert "1 faces kept" in said and "photo, as before" in said
+    assert "1 face kept" in said and "photo, as before" in said

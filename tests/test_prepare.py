@@ -27,7 +27,7 @@ from stylegan2.data import images, sources, workers
 from stylegan2.data import prepare as prep
 from stylegan2.data.dataset import LMDBDataset, inspect, open_reader
 from stylegan2.data.prepare import ensure_lmdb, prepare
-from stylegan2.files import only_writer
+from stylegan2.files import InUse, only_writer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -376,7 +376,7 @@ def test_limit_and_seeded_choice(folder, tmp_path):
 
 
 def test_two_writers_are_kept_apart(folder, tmp_path):
-    with only_writer(tmp_path / "out"), pytest.raises(RuntimeError, match="another process writes"):
+    with only_writer(tmp_path / "out"), pytest.raises(InUse, match="another process writes"):
         quietly(folder, tmp_path / "out")
     assert quietly(folder, tmp_path / "out").length == 60  # the lock went with its holder
 

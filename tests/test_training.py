@@ -345,11 +345,11 @@ def test_another_run_in_the_same_folder_is_refused_by_name(tmp_path):
     tiny_trainer(tmp_path, images=16).run(progress=False)
     with pytest.raises(ValueError, match=r"lr: 0.0025 then, 0.01 now.*another folder"):
         tiny_trainer(tmp_path, images=16, lr=0.01).run(progress=False)
-    with pytest.raises(ValueError, match=r"another frozen parameters \(0 then, 7 now\)"):
+    with pytest.raises(ValueError, match=r"a different frozen parameters \(0 then, 7 now\)"):
         tiny_trainer(tmp_path, [FreezeD(8)], images=16).run(progress=False)
-    with pytest.raises(ValueError, match=r"another generator and another discriminator"):
+    with pytest.raises(ValueError, match=r"another run, with a different generator and a different discriminator"):
         Trainer(tiny_config(tmp_path, images=16), random_pictures(), *tiny_networks(width=4)).run(progress=False)
-    with pytest.raises(ValueError, match=r"another dataset \(10 images then, 12 now\)"):
+    with pytest.raises(ValueError, match=r"a different dataset \(10 images then, 12 now\)"):
         Trainer(tiny_config(tmp_path, images=16), random_pictures(12), *tiny_networks()).run(progress=False)
     tiny_trainer(tmp_path, images=24, keep=1, log_images=4, workers=0).run(progress=False)  # these may change
 

@@ -295,7 +295,7 @@ def test_a_resumed_run_computes_the_same_bits(tmp_path, methods):
 def test_resuming_with_other_methods_is_refused(tmp_path):
     fine_tuner(tmp_path, StructureLoss((4, 8)), images=16, snapshot_images=16).run(progress=False)
     with pytest.raises(
-        ValueError, match=r"another methods \(StructureLoss.*4, 8.* then, StructureLoss.*\(4,\).* now\)"
+        ValueError, match=r"different methods \(StructureLoss.*4, 8.* then, StructureLoss.*\(4,\).* now\)"
     ):
         fine_tuner(tmp_path, StructureLoss((4,)), images=16, snapshot_images=16).run(progress=False)
 
@@ -303,7 +303,7 @@ def test_resuming_with_other_methods_is_refused(tmp_path):
 def test_resuming_from_another_source_is_refused(tmp_path):
     """What is frozen would be one source's, and what is compared with the other's."""
     fine_tuner(tmp_path, StructureLoss((4,)), images=16, snapshot_images=16).run(progress=False)
-    with pytest.raises(ValueError, match="another source"):
+    with pytest.raises(ValueError, match="different source"):
         fine_tuner(tmp_path, StructureLoss((4,)), images=16, start=source(seed=8), snapshot_images=16).run(
             progress=False
         )

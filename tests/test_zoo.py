@@ -15,7 +15,7 @@ from tiny_training import tiny_networks
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, files
-from stylegan2.files import only_writer
+from stylegan2.files import InUse, only_writer
 from stylegan2.published import fetch as published
 from stylegan2.published.fetch import FetchError
 from stylegan2.published.zoo import BY_COURSE, MIRROR, MODELS, RECORD, Zoo
@@ -255,7 +255,7 @@ def test_without_room_nothing_is_written(drive, weights, tmp_path, monkeypatch):
 
 
 def test_two_do_not_fetch_into_one_folder(drive, tmp_path):
-    with only_writer(tmp_path), pytest.raises(RuntimeError, match="another process"):
+    with only_writer(tmp_path), pytest.raises(InUse, match="another process"):
         fetch(tmp_path)
 
 

@@ -15,6 +15,7 @@ import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,14 @@ ALLOWED: dict[tuple[str, str], Callable] = {
 }
 
 
+def fresh(made: Any) -> Any:
+    """A class or function of ours as a new one: a pickle may set attributes of what it names, for all later reads."""
+    if isinstance(made, FunctionType):
+        return lambda *args: made(*args)
+    own = isinstance(made, type) and made.__module__.startswith("stylegan2.")
+    return type(made.__name__, (made,), {}) if own else made
+
+
 class Reader(pickle.Unpickler):
     """Makes numbers and containers, and refuses by name whatever is not in `allowed`."""
 
@@ -132,7 +141,7 @@ class Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Callable:
         if (module, name) not in self.allowed:
             raise CheckpointError(f"holds Python objects or code ({module}.{name}): refused, nothing was run")
-        return self.allowed[module, name]
+        return fresh(self.allowed[module, name])
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError("refers to something outside of the file")

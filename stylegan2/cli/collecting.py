@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import app, check_writable, end, there
+from stylegan2.cli.common import app, check_writable, end, existing
 
 
 @app.command()
@@ -74,7 +74,7 @@ def parse_span(text: str | None) -> tuple[int, int] | None:
 @app.command()
 def crop(
     src: Annotated[
-        Path, typer.Argument(metavar="SRC", help="Folder or .zip of pages, or one picture.", callback=there)
+        Path, typer.Argument(metavar="SRC", help="Folder or .zip of pages, or one picture.", callback=existing)
     ],
     out: Annotated[Path, typer.Option(help="Folder to write: faces/, rejected/, a contact sheet, a manifest.")],
     size: Annotated[int, typer.Option(help="Side of a face's picture in pixels.")] = 256,

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import count
@@ -56,7 +56,7 @@ class Verbs(TyperGroup):
         except EXPECTED as error:
             if ctx.params.get("debug"):
                 raise
-            text = in_options(told(error), self.get_command(ctx, ctx.invoked_subcommand or ""))
+            text = in_options(message_of(error), self.get_command(ctx, ctx.invoked_subcommand or ""))
             typer.echo(f"error: {' '.join(text.split())}", err=True)
             raise typer.Exit(FAILED) from error
         except (RuntimeError, MemoryError) as error:
@@ -92,7 +92,7 @@ def _less_memory(verb) -> str:
     return f"not enough memory: {fewer}, or use --device cpu"
 
 
-def told(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """What an error means; those of the disk with what to do about them."""
     where = f"'{error.filename}'" if isinstance(error, OSError) and error.filename else "a file"
     match getattr(error, "errno", None):
@@ -109,7 +109,7 @@ def told(error: Exception) -> str:
     return str(error)
 
 
-def there(given: Path | list[Path] | None) -> Path | list[Path] | None:
+def existing(given: Path | list[Path] | None) -> Path | list[Path] | None:
     """What inputs of a command are, before anything heavy is imported.
 
     A pattern in quotes becomes the files that it matches. A model that comes with the course is found from any folder.
@@ -118,15 +118,26 @@ def there(given: Path | list[Path] | None) -> Path | list[Path] | None:
         FileNotFoundError: there is no such file or folder; names one that is spelt alike.
     """
     if isinstance(given, list | tuple):
-        return [_there(path) for one in given for path in _matches(one)]
-    return given if given is None else _there(given)
+        return [_existing(path) for one in given for path in _matches(one)]
+    return given if given is None else _existing(given)
 
 
-def some_there(given: list[Path]) -> list[Path]:
-    """As `there`, for many inputs of which one that is not there is left out when its turn comes."""
+def existing_data(given: str) -> str:
+    """As `existing`, for images, a dataset, or a rendered set (pocket:webtoon), which is no file."""
+    if given.startswith("pocket:"):
+        return given
+    try:
+        return str(_existing(Path(given).expanduser()))
+    except FileNotFoundError as error:
+        expected = "expected images, a dataset that `prepare` made of them, or a rendered set such as pocket:webtoon"
+        raise FileNotFoundError(f"{error}; {expected}") from None
+
+
+def some_existing(given: list[Path]) -> list[Path]:
+    """As `existing`, for many inputs of which one that is not there is left out when its turn comes."""
     paths = [path for one in given for path in _matches(one)]
     if not any(path.exists() for path in paths):
-        return [_there(path) for path in paths]
+        return [_existing(path) for path in paths]
     return paths
 
 
@@ -145,7 +156,7 @@ def shipped(path: Path) -> Path:
     return COURSE / path if ours else path
 
 
-def _there(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     path = shipped(path)
     if path.exists():
         return path
@@ -205,9 +216,9 @@ def in_options(text: str, verb) -> str:
 
 app = typer.Typer(cls=Verbs, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 CKPT = "A checkpoint, or the folder of a training run."
-CheckpointPath = Annotated[Path, typer.Argument(metavar="CKPT", help=CKPT, callback=there)]
+CheckpointPath = Annotated[Path, typer.Argument(metavar="CKPT", help=CKPT, callback=existing)]
 Others = Annotated[
-    list[Path] | None, typer.Option("--with", help="A model that draws the same codes too; repeat.", callback=there)
+    list[Path] | None, typer.Option("--with", help="A model that draws the same codes too; repeat.", callback=existing)
 ]
 Truncation = Annotated[float, typer.Option(min=-2, max=2, help="psi: 1 varied, 0 the mean face, 0.7 in between.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto: a GPU where there is one.")]
@@ -288,8 +299,8 @@ def make_room(path: Path, inputs: Iterable[Path] = ()) -> Path:
     return path
 
 
-def make_folder(out: Path, photos: Iterable[Path] = ()) -> None:
-    """Make a folder of results; call it before the work.
+def check_folder(out: Path, photos: Iterable[Path] = ()) -> None:
+    """Can results go to that folder? Call it before the work; `make_room` makes the folder, for the first of them.
 
     Raises:
         ValueError: the photos lie in it, whose names the results may have; or it is a file.
@@ -298,16 +309,15 @@ def make_folder(out: Path, photos: Iterable[Path] = ()) -> None:
     if any(out.resolve() == photo.resolve().parent for photo in photos):
         raise ValueError(f"'{out}' is the folder of your photos, and pictures in it might be replaced: choose another")
     check_writable(out)
-    out.mkdir(parents=True, exist_ok=True)
 
 
 def check_writable(folder: Path) -> None:
     """Call it before the work: can files be written there, or can it be made? Raises OSError that says why not."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists() or path.is_symlink())
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
 
 
 @contextmanager
@@ -325,7 +335,7 @@ def leaving_out(path: Path, left_out: list[str], alone: bool = False) -> Iterato
         if alone or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         left_out.append(str(path))
-        why = " ".join(told(error).split())
+        why = " ".join(message_of(error).split())
         typer.echo("left out: " + (why if str(path) in why else f"'{path}': {why}"), err=True)
 
 
@@ -336,9 +346,9 @@ def on_device(name: str):
     return pick_device(name)
 
 
-def captions_of(paths: list[Path]) -> dict[str, Path]:
-    """A caption for each checkpoint: its file's name, with a number where two have the same."""
-    named: dict[str, Path] = {}
+def captions_of(paths: Iterable[Path], named: Mapping[str, Path] | None = None) -> dict[str, Path]:
+    """A name for each file: its own, with a number where two have the same. `named`: those that have one already."""
+    named = dict(named or {})
     for path in paths:
         name, count = path.stem, 2
         while name in named:

@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import app, check_writable, end
+from stylegan2.cli.common import app, check_writable, end, existing_data
 
 
 @app.command()
 def prepare(
-    src: Annotated[str, typer.Argument(metavar="SRC", help="Folder, .zip, or rendered set (pocket:webtoon?n=1000).")],
+    src: Annotated[
+        str,
+        typer.Argument(
+            metavar="SRC", help="Folder, .zip, or rendered set (pocket:webtoon?n=1000).", callback=existing_data
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the dataset (LMDB) to write.", show_default=False)],
     sizes: Annotated[list[int], typer.Option("--size", help="Side in pixels; repeat for several sizes.")] = [64],  # noqa: B006
     workers: Annotated[int, typer.Option(help="Images worked on at once; 0: one after the other.")] = 2,
@@ -46,7 +51,7 @@ def prepare(
 
 @app.command()
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A dataset made by `prepare`.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A dataset made by `prepare`.", callback=existing_data)],
 ) -> None:
     """Say what a dataset holds: number, sizes, format, colours.
 

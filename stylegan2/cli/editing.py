@@ -16,15 +16,16 @@ from stylegan2.cli.common import (
     app,
     captions_of,
     ending,
+    existing,
     load,
     make_room,
     on_device,
     or_numbered,
     parse_seeds,
     picture_or_film,
-    there,
 )
 from stylegan2.cli.faces import FACES, names_of, parse_faces, ws_of
+from stylegan2.files import counted
 
 LAYERS = "all, coarse (0-1), middle (2-5), fine (6 to the last), or numbers such as 2-5 or 0,3-4."
 
@@ -44,7 +45,7 @@ def factorize(
     ] = "sefa",
     judge: Annotated[
         Path | None,
-        typer.Option(help="Pocket models: the network that says what each direction does (slower).", callback=there),
+        typer.Option(help="Pocket models: the network that says what each direction does (slower).", callback=existing),
     ] = None,
     degree: Annotated[float, typer.Option(help="How far the judge's faces are moved, to both sides.")] = 3.0,
     device: Device = "auto",
@@ -81,7 +82,8 @@ def factorize(
     directions.save(out)
     typer.echo(_table(directions, words))
     typer.echo(
-        f"{len(directions)} directions of {algorithm}, layers {', '.join(map(str, directions.layers))}, in {out}"
+        f"{counted(len(directions), 'direction')} of {algorithm}, "
+        f"layers {', '.join(map(str, directions.layers))}, in {out}"
     )
 
 
@@ -115,7 +117,7 @@ def apply_factor(
     factor: Annotated[
         Path,
         typer.Option(
-            help="Directions, of `factorize`, the directions panel, or the original's factor.pt.", callback=there
+            help="Directions, of `factorize`, the directions panel, or the original's factor.pt.", callback=existing
         ),
     ],
     out: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stylegan2 import files
-from stylegan2.cli.common import CheckpointPath, Device, app, load, make_room, on_device, there
+from stylegan2.cli.common import CheckpointPath, Device, app, existing, load, make_room, on_device
 
 
 @app.command()
@@ -22,10 +22,10 @@ def metrics(
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option(help="Model it was fine-tuned from: how much structure is left?", callback=there),
+        typer.Option(help="Model it was fine-tuned from: how much structure is left?", callback=existing),
     ] = None,
     faces: Annotated[int, typer.Option(help="Pocket: generated, and as many rendered ones.")] = 1000,
-    judge: Annotated[Path, typer.Option(help="Pocket: the network that reads faces.", callback=there)] = Path(
+    judge: Annotated[Path, typer.Option(help="Pocket: the network that reads faces.", callback=existing)] = Path(
         "checkpoints/pocket/judge.pt"
     ),
     measure: Annotated[

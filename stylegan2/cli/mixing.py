@@ -14,12 +14,12 @@ from stylegan2.cli.common import (
     Truncation,
     app,
     ending,
+    existing,
     load,
     make_room,
     on_device,
     or_numbered,
     parse_seeds,
-    there,
 )
 from stylegan2.cli.faces import parse_faces, ws_of
 
@@ -35,7 +35,7 @@ def mix(
     layers: Annotated[str, typer.Option(help="The columns': coarse, middle, fine, all, or 3, or 2,5-7.")] = "coarse",
     channels: Annotated[str, typer.Option(help="Only these components of those codes: 0-31; empty: all.")] = "",
     other: Annotated[
-        Path | None, typer.Option("--with", help="A model fine-tuned from CKPT draws.", callback=there)
+        Path | None, typer.Option("--with", help="A model fine-tuned from CKPT draws.", callback=existing)
     ] = None,
     truncation: Truncation = 0.7,
     scale: Annotated[int, typer.Option(help="Enlargement; 0: faces of about 128 pixels.")] = 0,

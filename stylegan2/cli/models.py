@@ -14,15 +14,17 @@ from stylegan2.cli.common import (
     Device,
     Truncation,
     app,
+    captions_of,
+    check_folder,
     ending,
+    existing,
     load,
-    make_folder,
     make_room,
     on_device,
     or_numbered,
-    there,
 )
 from stylegan2.cli.faces import FACES, parse_faces, ws_of
+from stylegan2.files import counted
 
 SIDE, FILM_SIDE = 128, 256  # pixels of a face in a picture of many, and alone in a film, about and at least
 TRIED = 8  # faces that say how far an export is off
@@ -64,7 +66,7 @@ def generate(
     if single or film:
         make_room(out, [checkpoint])
     else:
-        make_folder(out)
+        check_folder(out)
     g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
     images = _draw(g, faces, truncation, noise, batch)
     if film:
@@ -72,10 +74,10 @@ def generate(
     elif single:
         display.save(display.grid(images, min(columns, len(images)), side=SIDE), out)
     else:
-        for face, image in zip(faces, images, strict=True):
-            name = f"seed{face:05d}" if isinstance(face, int) else face.stem
+        files = (Path(f"seed{face:05d}") if isinstance(face, int) else face for face in faces)
+        for name, image in zip(captions_of(files), images, strict=True):
             display.save(display.to_pil(image), out / f"{name}.png")
-    typer.echo(f"{len(images)} faces in {out}")
+    typer.echo(f"{counted(len(images), 'face')} in {out}")
 
 
 def _one_file(out: Path) -> tuple[bool, bool]:
@@ -103,10 +105,10 @@ def _draw(g, faces: list, truncation: float, noise: str, batch: int):
 @app.command()
 def swap(
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="Model of the low resolutions, e.g. photos.", callback=there)
+        Path, typer.Argument(metavar="SOURCE", help="Model of the low resolutions, e.g. photos.", callback=existing)
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="Model of the others, fine-tuned from SOURCE.", callback=there)
+        Path, typer.Argument(metavar="TARGET", help="Model of the others, fine-tuned from SOURCE.", callback=existing)
     ],
     out: Annotated[
         Path | None, typer.Option(help="FILE.pt: the new generator; FILE.png: a picture. [swap.png]")
@@ -170,7 +172,7 @@ def _draw_swapped(out: Path, pair: dict, swapped, faces: list, truncation: float
         rows = layer_swapping.strip(below, above, ws, names=(first, last))
     else:
         rows = {first: draw(below, ws), "swapped": draw(swapped, ws), last: draw(above, ws)}
-    typer.echo(f"{len(faces)} faces in {display.save(display.rows(rows, side=SIDE), out)}")
+    typer.echo(f"{counted(len(faces), 'face')} in {display.save(display.rows(rows, side=SIDE), out)}")
 
 
 @app.command()
@@ -191,7 +193,7 @@ def describe(checkpoint: CheckpointPath) -> None:
         if not checkpoint.is_file() or not is_clip(checkpoint):
             raise
         known = ClipModel.load(checkpoint).known_words()
-        typer.echo(f"{checkpoint}: a CLIP, trained on about {len(known)} words (some are ends of longer ones):")
+        typer.echo(f"{checkpoint}: a CLIP, trained on about {len(known)} words:")
         typer.echo(", ".join(known))
         return
     shown = {"format", "resolution", "parameters", "images"}  # by checkpoints.describe

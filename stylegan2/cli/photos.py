@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import app, captions_of, end, leaving_out, make_folder, make_room, or_numbered, some_there
+from stylegan2.cli.common import app, captions_of, check_folder, end, leaving_out, make_room, or_numbered, some_existing
 
 if TYPE_CHECKING:
-    from stylegan2.editing.photos import Portrait
+    from stylegan2.editing.photos import Cutting, Portrait
 
 Photos = Annotated[
-    list[Path], typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.", callback=some_there)
+    list[Path], typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.", callback=some_existing)
 ]
 Align = Annotated[
     str,
@@ -25,16 +25,16 @@ Box = Annotated[str | None, typer.Option(help="LEFT,TOP,SIDE in pixels: this squ
 
 
 def read(
-    photos: list[Path], resolution: int, align: str, face: str, box: str | None, taken: Container[str] = ()
+    photos: list[Path], resolution: int, cutting: Cutting, taken: Container[str] = ()
 ) -> tuple[dict[str, Portrait], list[str]]:
     """The faces of photos by name, ready for a generator; says how each was cut.
 
     Of several photos, those that cannot be read or have no face are named and left out: the second part of the answer.
     Raises ValueError where none is left.
     """
-    from stylegan2.editing.photos import Cutting, parse_box, read_photos
+    from stylegan2.editing.photos import read_photos
 
-    cutting, found, left_out = Cutting(align, face, parse_box(box)), {}, []
+    found, left_out = {}, []
     for name, path in captions_of(photos).items():
         with leaving_out(path, left_out, alone=len(photos) == 1):
             found |= read_photos({name: path}, resolution, cutting, {*found, *taken})
@@ -75,7 +75,7 @@ def align(
         raise ValueError(f"size is {size}, expected 16 to 4096 pixels")
     cutting = Cutting("yes", face, parse_box(box))
     out = or_numbered(out, "faces")
-    make_folder(out, photos)
+    check_folder(out, photos)
     done: set[str] = set()
     left_out: list[str] = []
     for name, path in captions_of(photos).items():

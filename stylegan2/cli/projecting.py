@@ -14,17 +14,18 @@ from stylegan2.cli.common import (
     Device,
     app,
     captions_of,
+    check_folder,
     check_writable,
     end,
+    existing,
     load,
-    make_folder,
     make_room,
     on_device,
     or_numbered,
     shipped,
-    there,
 )
 from stylegan2.cli.photos import Align, Box, Face, Photos, read
+from stylegan2.files import counted
 
 MODELS = Path("checkpoints/pocket")
 SIDE = 192  # pixels of a face, about and at least
@@ -79,22 +80,22 @@ def project(
     from stylegan2.editing import projection
     from stylegan2.editing.cartoonize import is_outside
     from stylegan2.editing.perceptual import psnr
-    from stylegan2.editing.photos import stacked
+    from stylegan2.editing.photos import Cutting, parse_box, stacked
     from stylegan2.pocket.nets.perceptual import distance_for
 
     out = or_numbered(out, "projected")
-    make_folder(out, photos)
+    check_folder(out, photos)
     if steps < 0 or tune < 0:
         raise ValueError(f"steps is {steps}, tune {tune}: expected at least 0")
     free = space == "auto"
     config = projection.ProjectConfig(steps=max(1, steps), space="w+" if free else space, l2=l2)
-    where = on_device(device)
+    cutting, where = Cutting(align, face, parse_box(box)), on_device(device)
     g = load(checkpoint, where, g_ema_only=True).g_ema
-    portraits, left_out = read(photos, g.resolution, align, face, box, taken=("tuned",) if tune else ())
+    e, looks = _encoder(encoder, g, where), distance_for(g.resolution, judge, where)
+    portraits, left_out = read(photos, g.resolution, cutting, taken=("tuned",) if tune else ())
     for path in [f"{name}{kind}" for name in portraits for kind in (".pt", ".png")] + ["tuned.pt"] * bool(tune):
         make_room(out / path, photos)
     images = stacked(portraits, where)
-    e, looks = _encoder(encoder, g, where), distance_for(g.resolution, judge, where)
     nowhere = torch.zeros(len(images), dtype=torch.bool)
     outside = is_outside(g, images, looks, e) if steps else nowhere
     for name in (name for name, far in zip(portraits, outside.tolist(), strict=True) if far):
@@ -122,7 +123,9 @@ def project(
         near = f"{psnr(drawn, image).item():.1f} dB (30: hard to tell apart; 15: other details)"
         typer.echo(f"{name}: drawn to within {near}, {out / name}.pt ({one.stopped})")
     if len(found) < len(portraits) or any(one.stopped == projection.INTERRUPTED for one in found.values()):
-        _say_stopped(f"the codes of {len(found)} of {len(portraits)} faces, as far as they were found, are in {out}")
+        _say_stopped(
+            f"the codes of {len(found)} of {counted(len(portraits), 'face')}, as far as they were found, are in {out}"
+        )
     end(left_out)
 
 
@@ -188,7 +191,7 @@ def train_encoder(
     faces: Annotated[int, typer.Option(help="Rendered photos to learn from.")] = 12_000,
     truncation: Annotated[float, typer.Option(help="psi of the generated ones.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Of weights, faces and their order.")] = 0,
-    judge: Annotated[Path, typer.Option(help="What compares faces.", callback=there)] = JUDGE,
+    judge: Annotated[Path, typer.Option(help="What compares faces.", callback=existing)] = JUDGE,
     scratch: Annotated[Path, typer.Option(help="Folder for an unfinished training.")] = Path("build/encoder"),
     device: Device = "auto",
 ) -> None:
@@ -219,15 +222,15 @@ def cartoonize(
         Path | None, typer.Option(help="Folder for the cartoons (NAME_STYLE.png) and a sheet of all. [cartoons]")
     ] = None,
     style: Annotated[
-        str, typer.Option(help="all, or some: webtoon,storybook; or models of your own: runs/mine, FILE.pt.")
-    ] = "all",
+        list[str], typer.Option(help="all, or some: webtoon,storybook; or models of your own: runs/mine, FILE.pt.")
+    ] = ["all"],  # noqa: B006
     resolution: Annotated[int, typer.Option(help="The first resolution that the cartoon draws; 4: all of it.")] = 4,
     width: Annotated[float, typer.Option(help="Softness of that cut, in resolutions; 0: hard.")] = 0.0,
     strength: Annotated[float, typer.Option(help="Of the cartoon: 0 the photo's model, 1 the cartoon's.")] = 1.0,
     steps: Annotated[int, typer.Option(help="Steps to find the codes; 0: the encoder's answer as it is.")] = 100,
     space: Annotated[str, typer.Option(help=SPACE)] = "auto",
     models: Annotated[
-        Path, typer.Option(help="Folder with photo.pt, encoder.pt, judge.pt and the styles.", callback=there)
+        Path, typer.Option(help="Folder with photo.pt, encoder.pt, judge.pt and the styles.", callback=existing)
     ] = MODELS,
     method: Annotated[str, typer.Option(help="Styles are the files STYLE_METHOD.pt of that folder.")] = "freeze-sg",
     align: Align = "auto",
@@ -251,28 +254,29 @@ def cartoonize(
     from stylegan2.editing import cartoonize as editing
     from stylegan2.editing.latents import check_fits, draw
     from stylegan2.editing.layer_swapping import check_dials
-    from stylegan2.editing.photos import stacked
+    from stylegan2.editing.photos import Cutting, parse_box, stacked
     from stylegan2.pocket.nets.perceptual import distance_for
 
     out = or_numbered(out, "cartoons")
-    make_folder(out, photos)
+    check_folder(out, photos)
     if space not in ("auto", "w", "w+") or steps < 0:
         raise ValueError(f"space is {space!r}, steps {steps}: expected auto, w or w+, and at least 0")
-    where = on_device(device)
+    cutting, where = Cutting(align, face, parse_box(box)), on_device(device)
+    chosen = _styles(models, ",".join(style), method)
     source = load(models / "photo.pt", where, g_ema_only=True).g_ema
     check_dials(source.resolution, resolution, width, strength)
-    styles = {name: load(path, where, g_ema_only=True).g_ema for name, path in _styles(models, style, method).items()}
+    styles = {name: load(path, where, g_ema_only=True).g_ema for name, path in chosen.items()}
     for name, g in styles.items():
         check_fits(g, source.mapping.mean_ws, name)
-    portraits, left_out = read(photos, source.resolution, align, face, box)
-    files = {(name, kind): make_room(out / f"{name}_{kind}.png", photos) for name in portraits for kind in styles}
-    sheet = make_room(out / "cartoons.png", photos)
-    images = stacked(portraits, where)
     path = models / "encoder.pt"
     encoder = _encoder(str(path) if path.is_file() else "none", source, where)
     looks = distance_for(source.resolution, models / "judge.pt", where)
-    chosen = {"w": torch.ones, "w+": torch.zeros}.get(space)
-    outside = None if chosen is None else chosen(len(images), dtype=torch.bool)
+    portraits, left_out = read(photos, source.resolution, cutting)
+    files = {(name, kind): make_room(out / f"{name}_{kind}.png", photos) for name in portraits for kind in styles}
+    sheet = make_room(out / "cartoons.png", photos)
+    images = stacked(portraits, where)
+    forced = {"w": torch.ones, "w+": torch.zeros}.get(space)
+    outside = None if forced is None else forced(len(images), dtype=torch.bool)
     ws, outside, stopped = editing.find_codes(source, images, looks, encoder, steps, outside, progress=True)
     for name in (name for name, far in zip(portraits, outside.tolist(), strict=True) if far):
         typer.echo(f"{name}: {UNKNOWN}: it becomes the most similar face that the model can draw", err=True)
@@ -282,7 +286,7 @@ def cartoonize(
             display.save(display.to_pil(image, side=SIDE), files[name, kind])
     seen = [portrait.seen for portrait in portraits.values()]
     display.save(editing.sheet(images, draw(source, ws, batch=len(ws)), cartoons, seen=seen), sheet)
-    typer.echo(f"{len(portraits)} {'face' if len(portraits) == 1 else 'faces'} in {len(cartoons)} styles: {sheet}")
+    typer.echo(f"{counted(len(portraits), 'face')} in {counted(len(cartoons), 'style')}: {sheet}")
     if stopped:
         _say_stopped("the cartoons were drawn with the codes that there were by then")
     end(left_out)
@@ -290,14 +294,14 @@ def cartoonize(
 
 def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:
     """Files of the styles by name, and those that are named as files. Raises ValueError for one that there is not."""
-    there = {path.stem.rsplit("_", 1)[0]: path for path in sorted(models.glob(f"*_{method}.pt"))}
-    names = list(there) if wanted == "all" else [name.strip() for name in wanted.split(",")]
-    own = [shipped(Path(name)) for name in names if name not in there and shipped(Path(name)).exists()]
-    missing = [name for name in names if name not in there and shipped(Path(name)) not in own]
+    known = {path.stem.rsplit("_", 1)[0]: path for path in sorted(models.glob(f"*_{method}.pt"))}
+    names = list(known) if wanted == "all" else [name.strip() for name in wanted.split(",")]
+    own = [shipped(Path(name)) for name in names if name not in known and shipped(Path(name)).exists()]
+    missing = [name for name in names if name not in known and shipped(Path(name)) not in own]
     if missing or not names:
         what = f"no style {', '.join(missing)}" if missing else "no styles"
         raise ValueError(
-            f"{what} by {method} in '{models}'; there are: {', '.join(there) or 'none'}, and models of your own by "
+            f"{what} by {method} in '{models}'; there are: {', '.join(known) or 'none'}, and models of your own by "
             "their paths, such as runs/mine"
         )
-    return {name: there[name] for name in names if name in there} | captions_of(own)
+    return captions_of(own, {name: known[name] for name in names if name in known})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stylegan2 import files
-from stylegan2.cli.common import Device, app, check_writable, make_room, parse_seeds, there
+from stylegan2.cli.common import Device, app, check_writable, existing, make_room, parse_seeds
 
 
 @app.command()
@@ -59,10 +59,10 @@ def scoreboard(
     domain: Annotated[list[str] | None, typer.Option(help="Target domains; repeat. [default: all three]")] = None,
     seeds: Annotated[str, typer.Option(help="One training of each for every seed, such as 0-2.")] = "0",
     sweep: Annotated[bool, typer.Option("--sweep", help="Compare the methods' settings, not the methods.")] = False,
-    source: Annotated[Path, typer.Option(help="Model to fine-tune.", callback=there)] = Path(
+    source: Annotated[Path, typer.Option(help="Model to fine-tune.", callback=existing)] = Path(
         "checkpoints/pocket/photo.pt"
     ),
-    judge: Annotated[Path, typer.Option(help="The network that reads faces.", callback=there)] = Path(
+    judge: Annotated[Path, typer.Option(help="The network that reads faces.", callback=existing)] = Path(
         "checkpoints/pocket/judge.pt"
     ),
     work: Annotated[Path, typer.Option(help="Folder of models and numbers; what is there is not made again.")] = Path(
@@ -108,4 +108,4 @@ def scoreboard(
     if out is not None:
         files.write_json(out, rows)
         picture = display.save(display.figure_to_pil(view.scatter(rows)), out.with_suffix(".jpg"))
-        typer.echo(f"\n{len(rows)} rows in {out}, {picture}")
+        typer.echo(f"\n{files.counted(len(rows), 'row')} in {out}, {picture}")

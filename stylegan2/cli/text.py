@@ -30,6 +30,7 @@ from stylegan2.cli.common import (
     shipped,
 )
 from stylegan2.cli.faces import FACES, Face, parse_faces, ws_of
+from stylegan2.files import counted
 
 MODELS = Path("checkpoints/pocket")
 POCKET_CLIP, JUDGE, STUDY = (MODELS / name for name in ("clip.pt", "judge.pt", "text_edits.json"))
@@ -129,7 +130,10 @@ def edit(
         display.save(strength_rows(models, codes, amounts), out)
     else:
         _film(models, codes, text, amounts, out)
-    typer.echo(f"{text!r} on {len(faces)} faces, {len(found.history)} steps ({ENDS[found.stopped]}): {out}")
+    typer.echo(
+        f"{text!r} on {counted(len(faces), 'face')}, {counted(len(found.history), 'step')} "
+        f"({ENDS[found.stopped]}): {out}"
+    )
     _say_what_changed(g, found, ws, codes(max(amounts)), max(amounts), where)
 
 
@@ -216,8 +220,8 @@ def _edit(g, config, faces: list[Face], truncation: float, latents: Path | None,
 
 def _check_kept(path: Path, kept, config, made_from: dict) -> None:
     """ValueError unless the file holds the edit that was asked for, to its end."""
-    asked, there = asdict(config) | made_from, asdict(kept.config) | kept.made_from
-    other = [f"{name} {there.get(name)!r}, not {value!r}" for name, value in asked.items() if there.get(name) != value]
+    asked, held = asdict(config) | made_from, asdict(kept.config) | kept.made_from
+    other = [f"{name} {held.get(name)!r}, not {value!r}" for name, value in asked.items() if held.get(name) != value]
     if other:
         raise ValueError(f"'{path}' holds an edit with {'; '.join(other)}: name another file, or ask for that one")
     if kept.stopped == "interrupted":

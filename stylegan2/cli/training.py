@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import INTERRUPTED, Device, app, check_writable, load, on_device, there
+from stylegan2.cli.common import INTERRUPTED, Device, app, check_writable, existing, existing_data, load, on_device
 from stylegan2.cli.methods import chosen_methods, refuse_without_source
 from stylegan2.config import TrainConfig
+from stylegan2.files import counted
 
 if TYPE_CHECKING:
     from stylegan2.trainer import Trainer
@@ -28,12 +29,13 @@ def train(
         typer.Option(
             help="Dataset of `prepare`; or a folder or .zip of images, or pocket:webtoon, prepared beside OUT.",
             show_default=False,
+            callback=existing_data,
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
     images: Annotated[int, typer.Option(help="Length of the run, in images shown.")] = TrainConfig.images,
     source: Annotated[
-        Path | None, typer.Option(help="Checkpoint to fine-tune (with a discriminator).", callback=there)
+        Path | None, typer.Option(help="Checkpoint to fine-tune (with a discriminator).", callback=existing)
     ] = None,
     preset: Annotated[str, typer.Option(help="Size of new networks without --source: pocket, config-f.")] = "pocket",
     size: Annotated[int | None, typer.Option(help="Resolution. [default: --source's; else the dataset's]")] = None,
@@ -208,7 +210,7 @@ def _say_start(trainer: Trainer, resumed: bool) -> None:
     for method in trainer.methods:
         typer.echo(f"method: {method}")
     if trainer.frozen:
-        typer.echo(f"frozen: {summary(trainer.frozen)} ({len(trainer.frozen)} parameters)")
+        typer.echo(f"frozen: {summary(trainer.frozen)} ({counted(len(trainer.frozen), 'parameter')})")
     if resumed:
         typer.echo(f"resumed at {trainer.images_seen:,} of {config.images:,} images")
         if config.fine_tune and trainer.begun_as != config.images:

@@ -24,7 +24,7 @@ from stylegan2.bars import bar
 from stylegan2.collect.polite import Answer, Manners, Missing, NotAllowed, PoliteSession, check_address
 from stylegan2.collect.sites import Episode, ImageRef, Listing, OtherKind, Site, SiteError, site_for, title_slug
 from stylegan2.data.images import Refused, decode
-from stylegan2.files import append_row, only_writer, read_rows, write_bytes
+from stylegan2.files import append_row, counted, only_writer, read_rows, write_bytes
 
 MANIFEST = "manifest.jsonl"
 KNOWN = {"url": str, "status": str}  # what every row says
@@ -104,7 +104,8 @@ class CrawlReport:
         before = f", {len(self.useless)} had been before" * bool(self.useless)
         small = f", {self.too_small} too small" * bool(self.too_small)
         return (
-            f"{self.out}: {self.stored} pictures stored from {self.episodes} episodes, {self.known} were known, "
+            f"{self.out}: {counted(self.stored, 'picture')} stored from "
+            f"{counted(self.episodes, 'episode')}, {self.known} were known, "
             f"{len(self.refused)} refused{before}{small}; see {MANIFEST}"
         )
 
@@ -136,7 +137,7 @@ def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: b
         crawl_sites.SiteError: no adapter for the address, a site that has changed, or none of the episodes is there.
         polite.Stopped: the host refuses, or fails for too long; what was stored stays.
         polite.NotAllowed, polite.Missing: the address itself, or every episode, is forbidden or not there.
-        RuntimeError: another process writes into this folder.
+        InUse: another process writes into this folder.
     """
     site, out = site_for(config.url, config.site, config.selector), Path(config.out)
     with only_writer(out), session or PoliteSession(config.manners) as fetcher:

@@ -30,7 +30,7 @@ from stylegan2.collect.align import box_square, cut
 from stylegan2.collect.detectors import Detector, Face
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.sources import CROPS, FACES, FolderSource, Source, open_source
-from stylegan2.files import append_row, only_writer, read_rows
+from stylegan2.files import append_row, counted, only_writer, read_rows
 from stylegan2.setting_types import check_types
 
 MANIFEST, SHEET, REJECTED = CROPS, "contact_sheet.jpg", "rejected"
@@ -120,8 +120,9 @@ class CropReport:
     def __str__(self) -> str:
         left_out = ", ".join(f"{n} {reason}" for reason, n in self.rejected.items()) or "none"
         lines = [
-            f"{self.out}: {self.kept} faces kept, left out: {left_out}; {self.pages} pages, {self.known} were done "
-            f"({self.rate:.1f} pages/s), {len(self.skipped)} files skipped; detector: {self.detector}"
+            f"{self.out}: {counted(self.kept, 'face')} kept, left out: {left_out}; "
+            f"{counted(self.pages, 'page')}, {self.known} were done "
+            f"({self.rate:.1f} pages/s), {counted(len(self.skipped), 'file')} skipped; detector: {self.detector}"
         ]
         lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped[:10]]
         return "\n".join(lines + [f"  ... and {len(self.skipped) - 10} more"] * (len(self.skipped) > 10))
@@ -147,7 +148,7 @@ def crop(
         ValueError: no pictures there, or no face on any page; says what to try.
         FileNotFoundError, ConnectionError: no such source, or a detector that cannot be fetched.
         FileExistsError: `out` holds faces cut with other settings or from elsewhere, or pictures that are not ours.
-        RuntimeError: another process writes there.
+        InUse: another process writes there.
     """
     config, out, started = config or CropConfig(), Path(out), time.perf_counter()
     source = _open(Path(src), out)
@@ -205,7 +206,7 @@ def _nothing_kept(pages: int, rejected: dict[str, int], skipped: list[tuple[str,
     lost = ", ".join(f"{n} {reason}" for reason, n in rejected.items())
     todo = f"keep all of them (sharp=0 twins=0), smaller ones too (min_size={config.min_size // 2})"
     return (
-        f"no face was kept from {pages - len(skipped)} pages "
+        f"no face was kept from {counted(pages - len(skipped), 'page')} "
         + (f"(left out: {lost}): {todo}" if lost else f"(none was found): try another detector ({others})")
         + (f". Not read: {reasons}" if skipped else "")
     )

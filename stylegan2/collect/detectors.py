@@ -20,6 +20,7 @@ from PIL import Image
 from stylegan2.collect.blazeface import BlazeFace
 from stylegan2.collect.boxes import MIN_SIZE, SAME, SMALLEST, Face, distinct, overlap
 from stylegan2.collect.face_detector import load
+from stylegan2.files import counted
 from stylegan2.published.fetch import Published
 
 ANIMEFACE = Published(
@@ -151,7 +152,11 @@ def choose(pages: Sequence[Image.Image], min_size: int = MIN_SIZE) -> tuple[str,
         found = [face for page in pages for face in on_pages(detector, page)]
         counts[name] = sum(name != "pocket" or face.score >= PLAINLY for face in found)
     drawn = counts.get("animeface", 0)
-    seen = f"on {len(pages)} pages " + ", ".join(f"{name} finds {count}" for name, count in counts.items()) + note
+    seen = (
+        f"on {counted(len(pages), 'page')} "
+        + ", ".join(f"{name} finds {count}" for name, count in counts.items())
+        + note
+    )
     if not any(counts.values()):
         raise ValueError(f"no face was found to choose the detector by ({seen}): name it with --detector")
     if counts["pocket"] >= max(1, 0.7 * max(counts["photo"], drawn)):

@@ -75,7 +75,7 @@ class Course:
         """The course at pocket scale, where the truth about a face is known; at that scale this very course."""
         if self.scale == "pocket":
             return self
-        return Course(self.root, PocketModels(self.root), self.budget, self.device)
+        return Course(self.root, PocketModels(self.root), self.budget, self.device, self.results)
 
     @property
     def shipped(self) -> Path:
@@ -144,9 +144,9 @@ class Course:
 
     def _generators(self, wanted: dict[str, str]) -> dict[str, Generator]:
         """What cannot be fetched is said, and left out. Raises CourseError where nothing is left."""
-        there, found, why = self.models.names(), {}, "none were made"
+        present, found, why = self.models.names(), {}, "none were made"
         for name, model in wanted.items():
-            if model in there:
+            if model in present:
                 try:
                     path = self.models.file(model)
                 except FetchError as error:

@@ -132,12 +132,12 @@ class FullModels:
         return self.zoo.folder if any(self.zoo.folder.glob("*.pth")) else None
 
     def clip(self) -> Path:
-        """ViT-B/32: the file in the zoo's folder, or wherever `clip_files` finds one; else the pocket CLIP, and why."""
+        """ViT-B/32: the file in the zoo's folder, or one that `clip_files` finds or fetches; else the pocket CLIP."""
         beside = self.zoo.folder / f"{CLIP.replace('/', '-')}.pt"
         if beside.is_file():
             return beside
         try:
-            return clip_files.find(CLIP)
+            return clip_files.find(CLIP, self.zoo.folder)
         except ConnectionError as error:
             print(f"texts are read by the pocket CLIP, which has only ever seen rendered faces: {error}")
             return self._pocket.clip()

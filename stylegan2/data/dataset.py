@@ -22,6 +22,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from stylegan2.batches import batches
+from stylegan2.files import counted
 
 CACHE_LIMIT = 1 << 30  # bytes: 87,000 images of 64 px, 5,400 of 256 px
 META_KEY, LENGTH_KEY = b"meta", b"length"
@@ -175,7 +176,7 @@ class LMDBDataset(Dataset):
 
     def __repr__(self) -> str:
         cached = ", in memory" if self.is_cached else ""
-        return f"LMDBDataset('{self.path}', {self.length:,} images of {self.resolution} px{cached})"
+        return f"LMDBDataset('{self.path}', {counted(self.length, 'image')} of {self.resolution} px{cached})"
 
     def __getitem__(self, item: int | tuple[int, bool]) -> torch.Tensor:
         pair = item if isinstance(item, tuple) else (item, False)
@@ -222,7 +223,7 @@ class LMDBDataset(Dataset):
             data = txn.get(image_key(self.resolution, index))
         if data is None:
             raise ValueError(
-                f"'{self.path}' says it has {self.length} images but lacks "
+                f"'{self.path}' says it has {counted(self.length, 'image')} but lacks "
                 f"'{image_key(self.resolution, index).decode()}'; {_again(self.path)}"
             )
         with Image.open(io.BytesIO(data)) as image:
@@ -257,7 +258,8 @@ class DatasetInfo:
         sizes = ", ".join(f"{size} px" for size in self.sizes)
         state = "" if self.complete else " (not finished: run prepare again to continue)"
         return (
-            f"{self.path}: {self.length:,} images{state}, {sizes}, {self.format}, {self.bytes / 2**20:.1f} MiB\n"
+            f"{self.path}: {counted(self.length, 'image')}{state}, {sizes}, {self.format}, "
+            f"{self.bytes / 2**20:.1f} MiB\n"
             f"  keys {', '.join(self.keys)}\n"
             f"  mean {_triple(self.mean)}, standard deviation {_triple(self.std)} (RGB, 0..255)"
         )

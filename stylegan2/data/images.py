@@ -108,19 +108,23 @@ def decode(data: bytes, shrink_to: int | None = None) -> Image.Image:
 
     `shrink_to`: a JPEG whose short side is at least 4x this many pixels may be decoded at a reduced scale (never below
     2x), which makes large photos several times faster. A JPEG of more than `MAX_PIXELS` (and at most `MAX_REDUCED`)
-    always is. Raises Refused with a reason for anything that is not a whole, sane picture.
+    always is. The image's attribute `reduced` says by how much. Raises Refused with a reason for anything that is not a
+    whole, sane picture.
     """
     most = MAX_REDUCED if data[:3] == b"\xff\xd8\xff" else MAX_PIXELS  # Pillow checks the size that the file declares
     try:
         with strict_pillow(most), Image.open(io.BytesIO(data), formats=_known_formats()) as image:
             if image.format == "TIFF" and is_raw(data, image.tag_v2):
                 raise Refused(DEVELOP)
+            width = image.width
             factor = 2 * shrink_to / min(image.size) if shrink_to else 1.0
             if factor <= 0.5 or image.width * image.height > MAX_PIXELS:
                 factor = min(factor, 0.5)
                 image.draft(None, (round(image.width * factor), round(image.height * factor)))
             image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            upright = to_rgb(ImageOps.exif_transpose(image))
+            upright.reduced = width / image.width
+            return upright
     except (Refused, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

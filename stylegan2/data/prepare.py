@@ -22,7 +22,7 @@ from stylegan2.data.dataset import LENGTH_KEY, META_KEY, close_reader, image_key
 from stylegan2.data.images import Settings
 from stylegan2.data.sources import Source, open_source
 from stylegan2.data.workers import Encoded, encode_all
-from stylegan2.files import only_writer
+from stylegan2.files import counted, only_writer
 
 FIRST_MAP_BYTES = 16 << 20  # doubled whenever it is full
 CHUNK = 32  # items per task and per transaction: what a kill can cost
@@ -48,9 +48,9 @@ class PrepareReport:
     def __str__(self) -> str:
         sizes = ", ".join(f"{size} px" for size in self.written)
         lines = [
-            f"{self.out}: {self.length:,} images of {sizes}; {self.length - self.resumed:,} written in "
+            f"{self.out}: {counted(self.length, 'image')} of {sizes}; {self.length - self.resumed:,} written in "
             f"{self.seconds:.1f} s ({self.rate:,.0f} images/s), {self.resumed:,} were there, "
-            f"{len(self.skipped):,} files skipped"
+            f"{counted(len(self.skipped), 'file')} skipped"
         ]
         lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped[:20]]
         return "\n".join(lines + [f"  ... and {len(self.skipped) - 20:,} more"] * (len(self.skipped) > 20))
@@ -82,8 +82,8 @@ def prepare(
     overwrite begin anew even though `out` holds another dataset
 
     Files that are damaged or no images are skipped, and listed in the report. Raises FileNotFoundError or ValueError
-    for a source or settings that cannot work, FileExistsError where `out` holds something else, RuntimeError where
-    another process is writing to `out` or the workers died, OSError on a full disk.
+    for a source or settings that cannot work, FileExistsError where `out` holds something else, OSError where
+    another process is writing to `out` (`locks.InUse`), the workers died (`workers.WorkersDied`) or the disk is full.
     """
     listing = open_source(source, limit=limit, seed=seed, exclude=out)
     settings = _settings(listing, sizes, quality=quality, format=format, resample=resample, crop=crop)
@@ -205,7 +205,7 @@ def _open_or_create(out: Path, asked: _Record, overwrite: bool) -> _Record:
             return found
         if found.length:
             raise FileExistsError(
-                f"'{out}' holds {found.length} images prepared differently "
+                f"'{out}' holds {counted(found.length, 'image')} prepared differently "
                 f"({'; '.join(differences)}): choose another folder, or pass overwrite=True"
             )
     close_reader(out)

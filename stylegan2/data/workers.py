@@ -73,8 +73,8 @@ def _encode_in_threads(
             pool.shutdown(cancel_futures=True)
 
 
-class WorkersDied(RuntimeError, OSError):
-    """As an OSError it is what the command line says in one line."""
+class WorkersDied(OSError):
+    """The worker processes ended before their work was done."""
 
 
 def _encode_in_pool(listing: Source, settings: Settings, chunks: list[range], workers: int) -> Iterator[list[Encoded]]:

@@ -24,6 +24,7 @@ from stylegan2 import display, files
 from stylegan2.checkpoints import CheckpointError
 from stylegan2.editing.latents import check_fits, draw
 from stylegan2.editing.layers import parse_layers
+from stylegan2.files import counted
 from stylegan2.networks import Generator
 
 FORMAT = "stylegan2 directions"
@@ -165,7 +166,9 @@ def _check(d: Directions) -> None:
     if d.layers is not None and (not d.layers or min(d.layers) < 0):
         raise ValueError(f"layers {d.layers}: expected at least one number, from 0")
     if len(d.names) != len(d.vectors):
-        raise ValueError(f"{len(d.names)} names for {len(d.vectors)} directions: expected one each")
+        raise ValueError(
+            f"{counted(len(d.names), 'name')} for {counted(len(d.vectors), 'direction')}: expected one each"
+        )
     _check_names(d.names)
 
 

@@ -98,7 +98,8 @@ def portraits(
     """
     frame = align.POCKET if resolution <= POCKET else align.FFHQ
     if cutting.box is not None:
-        return [Portrait(align.cut(photo, align.box_square(*cutting.box), resolution), "the square given")]
+        square = align.box_square(*cutting.box) / getattr(photo, "reduced", 1)  # in pixels of the photo as it is stored
+        return [Portrait(align.cut(photo, square, resolution), "the square given")]
     if cutting.align == "auto" and photo.size == (resolution, resolution):
         return [Portrait(photo, "as it is")]
     if cutting.align == "no":

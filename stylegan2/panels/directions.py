@@ -64,10 +64,10 @@ class Scene:
         return {SOURCE: self.source, style: _known("style", style, self.targets)}
 
 
-def _known(what: str, name: str, there: Mapping[str, Any]):
-    if name not in there:
-        raise ValueError(f"unknown {what} {name!r}: expected one of {', '.join(there) or 'none, as there are none'}")
-    return there[name]
+def _known(what: str, name: str, choices: Mapping[str, Any]):
+    if name not in choices:
+        raise ValueError(f"unknown {what} {name!r}: expected one of {', '.join(choices) or 'none, as there are none'}")
+    return choices[name]
 
 
 def edited_ws(

@@ -167,9 +167,9 @@ class LayerBoxes(w.VBox):
 
     @validate("value")
     def _known(self, proposal: Mapping[str, Any]) -> tuple[int, ...]:
-        there = range(len(self.boxes))
-        if any(isinstance(i, bool) or i not in there for i in proposal["value"]):
-            raise TraitError(f"layers {proposal['value']}: expected numbers from 0 to {there[-1]}")
+        layers = range(len(self.boxes))
+        if any(isinstance(i, bool) or i not in layers for i in proposal["value"]):
+            raise TraitError(f"layers {proposal['value']}: expected numbers from 0 to {layers[-1]}")
         return tuple(sorted(set(proposal["value"])))
 
 

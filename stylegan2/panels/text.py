@@ -73,10 +73,10 @@ class Scene:
             name, g: the model.
             wanted: codes [1, L, w_dim] by what tells them from others.
         """
-        there = self.drawn.get(name, {})
-        if missing := {shown: ws for shown, ws in wanted.items() if shown not in there}:
-            there = there | dict(zip(missing, g.synthesis(torch.cat([*missing.values()]), "const"), strict=True))
-        self.drawn[name] = {shown: there[shown] for shown in wanted}
+        known = self.drawn.get(name, {})
+        if missing := {shown: ws for shown, ws in wanted.items() if shown not in known}:
+            known = known | dict(zip(missing, g.synthesis(torch.cat([*missing.values()]), "const"), strict=True))
+        self.drawn[name] = {shown: known[shown] for shown in wanted}
         return [*self.drawn[name].values()]
 
 

@@ -206,8 +206,8 @@ DECIDED = [a.name for a in world.ATTRIBUTES if a.kind in ("binary", "categorical
 
 def _decisions(reading: Reading, name: str) -> Tensor:
     """The choice [N] for a flag (0 or 1) or a categorical attribute (its index)."""
-    told = reading.attributes[:, COLUMNS[name]]
-    return (told[:, 0] > 0.5).long() if told.shape[1] == 1 else told.argmax(1)
+    predicted = reading.attributes[:, COLUMNS[name]]
+    return (predicted[:, 0] > 0.5).long() if predicted.shape[1] == 1 else predicted.argmax(1)
 
 
 def attribute_agreement(judge: Judge, source: Images, target: Images) -> dict[str, float]:
@@ -362,11 +362,11 @@ def attribute_coverage(judge: Judge, images: Images, domain: str | Reference) ->
     real = _reference(judge, domain, len(reading)).first
     spread, rate = {}, {}
     for c, name in enumerate(world.VECTOR_NAMES):
-        told, true = reading.attributes[:, c], real.attributes[:, c]
+        predicted, true = reading.attributes[:, c], real.attributes[:, c]
         if name.split(": ")[0] not in DECIDED:
-            spread[name] = (float(told.mean()), float(told.std()), float(true.mean()), float(true.std()))
+            spread[name] = (float(predicted.mean()), float(predicted.std()), float(true.mean()), float(true.std()))
         elif ": " not in name:
-            rate[name] = tuple(float((t > 0.5).float().mean()) for t in (told, true))
+            rate[name] = tuple(float((t > 0.5).float().mean()) for t in (predicted, true))
         else:
             attribute, choice = name.split(": ")
             index = next(a for a in world.ATTRIBUTES if a.name == attribute).choices.index(choice)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -77,11 +77,12 @@ def published(name: str) -> Published:
     return Published(file, url, MEGABYTES.get(name, 0), sha256, "--clip", Path("~/.cache/clip").expanduser())
 
 
-def find(name: str) -> Path:
+def find(name: str, folder: Path | None = None) -> Path:
     """A file with the weights of one of OpenAI's CLIPs, fetched if need be.
 
     Args:
         name: such as "ViT-B/32".
+        folder: where OpenAI's file is put if it is fetched; None: where their package looks for it.
 
     Raises:
         ConnectionError: it is not here and cannot be fetched; says what to put where.
@@ -96,6 +97,7 @@ def find(name: str) -> Path:
             return copy.find(fetch=False)
         except ConnectionError:
             pass
+    own = replace(own, folder=folder or own.folder)
     try:
         return own.fetch()
     except FetchError as error:

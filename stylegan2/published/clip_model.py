@@ -32,6 +32,7 @@ TOKENS = 77  # of a text, two of them its beginning and end
 NEEDED = ("token_embedding.weight", "positional_embedding", "text_projection", "visual.conv1.weight", "logit_scale")
 
 EMPTY = {*("a", "an", "the", "and", "or", "of", "with", "in", "on", "to", "no"), *("face", "person", "someone")}
+ENDINGS = {"atee", "bble", "book", "ding", "ing", "line", "mber", "ted", "toon"}  # goatee, stubble: tokens, not words
 EXAMPLES = ("red hair", "a big smile", "glasses", "blue eyes")  # of texts; those of EMPTY say nothing of a face
 
 
@@ -111,11 +112,11 @@ class ClipModel(nn.Module):
         return [w for w, row in zip(words, tokens, strict=True) if not table[row[1 : int(row.argmax())]].any(1).all()]
 
     def known_words(self) -> list[str]:
-        """Words of one token that the model was trained on, by the alphabet; some are ends of longer words."""
+        """Words of one token that the model was trained on, by the alphabet."""
         decoder = openai_clip().clip._tokenizer.decoder  # the package has no public way from a token to its text
         texts = [decoder[k] for k in self.model.token_embedding.weight.any(1).nonzero().flatten().tolist()]
         whole = (text.removesuffix("</w>") for text in texts if text.endswith("</w>"))
-        return sorted(word for word in whole if len(word) > 2 and word.isalpha() and word not in EMPTY)
+        return sorted(word for word in whole if len(word) > 2 and word.isalpha() and word not in EMPTY | ENDINGS)
 
     def check_text(self, text: str) -> None:
         """Raises ValueError for a text that says nothing to this model: it names words that are near."""

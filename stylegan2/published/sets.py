@@ -77,7 +77,7 @@ def fetch(name: str, out: str | os.PathLike, progress: bool = True) -> Path:
 
     Raises:
         FetchError: an unknown name, or it cannot be had; says what to do.
-        RuntimeError: another process fetches into this folder.
+        InUse: another process fetches into this folder.
     """
     if name not in SETS:
         raise FetchError(f"no published set {name!r}; there are: {', '.join(SETS)}")

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylegan2.checkpoints.nvidia import Reader, Record, rebuilt, unpickled
+from stylegan2.checkpoints.nvidia import Reader, Record, fresh, rebuilt, unpickled
 from stylegan2.files import CheckpointError, zip_names
 
 MOST = 100_000  # modules of an archive
@@ -55,7 +55,7 @@ class _ArchiveReader(Reader):
         self.numbers: dict[str, Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Callable:
-        return _Module if module.split(".")[0] == "__torch__" else super().find_class(module, name)
+        return fresh(_Module) if module.split(".")[0] == "__torch__" else super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Tensor:
         """All the numbers of a storage, in a row; wherever they were, they come to the CPU."""

@@ -113,7 +113,7 @@ class Zoo:
 
         Raises:
             FetchError: it cannot be had, there is no room for it, or it is not what it was.
-            RuntimeError: another process fetches into this folder.
+            InUse: another process fetches into this folder.
         """
         path = self.path(name)
         with files.only_writer(self.folder):

@@ -95,10 +95,10 @@ def loss_of(maps: Tensor, wanted: Tensor, cells: Tensor) -> dict[str, Tensor]:
         wanted, cells: of `face_detector.truth`, [N, 4, h, w] and bool [N, h, w].
     """
     heat, count = maps[:, 0], cells.sum().clamp_min(1)
-    sure, unsure = F.logsigmoid(heat), F.logsigmoid(-heat)
+    log_p, log_not_p = F.logsigmoid(heat), F.logsigmoid(-heat)
     p = heat.sigmoid()
-    here = -(((1 - p) ** 2) * sure)[cells].sum()
-    elsewhere = -((1 - wanted[:, 0]) ** 4 * p**2 * unsure)[~cells].sum()
+    here = -(((1 - p) ** 2) * log_p)[cells].sum()
+    elsewhere = -((1 - wanted[:, 0]) ** 4 * p**2 * log_not_p)[~cells].sum()
     differences = (maps[:, 1:] - wanted[:, 1:]).abs().permute(0, 2, 3, 1)[cells]  # [faces, 3]
     return {
         "heat": (here + elsewhere) / count,

@@ -12,7 +12,6 @@ the *pocket distance* between image sets (:mod:`stylegan2.metrics`). It errs, an
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 from collections.abc import Iterable, Mapping
@@ -404,15 +403,3 @@ def format_evaluation(result: Mapping) -> str:
 
 def _rgb_mean(values: Mapping[str, float], name: str) -> float:
     return sum(values[f"{name}_{channel}"] for channel in "rgb") / 3
-
-
-def errors_beside(path: str | os.PathLike) -> dict:
-    """The recorded errors of a shipped judge: `judge.json` beside `judge.pt`.
-
-    Raises:
-        FileNotFoundError: if they were not recorded.
-    """
-    beside = Path(path).with_suffix(".json")
-    if not beside.is_file():
-        raise FileNotFoundError(f"no '{beside}': `train_judge` writes it beside the weights")
-    return json.loads(beside.read_text())

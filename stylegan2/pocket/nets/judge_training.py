@@ -143,13 +143,13 @@ def losses(raw: Raw, truth: Pool, grid: Tensor) -> dict[str, Tensor]:
     """
     squared = (truth.landmarks[:, :, None] - grid).square().sum(3)  # [N, K, 1024]
     wanted = (-squared / (2 * HEAT_SD**2)).softmax(dim=2)
-    given, told = truth.attributes, raw.attributes
-    choices = [F.cross_entropy(told[:, columns], given[:, columns].argmax(1)) for columns in GROUPS.values()]
+    given, predicted = truth.attributes, raw.attributes
+    choices = [F.cross_entropy(predicted[:, columns], given[:, columns].argmax(1)) for columns in GROUPS.values()]
     return {
         "landmarks": 40.0 * (raw.landmarks - truth.landmarks).abs().mean(),
         "heat": -0.25 * (wanted * raw.heat).sum(2).mean(),
-        "values": 4.0 * F.smooth_l1_loss(told[:, CONTINUOUS], given[:, CONTINUOUS], beta=0.5),
-        "flags": F.binary_cross_entropy_with_logits(told[:, FLAGS], given[:, FLAGS]),
+        "values": 4.0 * F.smooth_l1_loss(predicted[:, CONTINUOUS], given[:, CONTINUOUS], beta=0.5),
+        "flags": F.binary_cross_entropy_with_logits(predicted[:, FLAGS], given[:, FLAGS]),
         "choices": 0.5 * torch.stack(choices).mean(),
         "domain": 0.2 * F.cross_entropy(raw.domain, truth.domain),
     }

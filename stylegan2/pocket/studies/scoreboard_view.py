@@ -93,8 +93,8 @@ def table(rows: Sequence[dict], domain: str, swaps: Sequence[int | None] = (None
     """
     chosen = [row for row in rows if row["domain"] == domain and row["swap"] in swaps]
     if not chosen:
-        there = sorted({(row["domain"], str(row["swap"])) for row in rows})
-        raise ValueError(f"no row of {domain!r} with a swap of {list(swaps)}; there are {there or 'none at all'}")
+        available = sorted({(row["domain"], str(row["swap"])) for row in rows})
+        raise ValueError(f"no row of {domain!r} with a swap of {list(swaps)}; there are {available or 'none at all'}")
     chosen.sort(key=lambda row: row["landmark_error_same_w"]["mean"])
     best = {
         column: (max if column.startswith("attributes") else min)(_shown(row[column], digits) for row in chosen)

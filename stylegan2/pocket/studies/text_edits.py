@@ -21,6 +21,7 @@ from torch import Tensor
 
 from stylegan2.editing.latents import draw, ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, optimise
+from stylegan2.files import counted
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import Judge, Reading
@@ -180,7 +181,7 @@ def describe_edit(judge: Judge, g: Generator, before: Tensor, after: Tensor, tex
     if prompt is None:
         return f"what changed most: {most}; of all attributes: {rest}"
     had, has = (int(prompt.holds(reading).sum()) for reading in (old, new))
-    return f"{text} in {has} of {len(new)} faces (before: {had}); what else changed most: {most}; {rest}"
+    return f"{text} in {has} of {counted(len(new), 'face')} (before: {had}); what else changed most: {most}; {rest}"
 
 
 def run(
