@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from stylegan2.checkpoints import ours
+from stylegan2.checkpoints.parts import is_json, networks
 from stylegan2.files import EXPECTED, CheckpointError, few, reason
 from stylegan2.networks import Discriminator, Generator
 
@@ -181,6 +182,16 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("G_ema"), Record):
         raise CheckpointError(f"'{path}' is an NVIDIA pickle without 'G_ema', the averaged generator; {EXPECTED}")
     return content
+
+
+def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
+    """A file's content -> what `Checkpoint` takes. Raises CheckpointError: which entries do not fit."""
+    records = {part: content.get(PARTS[part]) for part in parts}
+    states = {part: state_of(record) for part, record in records.items() if isinstance(record, Record)}
+    made = networks(states, parts, to_generator, to_discriminator)
+    trained_on = content.get("training_set_kwargs")
+    info = {"training_set": dict(trained_on)} if isinstance(trained_on, dict) and is_json(trained_on) else {}
+    return made | {"info": {"format": "nvidia"} | info}
 
 
 def state_of(network: Record) -> dict[str, Tensor]:

@@ -4,13 +4,39 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stylegan2.checkpoints.blank import blank
+from stylegan2.checkpoints.parts import PARTS, blank, is_json, mapping, networks, plain
 from stylegan2.files import CheckpointError, check_entries, few, need_entries
 from stylegan2.networks import Discriminator, Encoder, Generator, MappingNetwork, SharedMapping
+
+FORMAT = "cartoonize-yourself"
+VERSION = 1
+
+
+def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
+    """A file's content -> what `Checkpoint` takes. Raises CheckpointError: another version, or entries do not fit."""
+    if content["format"] != f"{FORMAT}/{VERSION}":
+        newer = str(content["format"]).startswith(f"{FORMAT}/")
+        what = "from another version of this package: update it" if newer else "unknown"
+        raise CheckpointError(f"format {content['format']!r} is {what}; expected {FORMAT}/{VERSION}")
+    made = networks(content, parts, to_generator, to_discriminator)
+    if not made["g_ema"].mapping.w_mean.any():
+        made["g_ema"].mapping.update_mean()
+    unknown = {k: v for k, v in content.items() if k not in ("format", "meta", "training", *PARTS)}
+    meta = mapping(content, "meta") | unknown
+    info = {"format": content["format"]} | {k: v for k, v in meta.items() if is_json(v)}
+    return made | {"info": info, "meta": meta, "training": content.get("training") if "g" in parts else None}
+
+
+def pack(made: Mapping[str, nn.Module | None], half: bool, meta: Mapping[str, Any], training: Mapping | None) -> dict:
+    """The other way. Raises TypeError for an object in `meta` or `training` that a safe reader would refuse."""
+    states = {part: from_network(network, half) for part, network in made.items() if network is not None}
+    content = {"format": f"{FORMAT}/{VERSION}", **states, "meta": plain(meta, "meta")}
+    return content if training is None else content | {"training": plain(training, "training")}
 
 
 def from_network(network: nn.Module, half: bool = False) -> dict[str, Tensor]:

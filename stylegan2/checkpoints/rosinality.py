@@ -5,6 +5,7 @@ so a network that goes out and comes back is the same network. The numbers are n
 axes of size 1 (a convolution is [1, O, I, k, k] there, and [O, I, k, k] here).
 """
 
+import argparse
 import copy
 import re
 from collections.abc import Iterator, Mapping
@@ -13,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from stylegan2.checkpoints.blank import blank
-from stylegan2.files import CheckpointError, check_entries, need_entries
+from stylegan2.checkpoints.parts import blank, is_json, networks
+from stylegan2.files import CheckpointError, check_entries, few, need_entries
 from stylegan2.networks import Discriminator, Encoder, Generator, SharedMapping
 
 NOISE_SEED = 0  # for the fixed noise images, where a file has none
@@ -26,6 +27,64 @@ class Row(NamedTuple):
     theirs: str
     ours: str
     shape: tuple[int, ...]
+
+
+# ---------------------------------------------------------------------------------------------------------------- file
+def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
+    """A file's content -> what `Checkpoint` takes. Raises CheckpointError: another file, or entries do not fit."""
+    _check_is_one(content)
+    made = networks(content, parts, to_generator, to_discriminator)
+    _set_w_mean(made["g_ema"], content.get("latent_avg"))
+    if "g" in made:
+        made["g"].mapping.update_mean()
+    if "style_source" in content:
+        for g in (made[part] for part in ("g_ema", "g") if part in made):
+            to_shared(g, content)
+    return made | {"info": {"format": "rosinality"} | _options(content)}
+
+
+def _check_is_one(content: dict) -> None:
+    keys = [str(k) for k in content]
+    if "g_ema" in content:
+        return
+    if {"e", "e_optim"} & set(keys):
+        raise CheckpointError("an encoder, which goes from photos to codes; expected a generator, a file with 'g_ema'")
+    if content and all(isinstance(v, Tensor) for v in content.values()):
+        raise CheckpointError(f"a bare state dict ({few(keys)}); expected one with 'g_ema' around it")
+    raise CheckpointError(f"a PyTorch file with the keys {few(keys)}, but without 'g_ema', the averaged generator")
+
+
+def _set_w_mean(g: Generator, latent_avg: Tensor | None) -> None:
+    if latent_avg is None:
+        g.mapping.update_mean()
+        return
+    if not isinstance(latent_avg, Tensor) or latent_avg.numel() != g.w_dim:
+        shape = list(latent_avg.shape) if isinstance(latent_avg, Tensor) else type(latent_avg).__name__
+        raise CheckpointError(f"'latent_avg' must be [{g.w_dim}], is {shape}")
+    g.mapping.w_mean = latent_avg.float().reshape(-1).clone()
+
+
+def _options(content: dict) -> dict[str, Any]:
+    """`args` and `ada_aug_p` as plain values."""
+    options, args = {}, content.get("args")
+    if isinstance(args, argparse.Namespace):
+        options["args"] = {k: v for k, v in vars(args).items() if is_json(v)}
+    if "ada_aug_p" in content:
+        options["ada_aug_p"] = float(content["ada_aug_p"])
+    return options
+
+
+def pack(g_ema: Generator, g: Generator | None, d: Discriminator | None) -> dict[str, Any]:
+    """The other way; see `checkpoints.export`."""
+    content: dict[str, Any] = {"g": from_generator(g or g_ema)}
+    if d is not None:
+        content["d"] = from_discriminator(d)
+    content |= {"g_ema": from_generator(g_ema), "latent_avg": _on_cpu(g_ema.mapping.mean_ws[-1])}
+    return content | from_shared(g_ema)
+
+
+def _on_cpu(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().float().clone()
 
 
 # --------------------------------------------------------------------------------------------- the generator's table
@@ -158,8 +217,11 @@ def from_shared(g: Generator) -> dict[str, Any]:
     source = g.mapping.source
     ours = {f"mapping.{name}": tensor for name, tensor in source.state_dict().items()}
     rows = [Row(a, b, tuple(ours[b].shape)) for a, b in _mapping_names(len(source.layers))]
-    mean = source.w_mean.detach().cpu().float().clone()
-    return {"style_source": _to_theirs(ours, rows, {}), "latent_avg_source": mean, "style_codes": g.mapping.k}
+    return {
+        "style_source": _to_theirs(ours, rows, {}),
+        "latent_avg_source": _on_cpu(source.w_mean),
+        "style_codes": g.mapping.k,
+    }
 
 
 def to_shared(g: Generator, content: Mapping[str, Any]) -> None:
