@@ -87,7 +87,7 @@ def read(path: str | os.PathLike, mmap: bool = False) -> Any:
 
 def reason(error: Exception) -> str:
     """The first line of an error, or its kind where it has no words."""
-    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+    return str(error).strip().splitlines()[0][:100] if str(error).strip() else type(error).__name__
 
 
 def _refused(message: str) -> str:

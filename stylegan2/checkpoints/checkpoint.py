@@ -71,8 +71,8 @@ def load(path: str | os.PathLike, device: torch.device | str = "auto", g_ema_onl
     except CheckpointError as error:
         raise CheckpointError(f"'{path}': {error}") from error
     g = checkpoint.g_ema
-    parameters = sum(p.numel() for p in g.parameters())
-    checkpoint.info = {"resolution": g.resolution, "parameters": parameters} | checkpoint.info
+    known = {"format": None, "resolution": g.resolution, "parameters": sum(p.numel() for p in g.parameters())}
+    checkpoint.info = known | checkpoint.info
     _warn_if_broken(path, checkpoint)
     for network in (checkpoint.g, checkpoint.d):
         if network is not None:

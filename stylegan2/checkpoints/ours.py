@@ -40,10 +40,9 @@ def pack(made: Mapping[str, nn.Module | None], half: bool, meta: Mapping[str, An
 
 
 def from_network(network: nn.Module, half: bool = False) -> dict[str, Tensor]:
-    """State dict on the CPU, float16 with `half` (for shipping: half the size, about 3 decimals of precision).
+    """State dict on the CPU, float16 with `half` (half the size, about 3 decimals of precision).
 
-    Raises:
-        ValueError: a number that float16 cannot hold.
+    Raises ValueError for a number that float16 cannot hold.
     """
     state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     if not half:
@@ -64,11 +63,7 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def to_generator(state: Mapping[str, Tensor]) -> Generator:
-    """State dict -> float32 G on the CPU, `w_mean` included.
-
-    Raises:
-        CheckpointError: which entries do not fit.
-    """
+    """State dict -> float32 G on the CPU, `w_mean` included. Raises CheckpointError: which entries do not fit."""
     sizes = _resolutions(state, r"synthesis\.blocks\.(\d+)\.conv1\.bias", "generator")
     needed = {f"synthesis.blocks.{r}.conv1.bias": 1 for r in sizes}
     needed |= {"mapping.layers.0.weight": 2, "synthesis.blocks.4.conv1.affine.weight": 2}
@@ -100,11 +95,7 @@ def _shared(own: MappingNetwork, state: Mapping[str, Tensor]) -> SharedMapping:
 
 
 def to_discriminator(state: Mapping[str, Tensor]) -> Discriminator:
-    """State dict -> float32 D on the CPU.
-
-    Raises:
-        CheckpointError: which entries do not fit.
-    """
+    """State dict -> float32 D on the CPU. Raises CheckpointError: which entries do not fit."""
     sizes = [4, *_resolutions(state, r"blocks\.(\d+)\.conv0\.bias", "discriminator", first=8)]
     needed = {f"blocks.{r}.conv0.bias": 1 for r in sizes[1:]} | {"head.out.weight": 2}
     need_entries("discriminator", state, needed)
@@ -115,11 +106,7 @@ def to_discriminator(state: Mapping[str, Tensor]) -> Discriminator:
 
 
 def to_encoder(state: Mapping[str, Tensor], num_ws: int) -> Encoder:
-    """State dict -> float32 encoder of `num_ws` codes on the CPU.
-
-    Raises:
-        CheckpointError: which entries do not fit.
-    """
+    """State dict -> float32 encoder of `num_ws` codes on the CPU. Raises CheckpointError: which entries do not fit."""
     sizes = [4, *_resolutions(state, r"blocks\.(\d+)\.conv0\.bias", "encoder", first=8)]
     need_entries("encoder", state, {f"blocks.{r}.conv0.bias": 1 for r in sizes[1:]} | {"head": 4})
     rows, width = state["head"].shape[:2]

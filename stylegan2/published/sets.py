@@ -30,21 +30,13 @@ INCOMING = ".incoming"
 
 
 class PublishedSet(NamedTuple):
-    """One set.
+    """One set of pictures on Google Drive."""
 
-    Attributes:
-        drive: id of a folder of pictures, or of one archive, on Google Drive.
-        is_folder: which of the two.
-        licence: in short.
-        says: what it is.
-        sums: id of a JSON file that knows the pictures' MD5 sums, or "".
-    """
-
-    drive: str
-    is_folder: bool
-    licence: str
-    says: str
-    sums: str = ""
+    drive: str  # id of a folder of pictures, or of one archive
+    is_folder: bool  # which of the two
+    licence: str  # in short
+    says: str  # what it is
+    sums: str = ""  # id of a JSON file that knows the pictures' MD5 sums
 
 
 SETS = {
@@ -65,15 +57,12 @@ SETS = {
 
 
 def fetch(name: str, out: str | os.PathLike, progress: bool = True) -> Path:
-    """Fetch a set, or what is missing of it.
+    """Fetch a set, or what is missing of it; returns what `prepare` takes, a folder of pictures or an archive.
 
     Args:
         name: one of `SETS`.
         out: folder; the set gets a folder of its name there.
         progress: bars.
-
-    Returns:
-        what `prepare` takes: a folder of pictures, or an archive.
 
     Raises:
         FetchError: an unknown name, or it cannot be had; says what to do.

@@ -30,13 +30,11 @@ RECORD = "sha256.json"
 
 
 class Model(NamedTuple):
-    """One published file: its id on Google Drive; what notebooks call it, "photo", "encoder", or DOMAIN_METHOD; what it
-    is, in words.
-    """
+    """One published file."""
 
-    drive: str
-    course: str
-    says: str
+    drive: str  # its id on Google Drive
+    course: str  # what notebooks call it: "photo", "encoder", or DOMAIN_METHOD
+    says: str  # what it is
 
 
 MODELS = {
