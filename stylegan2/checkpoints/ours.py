@@ -96,26 +96,31 @@ def _shared(own: MappingNetwork, state: Mapping[str, Tensor]) -> SharedMapping:
 
 def to_discriminator(state: Mapping[str, Tensor]) -> Discriminator:
     """State dict -> float32 D on the CPU. Raises CheckpointError: which entries do not fit."""
-    sizes = [4, *_resolutions(state, r"blocks\.(\d+)\.conv0\.bias", "discriminator", first=8)]
-    needed = {f"blocks.{r}.conv0.bias": 1 for r in sizes[1:]} | {"head.out.weight": 2}
-    need_entries("discriminator", state, needed)
-    channels = {r: state[f"blocks.{r}.conv0.bias"].shape[0] for r in sizes[1:]}
+    channels = _block_widths(state, "discriminator")
+    need_entries("discriminator", state, {"head.out.weight": 2})
+    channels[4] = state["head.out.weight"].shape[1]
     with blank():
-        d = Discriminator(sizes[-1], channels | {4: state["head.out.weight"].shape[1]}, _clamp(state, "clamp"))
+        d = Discriminator(max(channels), channels, _clamp(state, "clamp"))
     return _fill(d, state, "discriminator")
 
 
 def to_encoder(state: Mapping[str, Tensor], num_ws: int) -> Encoder:
     """State dict -> float32 encoder of `num_ws` codes on the CPU. Raises CheckpointError: which entries do not fit."""
-    sizes = [4, *_resolutions(state, r"blocks\.(\d+)\.conv0\.bias", "encoder", first=8)]
-    need_entries("encoder", state, {f"blocks.{r}.conv0.bias": 1 for r in sizes[1:]} | {"head": 4})
-    rows, width = state["head"].shape[:2]
+    channels = _block_widths(state, "encoder")
+    need_entries("encoder", state, {"head": 4})
+    rows, channels[4] = state["head"].shape[:2]
     if num_ws < 1 or rows % num_ws:
         raise CheckpointError(f"the encoder's head has {rows} rows, which are no {num_ws} codes")
-    channels = {r: state[f"blocks.{r}.conv0.bias"].shape[0] for r in sizes[1:]} | {4: width}
     with blank():
-        e = Encoder(sizes[-1], num_ws, rows // num_ws, channels)
+        e = Encoder(max(channels), num_ws, rows // num_ws, channels)
     return _fill(e, state, "encoder")
+
+
+def _block_widths(state: Mapping[str, Tensor], name: str) -> dict[int, int]:
+    """Width by resolution, from 8 up, of a discriminator's or an encoder's blocks."""
+    sizes = _resolutions(state, r"blocks\.(\d+)\.conv0\.bias", name, first=8)
+    need_entries(name, state, {f"blocks.{r}.conv0.bias": 1 for r in sizes})
+    return {r: state[f"blocks.{r}.conv0.bias"].shape[0] for r in sizes}
 
 
 def _clamp(state: Mapping[str, Tensor], name: str) -> float | None:

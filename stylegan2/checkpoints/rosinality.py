@@ -45,7 +45,7 @@ def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
 
 def _check_is_one(content: dict) -> None:
     keys = [str(k) for k in content]
-    if "g_ema" in keys:
+    if "g_ema" in content:
         return
     if {"e", "e_optim"} & set(keys):
         raise CheckpointError("an encoder, which goes from photos to codes; expected a generator, a file with 'g_ema'")
@@ -231,7 +231,7 @@ def to_shared(g: Generator, content: Mapping[str, Any]) -> None:
     k, mean, theirs = (content.get(name) for name in ("style_codes", "latent_avg_source", "style_source"))
     if not isinstance(k, int) or not isinstance(mean, Tensor) or not isinstance(theirs, Mapping):
         raise CheckpointError(
-            "'style_source' needs beside it 'style_codes', a number, and 'latent_avg_source', a mean w"
+            "'style_source' needs 'style_codes', a number, and 'latent_avg_source', a mean w, beside it"
         )
     source = copy.deepcopy(g.mapping)
     _, rows = _mapping_rows(source)
