@@ -14,59 +14,66 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from benchmarks.worker import ROOT
+from benchmarks import ROOT
+from stylegan2 import display
+from stylegan2.config import TrainConfig
+from stylegan2.course import setup
+from stylegan2.data.dataset import LMDBDataset
+from stylegan2.editing import latents
+from stylegan2.editing.projection import ProjectConfig, project
+from stylegan2.logs import read_log
+from stylegan2.trainer import Trainer
+from stylegan2.transfer import method
 
-WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
 POLICIES = {  # variables of OpenMP; "chosen": what the package sets by itself
     "chosen": {},
-    "default": {"OMP_WAIT_POLICY": "", "GOMP_SPINCOUNT": "300000"},  # what libgomp does without any of them
+    "default": {"GOMP_SPINCOUNT": "300000"},  # what libgomp does without any of them
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
     "one-thread": {"OMP_NUM_THREADS": "1"},
 }
 BURN = "import hashlib\nwhile True: hashlib.sha256(bytes(4 << 20))"  # one core, without waiting for anything
-MEASURE = """
-import json, time
-from stylegan2.course import setup
-import contextlib, io
-with contextlib.redirect_stdout(io.StringIO()):
+
+
+def rate(work: Callable[[], object], count: int) -> float:
+    """Of so many things that `work` does, per second."""
+    start = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - start)
+
+
+def work(images: int) -> None:
+    """What this process reaches, by task, as JSON."""
     course = setup("pocket")
-import torch
-from stylegan2 import display
-from stylegan2.editing import latents
-from stylegan2.editing.projection import ProjectConfig, project
-from stylegan2.config import TrainConfig
-from stylegan2.trainer import Trainer
-from stylegan2.transfer import method
-import tempfile, pathlib
-found, source = {}, course.source()
-g = source.g_ema
-ws = latents.ws_from_seeds(g, range(240), 0.7)
-def slider(i):
-    display.to_pil(latents.draw(g, ws[i : i + 1])[0], side=256)
-slider(0)
-start = time.perf_counter()
-for i in range(1, 240):
-    slider(i)
-found["slider, pictures/s"] = 239 / (time.perf_counter() - start)
-photos = latents.draw(g, ws[:1]).clamp(-1, 1)
-start = time.perf_counter()
-project(g, photos, course.looks, ProjectConfig(steps=25, space="w+"), start=ws[1:2], progress=False)
-found["search, steps/s"] = 25 / (time.perf_counter() - start)
-from stylegan2.data.dataset import LMDBDataset
-data = LMDBDataset(course.dataset("pocket:webtoon?n=64"), 64, cache=True)
-with tempfile.TemporaryDirectory() as out:
-    config = TrainConfig(pathlib.Path(out), images=IMAGES, batch=32, r1_gamma=0.2, workers=0, fine_tune=True,
-        log_images=IMAGES // 2, snapshot_images=10**6, sample_images=10**6)
-    trainer = Trainer.fine_tune(config, data, source, method("freeze-sg", 64), course.device)
-    trainer.run(progress=False)
-    from stylegan2.logs import read_log
-    found["training, images/s"] = read_log(pathlib.Path(out) / "log.csv")[-1]["images_per_second"]
-print(json.dumps(found))
-"""
+    source = course.source()
+    g = source.g_ema
+    ws = latents.ws_from_seeds(g, range(240), 0.7)
+
+    def slide() -> None:
+        for i in range(len(ws)):
+            display.to_pil(latents.draw(g, ws[i : i + 1])[0], side=256)
+
+    slide()
+    photos, search = latents.draw(g, ws[:1]).clamp(-1, 1), ProjectConfig(steps=25, space="w+")
+    speeds = {
+        "slider, pictures/s": rate(slide, len(ws)),
+        "search, steps/s": rate(lambda: project(g, photos, course.looks, search, start=ws[1:2], progress=False), 25),
+    }
+    data = LMDBDataset(course.dataset("pocket:webtoon?n=64"), 64, cache=True)
+    with tempfile.TemporaryDirectory() as out:
+        config = TrainConfig(
+            Path(out), images=images, batch=32, r1_gamma=0.2, workers=0, fine_tune=True, log_images=images // 2,
+            snapshot_images=10**6, sample_images=10**6,
+        )  # fmt: skip
+        Trainer.fine_tune(config, data, source, method("freeze-sg", 64), course.device).run(progress=False)
+        speeds["training, images/s"] = read_log(Path(out) / "log.csv")[-1]["images_per_second"]
+    print(json.dumps(speeds))
 
 
 @contextmanager
@@ -83,10 +90,10 @@ def others(count: int) -> Iterator[None]:
 
 def measure(policy: str, images: int) -> dict[str, float]:
     """What a fresh process reaches under a policy, by task."""
-    environment = {name: value for name, value in os.environ.items() if name not in WAITING}
-    environment |= {name: value for name, value in POLICIES[policy].items() if value}
-    command = [sys.executable, "-c", MEASURE.replace("IMAGES", str(images))]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment)
+    waiting = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
+    environment = {name: value for name, value in os.environ.items() if name not in waiting} | POLICIES[policy]
+    command = [sys.executable, "-c", f"from benchmarks.busy import work; work({images})"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -95,20 +102,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=320)
-    parser.add_argument(
-        "--policies", nargs="+", choices=POLICIES, default=["chosen", "default", "passive", "one-thread"]
-    )
+    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
     options = parser.parse_args()
-    found: dict[tuple[str, str, bool], list[float]] = defaultdict(list)
+    speeds: dict[tuple[str, str, bool], list[float]] = defaultdict(list)
     for _ in range(options.rounds):
         for policy in options.policies:
             for busy in (False, True):
                 with others((os.cpu_count() or 1) * busy):
                     for task, speed in measure(policy, options.images).items():
-                        found[task, policy, busy].append(speed)
+                        speeds[task, policy, busy].append(speed)
     print("| task | policy | alone | beside others | left |\n|---|---|---|---|---|")
-    for task, policy in dict.fromkeys((task, policy) for task, policy, _ in found):
-        alone, beside = (statistics.median(found[task, policy, busy]) for busy in (False, True))
+    for task, policy in dict.fromkeys((task, policy) for task, policy, _ in speeds):
+        alone, beside = (statistics.median(speeds[task, policy, busy]) for busy in (False, True))
         print(f"| {task} | {policy} | {alone:.1f} | {beside:.1f} | {beside / alone:.0%} |")
 
 

@@ -1,19 +1,55 @@
 """Interleaved measurement: in every round each contestant does one repetition, one after the other.
 
-What a shared machine does meanwhile then hits all of them alike, and medians over rounds can be compared.
+What a shared machine does meanwhile hits all of them alike, and medians over rounds can be compared. Each computes in a
+process of its own: allocator settings cannot be undone, and the names of peers' modules clash.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
-from benchmarks.worker import Contestant, Worker, WorkerError, request
+import numpy as np
+import torch
+
+from benchmarks.ours import Ours
+from benchmarks.peers import PEERS
+from benchmarks.workloads import WORKLOADS, Job, Workload
+from stylegan2.runtime import keep_memory_warm
 
 FEWEST = 2  # timed repetitions of a contestant, however slow
+
+
+class WorkerError(RuntimeError):
+    """A contestant could not do what it was asked for."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Who computes, and how; warm: with our allocator settings (`keep_memory_warm`)."""
+
+    kind: str  # "ours" or the name of a peer
+    precision: str = "float32"  # or "mixed"
+    warm: bool = False
+    folder: Path | None = None  # of a peer
+
+    @property
+    def name(self) -> str:
+        """As it is called in the report: "ours float32", "nvidia", "nvidia warm", ..."""
+        if self.kind == "ours":
+            return f"ours {self.precision}"
+        return self.kind + " mixed" * (self.precision == "mixed") + " warm" * self.warm
 
 
 @dataclass
@@ -22,7 +58,6 @@ class Result:
 
     seconds: list[float] = field(default_factory=list)
     error: str | None = None
-    notes: list[str] = field(default_factory=list)
     deviation: float | None = None  # max |a - b| / std(b), b: ours in float32
 
     @property
@@ -30,45 +65,91 @@ class Result:
         """Median seconds of a repetition; None where it failed."""
         return statistics.median(self.seconds) if self.seconds and not self.error else None
 
-    def to_json(self) -> dict:
-        """Everything, as plain values."""
-        spread = {"median": self.median, "min": min(self.seconds), "max": max(self.seconds)} if self.seconds else {}
-        return {
-            "seconds": self.seconds,
-            **spread,
-            "error": self.error,
-            "notes": self.notes,
-            "deviation": self.deviation,
-        }
 
-
-def entrants(kinds: Sequence[str], variants: bool, folders: dict[str, Path], device: str, mixed: bool):
+def entrants(w: Workload, folders: Mapping[str, Path], device: str, mixed: bool) -> list[Contestant]:
     """Who takes part in a workload. On a CPU we always compute with our allocator settings, as `Trainer.run` does.
 
     Args:
-        kinds: who can; variants: also in mixed precision and with warm memory.
         folders: the peers that are there.
         mixed: does the machine have a lower precision in hardware?
     """
-    cuda, found = device.startswith("cuda"), []
-    for kind in kinds:
-        if kind == "ours":
-            found.append(Contestant("ours", warm=not cuda))
-            found += [Contestant("ours", "mixed", warm=not cuda)] if variants and mixed else []
-        elif kind in folders:
-            found.append(Contestant(kind, folder=str(folders[kind])))
-            if variants and not cuda:
-                found.append(Contestant(kind, warm=True, folder=str(folders[kind])))
-            if variants and cuda and kind == "nvidia":  # the only peer with a lower precision
-                found.append(Contestant(kind, "mixed", folder=str(folders[kind])))
-    return found
+    cuda = device == "cuda"
+    chosen = [Contestant("ours", warm=not cuda)] + [Contestant("ours", "mixed", warm=not cuda)] * mixed
+    for kind in (kind for kind in w.kinds if kind in folders):
+        chosen.append(Contestant(kind, folder=folders[kind]))
+        if not cuda:
+            chosen.append(Contestant(kind, warm=True, folder=folders[kind]))
+        elif kind == "nvidia":  # the only peer with a lower precision
+            chosen.append(Contestant(kind, "mixed", folder=folders[kind]))
+    return chosen
 
 
+# ------------------------------------------------------------------------------------------------- in a worker process
+JOBS: list[Job] = []  # the one that this process repeats
+
+
+def _quiet() -> None:
+    warnings.simplefilter("ignore")  # peers warn at every call that PyTorch is newer than they are
+    sys.dont_write_bytecode = True  # not into their checkouts
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _start(workload: str, who: Contestant, device: str) -> None:
+    if who.warm:
+        keep_memory_warm()
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # "float32" means float32
+    make = Ours if who.kind == "ours" else lambda *a: PEERS[who.kind][0](who.folder, *a)
+    job = WORKLOADS[workload].make(make(torch.device(device), who.precision))
+    (job.warm_up or job.run)()
+    JOBS.append(job)
+
+
+def _time() -> float:
+    """Seconds of one repetition."""
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    wait()
+    begin = time.perf_counter()
+    JOBS[0].run()
+    wait()
+    return time.perf_counter() - begin
+
+
+def _output() -> np.ndarray | None:
+    result = JOBS[0].output()
+    return None if result is None else result.detach().float().cpu().numpy()
+
+
+def _attempt(work: Callable, *arguments) -> Any:
+    """Any failure of a peer's code is a footnote of the report, not the end of the run."""
+    try:
+        return work(*arguments)
+    except Exception as error:
+        raise WorkerError(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}") from None
+
+
+class Worker:
+    """A process that holds one contestant."""
+
+    def __init__(self):
+        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _quiet)
+
+    def ask(self, work: Callable, *arguments) -> Any:
+        """Call a function there. Raises WorkerError with what went wrong."""
+        try:
+            return self._pool.submit(_attempt, work, *arguments).result()
+        except BrokenProcessPool:
+            raise WorkerError("its process died") from None
+
+    def close(self) -> None:
+        """End the process; its memory is free afterwards."""
+        self._pool.shutdown()
+
+
+# ------------------------------------------------------------------------------------------------------------- rounds
 def measure(
     workload: str,
     contestants: Sequence[Contestant],
     device: str,
-    scratch: Path,
     rounds: int,
     budget: float,
     progress: Callable[[str], None] = lambda name: None,
@@ -84,21 +165,18 @@ def measure(
     try:
         for who in contestants:  # one by one: two busy processes on few cores wait for each other's threads
             progress(who.name)
+            workers[who.name] = Worker()
             with _recorded(results[who.name]):
-                workers[who.name] = worker = Worker(scratch, f"{workload}-{who.name}".replace(" ", "-"))
-                results[who.name].notes = worker.ask(
-                    "start", workload=workload, contestant=request(who), device=device, scratch=str(scratch)
-                )
+                workers[who.name].ask(_start, workload, who, device)
         for number in range(rounds):
             turns = [*workers.items()]
             for name, worker in turns[number % len(turns) :] + turns[: number % len(turns)]:  # nobody always first
                 progress(name)
-                result = results[name]
-                spent = number >= FEWEST and sum(result.seconds) > budget
-                if not result.error and not spent:
-                    with _recorded(result):
-                        result.seconds.append(worker.ask("time"))
-        _compare(results, workers, scratch)
+                spent = number >= FEWEST and sum(results[name].seconds) > budget
+                if not results[name].error and not spent:
+                    with _recorded(results[name]):
+                        results[name].seconds.append(worker.ask(_time))
+        _compare(results, workers)
     finally:
         for worker in workers.values():
             worker.close()
@@ -114,18 +192,15 @@ def _recorded(result: Result) -> Iterator[None]:
         result.error = str(error)
 
 
-def _compare(results: dict[str, Result], workers: dict[str, Worker], scratch: Path) -> None:
-    """How far each contestant's output is from ours in float32."""
-    import torch
-
-    outputs = {}
+def _compare(results: dict[str, Result], workers: dict[str, Worker]) -> None:
+    """How far each contestant's output is from ours in float32, which is the first."""
+    reference = None
     for name, worker in workers.items():
-        file = scratch / "output.pt"
-        if not results[name].error:
-            with _recorded(results[name]):
-                if worker.ask("output", file=str(file)):
-                    outputs[name] = torch.load(file, weights_only=True)
-    reference = outputs.get("ours float32")
-    for name, output in outputs.items():
-        if reference is not None and name != "ours float32":
-            results[name].deviation = ((output - reference).abs().max() / reference.std()).item()
+        if results[name].error:
+            continue
+        with _recorded(results[name]):
+            output = worker.ask(_output)
+            if name == "ours float32":
+                reference = output
+            elif output is not None and reference is not None:
+                results[name].deviation = float(np.abs(output - reference).max() / reference.std(ddof=1))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import json
 import os
@@ -30,8 +31,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import full_scale
-from benchmarks.worker import ROOT
+from benchmarks import ROOT
 
 GIB = 2**30
 DOCS = ROOT / "docs" / "full_scale.md"
@@ -42,13 +42,17 @@ FEW_IMAGES = 48  # of a rendered set: what a batch needs, as long as nobody look
 
 @dataclass(frozen=True)
 class Cell:
-    """One code cell: its place in the notebook, peak while it ran and what stayed, in GiB; its error, or empty."""
+    """One code cell."""
 
-    index: int
+    index: int  # in the notebook
     seconds: float
-    peak: float
-    after: float
-    error: str
+    peak: float  # GiB while it ran
+    after: float  # GiB that stayed
+    error: str  # or empty
+
+    def __str__(self) -> str:
+        used = f"[{self.index:2}] {self.seconds:6.1f} s  peak {self.peak:6.2f}  after {self.after:5.2f} GiB"
+        return f"{used}  {self.error[:300]}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -80,27 +84,24 @@ def make_files(folder: Path) -> None:
     """Every file that full scale fetches, in its format and with its shapes, but with one number in every tensor."""
     from torchvision.models import vgg16
 
+    from stylegan2 import files
     from stylegan2.checkpoints import PUBLISHED_PSI, Checkpoint, export, export_encoder
     from stylegan2.networks import Encoder, build
+    from stylegan2.published.clip_files import openai_clip
     from stylegan2.published.zoo import MODELS
 
-    folder.mkdir(parents=True, exist_ok=True)
-    g, d = build(full_scale.SIZE, "config-f", seed=0)
-    model, encoder = folder / "model.pt", folder / "encoder.pt"
+    folder.mkdir(parents=True)
+    g, d = build(256, "config-f", seed=0)
+    model, encoder = folder.parent / "model.pt", folder.parent / "encoder.pt"
     export(model, Checkpoint(g, g, d))  # with the generator in training, as the published files have it
-    export_encoder(encoder, Encoder(full_scale.SIZE, full_scale.CODES, psi=PUBLISHED_PSI))
+    export_encoder(encoder, Encoder(256, g.num_ws, psi=PUBLISHED_PSI))
     for path in (model, encoder):
-        _write_thin(path, torch.load(path, weights_only=True, mmap=True))
+        files.write(path, thin(torch.load(path, weights_only=True, mmap=True)))
     for name in MODELS:
         shutil.copy(encoder if name.startswith("encoder") else model, folder / f"{name}.pt")
-    _write_thin(folder / "ViT-B-32.pt", full_scale.random_clip())
-    _write_thin(folder / "vgg16-397923af.pth", vgg16(weights=None).state_dict())
-
-
-def _write_thin(path: Path, content: Any) -> None:
-    from stylegan2 import files
-
-    files.write(path, thin(content))
+    clip = openai_clip().model.CLIP(512, 224, 12, 768, 32, 77, 49_408, 512, 8, 12).half()  # ViT-B/32
+    files.write(folder / "ViT-B-32.pt", thin(dict(clip.state_dict())))
+    files.write(folder / "vgg16-397923af.pth", thin(dict(vgg16(weights=None).state_dict())))
 
 
 def thin(content: Any) -> Any:
@@ -113,12 +114,14 @@ def thin(content: Any) -> Any:
 
 
 def make_course(folder: Path) -> Path:
-    """A course whose published models are stand-ins; returns its folder."""
-    course, files_folder = full_scale.make_course(folder), folder / "files"
-    full = course / "checkpoints" / "full"
+    """A course whose published models are stand-ins, with the notebooks and shipped models of this one."""
+    course = folder / "course"
+    shutil.copytree(ROOT / "notebooks", course / "notebooks", dirs_exist_ok=True)
+    shipped, full = course / "checkpoints" / "pocket", course / "checkpoints" / "full"
     if not full.exists():
-        make_files(files_folder)
-        shutil.copytree(files_folder, full)
+        make_files(full)
+    if not shipped.exists():
+        shipped.symlink_to(ROOT / "checkpoints" / "pocket")
     return course
 
 
@@ -265,7 +268,7 @@ def work(notebook: Path, gib: float, capability: tuple[int, int]) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ the rest
-def run(course: Path, name: str, gib: float, cap: str, tell: Callable[[Cell], None] = lambda cell: None) -> Run:
+def run(course: Path, name: str, gib: float, cap: str, tell: Callable[[Cell], object] = lambda cell: None) -> Run:
     """Count one notebook in a process of its own. Raises RuntimeError if that broke down."""
     path = course / "notebooks" / f"{name}.ipynb"
     command = [sys.executable, "-m", "benchmarks.dry_run", str(path), "--gib", str(gib), "--cap", cap, "--worker"]
@@ -293,8 +296,8 @@ def table(runs: list[Run]) -> str:
 def write_docs(text: str, path: Path = DOCS) -> None:
     """Put the table between the two marks. Raises ValueError where they are not."""
     old = path.read_text(encoding="utf-8")
-    new, found = re.subn(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.DOTALL)
-    if not found:
+    new, replaced = re.subn(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.DOTALL)
+    if not replaced:
         raise ValueError(f"'{path}' has no lines {BEGIN} and {END} for the table to go between")
     path.write_text(new, encoding="utf-8")
 
@@ -314,21 +317,15 @@ def main() -> int:
         work(Path(options.names[0]).resolve(), options.gib, tuple(map(int, options.cap.split("."))))
         return 0
     course, wanted, runs = make_course(options.folder), tuple(options.names) or ("",), []
+    tell = functools.partial(print, flush=True) if options.cells else lambda cell: None
     for path in sorted((course / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         if path.stem.startswith(wanted):
-            runs.append(run(course, path.stem, options.gib, options.cap, _tell if options.cells else lambda _: None))
-            print(runs[-1].row, *(f"  [{c.index}] {c.error[:200]}" for c in runs[-1].failed), sep="\n", flush=True)
+            runs.append(run(course, path.stem, options.gib, options.cap, tell))
+            print(runs[-1].row, *runs[-1].failed, sep="\n", flush=True)
     print(f"\n{table(runs)}")
     if options.write:
         write_docs(table(runs))
     return int(any(one.failed for one in runs))
-
-
-def _tell(cell: Cell) -> None:
-    said = f"  {cell.error[:300]}" if cell.error else ""
-    print(
-        f"[{cell.index:2}] {cell.seconds:6.1f} s  peak {cell.peak:6.2f}  after {cell.after:5.2f} GiB{said}", flush=True
-    )
 
 
 if __name__ == "__main__":

@@ -14,18 +14,18 @@ import argparse
 import hashlib
 import io
 import json
-import os
+import multiprocessing
 import random
 import re
 import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import gdown  # noqa: F401  - imported before the processes part, as all that is slow to import
@@ -56,19 +56,12 @@ MODEL = "ffhq256"
 
 @dataclass
 class Job:
-    """Work that can be killed.
-
-    Attributes:
-        name: for the table.
-        work: does it, in a folder, from wherever it stands.
-        check: raises where something in the folder is half.
-        result: what came out, as a hash.
-    """
+    """Work that can be killed."""
 
     name: str
-    work: Callable[[Path], None]
-    check: Callable[[Path], None]
-    result: Callable[[Path], str]
+    work: Callable[[Path], object]  # does it, in a folder, from wherever it stands
+    check: Callable[[Path], None]  # raises where something in the folder is half
+    result: Callable[[Path], str]  # what came out, as a hash
 
 
 def hashed(parts: Iterator[bytes]) -> str:
@@ -95,8 +88,8 @@ class Pictures(Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, item) -> torch.Tensor:
-        index, flip = item if isinstance(item, tuple) else (item, False)
+    def __getitem__(self, item: tuple[int, bool]) -> torch.Tensor:
+        index, flip = item
         return self.images[index].flip(2) if flip else self.images[index]
 
 
@@ -210,82 +203,67 @@ def crawling(url: str, allowed: frozenset[str]) -> Job:
 
 
 # -------------------------------------------------------------------------------------------------------------- killing
+FORK = multiprocessing.get_context("fork")  # what is slow to import is there already
+
+
 @contextmanager
-def server(serve: Callable[[int], None]) -> Iterator[str]:
-    """Something that serves, in a process of its own; yields what it writes to the pipe."""
-    read, write = os.pipe()
-    process = os.fork()
-    if process == 0:
-        os.close(read)
-        serve(write)
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        line = pipe.readline().strip()
+def served(serve: Callable[[Connection], None]) -> Iterator[tuple]:
+    """Something that serves, in a process of its own (threads must not be forked); yields what it sends first."""
+    ours, theirs = FORK.Pipe()
+    process = FORK.Process(target=serve, args=(theirs,))
+    process.start()
     try:
-        yield line
+        yield ours.recv()
     finally:
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
+        process.kill()
+        process.join()
 
 
-def serve_file(data: bytes) -> Callable[[int], None]:
-    def serve(pipe: int) -> None:
-        Slowly.data = data
-        with ThreadingHTTPServer(("127.0.0.1", 0), Slowly) as made:
-            os.write(pipe, f"http://127.0.0.1:{made.server_port}\n".encode())
-            made.serve_forever()
-
-    return serve
+def serve_file(pipe: Connection) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slowly) as server:
+        pipe.send(f"http://127.0.0.1:{server.server_port}")
+        server.serve_forever()
 
 
-def serve_site(pipe: int) -> None:
+def serve_site(pipe: Connection) -> None:
     with LocalSite(episodes=6, pictures=8, picture=lambda e, n: picture(100 * e + n)) as site:
-        os.write(pipe, f"{site.url()} {next(iter(site.allowed))}\n".encode())
-        time.sleep(3600)
+        pipe.send((site.url(), site.allowed))
+        signal.pause()
 
 
-def started(job: Job, folder: Path) -> int:
-    """The number of a process that does the work."""
-    process = os.fork()
-    if process:
-        return process
-    code = 1
-    try:
-        sys.stderr = sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+def attempt(job: Job, folder: Path, kill_after: float | None = None) -> bool:
+    """Do the work, killed after so many seconds; returns whether it came to its end. RuntimeError if it failed."""
+    log = folder.parent / f"{job.name}.log"
+
+    def work() -> None:
+        sys.stderr = sys.stdout = open(log, "w")  # noqa: SIM115
         torch.set_num_threads(1)
         job.work(folder)
-        code = 0
-    except BaseException:
-        (folder.parent / f"{job.name}.error").write_text(traceback.format_exc())
-    finally:
-        os._exit(code)
 
-
-def finish(job: Job, folder: Path) -> float:
-    """Work undisturbed to the end; returns the seconds. Raises RuntimeError where it fails."""
-    start = time.perf_counter()
-    code = os.waitstatus_to_exitcode(os.waitpid(started(job, folder), 0)[1])
-    if code:
-        raise RuntimeError(f"{job.name} failed: {(folder.parent / f'{job.name}.error').read_text()}")
-    return time.perf_counter() - start
+    process = FORK.Process(target=work)
+    process.start()
+    if kill_after is not None:
+        time.sleep(kill_after)
+        process.kill()
+    process.join()
+    if process.exitcode and (kill_after is None or process.exitcode != -signal.SIGKILL):
+        raise RuntimeError(f"{job.name} failed: {log.read_text()}")
+    return process.exitcode == 0
 
 
 def trial(job: Job, folder: Path, kills: int, rng: random.Random) -> tuple[int, int]:
     """Kill so many times; returns how many runs came to their end meanwhile, and how often a file was half."""
     (reference := folder / "reference").mkdir(parents=True)
-    seconds = finish(job, reference)
-    wanted, done, runs, half = job.result(reference), 0, 0, 0
+    start = time.perf_counter()
+    attempt(job, reference)
+    seconds, wanted = time.perf_counter() - start, job.result(reference)
+    done = runs = half = 0
     while done < kills:
         (place := folder / f"run {runs}").mkdir()
         runs, ended = runs + 1, False
         while not ended:
-            if done < kills:
-                ended = _killed(job, place, rng.uniform(0, 0.6 * seconds))
-                done += not ended
-            else:
-                finish(job, place)
-                ended = True
+            ended = attempt(job, place, rng.uniform(0, 0.6 * seconds) if done < kills else None)
+            done += not ended
             try:
                 job.check(place)
             except Exception as error:
@@ -294,17 +272,6 @@ def trial(job: Job, folder: Path, kills: int, rng: random.Random) -> tuple[int, 
         if job.result(place) != wanted:
             raise RuntimeError(f"{job.name}: '{place}' ended otherwise than an undisturbed run")
     return runs, half
-
-
-def _killed(job: Job, place: Path, after: float) -> bool:
-    """Start the work and kill it after so many seconds; returns whether it was done before."""
-    process = started(job, place)
-    time.sleep(after)
-    os.kill(process, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    if code not in (0, -signal.SIGKILL):
-        raise RuntimeError(f"{job.name} failed: {(place.parent / f'{job.name}.error').read_text()}")
-    return code == 0
 
 
 def main() -> None:
@@ -320,16 +287,14 @@ def main() -> None:
         (folder / "pictures").mkdir()
         for i in range(300):
             (folder / "pictures" / f"{i:03}.png").write_bytes(picture(i, 120))
-        g = Generator(8, 8, 8, 2, WIDTHS)
-        checkpoints.save(folder / "a.pt", g_ema=g, meta={"more": torch.randn(1_500_000)})
-        data = (folder / "a.pt").read_bytes()
-        with server(serve_file(data)) as base, server(serve_site) as site:
-            url, host = site.split()
+        checkpoints.save(folder / "a.pt", g_ema=Generator(8, 8, 8, 2, WIDTHS), meta={"more": torch.randn(1_500_000)})
+        Slowly.data = (folder / "a.pt").read_bytes()
+        with served(serve_file) as base, served(serve_site) as site:
             jobs = [
                 Job("train", train, check_training, trained),
                 preparing(folder / "pictures"),
-                downloading(base, hashlib.sha256(data).hexdigest()),
-                crawling(url, frozenset([host])),
+                downloading(base, checkpoints.sha256(folder / "a.pt")),
+                crawling(*site),
             ]
             print("| work | kills | runs that came to their end, with the same result | files that were half |")
             print("|---|---|---|---|")

@@ -20,8 +20,9 @@ import random
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ import torch
 from PIL import Image
 
 import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
-from benchmarks.worker import ROOT
+from benchmarks import ROOT
 from stylegan2 import checkpoints
 from stylegan2.cli.common import EXPECTED
 from stylegan2.collect import crops, polite
@@ -39,7 +40,7 @@ from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.prepare import prepare
-from stylegan2.editing.projection import Projection
+from stylegan2.editing.projection import ProjectConfig, Projection
 from stylegan2.files import read_rows
 from stylegan2.panels.controls import parse_settings
 from stylegan2.pocket.nets.judge import Judge
@@ -48,7 +49,8 @@ from stylegan2.published.clip_model import tokenize
 
 CLEAR = (*EXPECTED, Refused)  # `Refused` becomes a line of a report
 LONGEST = 1000  # characters of a message
-Try = Callable[[Path, random.Random], Iterator[Callable[[], Any]]]
+Read = Callable[[], Any]
+Kind = Callable[[Path, random.Random], Read]
 
 
 class Trap:
@@ -65,10 +67,13 @@ class Trap:
 class Tally:
     """What came of one kind of input."""
 
-    tried: int = 0
     results: int = 0  # still usable: broken where it does no harm
     errors: int = 0
     failures: list[str] = field(default_factory=list)
+
+    def row(self, kind: str, tried: int) -> str:
+        """A line of the table."""
+        return f"| {kind} | {tried} | {self.results} | {self.errors} | {len(self.failures)} |"
 
 
 def broken(data: bytes, rng: random.Random) -> bytes:
@@ -92,29 +97,35 @@ def broken(data: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
+ODD = (
+    None,
+    True,
+    -1,
+    0,
+    1 << 70,
+    -0.5,
+    float("nan"),
+    float("inf"),
+    1e400,
+    "",
+    "x" * 5000,
+    "\x00",
+    "½",
+    b"b",
+    [],
+    {},
+    (),
+)
+
+
 def odd(rng: random.Random) -> Any:
     """A value where another kind of value belongs."""
-    return rng.choice(
-        [
-            None,
-            True,
-            -1,
-            0,
-            1 << 70,
-            -0.5,
-            float("nan"),
-            float("inf"),
-            1e400,
-            "",
-            "x" * 5000,
-            "\x00",
-            "½",
-            b"b",
-            [],
-            {},
-            (),
-        ]
-    )
+    return rng.choice(ODD)
+
+
+def text(whole: bytes, rng: random.Random) -> str:
+    """A broken copy, as characters."""
+    return broken(whole, rng).decode("utf-8", "replace")
 
 
 def picture(side: int = 48, kind: str = "png") -> bytes:
@@ -125,175 +136,176 @@ def picture(side: int = 48, kind: str = "png") -> bytes:
     return data.getvalue()
 
 
-# ---------------------------------------------------------------------------------------------------- kinds of input
-def images(folder: Path, rng: random.Random) -> Iterator[Callable[[], Any]]:
-    """Picture files."""
+# ------------------------------------------ kinds of input: each call of what they return breaks one more and reads it
+def images(folder: Path, rng: random.Random) -> Read:
     whole = [picture(kind=kind) for kind in ("png", "jpeg", "gif", "webp", "bmp", "tiff")]
-    while True:
-        data = broken(rng.choice(whole), rng)
-        yield lambda data=data: decode(data)
+    return lambda: decode(broken(rng.choice(whole), rng))
 
 
-def zips(folder: Path, rng: random.Random) -> Iterator[Callable[[], Any]]:
-    """Archives of pictures, for `prepare`; some with names that lead elsewhere."""
-    path, n = folder / "a.zip", 0
+def zips(folder: Path, rng: random.Random) -> Read:
+    """Archives of pictures, for `prepare`, with a name that leads elsewhere."""
+    path, numbers = folder / "a.zip", count(1)
     with zipfile.ZipFile(path, "w") as archive:
-        for i in range(4):
-            archive.writestr(f"{i}.png", picture())
-        archive.writestr("../../escape.png", picture())
+        for name in ("0.png", "1.png", "2.png", "3.png", "../../escape.png"):
+            archive.writestr(name, picture())
     whole = path.read_bytes()
-    while True:
-        n += 1
-        path = folder / f"{n}.zip"
+
+    def read() -> None:
+        path = folder / f"{next(numbers)}.zip"
         path.write_bytes(broken(whole, rng))
-        yield lambda p=path, n=n: prepare(p, folder / f"{n}.lmdb", 16, progress=False, workers=0)
+        prepare(path, path.with_suffix(".lmdb"), 16, progress=False, workers=0)
+
+    return read
 
 
-def lmdbs(folder: Path, rng: random.Random) -> Iterator[Callable[[], Any]]:
+def lmdbs(folder: Path, rng: random.Random) -> Read:
     """Datasets that are cut off or have another beginning. (LMDB maps its file and trusts the pages within: a page that
     is wrong in itself can end the process, so pages are left alone.)"""
     (folder / "pictures").mkdir()
     for i in range(3):
         (folder / "pictures" / f"{i}.png").write_bytes(picture(16 + 8 * i))
     prepare(folder / "pictures", folder / "whole.lmdb", 16, progress=False, workers=0)
-    whole, n = (folder / "whole.lmdb" / "data.mdb").read_bytes(), 0
-    while True:
-        n += 1
-        path = folder / f"{n}.lmdb"
+    whole, numbers = (folder / "whole.lmdb" / "data.mdb").read_bytes(), count(1)
+
+    def read() -> torch.Tensor:
+        path = folder / f"{next(numbers)}.lmdb"
         path.mkdir()
-        data = rng.choice(
-            (whole[: rng.randrange(4096)], rng.randbytes(rng.randrange(1, 9000)), b"", broken(whole[:24], rng))
-        )
-        (path / "data.mdb").write_bytes(data)
-        yield lambda p=path: LMDBDataset(p)[0]
+        begin, noise = whole[: rng.randrange(4096)], rng.randbytes(rng.randrange(1, 9000))
+        (path / "data.mdb").write_bytes(rng.choice((begin, noise, b"", broken(whole[:24], rng))))
+        return LMDBDataset(path)[0]
+
+    return read
 
 
-def _files(name: str, read: Callable[[Path], Any]) -> Try:
-    """Broken copies of a shipped file, and pickles that would run something."""
+def files(name: str, load: Callable[[Path], Any]) -> Kind:
+    """Copies of a shipped file, and pickles that would run something."""
 
-    def tries(folder: Path, rng: random.Random) -> Iterator[Callable[[], Any]]:
-        whole, n = (ROOT / name).read_bytes(), 0
+    def kind(folder: Path, rng: random.Random) -> Read:
+        whole, numbers, path = (ROOT / name).read_bytes(), count(1), folder / f"broken{Path(name).suffix}"
         trap = pickle.dumps({"g_ema": Trap(folder / "was_run"), "state": Trap(folder / "was_run")})
-        while True:
-            n += 1
-            path = folder / f"{n}{Path(name).suffix}"
+
+        def read() -> Any:
+            n = next(numbers)
             if n % 10 == 0:
                 torch.save({"g_ema": Trap(folder / "was_run"), "e": 1}, path)
             else:
                 path.write_bytes(trap if n % 10 == 1 else broken(whole, rng))
-            yield lambda p=path: read(p)
-            path.unlink(missing_ok=True)
+            return load(path)
 
-    return tries
+        return read
 
-
-def projections(folder: Path, rng: random.Random) -> Iterator[Callable[[], Any]]:
-    """Files of codes."""
-    from stylegan2.editing.projection import ProjectConfig
-
-    Projection(ProjectConfig(steps=2), torch.zeros(1, 10, 128)).save(folder / "whole.pt")
-    whole, n = (folder / "whole.pt").read_bytes(), 0
-    while True:
-        n += 1
-        (folder / f"{n}.pt").write_bytes(broken(whole, rng))
-        yield lambda p=folder / f"{n}.pt": Projection.load(p)
+    return kind
 
 
-def pages(folder: Path, rng: random.Random) -> Iterator[Callable[[], Any]]:
+def projections(folder: Path, rng: random.Random) -> Read:
+    path = folder / "codes.pt"
+    Projection(ProjectConfig(steps=2), torch.zeros(1, 10, 128)).save(path)
+    whole = path.read_bytes()
+
+    def read() -> Projection:
+        path.write_bytes(broken(whole, rng))
+        return Projection.load(path)
+
+    return read
+
+
+def pages(folder: Path, rng: random.Random) -> Read:
     """Lists, viewers, JSON and robots.txt of a site, as the crawler meets them."""
-    with LocalSite(episodes=1, pictures=1, picture=lambda *_: picture(240)) as site:
-        manners = polite.Manners(0.0, 1.0, retries=0, allow_local=site.allowed)
-        paths = {
-            "webtoons": ("/robots.txt", "/en/fantasy/rendered/list", "/en/fantasy/rendered/viewer"),
-            "naver": ("/robots.txt", "/api/article/list", "/webtoon/detail"),
-            "images": ("/robots.txt", "/gallery", "/pictures.txt"),
-        }
-        n = 0
-        while True:
-            n += 1
-            kind = rng.choice(list(paths))
-            path = rng.choice(paths[kind])
-            begin = "list" if path == "/pictures.txt" else "gallery" if kind == "images" else kind
+    numbers, paths = count(1), {
+        "webtoons": ("/robots.txt", "/en/fantasy/rendered/list", "/en/fantasy/rendered/viewer"),
+        "naver": ("/robots.txt", "/api/article/list", "/webtoon/detail"),
+        "images": ("/robots.txt", "/gallery", "/pictures.txt"),
+    }  # fmt: skip
+
+    def read() -> Any:
+        kind = rng.choice(list(paths))
+        path = rng.choice(paths[kind])
+        begin = "list" if path == "/pictures.txt" else "gallery" if kind == "images" else kind
+        with LocalSite(episodes=1, pictures=1, picture=lambda *_: picture(240)) as site:
             _, what, body = site.page(path, {"page": "1"}, None)
             site.faults = {path: Fault(99, body=broken(body, rng), kind=what)}
-            config = CrawlConfig(site.url(begin), folder / str(n), True, site=kind, manners=manners)
-            yield lambda config=config: crawl(config, progress=False)
+            manners = polite.Manners(0.0, 1.0, retries=0, allow_local=site.allowed)
+            config = CrawlConfig(site.url(begin), folder / str(next(numbers)), True, site=kind, manners=manners)
+            return crawl(config, progress=False)
+
+    return read
 
 
-def addresses(folder: Path, rng: random.Random) -> Iterator[Callable[[], Any]]:
-    """URLs."""
-    whole = "https://www.webtoons.com/en/fantasy/title/list?title_no=95&page=1#top"
-    while True:
-        url = broken(whole.encode(), rng).decode("utf-8", "replace")
-        url = rng.choice(
-            (url, url, str(odd(rng)), f"http://[{url}", f"http://a:b@{url}", f"{url}\r\nHost: b", "file:///etc/passwd")
+def addresses(folder: Path, rng: random.Random) -> Read:
+    whole = b"https://www.webtoons.com/en/fantasy/title/list?title_no=95&page=1#top"
+
+    def read() -> CrawlConfig:
+        url = text(whole, rng)
+        urls = (
+            url,
+            url,
+            str(odd(rng)),
+            f"http://[{url}",
+            f"http://a:b@{url}",
+            f"{url}\r\nHost: b",
+            "file:///etc/passwd",
         )
-        yield lambda url=url: CrawlConfig(url, folder / "pages", True)
+        return CrawlConfig(rng.choice(urls), folder / "pages", True)
+
+    return read
 
 
-def settings(folder: Path, rng: random.Random) -> Iterator[Callable[[], Any]]:
-    """Values of training and cropping settings."""
-    from dataclasses import fields
+def settings(folder: Path, rng: random.Random) -> Read:
+    """Of training and cropping."""
 
-    while True:
+    def read() -> Any:
         kind, base = rng.choice(((TrainConfig, {"out": folder}), (crops.CropConfig, {})))
         name = rng.choice([f.name for f in fields(kind) if f.name != "out"])
-        changes = base | {name: odd(rng)}
-        yield lambda kind=kind, changes=changes: kind(**changes)
+        return kind(**base | {name: odd(rng)})
+
+    return read
 
 
-def copied(folder: Path, rng: random.Random) -> Iterator[Callable[[], Any]]:
+def pasted(folder: Path, rng: random.Random) -> Read:
     """Settings as a panel's user pastes them."""
     whole = json.dumps({"seed": 3, "truncation": 0.7, "layers": [0, 4], "model": {"model": "a.pt"}}).encode()
-    while True:
-        text = broken(whole, rng).decode("utf-8", "replace")
-        yield lambda text=text: parse_settings(text)
+    return lambda: parse_settings(text(whole, rng))
 
 
-def logs(folder: Path, rng: random.Random) -> Iterator[Callable[[], Any]]:
-    """Manifests of crawls, and lists of crops."""
+def manifests(folder: Path, rng: random.Random) -> Read:
+    """Of crawls."""
     row = {"url": "http://a/1", "page": "http://a", "status": "stored", "file": "1.png", "sha256": "a" * 64, "bytes": 3}
-    whole, path = (
-        b"".join(json.dumps(row | {"url": f"http://a/{i}"}).encode() + b"\n" for i in range(5)),
-        folder / "m.jsonl",
-    )
-    while True:
+    whole = b"".join(json.dumps(row | {"url": f"http://a/{i}"}).encode() + b"\n" for i in range(5))
+    path = folder / "m.jsonl"
+
+    def read() -> int:
         some = row | {rng.choice(list(row)): odd(rng)}
-        data = broken(whole, rng) + json.dumps({k: v for k, v in some.items() if not isinstance(v, bytes)}).encode()
+        last = {name: value for name, value in some.items() if not isinstance(value, bytes)}
+        path.write_bytes(broken(whole, rng) + json.dumps(last).encode())
+        manifest = Manifest(path)
+        known = sum(manifest.has(url) or manifest.is_useless(url, 200) for url in manifest.rows)
+        return known + len(read_rows(path))
 
-        def read(data: bytes = data) -> int:
-            path.write_bytes(data)
-            manifest = Manifest(path)
-            return sum(manifest.has(url) or manifest.is_useless(url, 200) for url in manifest.rows) + len(
-                read_rows(path)
-            )
-
-        yield read
+    return read
 
 
-def prompts(folder: Path, rng: random.Random) -> Iterator[Callable[[], Any]]:
+def prompts(folder: Path, rng: random.Random) -> Read:
     """Texts for CLIP."""
-    while True:
-        text = "".join(
-            chr(rng.choice((rng.randrange(32, 127), rng.randrange(0x20, 0x2FFF), 0, 10, 0x1F600)))
-            for _ in range(rng.choice((0, 1, 9, 900)))
-        )
-        yield lambda text=text: tokenize(text)
+
+    def character() -> str:
+        return chr(rng.choice((rng.randrange(32, 127), rng.randrange(0x20, 0x2FFF), 0, 10, 0x1F600)))
+
+    return lambda: tokenize("".join(character() for _ in range(rng.choice((0, 1, 9, 900)))))
 
 
-KINDS: dict[str, Try] = {
+KINDS: dict[str, Kind] = {
     "images": images,
     "zips": zips,
     "datasets": lmdbs,
-    "checkpoints": _files("checkpoints/pocket/photo.pt", checkpoints.load),
-    "encoders": _files("checkpoints/pocket/encoder.pt", checkpoints.load_encoder),
-    "judges": _files("checkpoints/pocket/judge.pt", Judge.load),
+    "checkpoints": files("checkpoints/pocket/photo.pt", checkpoints.load),
+    "encoders": files("checkpoints/pocket/encoder.pt", checkpoints.load_encoder),
+    "judges": files("checkpoints/pocket/judge.pt", Judge.load),
     "codes": projections,
     "pages": pages,
     "addresses": addresses,
     "settings": settings,
-    "pasted settings": copied,
-    "manifests": logs,
+    "pasted settings": pasted,
+    "manifests": manifests,
     "prompts": prompts,
 }
 
@@ -305,12 +317,10 @@ def tally(kind: str, each: int, seed: int = 0) -> Tally:
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = Path(name)
-        tries = KINDS[kind](folder, rng)
+        read = KINDS[kind](folder, rng)
         for _ in range(each):
-            attempt = next(tries)
-            found.tried += 1
             try:
-                attempt()
+                read()
                 found.results += 1
             except CLEAR as error:
                 found.errors += 1
@@ -319,7 +329,6 @@ def tally(kind: str, each: int, seed: int = 0) -> Tally:
                     found.failures.append(f"unclear: {type(error).__name__}: {said[:200]!r}")
             except Exception as error:
                 found.failures.append(f"{type(error).__name__}: {str(error)[:200]!r}")
-        tries.close()
         for trace in [*folder.rglob("was_run"), *folder.parent.glob("escape.png")]:
             found.failures.append(f"something was run or written outside: {trace.name}")
     return found
@@ -334,17 +343,15 @@ def main() -> None:
     options = parser.parse_args()
     before = {path: checkpoints.sha256(path) for path in sorted((ROOT / "checkpoints" / "pocket").glob("*.pt"))}
     print("| input | broken | still usable | clear error | failures |\n|---|---|---|---|---|")
-    total, failures = Tally(), []
+    total = Tally()
     for kind in options.only:
         found = tally(kind, options.each, options.seed)
-        print(f"| {kind} | {found.tried} | {found.results} | {found.errors} | {len(found.failures)} |", flush=True)
-        total.tried, total.results, total.errors = (
-            total.tried + found.tried, total.results + found.results, total.errors + found.errors,
-        )  # fmt: skip
-        failures += [f"{kind}: {failure}" for failure in found.failures]
-    print(f"| all | {total.tried} | {total.results} | {total.errors} | {len(failures)} |")
+        print(found.row(kind, options.each), flush=True)
+        total.results, total.errors = total.results + found.results, total.errors + found.errors
+        total.failures += [f"{kind}: {failure}" for failure in found.failures]
+    print(total.row("all", options.each * len(options.only)))
     changed = [path.name for path, digest in before.items() if checkpoints.sha256(path) != digest]
-    for line in [*failures, *(f"changed: {name}" for name in changed)]:
+    for line in [*total.failures, *(f"changed: {name}" for name in changed)]:
         print(line)
 
 

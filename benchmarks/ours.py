@@ -5,16 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
 from stylegan2.config import TrainConfig
-from stylegan2.data.dataset import LMDBDataset
-from stylegan2.data.prepare import prepare
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.runtime import pick_dtype
 from stylegan2.trainer import Trainer
@@ -39,23 +35,13 @@ class Schedule:
     pl_batch_shrink: int = 2
     style_mixing: float = 0.9
     augment_p: float = 0.3
-    ema_beta: float = 0.999
-
-    g_ratio = property(lambda self: self.pl_interval / (self.pl_interval + 1))
-    d_ratio = property(lambda self: self.r1_interval / (self.r1_interval + 1))
 
 
 class Ours:
-    """This package.
-
-    Args:
-        device: where to compute.
-        precision: "float32", or "mixed": the best type that the machine has in hardware.
-    """
+    """This package; precision "float32", or "mixed": the best type that the machine has in hardware."""
 
     def __init__(self, device: torch.device, precision: str = "float32"):
-        self.device, self.notes = device, []
-        self.precision = "float32" if precision == "float32" else "auto"
+        self.device, self.precision = device, "float32" if precision == "float32" else "auto"
 
     def generator(self, g: Generator) -> Drawing:
         """`g` itself, ready to draw."""
@@ -66,11 +52,8 @@ class Ours:
     def trainer(self, g: Generator, d: Discriminator, real: Tensor, schedule: Schedule) -> Callable[[int], None]:
         """A function that trains for some iterations on the same batch of uint8 images [N, 3, R, R]."""
         config = TrainConfig(
-            tempfile.gettempdir(), batch=len(real), lr=schedule.lr, precision=self.precision,
-            r1_gamma=schedule.r1_gamma, r1_interval=schedule.r1_interval,
-            pl_weight=schedule.pl_weight, pl_interval=schedule.pl_interval, pl_batch_shrink=schedule.pl_batch_shrink,
-            style_mixing=schedule.style_mixing, augment="fixed", augment_p=schedule.augment_p,
-        )  # fmt: skip
+            tempfile.gettempdir(), batch=len(real), precision=self.precision, augment="fixed", **vars(schedule)
+        )
         trainer = Trainer(config, real, g, d, device=self.device)
 
         def run(iterations: int) -> None:
@@ -78,12 +61,3 @@ class Ours:
                 trainer.train_step(real)
 
         return run
-
-    def prepare(self, photos: Path, out: Path, sizes: tuple[int, ...], workers: int) -> None:
-        """Photos in folders -> LMDB."""
-        prepare(photos, out, sizes, workers=workers, progress=False)
-
-    def reader(self, path: Path, resolution: int) -> Callable[[list[int]], Tensor]:
-        """Indices -> float images [N, 3, R, R] in [-1, 1], read from disk and decoded every time."""
-        dataset = LMDBDataset(path, resolution)
-        return lambda indices: dataset.batch([(i, False) for i in indices]).float().div_(127.5).sub_(1)

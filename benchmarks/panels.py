@@ -28,7 +28,7 @@ import ipywidgets as w
 import torch
 
 import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
-from benchmarks.worker import ROOT
+from benchmarks import ROOT
 from stylegan2 import checkpoints
 from stylegan2.checkpoints import Checkpoint
 from stylegan2.data.dataset import LMDBDataset

@@ -1,30 +1,207 @@
-"""Other implementations of StyleGAN2 by name, and whether a folder is a checkout of one."""
+"""Other implementations of StyleGAN2, driven through the interface of `ours.Ours`.
+
+They compute with their own code, imported from the checkout it lies in; none of it is kept in this repository. Here is
+only what their own scripts would do around it, and what stops them from importing. Everything acts on the process it is
+called in: a worker that measures one contestant and ends.
+"""
 
 from __future__ import annotations
 
+import ast
+import copy
+import importlib
+import itertools
+import sys
+import types
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks.peer_nvidia import Nvidia
-from benchmarks.peer_rosinality import Cartoon, Rosinality
+import torch
+from torch import Tensor, nn
 
-PEERS = {"nvidia": Nvidia, "rosinality": Rosinality, "cartoon": Cartoon}
+from benchmarks.ours import Drawing, Schedule
+from stylegan2.checkpoints import rosinality
+from stylegan2.checkpoints.nvidia import to_their_name
+from stylegan2.networks import Discriminator, Generator
 
-# A file of each that no other peer has under this name: a wrong folder is found out before anything is measured.
-LANDMARKS = {
-    "rosinality": ("model.py", "non_leaking.py", "swagan.py"),
-    "cartoon": ("model.py", "non_leaking.py", "run_optimization.py"),
-    "nvidia": ("training/networks.py", "torch_utils/persistence.py"),
+# the transforms of NVIDIA's pipeline "bgc", by the names of its arguments
+BGC = ("xflip", "rotate90", "xint", "scale", "rotate", "aniso", "xfrac")
+BGC += ("brightness", "contrast", "lumaflip", "hue", "saturation")
+
+
+class Rosinality:
+    """rosinality/stylegan2-pytorch, and Cartoon-StyleGAN, which was made from it."""
+
+    def __init__(self, folder: Path, device: torch.device, precision: str = "float32"):
+        if precision != "float32":
+            raise ValueError("it computes in float32 only")
+        self.folder, self.device = folder, device
+        if device.type == "cpu":  # importing its `op` compiles CUDA kernels; without, its own CPU path is what runs
+            importlib.import_module("torch.utils.cpp_extension").load = lambda *args, **options: None
+        sys.path.insert(0, str(folder))
+
+    def generator(self, g: Generator) -> Drawing:
+        """Their generator with our weights. Their projector leaves gradients of the weights on; they are off here."""
+        model = import_with_widths(self.folder / "model.py", "model", g.synthesis.channels)
+        net = model.Generator(g.resolution, g.w_dim, len(g.mapping.layers))
+        net.load_state_dict(rosinality.from_generator(g))
+        net.to(self.device).eval().requires_grad_(False)
+        return Drawing(
+            lambda z: net([z], randomize_noise=False)[0],
+            lambda ws: net([ws], input_is_latent=True, randomize_noise=False)[0],
+        )
+
+
+class Nvidia:
+    """NVlabs/stylegan2-ada-pytorch. On a CPU it takes its reference operations.
+
+    precision: "mixed" is its default for training, float16 in the four highest resolutions (CUDA only).
+    """
+
+    def __init__(self, folder: Path, device: torch.device, precision: str = "float32"):
+        if precision != "float32" and device.type != "cuda":
+            raise ValueError("it has lower precision on CUDA only")
+        self.device = device
+        self.precision = {"num_fp16_res": 4, "conv_clamp": 256} if precision != "float32" else {}
+        sys.path.insert(0, str(folder))
+
+    def generator(self, g: Generator) -> Drawing:
+        """Their generator with our weights, in eval mode (where it fuses modulation and convolution)."""
+        net = self._their_generator(g).eval().requires_grad_(False)
+        return Drawing(
+            lambda z: net(z, None, noise_mode="const"),
+            lambda ws: net.synthesis(ws, noise_mode="const"),
+        )
+
+    def _their_generator(self, g: Generator) -> nn.Module:
+        net = importlib.import_module("training.networks").Generator(
+            g.z_dim, 0, g.w_dim, g.resolution, 3,
+            mapping_kwargs={"num_layers": len(g.mapping.layers)},
+            synthesis_kwargs={**_base_and_max(g.synthesis.channels), **self.precision},
+        )  # fmt: skip
+        return _fill(net, g.state_dict()).to(self.device)
+
+    def _their_discriminator(self, d: Discriminator) -> nn.Module:
+        sizes, group = _base_and_max(d.channels), {"mbstd_group_size": 4}
+        networks = importlib.import_module("training.networks")
+        net = networks.Discriminator(0, d.resolution, 3, **sizes, **self.precision, epilogue_kwargs=group)
+        ours = {f"b{d.resolution}.{k}" if k.startswith("from_rgb") else k: v for k, v in d.state_dict().items()}
+        return _fill(net, ours).to(self.device)
+
+    def trainer(self, g: Generator, d: Discriminator, real: Tensor, schedule: Schedule) -> Callable[[int], None]:
+        """Their losses, augmentation and optimiser settings, in the phases of their training loop (CUDA only there)."""
+        net, critic = self._their_generator(g).requires_grad_(False), self._their_discriminator(d).requires_grad_(False)
+        average, misc = copy.deepcopy(net).eval(), importlib.import_module("torch_utils.misc")
+        augment = importlib.import_module("training.augment").AugmentPipe(**dict.fromkeys(BGC, 1)).to(self.device)
+        augment.p.fill_(schedule.augment_p)
+        loss = importlib.import_module("training.loss").StyleGAN2Loss(
+            self.device, net.mapping, net.synthesis, critic, augment, schedule.style_mixing, schedule.r1_gamma,
+            schedule.pl_batch_shrink, pl_weight=schedule.pl_weight,
+        )  # fmt: skip
+        phases = [("Gmain", net, 1), ("Greg", net, schedule.pl_interval)]
+        phases += [("Dmain", critic, 1), ("Dreg", critic, schedule.r1_interval)]
+        adam = {module: _adam(module, schedule.lr, interval) for _, module, interval in phases[1::2]}
+        labels = torch.empty(len(real), 0, device=self.device)
+        steps = itertools.count()
+
+        def run(iterations: int) -> None:
+            for step in itertools.islice(steps, iterations):
+                images = real.to(self.device).float() / 127.5 - 1
+                for name, module, interval in phases:
+                    if step % interval == 0:
+                        z = torch.randn(len(real), g.z_dim, device=self.device)
+                        module.requires_grad_(True)
+                        adam[module].zero_grad(set_to_none=True)
+                        loss.accumulate_gradients(name, images, labels, z, labels, True, interval)
+                        module.requires_grad_(False)
+                        for p in module.parameters():
+                            if p.grad is not None:
+                                misc.nan_to_num(p.grad, nan=0, posinf=1e5, neginf=-1e5, out=p.grad)
+                        adam[module].step()
+                _average(average, net)
+
+        return run
+
+
+def _adam(module: nn.Module, lr: float, interval: int) -> torch.optim.Adam:
+    """Corrected for one extra, regularising step every `interval` iterations."""
+    c = interval / (interval + 1)
+    return torch.optim.Adam(module.parameters(), lr=lr * c, betas=(0.0, 0.99**c), eps=1e-8)
+
+
+@torch.no_grad()
+def _average(average: nn.Module, model: nn.Module) -> None:
+    """One parameter after the other, as there, but in place."""
+    for a, b in zip(average.parameters(), model.parameters(), strict=True):
+        a.lerp_(b, 0.001)
+    for a, b in zip(average.buffers(), model.buffers(), strict=True):
+        a.copy_(b)
+
+
+def _base_and_max(channels: dict[int, int]) -> dict[str, int]:
+    """Widths min(base / r, max) by their two numbers."""
+    largest = max(channels)
+    return {"channel_base": channels[largest] * largest, "channel_max": max(channels.values())}
+
+
+@torch.no_grad()
+def _fill(net: nn.Module, ours: dict[str, Tensor]) -> nn.Module:
+    """Copy our numbers into their network; nothing but its filters may be left over, on either side."""
+    theirs = {name: tensor for name, tensor in net.state_dict().items() if not name.endswith("resample_filter")}
+    numbers = {to_their_name(name): tensor for name, tensor in ours.items()}
+    if theirs.keys() != numbers.keys():
+        raise ValueError(f"names differ: {sorted(theirs.keys() ^ numbers.keys())[:6]}")
+    for name, tensor in theirs.items():
+        tensor.copy_(numbers[name].reshape(tensor.shape))
+    return net
+
+
+class _Widths(ast.NodeTransformer):
+    """Replaces a literal table {4: ..., 8: ..., 16: ...} of widths per resolution."""
+
+    def __init__(self, widths: Mapping[int, int]):
+        self.table, self.replaced = ast.parse(repr(dict(widths)), mode="eval").body, 0
+
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+        if keys[:3] != [4, 8, 16]:
+            return self.generic_visit(node)
+        self.replaced += 1
+        return ast.copy_location(self.table, node)
+
+
+def import_with_widths(file: Path, name: str, widths: Mapping[int, int]) -> types.ModuleType:
+    """Import a file under a name, its hard-wired tables of widths per resolution replaced while it is compiled.
+
+    Raises ImportError where the file holds no such table.
+    """
+    replace = _Widths(widths)
+    tree = ast.fix_missing_locations(replace.visit(ast.parse(file.read_text())))
+    if not replace.replaced:
+        raise ImportError(f"{file.name} holds no table of widths per resolution")
+    module = types.ModuleType(name)
+    module.__file__ = str(file)
+    sys.modules[name] = module
+    exec(compile(tree, file.name, "exec"), module.__dict__)
+    return module
+
+
+# kind -> class, and files that no other peer has under these names: a wrong folder shows before anything is measured
+PEERS = {
+    "rosinality": (Rosinality, ("model.py", "non_leaking.py", "swagan.py")),
+    "cartoon": (Rosinality, ("model.py", "non_leaking.py", "run_optimization.py")),
+    "nvidia": (Nvidia, ("training/networks.py", "torch_utils/persistence.py")),
 }
 
 
 def check_folder(name: str, folder: str) -> Path:
     """The checkout of a peer. Raises ValueError for an unknown peer, or a folder that is not its checkout."""
-    if name not in LANDMARKS:
-        raise ValueError(f"unknown peer {name!r}; there are {', '.join(LANDMARKS)}")
+    if name not in PEERS:
+        raise ValueError(f"unknown peer {name!r}; there are {', '.join(PEERS)}")
     path = Path(folder).expanduser().resolve()
     if not path.is_dir():
-        raise ValueError(f"--peer {name}={folder}: there is no such folder")
-    missing = [file for file in LANDMARKS[name] if not (path / file).is_file()]
+        raise ValueError(f"{name}={folder}: there is no such folder")
+    missing = [file for file in PEERS[name][1] if not (path / file).is_file()]
     if missing:
-        raise ValueError(f"--peer {name}={folder}: not a checkout of {name}, it lacks {', '.join(missing)}")
+        raise ValueError(f"{name}={folder}: not a checkout of {name}, it lacks {', '.join(missing)}")
     return path

@@ -1,38 +1,46 @@
-"""What is measured: the rows of the table."""
+"""The rows of `compare`'s table, and what one repetition of each does, for any contestant."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks import flops, jobs, photos
-from benchmarks.jobs import Job
-from benchmarks.ours import Ours
-from stylegan2 import networks
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
 
-TORCH = ("ours", "nvidia", "rosinality", "cartoon")
-SCRIPTS = ("ours", "rosinality", "cartoon")  # whoever prepares an LMDB
+from benchmarks.ours import Ours, Schedule
+from stylegan2 import display, networks
+from stylegan2.panels.widgets import LIVE_QUALITY
+from stylegan2.pocket import world
+
+SLIDES = 10  # slider events per repetition
+SLIDER_SIDE = 384  # pixels, as the panels show it
+ITERATIONS = 16  # one round of the lazy regularisers: R1 once, path length four times
+
+
+@dataclass
+class Job:
+    """run: one repetition. output: what is compared, if anything. warm_up: once before, by default a repetition."""
+
+    run: Callable[[], object]
+    output: Callable[[], Tensor | None] = lambda: None
+    warm_up: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A row of the table.
-
-    make: (contestant, scratch folder) -> Job. amount: of `unit` per repetition. flops: of one repetition.
-    variants: also in mixed precision and with warm memory; else once each, as it is.
-    """
+    """A row of the table; make: contestant -> Job, amount: of `unit` per repetition."""
 
     name: str
     what: str
-    make: Callable[[Ours, Path], Job]
-    unit: str  # "s/image", "ms", "s": less is better; "images/s", "steps/s": more is better
+    make: Callable[[Ours], Job]
+    unit: str  # "s/image", "ms", "s/step": less is better; "images/s": more is better
     amount: float = 1.0
-    flops: float | None = None
-    kinds: tuple[str, ...] = TORCH
-    variants: bool = True
+    kinds: tuple[str, ...] = ("ours", "nvidia", "rosinality", "cartoon")
     cuda_only: bool = False
-    photos: bool = False  # needs the folder of photos (and the LMDB made of it)
 
     def value(self, seconds: float) -> float:
         """Seconds of a repetition in `unit`."""
@@ -40,57 +48,102 @@ class Workload:
         return 1 / per_unit if self.unit.endswith("/s") else 1000 * per_unit if self.unit == "ms" else per_unit
 
 
-def _training_flops(resolution: int, preset: str, batch: int) -> float:
-    p = networks.PRESETS[preset]
-    channels = networks.widths(resolution, p.base, p.maximum)
-    g, d = flops.generator(channels, p.w_dim, p.z_dim, p.mapping_layers), flops.discriminator(channels)
-    return jobs.ITERATIONS * batch * flops.training_image(g, d)
+def _networks(resolution: int, preset: str) -> tuple[networks.Generator, networks.Discriminator]:
+    """The same for every contestant. Biases and noise are zero at the start of a training: here they are not."""
+    g, d = networks.build(resolution, preset)
+    rng = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, p in g.named_parameters():
+            if name.endswith(("bias", "noise_strength")):
+                p += 0.1 * torch.randn(p.shape, generator=rng)
+    return g, d
 
 
-# ---------------------------------------------------------------------------------------------------------- all of it
+def _z(n: int, z_dim: int) -> Tensor:
+    return torch.randn(n, z_dim, generator=torch.Generator().manual_seed(2))
 
-_F256 = networks.widths(256)
-_IMAGE_256 = flops.generator(_F256, 512, 512, 8)
-_IMAGE_64 = flops.generator(networks.widths(64, 2048, 128), 128)
 
-WORKLOADS = {
-    w.name: w
-    for w in [
-        Workload(
-            "generator-256-b4", "generator forward, config-f 256 px, batch 4", jobs.generate(256, "config-f", 4),
-            "s/image", 4, 4 * _IMAGE_256,
-        ),
-        Workload(
-            "generator-256-b1", "generator forward, config-f 256 px, batch 1", jobs.generate(256, "config-f", 1),
-            "s/image", 1, _IMAGE_256,
-        ),
-        Workload(
-            "slider-64-b1", "pocket slider, w to the bytes of a 384 px JPEG", jobs.slide,
-            "ms", jobs.SLIDES, jobs.SLIDES * _IMAGE_64,
-        ),
-        Workload(
-            "train-64-b16", "training, pocket 64 px, batch 16, ADA p = 0.3", jobs.train(64, "pocket", 16),
-            "images/s", 16 * jobs.ITERATIONS, _training_flops(64, "pocket", 16),
-        ),
-        Workload(
-            "train-256-b8", "training, config-f 256 px, batch 8, ADA p = 0.3", jobs.train(256, "config-f", 8),
-            "images/s", 8 * jobs.ITERATIONS, _training_flops(256, "config-f", 8), cuda_only=True,
-        ),
-        Workload(
-            "latent-step-256", "latent optimisation, config-f 256 px, W+", jobs.optimise_latent,
-            "s/step", 1, flops.latent_step(_F256, 512),
-        ),
-        Workload(
-            "lmdb-prepare", "photos of 512 px to LMDB at 128 and 256 px, 2 workers", jobs.prepare,
-            "images/s", photos.COUNT, kinds=SCRIPTS, variants=False, photos=True,
-        ),
-        Workload(
-            "lmdb-read", "random reads at 256 px, decoded to float", jobs.read, "images/s", jobs.READS,
-            kinds=SCRIPTS, variants=False, photos=True,
-        ),
-        Workload(
-            "first-image", "fresh Python to the first saved image", jobs.first_image,
-            "s", kinds=("ours",), variants=False,
-        ),
-    ]
-}  # fmt: skip
+def generate(resolution: int, preset: str, batch: int) -> Callable[[Ours], Job]:
+    def make(contestant: Ours) -> Job:
+        g, _ = _networks(resolution, preset)
+        z = _z(batch, g.z_dim).to(contestant.device)
+        draw = contestant.generator(g).from_z
+        run = torch.no_grad()(lambda: draw(z))
+        return Job(run, output=run)
+
+    return make
+
+
+def slide(contestant: Ours) -> Job:
+    """One w after the other to the bytes of a JPEG: ours as a panel does it, others by Pillow at the same quality."""
+    g, _ = _networks(64, "pocket")
+    scale = SLIDER_SIDE // g.resolution
+    ws = g.mapping(_z(SLIDES, g.z_dim)).detach().to(contestant.device)
+    draw = contestant.generator(g).from_ws
+    encode = _encode_as_panel if type(contestant) is Ours else _encode_by_pillow
+    run = torch.no_grad()(lambda: [encode(draw(w[None])[0], scale) for w in ws])
+    return Job(run, output=torch.no_grad()(lambda: draw(ws[:1])))
+
+
+def _encode_as_panel(image: Tensor, scale: int) -> bytes:
+    return display.jpeg_bytes(display.to_pil(image, scale), LIVE_QUALITY)
+
+
+def _encode_by_pillow(image: Tensor, scale: int) -> bytes:
+    pixels = (image.permute(1, 2, 0) * 127.5 + 128).clamp(0, 255).to(torch.uint8).cpu().numpy()
+    picture, buffer = Image.fromarray(pixels), io.BytesIO()
+    large = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.BICUBIC)
+    large.save(buffer, "JPEG", quality=LIVE_QUALITY)
+    return buffer.getvalue()
+
+
+def optimise_latent(contestant: Ours) -> Job:
+    """W+ towards a fixed picture, as projection and StyleCLIP do it, without the cost of their losses' networks."""
+    g, _ = _networks(256, "config-f")
+    ws = g.mapping(_z(1, g.z_dim)).detach().clone().to(contestant.device)  # [1, 14, 512]
+    target = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(3)).to(contestant.device) * 2 - 1
+    draw = contestant.generator(g).from_ws
+    latent = ws.clone().requires_grad_(True)
+    optimiser = torch.optim.Adam([latent], lr=0.01)
+
+    def run() -> None:
+        loss = F.mse_loss(draw(latent), target)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    def gradient() -> Tensor:
+        start = ws.clone().requires_grad_(True)
+        return torch.autograd.grad(F.mse_loss(draw(start), target), start)[0]
+
+    return Job(run, output=gradient)
+
+
+def train(resolution: int, preset: str, batch: int) -> Callable[[Ours], Job]:
+    def make(contestant: Ours) -> Job:
+        g, d = _networks(resolution, preset)
+        real = world.render(world.sample("webtoon", batch), "webtoon")
+        if resolution != real.shape[-1]:
+            real = F.interpolate(real.float(), size=resolution, mode="bilinear").round().to(torch.uint8)
+        run = contestant.trainer(g, d, real, Schedule(r1_gamma=2e-4 * resolution**2 / batch))
+        return Job(lambda: run(ITERATIONS), warm_up=lambda: run(1))
+
+    return make
+
+
+TRAINED = {"unit": "images/s", "kinds": ("ours", "nvidia")}
+ROWS = (
+    Workload("generator-256-b4", "config-f 256 px, z to image, batch 4", generate(256, "config-f", 4), "s/image", 4),
+    Workload("generator-256-b1", "config-f 256 px, z to image, batch 1", generate(256, "config-f", 1), "s/image"),
+    Workload("slider-64-b1", "pocket slider, w to the bytes of a 384 px JPEG", slide, "ms", SLIDES),
+    Workload("latent-step-256", "latent optimisation, config-f 256 px, W+", optimise_latent, "s/step"),
+    Workload(
+        "train-64-b16", "training, pocket 64 px, batch 16, ADA p = 0.3", train(64, "pocket", 16),
+        amount=16 * ITERATIONS, **TRAINED,
+    ),
+    Workload(
+        "train-256-b8", "training, config-f 256 px, batch 8, ADA p = 0.3", train(256, "config-f", 8),
+        amount=8 * ITERATIONS, cuda_only=True, **TRAINED,
+    ),
+)  # fmt: skip
+WORKLOADS = {w.name: w for w in ROWS}

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from stylegan2 import cli
 from stylegan2.collect.crawl import MANIFEST, CrawlConfig, crawl, spans
 from stylegan2.collect.polite import Answer, Manners, Missing, NotAllowed, Stopped
-from stylegan2.collect.sites import ImageList, Naver, SiteError, Webtoons, site_for, title_slug
+from stylegan2.collect.sites import NAVER_KINDS, SITES, SiteError, site_for, title_slug
 from stylegan2.data.images import decode
 from stylegan2.files import InUse, only_writer
 from stylegan2.pocket.world.site import Fault, LocalSite, strip_jpeg
@@ -319,9 +319,9 @@ def test_two_crawls_do_not_share_a_folder(site, tmp_path):
 
 
 def test_the_adapter_follows_from_the_host():
-    assert isinstance(site_for("https://www.webtoons.com/en/x/list?title_no=1"), Webtoons)
-    assert isinstance(site_for("https://comic.naver.com/webtoon/list?titleId=1"), Naver)
-    assert isinstance(site_for("https://example.org/", "images"), ImageList)
+    assert site_for("https://www.webtoons.com/en/x/list?title_no=1") is SITES["webtoons"]
+    assert site_for("https://comic.naver.com/webtoon/list?titleId=1") is SITES["naver"]
+    assert site_for("https://example.org/", "images") == SITES["images"]
     with pytest.raises(
         SiteError, match=r"knows 'example.org'; there are some for www.webtoons.com, comic.naver.com.*--site images"
     ):
@@ -329,7 +329,7 @@ def test_the_adapter_follows_from_the_host():
     with pytest.raises(SiteError, match="expected one of webtoons, naver, images"):
         site_for("https://example.org/", "tumblr")
     with pytest.raises(SiteError, match="names no title"):
-        list(Naver().episodes(None, "https://comic.naver.com/webtoon"))
+        SITES["naver"].episodes(None, "https://comic.naver.com/webtoon")
 
 
 @pytest.mark.parametrize(
@@ -537,7 +537,7 @@ def test_motion_toons_are_skipped_however_many_there_are(site, tmp_path):
 @pytest.mark.parametrize("level", [None, "BEST_CHALLENGE", "CHALLENGE"])
 @pytest.mark.parametrize("kind", ["bestChallenge", "challenge"])
 def test_each_kind_of_naver_has_its_own_pages(site, tmp_path, pages, kind, level):
-    kind = kind if level is None else Naver.kinds[level]  # what the site says counts more than the address
+    kind = kind if level is None else NAVER_KINDS[level]  # what the site says counts more than the address
     rows = [{"no": 1, "subtitle": "t"}]
     pages["/api/article/list"] = json.dumps({"articleList": rows} | ({"webtoonLevelCode": level} if level else {}))
     images = "".join(f'<img src="{site.base}{path}">' for path in ("/image/1/1.jpg", "/static/blank.png"))
@@ -617,6 +617,6 @@ def test_pictures_are_found_where_lazy_pages_hide_them(html, found):
         def get(self, url):
             return Answer(url, html.encode(), "text/html")
 
-    (episode,) = ImageList().episodes(Session(), "http://a.b/art/")
-    urls = [ref.url for ref in ImageList().images(Session(), episode)]
+    (episode,) = SITES["images"].episodes(Session(), "http://a.b/art/")
+    urls = [ref.url for ref in SITES["images"].images(Session(), episode)]
     assert urls == [f"http://a.b{name}" if name.startswith("/") else f"http://a.b/art/{name}" for name in found]

@@ -14,19 +14,21 @@ import types
 import warnings
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import lmdb
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageFile
 
 from stylegan2 import bars
-from stylegan2.data import images, sources, workers
+from stylegan2.data import images, sources
 from stylegan2.data import prepare as prep
 from stylegan2.data.dataset import LMDBDataset, inspect, open_reader
-from stylegan2.data.prepare import ensure_lmdb, prepare
+from stylegan2.data.prepare import encode_all, ensure_lmdb, prepare
 from stylegan2.files import InUse, only_writer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -383,7 +385,7 @@ def test_two_writers_are_kept_apart(folder, tmp_path):
 
 def test_ensure_lmdb_prepares_once_and_follows_changes(folder, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(prep, "encode_all", lambda *a: calls.append(1) or workers.encode_all(*a))
+    monkeypatch.setattr(prep, "encode_all", lambda *a: calls.append(1) or encode_all(*a))
     first = ensure_lmdb(folder, tmp_path / "cache", 16, workers=0, progress=False)
     assert ensure_lmdb(folder, tmp_path / "cache", 16, workers=0, progress=False) == first and len(calls) == 1
     assert ensure_lmdb(first, tmp_path / "cache", 16) == first
@@ -467,22 +469,17 @@ def test_real_pocket_source_is_stored_without_loss(tmp_path):
 # --------------------------------------------------------------------------------------- workers, kills and resuming
 
 
-KINDS = {"threads": (8, "_encode_in_threads"), "processes": (0, "_encode_in_pool")}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_workers_write_the_same_bytes(folder, tmp_path, monkeypatch, kind):
+@pytest.mark.parametrize("source", ["folder", "pocket:webtoon?n=40&seed=3"])
+def test_workers_write_the_same_bytes(folder, tmp_path, monkeypatch, source):
+    source = folder if source == "folder" else source
     monkeypatch.setattr(prep, "CHUNK", 4)
-    alone = quietly(folder, tmp_path / "alone", sizes=(16, 32))
-    most_threads, function = KINDS[kind]
-    monkeypatch.setattr(workers, "MOST_THREADS", most_threads)
-    monkeypatch.setattr(workers, "WORTH_WORKERS", -1.0)  # call processes in at once
-    started = []
-    real = getattr(workers, function)
-    monkeypatch.setattr(workers, function, lambda *a: started.append(a[-1]) or real(*a))
-    together = quietly(folder, tmp_path / "together", sizes=(16, 32), workers=2)
+    alone = quietly(source, tmp_path / "alone", sizes=(16, 32))
+    started, torch_threads = [], torch.get_num_threads()
+    monkeypatch.setattr(prep, "ThreadPoolExecutor", lambda n: started.append(n) or ThreadPoolExecutor(n))
+    together = quietly(source, tmp_path / "together", sizes=(16, 32), workers=2)
     assert started == [2] and together.skipped == alone.skipped
     assert contents(alone.out) == contents(together.out)
+    assert torch.get_num_threads() == torch_threads  # while they work: 1
 
 
 def test_threads_are_strict_and_leave_pillow_as_it_was(tmp_path, monkeypatch):
@@ -502,11 +499,10 @@ def test_threads_are_strict_and_leave_pillow_as_it_was(tmp_path, monkeypatch):
 CHILD = """
 import os, signal, sys
 
-def main(source, out, count, kill_at, most_threads):
-    from stylegan2.data import prepare, workers
+def main(source, out, count, kill_at):
+    from stylegan2.data import prepare
 
     prepare.CHUNK = 4
-    workers.WORTH_WORKERS, workers.MOST_THREADS = -1.0, most_threads
     real, calls = prepare._put, 0
 
     def put(env, pairs):
@@ -527,11 +523,11 @@ if __name__ == "__main__":
 """
 
 
-def start_child(tmp_path, folder, out, count, kill_at, most_threads=0):
+def start_child(tmp_path, folder, out, count, kill_at):
     script = tmp_path / "child.py"
     script.write_text(CHILD)
     return subprocess.Popen(
-        [sys.executable, script, folder, out, str(count), str(kill_at), str(most_threads)],
+        [sys.executable, script, folder, out, str(count), str(kill_at)],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -564,8 +560,7 @@ def test_sigkill_within_a_transaction_then_resume(folder, tmp_path, kill_at):
     assert contents(out) == whole
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_sigkill_from_outside_with_workers(folder, tmp_path, kind):
+def test_sigkill_from_outside_with_workers(folder, tmp_path):
     for k in range(300):
         picture(k).save(folder / f"more{k:03d}.png")
     whole = contents(quietly(folder, tmp_path / "whole", sizes=(16, 32)).out)
@@ -573,7 +568,7 @@ def test_sigkill_from_outside_with_workers(folder, tmp_path, kind):
     rng = random.Random(0)
     seen = []
     for _ in range(2):
-        child = start_child(tmp_path, folder, out, 2, -1, KINDS[kind][0])
+        child = start_child(tmp_path, folder, out, 2, -1)
         target = (seen[-1] if seen else 0) + rng.randint(20, 60)
         deadline = time.monotonic() + 60
         while child.poll() is None and time.monotonic() < deadline and stored(out) < target:

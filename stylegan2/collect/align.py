@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from stylegan2 import display
 from stylegan2.collect import detectors
 
 SUPERSAMPLING = 4  # a square is drawn this much larger, then shrunk
@@ -31,17 +32,11 @@ class NoFace(ValueError):
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a face lies in its square.
+    """Where a face lies in its square."""
 
-    Attributes:
-        eyes: side of the square in distances between the eyes, at least.
-        mouth: side in distances from eyes to mouth, at least.
-        below: how far below the eyes the centre lies, in distances from eyes to mouth; negative: above them.
-    """
-
-    eyes: float = 4.0
-    mouth: float = 3.6
-    below: float = 0.1
+    eyes: float = 4.0  # side of the square in distances between the eyes, at least
+    mouth: float = 3.6  # side in distances from eyes to mouth, at least
+    below: float = 0.1  # how far below the eyes the centre lies, in distances from eyes to mouth; negative: above them
 
     def __post_init__(self) -> None:
         if not (self.eyes > 0 and self.mouth > 0 and math.isfinite(self.below)):
@@ -54,26 +49,16 @@ POCKET = Frame(eyes=4.4, mouth=4.2, below=-0.07)  # the rendered photos' mean la
 
 @dataclass(frozen=True)
 class Person:
-    """A face in a photo, in pixels (x to the right, y down).
+    """A face in a photo: the middles of eyes and mouth, in pixels (x to the right, y down)."""
 
-    Attributes:
-        left_eye, right_eye: their middles, left and right as seen in the photo.
-        mouth: its middle.
-        box: (x0, y0, x1, y1) around the face.
-    """
-
-    left_eye: tuple[float, float]
+    left_eye: tuple[float, float]  # left as seen in the photo
     right_eye: tuple[float, float]
     mouth: tuple[float, float]
-    box: tuple[float, float, float, float]
+    box: tuple[float, float, float, float]  # (x0, y0, x1, y1) around the face
 
 
 def find_people(image: Image.Image, detector=None) -> list[Person]:
-    """The faces of a photo, the surest first.
-
-    Args:
-        image: upright RGB.
-        detector: used instead of `detectors.make("photo")`, with the same kind of answer.
+    """The faces of an upright RGB photo, the surest first, by `detectors.make("photo")` or another detector.
 
     Raises:
         NoFace: there is none.
@@ -121,23 +106,16 @@ def _turned(vector: np.ndarray) -> np.ndarray:
 
 
 def box_square(left: float, top: float, side: float) -> np.ndarray:
-    """Corners of an upright square given by hand, as `square_of` gives them.
-
-    Raises:
-        ValueError: no positive side.
-    """
+    """Corners of an upright square given by hand, as `square_of` gives them. Raises ValueError: no positive side."""
     if not side > 0:
         raise ValueError(f"the square's side is {side:g}, expected more than 0 pixels")
     return np.array([(left, top), (left, top + side), (left + side, top + side), (left + side, top)], dtype=float)
 
 
 def cut(image: Image.Image, corners: np.ndarray, size: int) -> Image.Image:
-    """The square as an image of size x size; what lies outside the photo is mirrored.
+    """The square (see `square_of`, `box_square`) of an RGB photo as an image of size x size pixels.
 
-    Args:
-        image: RGB.
-        corners: of `square_of` or `box_square`.
-        size: in pixels.
+    What lies outside the photo is mirrored.
 
     Raises:
         ValueError: a square whose centre lies outside the photo, or that is much larger than it.
@@ -183,18 +161,15 @@ def marked(
     Args:
         image: RGB.
         people: of `find_people`.
-        frame: as for `align`.
+        frame: of the squares.
         side: longest side of the answer in pixels.
         taken: positions of those that were; the others stay grey. None: all.
     """
-    from stylegan2 import display
-
     factor = side / max(image.size)
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     shown = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     pen = ImageDraw.Draw(shown)
-    order = sorted(range(len(people)), key=lambda i: taken is not None and i in taken)  # those on top
-    for i in order:
+    for i in sorted(range(len(people)), key=lambda i: taken is not None and i in taken):  # those on top
         person, colour = people[i], TAKEN if taken is None or i in taken else LEFT
         corners = [tuple(point) for point in square_of(person, frame) * factor]
         pen.line([*corners, corners[0]], fill=colour, width=3)

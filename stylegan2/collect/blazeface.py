@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -34,19 +35,12 @@ MIRRORED = (1, 0, 2, 3, 5, 4)  # landmarks of a mirrored face: eyes and ears cha
 
 @dataclass(frozen=True)
 class Layout:
-    """A network's file and the places of its answers (MediaPipe's SSD anchors, all of one size).
+    """A network's file and the places of its answers (MediaPipe's SSD anchors, all of one size)."""
 
-    Attributes:
-        file: in `MODELS`.
-        side: of its input in pixels.
-        cells: (pixels to a cell, answers for each cell) of its maps, in their order.
-        outputs: names of the scores [1, N, 1] and of boxes and points [1, N, 16].
-    """
-
-    file: str
-    side: int
-    cells: tuple[tuple[int, int], ...]
-    outputs: tuple[str, str]
+    file: str  # in `MODELS`
+    side: int  # of its input in pixels
+    cells: tuple[tuple[int, int], ...]  # (pixels to a cell, answers for each cell) of its maps, in their order
+    outputs: tuple[str, str]  # names of the scores [1, N, 1] and of boxes and points [1, N, 16]
 
     def anchors(self) -> np.ndarray:
         """Middles of the cells, in parts of the input, [N, 2]."""
@@ -68,8 +62,6 @@ class _Network:
     """One of them: a picture in, faces out."""
 
     def __init__(self, layout: Layout):
-        import cv2
-
         self.layout, self.anchors, self.lock = layout, layout.anchors(), Lock()
         self.network = cv2.dnn.readNetFromTFLite(str(MODELS / layout.file))
 
@@ -110,12 +102,7 @@ def _network(layout: Layout) -> _Network:
 
 
 class BlazeFace:
-    """Both networks as a detector.
-
-    Args:
-        min_size: smallest face in pixels.
-        sure: score from 0 to 1.
-    """
+    """Both networks as a detector of faces of at least `min_size` pixels, with a score of at least `sure` (0 to 1)."""
 
     def __init__(self, min_size: int = MIN_SIZE, sure: float = SURE):
         self.min_size, self.sure = min_size, sure

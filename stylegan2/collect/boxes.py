@@ -14,17 +14,12 @@ SAME = 0.4  # boxes that share more than this part of their union are one face
 
 @dataclass(frozen=True)
 class Face:
-    """A face in a picture, in pixels (x to the right, y down).
+    """A face in a picture, in pixels (x to the right, y down)."""
 
-    Attributes:
-        box: (x0, y0, x1, y1).
-        score: how sure the detector is; comparable within one detector only.
-        landmarks: [6, 2] as BlazeFace gives them (the person's right eye, left eye, tip of the nose, middle of the
-            mouth, right and left ear), or None.
-    """
-
-    box: tuple[float, float, float, float]
-    score: float
+    box: tuple[float, float, float, float]  # (x0, y0, x1, y1)
+    score: float  # how sure the detector is; comparable within one detector only
+    # [6, 2] as BlazeFace gives them: the person's right eye, left eye, tip of the nose, middle of the mouth, right and
+    # left ear
     landmarks: np.ndarray | None = None
 
     @property

@@ -40,33 +40,19 @@ PERMISSION = (
 class CrawlConfig:
     """What is collected.
 
-    Attributes:
-        url: a title's list, one episode, or any page with pictures.
-        out: folder to write.
-        rights_confirmed: you have the permission of those who own the pictures.
-        site: adapter, see `crawl_sites.SITES`; None: by the host.
-        episodes: first and last number, or None for all.
-        limit: pictures in all; None: all.
-        min_side: smaller pictures (buttons, counters) are refused, in pixels.
-        selector: CSS, for the site "images".
-        manners: how politely.
-        image_hosts: "HOST" or "HOST:PORT" from which pictures may come besides the page's own and the site's.
-
-    Raises:
-        PermissionError: rights that are not confirmed.
-        ValueError: an address or numbers that cannot work.
+    Raises PermissionError for rights that are not confirmed, ValueError for an address or numbers that cannot work.
     """
 
-    url: str
-    out: str | os.PathLike
-    rights_confirmed: bool = False
-    site: str | None = None
-    episodes: tuple[int, int] | None = None
-    limit: int | None = None
-    min_side: int = 200
-    selector: str = "img"
+    url: str  # a title's list, one episode, or any page with pictures
+    out: str | os.PathLike  # folder to write
+    rights_confirmed: bool = False  # you have the permission of those who own the pictures
+    site: str | None = None  # one of `sites.SITES`; None: by the host
+    episodes: tuple[int, int] | None = None  # first and last number; None: all
+    limit: int | None = None  # pictures in all; None: all
+    min_side: int = 200  # smaller pictures (buttons, counters) are refused, in pixels
+    selector: str = "img"  # CSS, for the site "images"
     manners: Manners = field(default_factory=Manners)
-    image_hosts: tuple[str, ...] = ()
+    image_hosts: tuple[str, ...] = ()  # "HOST" or "HOST:PORT" of pictures, besides the page's own and the site's
 
     def __post_init__(self) -> None:
         check_address(self.url)
@@ -134,7 +120,7 @@ def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: b
         progress: a bar, should it take long.
 
     Raises:
-        crawl_sites.SiteError: no adapter for the address, a site that has changed, or none of the episodes is there.
+        sites.SiteError: no adapter for the address, a site that has changed, or none of the episodes is there.
         polite.Stopped: the host refuses, or fails for too long; what was stored stays.
         polite.NotAllowed, polite.Missing: the address itself, or every episode, is forbidden or not there.
         InUse: another process writes into this folder.
@@ -159,11 +145,7 @@ def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: b
 
 
 class _Work:
-    """One crawl under way.
-
-    Attributes:
-        failed: what episodes in a row failed with.
-    """
+    """One crawl under way; `failed` is what episodes in a row failed with."""
 
     def __init__(self, config: CrawlConfig, site: Site, session: PoliteSession, manifest: Manifest):
         self.config, self.site, self.session, self.manifest = config, site, session, manifest
@@ -265,14 +247,7 @@ class _Work:
 
 
 def check_host(url: str, page: str, hosts: tuple[str, ...], option: str = "") -> None:
-    """A page's links lead to its own host, or to those that the site is known to use, or that were allowed.
-
-    Args:
-        option: of the command line, by which another host can be allowed.
-
-    Raises:
-        NotAllowed: this one does not.
-    """
+    """Raise NotAllowed for a link to another host than its page's, the site's, and those allowed by an `option`."""
     host, allowed = check_address(url), {name.lower() for name in hosts}
     if host != check_address(page) and not {host, host.rpartition(":")[0]} & allowed:
         name = urlsplit(url).netloc
@@ -296,18 +271,11 @@ def _says(row: dict, types: dict[str, type]) -> bool:
 
 
 class Manifest:
-    """What is known of every address, one JSON object a line; the last row of an address counts.
-
-    Args:
-        path: the file; made at the first row.
-
-    Attributes:
-        rows: by address.
-    """
+    """What is known of every address, one JSON object a line; the last row of an address counts."""
 
     def __init__(self, path: Path):
         self.path = path
-        self.rows: dict[str, dict] = {}
+        self.rows: dict[str, dict] = {}  # by address
         self._by_hash: dict[str, str] = {}
         self._owner: dict[str, str] = {}  # file -> the address it was stored for
         for row in read_rows(path):

@@ -16,10 +16,12 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -42,38 +44,26 @@ SEEN = 0.6  # faces down to this part of `min_size` are looked for, so that the 
 HASH_SIDE = 16  # a hash has 256 bits: with 64, different rendered faces look like twins
 CLEARLY = 3  # grey levels of 255: in plain places every saving turns the smaller differences round
 BLUR_SIDE = 128  # sharpness is compared at one size
+COLUMNS, SIDE = 12, 80  # of the contact sheet: pictures in a row, pixels of a picture
 
 
 @dataclass(frozen=True)
 class CropConfig:
-    """What is cut, and what is left out.
+    """What is cut, and what is left out. Raises ValueError for numbers that cannot work, or an unknown detector."""
 
-    Attributes:
-        detector: one of `detectors.NAMES`; "auto": the one that suits the pages, see `detectors.choose`.
-        cascade: its file, see `detectors.make`.
-        sure: how sure it must be, see `detectors.make`; None: its default.
-        size: side of a crop in pixels.
-        margin: around the detector's box, on each side, in box sides: hair and shoulders.
-        lift: how far the square lies above the box's middle, in box sides: there is more hair than neck.
-        min_size: smallest face (detector's box) in pixels.
-        sharp: least sharpness: variance of the Laplacian over the variance of the picture. Rendered faces have 0.1 to
-            1.3, under a blur of 3 pixels in 256 less than 0.08; 0 keeps all.
-        twins: crops whose hashes differ in less than this part of their bits are duplicates. Different rendered faces
-            differ in 0.12 or more, one that was shrunk by a fifth and saved as a JPEG in 0.06 mostly (at 64 pixels;
-            0.01 at 256); 0 keeps all but equal ones.
-
-    Raises:
-        ValueError: numbers that cannot work, or an unknown detector.
-    """
-
-    detector: str = "auto"
-    cascade: str | None = None
+    detector: str = "auto"  # one of `detectors.NAMES`; "auto": the one that suits the pages, see `detectors.choose`
+    cascade: str | None = None  # see `detectors.make`, also for `sure`
     sure: float | None = None
-    size: int = 256
-    margin: float = 0.4
-    lift: float = 0.25
-    min_size: int = 48
+    size: int = 256  # side of a crop in pixels
+    margin: float = 0.4  # around the detector's box, on each side, in box sides: hair and shoulders
+    lift: float = 0.25  # how far the square lies above the box's middle, in box sides: there is more hair than neck
+    min_size: int = 48  # smallest face (detector's box) in pixels
+    # Least sharpness: variance of the Laplacian over the variance of the picture. Rendered faces have 0.1 to 1.3, under
+    # a blur of 3 pixels in 256 less than 0.08; 0 keeps all.
     sharp: float = 0.03
+    # Crops whose hashes differ in less than this part of their bits are duplicates. Different rendered faces differ in
+    # 0.12 or more, one that was shrunk by a fifth and saved as a JPEG in 0.06 mostly (at 64 pixels; 0.01 at 256); 0
+    # keeps all but equal ones.
     twins: float = 0.09
 
     def __post_init__(self) -> None:
@@ -163,7 +153,11 @@ def crop(
             if work.is_orphaned(source.names[i]):
                 work.page(source, i, detect, again=True)
         _write_sheet(out, work.rows)
-    return _report(work, pages, time.perf_counter() - started, why)
+    kept, rejected = len(_kept(work.rows)), {reason: len(faces) for reason, faces in _left_out(work.rows).items()}
+    if not kept:
+        raise ValueError(_nothing_kept(len(pages), rejected, work.skipped, config))
+    seconds = time.perf_counter() - started
+    return CropReport(str(out), len(pages), work.known, kept, rejected, work.skipped, seconds, why)
 
 
 def _decided(config: CropConfig, source: Source, pages: list[int], out: Path) -> tuple[CropConfig, str]:
@@ -178,22 +172,13 @@ def _decided(config: CropConfig, source: Source, pages: list[int], out: Path) ->
         return replace(config, detector=before), f"{before}, as before"
     looked = []
     for i in pages[:: max(1, len(pages) // LOOKED_AT)]:
-        with contextlib.suppress(Refused):
-            looked.append(decode(source.read(i)))
-        if len(looked) == LOOKED_AT:
-            break
+        if len(looked) < LOOKED_AT:
+            with contextlib.suppress(Refused):
+                looked.append(decode(source.read(i)))
     if not looked:
         return replace(config, detector="photo"), "photo"  # the report says that nothing could be read
     name, why = detectors.choose(looked, round(SEEN * config.min_size))
     return replace(config, detector=name), f"{name} ({why})"
-
-
-def _report(work: _Work, pages: list[int], seconds: float, detector: str) -> CropReport:
-    rows, config, kept = work.rows, work.config, len(_kept(work.rows))
-    rejected = {reason: len(faces) for reason, faces in _left_out(rows).items()}
-    if not kept:
-        raise ValueError(_nothing_kept(len(pages), rejected, work.skipped, config))
-    return CropReport(str(work.out), len(pages), work.known, kept, rejected, work.skipped, seconds, detector)
 
 
 def _nothing_kept(pages: int, rejected: dict[str, int], skipped: list[tuple[str, str]], config: CropConfig) -> str:
@@ -214,31 +199,20 @@ def _nothing_kept(pages: int, rejected: dict[str, int], skipped: list[tuple[str,
 
 def _open(src: Path, out: Path) -> Source:
     """A folder or zip, or one picture as a folder of one. Raises what `open_source` raises."""
-    import zipfile
-
     if src.is_file() and not zipfile.is_zipfile(src):
         return FolderSource(f"picture {src.name}", (src.name,), "", {}, src.parent)
     return open_source(src, exclude=out)
 
 
-# ------------------------------------------------------------------------------------------------------------ one page
-
-
 class _Work:
-    """A folder being filled.
-
-    Attributes:
-        out, config: see `crop`.
-        rows: page -> its row of the manifest.
-        known: pages that were done before.
-        hashes: of the faces kept, by file.
-        skipped: pages that cannot be read, and why; faces that they had before stay.
-    """
+    """A folder being filled."""
 
     def __init__(self, out: Path, config: CropConfig, rows: dict[str, dict]):
-        self.out, self.config, self.rows, self.known = out, config, rows, 0
-        self.hashes = {face["file"]: bytes.fromhex(face["hash"]) for face in _kept(rows)}
-        self.skipped: list[tuple[str, str]] = []
+        self.out, self.config = out, config
+        self.rows = rows  # of the manifest, by page
+        self.hashes = {face["file"]: bytes.fromhex(face["hash"]) for face in _kept(rows)}  # of the faces kept
+        self.known = 0  # pages that were done before
+        self.skipped: list[tuple[str, str]] = []  # pages that cannot be read, and why; faces they had before stay
 
     def is_orphaned(self, name: str) -> bool:
         """Was a face of this page left out as the duplicate of one that is gone?"""
@@ -296,29 +270,23 @@ class _Work:
             return "too small"
         if sharpness(square) < self.config.sharp:
             return "blurred"
-        twin = next(
-            (file for file, other in self.hashes.items() if hash_distance(own, other) <= self.config.twins), None
-        )
-        return None if twin is None else TWIN + twin
+        near = (TWIN + file for file, other in self.hashes.items() if hash_distance(own, other) <= self.config.twins)
+        return next(near, None)
 
 
 def square_around(face: Face, page: tuple[int, int], config: CropConfig) -> np.ndarray:
     """Corners of the square to cut, see `align.cut`: moved into the page where it fits; else the page is mirrored."""
     side = min(face.side * (1 + 2 * config.margin), 3 * max(page))
-    middle = ((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2 - config.lift * face.side)
-    corner = [m - side / 2 for m in middle]
-    for axis in (0, 1):
-        if side <= page[axis]:
-            corner[axis] = min(max(corner[axis], 0), page[axis] - side)
-        else:  # its middle stays on the page
-            corner[axis] = min(max(corner[axis], -side / 2), page[axis] - side / 2)
+    x, y = face.middle
+    corner = []
+    for middle, length in zip((x, y - config.lift * face.side), page, strict=True):
+        low, high = (0, length - side) if side <= length else (-side / 2, length - side / 2)  # its middle stays on it
+        corner.append(min(max(middle - side / 2, low), high))
     return box_square(*corner, side)
 
 
 def sharpness(image: Image.Image) -> float:
     """Variance of the Laplacian over that of the picture itself, at one size: near 0 for a plain or a blurred one."""
-    import cv2
-
     side = min(BLUR_SIDE, image.width)  # a smaller picture is not enlarged: that would look like blur
     small = image.convert("L").resize((side, side), Image.Resampling.BOX)
     grey = np.asarray(small).astype(np.float32)
@@ -344,29 +312,25 @@ def _file_name(page: str, digest: str, number: int) -> str:
     return f"{stem}_{own}_{number}.png"
 
 
-# -------------------------------------------------------------------------------------------------------- the manifest
-
-
 def _begin(out: Path, settings: dict[str, object], overwrite: bool) -> dict[str, dict]:
     """The rows that lie there, by page; a new manifest where there is none."""
     path = out / MANIFEST
     first, *rows = read_rows(path) or [{}]
-    there = first.get("settings", {})
-    if not there and any(file for folder in (FACES, REJECTED) for file in (out / folder).glob("*.png")):
+    before = first.get("settings", {})
+    if not before and any(file for folder in (FACES, REJECTED) for file in (out / folder).glob("*.png")):
         raise FileExistsError(
             f"'{out / FACES}' or '{out / REJECTED}' holds pictures, but there is no {MANIFEST} that names them: they "
             "are not touched; choose another folder, or move them away"
         )
-    if there and there != settings and not overwrite:
-        changed = ", ".join(
-            f"{k} {there.get(k)} there, {v} asked for" for k, v in settings.items() if there.get(k) != v
-        )
+    if before and before != settings and not overwrite:
+        pairs = [(k, before.get(k), v) for k, v in settings.items() if before.get(k) != v]
+        changed = ", ".join(f"{name} {old} there, {new} asked for" for name, old, new in pairs)
         raise FileExistsError(
             f"'{out}' holds faces cut with other settings ({changed}): choose another folder, or overwrite=True"
         )
-    if there and overwrite:
+    if before and overwrite:
         _remove(out, {face["file"] for row in rows for face in row.get("faces", ())})
-    if not there or overwrite:
+    if not before or overwrite:
         path.unlink(missing_ok=True)
         append_row(path, {"settings": settings})
         return {}
@@ -381,9 +345,8 @@ def _remove(out: Path, files: set[str]) -> None:
                 (out / folder / file).unlink(missing_ok=True)
 
 
-def _faces(rows: Mapping[str, dict]) -> Iterator[dict]:
-    for row in rows.values():
-        yield from row.get("faces", ())
+def _faces(rows: Mapping[str, dict]) -> list[dict]:
+    return [face for row in rows.values() for face in row.get("faces", ())]
 
 
 def _kept(rows: Mapping[str, dict]) -> list[dict]:
@@ -399,35 +362,23 @@ def _left_out(rows: Mapping[str, dict]) -> dict[str, list[dict]]:
     return groups
 
 
-# ------------------------------------------------------------------------------------------------------- contact sheet
-
-
 def _write_sheet(out: Path, rows: Mapping[str, dict]) -> None:
     """Faces kept, and those left out by reason, each with their number."""
     groups = {"kept": [out / FACES / face["file"] for face in _kept(rows)]}
     groups |= {why: [out / REJECTED / face["file"] for face in faces] for why, faces in _left_out(rows).items()}
-    if pictures := [_titled(name, paths) for name, paths in groups.items() if paths]:
-        display.save(display.stack(pictures, 8), out / SHEET)
-
-
-def _titled(name: str, paths: Sequence[Path]) -> Image.Image:
-    there = [path for path in paths if path.is_file()]
-    table = contact_sheet(there, 240 if name == "kept" else 48)
-    wide = Image.new("RGB", (COLUMNS * SIDE, table.height), display.PAPER)
-    wide.paste(table)
-    return display.label(wide, f"{name}: {len(paths)}")
-
-
-COLUMNS, SIDE = 12, 80  # of the contact sheet: pictures in a row, pixels of a picture
+    tables = []
+    for name, paths in groups.items():
+        if existing := [path for path in paths if path.is_file()]:
+            table = contact_sheet(existing, 240 if name == "kept" else 48)
+            wide = Image.new("RGB", (COLUMNS * SIDE, table.height), display.PAPER)
+            wide.paste(table)
+            tables.append(display.label(wide, f"{name}: {len(paths)}"))
+    if tables:
+        display.save(display.stack(tables, 8), out / SHEET)
 
 
 def contact_sheet(paths: Sequence[Path], most: int = 240) -> Image.Image:
-    """Pictures as a table; of more than `most` an even selection.
-
-    Args:
-        paths: at least one.
-        most: pictures shown.
-    """
+    """Pictures (at least one) as a table; of more than `most` an even selection."""
     chosen = [paths[i * len(paths) // min(most, len(paths))] for i in range(min(most, len(paths)))]
     sheet = Image.new("RGB", (min(COLUMNS, len(chosen)) * SIDE, -(-len(chosen) // COLUMNS) * SIDE), display.PAPER)
     for i, path in enumerate(chosen):

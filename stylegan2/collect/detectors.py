@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -73,15 +74,10 @@ def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_S
 
 
 class Cascade:
-    """A cascade of local binary patterns, by scikit-image, on an equalised grey picture.
+    """A cascade of local binary patterns (an XML file), by scikit-image, on an equalised grey picture.
 
     OpenCV's own reader of these files is gone since OpenCV 5. As there, the picture is shrunk step by step and the
-    window stays; each window that passes counts as one vote for a face.
-
-    Args:
-        path: an XML file.
-        min_size: smallest face in pixels.
-        sure: from 0 to 1; `NEIGHBOURS` times as many windows must agree on a face, at least one.
+    window stays; each window that passes counts as one vote for a face, and `NEIGHBOURS` times `sure` must agree.
 
     Raises:
         ValueError: a file that is no such cascade.
@@ -100,17 +96,15 @@ class Cascade:
 
     def __call__(self, image: Image.Image) -> list[Face]:
         """The score of a face is the number of windows that agree on it, its box their mean."""
-        boxes, found = self._windows(image), []
+        boxes, faces = self._windows(image), []
         for box in boxes:
             near = boxes[overlap(box, boxes) > SAME]
             if len(near) >= self.neighbours:
-                found.append(Face(tuple(near.mean(0).tolist()), float(len(near))))
-        return distinct(found)
+                faces.append(Face(tuple(near.mean(0).tolist()), float(len(near))))
+        return distinct(faces)
 
     def _windows(self, image: Image.Image) -> np.ndarray:
         """Boxes of all windows that pass, [n, 4] in pixels."""
-        import cv2
-
         grey = cv2.equalizeHist(np.asarray(image.convert("L")))
         window = np.array([self.cascade.window_width, self.cascade.window_height])
         boxes, scale = [np.empty((0, 4))], max(1.0, self.min_size / min(window))
@@ -131,18 +125,13 @@ def choose(pages: Sequence[Image.Image], min_size: int = MIN_SIZE) -> tuple[str,
     A rendered page has faces that `pocket` is very sure of; of a drawn one `animeface` finds more than `photo`, which
     finds some drawn faces too; of a photo it finds none.
 
-    Args:
-        pages: RGB, a few.
-        min_size: smallest face in pixels.
-
     Returns:
         its name, and why.
 
     Raises:
         ValueError: none finds a face; says how to name one.
     """
-    counts = {"pocket": 0, "photo": 0}
-    note = ""
+    counts, note = {"pocket": 0, "photo": 0}, ""
     for name in (*counts, "animeface"):
         try:
             detector = make(name, min_size=min_size)
@@ -168,32 +157,19 @@ def on_pages(detector: Detector, image: Image.Image) -> list[Face]:
     """Faces of a picture of any shape: a tall strip is seen in tiles, twice as high as it is wide.
 
     Neighbouring tiles share half of themselves, so every face that fits the page lies whole in one of them. What a
-    tile's edge cuts is left to the next.
-
-    Args:
-        detector: of `make`.
-        image: RGB.
-
-    Returns:
-        every face once, from top to bottom.
+    tile's edge cuts is left to the next. Returns every face once, from top to bottom.
     """
     width, height = image.size
     short, long = sorted(image.size)
     if short < SMALLEST:
         return []
-    if long <= 2 * short:
-        return sorted(distinct(detector(image)), key=_reading_order)
-    found: list[Face] = []
-    for first in _starts(long, 2 * short, short):
+    tile = min(long, 2 * short)
+    faces: list[Face] = []
+    for first in sorted({*range(0, long - tile, short), long - tile}):  # the last tile ends with the page
         x, y = (0, first) if height >= width else (first, 0)
-        part = image.crop((x, y, min(width, x + 2 * short), min(height, y + 2 * short)))
-        found += [face.moved(x, y) for face in detector(part) if not _cut(face, part.size, (x, y), image.size)]
-    return sorted(distinct(found), key=_reading_order)
-
-
-def _starts(length: int, tile: int, step: int) -> list[int]:
-    """Where tiles begin: every `step`, and one that ends with the page."""
-    return sorted({*range(0, length - tile, step), length - tile})
+        part = image.crop((x, y, min(width, x + tile), min(height, y + tile)))
+        faces += [face.moved(x, y) for face in detector(part) if not _cut(face, part.size, (x, y), image.size)]
+    return sorted(distinct(faces), key=lambda face: (face.box[1], face.box[0]))
 
 
 def _cut(face: Face, tile: tuple[int, int], at: tuple[int, int], page: tuple[int, int]) -> bool:
@@ -204,7 +180,3 @@ def _cut(face: Face, tile: tuple[int, int], at: tuple[int, int], page: tuple[int
         or (face.box[axis + 2] > tile[axis] - near and at[axis] + tile[axis] < page[axis])
         for axis in (0, 1)
     )
-
-
-def _reading_order(face: Face) -> tuple[float, float]:
-    return face.box[1], face.box[0]

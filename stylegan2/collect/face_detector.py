@@ -95,13 +95,7 @@ def _shipped() -> Path:
 
 
 class PocketDetector:
-    """A trained network as a detector.
-
-    Args:
-        network: as trained.
-        min_size: smallest face in pixels of the picture.
-        sure: confidence from 0 to 1.
-    """
+    """A trained network as a detector of faces of at least `min_size` pixels, with a confidence of at least `sure`."""
 
     def __init__(self, network: FaceNet, min_size: int = MIN_SIZE, sure: float = SURE):
         self.network, self.min_size, self.sure = network.eval().requires_grad_(False), min_size, sure

@@ -14,14 +14,12 @@ import ipaddress
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urljoin, urlsplit
 
-import requests
 import urllib3
 from protego import Protego
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from requests import certs
+from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ProtocolError
 
 from stylegan2 import __repository__, __version__
 
@@ -38,28 +36,15 @@ CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class Manners:
-    """How politely.
+    """How politely. Raises ValueError for numbers that cannot work."""
 
-    Attributes:
-        delay: seconds between two requests to a host, at least; robots.txt may ask for more.
-        timeout: seconds without an answer after which a request has failed.
-        retries: how often something that failed for the moment is tried again.
-        patience: refusals, or addresses that fail, in a row after which a host is left alone.
-        most_bytes: of one answer.
-        contact: a mail address or web page for the User-Agent, so that a site's owner can reach you.
-        allow_local: "host:port" of servers on this machine or in its network that may be asked all the same.
-
-    Raises:
-        ValueError: numbers that cannot work.
-    """
-
-    delay: float = 1.0
-    timeout: float = 20.0
-    retries: int = 4
-    patience: int = 3
-    most_bytes: int = 32 << 20
-    contact: str = ""
-    allow_local: frozenset[str] = frozenset()
+    delay: float = 1.0  # seconds between two requests to a host, at least; robots.txt may ask for more
+    timeout: float = 20.0  # seconds without an answer after which a request has failed
+    retries: int = 4  # how often something that failed for the moment is tried again
+    patience: int = 3  # refusals, or addresses that fail, in a row after which a host is left alone
+    most_bytes: int = 32 << 20  # of one answer
+    contact: str = ""  # a mail address or web page for the User-Agent, so that a site's owner can reach you
+    allow_local: frozenset[str] = frozenset()  # "host:port" of servers in your network that may be asked all the same
 
     def __post_init__(self) -> None:
         if self.delay < 0 or self.timeout <= 0 or min(self.retries, self.patience - 1, self.most_bytes - 1) < 0:
@@ -83,12 +68,7 @@ class NotAllowed(ValueError):
 
 
 class Missing(OSError):
-    """The server has no such page, or cannot give it whole now.
-
-    Args:
-        message: what happened.
-        status: what the server answered; 0: nothing that is an answer.
-    """
+    """The server has no such page, or cannot give it whole now; `status` 0: it gave nothing that is an answer."""
 
     def __init__(self, message: str, status: int = 0):
         super().__init__(message)
@@ -113,7 +93,7 @@ class Answer:
 class _Host:
     """What is known of a server."""
 
-    free_at: float = 0.0
+    free_at: float = 0.0  # by the session's clock
     delay: float = 0.0
     refusals: int = 0  # in a row
     failures: int = 0  # addresses in a row
@@ -121,15 +101,7 @@ class _Host:
 
 
 class PoliteSession:
-    """Fetches addresses one after the other.
-
-    Args:
-        manners: see there.
-        clock, sleep: seconds, and waiting for so many; for tests.
-
-    Attributes:
-        notes: what is worth knowing about the servers asked.
-    """
+    """Fetches addresses one after the other, by a clock in seconds; `notes` say what the servers are like."""
 
     def __init__(
         self,
@@ -140,18 +112,19 @@ class PoliteSession:
         self.manners, self._clock, self._sleep = manners or Manners(), clock, sleep
         self.notes: list[str] = []
         self._hosts: dict[str, _Host] = {}
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxies or passwords from elsewhere
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none is kept, none is sent
-        self._session.headers = requests.structures.CaseInsensitiveDict({"User-Agent": self.manners.user_agent})
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(self._met))
+        self._asked = ("", _Host())  # the address that is asked for just now, and its host
+        retry = _Retry(self.manners.retries, status_forcelist=FOR_A_MOMENT, raise_on_status=False)
+        self._pools = urllib3.PoolManager(timeout=self.manners.timeout, retries=retry, ca_certs=certs.where())
+        self._pools.pool_classes_by_scheme = {
+            "http": _pool(urllib3.HTTPConnectionPool, self),
+            "https": _pool(urllib3.HTTPSConnectionPool, self),
+        }
 
     def __enter__(self) -> PoliteSession:
         return self
 
     def __exit__(self, *_) -> None:
-        self._session.close()
+        self._pools.clear()
 
     def get(self, url: str, referer: str | None = None) -> Answer:
         """The page or picture at an address.
@@ -166,12 +139,6 @@ class PoliteSession:
 
     def _host(self, url: str) -> _Host:
         return self._hosts.setdefault(check_address(url), _Host(delay=self.manners.delay))
-
-    def _met(self, address: str, host: str, port: int) -> None:
-        """Look at a new connection's other end: nobody else's server is asked quickly, none inside asked at all."""
-        if check_peer(address, host, port, self.manners.allow_local):
-            known = self._hosts[f"{host.lower()}:{port}"]
-            known.delay = max(known.delay, LEAST_DELAY)
 
     def _check_robots(self, url: str, referer: str | None) -> None:
         host = self._host(url)
@@ -211,7 +178,7 @@ class PoliteSession:
         for _ in range(6):
             if check:
                 check(url, referer)
-            answer = self._persist(url, referer)
+            answer = self._ask(url, referer)
             if isinstance(answer, Answer):
                 return answer
             target = join(url, answer)
@@ -220,105 +187,132 @@ class PoliteSession:
             url = target
         raise Missing(f"{url} leads in a circle")
 
-    def _persist(self, url: str, referer: str | None) -> Answer | str:
+    def _ask(self, url: str, referer: str | None) -> Answer | str:
         """An answer, or where it is said to be; what fails for the moment is tried again."""
-        host, why = self._host(url), ""
-        for attempt in range(self.manners.retries + 1):
-            self._wait(host)
-            try:
-                status, after, result = self._ask(url, referer)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, _Cut) as error:
-                status, after, why = 0, None, f"{type(error).__name__.lstrip('_')}: {error}"
-            finally:
-                host.free_at = self._clock() + host.delay
-            if status in REFUSALS:
-                why = f"status {status}"
-                if urlsplit(url).path != "/robots.txt":
-                    self._count_refusal(host, url, status)
-            elif status in FOR_A_MOMENT:
-                why = f"status {status}"
-            elif status:
-                host.refusals = host.failures = 0
-                if status >= 400:
-                    raise Missing(f"{url}: status {status}", status)
-                return result
-            if status in (401, 403, 451):
-                raise Missing(f"{url}: refused with status {status}", status)
-            host.free_at = max(host.free_at, self._clock() + self._pause(attempt, after, url))
-        host.failures += 1
-        told = f"{url} failed {self.manners.retries + 1} times ({why})"
-        if host.failures >= self.manners.patience:
-            raise Stopped(f"{told}, as others before it: try again later")
-        raise Missing(told)
+        host = self._host(url)
+        self._asked = (url, host)
+        headers = {"User-Agent": self.manners.user_agent} | ({"Referer": referer} if referer else {})
+        try:
+            response = self._pools.urlopen("GET", url, headers=headers, redirect=False, preload_content=False)
+        except HTTPError as error:
+            reason = error.reason if isinstance(error, MaxRetryError) else error
+            raise self._given_up(f"{type(reason).__name__}: {reason}") from error
+        status = response.status
+        if status in FOR_A_MOMENT:
+            raise self._given_up(f"status {status}")
+        if status in REFUSALS:
+            self._count_refusal(status)
+            raise Missing(f"{url}: refused with status {status}", status)
+        host.refusals = host.failures = 0
+        if status >= 400:
+            raise Missing(f"{url}: status {status}", status)
+        if status != 200:
+            return response.headers.get("Location", "") if status in REDIRECTS else ""
+        return Answer(url, response.body, response.headers.get("Content-Type", "").partition(";")[0])
 
-    def _count_refusal(self, host: _Host, url: str, status: int) -> None:
-        host.refusals += 1
+    def _given_up(self, why: str) -> Missing | Stopped:
+        url, host = self._asked
+        host.failures += 1
+        failed = f"{url} failed {self.manners.retries + 1} times ({why})"
+        if host.failures >= self.manners.patience:
+            return Stopped(f"{failed}, as others before it: try again later")
+        return Missing(failed)
+
+    def _count_refusal(self, status: int) -> None:
+        url, host = self._asked
+        host.refusals += urlsplit(url).path != "/robots.txt"
         if host.refusals >= self.manners.patience:
             raise Stopped(
                 f"{urlsplit(url).netloc} refused {host.refusals} times in a row (status {status}, last for {url}): "
                 "it does not want this. Wait, ask its owner, or go on later with a longer delay"
             )
 
-    def _pause(self, attempt: int, after: str | None, url: str) -> float:
-        """Seconds until the next try: what the server asks for, else twice as long each time."""
-        seconds = _seconds(after) if after else 2.0**attempt
-        if seconds > LONGEST_WAIT:
-            raise Stopped(f"{url}: the server asks to come back in {seconds:.0f} seconds: go on then")
-        return seconds
+    # What follows is called by urllib3, for every connection and every try.
 
-    def _wait(self, host: _Host) -> None:
+    def met(self, address: str, host: str, port: int) -> None:
+        """Look at a new connection's other end: nobody else's server is asked quickly, none inside asked at all."""
+        if check_peer(address, host, port, self.manners.allow_local):
+            known = self._asked[1]
+            known.delay = max(known.delay, LEAST_DELAY)
+
+    def send(self, request: Callable[[], urllib3.HTTPResponse]) -> urllib3.HTTPResponse:
+        """Send one request, when its host's pause is over; the answer comes with its `body`."""
+        host = self._asked[1]
         if (left := host.free_at - self._clock()) > 0:
             self._sleep(left)
+        try:
+            response = request()
+            if response.status == 200:
+                response.body = b"".join(self._body(response))
+            response.close()
+        finally:
+            host.free_at = self._clock() + host.delay
+        return response
 
-    def _ask(self, url: str, referer: str | None) -> tuple[int, str | None, Answer | str]:
-        """Status, Retry-After, and the answer or where it is said to be."""
-        headers = {"Referer": referer} if referer else {}
-        timeout = self.manners.timeout
-        with self._session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False) as response:
-            after, where = response.headers.get("Retry-After"), response.headers.get("Location")
-            if response.status_code in REDIRECTS and where:
-                return response.status_code, after, where
-            if response.status_code != 200:
-                return response.status_code, after, ""
-            body = b"".join(self._body(response, url))
-            return 200, None, Answer(url, body, response.headers.get("Content-Type", "").partition(";")[0])
-
-    def _body(self, response: requests.Response, url: str) -> Iterator[bytes]:
-        """Its parts as they come; not more, not for longer, and not less than was promised."""
-        deadline, got = self._clock() + 10 * self.manners.timeout, 0
-        promised = response.headers.get("Content-Length", "")
-        while chunk := response.raw.read1(CHUNK, decode_content=True):  # `read` would wait until so much is there
-            got += len(chunk)
-            if got > self.manners.most_bytes:
-                raise NotAllowed(f"{url} is larger than {self.manners.most_bytes >> 20} MiB")
+    def _body(self, response: urllib3.HTTPResponse) -> Iterator[bytes]:
+        """Its parts as they come; not more, and not for longer, than is decent."""
+        deadline, size = self._clock() + 10 * self.manners.timeout, 0
+        while chunk := response.read1(CHUNK, decode_content=True):  # `read` would wait until so much is there
+            size += len(chunk)
+            if size > self.manners.most_bytes:
+                raise NotAllowed(f"{self._asked[0]} is larger than {self.manners.most_bytes >> 20} MiB")
             if self._clock() > deadline:
-                raise _Cut(f"not done after {10 * self.manners.timeout:.0f} s")
+                raise ProtocolError(f"not done after {10 * self.manners.timeout:.0f} s")
             yield chunk
-        if promised.isdecimal() and "Content-Encoding" not in response.headers and got < int(promised):
-            raise _Cut(f"{got} of {promised} bytes")
+
+    def postpone(self, seconds: float, status: int | None) -> None:
+        """The last request failed for the moment: the next one waits so long."""
+        url, host = self._asked
+        if status in REFUSALS:
+            self._count_refusal(status)
+        if seconds > LONGEST_WAIT:
+            raise Stopped(f"{url}: the server asks to come back in {seconds:.0f} seconds: go on then")
+        host.free_at = max(host.free_at, self._clock() + seconds)
 
 
-class _Cut(Exception):
-    """The body ended too early."""
+class _Retry(urllib3.Retry):
+    """When to try again: when the server says, else after 1, 2, 4, ... seconds."""
+
+    def increment(self, method=None, url=None, response=None, error=None, _pool=None, _stacktrace=None) -> _Retry:
+        try:
+            after = response and self.get_retry_after(response)
+        except InvalidHeader:
+            after = None
+        _pool.session.postpone(after or 2.0 ** len(self.history), response and response.status)
+        return super().increment(method, url, response, error, _pool, _stacktrace)
+
+    def sleep(self, response=None) -> None:
+        """`PoliteSession.send` waits."""
 
 
-def _seconds(after: str) -> float:
-    """Retry-After as seconds from now: a number, or a date."""
-    try:
-        return float(urllib3.Retry().parse_retry_after(after))
-    except urllib3.exceptions.InvalidHeader:
-        return 1.0
+def _pool(kind: type[urllib3.HTTPConnectionPool], session: PoliteSession) -> type[urllib3.HTTPConnectionPool]:
+    """Connections whose other end is looked at before anything is sent, and requests that wait for their turn."""
+
+    class Connection(kind.ConnectionCls):
+        def _new_conn(self):
+            sock = super()._new_conn()
+            try:
+                session.met(sock.getpeername()[0], self.host, self.port)
+            except NotAllowed:
+                sock.close()
+                raise
+            return sock
+
+    class Pool(kind):
+        ConnectionCls = Connection
+
+        def _make_request(self, *args, **options):
+            return session.send(lambda: super(Pool, self)._make_request(*args, **options))
+
+    Pool.session = session
+    return Pool
 
 
 # -------------------------------------------------------------------------------------------------------- where to, not
 
 
 def check_address(url: str) -> str:
-    """ "host:port" of an http(s) address.
-
-    Raises:
-        NotAllowed: something else, or one with a password.
-    """
+    """ "host:port" of an http(s) address. Raises NotAllowed for something else, or one with a password."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
@@ -349,18 +343,9 @@ def _same_host(a: str, b: str) -> bool:
 
 
 def check_peer(address: str, host: str, port: int, allow_local: frozenset[str]) -> bool:
-    """Is this a server on the public internet?
+    """Is the IP address that a connection to host and port went to on the public internet?
 
-    Args:
-        address: the IP address that the connection went to, whatever the name said before.
-        host, port: what was asked for.
-        allow_local: see `Manners`.
-
-    Returns:
-        False for one inside that was allowed by name.
-
-    Raises:
-        NotAllowed: one inside that was not.
+    False for one inside that was allowed by name (see `Manners`); raises NotAllowed for one that was not.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     real = _unwrapped(ip)
@@ -378,41 +363,8 @@ NAT64, COMPATIBLE = ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("
 
 def _unwrapped(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """The IPv4 address where an IPv6 one leads to it (mapped, compatible, NAT64, 6to4, Teredo); else itself."""
-    if ip.version == 4 or ip.is_loopback:
+    if ip.version == 4:
         return ip
     if ip in NAT64 or ip in COMPATIBLE:
         return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1]) or ip
-
-
-class _Adapter(HTTPAdapter):
-    """Connections whose other end is looked at before anything is sent.
-
-    Args:
-        met: called with IP address, host and port; raises NotAllowed.
-    """
-
-    def __init__(self, met: Callable[[str, str, int], None]):
-        self.met = met
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *args, **kwargs) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": _pool(urllib3.HTTPConnectionPool, HTTPConnection, self.met),
-            "https": _pool(urllib3.HTTPSConnectionPool, HTTPSConnection, self.met),
-        }
-
-
-def _pool(pool: type, connection: type, met: Callable[[str, str, int], None]) -> type:
-    class Checked(connection):
-        def _new_conn(self):
-            sock = super()._new_conn()
-            try:
-                met(sock.getpeername()[0], self.host, self.port)
-            except NotAllowed:
-                sock.close()
-                raise
-            return sock
-
-    return type("Pool", (pool,), {"ConnectionCls": Checked})

@@ -1,11 +1,11 @@
-"""Where the pictures of a webtoon are: one adapter per site, all with the same two questions.
+"""Where the pictures of a webtoon are: each site is described by its addresses and CSS selectors.
 
     site = site_for("https://www.webtoons.com/en/fantasy/some-title/list?title_no=95")
     for episode in site.episodes(session, url):
         refs = site.images(session, episode)
 
-Sites change. An adapter that finds nothing where it looks says so, instead of reporting an empty success. None of them
-answers a site's question for an age or a login: where one is asked, the message says so.
+Sites change: where nothing is found, that is an error, not an empty success. A site's question for an age or a login is
+never answered; the message says so.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 from bs4 import BeautifulSoup, Tag
@@ -40,16 +39,10 @@ class OtherKind(SiteError):
 
 @dataclass(frozen=True)
 class Episode:
-    """One page with pictures.
+    """One page with pictures."""
 
-    Attributes:
-        number: as the site counts.
-        title: as the site writes it; not to be trusted as a file name.
-        url: of the page.
-    """
-
-    number: int
-    title: str
+    number: int  # as the site counts
+    title: str  # as the site writes it; not to be trusted as a file name
     url: str
 
 
@@ -63,40 +56,14 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class Listing:
-    """The episodes behind an address; iterates over them.
-
-    Attributes:
-        episodes: the first first.
-        end: how their list ended, in words; empty: the address is no list.
-        cut: did it end before its time?
-    """
+    """The episodes behind an address, the first first; iterates over them."""
 
     episodes: list[Episode]
-    end: str = ""
-    cut: bool = False
+    end: str = ""  # how their list ended, in words; empty: the address is no list
+    cut: bool = False  # did it end before its time?
 
     def __iter__(self) -> Iterator[Episode]:
         return iter(self.episodes)
-
-
-class Site(Protocol):
-    """What an adapter answers.
-
-    Attributes:
-        name: for `--site`.
-        hosts: of its pages; links of a list may also lead to the list's own host.
-        image_hosts: from which its pictures may come; the page's own host always may.
-    """
-
-    name: str
-    hosts: tuple[str, ...]
-    image_hosts: tuple[str, ...]
-
-    def episodes(self, session: PoliteSession, url: str) -> Listing:
-        """Episodes behind an address."""
-
-    def images(self, session: PoliteSession, episode: Episode) -> list[ImageRef]:
-        """Its pictures, from top to bottom."""
 
 
 def _soup(text: str) -> BeautifulSoup:
@@ -118,9 +85,10 @@ def _value(url: str, name: str) -> str | None:
         return None
 
 
-def _number(url: str, name: str) -> int:
+def _episode(url: str, name: str, title: str = "") -> Episode:
+    """The episode of an address, numbered by this value of its query."""
     text = _value(url, name) or ""
-    return int(text) if text.isdecimal() and len(text) < 10 else 0
+    return Episode(int(text) if text.isdecimal() and len(text) < 10 else 0, title, url)
 
 
 def _led(asked: str, answered: str) -> str:
@@ -137,15 +105,14 @@ def _changed(what: str, asked: str, answered: str) -> SiteError:
     return SiteError(f"{asked} shows no {what} where they used to be: has the site changed, or is a login needed?")
 
 
-def _all_pages(read: Callable[[str, int], tuple[str, dict]], url: str) -> Listing:
+def _all_pages(read: Callable[[str, int], tuple[str, list[Episode]]], url: str) -> Listing:
     """Episodes of all pages of a list, by number.
 
     Args:
-        read: address of the list, number of a page -> the page's own address, and its episodes by what tells them
-            apart.
+        read: address of the list, number of a page -> the page's own address, and its episodes.
         url: address of the list; where the first page is elsewhere, the others are asked for there.
     """
-    found, end, cut = {}, f"only {MOST_PAGES} of its pages are read", True
+    episodes, end, cut = {}, f"only {MOST_PAGES} of its pages are read", True
     for page in range(1, MOST_PAGES + 1):
         try:
             answered, new = read(url, page)
@@ -156,12 +123,14 @@ def _all_pages(read: Callable[[str, int], tuple[str, dict]], url: str) -> Listin
             break
         if not new and page == 1:
             raise _changed("episodes", url, answered)
-        if not new.keys() - found.keys():  # beyond the last page a site may show the last one again
+        before = len(episodes)
+        episodes |= {episode.number or episode.url: episode for episode in new}
+        if len(episodes) == before:  # beyond the last page a site may show the last one again
             led = _led(url, answered)
             end, cut = f"its page {page} {led or 'shows no others'}", bool(led)
             break
-        found, url = found | new, answered
-    return Listing(sorted(found.values(), key=lambda episode: episode.number), end, cut)
+        url = answered
+    return Listing(sorted(episodes.values(), key=lambda episode: episode.number), end, cut)
 
 
 def _pictures(answer: Answer, selector: str) -> list[ImageRef]:
@@ -178,8 +147,7 @@ def _source(image: Tag) -> str | None:
     sources = image.parent.find_all("source") if image.parent is not None and image.parent.name == "picture" else []
     sizes = [size for tag in (image, *sources) for size in _sizes(tag)]
     largest = max(sizes, key=lambda size: size[1], default=("", 0.0))[0]
-    told = [*(_address(image, name) for name in HIDDEN), largest, _address(image, "src")]
-    return next(filter(None, told), None)
+    return next(filter(None, [*(_address(image, name) for name in HIDDEN), largest, _address(image, "src")]), None)
 
 
 def _address(tag: Tag, name: str) -> str:
@@ -196,133 +164,118 @@ def _sizes(tag: Tag) -> Iterator[tuple[str, float]]:
                 yield url, float(size) if size.replace(".", "", 1).isdecimal() else 1.0
 
 
-class Webtoons:
-    """webtoons.com: lists with pages of links, viewer pages whose pictures wait in `data-url`."""
+@dataclass(frozen=True)
+class Site:
+    """A site; the defaults are any page with pictures, or a text with one address per line, as one episode."""
 
-    name = "webtoons"
-    hosts = ("www.webtoons.com", "webtoons.com", "m.webtoons.com")  # the others lead to the first
-    image_hosts = ("webtoon-phinf.pstatic.net", "swebtoon-phinf.pstatic.net")
+    name: str = "images"  # for `--site`
+    hosts: tuple[str, ...] = ()  # of its pages; links of a list may also lead to the list's own host
+    one_host: bool = False  # the other hosts lead to the first
+    image_hosts: tuple[str, ...] = ()  # from which its pictures may come; the page's own host always may
+    needs: str = ""  # value that the address's query must have
+    number: str = ""  # value of the query that numbers an episode; empty: any page is one
+    links: str = ""  # CSS of the episodes on a page of a list
+    title: str = ""  # CSS of an episode's title within its link; empty: all of it
+    read_page: Callable[[PoliteSession, str, int], list[Episode] | None] | None = (
+        None  # of a list, tried before `links`
+    )
+    pictures: str = "img"  # CSS of the pictures of an episode
+    decoration: str | None = None  # part of the addresses of pictures that belong to the page, not to the episode
+    motion: str | None = None  # word on the pages of episodes without pictures, which a script animates
 
     def episodes(self, session: PoliteSession, url: str) -> Listing:
-        """The newest come first on the site; all list pages are read, then told the other way round."""
+        """Episodes behind an address, of all pages of a list."""
         parts = urlsplit(url)
-        if parts.hostname in self.hosts:
+        if not self.number:
+            return Listing([Episode(1, parts.path.strip("/").replace("/", " "), url)])
+        if self.needs and _value(url, self.needs) is None:
+            raise SiteError(f"{url} names no title: expected an address with {self.needs}=...")
+        if self.one_host and parts.hostname in self.hosts:
             url = urlunsplit(parts._replace(netloc=parts.netloc.lower().replace(parts.hostname, self.hosts[0])))
-        if _value(url, "episode_no"):
-            return Listing([Episode(_number(url, "episode_no"), "", url)])
+        if _value(url, self.number):
+            return Listing([_episode(url, self.number)])
+        return _all_pages(lambda url, page: self._listed(session, url, page), url)
 
-        def read(url: str, page: int) -> tuple[str, dict[str, Episode]]:
-            answer = session.get(_query(url, page=page))
-            return answer.url, {episode.url: episode for episode in self._listed(answer.text, answer.url)}
-
-        return _all_pages(read, url)
-
-    @staticmethod
-    def _listed(text: str, base: str) -> Iterator[Episode]:
-        for link in _soup(text).select("#_listUl li a[href]"):
-            url = join(base, link["href"])
-            title = link.select_one(".subj")
-            yield Episode(_number(url, "episode_no"), title.get_text(" ", strip=True) if title else "", url)
-
-    def images(self, session: PoliteSession, episode: Episode) -> list[ImageRef]:
-        answer = session.get(episode.url)
-        if refs := _pictures(answer, "#_imageList img"):
-            return refs
-        if "motiontoon" in answer.text.lower():
-            raise OtherKind(f"{answer.url} is a motion toon: a script draws it, there are no pictures to collect")
-        raise _changed("pictures", episode.url, answer.url)
-
-
-class Naver:
-    """comic.naver.com: the list as JSON (or as HTML: the older table, the mobile site), pictures in `.wt_viewer`."""
-
-    name = "naver"
-    hosts = ("comic.naver.com", "m.comic.naver.com")
-    image_hosts = ("image-comic.pstatic.net", "shared-comic.pstatic.net")
-    kinds = {"WEBTOON": "webtoon", "BEST_CHALLENGE": "bestChallenge", "CHALLENGE": "challenge"}  # JSON -> address
-
-    def episodes(self, session: PoliteSession, url: str) -> Listing:
-        title = _value(url, "titleId")
-        if title is None:
-            raise SiteError(f"{url} names no title: expected an address with titleId=...")
-        if _value(url, "no"):
-            return Listing([Episode(_number(url, "no"), "", url)])
-        return _all_pages(lambda url, page: self._listed(session, url, title, page), url)
-
-    def _listed(self, session: PoliteSession, url: str, title: str, page: int) -> tuple[str, dict[int, Episode]]:
-        """One page of the list: the site's page is made by a script from this JSON."""
-        address = _query(join(url, "/api/article/list"), titleId=title, page=page)
-        try:
-            text = session.get(address, referer=url).text
-        except Missing as error:
-            if error.status in REFUSALS:
-                raise
-            return self._listed_in_html(session, url, page)
-        try:
-            told = json.loads(text)
-            pairs = [(int(row["no"]), str(row.get("subtitle", ""))) for row in told["articleList"]]
-            kind = self.kinds.get(told.get("webtoonLevelCode"), urlsplit(url).path.strip("/").partition("/")[0])
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return self._listed_in_html(session, url, page)
-        detail = join(url, f"/{kind if kind in self.kinds.values() else 'webtoon'}/detail")
-        return url, {no: Episode(no, text, _query(detail, titleId=title, no=no)) for no, text in pairs}
-
-    @staticmethod
-    def _listed_in_html(session: PoliteSession, url: str, page: int) -> tuple[str, dict[int, Episode]]:
-        answer = session.get(_query(url, page=page))
-        links = _soup(answer.text).select("td.title a[href*='no='], .section_episode_list a[href*='no=']")
-        urls = [(join(answer.url, link["href"]), link.get_text(" ", strip=True)) for link in links]
-        return answer.url, {_number(u, "no"): Episode(_number(u, "no"), text, u) for u, text in urls}
+    def _listed(self, session: PoliteSession, url: str, page: int) -> tuple[str, list[Episode]]:
+        """Where one page of the list is, and its episodes."""
+        if self.read_page and (episodes := self.read_page(session, url, page)) is not None:
+            return url, episodes
+        answer, episodes = session.get(_query(url, page=page)), []
+        for link in _soup(answer.text).select(self.links):
+            title = link.select_one(self.title) if self.title else link
+            words = title.get_text(" ", strip=True) if title else ""
+            episodes.append(_episode(join(answer.url, link["href"]), self.number, words))
+        return answer.url, episodes
 
     def images(self, session: PoliteSession, episode: Episode) -> list[ImageRef]:
+        """Its pictures, from top to bottom. Raises SiteError: none."""
         answer = session.get(episode.url)
-        refs = [ref for ref in _pictures(answer, ".wt_viewer img, #toonLayer img") if "/static/" not in ref.url]
-        if not refs:
-            raise _changed("pictures", episode.url, answer.url)
-        return refs
-
-
-class ImageList:
-    """Any page with pictures, or a text with one address per line: all pictures of it are one episode.
-
-    Args:
-        selector: CSS of the pictures on a page.
-    """
-
-    name = "images"
-    hosts: tuple[str, ...] = ()
-    image_hosts: tuple[str, ...] = ()
-
-    def __init__(self, selector: str = "img"):
-        self.selector = selector
-
-    def episodes(self, session: PoliteSession, url: str) -> Listing:
-        return Listing([Episode(1, urlsplit(url).path.strip("/").replace("/", " "), url)])
-
-    def images(self, session: PoliteSession, episode: Episode) -> list[ImageRef]:
-        answer = session.get(episode.url)
-        if answer.kind == "text/plain":
-            urls = [line.strip() for line in answer.text.splitlines() if line.strip() and not line.startswith("#")]
-            refs = [ImageRef(join(answer.url, url), answer.url) for url in urls]
+        if not self.number and answer.kind == "text/plain":
+            lines = (line.strip() for line in answer.text.splitlines() if not line.startswith("#"))
+            refs = [ImageRef(join(answer.url, line), answer.url) for line in lines if line]
         else:
-            refs = _pictures(answer, self.selector)
-        if not refs:
-            raise SiteError(
-                f"{answer.url} shows no pictures by the selector {self.selector!r}: give another --selector"
-            )
-        return refs
+            refs = _pictures(answer, self.pictures)
+        if self.decoration:
+            refs = [ref for ref in refs if self.decoration not in ref.url]
+        if refs:
+            return refs
+        if self.motion and self.motion in answer.text.lower():
+            raise OtherKind(f"{answer.url} is a motion toon: a script draws it, there are no pictures to collect")
+        if self.number:
+            raise _changed("pictures", episode.url, answer.url)
+        raise SiteError(f"{answer.url} shows no pictures by the selector {self.pictures!r}: give another --selector")
 
 
-SITES = {"webtoons": Webtoons, "naver": Naver, "images": ImageList}
+NAVER_KINDS = {"WEBTOON": "webtoon", "BEST_CHALLENGE": "bestChallenge", "CHALLENGE": "challenge"}  # JSON -> address
+
+
+def _naver_list(session: PoliteSession, url: str, page: int) -> list[Episode] | None:
+    """One page of the list: a script makes the site's own page from this JSON. None: there is no JSON."""
+    title = _value(url, "titleId")
+    try:
+        answer = session.get(_query(join(url, "/api/article/list"), titleId=title, page=page), referer=url)
+        content = json.loads(answer.text)
+        pairs = [(int(row["no"]), str(row.get("subtitle", ""))) for row in content["articleList"]]
+        kind = NAVER_KINDS.get(content.get("webtoonLevelCode"), urlsplit(url).path.strip("/").partition("/")[0])
+    except Missing as error:
+        if error.status in REFUSALS:
+            raise
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    detail = join(url, f"/{kind if kind in NAVER_KINDS.values() else 'webtoon'}/detail")
+    return [Episode(number, text, _query(detail, titleId=title, no=number)) for number, text in pairs]
+
+
+SITES = {
+    "webtoons": Site(
+        "webtoons",
+        hosts=("www.webtoons.com", "webtoons.com", "m.webtoons.com"),
+        one_host=True,
+        image_hosts=("webtoon-phinf.pstatic.net", "swebtoon-phinf.pstatic.net"),
+        number="episode_no",
+        links="#_listUl li a[href]",
+        title=".subj",
+        pictures="#_imageList img",
+        motion="motiontoon",
+    ),
+    "naver": Site(
+        "naver",
+        hosts=("comic.naver.com", "m.comic.naver.com"),
+        image_hosts=("image-comic.pstatic.net", "shared-comic.pstatic.net"),
+        number="no",
+        links="td.title a[href*='no='], .section_episode_list a[href*='no=']",  # the older table, the mobile site
+        read_page=_naver_list,
+        needs="titleId",
+        pictures=".wt_viewer img, #toonLayer img",
+        decoration="/static/",
+    ),
+    "images": Site(),
+}
 
 
 def site_for(url: str, name: str | None = None, selector: str = "img") -> Site:
-    """The adapter of an address.
-
-    Args:
-        url: where to begin.
-        name: one of `SITES`, whatever the host.
-        selector: for "images".
+    """The site of an address, or that of a name, whatever the host; `selector` is for "images".
 
     Raises:
         SiteError: an unknown name, or a host that no adapter knows.
@@ -336,7 +289,7 @@ def site_for(url: str, name: str | None = None, selector: str = "img") -> Site:
         raise SiteError(
             f"no adapter knows {host or url!r}; there are some for {known}; for any other page: --site images"
         )
-    return ImageList(selector) if name == "images" else SITES[name]()
+    return replace(SITES[name], pictures=selector) if name == "images" else SITES[name]
 
 
 def title_slug(title: str) -> str:

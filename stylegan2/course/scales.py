@@ -19,7 +19,7 @@ from stylegan2.published.zoo import BY_COURSE, Zoo
 POCKET_SIZE, FULL_SIZE = 64, 256
 PHOTOS_SEED = 910_000  # of rendered photos that no training draws from
 BATCH = 16
-GIB_FOR_BATCH = 12  # for 16 images at 256 pixels, config-f: 10.2 in float32 (benchmarks.memory), and some room
+GIB_FOR_BATCH = 12  # for 16 images at 256 pixels, config-f: 10.2 in float32 (benchmarks/README.md), and some room
 CLIP = "ViT-B/32"
 
 

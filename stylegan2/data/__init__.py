@@ -1,1 +1,1 @@
-"""Images in and out: the pocket renderer, sources, the LMDB writer and the dataset (import the submodule you need)."""
+"""Images in and out: sources, the LMDB writer and the dataset (import the submodule you need)."""

@@ -1,8 +1,4 @@
-"""Read a prepared LMDB: the dataset, a data order that can start at any step, and batches for training.
-
-The order of the data (`order.py`) is a pure function of seed and step: it has no state, so a resumed run needs nothing
-but its step counter to continue with exactly the images and flips it would have seen.
-"""
+"""Read a prepared LMDB: the dataset, and what is known of it. (Its order and batches: :mod:`stylegan2.batches`.)"""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import lmdb
 import numpy as np
 import torch
 from PIL import Image
@@ -33,8 +30,6 @@ def image_key(size: int, index: int) -> bytes:
     return f"{size}-{index:05d}".encode()
 
 
-# ------------------------------------------------------------------------------------------------------ environments
-
 _ENVIRONMENTS: dict[str, tuple[tuple[int, int], object]] = {}  # real path -> ((device, inode) of the file, environment)
 
 
@@ -45,35 +40,29 @@ def open_reader(path: str | os.PathLike):
     lock-free. Raises FileNotFoundError or ValueError where there is nothing to read.
     """
     real = os.path.realpath(path)
-    data = Path(real) / "data.mdb"
     try:
-        stat = os.stat(data)
+        stat = os.stat(Path(real) / "data.mdb")
     except (FileNotFoundError, NotADirectoryError):
-        raise _nothing_there(path) from None
+        raise _no_lmdb(path) from None
     identity = (stat.st_dev, stat.st_ino)
-    known = _ENVIRONMENTS.get(real)
-    if known is None or known[0] != identity:
+    known, environment = _ENVIRONMENTS.get(real, (None, None))
+    if known != identity:
         close_reader(path)
-        known = _ENVIRONMENTS[real] = (identity, _open_environment(path, real))
-    return known[1]
-
-
-def _open_environment(path: str | os.PathLike, real: str):
-    import lmdb
-
-    try:
-        return lmdb.open(real, max_readers=32, readonly=True, lock=False, readahead=False, meminit=False)
-    except lmdb.Error as error:
-        if "already open" in str(error):
-            raise ValueError(f"'{path}' is already open in this process by other code; close that first") from error
-        raise ValueError(f"'{path}' is not a readable LMDB ({error}); {_again(path)}") from error
+        try:
+            environment = lmdb.open(real, max_readers=32, readonly=True, lock=False, readahead=False, meminit=False)
+        except lmdb.Error as error:
+            if "already open" in str(error):
+                raise ValueError(f"'{path}' is already open in this process by other code; close that first") from error
+            raise ValueError(f"'{path}' is not a readable LMDB ({error}); {_again(path)}") from error
+        _ENVIRONMENTS[real] = (identity, environment)
+    return environment
 
 
 def _again(path: str | os.PathLike) -> str:
     return f"prepare it again: python -m stylegan2 prepare IMAGES --out {shlex.quote(os.fspath(path))} --overwrite"
 
 
-def _nothing_there(path: str | os.PathLike) -> Exception:
+def _no_lmdb(path: str | os.PathLike) -> Exception:
     """The error for a path that is no LMDB folder."""
     text = os.fspath(path)
     if text.startswith("pocket:"):
@@ -129,9 +118,6 @@ def read_sizes(path: str | os.PathLike) -> tuple[int, ...]:
     return tuple(sorted(sizes))
 
 
-# ----------------------------------------------------------------------------------------------------------- dataset
-
-
 class LMDBDataset(Dataset):
     """Images of one size from a prepared LMDB (ours or the original's).
 
@@ -184,10 +170,10 @@ class LMDBDataset(Dataset):
 
     def _checked(self, index: int) -> int:
         """The index counted from the front. Raises IndexError outside of the dataset."""
-        found = index + self.length if index < 0 else index
-        if not 0 <= found < self.length:
-            raise IndexError(f"image {found} of '{self.path}', which has {self.length} (0 to {self.length - 1})")
-        return found
+        index = index + self.length if index < 0 else index
+        if not 0 <= index < self.length:
+            raise IndexError(f"image {index} of '{self.path}', which has {self.length} (0 to {self.length - 1})")
+        return index
 
     def batch(self, pairs: Sequence[tuple[int, bool]]) -> torch.Tensor:
         """A list of (index, flip) -> uint8 [N, 3, H, W].
@@ -233,12 +219,6 @@ class LMDBDataset(Dataset):
         return {**self.__dict__, "_pixels": None, "_wants_cache": False}  # a worker reads from disk, it needs no copy
 
 
-# ----------------------------------------------------------------------------------------------------------- batches
-
-
-# ------------------------------------------------------------------------------------------------------------ looking
-
-
 @dataclass(frozen=True)
 class DatasetInfo:
     """What `inspect` finds out. `mean` and `std` per channel (RGB) are on the 0..255 scale, over up to 256 images."""
@@ -257,38 +237,32 @@ class DatasetInfo:
     def __str__(self) -> str:
         sizes = ", ".join(f"{size} px" for size in self.sizes)
         state = "" if self.complete else " (not finished: run prepare again to continue)"
+        mean, std = (" ".join(f"{value:.1f}" for value in values) for values in (self.mean, self.std))
         return (
             f"{self.path}: {counted(self.length, 'image')}{state}, {sizes}, {self.format}, "
             f"{self.bytes / 2**20:.1f} MiB\n"
             f"  keys {', '.join(self.keys)}\n"
-            f"  mean {_triple(self.mean)}, standard deviation {_triple(self.std)} (RGB, 0..255)"
+            f"  mean {mean}, standard deviation {std} (RGB, 0..255)"
         )
-
-
-def _triple(values: tuple[float, ...]) -> str:
-    return " ".join(f"{value:.1f}" for value in values)
 
 
 def inspect(path: str | os.PathLike, samples: int = 256) -> DatasetInfo:
     """Length, sizes, bytes, format, keys and colour statistics of an LMDB (statistics at its smallest size)."""
     sizes = read_sizes(path)
     dataset = LMDBDataset(path, min(sizes, default=None))
-    keys = [image_key(sizes[0], 0), image_key(sizes[-1], dataset.length - 1)]
-    with open_reader(path).begin() as txn:
-        with Image.open(io.BytesIO(txn.get(keys[0]))) as image:
-            kind = image.format
-        meta = read_meta(path)
+    keys = (image_key(sizes[0], 0), image_key(sizes[-1], dataset.length - 1), LENGTH_KEY)
+    with open_reader(path).begin() as txn, Image.open(io.BytesIO(txn.get(keys[0]))) as image:
+        kind = image.format
+    meta = read_meta(path)
     step = max(1, math.ceil(dataset.length / samples))
     pixels = torch.stack([dataset[k] for k in range(0, dataset.length, step)]).double()  # [n, 3, H, W]
-    names = dict.fromkeys(key.decode() for key in [*keys, LENGTH_KEY])
-    stat = os.stat(Path(path) / "data.mdb")
     return DatasetInfo(
         path=os.fspath(path),
         length=dataset.length,
         sizes=sizes,
-        bytes=stat.st_size,
+        bytes=os.stat(Path(path) / "data.mdb").st_size,
         format=kind,
-        keys=tuple(names),
+        keys=tuple(dict.fromkeys(key.decode() for key in keys)),
         mean=tuple(pixels.mean((0, 2, 3)).tolist()),
         std=tuple(pixels.std((0, 2, 3)).tolist()),
         complete=meta.get("done", 0) == meta.get("total", 0),

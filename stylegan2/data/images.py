@@ -1,7 +1,4 @@
-"""One image: from the bytes of some file, by way of an upright RGB square, to the bytes that are stored.
-
-Imports neither torch nor LMDB, so that worker processes start quickly.
-"""
+"""One image: from the bytes of some file, by way of an upright RGB square, to the bytes that are stored."""
 
 from __future__ import annotations
 
@@ -15,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
-
-from stylegan2.data.file_kinds import DEVELOP, is_raw, kind_of
 
 # Plain pictures only: EPS, for one, would start an interpreter.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
@@ -63,14 +58,13 @@ def describe(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def strict_pillow(most: int = MAX_PIXELS) -> Iterator[None]:
+def strict_pillow() -> Iterator[None]:
     """Pillow with its safety on, whatever the caller's process has set: bombs are errors, cut-off files are damaged."""
     tolerant, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, most
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_REDUCED // 2  # an error is twice that
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd EXIF or ICC blocks are no reason to reject a picture ...
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # ... but a bomb is
+            warnings.simplefilter("ignore")  # odd EXIF or ICC blocks are no reason to reject a picture
             yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = tolerant, limit
@@ -111,14 +105,17 @@ def decode(data: bytes, shrink_to: int | None = None) -> Image.Image:
     always is. The image's attribute `reduced` says by how much. Raises Refused with a reason for anything that is not a
     whole, sane picture.
     """
-    most = MAX_REDUCED if data[:3] == b"\xff\xd8\xff" else MAX_PIXELS  # Pillow checks the size that the file declares
+    most = MAX_REDUCED if data[:3] == b"\xff\xd8\xff" else MAX_PIXELS
     try:
-        with strict_pillow(most), Image.open(io.BytesIO(data), formats=_known_formats()) as image:
+        with strict_pillow(), Image.open(io.BytesIO(data), formats=_known_formats()) as image:
             if image.format == "TIFF" and is_raw(data, image.tag_v2):
                 raise Refused(DEVELOP)
+            pixels = image.width * image.height  # as the file declares, nothing is decoded yet
+            if pixels > most:
+                raise Image.DecompressionBombError
             width = image.width
             factor = 2 * shrink_to / min(image.size) if shrink_to else 1.0
-            if factor <= 0.5 or image.width * image.height > MAX_PIXELS:
+            if factor <= 0.5 or pixels > MAX_PIXELS:
                 factor = min(factor, 0.5)
                 image.draft(None, (round(image.width * factor), round(image.height * factor)))
             image.load()
@@ -127,7 +124,7 @@ def decode(data: bytes, shrink_to: int | None = None) -> Image.Image:
             return upright
     except (Refused, MemoryError):
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise Refused(
             f"more than {most:,} pixels, which would fill the memory: make it smaller with another program (a JPEG may "
             f"have up to {MAX_REDUCED:,})"
@@ -143,9 +140,7 @@ def to_square(image: Image.Image, size: int, resample: str, crop: bool) -> Image
     if crop and image.width != image.height:
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.crop(
-            (left, top, left + side, top + side)
-        )  # not resize(box=...), whose filter looks beyond the box
+        image = image.crop((left, top, left + side, top + side))  # resize(box=...) would filter across its edges
     return image if image.size == (size, size) else image.resize((size, size), RESAMPLE[resample])
 
 
@@ -157,3 +152,67 @@ def encode(image: Image.Image, settings: Settings) -> bytes:
     else:  # at high quality keep colour at full resolution: halved, thin coloured lines of cartoons fade
         image.save(buffer, format="jpeg", quality=settings.quality, subsampling=0 if settings.quality >= 95 else 2)
     return buffer.getvalue()
+
+
+# ------------------------------------------------------------------------------------------- what is no picture for us
+
+EXPORT = "save it as JPEG or PNG with a program that opens it"
+DEVELOP = "a camera's raw picture: develop it to JPEG with the camera's or another raw program"
+FRAME = "a video, not a picture: save one frame of it as JPEG or PNG"
+UNPACK = "an archive: unpack it first"
+HEIC = (
+    "a HEIC picture, as iPhones make them, which could not be opened: save it as JPEG (on the phone: Settings, Camera, "
+    "Formats, Most Compatible; or share it as JPEG)"
+)
+BRANDS = {  # of the container that begins with "ftyp"
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), HEIC),
+    **dict.fromkeys((b"avif", b"avis"), f"an AVIF picture, which this Pillow cannot open: {EXPORT}"),
+    b"crx ": DEVELOP,
+}
+STARTS = (
+    (b"%PDF", f"a PDF document: {EXPORT}"),
+    (b"8BPS", f"a Photoshop file (PSD): {EXPORT}"),
+    (b"gimp xcf", f"a GIMP file (XCF): {EXPORT}"),
+    (b"%!PS", f"a PostScript file: {EXPORT}"),
+    (b"\xff\x0a", f"a JPEG XL picture: {EXPORT}"),
+    (b"\0\0\0\x0cJXL ", f"a JPEG XL picture: {EXPORT}"),
+    (b"FUJIFILMCCD-RAW", DEVELOP),
+    (b"IIRO", DEVELOP),  # Olympus
+    (b"IIRS", DEVELOP),
+    (b"MMOR", DEVELOP),
+    (b"IIU\0", DEVELOP),  # Panasonic
+    (b"\x1aE\xdf\xa3", FRAME),  # Matroska, WebM
+    (b"PK\x03\x04", UNPACK),
+    (b"\x1f\x8b", UNPACK),
+    (b"7z\xbc\xaf", UNPACK),
+    (b"Rar!", UNPACK),
+)
+RAW_TAGS = (50706, 50740)  # DNGVersion, DNGPrivateData
+REDUCED, SUB_IFDS = 254, 330  # tags of TIFF: "a smaller version of another picture", and where that one lies
+
+
+def kind_of(data: bytes) -> str | None:
+    """What a file is and what to do, in words, for one that Pillow does not open; None: nobody knows."""
+    if data[4:8] == b"ftyp":
+        return BRANDS.get(data[8:12], FRAME)
+    if data[:4] in (b"II*\0", b"MM\0*") and data[8:10] == b"CR":
+        return DEVELOP  # Canon
+    if data[:4] == b"RIFF" and data[8:11] == b"AVI":
+        return FRAME
+    known = next((words for start, words in STARTS if data.startswith(start)), None)
+    if known is None and data[:256].lstrip().lower().startswith((b"<svg", b"<?xml", b"<!doctype", b"<html")):
+        is_svg = b"<svg" in data[:4096].lower()
+        return f"a drawing (SVG): {EXPORT}" if is_svg else "a web page: download the picture itself"
+    return known
+
+
+def is_raw(data: bytes, tags) -> bool:
+    """Is this TIFF a camera's raw picture (.CR2, .NEF, .ARW, .DNG), of which Pillow would open the small preview?
+
+    Args:
+        data: the file.
+        tags: `tag_v2` of its first picture.
+    """
+    if data[8:10] == b"CR" or any(tag in tags for tag in RAW_TAGS):
+        return True
+    return bool(tags.get(REDUCED, 0) & 1) and SUB_IFDS in tags

@@ -14,19 +14,27 @@ import json
 import os
 import re
 import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
+
+import lmdb
+import torch
 
 from stylegan2.bars import bar
 from stylegan2.data.dataset import LENGTH_KEY, META_KEY, close_reader, image_key, is_lmdb, open_reader, read_meta
-from stylegan2.data.images import Settings
+from stylegan2.data.images import Settings, encode, strict_pillow
 from stylegan2.data.sources import Source, open_source
-from stylegan2.data.workers import Encoded, encode_all
 from stylegan2.files import counted, only_writer
 
 FIRST_MAP_BYTES = 16 << 20  # doubled whenever it is full
 CHUNK = 32  # items per task and per transaction: what a kill can cost
 RECORD_VERSION = 1
+
+Encoded = dict[int, bytes] | str  # size -> bytes of an image file, or the reason why there is no image
 
 
 @dataclass(frozen=True)
@@ -76,14 +84,14 @@ def prepare(
     sizes     edge lengths in pixels; each image is stored at every size
     format    "jpeg" (default for files, at `quality` 1..100) or "png" (lossless; default for rendered sets)
     resample  lanczos, bicubic, bilinear, box or nearest
-    workers   threads, or processes above 8 and for rendered sets; 0 works in this thread (the bytes are the same)
+    workers   threads; 0 works in this one (the bytes are the same)
     crop      True takes the centre square, False squeezes the whole picture into a square
     limit     only the first so many items; with `seed` the first of a shuffled list instead of a sorted one
     overwrite begin anew even though `out` holds another dataset
 
     Files that are damaged or no images are skipped, and listed in the report. Raises FileNotFoundError or ValueError
     for a source or settings that cannot work, FileExistsError where `out` holds something else, OSError where
-    another process is writing to `out` (`locks.InUse`), the workers died (`workers.WorkersDied`) or the disk is full.
+    another process is writing to `out` (`locks.InUse`) or the disk is full.
     """
     listing = open_source(source, limit=limit, seed=seed, exclude=out)
     settings = _settings(listing, sizes, quality=quality, format=format, resample=resample, crop=crop)
@@ -136,7 +144,7 @@ def _prepare(
         record = before = _open_or_create(out, _Record.new(listing, settings), overwrite)
         if record.done < record.total:
             record = _run(out, record, listing, settings, workers, progress)
-        skipped = _read_skipped(out)
+        skipped = _read_skipped(out, record.skipped)
         close_reader(out)  # so that any other code can open it now: LMDB allows one environment per process
     if not record.length:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
@@ -182,14 +190,17 @@ class _Record:
             )
         return lines
 
+    def pairs(self) -> list[tuple[bytes, bytes]]:
+        """What the LMDB says of itself."""
+        return [(LENGTH_KEY, str(self.length).encode()), (META_KEY, json.dumps(asdict(self)).encode())]
+
 
 def _skipped_key(number: int) -> bytes:
     return f"skipped-{number:08d}".encode()
 
 
-def _read_skipped(out: Path) -> list[tuple[str, str]]:
+def _read_skipped(out: Path, count: int) -> list[tuple[str, str]]:
     with open_reader(out).begin() as txn:
-        count = json.loads(txn.get(META_KEY))["skipped"]
         return [tuple(json.loads(txn.get(_skipped_key(k)))) for k in range(count)]
 
 
@@ -198,25 +209,24 @@ def _open_or_create(out: Path, asked: _Record, overwrite: bool) -> _Record:
     others = sorted(path.name for path in out.iterdir() if path.name not in ("data.mdb", "lock.mdb"))
     if others:
         raise FileExistsError(f"'{out}' holds other files ({', '.join(others[:3])}, ...): choose an empty folder")
-    found = None if overwrite else _find_record(out)
-    if found is not None:
-        differences = found.differences(asked)
+    if not overwrite and (stored := _read_record(out)):
+        differences = stored.differences(asked)
         if not differences:
-            return found
-        if found.length:
+            return stored
+        if stored.length:
             raise FileExistsError(
-                f"'{out}' holds {counted(found.length, 'image')} prepared differently "
+                f"'{out}' holds {counted(stored.length, 'image')} prepared differently "
                 f"({'; '.join(differences)}): choose another folder, or pass overwrite=True"
             )
     close_reader(out)
     for name in ("data.mdb", "lock.mdb"):
         (out / name).unlink(missing_ok=True)
     with contextlib.closing(_open_writer(out)) as env:
-        _put(env, [(LENGTH_KEY, b"0"), (META_KEY, json.dumps(asdict(asked)).encode())])
+        _put(env, asked.pairs())
     return asked
 
 
-def _find_record(out: Path) -> _Record | None:
+def _read_record(out: Path) -> _Record | None:
     """The record in `out`; None if there is no LMDB, or one that a kill left before its first transaction."""
     if not is_lmdb(out) or not (out / "data.mdb").stat().st_size or not open_reader(out).stat()["entries"]:
         return None
@@ -229,24 +239,51 @@ def _find_record(out: Path) -> _Record | None:
     return _Record(**{key: meta.get(key) for key in _Record.__dataclass_fields__})
 
 
+# ---------------------------------------------------------------------------------------------------------- encoding
+
+
+def encode_all(listing: Source, settings: Settings, chunks: list[range], workers: int) -> Iterator[list[Encoded]]:
+    """The encoded items of each chunk, in order, by up to `workers` threads (0: this one); the bytes are the same.
+
+    Pillow decodes and resizes, and torch renders, without Python's lock.
+    """
+    torch_threads = torch.get_num_threads()
+    with strict_pillow(), contextlib.ExitStack() as stack:  # strict around all: `decode` puts back what it found
+        if not workers:
+            yield from (_encode_chunk(listing, settings, chunk) for chunk in chunks)
+            return
+        stack.callback(torch.set_num_threads, torch_threads)
+        torch.set_num_threads(1)  # the workers are the parallelism
+        pool, ahead, todo = ThreadPoolExecutor(workers), deque(), iter(chunks)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        step = listing.at_once
+        for _ in chunks:
+            for chunk in islice(todo, workers + 1 - len(ahead)):
+                parts = [chunk[k : k + step] for k in range(0, len(chunk), step)]
+                ahead.append([pool.submit(_encode_chunk, listing, settings, part) for part in parts])
+            yield [item for part in ahead.popleft() for item in part.result()]
+
+
+def _encode_chunk(listing: Source, settings: Settings, chunk: range) -> list[Encoded]:
+    return [
+        item if isinstance(item, str) else {size: encode(image, settings) for size, image in item.items()}
+        for item in listing.load(chunk, settings)
+    ]
+
+
 # ----------------------------------------------------------------------------------------------------------- writing
 
 
-def _open_writer(out: Path):
-    import lmdb
-
+def _open_writer(out: Path) -> lmdb.Environment:
     try:
         return lmdb.open(os.fspath(out), map_size=FIRST_MAP_BYTES, readahead=False)
     except lmdb.Error as error:
-        raise OSError(
-            f"cannot write the LMDB '{out}' ({error}); if other code in this process has it open, close that first"
-        ) from error
+        why = f"cannot write the LMDB '{out}' ({error}); if other code in this process has it open, close that first"
+        raise OSError(why) from error
 
 
 def _put(env, pairs: list[tuple[bytes, bytes]]) -> None:
     """Store all pairs in one transaction; when the map is full, double it and store them again."""
-    import lmdb
-
     while True:
         try:
             with env.begin(write=True) as txn:
@@ -256,9 +293,8 @@ def _put(env, pairs: list[tuple[bytes, bytes]]) -> None:
         except lmdb.MapFullError:
             env.set_mapsize(2 * env.info()["map_size"])
         except lmdb.Error as error:  # a full disk shows as "No space left" or as an input/output error
-            raise OSError(
-                f"cannot write ({error}); is the disk full? Stored images are safe: run again later"
-            ) from error
+            why = f"cannot write ({error}); is the disk full? Stored images are safe: run again later"
+            raise OSError(why) from error
 
 
 def _run(out: Path, record: _Record, listing: Source, settings: Settings, workers: int, progress: bool) -> _Record:
@@ -288,6 +324,5 @@ def _store(env, record: _Record, names: list[str], items: list[Encoded]) -> _Rec
             pairs += [(image_key(size, length), data) for size, data in item.items()]
             length += 1
     record = replace(record, done=record.done + len(items), length=length, skipped=skipped)
-    pairs += [(LENGTH_KEY, str(length).encode()), (META_KEY, json.dumps(asdict(record)).encode())]
-    _put(env, pairs)
+    _put(env, pairs + record.pairs())
     return record

@@ -1,11 +1,5 @@
 """Where images come from: a folder, a zip, or a rendered pocket set; all three look the same to `prepare`.
 
-A source is a small picklable object with
-    names        one name per item, in the order in which items are numbered
-    refused      item index -> reason, for items that must not even be opened (a zip path that escapes, a bomb)
-    fingerprint  changes whenever names, sizes or contents of the items may have changed
-    load(indices, settings)  -> per item either {size: RGB image} or a reason (str) why there is none
-
 Nothing here is trusted: names may try to escape, headers may lie, files may be cut off. Zip entries are read in memory
 and never extracted, and a damaged file costs one line in a report, never the run.
 """
@@ -35,15 +29,15 @@ Images = dict[int, Image.Image]  # size in pixels -> RGB image of size x size
 
 @dataclass(frozen=True)
 class Source:
-    """What folder, zip and pocket sources share. `title` is short and holds no path of the machine it came from."""
+    """What folder, zip and rendered sets share."""
 
-    title: str
-    names: tuple[str, ...]
-    fingerprint: str
-    refused: dict[int, str] = field(default_factory=dict)
+    title: str  # short, without paths of the machine it came from
+    names: tuple[str, ...]  # one per item, in the order in which items are numbered
+    fingerprint: str  # changes whenever names, sizes or contents of the items may have changed
+    refused: dict[int, str] = field(default_factory=dict)  # item -> why it must not even be opened
 
     lossless_by_default = False
-    threads = True  # may several threads load from it at once, and do they gain from it?
+    at_once = 1  # items that a thread loads together
 
     def __len__(self) -> int:
         return len(self.names)
@@ -51,9 +45,6 @@ class Source:
     def load(self, indices: range, settings: Settings) -> list[Images | str]:
         """Items -> for each {size: RGB image}, or the reason (str) why there is none."""
         return [self._load_one(index, settings) for index in indices]
-
-    def enter_worker(self) -> None:
-        """Called once in each worker process that this source is sent to."""
 
     def _load_one(self, index: int, settings: Settings) -> Images | str:
         if index in self.refused:
@@ -91,10 +82,10 @@ class FolderSource(Source):
 
 @dataclass(frozen=True)
 class ZipSource(Source):
-    """Every entry of a zip archive, read in memory, never extracted. `entries` are positions in its directory."""
+    """Every entry of a zip archive, read in memory, never extracted."""
 
     archive: Path = Path()
-    entries: tuple[int, ...] = ()
+    entries: tuple[int, ...] = ()  # positions in its directory
 
     def read(self, index: int) -> bytes:
         archive = _open_zip(self.archive, self.fingerprint)
@@ -107,6 +98,7 @@ class ZipSource(Source):
 
 # ----------------------------------------------------------------------------------------------------------- opening
 
+_EXPECTED = "expected a folder of images, a .zip of images, or a rendered set such as 'pocket:webtoon'"
 _OPENERS: dict[str, Callable[[str, int | None], Source]] = {}  # by what stands before the colon
 
 
@@ -143,7 +135,8 @@ def open_source(
     if (path / CROPS).is_file() and (path / FACES).is_dir():
         path = path / FACES
     if path.is_dir():
-        if exclude is not None and path.resolve() == Path(exclude).resolve():
+        exclude = exclude and Path(exclude).resolve()
+        if path.resolve() == exclude:
             raise ValueError(f"'{text}' is both source and output: choose another folder for the output")
         return _open_folder(path, limit, seed, exclude)
     if not path.exists():
@@ -151,9 +144,6 @@ def open_source(
     if not zipfile.is_zipfile(path):
         raise ValueError(f"'{text}' is a file but not a (whole) zip archive; {_EXPECTED}")
     return _open_zip_source(path, limit, seed)
-
-
-_EXPECTED = "expected a folder of images, a .zip of images, or a rendered set such as 'pocket:webtoon'"
 
 
 def _pick(count: int, limit: int | None, seed: int | None) -> list[int]:
@@ -181,21 +171,22 @@ def _walk(root: Path, exclude: Path | None) -> Iterator[tuple[str, os.stat_resul
         for name in files + links:
             if _hidden(name):
                 continue
-            relative = (here / name).relative_to(root).as_posix()
+            path = here / name
+            relative = path.relative_to(root).as_posix()
             try:
-                stat = (here / name).stat()
+                stat = path.stat()
             except OSError as error:
                 yield relative, None, f"cannot be read ({error.strerror or error})"
                 continue
-            regular = (here / name).is_file()  # a named pipe would block for ever
+            regular = path.is_file()  # a named pipe would block for ever
             yield relative, stat, None if regular else "not a regular file (links to folders are not followed)"
 
 
-def _open_folder(root: Path, limit: int | None, seed: int | None, exclude: str | os.PathLike | None) -> FolderSource:
-    found = sorted(_walk(root, Path(exclude).resolve() if exclude is not None else None), key=lambda item: item[0])
-    if not found:
+def _open_folder(root: Path, limit: int | None, seed: int | None, exclude: Path | None) -> FolderSource:
+    items = sorted(_walk(root, exclude), key=lambda item: item[0])
+    if not items:
         raise ValueError(f"the folder '{root}' holds no files; {_EXPECTED}")
-    chosen = [found[k] for k in _pick(len(found), limit, seed)]
+    chosen = [items[k] for k in _pick(len(items), limit, seed)]
     parts = [f"{name}|{stat.st_size}|{stat.st_mtime_ns}" if stat else name for name, stat, _ in chosen]
     refused = {k: reason for k, (_, _, reason) in enumerate(chosen) if reason}
     return FolderSource(f"folder {root.name}", tuple(n for n, _, _ in chosen), fingerprint_of(parts), refused, root)

@@ -12,7 +12,7 @@
     report      how good source and baseline are, measured by the judge, and contact sheets
 
 The lengths are those of the shipped files. One of them was made a little differently: the source's third run was done
-in two pieces on a GPU, the second with CUDA graphs (benchmarks/cuda_graphs.py).
+in two pieces on a GPU, the second with CUDA graphs (benchmarks/README.md).
 
 Every step is seeded, shows its progress, resumes where it was killed, and is skipped when its result is there.
 """

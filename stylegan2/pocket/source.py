@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 import numpy as np
-import torch
 from PIL import Image
 
 from stylegan2.data.images import Settings
@@ -23,10 +22,7 @@ class PocketSource(Source):
     start: int = 0
 
     lossless_by_default = True
-    threads = False  # drawing is a matter of many small steps in Python
-
-    def enter_worker(self) -> None:
-        torch.set_num_threads(1)  # the workers are the parallelism
+    at_once = 32
 
     def load(self, indices: range, settings: Settings) -> list[Images | str]:
         faces = world.sample(self.domain, len(indices), seed=self.seed, start=self.start + indices.start)
