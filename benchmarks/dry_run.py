@@ -84,7 +84,8 @@ def make_files(folder: Path) -> None:
     """Every file that full scale fetches, in its format and with its shapes, but with one number in every tensor."""
     from torchvision.models import vgg16
 
-    from stylegan2.checkpoints import PUBLISHED_PSI, Checkpoint, export, export_encoder, files
+    from stylegan2 import files
+    from stylegan2.checkpoints import PUBLISHED_PSI, Checkpoint, export, export_encoder
     from stylegan2.encoder import Encoder
     from stylegan2.networks import build
     from stylegan2.published.clip_files import openai_clip

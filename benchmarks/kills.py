@@ -43,11 +43,11 @@ from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset, close_reader
 from stylegan2.data.images import decode
 from stylegan2.data.prepare import prepare
+from stylegan2.files import read_rows
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.pocket.world.site import LocalSite
 from stylegan2.published.zoo import RECORD, Zoo
 from stylegan2.runs import read_log
-from stylegan2.text_files import read_rows
 from stylegan2.trainer import Trainer
 
 WIDTHS = {4: 6, 8: 6}

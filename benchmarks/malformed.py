@@ -41,11 +41,11 @@ from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.prepare import prepare
 from stylegan2.editing.projection import ProjectConfig, Projection
+from stylegan2.files import read_rows
 from stylegan2.panels.controls import parse_settings
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.world.site import Fault, LocalSite
 from stylegan2.published.clip_model import tokenize
-from stylegan2.text_files import read_rows
 
 CLEAR = (*EXPECTED, Refused)  # `Refused` becomes a line of a report
 LONGEST = 1000  # characters of a message

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import nbformat
 
+from stylegan2 import files
+
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 FIRST_CELL_SECONDS = 6.0  # a first cell that no earlier run timed: it imports torch
@@ -75,11 +77,9 @@ def _drop_machine_paths(output: nbformat.NotebookNode) -> None:
 
 
 def write_atomically(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write to a neighbour first and rename, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    nbformat.write(notebook, partial)
-    os.replace(partial, path)
+    """A reader never sees half a file."""
+    with files.replacing(path) as part:
+        nbformat.write(notebook, part)
 
 
 class Timings:
@@ -108,8 +108,5 @@ class Timings:
     def record(self, name: str, seconds: list[float], ship: bool = False) -> None:
         """Remember a notebook's cells for the next run here; with `ship` for everybody's first run too."""
         for path in [self.LOCAL, self.SHIPPED][: 1 + ship]:
-            path.parent.mkdir(parents=True, exist_ok=True)
             times = self._read(path) | {name: [round(s, 1) for s in seconds]}
-            partial = path.with_suffix(".tmp")
-            partial.write_text(json.dumps(dict(sorted(times.items()))) + "\n")
-            os.replace(partial, path)
+            files.write_text(path, json.dumps(dict(sorted(times.items()))) + "\n")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from stylegan2.text_files import counted
+from stylegan2.files import counted
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stylegan2 import checkpoints, text_files
+from stylegan2 import checkpoints, files
 
 COLUMNS = ("images", "loss_g", "loss_d", "r1", "path_length", "augment_p", "r_t", "images_per_second")
 
@@ -97,7 +97,7 @@ class RunLog:
         for row in read_log(self.path):
             if row["images"] <= images_seen:
                 self._write_row(text, int(row.pop("images")), row)
-        text_files.write_text(self.path, text.getvalue())
+        files.write_text(self.path, text.getvalue())
         if tensorboard:
             self._writer = _tensorboard(folder / "tensorboard", images_seen)
 

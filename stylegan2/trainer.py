@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from stylegan2 import checkpoints, display, text_files, transfer
+from stylegan2 import checkpoints, display, files, transfer
 from stylegan2.bars import bar
 from stylegan2.batches import batches
 from stylegan2.config import TrainConfig
@@ -142,7 +142,7 @@ class Trainer(Iteration):
     def _begin_log(self) -> RunLog:
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = {**self.config.to_json(), "methods": self._method_names}
-        text_files.write_json(self.folder / "config.json", settings)
+        files.write_json(self.folder / "config.json", settings)
         return RunLog(self.folder, self.images_seen, self.config.tensorboard, self.loss_names)
 
     @property

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan2 import checkpoints
-from stylegan2.checkpoints import CheckpointError, files, rosinality
+from stylegan2 import checkpoints, files
+from stylegan2.checkpoints import CheckpointError, rosinality
 from stylegan2.networks import Discriminator, Generator
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -154,7 +154,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, g, monkeyp
         file.write(b"half a file")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(files.torch, "save", fail)
+    monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(OSError, match="no space"):
         checkpoints.save(path, g_ema=g, meta={"images": 2})
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

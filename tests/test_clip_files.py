@@ -22,8 +22,8 @@ from test_cli import call
 from tiny_clip import SIDE, tiny_clip
 from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 
-from stylegan2 import checkpoints
-from stylegan2.checkpoints import CheckpointError, files
+from stylegan2 import checkpoints, files
+from stylegan2.checkpoints import CheckpointError
 from stylegan2.course.scales import FullModels
 from stylegan2.networks import Generator
 from stylegan2.published import clip_files, torchscript

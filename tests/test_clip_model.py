@@ -14,11 +14,11 @@ from tiny_clip import SIDE, keep_words, save_clip, tiny_clip
 from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 from torch.nn import functional as F
 
-from stylegan2 import display
-from stylegan2.checkpoints import CheckpointError, files
+from stylegan2 import display, files
+from stylegan2.checkpoints import CheckpointError
 from stylegan2.course import Course
 from stylegan2.course.scales import PocketModels
-from stylegan2.folder import CourseError
+from stylegan2.files import CourseError
 from stylegan2.pocket import world
 from stylegan2.pocket.world.captions import MANNERS, WHO, phrases
 from stylegan2.published.clip_model import ClipModel, tokenize

@@ -12,7 +12,7 @@ from clip.clip import _tokenizer
 from tiny_clip import tiny_clip
 from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 
-from stylegan2.checkpoints import files
+from stylegan2 import files
 from stylegan2.pocket import world
 from stylegan2.pocket.nets import clip_training as training
 from stylegan2.pocket.nets.clip_training import ARCHITECTURE, Batches, ClipConfig, Pool

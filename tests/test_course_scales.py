@@ -12,13 +12,13 @@ import pytest
 import torch
 from tiny_training import tiny_networks
 
-from stylegan2 import checkpoints, course
-from stylegan2.checkpoints import files, rosinality
+from stylegan2 import checkpoints, course, files
+from stylegan2.checkpoints import rosinality
 from stylegan2.config import TrainConfig
 from stylegan2.course import Course, choose_models, drive, scales
 from stylegan2.course.scales import FullModels, PocketModels
 from stylegan2.encoder import Encoder
-from stylegan2.folder import CourseError
+from stylegan2.files import CourseError
 from stylegan2.published.pretrained import VGG
 from stylegan2.published.zoo import MIRROR, MODELS, Zoo
 

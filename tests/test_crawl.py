@@ -19,7 +19,7 @@ from stylegan2.collect.crawl import MANIFEST, CrawlConfig, crawl, spans
 from stylegan2.collect.polite import Answer, Manners, Missing, NotAllowed, Stopped
 from stylegan2.collect.sites import NAVER_KINDS, SITES, SiteError, site_for, title_slug
 from stylegan2.data.images import decode
-from stylegan2.locks import InUse, only_writer
+from stylegan2.files import InUse, only_writer
 from stylegan2.pocket.world.site import Fault, LocalSite, strip_jpeg
 
 

@@ -123,7 +123,7 @@ def test_train_resumes_what_it_began_on_the_card(card, files, tmp_path):
 def test_the_recipe_measures_text_edits_on_its_device(card, files, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(text_edits, "run", lambda *networks_first: given.extend(networks_first[:3]) or [])
-    monkeypatch.setattr(recipe.text_files, "write_json", lambda path, rows: None)
+    monkeypatch.setattr(recipe.files, "write_json", lambda path, rows: None)
     recipe.make_edits(recipe.Recipe(shipped=files, device="cuda"))
     assert [next(network.parameters()).device.type for network in given] == ["cuda"] * 3
 

@@ -15,8 +15,8 @@ from tiny_training import (
     tiny_networks,
 )
 
-from stylegan2 import checkpoints
-from stylegan2.checkpoints import CheckpointError, files, rosinality
+from stylegan2 import checkpoints, files
+from stylegan2.checkpoints import CheckpointError, rosinality
 from stylegan2.editing.perceptual import psnr
 from stylegan2.encoder import Encoder
 from stylegan2.pocket.nets import encoder_training

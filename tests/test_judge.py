@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan2.checkpoints import files
-from stylegan2.checkpoints.errors import CheckpointError
+from stylegan2 import files
 from stylegan2.data.roughen import roughen
+from stylegan2.files import CheckpointError
 from stylegan2.pocket import world
 from stylegan2.pocket.nets import judge_training as training
 from stylegan2.pocket.nets.judge import (

@@ -29,7 +29,7 @@ from stylegan2.data import images, sources
 from stylegan2.data import prepare as prep
 from stylegan2.data.dataset import LMDBDataset, inspect, open_reader
 from stylegan2.data.prepare import encode_all, ensure_lmdb, prepare
-from stylegan2.locks import InUse, only_writer
+from stylegan2.files import InUse, only_writer
 
 ROOT = Path(__file__).resolve().parents[1]
 

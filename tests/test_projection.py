@@ -12,7 +12,8 @@ from tiny_training import (
     tiny_networks,
 )
 
-from stylegan2.checkpoints import CheckpointError, files
+from stylegan2 import files
+from stylegan2.checkpoints import CheckpointError
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import (

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from stylegan2 import cli
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
+from stylegan2.published.fetch import FetchError
 from stylegan2.published.sets import SETS, fetch, find_sums
-from stylegan2.published.zoo import ZooError
 
 METFACES, UKIYOE = SETS["metfaces"], SETS["ukiyoe"]
 
@@ -72,7 +72,9 @@ def test_a_folder_of_pictures_is_fetched_checked_and_ready_for_prepare(drive, tm
 
 def test_what_is_missing_is_fetched_next_time(drive, tmp_path):
     drive.sabotage[identity(2)] = "quota"
-    with pytest.raises(ZooError, match=rf"002.png cannot be .*quota for today.*folders/{METFACES.drive} in a browser"):
+    with pytest.raises(
+        FetchError, match=rf"002.png cannot be .*quota for today.*folders/{METFACES.drive} in a browser"
+    ):
         fetch("metfaces", tmp_path, progress=False)
     drive.sabotage.clear()
     fetch("metfaces", tmp_path, progress=False)
@@ -82,15 +84,15 @@ def test_what_is_missing_is_fetched_next_time(drive, tmp_path):
 @pytest.mark.parametrize(("content", "message"), [(picture(9), "MD5 sum"), (b"<html>", "MD5 sum")])
 def test_what_is_not_the_picture_does_not_get_its_name(drive, tmp_path, content, message):
     drive.files[identity(0)] = content
-    with pytest.raises(ZooError, match=f"what came as 000.png is not it: .*{message}"):
+    with pytest.raises(FetchError, match=f"what came as 000.png is not it: .*{message}"):
         fetch("metfaces", tmp_path, progress=False)
     drive.files[METFACES.sums] = b"[]"
     if content == b"<html>":
-        with pytest.raises(ZooError, match="000.png is not it: a web page"):
+        with pytest.raises(FetchError, match="000.png is not it: a web page"):
             fetch("metfaces", tmp_path, progress=False)
     assert not (tmp_path / "metfaces" / "000.png").exists()
     drive.files[METFACES.sums] = b"no json"
-    with pytest.raises(ZooError, match="list of sums of metfaces is no JSON"):
+    with pytest.raises(FetchError, match="list of sums of metfaces is no JSON"):
         fetch("metfaces", tmp_path, progress=False)
 
 
@@ -124,11 +126,11 @@ def test_an_archive_is_fetched_whatever_its_kind(drive, tmp_path, kind):
 
 def test_an_archive_that_leads_elsewhere_is_refused(drive, tmp_path):
     drive.files[UKIYOE.drive] = archive("evil")
-    with pytest.raises(ZooError, match="would write outside"):
+    with pytest.raises(FetchError, match="would write outside"):
         fetch("ukiyoe", tmp_path / "data", progress=False)
     assert not list(tmp_path.rglob("escape.png")) and not (tmp_path / "data" / "ukiyoe" / "images").exists()
     drive.files[UKIYOE.drive] = b"<html>quota</html>"
-    with pytest.raises(ZooError, match="neither a zip nor a tar"):
+    with pytest.raises(FetchError, match="neither a zip nor a tar"):
         fetch("ukiyoe", tmp_path / "b", progress=False)
 
 

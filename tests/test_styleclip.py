@@ -14,7 +14,8 @@ from tiny_training import (
 )
 from torch.nn import functional as F
 
-from stylegan2.checkpoints import CheckpointError, files
+from stylegan2 import files
+from stylegan2.checkpoints import CheckpointError
 from stylegan2.data.roughen import roughen
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.styleclip import (

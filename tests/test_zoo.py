@@ -14,11 +14,11 @@ from drive import Drive
 from tiny_training import tiny_networks
 from typer.testing import CliRunner
 
-from stylegan2 import checkpoints, cli
-from stylegan2.checkpoints import files
-from stylegan2.locks import InUse, only_writer
-from stylegan2.published import zoo
-from stylegan2.published.zoo import BY_COURSE, MIRROR, MODELS, RECORD, Zoo, ZooError
+from stylegan2 import checkpoints, cli, files
+from stylegan2.files import InUse, only_writer
+from stylegan2.published import fetch as published
+from stylegan2.published.fetch import FetchError
+from stylegan2.published.zoo import BY_COURSE, MIRROR, MODELS, RECORD, Zoo
 
 NAME = "NaverWebtoon_FreezeSG"
 ID = MODELS[NAME].drive
@@ -72,9 +72,9 @@ def goes_on(asked: tuple[str, str | None]) -> bool:
 
 
 def test_so_is_an_interrupted_download(drive, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(zoo, "RETRIES", 0)
+    monkeypatch.setattr(published, "RETRIES", 0)
     drive.sabotage[ID] = "cut"
-    with pytest.raises(ZooError, match="cannot be fetched from Google Drive.*incomplete"):
+    with pytest.raises(FetchError, match="cannot be fetched from Google Drive.*incomplete"):
         fetch(tmp_path)
     assert not (tmp_path / f"{NAME}.pt").exists()
     assert fetch(tmp_path).read_bytes() == weights
@@ -93,7 +93,7 @@ def test_so_is_an_interrupted_download(drive, weights, tmp_path, monkeypatch):
 )
 def test_what_is_refused_says_why_and_what_to_do(drive, tmp_path, fault, why):
     drive.sabotage[ID] = fault
-    with pytest.raises(ZooError) as error:
+    with pytest.raises(FetchError) as error:
         fetch(tmp_path)
     said = str(error.value)
     assert why in said and f"https://drive.google.com/file/d/{ID}/view" in said
@@ -104,7 +104,7 @@ def test_what_is_refused_says_why_and_what_to_do(drive, tmp_path, fault, why):
 @pytest.mark.parametrize("content", [b"<html>quota</html>", b"", b"PK\x03\x04half a zip", b"hello"])
 def test_what_is_no_checkpoint_does_not_get_the_name(drive, weights, tmp_path, content):
     drive.files[ID] = content
-    with pytest.raises(ZooError, match="is no checkpoint|cannot be fetched"):
+    with pytest.raises(FetchError, match="is no checkpoint|cannot be fetched"):
         fetch(tmp_path)
     assert left(tmp_path) == []
     drive.files[ID] = weights
@@ -119,7 +119,7 @@ def test_a_mirror_is_a_folder_or_an_address(drive, weights, tmp_path, monkeypatc
     monkeypatch.setenv(MIRROR, f"{drive.base}/files/")
     assert fetch(tmp_path / "b").read_bytes() == weights and drive.counts() == {f"/files/{NAME}.pt": 1}
     for mirror in (str(tmp_path / "none"), f"{drive.base}/nothing"):
-        with pytest.raises(ZooError, match="in a browser and put the file at"):
+        with pytest.raises(FetchError, match="in a browser and put the file at"):
             fetch(tmp_path / "c", mirror=mirror)
 
 
@@ -128,7 +128,7 @@ def test_a_file_put_there_by_hand_is_taken_if_it_is_one(drive, weights, tmp_path
     assert fetch(tmp_path) == Zoo(tmp_path).check(NAME) and not drive.asked
     assert json.loads((tmp_path / RECORD).read_text())[f"{NAME}.pt"]["from"] == "put here by hand"
     (tmp_path / "Disney.pt").write_bytes(b"<!doctype html><html>quota exceeded</html>")
-    with pytest.raises(ZooError, match="no checkpoint.*Disney.pt' is a web page, probably a download quota notice"):
+    with pytest.raises(FetchError, match="no checkpoint.*Disney.pt' is a web page, probably a download quota notice"):
         fetch(tmp_path, "Disney")
 
 
@@ -160,13 +160,13 @@ def test_of_a_download_what_draws_and_judges_is_kept(drive, weights, tmp_path, m
         patch.setattr(files, "sha256", lambda path: pytest.fail("was not to be read again"))
         assert fetch(out) == path
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(ZooError, match="is not what"):
+    with pytest.raises(FetchError, match="is not what"):
         fetch(out)
     path.write_bytes(published)  # by hand: the hash is known, and the file is the user's
     assert fetch(out).read_bytes() == published
     path.unlink()
     drive.files[ID] = published + b" "
-    with pytest.raises(ZooError, match="is not what"):
+    with pytest.raises(FetchError, match="is not what"):
         fetch(out)
 
 
@@ -222,7 +222,7 @@ def test_downloads_can_go_through_another_file_system(drive, weights, tmp_path, 
 def test_before_a_download_its_size_is_said(drive, weights, tmp_path, capsys, monkeypatch):
     Zoo(tmp_path / "a").fetch(NAME)
     assert capsys.readouterr().err == ""  # two megabytes are no matter
-    monkeypatch.setattr(zoo, "WORTH_SAYING", 0)
+    monkeypatch.setattr(published, "WORTH_SAYING", 0)
     Zoo(tmp_path / "b").fetch(NAME)
     size = f"{len(weights) / 1e6:,.0f} MB"
     assert capsys.readouterr().err == f"fetching {NAME}, {size}, from Google Drive, once\n"
@@ -232,24 +232,24 @@ def test_a_file_that_changed_is_refused(drive, weights, tmp_path):
     path = fetch(tmp_path)
     path.write_bytes(weights[:-1] + b"x")
     for attempt in (lambda: fetch(tmp_path), lambda: Zoo(tmp_path).check(NAME)):
-        with pytest.raises(ZooError, match=rf"is not what {NAME} was at first.*delete its entry in '.*{RECORD}'"):
+        with pytest.raises(FetchError, match=rf"is not what {NAME} was at first.*delete its entry in '.*{RECORD}'"):
             attempt()
     path.unlink()
     drive.files[ID] = weights[:-1] + b"y"  # another one where it came from
-    with pytest.raises(ZooError, match="is not what"):
+    with pytest.raises(FetchError, match="is not what"):
         fetch(tmp_path)
     assert not path.exists()
     (tmp_path / RECORD).write_text("{")
-    with pytest.raises(ZooError, match="is damaged.*delete it"):
+    with pytest.raises(FetchError, match="is damaged.*delete it"):
         fetch(tmp_path)
 
 
 def test_without_room_nothing_is_written(drive, weights, tmp_path, monkeypatch):
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror" / f"{NAME}.pt").write_bytes(weights)
-    monkeypatch.setattr(zoo.shutil, "disk_usage", lambda path: type("Usage", (), {"free": zoo.ROOM + 10}))
+    monkeypatch.setattr(published.shutil, "disk_usage", lambda path: type("Usage", (), {"free": published.ROOM + 10}))
     for mirror in (None, str(tmp_path / "mirror")):
-        with pytest.raises(ZooError, match=rf"{NAME} needs 1 MiB more, and '.*' has 64 MiB free: make room"):
+        with pytest.raises(FetchError, match=rf"{NAME} needs 1 MiB more, and '.*' has 64 MiB free: make room"):
             fetch(tmp_path / "a", mirror=mirror)
     assert not (tmp_path / "a" / f"{NAME}.pt").exists()
 
@@ -271,9 +271,9 @@ def test_one_model_that_cannot_be_had_does_not_keep_us_from_the_next(weights, tm
 
 
 def test_what_is_not_here_or_unknown_is_said(tmp_path):
-    with pytest.raises(ZooError, match=f"not here: python -m stylegan2 download {NAME}"):
+    with pytest.raises(FetchError, match=f"not here: python -m stylegan2 download {NAME}"):
         Zoo(tmp_path).check(NAME)
-    with pytest.raises(ZooError, match="no published model 'x'; there are: ffhq256"):
+    with pytest.raises(FetchError, match="no published model 'x'; there are: ffhq256"):
         Zoo(tmp_path).path("x")
     assert len(MODELS) == 12 == len({model.drive for model in MODELS.values()}) == len(BY_COURSE)
 

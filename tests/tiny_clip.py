@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from stylegan2.checkpoints import files
+from stylegan2 import files
 from stylegan2.published.clip_model import ClipModel
 
 SIDE = 32

@@ -13,9 +13,8 @@ from stylegan2.checkpoints.encoders import (
     load_encoder,
     save_encoder,
 )
-from stylegan2.checkpoints.errors import CheckpointError
-from stylegan2.checkpoints.files import sha256
 from stylegan2.checkpoints.ours import fingerprint
+from stylegan2.files import CheckpointError, sha256
 
 __all__ = [
     "PUBLISHED_PSI",

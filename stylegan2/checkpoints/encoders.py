@@ -4,15 +4,15 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from stylegan2.checkpoints import files, ours, rosinality
-from stylegan2.checkpoints.checkpoint import plain
-from stylegan2.checkpoints.errors import CheckpointError, few
+from stylegan2 import files
+from stylegan2.checkpoints import ours, rosinality
+from stylegan2.checkpoints.parts import plain
 from stylegan2.encoder import Encoder
+from stylegan2.files import CheckpointError, few
 from stylegan2.runtime import pick_device
 
 FORMAT = "cartoonize-yourself encoder/1"
@@ -33,7 +33,7 @@ class EncoderFile:
 
 
 def save_encoder(path: str | os.PathLike, encoder: Encoder, meta: Mapping[str, Any] | None = None, half=False) -> None:
-    """Write an encoder, at once or not at all.
+    """Write an encoder, whole or not at all.
 
     Args:
         path: the file.
@@ -41,26 +41,25 @@ def save_encoder(path: str | os.PathLike, encoder: Encoder, meta: Mapping[str, A
         meta: plain values worth knowing; "generator" should be the fingerprint of the model whose codes it gives.
         half: as float16, for shipping.
     """
-    state = ours.from_network(encoder, half)
-    sizes = {"num_ws": encoder.num_ws, "psi": float(encoder.psi)}
-    files.write(Path(path), {"format": FORMAT, **sizes, "e": state, "meta": plain(meta or {}, "meta")})
+    content = {"format": FORMAT, "num_ws": encoder.num_ws, "psi": float(encoder.psi)}
+    files.write(path, content | {"e": ours.from_network(encoder, half), "meta": plain(meta or {}, "meta")})
 
 
 def export_encoder(path: str | os.PathLike, encoder: Encoder) -> None:
-    """Write the original's layout ("e", by its names, kernels included), at once or not at all.
+    """Write the original's layout ("e", by its names, kernels included), whole or not at all.
 
     Other tools take it for granted that psi is `PUBLISHED_PSI`; "psi" beside "e" tells `load_encoder` what it is.
     """
-    files.write(Path(path), {"e": rosinality.from_encoder(encoder), "psi": float(encoder.psi)})
+    files.write(path, {"e": rosinality.from_encoder(encoder), "psi": float(encoder.psi)})
 
 
 def is_encoder(path: str | os.PathLike) -> bool:
     """Does the file hold an encoder? False for whatever cannot be read, too."""
     try:
-        content = files.read(Path(path), mmap=True)
+        content = files.read(path, mmap=True)
     except CheckpointError:
         return False
-    return isinstance(content, dict) and isinstance(content.get("e"), Mapping) and "g_ema" not in content
+    return _has_encoder(content) and "g_ema" not in content
 
 
 def load_encoder(path: str | os.PathLike, device: torch.device | str = "auto") -> EncoderFile:
@@ -69,25 +68,30 @@ def load_encoder(path: str | os.PathLike, device: torch.device | str = "auto") -
     Raises:
         CheckpointError: one line that names the file, says what it is and what was expected.
     """
-    content = files.read(Path(path))
-    if not isinstance(content, dict) or not isinstance(content.get("e"), Mapping):
+    content = files.read(path)
+    if not _has_encoder(content):
         what = few([str(k) for k in content]) if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(f"'{path}' is no encoder: it holds {what}, expected a dict with 'e'")
     try:
-        if "format" in content:
-            found, psi = _read_ours(content), content.get("psi", 1.0)
-        else:
-            found, psi = EncoderFile(rosinality.to_encoder(content["e"])), content.get("psi", PUBLISHED_PSI)
-        if not isinstance(psi, float) or not 0 < psi < math.inf:
-            raise CheckpointError(f"psi is {psi!r}, expected a positive number")
+        encoder = _read(content)
     except CheckpointError as error:
         raise CheckpointError(f"'{path}': {error}") from error
-    found.encoder.psi = psi
-    found.encoder.to(pick_device(device)).eval().requires_grad_(False)
-    return found
+    meta = dict(content.get("meta", {})) if "format" in content else {}
+    return EncoderFile(encoder.to(pick_device(device)).eval().requires_grad_(False), meta)
 
 
-def _read_ours(content: dict) -> EncoderFile:
-    if content["format"] != FORMAT or not isinstance(content.get("num_ws"), int):
+def _has_encoder(content: Any) -> bool:
+    return isinstance(content, dict) and isinstance(content.get("e"), Mapping)
+
+
+def _read(content: dict) -> Encoder:
+    if "format" not in content:
+        encoder = rosinality.to_encoder(content["e"])
+    elif content["format"] == FORMAT and isinstance(content.get("num_ws"), int):
+        encoder = ours.to_encoder(content["e"], content["num_ws"])
+    else:
         raise CheckpointError(f"format {content['format']!r} is unknown; expected {FORMAT}")
-    return EncoderFile(ours.to_encoder(content["e"], content["num_ws"]), dict(content.get("meta", {})))
+    encoder.psi = psi = content.get("psi", 1.0 if "format" in content else PUBLISHED_PSI)
+    if not isinstance(psi, float) or not 0 < psi < math.inf:
+        raise CheckpointError(f"psi is {psi!r}, expected a positive number")
+    return encoder

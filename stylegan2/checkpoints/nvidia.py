@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from stylegan2.checkpoints import ours
-from stylegan2.checkpoints.errors import CheckpointError, few
-from stylegan2.checkpoints.files import EXPECTED
+from stylegan2.checkpoints.parts import is_json, networks
+from stylegan2.files import EXPECTED, CheckpointError, few, reason
 from stylegan2.networks import Discriminator, Generator
 
 PARTS = {"g_ema": "G_ema", "g": "G", "d": "D"}  # our names of the networks, and theirs
@@ -164,15 +164,13 @@ def unpickled(load: Callable[[], Any], path: Path, what: str) -> Any:
     except CheckpointError as error:
         raise CheckpointError(f"'{path}' {error}") from error
     except Exception as error:  # a damaged pickle may raise anything
-        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise CheckpointError(f"'{path}' is a damaged or truncated {what} ({reason}): fetch it again") from error
+        raise CheckpointError(f"'{path}' is a damaged or truncated {what} ({reason(error)}): fetch it again") from error
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file's entries, networks as `Record`. Nothing in it is executed.
+    """The file's entries, networks as `Record`; nothing in it is executed.
 
-    Raises:
-        CheckpointError: damaged, or with anything in it but what such files hold.
+    Raises CheckpointError: damaged, or with anything in it but what such files hold.
     """
 
     def load() -> Any:
@@ -185,17 +183,25 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
+def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
+    """A file's content -> what `Checkpoint` takes. Raises CheckpointError: which entries do not fit."""
+    records = {part: content.get(PARTS[part]) for part in parts}
+    states = {part: state_of(record) for part, record in records.items() if isinstance(record, Record)}
+    made = networks(states, parts, to_generator, to_discriminator)
+    trained_on = content.get("training_set_kwargs")
+    info = {"training_set": dict(trained_on)} if isinstance(trained_on, dict) and is_json(trained_on) else {}
+    return made | {"info": {"format": "nvidia"} | info}
+
+
 def state_of(network: Record) -> dict[str, Tensor]:
     """Parameters and buffers of a network by their names, as its own `state_dict` would give them, and "conv_clamp".
 
     That is the bound of its layers' activations, where they have one: 256 in their default training.
-
-    Raises:
-        CheckpointError: a record that is no network.
+    Raises CheckpointError for a record that is no network.
     """
     try:
         clamps = {None if clamp is None else float(clamp) for clamp in _clamps(network)}
-        found = dict(_walk(network, ""))
+        state = dict(_walk(network, ""))
     except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"its networks are not what PyTorch makes ({type(error).__name__}: {error})") from error
     if len(clamps) > 1:
@@ -203,7 +209,7 @@ def state_of(network: Record) -> dict[str, Tensor]:
             f"its layers differ in conv_clamp ({few(sorted(map(str, clamps)))}), expected one for all"
         )
     clamp = next(iter(clamps), None)
-    return found if clamp is None else found | {"conv_clamp": torch.tensor(clamp)}
+    return state if clamp is None else state | {"conv_clamp": torch.tensor(clamp)}
 
 
 def _walk(module: Record, prefix: str) -> Iterator[tuple[str, Tensor]]:
@@ -227,31 +233,19 @@ def _clamps(module: Record, name: str = "") -> Iterator[Any]:
 
 # ------------------------------------------------------------------------------------------------------------ networks
 def to_generator(theirs: Mapping[str, Tensor]) -> Generator:
-    """Their state dict -> our G on the CPU; size, widths and mapping depth are read off the tensors.
-
-    Raises:
-        CheckpointError: which entries do not fit.
-    """
+    """Their state dict -> our G on the CPU, sizes read off the tensors. Raises CheckpointError: does not fit."""
     _check_architecture(theirs)
     return ours.to_generator(_numbers(theirs, clamp="synthesis.clamp"))
 
 
 def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
-    """Their state dict -> our D on the CPU.
-
-    Raises:
-        CheckpointError: which entries do not fit.
-    """
+    """Their state dict -> our D on the CPU. Raises CheckpointError where it does not fit."""
     _check_architecture(theirs)
     return ours.to_discriminator(_numbers(theirs, clamp="clamp"))
 
 
 def _check_architecture(theirs: Mapping[str, Tensor]) -> None:
-    """Models of the same code that this package does not build, by what only they have or lack.
-
-    Raises:
-        CheckpointError: which kind it is, and which is read.
-    """
+    """Raises CheckpointError for a model of the same code that this package does not build, by what it has or lacks."""
     if any(re.match(r"synthesis\.L\d+", name) for name in theirs):
         raise CheckpointError("a StyleGAN3 generator: this package reads StyleGAN2's")
     generator = any(name.startswith("synthesis.") for name in theirs)
@@ -274,10 +268,7 @@ def _shape(name: str, tensor: Tensor) -> tuple[int, ...]:
 
 
 def _numbers(theirs: Mapping[str, Tensor], clamp: str) -> dict[str, Tensor]:
-    """By our names (`clamp`: that of "conv_clamp"), without the low-pass filters.
-
-    These are checked: other ones would draw other images.
-    """
+    """By our names (`clamp`: that of "conv_clamp"), without the low-pass filters, which must be the usual ones."""
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
     usual = torch.outer(taps, taps) / taps.sum() ** 2
     found = {}

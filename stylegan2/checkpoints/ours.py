@@ -4,21 +4,46 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stylegan2.checkpoints.blank import blank
-from stylegan2.checkpoints.errors import CheckpointError, check_entries, few, need_entries
+from stylegan2.checkpoints.parts import PARTS, blank, is_json, mapping, networks, plain
 from stylegan2.encoder import Encoder
+from stylegan2.files import CheckpointError, check_entries, few, need_entries
 from stylegan2.networks import Discriminator, Generator, MappingNetwork, SharedMapping
+
+FORMAT = "cartoonize-yourself"
+VERSION = 1
+
+
+def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
+    """A file's content -> what `Checkpoint` takes. Raises CheckpointError: another version, or entries do not fit."""
+    if content["format"] != f"{FORMAT}/{VERSION}":
+        newer = str(content["format"]).startswith(f"{FORMAT}/")
+        what = "from another version of this package: update it" if newer else "unknown"
+        raise CheckpointError(f"format {content['format']!r} is {what}; expected {FORMAT}/{VERSION}")
+    made = networks(content, parts, to_generator, to_discriminator)
+    if not made["g_ema"].mapping.w_mean.any():
+        made["g_ema"].mapping.update_mean()
+    unknown = {k: v for k, v in content.items() if k not in ("format", "meta", "training", *PARTS)}
+    meta = mapping(content, "meta") | unknown
+    info = {"format": content["format"]} | {k: v for k, v in meta.items() if is_json(v)}
+    return made | {"info": info, "meta": meta, "training": content.get("training") if "g" in parts else None}
+
+
+def pack(made: Mapping[str, nn.Module | None], half: bool, meta: Mapping[str, Any], training: Mapping | None) -> dict:
+    """The other way. Raises TypeError for an object in `meta` or `training` that a safe reader would refuse."""
+    states = {part: from_network(network, half) for part, network in made.items() if network is not None}
+    content = {"format": f"{FORMAT}/{VERSION}", **states, "meta": plain(meta, "meta")}
+    return content if training is None else content | {"training": plain(training, "training")}
 
 
 def from_network(network: nn.Module, half: bool = False) -> dict[str, Tensor]:
-    """State dict on the CPU, float16 with `half` (for shipping: half the size, about 3 decimals of precision).
+    """State dict on the CPU, float16 with `half` (half the size, about 3 decimals of precision).
 
-    Raises:
-        ValueError: a number that float16 cannot hold.
+    Raises ValueError for a number that float16 cannot hold.
     """
     state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     if not half:
@@ -39,11 +64,7 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def to_generator(state: Mapping[str, Tensor]) -> Generator:
-    """State dict -> float32 G on the CPU, `w_mean` included.
-
-    Raises:
-        CheckpointError: which entries do not fit.
-    """
+    """State dict -> float32 G on the CPU, `w_mean` included. Raises CheckpointError: which entries do not fit."""
     sizes = _resolutions(state, r"synthesis\.blocks\.(\d+)\.conv1\.bias", "generator")
     needed = {f"synthesis.blocks.{r}.conv1.bias": 1 for r in sizes}
     needed |= {"mapping.layers.0.weight": 2, "synthesis.blocks.4.conv1.affine.weight": 2}
@@ -75,35 +96,32 @@ def _shared(own: MappingNetwork, state: Mapping[str, Tensor]) -> SharedMapping:
 
 
 def to_discriminator(state: Mapping[str, Tensor]) -> Discriminator:
-    """State dict -> float32 D on the CPU.
-
-    Raises:
-        CheckpointError: which entries do not fit.
-    """
-    sizes = [4, *_resolutions(state, r"blocks\.(\d+)\.conv0\.bias", "discriminator", first=8)]
-    needed = {f"blocks.{r}.conv0.bias": 1 for r in sizes[1:]} | {"head.out.weight": 2}
-    need_entries("discriminator", state, needed)
-    channels = {r: state[f"blocks.{r}.conv0.bias"].shape[0] for r in sizes[1:]}
+    """State dict -> float32 D on the CPU. Raises CheckpointError: which entries do not fit."""
+    channels = _block_widths(state, "discriminator")
+    need_entries("discriminator", state, {"head.out.weight": 2})
+    channels[4] = state["head.out.weight"].shape[1]
     with blank():
-        d = Discriminator(sizes[-1], channels | {4: state["head.out.weight"].shape[1]}, _clamp(state, "clamp"))
+        d = Discriminator(max(channels), channels, _clamp(state, "clamp"))
     return _fill(d, state, "discriminator")
 
 
 def to_encoder(state: Mapping[str, Tensor], num_ws: int) -> Encoder:
-    """State dict -> float32 encoder of `num_ws` codes on the CPU.
-
-    Raises:
-        CheckpointError: which entries do not fit.
-    """
-    sizes = [4, *_resolutions(state, r"blocks\.(\d+)\.conv0\.bias", "encoder", first=8)]
-    need_entries("encoder", state, {f"blocks.{r}.conv0.bias": 1 for r in sizes[1:]} | {"head": 4})
-    rows, width = state["head"].shape[:2]
+    """State dict -> float32 encoder of `num_ws` codes on the CPU. Raises CheckpointError: which entries do not fit."""
+    channels = _block_widths(state, "encoder")
+    need_entries("encoder", state, {"head": 4})
+    rows, channels[4] = state["head"].shape[:2]
     if num_ws < 1 or rows % num_ws:
         raise CheckpointError(f"the encoder's head has {rows} rows, which are no {num_ws} codes")
-    channels = {r: state[f"blocks.{r}.conv0.bias"].shape[0] for r in sizes[1:]} | {4: width}
     with blank():
-        e = Encoder(sizes[-1], num_ws, rows // num_ws, channels)
+        e = Encoder(max(channels), num_ws, rows // num_ws, channels)
     return _fill(e, state, "encoder")
+
+
+def _block_widths(state: Mapping[str, Tensor], name: str) -> dict[int, int]:
+    """Width by resolution, from 8 up, of a discriminator's or an encoder's blocks."""
+    sizes = _resolutions(state, r"blocks\.(\d+)\.conv0\.bias", name, first=8)
+    need_entries(name, state, {f"blocks.{r}.conv0.bias": 1 for r in sizes})
+    return {r: state[f"blocks.{r}.conv0.bias"].shape[0] for r in sizes}
 
 
 def _clamp(state: Mapping[str, Tensor], name: str) -> float | None:

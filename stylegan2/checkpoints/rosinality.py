@@ -5,6 +5,7 @@ so a network that goes out and comes back is the same network. The numbers are n
 axes of size 1 (a convolution is [1, O, I, k, k] there, and [O, I, k, k] here).
 """
 
+import argparse
 import copy
 import re
 from collections.abc import Iterator, Mapping
@@ -13,10 +14,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from stylegan2.checkpoints.blank import blank
-from stylegan2.checkpoints.errors import CheckpointError, check_entries, need_entries
+from stylegan2.checkpoints.parts import blank, is_json, networks
 from stylegan2.encoder import Encoder
-from stylegan2.networks import Discriminator, Generator, SharedMapping
+from stylegan2.files import CheckpointError, check_entries, few, need_entries
+from stylegan2.networks import Discriminator, Generator, MappingNetwork, SharedMapping
 
 NOISE_SEED = 0  # for the fixed noise images, where a file has none
 
@@ -27,6 +28,64 @@ class Row(NamedTuple):
     theirs: str
     ours: str
     shape: tuple[int, ...]
+
+
+# ---------------------------------------------------------------------------------------------------------------- file
+def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
+    """A file's content -> what `Checkpoint` takes. Raises CheckpointError: another file, or entries do not fit."""
+    _check_is_one(content)
+    made = networks(content, parts, to_generator, to_discriminator)
+    _set_w_mean(made["g_ema"], content.get("latent_avg"))
+    if "g" in made:
+        made["g"].mapping.update_mean()
+    if "style_source" in content:
+        for g in (made[part] for part in ("g_ema", "g") if part in made):
+            to_shared(g, content)
+    return made | {"info": {"format": "rosinality"} | _options(content)}
+
+
+def _check_is_one(content: dict) -> None:
+    keys = [str(k) for k in content]
+    if "g_ema" in content:
+        return
+    if {"e", "e_optim"} & set(keys):
+        raise CheckpointError("an encoder, which goes from photos to codes; expected a generator, a file with 'g_ema'")
+    if content and all(isinstance(v, Tensor) for v in content.values()):
+        raise CheckpointError(f"a bare state dict ({few(keys)}); expected one with 'g_ema' around it")
+    raise CheckpointError(f"a PyTorch file with the keys {few(keys)}, but without 'g_ema', the averaged generator")
+
+
+def _set_w_mean(g: Generator, latent_avg: Tensor | None) -> None:
+    if latent_avg is None:
+        g.mapping.update_mean()
+        return
+    if not isinstance(latent_avg, Tensor) or latent_avg.numel() != g.w_dim:
+        shape = list(latent_avg.shape) if isinstance(latent_avg, Tensor) else type(latent_avg).__name__
+        raise CheckpointError(f"'latent_avg' must be [{g.w_dim}], is {shape}")
+    g.mapping.w_mean = latent_avg.float().reshape(-1).clone()
+
+
+def _options(content: dict) -> dict[str, Any]:
+    """`args` and `ada_aug_p` as plain values."""
+    options, args = {}, content.get("args")
+    if isinstance(args, argparse.Namespace):
+        options["args"] = {k: v for k, v in vars(args).items() if is_json(v)}
+    if "ada_aug_p" in content:
+        options["ada_aug_p"] = float(content["ada_aug_p"])
+    return options
+
+
+def pack(g_ema: Generator, g: Generator | None, d: Discriminator | None) -> dict[str, Any]:
+    """The other way; see `checkpoints.export`."""
+    content: dict[str, Any] = {"g": from_generator(g or g_ema)}
+    if d is not None:
+        content["d"] = from_discriminator(d)
+    content |= {"g_ema": from_generator(g_ema), "latent_avg": _on_cpu(g_ema.mapping.mean_ws[-1])}
+    return content | from_shared(g_ema)
+
+
+def _on_cpu(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().float().clone()
 
 
 # --------------------------------------------------------------------------------------------- the generator's table
@@ -58,18 +117,20 @@ def _synthesis_names(sizes: list[int]) -> Iterator[tuple[str, str]]:
 
 
 def _conv_names(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
-    yield f"{theirs}.conv.weight", f"{ours}.weight"
-    yield f"{theirs}.conv.modulation.weight", f"{ours}.affine.weight"
-    yield f"{theirs}.conv.modulation.bias", f"{ours}.affine.bias"
+    yield from _modulated_names(theirs, ours)
     yield f"{theirs}.noise.weight", f"{ours}.noise_strength"
     yield f"{theirs}.activate.bias", f"{ours}.bias"
 
 
-def _to_rgb_names(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
-    yield f"{theirs}.bias", f"{ours}.bias"
+def _modulated_names(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
     yield f"{theirs}.conv.weight", f"{ours}.weight"
     yield f"{theirs}.conv.modulation.weight", f"{ours}.affine.weight"
     yield f"{theirs}.conv.modulation.bias", f"{ours}.affine.bias"
+
+
+def _to_rgb_names(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    yield f"{theirs}.bias", f"{ours}.bias"
+    yield from _modulated_names(theirs, ours)
 
 
 def _generator_shape(name: str, shape: torch.Size) -> tuple[int, ...]:
@@ -138,8 +199,7 @@ def _kernel(gain: float) -> Tensor:
 def from_generator(g: Generator) -> dict[str, Tensor]:
     """Our G -> their complete state dict, kernels and noise images included, so that a strict load succeeds there.
 
-    That layout has one mapping. Of two (`SharedMapping`) it gets the one that makes the last code; for the other see
-    `from_shared`.
+    That layout has one mapping. Of two (`SharedMapping`) it gets the one of the last code; see `from_shared`.
     """
     ours = g.state_dict()
     if isinstance(g.mapping, SharedMapping) and g.mapping.k == g.num_ws:  # the source's makes all of them
@@ -157,26 +217,25 @@ def from_shared(g: Generator) -> dict[str, Any]:
     if not isinstance(g.mapping, SharedMapping) or g.mapping.k == g.num_ws:
         return {}
     source = g.mapping.source
-    ours = {f"mapping.{name}": tensor for name, tensor in source.state_dict().items()}
-    rows = [Row(a, b, tuple(ours[b].shape)) for a, b in _mapping_names(len(source.layers))]
-    mean = source.w_mean.detach().cpu().float().clone()
-    return {"style_source": _to_theirs(ours, rows, {}), "latent_avg_source": mean, "style_codes": g.mapping.k}
+    theirs = _to_theirs(*_mapping_rows(source), kernels={})
+    return {"style_source": theirs, "latent_avg_source": _on_cpu(source.w_mean), "style_codes": g.mapping.k}
+
+
+def _mapping_rows(mapping: MappingNetwork) -> tuple[dict[str, Tensor], list[Row]]:
+    """A mapping's numbers by their names in G's state dict, and its rows of the table."""
+    ours = {f"mapping.{name}": tensor for name, tensor in mapping.state_dict().items()}
+    return ours, [Row(a, b, tuple(ours[b].shape)) for a, b in _mapping_names(len(mapping.layers))]
 
 
 def to_shared(g: Generator, content: Mapping[str, Any]) -> None:
-    """Give a generator the second mapping back that `from_shared` wrote.
-
-    Raises:
-        CheckpointError: entries that do not fit the generator's own mapping.
-    """
+    """Give G the second mapping back that `from_shared` wrote. Raises CheckpointError where it does not fit."""
     k, mean, theirs = (content.get(name) for name in ("style_codes", "latent_avg_source", "style_source"))
     if not isinstance(k, int) or not isinstance(mean, Tensor) or not isinstance(theirs, Mapping):
         raise CheckpointError(
             "'style_source' needs 'style_codes', a number, and 'latent_avg_source', a mean w, beside it"
         )
     source = copy.deepcopy(g.mapping)
-    ours = {f"mapping.{name}": tensor for name, tensor in source.state_dict().items()}
-    rows = [Row(a, b, tuple(ours[b].shape)) for a, b in _mapping_names(len(source.layers))]
+    _, rows = _mapping_rows(source)
     check_entries("source's mapping", theirs, {row.theirs: row.shape for row in rows})
     check_entries("source's mapping", {"w_mean": mean}, {"w_mean": tuple(source.w_mean.shape)})
     loaded = {row.ours.removeprefix("mapping."): theirs[row.theirs].float() for row in rows}
@@ -220,24 +279,16 @@ def to_generator(theirs: Mapping[str, Tensor]) -> Generator:
 
 
 def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
-    """Their state dict -> our D on the CPU; what `to_generator` says about entries holds here too.
-
-    Raises:
-        CheckpointError: which entries do not fit.
-    """
+    """Their state dict -> our D on the CPU; what `to_generator` says about entries and errors holds here too."""
+    channels = _block_widths(theirs, "discriminator")
     with blank():
-        d = _empty_discriminator(theirs)
-    ours = _to_ours(theirs, d, discriminator_rows(d), discriminator_kernels(d), "discriminator")
-    d.load_state_dict(ours)
+        d = Discriminator(max(channels), channels)
+    d.load_state_dict(_to_ours(theirs, d, discriminator_rows(d), discriminator_kernels(d), "discriminator"))
     return d
 
 
 def to_encoder(theirs: Mapping[str, Tensor]) -> Encoder:
-    """Their state dict -> our encoder on the CPU; what `to_generator` says about entries holds here too.
-
-    Raises:
-        CheckpointError: which entries do not fit.
-    """
+    """Their state dict -> our encoder on the CPU; what `to_generator` says about entries and errors holds here too."""
     sizes = _block_widths(theirs, "encoder")
     head = f"convs.{len(sizes)}.weight"
     need_entries("encoder", theirs, {head: 4})
@@ -284,11 +335,6 @@ def _empty_generator(theirs: Mapping[str, Tensor]) -> Generator:
         mapping_layers=_count(theirs, r"style\.(\d+)\.weight"),
         channels=channels,
     )
-
-
-def _empty_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
-    channels = _block_widths(theirs, "discriminator")
-    return Discriminator(max(channels), channels)
 
 
 def _block_widths(theirs: Mapping[str, Tensor], name: str) -> dict[int, int]:

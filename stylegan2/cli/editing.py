@@ -25,7 +25,7 @@ from stylegan2.cli.common import (
 )
 from stylegan2.cli.faces import Faces, names_of, parse_faces, ws_of
 from stylegan2.cli.options import verb
-from stylegan2.text_files import counted
+from stylegan2.files import counted
 
 
 @verb()

@@ -32,7 +32,8 @@ def download(
       python -m stylegan2 download --dataset metfaces
     """
     from stylegan2.published import sets
-    from stylegan2.published.zoo import MODELS, Zoo, ZooError
+    from stylegan2.published.fetch import FetchError
+    from stylegan2.published.zoo import MODELS, Zoo
 
     if dataset is not None:
         if names or everything:
@@ -51,7 +52,7 @@ def download(
     for name in wanted:
         try:
             typer.echo(str(zoo.fetch(name)))
-        except ZooError as error:
+        except FetchError as error:
             if len(left_out) == len(wanted) - 1:  # nothing came of it
                 raise
             typer.echo(f"left out: {error}", err=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from stylegan2 import text_files
+from stylegan2 import files
 from stylegan2.cli.common import CheckpointPath, Device, Input, generator, make_room, on_device
 from stylegan2.cli.options import verb
 
@@ -92,4 +92,4 @@ def _measure_in_full(checkpoint, data, source, measure, images, weights, out, ba
     typer.echo(full.format_results(results))
     if out is not None:
         given = {"checkpoint": str(checkpoint), "data": data, "source": source and str(source)}
-        text_files.write_json(out, {name: value for name, value in given.items() if value} | results)
+        files.write_json(out, {name: value for name, value in given.items() if value} | results)

@@ -25,7 +25,7 @@ from stylegan2.cli.common import (
 )
 from stylegan2.cli.faces import Faces, parse_faces, ws_of
 from stylegan2.cli.options import verb
-from stylegan2.text_files import counted
+from stylegan2.files import counted
 
 SIDE, FILM_SIDE = 128, 256  # pixels of a face in a picture of many, and alone in a film, about and at least
 TRIED = 8  # faces that say how far an export is off

@@ -26,7 +26,7 @@ from stylegan2.cli.common import (
 )
 from stylegan2.cli.options import Settings, verb
 from stylegan2.cli.photos import Box, Photos, Square, read
-from stylegan2.text_files import counted
+from stylegan2.files import counted
 
 MODELS = Path("checkpoints/pocket")
 SIDE = 192  # pixels of a face, about and at least

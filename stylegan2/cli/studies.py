@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylegan2 import text_files
+from stylegan2 import files
 from stylegan2.cli.common import check_writable, existing, make_room, parse_seeds
 from stylegan2.cli.options import Settings, verb
 
@@ -107,6 +107,6 @@ def scoreboard(
     for name in domains:
         typer.echo(f"\n{name}\n" + view.table(rows, name, board.SWAPS))
     if out is not None:
-        text_files.write_json(out, rows)
+        files.write_json(out, rows)
         picture = display.save(display.figure_to_pil(view.scatter(rows)), out.with_suffix(".jpg"))
-        typer.echo(f"\n{text_files.counted(len(rows), 'row')} in {out}, {picture}")
+        typer.echo(f"\n{files.counted(len(rows), 'row')} in {out}, {picture}")

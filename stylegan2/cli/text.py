@@ -28,7 +28,7 @@ from stylegan2.cli.common import (
 )
 from stylegan2.cli.faces import Face, Faces, parse_faces, ws_of
 from stylegan2.cli.options import Settings, verb
-from stylegan2.text_files import counted
+from stylegan2.files import counted
 
 MODELS = Path("checkpoints/pocket")
 POCKET_CLIP, JUDGE, STUDY = (MODELS / name for name in ("clip.pt", "judge.pt", "text_edits.json"))

@@ -11,7 +11,7 @@ import typer
 from stylegan2.cli.common import INTERRUPTED, Device, Input, check_writable, existing_data, load, on_device
 from stylegan2.cli.options import Settings, verb
 from stylegan2.config import TrainConfig
-from stylegan2.text_files import counted
+from stylegan2.files import counted
 
 if TYPE_CHECKING:
     from stylegan2.trainer import Trainer

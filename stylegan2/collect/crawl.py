@@ -24,8 +24,7 @@ from stylegan2.bars import bar
 from stylegan2.collect.polite import Answer, Manners, Missing, NotAllowed, PoliteSession, check_address
 from stylegan2.collect.sites import Episode, ImageRef, Listing, OtherKind, Site, SiteError, site_for, title_slug
 from stylegan2.data.images import Refused, decode
-from stylegan2.locks import only_writer
-from stylegan2.text_files import append_row, counted, read_rows, write_bytes
+from stylegan2.files import append_row, counted, only_writer, read_rows, write_bytes
 
 MANIFEST = "manifest.jsonl"
 KNOWN = {"url": str, "status": str}  # what every row says

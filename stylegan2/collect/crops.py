@@ -32,9 +32,8 @@ from stylegan2.collect.align import box_square, cut
 from stylegan2.collect.detectors import Detector, Face
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.sources import CROPS, FACES, FolderSource, Source, open_source
-from stylegan2.locks import only_writer
+from stylegan2.files import append_row, counted, only_writer, read_rows
 from stylegan2.setting_types import check_types
-from stylegan2.text_files import append_row, counted, read_rows
 
 MANIFEST, SHEET, REJECTED = CROPS, "contact_sheet.jpg", "rejected"
 TWIN = "duplicate of "  # begins the reason of a face that is one; a file follows

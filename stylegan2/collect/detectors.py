@@ -21,8 +21,8 @@ from PIL import Image
 from stylegan2.collect.blazeface import BlazeFace
 from stylegan2.collect.boxes import MIN_SIZE, SAME, SMALLEST, Face, distinct, overlap
 from stylegan2.collect.face_detector import load
+from stylegan2.files import counted
 from stylegan2.published.fetch import Published
-from stylegan2.text_files import counted
 
 ANIMEFACE = Published(
     "lbpcascade_animeface.xml",

@@ -19,10 +19,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stylegan2.checkpoints import files
-from stylegan2.checkpoints.errors import CheckpointError, check_entries
+from stylegan2 import files
 from stylegan2.collect.boxes import MIN_SIZE, Face, distinct
-from stylegan2.folder import CourseError, find_root
+from stylegan2.files import CheckpointError, CourseError, check_entries, find_root
 
 SHIPPED = Path("checkpoints/pocket/detector.pt")  # below the course's folder
 FORMAT = "stylegan2 pocket face detector"

@@ -22,9 +22,10 @@ import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sou
 from stylegan2 import checkpoints
 from stylegan2.course.drive import drive_folder
 from stylegan2.course.scales import FullModels, Models, PocketModels
-from stylegan2.folder import CourseError, find_root
+from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
-from stylegan2.published.zoo import BY_COURSE, Zoo, ZooError
+from stylegan2.published.fetch import FetchError
+from stylegan2.published.zoo import BY_COURSE, Zoo
 from stylegan2.runtime import keep_memory_warm
 from stylegan2.setting_types import check_seed
 
@@ -115,7 +116,7 @@ class Course:
         """
         try:
             path = self.chosen.file(name)
-        except ZooError as error:
+        except FetchError as error:
             why = " ".join(str(error).split())
             if self._settled:
                 raise CourseError(f"{why}; or {SMALLER}") from None
@@ -148,7 +149,7 @@ class Course:
             if model in present:
                 try:
                     path = self.models.file(model)
-                except ZooError as error:
+                except FetchError as error:
                     print(f"without {name}: {error}")
                     why = str(error)
                 else:

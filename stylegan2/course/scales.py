@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stylegan2.folder import CourseError
+from stylegan2.files import CourseError
 from stylegan2.published import clip_files
 from stylegan2.published.zoo import BY_COURSE, Zoo
 
@@ -44,7 +44,7 @@ class Models(Protocol):
         """Of all fine-tuned models, WORLD_METHOD."""
 
     def file(self, name: str) -> Path:
-        """The file of "photo", "encoder", "judge" or WORLD_METHOD. Raises CourseError or ZooError: it cannot be had."""
+        """The file of "photo", "encoder", "judge" or WORLD_METHOD. Raises CourseError, FetchError: it cannot be had."""
 
     def clip(self) -> Path:
         """The file of a CLIP, for `ClipModel.load`."""

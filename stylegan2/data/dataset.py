@@ -19,7 +19,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from stylegan2.batches import batches
-from stylegan2.text_files import counted
+from stylegan2.files import counted
 
 CACHE_LIMIT = 1 << 30  # bytes: 87,000 images of 64 px, 5,400 of 256 px
 META_KEY, LENGTH_KEY = b"meta", b"length"

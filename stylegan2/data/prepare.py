@@ -28,8 +28,7 @@ from stylegan2.bars import bar
 from stylegan2.data.dataset import LENGTH_KEY, META_KEY, close_reader, image_key, is_lmdb, open_reader, read_meta
 from stylegan2.data.images import Settings, encode, strict_pillow
 from stylegan2.data.sources import Source, open_source
-from stylegan2.locks import only_writer
-from stylegan2.text_files import counted
+from stylegan2.files import counted, only_writer
 
 FIRST_MAP_BYTES = 16 << 20  # doubled whenever it is full
 CHUNK = 32  # items per task and per transaction: what a kill can cost

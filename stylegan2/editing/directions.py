@@ -20,12 +20,12 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stylegan2 import display
-from stylegan2.checkpoints import CheckpointError, files
+from stylegan2 import display, files
+from stylegan2.checkpoints import CheckpointError
 from stylegan2.editing.latents import check_fits, draw
 from stylegan2.editing.layers import parse_layers
+from stylegan2.files import counted
 from stylegan2.networks import Generator
-from stylegan2.text_files import counted
 
 FORMAT = "stylegan2 directions"
 EXPECTED = "expected directions, as `factorize` writes them"

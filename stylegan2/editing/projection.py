@@ -25,8 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stylegan2 import files
 from stylegan2.bars import bar
-from stylegan2.checkpoints import CheckpointError, files
+from stylegan2.checkpoints import CheckpointError
 from stylegan2.editing.latents import noise_of
 from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.styleclip import frozen

@@ -28,13 +28,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylegan2 import display
+from stylegan2 import display, files
 from stylegan2.bars import bar
-from stylegan2.checkpoints import files
-from stylegan2.checkpoints.errors import CheckpointError
 from stylegan2.data.roughen import roughen
 from stylegan2.editing.latents import draw
 from stylegan2.editing.layers import parse_layers
+from stylegan2.files import CheckpointError
 from stylegan2.networks import Generator
 from stylegan2.published.clip_model import ClipModel
 from stylegan2.runtime import images_at_once, pick_device, slices

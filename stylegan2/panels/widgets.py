@@ -22,7 +22,7 @@ from PIL import Image
 
 from stylegan2 import display as show
 from stylegan2.display import jpeg_bytes, save
-from stylegan2.folder import CourseError, find_root
+from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import (
     Progress,

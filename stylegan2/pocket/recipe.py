@@ -30,7 +30,7 @@ from PIL import Image
 from torch import Tensor
 
 import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
-from stylegan2 import checkpoints, display, networks, text_files
+from stylegan2 import checkpoints, display, files, networks
 from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
@@ -127,7 +127,7 @@ def make_edits(recipe: Recipe) -> None:
     clip = ClipModel.load(recipe.path("clip"), recipe.device)
     judge, source = recipe.judge(), recipe.load("photo").g_ema
     rows = text_edits.run(source, clip, judge, text_edits.PROMPTS, recipe.text_faces)
-    text_files.write_json(recipe.shipped / "text_edits.json", rows)
+    files.write_json(recipe.shipped / "text_edits.json", rows)
 
 
 def make_encoder(recipe: Recipe) -> None:
@@ -156,7 +156,7 @@ def make_routes(recipe: Recipe) -> None:
     rows = routes.compare_routes(g, encoder, judge, images, on_route=keep)
     for kind, found in drawn.items():
         display.save(routes.sheet(images[kind], found), recipe.shipped / f"routes_{kind}.jpg")
-    text_files.write_json(recipe.shipped / "routes.json", rows)
+    files.write_json(recipe.shipped / "routes.json", rows)
 
 
 def warmup_config(recipe: Recipe) -> TrainConfig:
@@ -262,11 +262,11 @@ def make_scoreboard(recipe: Recipe) -> None:
         *methods_study([d for d in SHIPPED if d != "webtoon"]),
     ]
     rows = scoreboard.rows(scoreboard.run(recipe.study, entries))
-    text_files.write_json(recipe.shipped / "scoreboard.json", rows)
+    files.write_json(recipe.shipped / "scoreboard.json", rows)
     scoreboard_pictures(recipe)
     swept = scoreboard.rows(scoreboard.run(recipe.study, _swept(recipe.webtoon_seeds)))
-    text_files.write_text(recipe.shipped / "SCOREBOARD.md", scoreboard_view.page(rows, swept))
-    text_files.write_json(recipe.shipped / "sweeps.json", swept)
+    files.write_text(recipe.shipped / "SCOREBOARD.md", scoreboard_view.page(rows, swept))
+    files.write_json(recipe.shipped / "sweeps.json", swept)
 
 
 def _swept(seeds: Sequence[int]) -> list[Entry]:
@@ -373,7 +373,7 @@ def make_report(recipe: Recipe) -> None:
     domain_sheets(recipe)
     pair_sheet(recipe)
     timeline(recipe, "photo")
-    text_files.write_json(recipe.shipped / "report.json", results)
+    files.write_json(recipe.shipped / "report.json", results)
 
 
 def _curve_before(recipe: Recipe, images: int) -> list[dict[str, float]]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
-from stylegan2.checkpoints import files
-from stylegan2.published.fetch import Published, answers
+from stylegan2 import files
+from stylegan2.published.fetch import FetchError, Published, silence
 
 
 def openai_clip() -> ModuleType:
@@ -35,23 +36,18 @@ class HubCopy:
     sha256: str
 
     def find(self, fetch: bool) -> Path:
-        """The file in the hub's own cache, fetched if that is wanted.
-
-        Raises:
-            ConnectionError: it is not there, cannot be fetched, or is another one.
-        """
+        """The file in the hub's own cache, fetched if wanted. Raises ConnectionError: not here, or another one."""
         try:
             import safetensors  # noqa: F401  (or what is fetched could not be opened)
             from huggingface_hub import constants, hf_hub_download
 
-            if fetch and not answers(constants.ENDPOINT):  # its client would try for half a minute
+            if fetch and silence(constants.ENDPOINT):  # its client would try for half a minute
                 raise ConnectionError(f"{constants.ENDPOINT} does not answer")
             path = Path(hf_hub_download(self.repo, self.file, revision=self.revision, local_files_only=not fetch))
         except ImportError as error:
             raise ConnectionError(f"a package is missing: pip install {error.name}") from error
         except Exception as error:  # of the hub's client, and of what it speaks HTTP with, which changed
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ConnectionError(reason[:200]) from error
+            raise ConnectionError(files.reason(error)) from error
         if files.sha256(path) != self.sha256:
             raise ConnectionError(f"'{path}' is not what was published: delete it, and it is fetched again")
         return path
@@ -65,8 +61,6 @@ COPIES = {  # its size, 605,143,284 bytes, is exactly that of OpenAI's 302 names
         "e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
     )
 }
-
-
 MEGABYTES = {"ViT-B/32": 354}  # of OpenAI's files
 
 
@@ -84,8 +78,7 @@ def find(name: str, folder: Path | None = None) -> Path:
         name: such as "ViT-B/32".
         folder: where OpenAI's file is put if it is fetched; None: where their package looks for it.
 
-    Raises:
-        ConnectionError: it is not here and cannot be fetched; says what to put where.
+    Raises ConnectionError: it is not here and cannot be fetched; says what to put where.
     """
     own, copy, reasons = published(name), COPIES.get(name), {}
     if own.cached.is_file():
@@ -93,15 +86,13 @@ def find(name: str, folder: Path | None = None) -> Path:
             return own.cached
         reasons[f"'{own.cached}'"] = "another file, by its SHA-256"
     if copy is not None:
-        try:
+        with suppress(ConnectionError):
             return copy.find(fetch=False)
-        except ConnectionError:
-            pass
     own = replace(own, folder=folder or own.folder)
     try:
         return own.fetch()
-    except ConnectionError as error:
-        reasons["OpenAI's server"] = error.__cause__
+    except FetchError as error:
+        reasons["OpenAI's server"] = error.why
     if copy is not None:
         print(f"fetching {copy.file}, 605 MB, from the Hugging Face hub, once", file=sys.stderr)
         try:

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stylegan2.checkpoints import files
-from stylegan2.checkpoints.errors import CheckpointError
+from stylegan2 import files
+from stylegan2.files import CheckpointError
 from stylegan2.published import clip_files, torchscript
 from stylegan2.published.clip_files import openai_clip
 from stylegan2.runtime import pick_device
@@ -42,8 +42,7 @@ class ClipModel(nn.Module):
     Args:
         model: of `clip.load` or `clip.model.build_model`; taken over in float32, frozen.
 
-    Attributes:
-        size: side of the images it looks at.
+    Its `size` is the side of the images it looks at.
     """
 
     def __init__(self, model: nn.Module):
@@ -79,10 +78,8 @@ class ClipModel(nn.Module):
     def encode_images(self, images: Tensor) -> Tensor:
         """Images [N, 3, H, W], about [-1, 1] -> unit vectors [N, E], differentiable by the images.
 
-        A generator's values outside of [-1, 1] are clamped, as they are when a picture is shown.
-
-        Raises:
-            ValueError: for anything that is no such batch.
+        A generator's values outside of [-1, 1] are clamped, as they are when a picture is shown. Raises ValueError for
+        anything that is no such batch.
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(f"images must be float [N, 3, H, W] in [-1, 1], got {images.dtype} {list(images.shape)}")
@@ -93,10 +90,8 @@ class ClipModel(nn.Module):
 
     @torch.no_grad()
     def encode_texts(self, texts: str | Sequence[str]) -> Tensor:
-        """Texts -> unit vectors [N, E].
-
-        Raises:
-            ValueError: for an empty text, or one of more than 75 tokens (about 50 words).
+        """Texts -> unit vectors [N, E]. Raises ValueError for an empty text, or one of more than 75 tokens (about 50
+        words).
         """
         return F.normalize(self.model.encode_text(tokenize(texts).to(self.mean.device)), dim=1)
 

@@ -1,21 +1,37 @@
-"""Files that others published and we use: fetched once into PyTorch's cache, by a known hash."""
+"""The one way in which files of others are fetched: gone on with where it broke off, its size said before, checked."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import torch
 
+from stylegan2 import files
+from stylegan2.bars import bar
+
 Where = str | os.PathLike | None  # a file, a folder with such files, or None: PyTorch's cache
-PATIENCE = 30  # seconds to wait for a server that does not answer
+DRIVE = "https://drive.google.com"
+PATIENCE, RETRIES = 60, 5  # seconds without an answer; tries after a connection broke
+ROOM = 64 << 20  # bytes that stay free on the disk
+WORTH_SAYING = 5 << 20  # bytes of a download that is announced
+
+
+class FetchError(ConnectionError):
+    """A file cannot be had, or is not what it was; the message says what to do, `why` only the reason."""
+
+    def __init__(self, message: str, why: str = ""):
+        super().__init__(message)
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -44,11 +60,9 @@ class Published:
         return (self.folder or Path(torch.hub.get_dir()) / "checkpoints") / self.name
 
     def find(self, where: Where = None) -> Path:
-        """The file that is named, the one of this name in a folder, or that in PyTorch's cache, fetched if need be.
+        """The file that is named, the one of this name in a folder, or that in the cache, fetched if need be.
 
-        Raises:
-            FileNotFoundError: it is not where it was said to be.
-            ConnectionError: it cannot be fetched. Both say what to download, and to where.
+        Raises FileNotFoundError or FetchError; both say what to download, and to where.
         """
         if where is None:
             return self.cached if self.cached.is_file() else self.fetch()
@@ -58,44 +72,128 @@ class Published:
         return path
 
     def fetch(self) -> Path:
-        """Fetch it into the cache, checked by its hash. Raises ConnectionError, which says what to do instead."""
-        path = self.cached
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Fetch it into the cache, checked by its hash. Raises FetchError, which says what to do instead."""
+        path, incoming = self.cached, self.cached.with_name(f".{self.name}")
         if not 0 < self.megabytes < 5:
             size = f"about {self.megabytes:g} MB" if self.megabytes else "the bar says how much"
             print(f"fetching {self.name}, {size}, from {urlsplit(self.url).hostname}, once", file=sys.stderr)
-        try:
-            with _patience():
-                torch.hub.download_url_to_file(self.url, str(path), self.sha256 or None)
-        except (OSError, RuntimeError) as error:  # no network, or a file of another hash
-            raise ConnectionError(
-                f"cannot fetch {self.url} ({error}): download it elsewhere (about {self.megabytes:g} MB) and put it at "
-                f"'{path}', or into any folder as {self.name} and name that folder ({self.option} FOLDER)"
-            ) from error
-        return path
+        download(self.url, incoming, self.name, self._complaint, announce=False)
+        digest = files.sha256(incoming) if self.sha256 else ""
+        if not digest.startswith(self.sha256):
+            incoming.unlink()
+            why = f'invalid hash value (expected "{self.sha256}", got "{digest}")'
+            raise FetchError(self._complaint(why), why)
+        return incoming.replace(path)
+
+    def _complaint(self, why: str) -> str:
+        return (
+            f"cannot fetch {self.url} ({why}): download it elsewhere (about {self.megabytes:g} MB) and put it at "
+            f"'{self.cached}', or into any folder as {self.name} and name that folder ({self.option} FOLDER)"
+        )
 
 
-def answers(address: str, seconds: float = 3.0) -> bool:
-    """Does a server take a connection? (Yes for a folder; also where there is a proxy: who knows.)
+def download(
+    place: str | Path,
+    to: Path,
+    name: str,
+    complaint: Callable[[str], str],
+    progress: bool = True,
+    announce: bool = True,
+) -> None:
+    """Fetch an address, also one of Google Drive, or copy a file; cut off, it goes on next time.
+
+    Args:
+        place: address or file.
+        to: the file to write; it has this name only when it is whole.
+        name: for people.
+        complaint: from a reason to the message of the error.
+        progress: a bar, with the time left.
+        announce: say the size of large ones before.
+
+    Raises FetchError: refused, broken off, or no room for it.
+    """
+    to.parent.mkdir(parents=True, exist_ok=True)
+    origin = "Google Drive" if str(place).startswith(DRIVE) else str(place)
+    with _progress(name, to.parent, progress, origin if announce else "") as shown:
+        if isinstance(place, Path):
+            _copy(place, to, shown)
+            return
+        if origin == place and (why := silence(place, PATIENCE)):
+            raise FetchError(complaint(why), why)
+        ask("download", complaint, url=place, output=str(to), progress=shown, resume=True, retries=RETRIES)
+
+
+def _copy(file: Path, to: Path, shown: Callable[[int, int], None]) -> None:
+    """Copy a file, which may be large or on another file system."""
+    total, done = file.stat().st_size, 0
+    shown(0, total)
+    with files.replacing(to) as part, file.open("rb") as old, part.open("wb") as new:
+        while chunk := old.read(1 << 22):
+            done += new.write(chunk)
+            shown(done, total)
+
+
+def ask(verb: str, complaint: Callable[[str], str], **settings: Any) -> Any:
+    """A function of gdown's, patient, silent and without cookies; a refusal becomes a FetchError."""
+    import gdown
+    import requests
+
+    try:
+        return getattr(gdown, verb)(quiet=True, use_cookies=False, timeout=PATIENCE, **settings)
+    except (gdown.exceptions.DownloadError, requests.RequestException, KeyError) as error:
+        why = _why(error)
+        raise FetchError(complaint(why), why) from None
+
+
+def _why(error: Exception) -> str:
+    """What Drive's pages, and servers, mean."""
+    text, response = " ".join(str(error).split()), getattr(error, "response", None)
+    status = getattr(response, "status_code", 0)
+    if "Too many users" in text or "quota" in text.lower():
+        return "its download quota for today is used up (it will be there again in a day)"
+    if "permission" in text or status in (401, 403):
+        return "it is gone, or may only be read by some, or not by so many at once"
+    return f"HTTP Error {status}: {response.reason}" if status else text[:200] or type(error).__name__
+
+
+def silence(address: str, seconds: float = 3.0) -> str:
+    """Why a server takes no connection; "": it does. (Also for a folder, or where there is a proxy: who knows.)
 
     Unlike a download, which is patient, this is soon over where there is no network.
     """
     url = urlsplit(address)
     if not url.hostname or {"http", "https", "all"} & getproxies().keys():
-        return True
+        return ""
     try:
         socket.create_connection((url.hostname, url.port or {"http": 80}.get(url.scheme, 443)), seconds).close()
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        return str(error) or type(error).__name__
+    return ""
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
-    """A server that never answers is an error after a while; by default Python waits for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+def _progress(name: str, folder: Path, shown: bool, origin: str) -> Iterator[Callable[[int, int | None], None]]:
+    """What is called with the bytes done and in all: first it says the size, if there is an `origin`, and raises
+    FetchError where there is no room for it; then it moves a bar.
+    """
+    bars = []
+
+    def show(done: int, total: int | None) -> None:
+        if not bars:
+            free, needed = shutil.disk_usage(folder).free, (total or 0) - done
+            if needed + ROOM > free:
+                raise FetchError(
+                    f"{name} needs {needed >> 20} MiB more, and '{folder}' has {free >> 20} MiB free: make room, or "
+                    "choose another folder"
+                )
+            if shown and origin and (total is None or total > WORTH_SAYING):
+                size = f"{total / 1e6:,.0f} MB" if total else "of unknown size"
+                print(f"fetching {name}, {size}, from {origin}, once", file=sys.stderr)
+            bars.append(bar(what=name, unit="B", shown=shown, total=total, initial=done, unit_scale=True))
+        bars[0].update(done - bars[0].n)
+
     try:
-        yield
+        yield show
     finally:
-        socket.setdefaulttimeout(before)
+        for one in bars:
+            one.close()

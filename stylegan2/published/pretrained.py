@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +16,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from stylegan2.checkpoints import files
+from stylegan2 import files
 from stylegan2.published.fetch import Published, Where
 from stylegan2.runtime import pick_device
 
@@ -24,8 +24,6 @@ Extractor = Callable[[Tensor], Tensor]  # uint8 images [N, 3, H, W] -> features 
 Distance = Callable[[Tensor, Tensor], Tensor]  # images [N, 3, H, W] in [-1, 1], twice -> [N]
 
 FIDELITY, LPIPS, TIMM = "torch-fidelity>=0.4,<0.5", "lpips>=0.1.4", "timm>=1.0"
-
-
 INCEPTION = Published(
     "weights-inception-2015-12-05-6726825d.pth",
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
@@ -50,11 +48,7 @@ def _fitting(path: Path, weights: Published) -> Iterator[None]:
 
 
 def need(module: str, package: str) -> ModuleType:
-    """Import a module of an optional package.
-
-    Raises:
-        ImportError: it cannot be imported; says what to install.
-    """
+    """Import a module of an optional package. Raises ImportError, which says what to install."""
     try:
         return importlib.import_module(module)
     except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision of another build than torch
@@ -76,10 +70,8 @@ def inception(weights: Where = None, device: torch.device | str = "auto") -> Ext
 
 
 def vgg(weights: Where = None, device: torch.device | str = "auto") -> Extractor:
-    """The VGG-16 of precision and recall (arXiv 1904.06991): uint8 [N, 3, H, W], any size -> [N, 4096].
-
-    Raises:
-        as `inception`.
+    """The VGG-16 of precision and recall (arXiv 1904.06991): uint8 [N, 3, H, W], any size -> [N, 4096]. Errors: as
+    `inception`.
     """
     return _of_fidelity("FeatureExtractorVGG16", "fc2_relu", VGG, weights, device)
 
@@ -97,34 +89,23 @@ def _of_fidelity(kind: str, layer: str, weights: Published, where: Where, device
 def lpips_distance(weights: Where = None, device: torch.device | str = "auto") -> Distance:
     """LPIPS on VGG-16 (arXiv 1801.03924, version 0.1): two batches [N, 3, H, W] in [-1, 1] -> [N].
 
-    The package brings what LPIPS learned; the VGG below it is the file of `vgg`.
-
-    Raises:
-        as `inception`.
+    The package brings what LPIPS learned; the VGG below it is the file of `vgg`. Errors: as `inception`.
     """
     package = need("lpips", LPIPS)
     path = VGG.find(weights)
-    state = files.read(path)
+    state = files.read(path)  # torchvision's names; lpips puts the same layers into slices: features.10 is slice3.10
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it asks torchvision in a way that is deprecated
         network = package.LPIPS(net="vgg", pnet_rand=True, verbose=False)
     with _fitting(path, VGG):
-        network.net.load_state_dict(_trunk(state, network.net.state_dict()))
+        own = network.net.state_dict()
+        network.net.load_state_dict({name: state[f"features.{name.partition('.')[2]}"] for name in own})
     network = network.to(pick_device(device)).eval().requires_grad_(False)
     return lambda a, b: network(a, b).flatten()
 
 
-def _trunk(state: Mapping[str, Tensor], names: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's entries under lpips' names, which put the same layers into slices: features.10 is slice3.10."""
-    return {name: state[f"features.{name.partition('.')[2]}"] for name in names}
-
-
 def dino(weights: Where = None, device: torch.device | str = "auto") -> nn.Module:
-    """DINO ViT-B/8 (arXiv 2104.14294), a timm `VisionTransformer` for images of 224 px.
-
-    Raises:
-        as `inception`.
-    """
+    """DINO ViT-B/8 (arXiv 2104.14294), a timm `VisionTransformer` for images of 224 px. Errors: as `inception`."""
     package = need("timm", TIMM)
     path = DINO.find(weights)
     overlay = {"state_dict": files.read(path)}

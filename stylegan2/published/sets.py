@@ -16,37 +16,27 @@ import shutil
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stylegan2.bars import bar
 from stylegan2.data.images import Refused, decode
-from stylegan2.locks import only_writer
-from stylegan2.published import zoo
+from stylegan2.files import only_writer
+from stylegan2.published.fetch import DRIVE, FetchError, ask, download
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 INCOMING = ".incoming"
 
 
-@dataclass(frozen=True)
-class PublishedSet:
-    """One set.
+class PublishedSet(NamedTuple):
+    """One set of pictures on Google Drive."""
 
-    Attributes:
-        drive: id of a folder of pictures, or of one archive, on Google Drive.
-        is_folder: which of the two.
-        licence: in short.
-        says: what it is.
-        sums: id of a JSON file that knows the pictures' MD5 sums, or "".
-    """
-
-    drive: str
-    is_folder: bool
-    licence: str
-    says: str
-    sums: str = ""
+    drive: str  # id of a folder of pictures, or of one archive
+    is_folder: bool  # which of the two
+    licence: str  # in short
+    says: str  # what it is
+    sums: str = ""  # id of a JSON file that knows the pictures' MD5 sums
 
 
 SETS = {
@@ -67,27 +57,24 @@ SETS = {
 
 
 def fetch(name: str, out: str | os.PathLike, progress: bool = True) -> Path:
-    """Fetch a set, or what is missing of it.
+    """Fetch a set, or what is missing of it; returns what `prepare` takes, a folder of pictures or an archive.
 
     Args:
         name: one of `SETS`.
         out: folder; the set gets a folder of its name there.
         progress: bars.
 
-    Returns:
-        what `prepare` takes: a folder of pictures, or an archive.
-
     Raises:
-        zoo.ZooError: an unknown name, or it cannot be had; says what to do.
+        FetchError: an unknown name, or it cannot be had; says what to do.
         InUse: another process fetches into this folder.
     """
     if name not in SETS:
-        raise zoo.ZooError(f"no published set {name!r}; there are: {', '.join(SETS)}")
+        raise FetchError(f"no published set {name!r}; there are: {', '.join(SETS)}")
     folder = Path(out) / name
     with only_writer(folder):
         (folder / INCOMING).mkdir(exist_ok=True)
         try:
-            return _folder(SETS[name], folder, progress) if SETS[name].is_folder else _archive(name, folder, progress)
+            return (_folder if SETS[name].is_folder else _archive)(SETS[name], folder, progress)
         finally:
             if not any((folder / INCOMING).iterdir()):
                 (folder / INCOMING).rmdir()
@@ -95,53 +82,60 @@ def fetch(name: str, out: str | os.PathLike, progress: bool = True) -> Path:
 
 def _folder(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
     """Every picture of a folder on Drive."""
-    listed = zoo.ask_drive(_listing, wanted.drive, f"the list of {folder.name}", _advice(wanted, folder))
+    complaint = _complaint(wanted, folder, f"the list of {folder.name}")
+    listed = ask("download_folder", complaint, id=wanted.drive, skip_download=True)
+    names = [(file.id, Path(file.path).name) for file in listed]  # nothing but names
+    pictures = [(id, name) for id, name in names if name.lower().endswith(ENDINGS) and not name.startswith(".")]
     sums = _sums(wanted, folder)
-    left = [(drive, name) for drive, name in listed if not (folder / name).is_file()]
+    left = [(id, name) for id, name in pictures if not (folder / name).is_file()]
     if progress and left:
         print(f"fetching {folder.name}, {len(left):,} pictures, from Google Drive, once", file=sys.stderr)
-    for drive, name in bar(left, folder.name, "img", progress):
-        incoming = folder / INCOMING / name
-        zoo.ask_drive(zoo.download, drive, name, _advice(wanted, folder), output=str(incoming))
+    for id, name in bar(left, folder.name, "img", progress):
+        incoming = _get(wanted, folder, id, name)
         _check(incoming, sums.get(name))
-        os.replace(incoming, folder / name)
+        incoming.replace(folder / name)
     return folder
 
 
-def _listing(id: str) -> list[tuple[str, str]]:
-    """Ids and names of the pictures of a folder on Drive: names that are nothing but names."""
-    import gdown
+def _get(wanted: PublishedSet, folder: Path, id: str, name: str, progress: bool = False) -> Path:
+    """A file of Drive's by its id, where what is not checked yet lies."""
+    incoming = folder / INCOMING / name
+    download(f"{DRIVE}/uc?id={id}", incoming, name, _complaint(wanted, folder, name), progress)
+    return incoming
 
-    found = gdown.download_folder(id=id, skip_download=True, quiet=True, use_cookies=False, timeout=zoo.PATIENCE)
-    names = [(file.id, Path(file.path).name) for file in found]
-    return [(drive, name) for drive, name in names if name.lower().endswith(ENDINGS) and not name.startswith(".")]
+
+def _complaint(wanted: PublishedSet, folder: Path, name: str) -> Callable[[str], str]:
+    return lambda why: f"{name} cannot be fetched from Google Drive: {why}: {_advice(wanted, folder)}"
+
+
+def _advice(wanted: PublishedSet, folder: Path) -> str:
+    kind = "drive/folders" if wanted.is_folder else "file/d"
+    return f"open {DRIVE}/{kind}/{wanted.drive} in a browser and put what you get into '{folder}'"
 
 
 def _check(path: Path, md5: str | None) -> None:
-    """A whole picture, and the one that was published. Raises ZooError, and removes it, where not."""
+    """A whole picture, and the one that was published. Raises FetchError, and removes it, where not."""
     data = path.read_bytes()
     try:
         if md5 is not None and hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
-            raise zoo.ZooError(f"{path.name} has not the MD5 sum that was published: fetch it again")
+            raise Refused(f"{path.name} has not the MD5 sum that was published: fetch it again")
         decode(data)
-    except (zoo.ZooError, Refused) as error:
+    except Refused as error:
         path.unlink()
-        raise zoo.ZooError(f"what came as {path.name} is not it: {error}") from error
+        raise FetchError(f"what came as {path.name} is not it: {error}") from error
 
 
 def _sums(wanted: PublishedSet, folder: Path) -> dict[str, str]:
     """MD5 sums by file name, where they are published."""
     if not wanted.sums:
         return {}
-    path = folder / INCOMING / "sums.json"
-    zoo.ask_drive(zoo.download, wanted.sums, "the list of sums", _advice(wanted, folder), output=str(path))
+    path = _get(wanted, folder, wanted.sums, "sums.json")
     try:
-        content = json.loads(path.read_bytes())
+        return dict(find_sums(json.loads(path.read_bytes())))
     except ValueError as error:
-        raise zoo.ZooError(f"the list of sums of {folder.name} is no JSON ({error}): fetch it again") from error
+        raise FetchError(f"the list of sums of {folder.name} is no JSON ({error}): fetch it again") from error
     finally:
         path.unlink()
-    return dict(find_sums(content))
 
 
 def find_sums(content: Any) -> Iterator[tuple[str, str]]:
@@ -158,32 +152,24 @@ def find_sums(content: Any) -> Iterator[tuple[str, str]]:
                 yield Path(value).name, md5
 
 
-def _archive(name: str, folder: Path, progress: bool) -> Path:
+def _archive(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
     """One archive: a zip stays as it is, `prepare` reads it; a tar is unpacked."""
-    wanted, done = SETS[name], [*folder.glob("*.zip"), *folder.glob("images")]
+    done = [*folder.glob("*.zip"), *folder.glob("images")]
     if done:
         return done[0]
-    incoming = folder / INCOMING / f"{name}.archive"
-    with zoo.Bar(name, folder, progress, "Google Drive") as shown:
-        zoo.ask_drive(zoo.download, wanted.drive, name, _advice(wanted, folder), output=str(incoming), progress=shown)
+    incoming, part = _get(wanted, folder, wanted.drive, folder.name, progress), folder / INCOMING / "images"
     if zipfile.is_zipfile(incoming):
-        return incoming.replace(folder / f"{name}.zip")
-    if tarfile.is_tarfile(incoming):
-        part = folder / INCOMING / "images"
-        try:
-            with tarfile.open(incoming) as archive:
-                archive.extractall(part, filter="data")  # nothing outside, no devices, no links that lead away
-        except tarfile.TarError as error:
-            shutil.rmtree(part, ignore_errors=True)
-            incoming.unlink()
-            raise zoo.ZooError(f"the archive of {name} is damaged, or would write outside ({error})") from error
-        part.rename(folder / "images")
+        return incoming.replace(folder / f"{folder.name}.zip")
+    if not tarfile.is_tarfile(incoming):
         incoming.unlink()
-        return folder / "images"
-    incoming.unlink()
-    raise zoo.ZooError(f"what came as {name} is neither a zip nor a tar: {_advice(wanted, folder)}")
-
-
-def _advice(wanted: PublishedSet, folder: Path) -> str:
-    kind = "drive/folders" if wanted.is_folder else "file/d"
-    return f"open https://drive.google.com/{kind}/{wanted.drive} in a browser and put what you get into '{folder}'"
+        raise FetchError(f"what came as {folder.name} is neither a zip nor a tar: {_advice(wanted, folder)}")
+    try:
+        with tarfile.open(incoming) as archive:
+            archive.extractall(part, filter="data")  # nothing outside, no devices, no links that lead away
+    except tarfile.TarError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise FetchError(f"the archive of {folder.name} is damaged, or would write outside ({error})") from error
+    else:
+        return part.replace(folder / "images")
+    finally:
+        incoming.unlink()

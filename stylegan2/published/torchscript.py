@@ -15,20 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylegan2.checkpoints.errors import CheckpointError
 from stylegan2.checkpoints.nvidia import Reader, Record, fresh, rebuilt, unpickled
+from stylegan2.files import CheckpointError, zip_names
 
 MOST = 100_000  # modules of an archive
 PROGRAM = "/constants.pkl"  # is in every TorchScript archive, and in no file of `torch.save`
-TYPES = {
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "BoolStorage": torch.bool,
-}
+STORAGES = ("Half", "BFloat16", "Float", "Double", "Long", "Int", "Bool")  # of numbers of these types
 
 
 class _Module(Record):
@@ -47,7 +39,7 @@ class _ArchiveReader(Reader):
         ("torch.jit._pickle", "build_intlist"): list,  # settings of modules, which are not looked at
         ("torch.jit._pickle", "build_doublelist"): list,
         ("torch.jit._pickle", "restore_type_tag"): _untagged,
-    } | {("torch", name): dtype for name, dtype in TYPES.items()}
+    } | {("torch", f"{name}Storage"): getattr(torch, name.lower()) for name in STORAGES}
 
     def __init__(self, archive: zipfile.ZipFile, folder: str):
         super().__init__(archive.open(f"{folder}/data.pkl"))
@@ -71,18 +63,13 @@ class _ArchiveReader(Reader):
 
 def looks_like(path: Path) -> bool:
     """Is it a TorchScript archive?"""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith(PROGRAM) for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return False
+    return any(name.endswith(PROGRAM) for name in zip_names(path) or ())
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Parameters and buffers by their names, on the CPU, as its `state_dict` would give them. Nothing is executed.
+    """Parameters and buffers by their names, on the CPU, as its `state_dict` would give them; nothing is executed.
 
-    Raises:
-        CheckpointError: damaged, or with anything but modules and numbers in it.
+    Raises CheckpointError: damaged, or with anything but modules and numbers in it.
     """
 
     def load() -> Any:

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from stylegan2 import text_files
+from stylegan2 import files
 from stylegan2.bars import bar
-from stylegan2.checkpoints import files
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import read_dict
 from stylegan2.setting_types import check_types
@@ -142,7 +141,7 @@ class Fit:
         self._loop(pool, state, progress)
         meta = {**self.settings, "minutes": round((time.perf_counter() - self.started) / 60, 1)}
         result, self.measured = self.finish(path, pool, meta)
-        text_files.write_json(path.with_suffix(".json"), {"training": meta, **self.measured})
+        files.write_json(path.with_suffix(".json"), {"training": meta, **self.measured})
         state.unlink(missing_ok=True)
         return result
 

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stylegan2 import files
 from stylegan2.bars import bar
-from stylegan2.checkpoints import files
-from stylegan2.checkpoints.errors import CheckpointError, check_entries
+from stylegan2.files import CheckpointError, check_entries
 from stylegan2.pocket import world
 from stylegan2.runtime import pick_device
 

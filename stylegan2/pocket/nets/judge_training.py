@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylegan2.checkpoints import files
+from stylegan2 import files
 from stylegan2.data.roughen import roughen
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig, mirrored, sets_of_faces

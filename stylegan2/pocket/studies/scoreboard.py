@@ -34,8 +34,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
-from stylegan2 import checkpoints, text_files
-from stylegan2.checkpoints import files
+from stylegan2 import checkpoints, files
 from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import ensure_lmdb
@@ -193,7 +192,7 @@ def run_entry(study: Study, entry: Entry, progress: bool = True) -> dict:
     measured = [{"swap": swap, **numbers} for swap, numbers in measure(study, entry.domain, target)]
     result = {"domain": entry.domain, "method": entry.name, "seed": entry.seed, "measured": measured}
     result |= study.made_with(entry) | {"seconds": [round(trained - begin), round(time.time() - trained)]}
-    text_files.write_json(path, result)
+    files.write_json(path, result)
     return result
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from stylegan2.editing.latents import draw, ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, optimise
+from stylegan2.files import counted
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import Judge, Reading
@@ -28,7 +29,6 @@ from stylegan2.pocket.studies.changes import attribute_spread, describe_changes,
 from stylegan2.pocket.world import styles
 from stylegan2.pocket.world.captions import nearest_name
 from stylegan2.published.clip_model import ClipModel
-from stylegan2.text_files import counted
 
 ENOUGH, STILL = 0.8, 0.25  # share of faces in which the attribute must appear; sd by which the others may move
 Holds = Callable[[Reading], Tensor]  # what the judge reads of N faces -> bool [N]
