@@ -175,7 +175,7 @@ def apply_factor(
         amounts = videos.there_and_back(-degree, degree, frames)
         shown = models if len(models) > 1 else next(iter(models.values()))
         film = videos.sweep(shown, lambda d: move(ws, directions, {which: d}, layers), amounts, scale=scale or None)
-        display.save_video(film, out, fps, progress=True)
+        videos.save(film, out, fps, progress=True)
     typer.echo(f"{directions.names[which]} from {-degree:g} to {degree:g}, faces: {len(numbers)}, in {out}")
 
 

@@ -52,6 +52,7 @@ def generate(
       python -m stylegan2 generate runs/webtoon --seeds 3,8,20-29 --truncation 1 --out faces/
     """
     from stylegan2 import display
+    from stylegan2.editing import videos
 
     faces, out = parse_faces(seeds), or_numbered(out, "faces.png")
     if batch < 1 or columns < 1:
@@ -68,7 +69,7 @@ def generate(
     g = load(checkpoint, on_device(device), g_ema_only=True).g_ema
     images = _draw(g, faces, truncation, noise, batch)
     if film:
-        display.save_video([display.to_pil(image, side=FILM_SIDE) for image in images], out, fps=2)
+        videos.save([display.to_pil(image, side=FILM_SIDE) for image in images], out, fps=2)
     elif single:
         display.save(display.grid(images, min(columns, len(images)), side=SIDE), out)
     else:

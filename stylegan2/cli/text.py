@@ -96,6 +96,7 @@ def edit(
       python -m stylegan2 edit checkpoints/pocket/photo.pt "glasses" --seeds projected/me.pt
     """
     from stylegan2 import display
+    from stylegan2.editing import figures, videos
     from stylegan2.editing.styleclip import EditConfig
 
     out = or_numbered(out, "edit.png")
@@ -104,7 +105,7 @@ def edit(
         ending(plot, *PICTURES, option="--plot")
     faces = parse_faces(seeds)
     amounts = parse_strengths("-1,0,1,1.5" if strengths is None else strengths)
-    if kind in display.VIDEOS and len(set(amounts)) < 2:
+    if kind in videos.ENDINGS and len(set(amounts)) < 2:
         raise ValueError(f"strengths are {strengths}: a film needs at least two, such as -1,1.5")
     taught = parse_seeds(learn) if learn is not None else []
     config = EditConfig(text, neutral, steps=steps, lr=lr, l2=l2, keep=keep, layers=layers, together=bool(taught))
@@ -124,7 +125,7 @@ def edit(
     ws = ws_of(g, faces, truncation)
     codes = partial(found.onto, ws)
     if plot is not None:
-        display.save(display.figure_to_pil(found.figure()), plot)
+        display.save(figures.to_pil(found.figure()), plot)
     if kind in PICTURES:
         display.save(strength_rows(models, codes, amounts), out)
     else:
@@ -249,11 +250,10 @@ def strength_rows(models: dict, codes: Callable, amounts: list[float]):
 
 def _film(models: dict, codes: Callable, text: str, amounts: list[float], out: Path) -> None:
     """From the least strength to the greatest and back, all faces side by side."""
-    from stylegan2 import display
     from stylegan2.editing import videos
 
     shown = models if len(models) > 1 else next(iter(models.values()))
     path = videos.there_and_back(min(amounts), max(amounts), 72)
     words = text.replace("{", "{{").replace("}", "}}")
     film = videos.sweep(shown, codes, path, f"{words}: {{:+.1f}}")
-    display.save_video(film, out, progress=True)
+    videos.save(film, out, progress=True)
