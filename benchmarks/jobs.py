@@ -20,7 +20,7 @@ from benchmarks import photos
 from benchmarks.ours import Ours, Schedule
 from benchmarks.worker import ROOT
 from stylegan2 import display, networks
-from stylegan2.panels.widgets import LIVE_QUALITY
+from stylegan2.panels.panel import LIVE_QUALITY
 from stylegan2.pocket import world
 
 

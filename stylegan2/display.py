@@ -62,6 +62,7 @@ def table(
     cells: Sequence[Sequence[Cell]],
     columns: Sequence[str] = (),
     rows: Sequence[str] = (),
+    *,
     gap: int | tuple[int, int] = 4,
     band: int = 20,
     side: int | None = None,

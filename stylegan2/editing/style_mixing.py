@@ -209,7 +209,7 @@ class MixGrid:
         ]
         columns = [*[""] * len(corner), *map(str, column_names)] if column_names else ()
         rows = [*[""] * (len(self.columns) + 1), *map(str, row_names)] if row_names else ()
-        return display.table(cells, columns, rows, GAP, LINE)
+        return display.table(cells, columns, rows, gap=GAP, band=LINE)
 
 
 @torch.no_grad()

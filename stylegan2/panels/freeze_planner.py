@@ -27,7 +27,8 @@ from stylegan2 import display as show
 from stylegan2 import transfer
 from stylegan2.checkpoints import Checkpoint
 from stylegan2.networks import Discriminator, Generator, SharedMapping, SynthesisBlock
-from stylegan2.panels.widgets import Panel, int_slider, steps_slider
+from stylegan2.panels.controls import int_slider, steps_slider
+from stylegan2.panels.panel import Panel
 from stylegan2.transfer import FreezeD, FreezeFC, FreezeG, FreezeSG, FreezeStyle, Method
 
 TRAINS, FROZEN, SOURCE, PARTLY = "trains", "frozen", "source", "partly"
