@@ -82,7 +82,8 @@ def table(
     """
     drawn = [[_drawn(cell, side) for cell in row] for row in cells]
     across, down = (gap, gap) if isinstance(gap, int) else gap
-    left = 16 + int(max(font().getlength(line) for name in [*rows, corner] for line in name.split("\n"))) if rows else 0
+    lines = "\n".join([*rows, corner]).split("\n")
+    left = 16 + int(max(map(font().getlength, lines))) if rows else 0
     widths = [max(getattr(cell, "width", 0) for cell in column) for column in zip_longest(*drawn)]
     heights = [max(band if isinstance(cell, str) else getattr(cell, "height", 0) for cell in row) for row in drawn]
     xs = list(accumulate((width + across for width in widths), initial=left))

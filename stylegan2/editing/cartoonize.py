@@ -188,4 +188,4 @@ def sheet(
     }
     if seen is not None and any(seen):
         columns = {"what was taken": [display.fitted(picture, columns["photo"][0].width) for picture in seen]} | columns
-    return display.table(list(zip(*columns.values(), strict=True)), list(columns), gap=(4, 2))
+    return display.table(list(zip(*columns.values(), strict=True)), list(columns), gap=(4, 2), band=22)

@@ -263,4 +263,4 @@ def picture(
 ) -> Image.Image:
     """Rows of `strip` with their names on the left and the degrees above; `scale`, `side`: see `display.grid`."""
     cells = [[display.to_pil(image, scale, side) for image in images] for images in rows.values()]
-    return display.table(cells, [f"{degree:+.3g}" if degree else "0" for degree in degrees], list(rows), gap=2)
+    return display.table(cells, [f"{degree:+.3g}" if degree else "0" for degree in degrees], list(rows), gap=2, band=22)
