@@ -89,12 +89,9 @@ class Studio:
     def searching(
         self, name: str, photo: Tensor, record: Mapping[str, Any] | None = None, seen: Image.Image | None = None
     ) -> Iterator[Search]:
-        """Find a photo's codes, step by step; after the last one the sitter is there.
+        """Find the codes of a photo [3, R, R] in [-1, 1], step by step; after the last one the sitter is there.
 
-        Args:
-            name: another one of the same name is replaced.
-            photo: [3, R, R] in [-1, 1].
-            record, seen: see `Sitter`.
+        Another sitter of that name is replaced; `record` and `seen` are as in `Sitter`.
         """
         photo = photo[None].to(self.source.mapping.w_mean.device)
         outside = self.steps > 0 and bool(is_outside(self.source, photo, self.looks, self.encoder))
@@ -272,15 +269,6 @@ class CartoonPanel(Panel):
             control.value = chosen
         self._draw()
 
-    def show_settings(self) -> str:
-        """As `Panel.show_settings`, with what tells the photo."""
-        self.record["sitter"] = self.studio.sitter(self.settings["photo"]).record
-        return super().show_settings()
-
-    def _check_record(self, given: Mapping[str, Any]) -> None:
-        self.record["sitter"] = self.studio.sitter(self.settings["photo"]).record
-        super()._check_record(given)
-
     def save(self) -> Path:
         """As `Panel.save`, with a link that takes the picture to your own machine."""
         path = super().save()
@@ -310,4 +298,8 @@ def cartoon_panel(studio: Studio, record: Mapping[str, Any] | None = None) -> Ca
         "strength": float_slider("strength", 1.0, 0.0, 1.0, 0.05, "0: the photo's model, 1: the cartoon's"),
         "width": float_slider("soft cut", 0.0, 0.0, 2.0, 0.1, "in resolutions; 0: hard"),
     }
-    return CartoonPanel(studio, controls, record=record)
+
+    def whole_record() -> dict[str, Any]:
+        return {**(record or {}), "sitter": studio.sitter(controls["photo"].value).record}
+
+    return CartoonPanel(studio, controls, record=whole_record)

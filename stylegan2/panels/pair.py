@@ -146,12 +146,9 @@ def pair_panel(
         "swap_resolution": choice("swap from", cuts(source.resolution), min(16, source.resolution)),
         "landmarks": w.Checkbox(True, description="landmarks"),
     }
-    panel = Panel(partial(render_pair, source, targets, judge), controls, "pair", preview=True)
 
-    def note_models(_=None) -> None:
+    def record() -> dict[str, Mapping[str, str]]:
         names = {"source": "source", "model": controls["target"].value}
-        panel.record = {key: records[name] for key, name in names.items() if name in (records or {})}
+        return {key: records[name] for key, name in names.items() if name in (records or {})}
 
-    controls["target"].observe(note_models, "value")
-    note_models()
-    return panel
+    return Panel(partial(render_pair, source, targets, judge), controls, "pair", record=record, preview=True)

@@ -41,7 +41,8 @@ class Panel:
         controls: {argument: widget}, in the order to show them.
         title: file name of saved pictures and alternative text.
         folder: where "Save picture" writes; None: build/panels in the course's folder, or here outside of it.
-        record: more settings for "Copy settings" (e.g. the checkpoint's hash), so that the JSON rebuilds the picture.
+        record: more settings for "Copy settings" (e.g. the checkpoint's hash), so that the JSON rebuilds the picture;
+            or a function that gives them, where they depend on the controls.
         preview: a quicker `render` for while a control is moved; True: `render` itself with `preview=True`. The full
             picture follows when the controls rest.
         video: called like `render`; returns the frames of a film (best with a length, for the bar). None: no film.
@@ -55,7 +56,7 @@ class Panel:
         controls: Mapping[str, w.ValueWidget],
         title: str = "panel",
         folder: str | Path | None = None,
-        record: Mapping[str, Any] | None = None,
+        record: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
         preview: Callable[..., Image.Image] | bool = False,
         video: Callable[..., Iterable[Image.Image]] | None = None,
         fps: int = 24,
@@ -63,7 +64,7 @@ class Panel:
         below: Sequence[w.Widget] = (),
     ):
         self.render, self.controls, self.title = render, dict(controls), title
-        self.folder, self.record = Path(folder or _panels_folder()), dict(record or {})
+        self.folder, self._record = Path(folder or _panels_folder()), record or {}
         self.preview, self.video, self.fps = preview, video, fps
         self.defaults = self.settings
         self.picture: Image.Image | None = None
@@ -99,6 +100,11 @@ class Panel:
     def settings(self) -> dict[str, Any]:
         """The controls' values, as `render` gets them."""
         return {name: control.value for name, control in self.controls.items()}
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What "Copy settings" says besides the controls."""
+        return self._record() if callable(self._record) else self._record
 
     # ------------------------------------------------------------------------------------------------------- drawing
 
@@ -254,13 +260,14 @@ class Panel:
 
     def _check_record(self, given: Mapping[str, Any]) -> None:
         """Settings that are no controls must say what this panel's record says."""
-        if unknown := sorted(given.keys() - self.record.keys()):
-            known = ", ".join([*self.controls, *self.record])
+        record = self.record
+        if unknown := sorted(given.keys() - record.keys()):
+            known = ", ".join([*self.controls, *record])
             raise ValueError(f"unknown settings {', '.join(map(repr, unknown))}: this panel has {known}")
         for name, value in given.items():
-            if json.dumps(value, sort_keys=True) != json.dumps(self.record[name], sort_keys=True):
+            if json.dumps(value, sort_keys=True) != json.dumps(record[name], sort_keys=True):
                 raise ValueError(
-                    f"these settings are for {name} {value!r}, this panel shows {self.record[name]!r}: "
+                    f"these settings are for {name} {value!r}, this panel shows {record[name]!r}: "
                     f"open a panel with that one, or leave {name} out"
                 )
 

@@ -243,12 +243,6 @@ class TextPanel(Panel):
         self.stop()
         super().reset()
 
-    def show_settings(self) -> str:
-        """As `Panel.show_settings`, with the steps of the edit on show (0: none was made)."""
-        edit = self.scene.edits.get(key(self.asked))
-        self.record["steps_done"] = 0 if edit is None else len(edit.history)
-        return super().show_settings()
-
     def apply(self, settings: str | Mapping[str, Any]) -> None:
         """As `Panel.apply`; the edit of the settings is made, with as many steps as it had."""
         settings = parse_settings(settings) if isinstance(settings, str) else dict(settings)
@@ -310,5 +304,11 @@ def text_panel(
         "keep": float_slider("keep the rest", EditConfig.keep, 0.0, 3.0, 0.1, "weight of what else CLIP sees change"),
     }
     controls["l2"].readout_format = ".4f"
+    scene = Scene(source, targets, clip)
     fixed = {name: getattr(EditConfig, name) for name in ("lr", "space", "views", "patience")}
-    return TextPanel(Scene(source, targets, clip), controls, record={**(record or {}), **fixed})
+
+    def whole_record() -> dict[str, Any]:
+        edit = scene.edits.get(key({name: controls[name].value for name in ASKED}))
+        return {**(record or {}), **fixed, "steps_done": 0 if edit is None else len(edit.history)}
+
+    return TextPanel(scene, controls, record=whole_record)
