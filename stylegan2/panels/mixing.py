@@ -107,12 +107,8 @@ def mix_video(
 ) -> videos.Lazy:
     """The chosen layers go from the rows' faces over to the columns' and back, in a straight line of codes.
 
-    Args:
-        source, targets, seen, settings: as in `render_mixing`; `amount` is what changes.
-        frames: of the whole round.
-
-    Raises:
-        ValueError: fewer than two frames; as `render_mixing` when a frame is drawn.
+    Arguments and errors are those of `render_mixing`; `amount` is what changes. `frames`: of the whole
+    round, at least two.
     """
     seen = {} if seen is None else seen
     draw = partial(render_mixing, source, targets, **settings, seen=seen)

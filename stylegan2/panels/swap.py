@@ -110,13 +110,8 @@ def swap_video(
     Between two cuts the weights of one block (with a soft cut: of several) go over from one model to the other in a
     straight line. Above the shares stand the face of the model below the cut, the mixture, and the one above it.
 
-    Args:
-        source, targets, style, width, seed, truncation, reverse: as in `render_swap`.
-        swap_resolution: not used: all of them are shown.
-        frames: of the whole round.
-
-    Raises:
-        ValueError: as `render_swap`, and for fewer than two frames.
+    Arguments and errors are those of `render_swap`, but that all cuts are shown, whatever `swap_resolution` says.
+    `frames`: of the whole round, at least two.
     """
     (left, low), (right, high) = _ends(source, targets, style, reverse)
     way, ws = _Way(low, high, width), ws_from_seeds(source, [seed], truncation)

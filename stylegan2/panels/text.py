@@ -145,12 +145,8 @@ def loss_strip(edit: TextEdit, width: int) -> Image.Image:
     if not losses:
         return canvas
     low, high = min(losses), max(losses)
-    across = (width - 9) / max(1, len(losses) - 1)
-    points = [
-        (4 + i * across, 22 + (PLOT - 27) * (high - loss) / max(high - low, 1e-9)) for i, loss in enumerate(losses)
-    ]
-    if len(points) > 1:
-        pen.line(points, CURVE, 2)
+    right, down = (width - 9) / max(1, len(losses) - 1), (PLOT - 27) / max(high - low, 1e-9)
+    pen.line([(4 + i * right, 22 + down * (high - loss)) for i, loss in enumerate(losses)], CURVE, 2)
     words = f"loss {losses[0]:.3f} to {losses[-1]:.3f} in {len(losses)} steps, {edit.stopped}"
     pen.text((4, 8), words, display.INK, display.font(), anchor="lm")
     return canvas
