@@ -3,7 +3,7 @@
     python -m benchmarks.panels [--only swap ...] [--seconds 3] [--cpu]
 
 Every control is moved through its range, one at a time, with the other ones where they begin. A time is that from the
-event to the bytes of the JPEG in the image widget: render and encode. To it come at most `widgets.DELAY` (10 ms), in
+event to the bytes of the JPEG in the image widget: render and encode. To it come at most `panel.DELAY` (10 ms), in
 which a newer position may arrive, and the way to the browser. A panel that has a preview is measured with it too: that
 is what follows the drag.
 
@@ -44,9 +44,9 @@ from stylegan2.panels.freeze_planner import planner_panel
 from stylegan2.panels.latent import latent_panel
 from stylegan2.panels.mixing import mixing_panel
 from stylegan2.panels.pair import pair_panel
+from stylegan2.panels.panel import Panel
 from stylegan2.panels.swap import swap_panel
 from stylegan2.panels.text import text_panel
-from stylegan2.panels.widgets import Panel
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.pocket.world.pages import make_strip

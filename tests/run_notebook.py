@@ -21,7 +21,7 @@ matplotlib.use("agg")
 
 from IPython.core.interactiveshell import InteractiveShell  # noqa: E402
 
-from stylegan2.panels.widgets import Panel  # noqa: E402
+from stylegan2.panels.panel import Panel  # noqa: E402
 
 
 def own_lines(error: BaseException) -> list[str]:

@@ -4,7 +4,7 @@ from tiny_training import tiny_networks
 from torch import nn
 
 from stylegan2 import bars, display
-from stylegan2.editing import latents
+from stylegan2.editing import latents, videos
 from stylegan2.editing.projection import ProjectConfig, project
 
 
@@ -45,5 +45,5 @@ def test_long_work_in_notebooks_shows_one_by_itself(capsys, monkeypatch, tmp_pat
     assert "draw" in shown(capsys)
     project(g, images, Looks(), ProjectConfig(steps=2))
     assert "project" in shown(capsys)
-    display.save_video([display.to_pil(image) for image in images], tmp_path / "a.gif")
+    videos.save([display.to_pil(image) for image in images], tmp_path / "a.gif")
     assert "a.gif" in shown(capsys)

@@ -13,7 +13,8 @@ from tiny_training import one_thread, random_pictures  # noqa: F401  (the first 
 from benchmarks import panels
 from stylegan2.checkpoints import Checkpoint
 from stylegan2.networks import build
-from stylegan2.panels import widgets
+from stylegan2.panels import controls
+from stylegan2.panels.panel import Panel
 from stylegan2.pocket.nets.judge import Judge
 
 
@@ -45,16 +46,16 @@ def test_every_control_of_every_panel_is_measured(course, name):
 def test_all_panels_of_the_course_are_in_the_list():
     """A panel whose function is not called in the list would never be measured."""
     listed = Path(panels.__file__).read_text()
-    folder = Path(widgets.__file__).parent
+    folder = Path(controls.__file__).parent
     made = {name for path in folder.glob("*.py") for name in re.findall(r"^def (\w+_panel)\(", path.read_text(), re.M)}
     missing = sorted(name for name in made if f"{name}(" not in listed)
     assert len(made) >= 6 and not missing, f"add to benchmarks.panels.PANELS: {', '.join(missing)}"
 
 
 def test_positions_reach_both_ends():
-    assert panels.positions(widgets.float_slider("x", 0.0, -1, 2))[:: panels.POSITIONS - 1] == [-1, 2]
-    assert panels.positions(widgets.int_slider("x", 0, 0, 2)) == [0, 1, 2]
-    assert panels.positions(widgets.choice("x", ["a", "b"])) == ["a", "b"]
+    assert panels.positions(controls.float_slider("x", 0.0, -1, 2))[:: panels.POSITIONS - 1] == [-1, 2]
+    assert panels.positions(controls.int_slider("x", 0, 0, 2)) == [0, 1, 2]
+    assert panels.positions(controls.choice("x", ["a", "b"])) == ["a", "b"]
     assert panels.positions(w.Checkbox(True)) == [False, True] and panels.positions(w.Text()) == []
 
 
@@ -63,4 +64,4 @@ def test_a_panel_that_fails_is_no_fast_panel():
         raise ValueError("no")
 
     with pytest.raises(RuntimeError, match="no"):
-        panels.measure(widgets.Panel(fail, {"x": widgets.int_slider("x", 0, 0, 3)}))
+        panels.measure(Panel(fail, {"x": controls.int_slider("x", 0, 0, 3)}))

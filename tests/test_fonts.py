@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from stylegan2 import display, fonts
+from stylegan2.editing import figures
 
 anyascii = pytest.importorskip("anyascii")
 
@@ -63,5 +64,5 @@ def test_plain_captions_stay_what_they_were(monkeypatch):
 
 def test_figures_too(monkeypatch):
     assert fonts.figure_text("ψ Привет") == "ψ Привет" and fonts.figure_text("얼굴") == anyascii.anyascii("얼굴")
-    (axis,) = display.bars({"얼굴": 1.0}).axes
+    (axis,) = figures.bars({"얼굴": 1.0}).axes
     assert [label.get_text() for label in axis.get_yticklabels()] == [anyascii.anyascii("얼굴")]

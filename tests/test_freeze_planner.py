@@ -13,7 +13,7 @@ from stylegan2.checkpoints import Checkpoint
 from stylegan2.course.exercises import EXERCISES
 from stylegan2.networks import build
 from stylegan2.panels import freeze_planner as planner
-from stylegan2.panels.freeze_planner import FROZEN, SOURCE, TRAINS, Blueprint
+from stylegan2.panels.freeze_plan import FROZEN, SOURCE, TRAINS, Blueprint, call, notes, wiring
 from stylegan2.transfer import FreezeD, FreezeFC, FreezeG, FreezeSG, FreezeStyle, Method, StructureLoss
 
 COMBINATIONS = [
@@ -27,7 +27,7 @@ COMBINATIONS = [
     [FreezeG(8), FreezeStyle(4)],
     [FreezeD(16), FreezeG(8), StructureLoss((4,))],
 ]
-every_combination = pytest.mark.parametrize("methods", COMBINATIONS, ids=planner.call)
+every_combination = pytest.mark.parametrize("methods", COMBINATIONS, ids=call)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_wiring_is_that_of_the_network(methods, start):
     g = start.g_ema
     ws = g.mapping(torch.randn(1, g.z_dim, generator=torch.Generator().manual_seed(0))).clone()
     first = {}
-    for name, code in planner.wiring(g.synthesis.resolutions).items():
+    for name, code in wiring(g.synthesis.resolutions).items():
         first.setdefault(code, int(name.split(".")[0]))
     assert sorted(first) == list(range(g.num_ws))
     before = g.synthesis(ws, "const", return_rgbs=True)[1]
@@ -133,7 +133,7 @@ def test_what_changes_nothing_is_found(methods, idle, blueprint):
 
 def test_the_bug_is_told_in_words(blueprint):
     methods = [FreezeD(16), FreezeG(8), FreezeStyle(4)]
-    kind, sentence = planner.notes(blueprint.plan(methods), blueprint.idle(methods))[0]
+    kind, sentence = notes(blueprint.plan(methods), blueprint.idle(methods))[0]
     assert kind == "bad" and "FreezeStyle(4) changes nothing" in sentence and "mapping is frozen" in sentence
 
 
@@ -151,7 +151,7 @@ def test_the_bug_is_told_in_words(blueprint):
     ],
 )
 def test_notes(methods, kind, words, blueprint):
-    found = planner.notes(blueprint.plan(methods), blueprint.idle(methods))
+    found = notes(blueprint.plan(methods), blueprint.idle(methods))
     assert any(k == kind and words in sentence for k, sentence in found), found
 
 
@@ -166,9 +166,9 @@ class Odd(Method):
 def test_call_is_python_that_makes_the_methods():
     for methods in [*COMBINATIONS, [FreezeG(4, mapping=False), StructureLoss((4, 8), weight=2.0, relative=True)]]:
         names = {m.__name__: m for m in (FreezeD, FreezeG, FreezeStyle, FreezeFC, FreezeSG, StructureLoss)}
-        assert eval(planner.call(methods), names) == methods
-    assert planner.call([FreezeD(32), FreezeSG(8, 4)]) == "[FreezeD(32), FreezeSG(8, 4)]"
-    assert planner.call([Odd(1), Odd(2, "y")]) == "[Odd(1), Odd(2, second='y')]"
+        assert eval(call(methods), names) == methods
+    assert call([FreezeD(32), FreezeSG(8, 4)]) == "[FreezeD(32), FreezeSG(8, 4)]"
+    assert call([Odd(1), Odd(2, "y")]) == "[Odd(1), Odd(2, second='y')]"
 
 
 def test_exercise_about_equal_trainings_has_the_right_answer(blueprint):

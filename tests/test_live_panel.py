@@ -12,7 +12,8 @@ RENDER_SECONDS = 0.1
 SET_UP = f"""
 import time
 from PIL import Image
-from stylegan2.panels.widgets import Panel, int_slider
+from stylegan2.panels.controls import int_slider
+from stylegan2.panels.panel import Panel
 drawn = []
 def render(x):
     time.sleep({RENDER_SECONDS})

@@ -13,7 +13,7 @@ from tiny_training import (
 )
 
 from stylegan2 import display
-from stylegan2.editing import latents
+from stylegan2.editing import figures, latents
 from stylegan2.editing.layer_swapping import swap, swap_images, target_share
 from stylegan2.networks import Generator
 from stylegan2.panels import swap as panels
@@ -171,7 +171,7 @@ def test_every_resolution_can_be_chosen(source, targets):
 
 def test_paths_go_through_their_points_in_order():
     points = {"source": (0.0, 60.0), "from 16": (0.07, 28.0), "target": (0.13, 24.0)}
-    figure = display.paths({"hard": points, "soft": {"from 16": (0.08, 27.0)}}, "error", "distance", {"floor": 0.12})
+    figure = figures.paths({"hard": points, "soft": {"from 16": (0.08, 27.0)}}, "error", "distance", {"floor": 0.12})
     (axis,) = figure.axes
     drawn = {line.get_label(): list(zip(*line.get_data(), strict=True)) for line in axis.lines}
     assert drawn["hard"] == list(points.values()) and drawn["soft"] == [(0.08, 27.0)]

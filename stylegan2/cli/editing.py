@@ -154,7 +154,7 @@ def apply_factor(
         film = videos.sweep(
             shown(models), lambda d: move(ws, directions, {which: d}, layers), amounts, scale=scale or None
         )
-        display.save_video(film, out, fps, progress=True)
+        videos.save(film, out, fps, progress=True)
     typer.echo(f"{directions.names[which]} from {-degree:g} to {degree:g}, faces: {len(numbers)}, in {out}")
 
 

@@ -52,6 +52,7 @@ def generate(
       python -m stylegan2 generate runs/webtoon --seeds 3,8,20-29 --truncation 1 --out faces/
     """
     from stylegan2 import display
+    from stylegan2.editing import videos
 
     faces, out = parse_faces(seeds), or_numbered(out, "faces.png")
     if batch < 1 or columns < 1:
@@ -70,7 +71,7 @@ def generate(
     g = generator(checkpoint, device)
     images = _draw(g, faces, truncation, noise, batch)
     if kind in FILMS:
-        display.save_video([display.to_pil(image, side=FILM_SIDE) for image in images], out, fps=2)
+        videos.save([display.to_pil(image, side=FILM_SIDE) for image in images], out, fps=2)
     elif kind in PICTURES:
         display.save(display.grid(images, min(columns, len(images)), side=SIDE), out)
     else:

@@ -87,6 +87,7 @@ def scoreboard(
       python -m stylegan2 scoreboard --jobs 16 --device cuda
     """
     from stylegan2 import display
+    from stylegan2.editing import figures
     from stylegan2.pocket.studies import scoreboard as board
     from stylegan2.pocket.studies import scoreboard_view as view
 
@@ -108,5 +109,5 @@ def scoreboard(
         typer.echo(f"\n{name}\n" + view.table(rows, name, board.SWAPS))
     if out is not None:
         files.write_json(out, rows)
-        picture = display.save(display.figure_to_pil(view.scatter(rows)), out.with_suffix(".jpg"))
+        picture = display.save(figures.to_pil(view.scatter(rows)), out.with_suffix(".jpg"))
         typer.echo(f"\n{files.counted(len(rows), 'row')} in {out}, {picture}")

@@ -217,12 +217,12 @@ def _check_sizes(models: dict) -> None:
 def _draw(models: dict, done, ws, amounts: list[float], out: Path, plot: Path | None) -> None:
     """A row of faces for every model and strength, or a film; and the loss."""
     from stylegan2 import display
-    from stylegan2.editing import videos
+    from stylegan2.editing import figures, videos
     from stylegan2.editing.latents import draw
 
     codes = partial(done.onto, ws)
     if plot is not None:
-        display.save(display.figure_to_pil(done.figure()), plot)
+        display.save(figures.to_pil(done.figure()), plot)
     if out.suffix.lower() in PICTURES:
         rows = {
             f"{name if len(models) > 1 else 'strength'}\n{amount:+g}": draw(g, codes(amount)).cpu()
@@ -233,4 +233,4 @@ def _draw(models: dict, done, ws, amounts: list[float], out: Path, plot: Path | 
         return
     words = done.config.text.replace("{", "{{").replace("}", "}}")
     path = videos.there_and_back(min(amounts), max(amounts), 72)  # all faces side by side
-    display.save_video(videos.sweep(shown(models), codes, path, f"{words}: {{:+.1f}}"), out, progress=True)
+    videos.save(videos.sweep(shown(models), codes, path, f"{words}: {{:+.1f}}"), out, progress=True)

@@ -33,7 +33,6 @@ def video(
       python -m stylegan2 video checkpoints/pocket/photo.pt --with checkpoints/pocket/webtoon_freeze-sg.pt \\
           --out pair.gif --seeds 3,8 --frames 24 --fps 12
     """
-    from stylegan2 import display
     from stylegan2.editing import videos
 
     faces = parse_faces(seeds)
@@ -43,5 +42,5 @@ def video(
     models = generators([checkpoint, *(others or [])], device)
     ws = ws_of(next(iter(models.values())), faces, truncation)
     film = videos.walk(shown(models), ws, frames, scale=scale or None)
-    display.save_video(film, out, fps, progress=True)
+    videos.save(film, out, fps, progress=True)
     typer.echo(f"{len(film)} frames, {len(film) / fps:.1f} s, in {out}")

@@ -183,10 +183,10 @@ def sheet(
         side: of a face in pixels, at least.
         seen: the whole photos with what was taken, as `photos.Portrait` has them: a column at the left; None: without.
     """
-    columns = {"photo": photos, "drawn again": drawn, **cartoons}
-    pictures = [display.label(display.grid(x.cpu(), 1, side=side), name) for name, x in columns.items()]
+    columns = {
+        name: [display.to_pil(image, side=side) for image in display.to_uint8(images)]
+        for name, images in {"photo": photos, "drawn again": drawn, **cartoons}.items()
+    }
     if seen is not None and any(seen):
-        cell = photos.shape[-1] * display.enlargement(photos.shape[-1], side)
-        whole = [display.fitted(picture, cell) for picture in seen]
-        pictures.insert(0, display.label(display.stack(whole, gap=2), "what was taken"))
-    return display.beside(pictures)
+        columns = {"what was taken": [display.fitted(picture, columns["photo"][0].width) for picture in seen]} | columns
+    return display.table(list(zip(*columns.values(), strict=True)), list(columns), gap=(4, 2), band=22)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display, files
@@ -265,14 +265,5 @@ def picture(
     rows: Mapping[str, Tensor], degrees: Sequence[float], scale: int = 1, side: int | None = None
 ) -> Image.Image:
     """Rows of `strip` with their names on the left and the degrees above; `scale`, `side`: see `display.grid`."""
-    size = next(iter(rows.values())).shape[-1]
-    scale = scale if side is None else display.enlargement(size, side)
-    below = display.rows(dict(rows), scale)
-    columns, side = len(degrees), size * scale
-    left = below.width - columns * (side + 2) + 2
-    head = Image.new("RGB", (below.width, 22), display.PAPER)
-    pen = ImageDraw.Draw(head)
-    for i, degree in enumerate(degrees):
-        middle = left + i * (side + 2) + side / 2
-        pen.text((middle, 11), f"{degree:+.3g}" if degree else "0", display.INK, display.font(), anchor="mm")
-    return display.stack([head, below], gap=0)
+    cells = [[display.to_pil(image, scale, side) for image in images] for images in rows.values()]
+    return display.table(cells, [f"{degree:+.3g}" if degree else "0" for degree in degrees], list(rows), gap=2, band=22)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
@@ -197,47 +197,19 @@ class MixGrid:
 
         `scale` or `side` as in `display.grid`.
         """
-        scale = scale if side is None else display.enlargement(self.images.shape[-1], side)
-        corner = self._corner(scale, LINE if column_names else 0, _width(row_names))
-        step = self.images.shape[-1] * scale + GAP
-        width, height = (start + n * step - GAP for start, n in zip(corner, self._counts(), strict=True))
-        canvas = Image.new("RGB", (width, height), display.PAPER)
-        _paste(canvas, self.images.flatten(0, 1), corner, (step, step), len(self.images[0]), scale)
-        left, top = corner[0], corner[1]
-        for k in range(len(self.rows)):
-            back = (len(self.rows) - k) * step + EDGE - GAP
-            _paste(canvas, self.rows[k], (left - back, top), (step, step), 1, scale)
-            _paste(canvas, self.columns[k], (left, top - back), (step, step), len(self.columns[k]), scale)
-        _write(canvas, corner, step, row_names, column_names)
-        return canvas
+        corner = [None] * (len(self.rows) + 1)  # beside each other: the rows' ends, and the space before the mixes
+        space = Image.new("RGB", (EDGE - 2 * GAP,) * 2, display.PAPER)
 
-    def _counts(self) -> tuple[int, int]:
-        rows, columns = self.images.shape[:2]
-        return columns, rows
+        def drawn(images: Tensor) -> list[Image.Image]:
+            return [display.to_pil(image, scale, side) for image in display.to_uint8(images)]
 
-    def _corner(self, scale: int, above: int, beside: int) -> tuple[int, int]:
-        """Where the mixes begin, (x, y)."""
-        ends = len(self.rows) * (self.images.shape[-1] * scale + GAP) + EDGE - GAP
-        return beside + ends, above + ends
-
-
-def _paste(canvas, images: Tensor, start: tuple[int, int], step: tuple[int, int], columns: int, scale: int) -> None:
-    for i, image in enumerate(display.to_uint8(images).cpu()):
-        x, y = start[0] + i % columns * step[0], start[1] + i // columns * step[1]
-        canvas.paste(display.to_pil(image, scale), (x, y))
-
-
-def _width(names: Sequence) -> int:
-    """Room for the rows' names."""
-    return 8 + round(max((display.font().getlength(str(name)) for name in names), default=-8))
-
-
-def _write(canvas: Image.Image, corner: tuple[int, int], step: int, rows: Sequence, columns: Sequence) -> None:
-    pen, font = ImageDraw.Draw(canvas), display.font()
-    for i, name in enumerate(rows):
-        pen.text((_width(rows) - 6, corner[1] + (i + 0.5) * step), str(name), display.INK, font, anchor="rm")
-    for i, name in enumerate(columns):
-        pen.text((corner[0] + (i + 0.5) * step, LINE / 2), str(name), display.INK, font, anchor="mm")
+        cells = [[*corner, *drawn(faces)] for faces in self.columns] + [[space]]
+        cells += [
+            [*drawn(ends), space, *drawn(mixes)] for ends, mixes in zip(self.rows.unbind(1), self.images, strict=True)
+        ]
+        columns = [*[""] * len(corner), *map(str, column_names)] if column_names else ()
+        rows = [*[""] * (len(self.columns) + 1), *map(str, row_names)] if row_names else ()
+        return display.table(cells, columns, rows, gap=GAP, band=LINE)
 
 
 @torch.no_grad()

@@ -28,9 +28,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylegan2 import display, files
+from stylegan2 import files
 from stylegan2.bars import bar
 from stylegan2.data.roughen import roughen
+from stylegan2.editing import figures
 from stylegan2.editing.latents import draw
 from stylegan2.editing.layers import parse_layers
 from stylegan2.files import CheckpointError
@@ -139,7 +140,7 @@ class TextEdit:
     def figure(self):
         """Plots of the loss, of image and text, and of the way gone (matplotlib)."""
         names = {"loss": ["loss"], "cosine of image and text": ["similarity"], "distance from the start": ["moved"]}
-        return display.curves(self.history, names, "step", "step")
+        return figures.curves(self.history, names, "step", "step")
 
     def save(self, path: str | os.PathLike) -> None:
         """Write codes, settings and history, atomically."""

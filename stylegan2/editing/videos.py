@@ -1,34 +1,44 @@
-"""Videos: frames that are drawn when they are asked for, along a path of codes or of any number.
+"""Videos: frames that are drawn when they are asked for, along a path of codes or of any number; and their files.
 
     frames = videos.interpolation(g, [1, 5, 9])                                          three faces and back
     frames = videos.interpolation({"photo": source, "webtoon": target}, [1, 5, 9])       the same w in both
     frames = videos.sweep(g, lambda psi: ws_from_seeds(g, [3], psi), videos.there_and_back(0, 1.5, 48), "psi {:.2f}")
-    display.save_video(frames, "faces.mp4", progress=True)
-    display.show_video(frames)
+    videos.save(frames, "faces.mp4")
+    videos.show(frames)
 
 Noise stays the same in all frames; otherwise hair and skin would flicker.
 """
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from stylegan2 import display
+from stylegan2 import display, files
+from stylegan2.bars import bar
 from stylegan2.editing import latents
 from stylegan2.networks import Generator, Noise
 
 SIDE = 256  # pixels of a face, about and at least, if nothing else is said
 Generators = Generator | Mapping[str, Generator]
+ENDINGS = (".mp4", ".gif")
+MOST_SHOWN = 4_000_000  # bytes of a video inside a notebook
+SMALLER = "draw fewer or smaller frames, or take kind='mp4'"
 
 
 class Lazy(Sequence[Image.Image]):
-    """Pictures of a list of values, each drawn when it is asked for: `display.save_video` never holds them all.
+    """Pictures of a list of values, each drawn when it is asked for: `save` never holds them all.
 
     Args:
         render: value -> picture, all of one size.
@@ -207,3 +217,104 @@ def sweep(
         raise ValueError("a sweep needs at least one amount, got none")
     captions = None if caption is None else [caption.format(amount) for amount in amounts]
     return Frames(generators, torch.stack([ws_of(amount) for amount in amounts]), captions, **settings)
+
+
+# ----------------------------------------------------------------------------------------------- files, and notebooks
+
+
+def save(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24, progress: bool = True) -> Path:
+    """Write frames atomically as GIF (a path that ends in .gif) or MP4 (H.264, plays everywhere).
+
+    Args:
+        frames: pictures of one size, which may be drawn while they are written. An MP4 has even sides: a last odd row
+            or column is cut off.
+        path: of the file.
+        fps: frames a second.
+        progress: a bar, should it take long.
+
+    Raises:
+        ValueError: another ending, no frames, frames of several sizes, or fps below 1.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in ENDINGS:
+        raise ValueError(f"'{path.name}': expected a name that ends in {' or '.join(ENDINGS)}")
+    if fps < 1:
+        raise ValueError(f"fps is {fps}, expected at least 1 frame a second")
+    frames = bar(frames, path.name, "frame", progress)
+    with files.replacing(path) as part:
+        if path.suffix.lower() == ".gif":
+            part.write_bytes(_gif_bytes(frames, fps))
+        else:
+            _write_mp4(frames, part, fps)
+    return path
+
+
+def show(
+    video: str | os.PathLike | Iterable[Image.Image],
+    fps: int = 16,
+    kind: Literal["gif", "mp4"] = "gif",
+    width: int | None = None,
+    colours: int = 96,
+):
+    """A video to show in a notebook, held by the notebook itself.
+
+    Args:
+        video: a file (.mp4 or .gif), shown as it is; or frames.
+        fps: of frames.
+        kind: what frames become: "gif" (GitHub and the site show it too), or "mp4" (smaller, with a time line; in an
+            open notebook only).
+        width: of the picture on the page, in pixels; None: as it is.
+        colours: of a "gif"; few keep it small.
+
+    Raises:
+        ValueError: another file or kind; or more than 4 MB, which would make the notebook slow to open.
+    """
+    from IPython.display import Image as Shown
+    from IPython.display import Video
+
+    if isinstance(video, str | os.PathLike):
+        kind, data = Path(video).suffix.lower().lstrip("."), Path(video).read_bytes()
+    elif kind == "gif":
+        data = _gif_bytes(bar(video, "film", "frame"), fps, colours)
+    elif kind == "mp4":
+        with tempfile.TemporaryDirectory() as folder:
+            data = save(video, Path(folder) / "film.mp4", fps).read_bytes()
+    if f".{kind}" not in ENDINGS:
+        raise ValueError(f"a video is one of {', '.join(ENDINGS)}, got {kind!r}")
+    if len(data) > MOST_SHOWN:
+        raise ValueError(f"the video has {len(data) / 1e6:.1f} MB, at most {MOST_SHOWN / 1e6:g} are shown: {SMALLER}")
+    if kind == "gif":
+        return Shown(data=data, format="gif", width=width)
+    return Video(data=data, embed=True, mimetype="video/mp4", width=width, html_attributes="controls loop autoplay")
+
+
+def _gif_bytes(frames: Iterable[Image.Image], fps: int, colours: int = 96) -> bytes:
+    """An endless GIF, of one palette: small and free of flicker. Its times are whole hundredths of a second."""
+    frames = list(_alike(frames))
+    spread = frames[:: -(-len(frames) // 8)]  # colours of the whole round, not only of its first frame
+    palette = display.stack(spread, gap=0).quantize(colours)
+    small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    buffer = io.BytesIO()
+    small[0].save(buffer, "GIF", save_all=True, append_images=small[1:], duration=round(1000 / fps), loop=0)
+    return buffer.getvalue()
+
+
+def _write_mp4(frames: Iterable[Image.Image], path: Path, fps: int) -> None:
+    import imageio.v2 as imageio
+
+    writer = imageio.get_writer(path, fps=fps, quality=8, macro_block_size=1)
+    with closing(writer):  # as a context of its own it stays open after an error, and would write the file later
+        for frame in _alike(frames):
+            writer.append_data(np.asarray(frame)[: frame.height // 2 * 2, : frame.width // 2 * 2])
+
+
+def _alike(frames: Iterable[Image.Image]) -> Iterator[Image.Image]:
+    """The frames in RGB. Raises ValueError if there is none, or one of another size than the first."""
+    size = None
+    for i, frame in enumerate(frames):
+        size = size or frame.size
+        if frame.size != size:
+            raise ValueError(f"frame {i} is {frame.size} pixels, frame 0 is {size}: a video has one size")
+        yield frame.convert("RGB")
+    if size is None:
+        raise ValueError("a video needs at least one frame, got none")

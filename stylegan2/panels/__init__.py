@@ -1,4 +1,4 @@
 """The course's panels, a module each: plain functions `render_...` from settings to a picture, and controls for them.
 
-`stylegan2.panels.widgets` has what they are made of.
+`panel.py` has what they share, `controls.py` their sliders and choices.
 """

@@ -16,15 +16,16 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 import torch
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from stylegan2 import display as show
+from stylegan2 import display
 from stylegan2.data.images import Refused, decode
 from stylegan2.editing import videos
 from stylegan2.editing.cartoonize import STEPS, cartoonize, is_outside, plan
@@ -33,8 +34,8 @@ from stylegan2.editing.photos import Cutting, names_of, parse_box, portraits
 from stylegan2.editing.projection import Search
 from stylegan2.encoder import Encoder
 from stylegan2.networks import Generator
-from stylegan2.panels.controls import STYLE, tip, uploaded_files
-from stylegan2.panels.widgets import Panel, choice, escape, float_slider
+from stylegan2.panels.controls import STYLE, choice, float_slider, text_field, tip, uploaded_files
+from stylegan2.panels.panel import Panel, pick
 
 SIDE, SMALL, GAP, LINE = 240, 110, 4, 22  # pixels: a large face, one of the grid, between them, a caption
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # columns of the grid
@@ -84,17 +85,14 @@ class Studio:
     encoder: Encoder | None = None
     steps: int = STEPS
     sitters: dict[str, Sitter] = field(default_factory=dict)
-    _grids: dict[tuple, Image.Image] = field(default_factory=dict)
+    _grids: dict[tuple, list[list[Image.Image]]] = field(default_factory=dict)
 
     def searching(
         self, name: str, photo: Tensor, record: Mapping[str, Any] | None = None, seen: Image.Image | None = None
     ) -> Iterator[Search]:
-        """Find a photo's codes, step by step; after the last one the sitter is there.
+        """Find the codes of a photo [3, R, R] in [-1, 1], step by step; after the last one the sitter is there.
 
-        Args:
-            name: another one of the same name is replaced.
-            photo: [3, R, R] in [-1, 1].
-            record, seen: see `Sitter`.
+        Another sitter of that name is replaced; `record` and `seen` are as in `Sitter`.
         """
         photo = photo[None].to(self.source.mapping.w_mean.device)
         outside = self.steps > 0 and bool(is_outside(self.source, photo, self.looks, self.encoder))
@@ -124,33 +122,16 @@ class Studio:
 
     def style(self, name: str) -> dict[str, Generator]:
         """One style by name. Raises ValueError for one that there is not."""
-        if name not in self.styles:
-            raise ValueError(f"unknown style {name!r}: expected one of {', '.join(self.styles)}")
-        return {name: self.styles[name]}
+        return {name: pick("style", name, self.styles)}
 
-    def grid(self, name: str, swap_resolution: int, width: float) -> Image.Image:
-        """All styles (rows) at all `STRENGTHS` (columns); drawn once."""
+    def grid(self, name: str, swap_resolution: int, width: float) -> list[list[Image.Image]]:
+        """All styles (rows) at all `STRENGTHS` (columns), small; drawn once."""
         key = (name, swap_resolution, width)
         if key not in self._grids:
-            self._grids[key] = _draw_grid(self, self.sitter(name).ws, swap_resolution, width)
+            ws = self.sitter(name).ws
+            drawn = [cartoonize(self.source, self.styles, ws, swap_resolution, width, s).values() for s in STRENGTHS]
+            self._grids[key] = [[display.sized(image[0], SMALL) for image in row] for row in zip(*drawn, strict=True)]
         return self._grids[key]
-
-
-def _draw_grid(studio: Studio, ws: Tensor, swap_resolution: int, width: float) -> Image.Image:
-    canvas = Image.new("RGB", _grid_size(studio), show.PAPER)
-    for column, strength in enumerate(STRENGTHS):
-        drawn = cartoonize(studio.source, studio.styles, ws, swap_resolution, width, strength)
-        for row, image in enumerate(drawn.values()):
-            canvas.paste(show.sized(image[0], SMALL), _place(row, column))
-    return canvas
-
-
-def _grid_size(studio: Studio) -> tuple[int, int]:
-    return len(STRENGTHS) * (SMALL + GAP) - GAP, len(studio.styles) * (SMALL + GAP) - GAP
-
-
-def _place(row: int, column: int) -> tuple[int, int]:
-    return column * (SMALL + GAP), row * (SMALL + GAP)
 
 
 @torch.no_grad()
@@ -178,39 +159,19 @@ def render_cartoon(
     sitter = studio.sitter(photo)
     (cartoon,) = cartoonize(studio.source, studio.style(style), sitter.ws, swap_resolution, width, strength).values()
     faces = {"photo": sitter.photo, "drawn again": sitter.drawn, style: cartoon}
-    canvas = Image.new("RGB", (3 * (SIDE + GAP) - GAP, SIDE + 2 * LINE + _grid_size(studio)[1]), show.PAPER)
-    pen, font = ImageDraw.Draw(canvas), show.font()
-    for i, (caption, image) in enumerate(faces.items()):
-        canvas.paste(show.sized(image[0], SIDE), (i * (SIDE + GAP), LINE))
-        pen.text((i * (SIDE + GAP) + SIDE / 2, LINE / 2), caption, show.INK, font, anchor="mm")
-    if sitter.seen is not None:
-        _add_seen(canvas, pen, font, sitter.seen)
+    large = display.table([[image[0] for image in faces.values()]], list(faces), gap=GAP, band=LINE, side=SIDE)
     key = (photo, swap_resolution, width)
-    if not preview or key in studio._grids:
-        _add_grid(canvas, pen, font, studio, studio.grid(*key), style, strength)
-    return canvas
-
-
-def _add_seen(canvas, pen, font, seen: Image.Image) -> None:
-    """The whole photo, small, below the face that was taken from it."""
-    small = ImageOps.contain(seen, (SEEN, min(SEEN, canvas.height - SIDE - 2 * LINE)), Image.Resampling.LANCZOS)
-    pen.text((0, SIDE + 1.5 * LINE), "what was taken", show.INK, font, anchor="lm")
-    canvas.paste(small, (0, SIDE + 2 * LINE))
-
-
-def _add_grid(canvas, pen, font, studio: Studio, grid: Image.Image, style: str, strength: float) -> None:
-    """The grid at the lower right, with names at its left and strengths above; a frame around what is on show."""
-    x, y = canvas.width - grid.width, canvas.height - grid.height
-    canvas.paste(grid, (x, y))
-    for column, value in enumerate(STRENGTHS):
-        pen.text((x + _place(0, column)[0] + SMALL / 2, y - LINE / 2), f"{value:g}", show.INK, font, anchor="mm")
-    pen.text((x - 2 * GAP, y - LINE / 2), "strength", show.INK, font, anchor="rm")
-    for row, name in enumerate(studio.styles):
-        pen.text((x - 2 * GAP, y + _place(row, 0)[1] + SMALL / 2), name, show.INK, font, anchor="rm")
-    if strength in STRENGTHS:
-        left, top = _place(list(studio.styles).index(style), STRENGTHS.index(strength))
-        box = (x + left - 1, y + top - 1, x + left + SMALL, y + top + SMALL)
-        pen.rectangle(box, outline=FRAME, width=3)
+    if preview and key not in studio._grids:
+        cells = [[display.fitted(None, SMALL)] * len(STRENGTHS) for _ in studio.styles]
+    else:
+        cells = [list(row) for row in studio.grid(*key)]
+        if strength in STRENGTHS:
+            row, column = list(studio.styles).index(style), STRENGTHS.index(strength)
+            cells[row][column] = display.framed(cells[row][column], FRAME, 3)
+    names = [f"{value:g}" for value in STRENGTHS]
+    grid = display.table(cells, names, list(studio.styles), gap=GAP, band=LINE, corner="strength")
+    taken = display.table([[display.fitted(sitter.seen, SEEN)]], ["what was taken" if sitter.seen else ""], band=LINE)
+    return display.stack([large, display.beside([taken, grid], GAP)], gap=0)
 
 
 def film(
@@ -230,7 +191,7 @@ def film(
 
 def _frame(studio: Studio, ws: Tensor, model, swap_resolution: int, width: float, strength: float) -> Image.Image:
     (image,) = cartoonize(studio.source, model, ws, swap_resolution, width, strength).values()
-    return show.sized(image[0], 2 * SIDE)
+    return display.sized(image[0], 2 * SIDE)
 
 
 class CartoonPanel(Panel):
@@ -242,21 +203,13 @@ class CartoonPanel(Panel):
     """
 
     def __init__(self, studio: Studio, controls: Mapping[str, w.ValueWidget], **settings: Any):
-        video = partial(film, studio)
-        super().__init__(partial(render_cartoon, studio), controls, "cartoon", preview=True, video=video, **settings)
-        self.studio = studio
         large = f"a larger one than {UPLOAD_MB} MB may be lost on its way, but for `make lab`: give its path instead"
         self.upload = w.FileUpload(
             accept="image/*", description=f"Your photo, to {UPLOAD_MB} MB", layout=w.Layout(width="auto"), **tip(large)
         )
         self.upload.observe(lambda change: self._guarded(partial(self._uploaded, change["new"])), "value")
-        self.path = w.Text(
-            placeholder="photos/me.jpg, of any size",
-            description="or its path",
-            continuous_update=False,
-            style=STYLE,
-            **tip("of a file that the notebook's machine can read; Enter"),
-        )
+        of_file = "of a file that the notebook's machine can read; Enter"
+        self.path = text_field("or its path", help=of_file, placeholder="photos/me.jpg, of any size")
         self.path.observe(lambda change: self._guarded(partial(self._named, change["new"].strip())), "value")
         self.square = w.Text(
             placeholder="left, top, side, or empty",
@@ -264,8 +217,9 @@ class CartoonPanel(Panel):
             style=STYLE,
             **tip("pixels of the photo; empty: its faces are found"),
         )
-        left = self.box.children[0]
-        left.children = (self.upload, self.path, self.square, *left.children)
+        settings |= {"video": partial(film, studio), "above": [self.upload, self.path, self.square]}
+        super().__init__(partial(render_cartoon, studio), controls, "cartoon", preview=True, **settings)
+        self.studio = studio
 
     def _uploaded(self, files) -> None:
         for name, content in uploaded_files(files):
@@ -295,7 +249,7 @@ class CartoonPanel(Panel):
         names = names_of(Path(name).stem[:24] or "photo", len(found), others)
         try:
             for name, portrait in zip(names, found, strict=True):
-                self.message.value = f"finding the codes of {escape(name)} ({portrait.how})"
+                self.message.value = f"finding the codes of {escape(name, False)} ({portrait.how})"
                 search = self.studio.searching(name, portrait.tensor, record, portrait.seen)
                 for _ in self.progress.watch(search, self.studio.steps):
                     pass
@@ -303,7 +257,7 @@ class CartoonPanel(Panel):
             self.progress.hide()
         self._offer(names[0])
         named = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        self.message.value = f"{escape(named)}: {found[0].how}"
+        self.message.value = f"{escape(named, False)}: {found[0].how}"
         if any(self.studio.sitters[name].outside for name in names):
             self.message.value += "; not of this model's world, so it becomes the face most like it"
         return names
@@ -315,15 +269,6 @@ class CartoonPanel(Panel):
             control.options = list(self.studio.sitters)
             control.value = chosen
         self._draw()
-
-    def show_settings(self) -> str:
-        """As `Panel.show_settings`, with what tells the photo."""
-        self.record["sitter"] = self.studio.sitter(self.settings["photo"]).record
-        return super().show_settings()
-
-    def _check_record(self, given: Mapping[str, Any]) -> None:
-        self.record["sitter"] = self.studio.sitter(self.settings["photo"]).record
-        super()._check_record(given)
 
     def save(self) -> Path:
         """As `Panel.save`, with a link that takes the picture to your own machine."""
@@ -346,12 +291,16 @@ def cartoon_panel(studio: Studio, record: Mapping[str, Any] | None = None) -> Ca
         ValueError: an empty studio.
     """
     if not studio.sitters:
-        raise ValueError("nobody sits in the studio: add somebody first, with studio.add(name, photo)")
+        raise ValueError("the studio has no photo: add somebody first, with studio.add(name, photo)")
     controls = {
-        "photo": w.Dropdown(options=list(studio.sitters), description="photo", style={"description_width": "90px"}),
+        "photo": w.Dropdown(options=list(studio.sitters), description="photo", style=STYLE),
         "style": choice("style", list(studio.styles)),
         "swap_resolution": choice("cartoon from", cuts(studio.source.resolution)),
         "strength": float_slider("strength", 1.0, 0.0, 1.0, 0.05, "0: the photo's model, 1: the cartoon's"),
         "width": float_slider("soft cut", 0.0, 0.0, 2.0, 0.1, "in resolutions; 0: hard"),
     }
-    return CartoonPanel(studio, controls, record=record)
+
+    def whole_record() -> dict[str, Any]:
+        return {**(record or {}), "sitter": studio.sitter(controls["photo"].value).record}
+
+    return CartoonPanel(studio, controls, record=whole_record)

@@ -11,22 +11,13 @@ import ipywidgets as w
 from traitlets import TraitError
 
 STYLE = {"description_width": "90px"}  # of every control: labels of one width
-
-
-# ipywidgets 7, which Colab brings along (its pages know no other), has another name for what a mouse pointer is told
+# ipywidgets 7, which Colab brings along (its pages know no other), has another name for a control's explanation
 TIP = "tooltip" if "tooltip" in w.IntSlider.class_trait_names() else "description_tooltip"
 
 
 def tip(text: str) -> dict[str, str]:
     """A control's explanation, as an argument of its class."""
     return {TIP: text}
-
-
-def uploaded_files(value: Any) -> list[tuple[str, bytes]]:
-    """(name, content) of the files of a `FileUpload`: ipywidgets 8 gives a tuple of them, 7 a dict by name."""
-    if isinstance(value, Mapping):
-        return [(name, bytes(file["content"])) for name, file in value.items()]
-    return [(file["name"], bytes(file["content"])) for file in value]
 
 
 def int_slider(label: str, value: int, low: int, high: int, help: str = "") -> w.IntSlider:
@@ -41,6 +32,16 @@ def float_slider(
     return w.FloatSlider(value, min=low, max=high, step=step, description=label, style=STYLE, **tip(help))
 
 
+def psi_slider(value: float, help: str = "0: the mean face, 1: untouched") -> w.FloatSlider:
+    """Truncation, from the opposite face to beyond the face."""
+    return float_slider("ψ", value, -1.0, 2.0, 0.05, help)
+
+
+def steps_slider(label: str, options: list, value: Any, help: str = "") -> w.SelectionSlider:
+    """A slider over a few values, or (name, value) pairs."""
+    return w.SelectionSlider(options=options, value=value, description=label, style=STYLE, **tip(help))
+
+
 def choice(label: str, options: list, value: Any = None) -> w.ToggleButtons | w.Dropdown:
     """A few options as buttons, many as a list."""
     settings = {"options": options, "value": options[0] if value is None else value, "description": label}
@@ -50,9 +51,19 @@ def choice(label: str, options: list, value: Any = None) -> w.ToggleButtons | w.
     return buttons.add_class("widget-inline-hbox")  # the label beside the buttons, as that of a slider
 
 
-def steps_slider(label: str, options: list, value: Any, help: str = "") -> w.SelectionSlider:
-    """A slider over a few values, or (name, value) pairs."""
-    return w.SelectionSlider(options=options, value=value, description=label, style=STYLE, **tip(help))
+def text_field(label: str, value: str = "", help: str = "", placeholder: str = "") -> w.Text:
+    """A line of text that counts when Enter is pressed."""
+    words = {"description": label, "placeholder": placeholder, **tip(help)}
+    return w.Text(value, **words, continuous_update=False, style=STYLE)
+
+
+def uploaded_files(value: Any) -> list[tuple[str, bytes]]:
+    """(name, content) of the files of a `FileUpload`: ipywidgets 8 gives a tuple of them, 7 a dict by name."""
+    files = [file | {"name": name} for name, file in value.items()] if isinstance(value, Mapping) else value
+    return [(file["name"], bytes(file["content"])) for file in files]
+
+
+# ------------------------------------------------------------------------------------------------------------- values
 
 
 def option_values(control: w.ValueWidget) -> list:
@@ -72,11 +83,7 @@ def assign(controls: Mapping[str, w.ValueWidget], values: Mapping[str, Any]) -> 
 
 
 def put(controls: Mapping[str, w.ValueWidget], values: Mapping[str, Any]) -> None:
-    """Set controls to values as JSON gives them: all of them, or none where one is impossible.
-
-    Args:
-        controls: {name: control}.
-        values: {name of a control: value}; controls that are not named stay as they are.
+    """Set controls to values as JSON gives them: all that are named, or none where one is impossible.
 
     Raises:
         ValueError: a value that its control refuses or would change (beyond the end of a slider, not among the
@@ -131,12 +138,11 @@ def parse_settings(text: str) -> dict[str, Any]:
     return settings
 
 
-class Progress:
-    """A bar with the time left, shown while something is drawn.
+# ---------------------------------------------------------------------------------------------------------------- bar
 
-    Attributes:
-        box: the widget.
-    """
+
+class Progress:
+    """A bar with the time left, shown while something is drawn; `box` is the widget."""
 
     def __init__(self):
         self.bar, self.text = w.IntProgress(layout=w.Layout(width="150px")), w.HTML()
@@ -148,25 +154,20 @@ class Progress:
         self.box.layout.display = "none"
 
     def watch(self, items: Iterable, total: int | None = None) -> Iterator:
-        """The items as they are, while the bar says how many came and, where their number is known, the time left.
-
-        Args:
-            items: what is watched.
-            total: their number; None: their length, if they have one.
-        """
+        """The items as they are, while the bar counts them; `total` is their number, None: their length, if any."""
         if total is None:
             total = len(items) if hasattr(items, "__len__") else 0
         self.bar.value, self.bar.max = 0, max(total, 1)
         self.text.value, self.box.layout.display = "", "flex"
-        begin = told = time.monotonic()
+        begin = shown = time.monotonic()
         for done, item in enumerate(items, 1):
             now = time.monotonic()
-            if now - told > 0.1 or done == total:  # messages to the browser cost time too
-                told = now
-                self._tell(done, total, now - begin)
+            if now - shown > 0.1 or done == total:  # messages to the browser cost time too
+                shown = now
+                self._show(done, total, now - begin)
             yield item
 
-    def _tell(self, done: int, total: int, seconds: float) -> None:
+    def _show(self, done: int, total: int, seconds: float) -> None:
         if total:
             self.bar.value = done
             self.text.value = f"{done} of {total} frames, about {seconds / done * (total - done):.0f} s left"

@@ -8,10 +8,11 @@ import ipywidgets as w
 import torch
 from PIL import Image
 
-from stylegan2 import display as show
+from stylegan2 import display
 from stylegan2.augment import AugmentPipe
 from stylegan2.data.dataset import LMDBDataset
-from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.controls import choice, float_slider, int_slider
+from stylegan2.panels.panel import Panel
 
 ROWS = 4  # of a page
 
@@ -26,7 +27,7 @@ def render_dataset(dataset: LMDBDataset, page: int, columns: int, mirror: bool, 
         raise ValueError(f"page is {page}, expected 0 to {_last_page(dataset, columns)} with {columns} columns")
     last = min(first + columns * ROWS, len(dataset))
     images = torch.stack([dataset[i, mirror] for i in range(first, last)])
-    return show.label(show.grid(images, columns, zoom), f"images {first} to {last - 1} of {len(dataset):,}")
+    return display.label(display.grid(images, columns, zoom), f"images {first} to {last - 1} of {len(dataset):,}")
 
 
 def dataset_panel(dataset: LMDBDataset) -> Panel:
@@ -53,7 +54,7 @@ def render_augmented(images: torch.Tensor, p: float, seed: int, kinds: str) -> I
     """Images [N, 3, R, R] in [-1, 1] above what the discriminator gets to see of them."""
     rng = torch.Generator().manual_seed(seed)
     seen = AugmentPipe(kinds)(images, p, rng)
-    return show.rows({"image": images, "what D sees": seen}, side=128)
+    return display.rows({"image": images, "what D sees": seen}, side=128)
 
 
 def augment_panel(images: torch.Tensor) -> Panel:

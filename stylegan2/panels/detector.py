@@ -13,12 +13,13 @@ from typing import Any
 import ipywidgets as w
 from PIL import Image, ImageDraw
 
-from stylegan2 import display as show
+from stylegan2 import display
 from stylegan2.collect import detectors
 from stylegan2.collect.align import cut
 from stylegan2.collect.crops import CropConfig, square_around
 from stylegan2.collect.detectors import Face
-from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.controls import STYLE, choice, float_slider, int_slider
+from stylegan2.panels.panel import Panel
 
 HEIGHT, CELL, COLUMNS, GAP = 620, 96, 4, 8  # pixels: of the page, of a crop; crops in a row; between page and crops
 KEPT, SMALL, SQUARE = "#14b86a", "#ff3b6b", "#7a5cff"
@@ -92,17 +93,11 @@ def render_detection(
     faces = found or []
     kept = [face for face in faces if face.side >= min_size]
     crops = [cut(image, square_around(face, image.size, config), CELL) for face in kept]
-    shown = _page(image, faces, kept, config)
-    rows = max(1, -(-len(crops) // COLUMNS))
-    height = max(HEIGHT, 24 + rows * (CELL + 2))
-    canvas = Image.new("RGB", (shown.width + GAP + COLUMNS * (CELL + 2), height), show.PAPER)
-    canvas.paste(shown)
-    for i, crop in enumerate(crops):
-        canvas.paste(crop, (shown.width + GAP + i % COLUMNS * (CELL + 2), 24 + i // COLUMNS * (CELL + 2)))
+    crops += [display.fitted(None, CELL)] * (-len(crops) % COLUMNS if crops else COLUMNS)
+    table = display.table([crops[i : i + COLUMNS] for i in range(0, len(crops), COLUMNS)], gap=2)
     text = f"{len(kept)} faces kept, {len(faces) - len(kept)} smaller than {min_size} pixels"
-    text = "looking for faces ..." if found is None else text
-    ImageDraw.Draw(canvas).text((shown.width + GAP, 4), text, show.INK, show.font())
-    return canvas
+    titled = display.label(table, "looking for faces ..." if found is None else text)
+    return display.beside([_page(image, faces, kept, config), titled], GAP)
 
 
 def _page(image: Image.Image, faces: list[Face], kept: list[Face], config: CropConfig) -> Image.Image:
@@ -132,7 +127,7 @@ def detector_panel(pages: Mapping[str, Image.Image], record: Mapping[str, Any] |
         raise ValueError("there are no pages: expected at least one")
     here = [name for name in detectors.NAMES if detectors.is_here(name)]
     controls = {
-        "page": w.Dropdown(options=list(pages), description="page", style={"description_width": "90px"}),
+        "page": w.Dropdown(options=list(pages), description="page", style=STYLE),
         "detector": choice("detector", here),
         "sure": float_slider("sure", 0.4, LOWEST, 1.0, 0.05, "how sure it must be"),
         "min_size": int_slider("smallest", 48, LEAST, 200, "face that is kept, in pixels"),

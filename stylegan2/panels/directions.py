@@ -19,19 +19,18 @@ from typing import Any
 
 import ipywidgets as w
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
-from stylegan2 import display as show
+from stylegan2 import display
 from stylegan2.checkpoints import CheckpointError
 from stylegan2.editing import videos
 from stylegan2.editing.directions import Directions, move
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.networks import Generator
-from stylegan2.panels.controls import STYLE, TIP
-from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.controls import STYLE, TIP, choice, int_slider, psi_slider
+from stylegan2.panels.panel import Panel, pick, with_source
 
-SOURCE = "photo"  # what the source is called in captions
 NOTHING = "none"  # the choice of no saved direction
 SIDE, GAP, LINE = 296, 4, 20  # pixels: of a large picture, between pictures, of a caption
 SMALL = (SIDE - LINE - GAP) // 2  # of the pictures before the edit
@@ -60,14 +59,8 @@ class Scene:
     before: dict[tuple, list[Image.Image]] = field(default_factory=dict)
 
     def models(self, style: str) -> dict[str, Generator]:
-        """The source and one target. Raises ValueError for a style there is not."""
-        return {SOURCE: self.source, style: _known("style", style, self.targets)}
-
-
-def _known(what: str, name: str, choices: Mapping[str, Any]):
-    if name not in choices:
-        raise ValueError(f"unknown {what} {name!r}: expected one of {', '.join(choices) or 'none, as there are none'}")
-    return choices[name]
+        """The source and one target. Raises ValueError for an unknown style."""
+        return with_source(self.source, self.targets, style)
 
 
 def edited_ws(
@@ -79,8 +72,8 @@ def edited_ws(
         ValueError: a preset, a saved direction or a number that there is not.
     """
     numbered = {int(name.removeprefix("degree_")): degree for name, degree in degrees.items() if degree}
-    ws = move(ws, _known("preset", preset, scene.directions), numbered)
-    return ws if saved == NOTHING else move(ws, _known("saved direction", saved, scene.kept), {0: saved_degree})
+    ws = move(ws, pick("preset", preset, scene.directions), numbered)
+    return ws if saved == NOTHING else move(ws, pick("saved direction", saved, scene.kept), {0: saved_degree})
 
 
 @torch.no_grad()
@@ -111,31 +104,13 @@ def render_directions(
     shown = [edited]
     if face not in scene.before and not torch.equal(edited, ws):
         shown = [ws, edited]  # before and after in one batch
-    images = _images(models, torch.cat(shown))
+    images = torch.stack([g.synthesis(torch.cat(shown), "const") for g in models.values()])  # [models, N, 3, R, R]
     if face not in scene.before:
         scene.before.clear()
-        scene.before[face] = [show.sized(image, SMALL) for image in images[:, 0]]
-    return _picture(list(models), scene.before[face], images[:, -1])
-
-
-def _images(models: Mapping[str, Generator], ws: Tensor) -> Tensor:
-    """ws [N, L, w_dim] through each model -> [models, N, 3, R, R]."""
-    return torch.stack([g.synthesis(ws, "const") for g in models.values()])
-
-
-def _picture(names: Sequence[str], before: Sequence[Image.Image], after: Tensor) -> Image.Image:
-    """The faces before the edit, small, one below the other; beside them those after it, large."""
-    width = SMALL + len(names) * (GAP + SIDE)
-    canvas = Image.new("RGB", (width, LINE + SIDE), show.PAPER)
-    pen = ImageDraw.Draw(canvas)
-    for i, name in enumerate(names):
-        y = LINE + i * (SMALL + GAP + LINE)
-        canvas.paste(before[i], (0, y))
-        pen.text((SMALL / 2, y - LINE / 2), f"{name}, before", show.INK, show.font(), anchor="mm")
-        x = SMALL + GAP + i * (SIDE + GAP)
-        canvas.paste(show.sized(after[i], SIDE), (x, LINE))
-        pen.text((x + SIDE / 2, LINE / 2), name, show.INK, show.font(), anchor="mm")
-    return canvas
+        scene.before[face] = [display.sized(image, SMALL) for image in images[:, 0]]
+    before = [display.table([[small]], [f"{n}, before"]) for n, small in zip(models, scene.before[face], strict=True)]
+    after = display.table([images[:, -1]], list(models), gap=GAP, band=LINE, side=SIDE)
+    return display.beside([display.stack(before, GAP), after], GAP)
 
 
 @torch.no_grad()
@@ -179,14 +154,12 @@ class DirectionsPanel(Panel):
         library: str | Path | None = None,
         **settings: Any,
     ):
-        render = partial(render_directions, scene)
-        super().__init__(render, controls, "directions", video=partial(film, scene), **settings)
-        self.scene, self.words = scene, words
-        self.library = Path(library or self.folder.parent / "directions")
         self.name = w.Text(placeholder="name of this mixture, e.g. pose", layout=w.Layout(width="220px"))
         tools = [self._button("Keep mixture", self.keep, "tag"), self._button("Reload", self.reload, "refresh")]
-        left = self.box.children[0]
-        left.children = (*left.children, w.HBox([self.name, *tools]))
+        settings |= {"video": partial(film, scene), "below": [w.HBox([self.name, *tools])]}
+        super().__init__(partial(render_directions, scene), controls, "directions", **settings)
+        self.scene, self.words = scene, words
+        self.library = Path(library or self.folder.parent / "directions")
         self._label_sliders()
         self._guarded(self.reload)
 
@@ -324,7 +297,7 @@ def directions_panel(
     controls = {
         "style": choice("style", list(targets)),
         "seed": int_slider("seed", 3, 0, 999, "which face"),
-        "truncation": float_slider("ψ", 0.7, -1.0, 2.0, 0.05, "of the face before the edit; 0: the mean face"),
+        "truncation": psi_slider(0.7, "of the face before the edit; 0: the mean face"),
         "preset": choice("layers", list(directions)),
         **{f"degree_{k}": _degree_slider(f"{k}", LIMIT) for k in range(count)},
         "saved": w.Dropdown(options=[NOTHING], value=NOTHING, description="saved", style=STYLE),

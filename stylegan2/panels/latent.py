@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from PIL import Image
 
-from stylegan2 import display as show
+from stylegan2 import display
 from stylegan2.editing import latents, videos
 from stylegan2.networks import Generator, Noise
-from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.controls import choice, float_slider, int_slider, psi_slider
+from stylegan2.panels.panel import Panel
 
 SIDE = 384  # pixels of the large face, about
 
@@ -33,13 +34,9 @@ def render_latent(
     ends = latents.ws_from_seeds(g, [seed, second], truncation)
     middle = latents.blend(ends[:1], ends[1:], blend)
     images = latents.draw(g, torch.cat([ends, middle]), g.synthesis.draw_noise(1, _noise(noise, noise_seed))).cpu()
-    large = show.to_pil(images[2], side=SIDE)
-    small = [show.sized(image, large.width // 3) for image in images[:2]]
-    canvas = Image.new("RGB", (large.width, large.height + small[0].height + 6), show.PAPER)
-    canvas.paste(large, (0, 0))
-    canvas.paste(small[0], (0, large.height + 6))
-    canvas.paste(small[1], (large.width - small[1].width, large.height + 6))
-    return canvas
+    large = display.to_pil(images[2], side=SIDE)
+    first, last = (display.sized(image, large.width // 3) for image in images[:2])
+    return display.stack([large, display.table([[first, display.fitted(None, first.width), last]], gap=0)], gap=6)
 
 
 def _noise(noise: str, seed: int) -> Noise:
@@ -70,7 +67,7 @@ def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel
         "seed": int_slider("seed", 10, 0, 999, "the face on the left"),
         "second": int_slider("second seed", 0, 0, 999, "the face on the right"),
         "blend": float_slider("blend", 0.0, -0.5, 1.5, 0.02, "0: the first, 1: the second, outside: beyond them"),
-        "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "0: the mean face, 1: untouched"),
+        "truncation": psi_slider(0.8),
         "noise": choice("noise", ["const", "none", "random"]),
         "noise_seed": int_slider("noise seed", 0, 0, 99, "which random noise"),
     }

@@ -18,16 +18,15 @@ from PIL import Image
 from torch import Tensor
 from traitlets import TraitError, Tuple, observe, validate
 
-from stylegan2 import display as show
+from stylegan2 import display
 from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
 from stylegan2.editing.style_mixing import Layers, MixGrid, draw_ends, layer_label, layers_name, mix_images
 from stylegan2.networks import Generator
-from stylegan2.panels.controls import STYLE, tip
-from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.controls import STYLE, choice, int_slider, psi_slider, tip
+from stylegan2.panels.panel import SOURCE, Panel, pick
 
-SOURCE = "photo"  # what the source is called in captions
 ROWS, COLUMNS = 2, 3  # of mixes: few, so that a redraw stays below 0.1 s on one core
 BLANK = 0.78  # light grey, of images in [-1, 1]: what a preview leaves out
 SIDE = 128  # pixels of a face, about
@@ -69,10 +68,8 @@ def render_mixing(
     Raises:
         ValueError: an unknown style, or layers or channels that the model does not have.
     """
-    names = [SOURCE, *targets]
-    if style not in names:
-        raise ValueError(f"unknown style {style!r}: expected one of {', '.join(names)}")
-    drawers = [source] if style == SOURCE else [source, targets[style]]
+    drawer = pick("style", style, {SOURCE: source, **targets})
+    drawers = [source] if style == SOURCE else [source, drawer]
     seeds = {"rows": range(row_seed, row_seed + rows), "columns": range(column_seed, column_seed + columns)}
     ws = {side: ws_from_seeds(source, numbers, truncation) for side, numbers in seeds.items()}
     seen, ends = {} if seen is None else seen, {}
@@ -87,10 +84,10 @@ def render_mixing(
             seen[side] = faces, ends[side]
     part = None if channels in (None, (0, source.w_dim - 1)) else range(channels[0], channels[1] + 1)
     first = ws["rows"][: 1 if preview else rows]
-    mixes = mix_images(drawers[-1], first, ws["columns"], layers, part, amount=amount)
+    mixes = mix_images(drawer, first, ws["columns"], layers, part, amount=amount)
     grid = MixGrid(torch.cat([mixes, _blank(source, rows - len(first), columns)]), ends["rows"], ends["columns"])
     picture = grid.picture(list(seeds["rows"]), list(seeds["columns"]), side=SIDE)
-    return show.label(picture, _caption(style, layers_name(layers, source.num_ws), part, amount))
+    return display.label(picture, _caption(style, layers_name(layers, source.num_ws), part, amount))
 
 
 def _blank(g: Generator, *counts: int) -> Tensor:
@@ -110,12 +107,8 @@ def mix_video(
 ) -> videos.Lazy:
     """The chosen layers go from the rows' faces over to the columns' and back, in a straight line of codes.
 
-    Args:
-        source, targets, seen, settings: as in `render_mixing`; `amount` is what changes.
-        frames: of the whole round.
-
-    Raises:
-        ValueError: fewer than two frames; as `render_mixing` when a frame is drawn.
+    Arguments and errors are those of `render_mixing`; `amount` is what changes. `frames`: of the whole
+    round, at least two.
     """
     seen = {} if seen is None else seen
     draw = partial(render_mixing, source, targets, **settings, seen=seen)
@@ -139,9 +132,8 @@ class LayerBoxes(w.VBox):
         self._following = False  # are the boxes just being set to `value`?
         self.presets = layer_presets(num_ws) | {"none": ()}
         self.boxes = [self._box(layer_label(i, num_ws)) for i in range(num_ws)]
-        buttons = [self._button(name) for name in self.presets]
         wrap = w.Layout(flex_flow="row wrap", width="330px")
-        super().__init__([w.HBox(buttons), w.HBox(self.boxes, layout=wrap)])
+        super().__init__([w.HBox([*map(self._button, self.presets)]), w.HBox(self.boxes, layout=wrap)])
         self.value = value
 
     def _box(self, text: str) -> w.Checkbox:
@@ -197,7 +189,7 @@ def mixing_panel(
         ),
         "row_seed": int_slider("rows from", 1, 0, 999, "seed of the first row"),
         "column_seed": int_slider("columns from", 10, 0, 999, "seed of the first column"),
-        "truncation": float_slider("ψ", 0.7, -1.0, 2.0, 0.05, "0: the mean face, 1: untouched"),
+        "truncation": psi_slider(0.7),
     }
     seen: dict = {}
     settings = {"rows": rows, "columns": columns, "seen": seen}

@@ -21,13 +21,14 @@ from stylegan2 import display
 from stylegan2.editing import latents
 from stylegan2.editing.layer_swapping import compare, cuts
 from stylegan2.networks import Generator
-from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.controls import choice, int_slider, psi_slider
+from stylegan2.panels.panel import Panel, pick
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.judge import Judge, Reading
 
 SIDE = 256  # pixels of each of the three pictures, or the model's own size where that is more
-GAP, FONT = 8, 14
-HERE, THERE, EDGE = (255, 210, 63), (47, 209, 255), (24, 24, 32)  # landmarks of this picture, of the source; outlines
+GAP, BAND = 8, 24  # pixels between pictures, and of a line of text
+OWN, SOURCES, EDGE = (255, 210, 63), (47, 209, 255), (24, 24, 32)  # landmarks of this picture, of the source; outlines
 LINES = (("eye_left_outer", "eye_left_inner"), ("eye_right_inner", "eye_right_outer"), ("mouth_left", "mouth_right"))
 LINES = tuple(tuple(map(world.LANDMARKS.index, ends)) for ends in LINES)
 
@@ -90,9 +91,7 @@ def render_pair(
     Raises:
         ValueError: for a name that is not among the targets, and as `pair_images`.
     """
-    if target not in targets:
-        raise ValueError(f"no target {target!r}; there are: {', '.join(targets)}")
-    images = pair_images(source, targets[target], seed, truncation, same, swap_resolution)
+    images = pair_images(source, pick("target", target, targets), seed, truncation, same, swap_resolution)
     pictures = [display.to_pil(image, side=SIDE) for image in images.cpu()]
     titles = ["source", target, f"swapped from {swap_resolution}x{swap_resolution}"]
     notes = [f"seed {seed}, psi {truncation:g}, same {same}", "", ""]
@@ -102,7 +101,7 @@ def render_pair(
         for picture, points in zip(pictures, reading.landmarks.tolist(), strict=True):
             if landmarks:
                 _draw_landmarks(picture, points, reading.landmarks[0].tolist())
-    return _side_by_side(pictures, titles, notes)
+    return display.table([pictures, notes], titles, gap=(GAP, 0), band=BAND)
 
 
 def _errors(judge: Judge, reading: Reading) -> list[float]:
@@ -114,28 +113,14 @@ def _errors(judge: Judge, reading: Reading) -> list[float]:
 def _draw_landmarks(picture: Image.Image, points: list[list[float]], of_source: list[list[float]]) -> None:
     """Dots at the landmarks, lines through eyes and mouth; where they lie elsewhere in the source, a line to there."""
     pen, side = ImageDraw.Draw(picture), picture.width
-    here, there = ([(x * side, y * side) for x, y in places] for places in (points, of_source))
-    moved = here != there
+    own, other = ([(x * side, y * side) for x, y in places] for places in (points, of_source))
     for a, b in LINES:
-        pen.line([here[a], here[b]], HERE, 2)
-    for own, other in zip(here, there, strict=True):
-        if moved:
-            pen.line([own, other], THERE, 1)
-            pen.circle(other, 2, THERE, EDGE)
-        pen.circle(own, 3, HERE, EDGE)
-
-
-def _side_by_side(pictures: list[Image.Image], titles: list[str], notes: list[str]) -> Image.Image:
-    """Pictures in a row, each with a title above it and a note below it."""
-    side, band = pictures[0].width, FONT + 10
-    canvas = Image.new("RGB", (len(pictures) * (side + GAP) - GAP, side + 2 * band), display.PAPER)
-    pen, font = ImageDraw.Draw(canvas), display.font(FONT)
-    for i, (picture, title, note) in enumerate(zip(pictures, titles, notes, strict=True)):
-        x = i * (side + GAP)
-        canvas.paste(picture, (x, band))
-        pen.text((x + side / 2, band / 2), title, display.INK, font, anchor="mm")
-        pen.text((x + side / 2, side + band * 1.5), note, display.INK, font, anchor="mm")
-    return canvas
+        pen.line([own[a], own[b]], OWN, 2)
+    for at, in_source in zip(own, other, strict=True):
+        if own != other:
+            pen.line([at, in_source], SOURCES, 1)
+            pen.circle(in_source, 2, SOURCES, EDGE)
+        pen.circle(at, 3, OWN, EDGE)
 
 
 def pair_panel(
@@ -157,16 +142,13 @@ def pair_panel(
         "target": choice("target", list(targets)),
         "same": choice("same", ["w", "z"]),
         "seed": int_slider("seed", seed, 0, 999),
-        "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "0: the mean face, 1: untouched"),
+        "truncation": psi_slider(0.8),
         "swap_resolution": choice("swap from", cuts(source.resolution), min(16, source.resolution)),
         "landmarks": w.Checkbox(True, description="landmarks"),
     }
-    panel = Panel(partial(render_pair, source, targets, judge), controls, "pair", preview=True)
 
-    def note_models(_=None) -> None:
+    def record() -> dict[str, Mapping[str, str]]:
         names = {"source": "source", "model": controls["target"].value}
-        panel.record = {key: records[name] for key, name in names.items() if name in (records or {})}
+        return {key: records[name] for key, name in names.items() if name in (records or {})}
 
-    controls["target"].observe(note_models, "value")
-    note_models()
-    return panel
+    return Panel(partial(render_pair, source, targets, judge), controls, "pair", record=record, preview=True)

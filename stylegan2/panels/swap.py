@@ -9,24 +9,23 @@ to the other and back; `share_bars` draws `target_share` alone.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
 
 import ipywidgets as w
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
-from stylegan2 import display as show
+from stylegan2 import display
 from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layer_swapping import cuts, strip, swap, swap_images, target_share
 from stylegan2.networks import Generator
-from stylegan2.panels.controls import STYLE
-from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider, steps_slider
+from stylegan2.panels.controls import STYLE, choice, float_slider, int_slider, psi_slider, steps_slider
+from stylegan2.panels.panel import Panel, with_source
 
-SOURCE = "photo"  # what the source is called in captions
 BETWEEN, GAP = 5, 2  # pixels between the large pictures, and between the small ones
 WIDTH = 3 * 256 + 2 * BETWEEN  # of the whole
 LINE = 20  # height of a caption
@@ -77,18 +76,16 @@ def render_swap(
     chosen = f"from {swap_resolution}"
     soft = f", width {width:g}" if width else ""
     swapped = swap(low, high, swap_resolution, width).synthesis(ws, "const") if width else at[chosen]
-    large = [(left, at["none"]), (f"swapped {chosen}{soft}", swapped), (right, at["from 4"])]
-    parts = [_row(large, BETWEEN), _row(list(at.items()), GAP, chosen), _shares_of(right, shares)]
-    return show.stack(parts, gap=8)
+    large = {left: at["none"], f"swapped {chosen}{soft}": swapped, right: at["from 4"]}
+    parts = [_row(large, BETWEEN), _row(at, GAP, chosen), _shares_of(right, shares)]
+    return display.stack(parts, gap=8)
 
 
 def _ends(
     source: Generator, targets: Mapping[str, Generator], style: str, reverse: bool
 ) -> list[tuple[str, Generator]]:
     """(name, model) below the cut and above it. Raises ValueError for a style that there is not."""
-    if style not in targets:
-        raise ValueError(f"unknown style {style!r}: expected one of {', '.join(targets)}")
-    ends = [(SOURCE, source), (style, targets[style])]
+    ends = list(with_source(source, targets, style).items())
     return ends[::-1] if reverse else ends
 
 
@@ -113,13 +110,8 @@ def swap_video(
     Between two cuts the weights of one block (with a soft cut: of several) go over from one model to the other in a
     straight line. Above the shares stand the face of the model below the cut, the mixture, and the one above it.
 
-    Args:
-        source, targets, style, width, seed, truncation, reverse: as in `render_swap`.
-        swap_resolution: not used: all of them are shown.
-        frames: of the whole round.
-
-    Raises:
-        ValueError: as `render_swap`, and for fewer than two frames.
+    Arguments and errors are those of `render_swap`, but that all cuts are shown, whatever `swap_resolution` says.
+    `frames`: of the whole round, at least two.
     """
     (left, low), (right, high) = _ends(source, targets, style, reverse)
     way, ws = _Way(low, high, width), ws_from_seeds(source, [seed], truncation)
@@ -128,8 +120,8 @@ def swap_video(
     @torch.no_grad()
     def picture(position: float) -> Image.Image:
         g, shares = way.at(position)
-        large = [(left, first), ("swapped", g.synthesis(ws, "const")), (right, last)]
-        return show.stack([_row(large, BETWEEN), _shares_of(right, shares)], gap=8)
+        large = {left: first, "swapped": g.synthesis(ws, "const"), right: last}
+        return display.stack([_row(large, BETWEEN), _shares_of(right, shares)], gap=8)
 
     return videos.Lazy(picture, videos.there_and_back(0, len(way) - 1, frames))
 
@@ -169,17 +161,17 @@ class _Way:
 
 def _every_cut(low: Generator, high: Generator, ws: Tensor) -> dict[str, Tensor]:
     """{"none": [1, 3, R, R], "from R": ..., ..., "from 4": ...}, named by the first resolution taken from `high`."""
-    names = ["none", *(f"from {r}" for r in reversed(cuts(low.resolution)))]
-    return dict(zip(names, strip(low, high, ws).values(), strict=True))
+    return dict(zip(_names(low), strip(low, high, ws).values(), strict=True))
+
+
+def _names(g: Generator) -> list[str]:
+    return ["none", *(f"from {r}" for r in reversed(cuts(g.resolution)))]
 
 
 def _only_the_large(low: Generator, high: Generator, ws: Tensor, cut: int | None) -> dict[str, Tensor | None]:
     """As `_every_cut`, but None for all cuts between the ends except this one."""
-    drawn: dict[str, Tensor | None] = dict.fromkeys(["none", *(f"from {r}" for r in reversed(cuts(low.resolution)))])
-    drawn |= {"none": low.synthesis(ws, "const"), "from 4": high.synthesis(ws, "const")}
-    if cut not in (None, 4):
-        drawn[f"from {cut}"] = swap_images(low, high, ws, cut)
-    return drawn
+    drawn = dict.fromkeys(_names(low)) | {"none": low.synthesis(ws, "const"), "from 4": high.synthesis(ws, "const")}
+    return drawn if cut in (None, 4) else drawn | {f"from {cut}": swap_images(low, high, ws, cut)}
 
 
 def share_bars(shares: Mapping[int, float], width: int = WIDTH, title: str = "", height: int = 36) -> Image.Image:
@@ -190,39 +182,26 @@ def share_bars(shares: Mapping[int, float], width: int = WIDTH, title: str = "",
         width, height: of the picture, and of the bars in it.
         title: a line above.
     """
-    above = LINE if title else 0
-    canvas = Image.new("RGB", (width, above + height + LINE), show.PAPER)
-    pen = ImageDraw.Draw(canvas)
-    pen.text((0, above / 2), title, show.INK, show.font(), anchor="lm")
-    each = (width + GAP) / len(shares)
-    for i, (resolution, share) in enumerate(shares.items()):
-        x0, x1 = round(i * each), round((i + 1) * each) - GAP - 1
-        pen.rectangle((x0, above, x1, above + height - 1), REST)
-        if filled := round(share * height):
-            pen.rectangle((x0, above + height - filled, x1, above + height - 1), TARGET)
-        middle = (x0 + x1) / 2, above + height + LINE / 2
-        pen.text(middle, f"{resolution}x{resolution}: {share:.0%}", show.INK, show.font(), anchor="mm")
-    return canvas
+    size = (width + GAP) // len(shares) - GAP, height
+    bars = [Image.new("RGB", size, REST) for _ in shares]
+    for bar, share in zip(bars, shares.values(), strict=True):
+        bar.paste(TARGET, (0, height - round(share * height), *size))
+    words = [f"{resolution}x{resolution}: {share:.0%}" for resolution, share in shares.items()]
+    picture = display.table([bars, words], gap=(GAP, 0), band=LINE)
+    return display.label(picture, title) if title else picture
 
 
-def _row(images: Sequence[tuple[str, Tensor | None]], gap: int, chosen: str | None = None) -> Image.Image:
-    """(name, [1, 3, R, R]) side by side, as large as the width allows, below their names; a frame around `chosen`.
+def _row(images: Mapping[str, Tensor | None], gap: int, chosen: str | None = None) -> Image.Image:
+    """{name: [1, 3, R, R]} side by side, as large as the width allows, below their names; a frame around `chosen`.
 
     In the place of None there is a plain square.
     """
     side = (WIDTH - gap * (len(images) - 1)) // len(images)
-    canvas = Image.new("RGB", (WIDTH, LINE + side), show.PAPER)
-    pen = ImageDraw.Draw(canvas)
-    for i, (name, image) in enumerate(images):
-        x = i * (side + gap)
-        if image is None:
-            pen.rectangle((x, LINE, x + side - 1, LINE + side - 1), REST)
-        else:
-            canvas.paste(show.sized(image[0], side), (x, LINE))
-        pen.text((x + side / 2, LINE / 2), name, TARGET if name == chosen else show.INK, show.font(), anchor="mm")
-        if name == chosen:
-            pen.rectangle((x, LINE, x + side - 1, LINE + side - 1), outline=TARGET, width=4)
-    return canvas
+    plain = Image.new("RGB", (side, side), REST)
+    faces = {name: plain if image is None else display.sized(image[0], side) for name, image in images.items()}
+    if chosen in faces:
+        faces[chosen] = display.framed(faces[chosen], TARGET)
+    return display.table([list(faces.values())], list(faces), gap=gap, band=LINE)
 
 
 def swap_panel(source: Generator, targets: Mapping[str, Generator], record: Mapping[str, Any] | None = None) -> Panel:
@@ -235,7 +214,7 @@ def swap_panel(source: Generator, targets: Mapping[str, Generator], record: Mapp
         ),
         "width": float_slider("width", 0.0, 0.0, 2.0, 0.1, "0: a hard cut; above: the blocks around it are blended"),
         "seed": int_slider("seed", 14, 0, 999, "which face"),
-        "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "0: the mean face, 1: untouched"),
+        "truncation": psi_slider(0.8),
         "reverse": w.Checkbox(False, description="exchange the roles", style=STYLE),
     }
     render, video = partial(render_swap, source, targets, seen={}), partial(swap_video, source, targets)

@@ -20,17 +20,16 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stylegan2 import display as show
+from stylegan2 import display
 from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
 from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit, check_words, optimise
 from stylegan2.networks import Generator
-from stylegan2.panels.controls import parse_settings, tip
-from stylegan2.panels.widgets import Panel, choice, float_slider, int_slider
+from stylegan2.panels.controls import choice, float_slider, int_slider, parse_settings, psi_slider, text_field
+from stylegan2.panels.panel import LIVE_QUALITY, Panel, with_source
 from stylegan2.published.clip_model import ClipModel
 
-SOURCE = "photo"  # what the source is called in captions
 SIDE, GAP, LINE = 256, 4, 20  # pixels: of a picture, between pictures, of a caption
 PLOT = 56  # height of the loss plot
 CURVE = (122, 92, 255)
@@ -62,9 +61,7 @@ class Scene:
 
     def models(self, style: str) -> dict[str, Generator]:
         """The source and one target. Raises ValueError for a style that there is not."""
-        if style not in self.targets:
-            raise ValueError(f"unknown style {style!r}: expected one of {', '.join(self.targets)}")
-        return {SOURCE: self.source, style: self.targets[style]}
+        return with_source(self.source, self.targets, style)
 
     def images(self, name: str, g: Generator, wanted: Mapping[tuple, Tensor]) -> list[Tensor]:
         """Images [3, R, R]; those that the model drew last are not drawn again.
@@ -129,40 +126,29 @@ def render_text(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -
     images = {name: scene.images(name, g, wanted) for name, g in models.items()}
     caption = "press Edit" if edit is None else f"{asked['text']}, {strength:+.2f}"
     picture = _faces(images, caption)
-    return picture if edit is None else show.stack([picture, loss_strip(edit, picture.width)], gap=4)
+    return picture if edit is None else display.stack([picture, loss_strip(edit, picture.width)], gap=4)
 
 
 def _faces(images: Mapping[str, list[Tensor]], after: str) -> Image.Image:
     """{model: [before, after]}, [3, R, R] each, side by side; one image alone is both."""
-    captioned = [
-        (f"{name}, before" if i == 0 else f"{name}: {after}", image)
+    rows = [
+        display.table([[pair[0], pair[-1]]], [f"{name}, before", f"{name}: {after}"], gap=GAP, band=LINE, side=SIDE)
         for name, pair in images.items()
-        for i, image in enumerate((pair * 2)[:2])
     ]
-    canvas = Image.new("RGB", (2 * SIDE + GAP, 2 * (SIDE + LINE)), show.PAPER)
-    pen = ImageDraw.Draw(canvas)
-    for k, (caption, image) in enumerate(captioned):
-        x, y = (k % 2) * (SIDE + GAP), (k // 2) * (SIDE + LINE)
-        canvas.paste(show.to_pil(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC), (x, y + LINE))
-        pen.text((x + SIDE / 2, y + LINE / 2), caption, show.INK, show.font(), anchor="mm")
-    return canvas
+    return display.stack(rows, gap=0)
 
 
 def loss_strip(edit: TextEdit, width: int) -> Image.Image:
     """The loss over the steps as a small line, with how the optimisation ended."""
-    canvas = Image.new("RGB", (width, PLOT), show.PAPER)
+    canvas = Image.new("RGB", (width, PLOT), display.PAPER)
     pen, losses = ImageDraw.Draw(canvas), [row["loss"] for row in edit.history]
     if not losses:
         return canvas
     low, high = min(losses), max(losses)
-    across = (width - 9) / max(1, len(losses) - 1)
-    points = [
-        (4 + i * across, 22 + (PLOT - 27) * (high - loss) / max(high - low, 1e-9)) for i, loss in enumerate(losses)
-    ]
-    if len(points) > 1:
-        pen.line(points, CURVE, 2)
+    right, down = (width - 9) / max(1, len(losses) - 1), (PLOT - 27) / max(high - low, 1e-9)
+    pen.line([(4 + i * right, 22 + down * (high - loss)) for i, loss in enumerate(losses)], CURVE, 2)
     words = f"loss {losses[0]:.3f} to {losses[-1]:.3f} in {len(losses)} steps, {edit.stopped}"
-    pen.text((4, 8), words, show.INK, show.font(), anchor="lm")
+    pen.text((4, 8), words, display.INK, display.font(), anchor="lm")
     return canvas
 
 
@@ -192,15 +178,11 @@ class TextPanel(Panel):
     """
 
     def __init__(self, scene: Scene, controls: Mapping[str, w.ValueWidget], **settings: Any):
-        super().__init__(partial(render_text, scene), controls, "text", video=partial(film, scene), **settings)
+        buttons = [self._button("Edit", self.start, "magic"), self._button("Stop", self.stop, "stop")]
+        settings |= {"video": partial(film, scene), "above": [w.HBox(buttons, layout=w.Layout(flex_flow="row wrap"))]}
+        super().__init__(partial(render_text, scene), controls, "text", **settings)
         self.scene = scene
         self._task: asyncio.Task | None = None
-        buttons = [
-            self._button("Edit", self.start, "magic"),
-            self._button("Stop", self.stop, "stop"),
-        ]
-        left = self.box.children[0]
-        left.children = (w.HBox(buttons, layout=w.Layout(flex_flow="row wrap")), *left.children)
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -243,7 +225,7 @@ class TextPanel(Panel):
 
     def _show_step(self, run: Optimisation) -> None:
         row, steps = run.history[-1], run.config.steps
-        self.image.value = show.jpeg_bytes(show.to_pil(run.images[0], side=SIDE), 95)
+        self.image.value = display.jpeg_bytes(display.to_pil(run.images[0], side=SIDE), LIVE_QUALITY)
         self.message.value = f"step {row['step'] + 1} of {steps}, loss {row['loss']:.3f}"
 
     def stop(self) -> None:
@@ -256,12 +238,6 @@ class TextPanel(Panel):
         """As `Panel.reset`; a running optimisation ends."""
         self.stop()
         super().reset()
-
-    def show_settings(self) -> str:
-        """As `Panel.show_settings`, with the steps of the edit on show (0: none was made)."""
-        edit = self.scene.edits.get(key(self.asked))
-        self.record["steps_done"] = 0 if edit is None else len(edit.history)
-        return super().show_settings()
 
     def apply(self, settings: str | Mapping[str, Any]) -> None:
         """As `Panel.apply`; the edit of the settings is made, with as many steps as it had."""
@@ -311,24 +287,24 @@ def text_panel(
         record: see `Panel`.
     """
     controls = {
-        "text": _line("text", text, "what the face should show"),
-        "neutral": _line("neutral text", "", "what it shows now, or nothing"),
+        "text": text_field("text", text, "what the face should show"),
+        "neutral": text_field("neutral text", "", "what it shows now, or nothing"),
         "found_on": choice("found on", [THIS_FACE, MANY_FACES]),
         "strength": float_slider("strength", 1.0, -3.0, 4.0, 0.05, "0 before, 1 as optimised, below 0 the opposite"),
         "style": choice("style", list(targets)),
         "seed": int_slider("seed", 3, 0, 999, "which face"),
-        "truncation": float_slider("ψ", 0.8, -1.0, 2.0, 0.05, "of the face before the edit"),
+        "truncation": psi_slider(0.8, "of the face before the edit"),
         "layers": choice("layers", list(layer_presets(source.num_ws))),
         "steps": int_slider("steps", EditConfig.steps, 5, 300, "of the optimisation, at most"),
         "l2": float_slider("stay near", EditConfig.l2, 0.0, 0.02, 0.0005, "weight of the distance to the first code"),
         "keep": float_slider("keep the rest", EditConfig.keep, 0.0, 3.0, 0.1, "weight of what else CLIP sees change"),
     }
     controls["l2"].readout_format = ".4f"
+    scene = Scene(source, targets, clip)
     fixed = {name: getattr(EditConfig, name) for name in ("lr", "space", "views", "patience")}
-    return TextPanel(Scene(source, targets, clip), controls, record={**(record or {}), **fixed})
 
+    def whole_record() -> dict[str, Any]:
+        edit = scene.edits.get(key({name: controls[name].value for name in ASKED}))
+        return {**(record or {}), **fixed, "steps_done": 0 if edit is None else len(edit.history)}
 
-def _line(label: str, value: str, help: str) -> w.Text:
-    """A line of text that counts when Enter is pressed."""
-    style = {"description_width": "90px"}
-    return w.Text(value, description=label, continuous_update=False, style=style, **tip(help))
+    return TextPanel(scene, controls, record=whole_record)

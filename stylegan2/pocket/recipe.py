@@ -35,6 +35,7 @@ from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
 from stylegan2.draws import step_generator
+from stylegan2.editing import figures
 from stylegan2.editing.latents import draw, ws_from_seeds
 from stylegan2.networks import Generator
 from stylegan2.pocket import measures, world
@@ -287,7 +288,7 @@ def scoreboard_pictures(recipe: Recipe) -> None:
         "scoreboards": scoreboard_view.scatter(rows),
     }
     for name, figure in pictures.items():
-        display.save(display.figure_to_pil(figure), recipe.shipped / f"{name}.jpg")
+        display.save(figures.to_pil(figure), recipe.shipped / f"{name}.jpg")
     targets = {name: f"webtoon_{name}" for name in SHIPPED["webtoon"]}
     display.save(same_codes(recipe, targets), recipe.shipped / "methods.jpg")
 
@@ -416,7 +417,7 @@ def curve_sheet(recipe: Recipe, points: list[dict[str, float]], floor: float) ->
     """photo_curve.jpg: the source's learning curve above the distance of photos to photos."""
     if points:
         rows = [{**point, "floor": floor} for point in points]
-        picture = display.figure_to_pil(display.curves(rows, {"photo": ["pocket distance", "floor"]}))
+        picture = figures.to_pil(figures.curves(rows, {"photo": ["pocket distance", "floor"]}))
         display.save(picture, recipe.shipped / "photo_curve.jpg")
 
 
@@ -433,12 +434,13 @@ def timeline(recipe: Recipe, name: str, most: int = 6) -> None:
     if not files:  # the run was made elsewhere: the picture that is there stays
         return
     chosen = sorted({files[round(i * (len(files) - 1) / (most - 1))] for i in range(most)})
-    rows = []
+    rows = {}
     for file in chosen:
         with Image.open(file) as sheet:
             row = sheet.convert("RGB").crop((0, 0, sheet.width, SIZE))
-        rows.append(display.label(row.resize((row.width * 2, row.height * 2)), f"{int(file.stem):,} images", 130))
-    display.save(display.stack(rows), recipe.shipped / f"{name}_timeline.jpg")
+        rows[f"{int(file.stem):,} images"] = row.resize((row.width * 2, row.height * 2))
+    picture = display.table([[row] for row in rows.values()], rows=list(rows))
+    display.save(picture, recipe.shipped / f"{name}_timeline.jpg")
 
 
 def domain_sheets(recipe: Recipe) -> None:

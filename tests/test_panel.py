@@ -16,8 +16,11 @@ from PIL import Image
 from stylegan2 import display
 from stylegan2.editing import videos
 from stylegan2.networks import build
-from stylegan2.panels import controls, latent, widgets
+from stylegan2.panels import controls, latent
 from stylegan2.panels import dataset as dataset_panels
+from stylegan2.panels import panel as panels
+from stylegan2.panels.monitor import TrainingMonitor
+from stylegan2.panels.panel import Panel
 from stylegan2.pocket import world
 
 
@@ -35,8 +38,8 @@ def swatch(red: int, blue: int) -> Image.Image:
 
 @pytest.fixture
 def panel(tmp_path):
-    controls = {"red": widgets.int_slider("red", 1, 0, 255), "blue": widgets.int_slider("blue", 2, 0, 255)}
-    return widgets.Panel(swatch, controls, "swatch", tmp_path, record={"model": "none"})
+    sliders = {"red": controls.int_slider("red", 1, 0, 255), "blue": controls.int_slider("blue", 2, 0, 255)}
+    return Panel(swatch, sliders, "swatch", tmp_path, record={"model": "none"})
 
 
 def test_moving_a_control_redraws_in_place(panel):
@@ -72,7 +75,7 @@ def test_dragging_draws_only_the_latest(panel):
     async def drag():
         for value in range(10, 60):
             panel.controls["red"].value = value
-        await asyncio.sleep(5 * widgets.DELAY)
+        await asyncio.sleep(5 * panels.DELAY)
 
     asyncio.run(drag())
     assert drawn == [59]
@@ -93,7 +96,7 @@ def test_positions_during_a_slow_picture_do_not_queue(panel):
         for value in range(100, 200):
             panel.controls["red"].value = value
             await asyncio.sleep(0.004)
-        await asyncio.sleep(2 * widgets.PATIENCE)
+        await asyncio.sleep(2 * panels.PATIENCE)
 
     asyncio.run(drag())
     assert drawn[-1] == 199 and drawn == sorted(set(drawn))
@@ -107,7 +110,7 @@ def test_a_drag_without_a_pause_is_followed(panel):
 
     async def drag():
         begin = time.monotonic()
-        while time.monotonic() - begin < 4 * widgets.PATIENCE:
+        while time.monotonic() - begin < 4 * panels.PATIENCE:
             panel.controls["red"].value = (panel.controls["red"].value + 1) % 250
             await asyncio.sleep(0)
         return len(drawn)
@@ -132,14 +135,14 @@ def both(panel):
 
 
 def test_a_preview_at_once_and_the_picture_after_the_last_change(both, monkeypatch):
-    monkeypatch.setattr(widgets, "SETTLE", 0.08)
+    monkeypatch.setattr(panels, "SETTLE", 0.08)
 
     async def drag():
         for value in (10, 20, 30):
             both.controls["red"].value = value
-            await asyncio.sleep(3 * widgets.DELAY)  # three positions, none of which rests long enough
+            await asyncio.sleep(3 * panels.DELAY)  # three positions, none of which rests long enough
         at_the_end = list(both.drawn)
-        await asyncio.sleep(3 * widgets.SETTLE)
+        await asyncio.sleep(3 * panels.SETTLE)
         return at_the_end
 
     during = asyncio.run(drag())
@@ -150,10 +153,10 @@ def test_a_preview_at_once_and_the_picture_after_the_last_change(both, monkeypat
 def test_saving_during_a_preview_saves_the_full_picture(both):
     async def save_soon():
         both.controls["red"].value = 10
-        await asyncio.sleep(3 * widgets.DELAY)
+        await asyncio.sleep(3 * panels.DELAY)
         assert both.picture.getpixel((0, 0)) == (10, 0, 200)
         path = both.save()
-        await asyncio.sleep(2 * widgets.SETTLE)
+        await asyncio.sleep(2 * panels.SETTLE)
         return path
 
     path = asyncio.run(save_soon())
@@ -166,7 +169,7 @@ def test_a_preview_may_be_a_function_of_its_own(panel):
 
     async def move():
         panel.controls["red"].value = 3
-        await asyncio.sleep(3 * widgets.DELAY)
+        await asyncio.sleep(3 * panels.DELAY)
         return panel.picture.size
 
     assert asyncio.run(move()) == (2, 2)
@@ -181,8 +184,8 @@ def film(red, blue):
 
 @pytest.fixture
 def filming(tmp_path):
-    sliders = {"red": widgets.int_slider("red", 1, 0, 255), "blue": widgets.int_slider("blue", 2, 0, 255)}
-    return widgets.Panel(swatch, sliders, "swatch", tmp_path, video=film)
+    sliders = {"red": controls.int_slider("red", 1, 0, 255), "blue": controls.int_slider("blue", 2, 0, 255)}
+    return Panel(swatch, sliders, "swatch", tmp_path, video=film)
 
 
 def buttons(panel) -> dict[str, ipywidgets.Button]:
@@ -320,10 +323,10 @@ def test_settings_that_cannot_be_are_refused_and_nothing_moves(panel, pasted, sa
 def test_values_of_every_kind_of_control_come_back_from_json():
     given = {
         "flag": ipywidgets.Checkbox(False),
-        "pair": widgets.steps_slider("pair", [("one", (1, 2)), ("two", (3, 4))], (1, 2)),
-        "name": widgets.choice("name", ["a", "b", "c", "d", "e"]),
+        "pair": controls.steps_slider("pair", [("one", (1, 2)), ("two", (3, 4))], (1, 2)),
+        "name": controls.choice("name", ["a", "b", "c", "d", "e"]),
         "text": ipywidgets.Text("x"),
-        "low": widgets.int_slider("low", 0, 0, 3),
+        "low": controls.int_slider("low", 0, 0, 3),
     }
     given["text"].observe(lambda change: setattr(given["low"], "max", 9), "value")  # one that widens another
     controls.put(given, json.loads(json.dumps({"flag": True, "pair": (3, 4), "name": "e", "text": "y", "low": 8})))
@@ -341,7 +344,7 @@ def test_values_of_every_kind_of_control_come_back_from_json():
 
 def test_static_picture_beside_the_live_panel(panel):
     panel.update()
-    bundle = widgets._StaticAndLive(panel.box, panel.picture)._repr_mimebundle_()
+    bundle = panels.StaticAndLive(panel.box, panel.picture)._repr_mimebundle_()
     assert b64decode(bundle["image/jpeg"]).startswith(b"\xff\xd8")
     assert "application/vnd.jupyter.widget-view+json" in bundle
 
@@ -438,7 +441,7 @@ def test_augment_preview_at_zero_changes_nothing():
 
 
 def test_monitor_keeps_a_timeline():
-    monitor = widgets.TrainingMonitor(columns=2, most=3)
+    monitor = TrainingMonitor(columns=2, most=3)
     trainer = type("T", (), {"images_seen": 0, "config": type("C", (), {"images": 100})})()
     for seen in (0, 10, 20, 30, 40):
         trainer.images_seen = seen

@@ -10,33 +10,21 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
-import torch
 from IPython.display import display
 from PIL import Image
 
-from stylegan2 import display as show
 from stylegan2.display import jpeg_bytes, save
+from stylegan2.editing import videos
 from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
-from stylegan2.panels.controls import (
-    Progress,
-    assign,
-    choice,
-    float_slider,
-    int_slider,
-    parse_settings,
-    put,
-    steps_slider,
-)
-from stylegan2.trainer import Trainer
-
-__all__ = ["Panel", "TrainingMonitor", "choice", "float_slider", "int_slider", "steps_slider"]
+from stylegan2.panels.controls import Progress, assign, parse_settings, put
 
 DELAY = 0.01  # seconds without a newer position before it is drawn: what piled up meanwhile is read first
 PATIENCE = 0.1  # but so many seconds after the first one at the latest, so that the picture follows a steady drag
@@ -53,12 +41,13 @@ class Panel:
         controls: {argument: widget}, in the order to show them.
         title: file name of saved pictures and alternative text.
         folder: where "Save picture" writes; None: build/panels in the course's folder, or here outside of it.
-        record: more settings for "Copy settings" (e.g. the checkpoint's hash), so that the JSON rebuilds the picture.
+        record: more settings for "Copy settings" (e.g. the checkpoint's hash), so that the JSON rebuilds the picture;
+            or a function that gives them, where they depend on the controls.
         preview: a quicker `render` for while a control is moved; True: `render` itself with `preview=True`. The full
-            picture follows when the controls have come to rest.
-        video: called like `render`; returns the frames of a film, PIL images of one size (best with a length, for the
-            bar). Without it there is no button "Save video".
+            picture follows when the controls rest.
+        video: called like `render`; returns the frames of a film (best with a length, for the bar). None: no film.
         fps: frames a second of that film.
+        above, below: more widgets, above the controls and below the buttons.
     """
 
     def __init__(
@@ -67,13 +56,15 @@ class Panel:
         controls: Mapping[str, w.ValueWidget],
         title: str = "panel",
         folder: str | Path | None = None,
-        record: Mapping[str, Any] | None = None,
+        record: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
         preview: Callable[..., Image.Image] | bool = False,
         video: Callable[..., Iterable[Image.Image]] | None = None,
         fps: int = 24,
+        above: Sequence[w.Widget] = (),
+        below: Sequence[w.Widget] = (),
     ):
         self.render, self.controls, self.title = render, dict(controls), title
-        self.folder, self.record = Path(folder or _panels_folder()), dict(record or {})
+        self.folder, self._record = Path(folder or _panels_folder()), record or {}
         self.preview, self.video, self.fps = preview, video, fps
         self.defaults = self.settings
         self.picture: Image.Image | None = None
@@ -84,21 +75,19 @@ class Panel:
         self.image = w.Image(format="jpeg", layout=w.Layout(object_fit="contain", max_width="100%"))
         self.message, self.progress = w.HTML(layout=w.Layout(max_width=TOOLS)), Progress()
         self.film = w.Box(layout=w.Layout(max_width="100%"))  # holds the video last saved
-        left = w.VBox([*self.controls.values(), *self._tools(), self.progress.box, self.message])
+        left = w.VBox([*above, *self.controls.values(), *self._tools(), self.progress.box, self.message, *below])
         right = w.VBox([self.image, self.film])
         self.box = w.HBox([left, right], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))
         for control in self.controls.values():
             control.observe(self._changed, "value")
 
     def _tools(self) -> list[w.Widget]:
-        """The buttons, and the field that takes settings."""
         buttons = [self._button("Reset", self.reset, "undo"), self._button("Save picture", self.save, "download")]
         if self.video is not None:
             buttons.append(self._button("Save video", self._film_or_stop, "film"))
         buttons.append(self._button("Copy settings", self.show_settings, "copy"))
-        self.pasted = w.Text(
-            placeholder="paste settings here, then Enter", continuous_update=False, layout=w.Layout(width="300px")
-        )
+        text = "paste settings here, then Enter"
+        self.pasted = w.Text(placeholder=text, continuous_update=False, layout=w.Layout(width="300px"))
         self.pasted.observe(lambda change: self._paste(change["new"]), "value")
         return [w.HBox(buttons, layout=w.Layout(flex_flow="row wrap", max_width=TOOLS)), self.pasted]
 
@@ -111,6 +100,11 @@ class Panel:
     def settings(self) -> dict[str, Any]:
         """The controls' values, as `render` gets them."""
         return {name: control.value for name, control in self.controls.items()}
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What "Copy settings" says besides the controls."""
+        return self._record() if callable(self._record) else self._record
 
     # ------------------------------------------------------------------------------------------------------- drawing
 
@@ -131,7 +125,7 @@ class Panel:
         self._at(min(loop.time() + DELAY, self._waiting_since + PATIENCE), self._draw_soon)
 
     def _at(self, when: float, action: Callable[[], None]) -> None:
-        """Call `action` at that time of the event loop, instead of what else is due."""
+        """Call `action` at that time of the event loop, instead of what is due."""
         self._cancel()
         self._timer = asyncio.get_running_loop().call_at(when, action)
 
@@ -177,7 +171,7 @@ class Panel:
 
     def tell(self, error: Exception) -> None:
         """Show an error below the controls."""
-        self.message.value = f"<b style='color:#b00020'>{type(error).__name__}:</b> {escape(str(error))}"
+        self.message.value = f"<b style='color:#b00020'>{type(error).__name__}:</b> {escape(str(error), False)}"
 
     @contextmanager
     def _silence(self) -> Iterator[None]:
@@ -205,42 +199,36 @@ class Panel:
         return path
 
     def save_video(self) -> Path:
-        """Draw the film of the controls as they stand, with a bar, show it below the picture and return its path.
+        """Write the film of the controls as they stand as MP4, with a bar, show it below the picture; returns its path.
 
-        It is an MP4 with a number of its own. If the drawing fails or is interrupted, nothing is left of it.
-
-        Raises:
-            ValueError: for a panel without films.
+        If that fails or is interrupted, nothing is left of it. Raises ValueError for a panel without films.
         """
         if self.video is None:
             raise ValueError(f"the panel '{self.title}' has no video: give Panel a function `video`")
         self.message.value = ""
         path = self._next_path(".mp4")
         try:
-            show.save_video(self.progress.watch(self.video(**self.settings)), path, self.fps, progress=False)
+            videos.save(self.progress.watch(self.video(**self.settings)), path, self.fps, progress=False)
         finally:
             self.progress.hide()
-        layout = w.Layout(max_width="100%")
-        self.film.children = (w.Video(value=path.read_bytes(), width=str(self._film_width()), layout=layout),)
+        width, layout = 384 if self.picture is None else self.picture.width, w.Layout(max_width="100%")
+        self.film.children = (w.Video(value=path.read_bytes(), width=str(width), layout=layout),)
         self._tell_saved(path)
         return path
 
     def _film_or_stop(self) -> None:
-        """What the button does: an interrupted kernel ends the film, not the panel."""
+        """An interrupted kernel ends the film, not the panel."""
         try:
             self.save_video()
         except KeyboardInterrupt:
             self.message.value = "stopped; no video was written"
-
-    def _film_width(self) -> int:
-        return 384 if self.picture is None else self.picture.width
 
     def _next_path(self, ending: str) -> Path:
         taken = [int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"{self.title}-[0-9]*{ending}")]
         return self.folder / f"{self.title}-{1 + max(taken, default=0):03d}{ending}"
 
     def _tell_saved(self, path: Path) -> None:
-        self.message.value = f"saved as <code>{escape('/'.join(path.parts[-3:]))}</code>"
+        self.message.value = f"saved as <code>{escape('/'.join(path.parts[-3:]), False)}</code>"
 
     # ------------------------------------------------------------------------------------------------------ settings
 
@@ -248,15 +236,12 @@ class Panel:
         """Everything that rebuilds this picture, as JSON to copy; `apply` reads it."""
         text = json.dumps({**self.record, **self.settings})
         self.message.value = (
-            f"<textarea rows=4 style='width:95%' readonly onclick='this.select()'>{escape(text)}</textarea>"
+            f"<textarea rows=4 style='width:95%' readonly onclick='this.select()'>{escape(text, False)}</textarea>"
         )
         return text
 
     def apply(self, settings: str | Mapping[str, Any]) -> None:
-        """Set the controls as `settings` says, and draw: the picture that "Copy settings" was pressed for.
-
-        Args:
-            settings: what "Copy settings" gave, or a dictionary. Controls that it does not name stay as they are.
+        """Set the controls to what "Copy settings" gave, or a dictionary, and draw; others stay as they are.
 
         Raises:
             ValueError: no JSON object; a name that this panel does not have; a value that a control does not accept;
@@ -275,31 +260,31 @@ class Panel:
 
     def _check_record(self, given: Mapping[str, Any]) -> None:
         """Settings that are no controls must say what this panel's record says."""
-        if unknown := sorted(given.keys() - self.record.keys()):
-            known = ", ".join([*self.controls, *self.record])
+        record = self.record
+        if unknown := sorted(given.keys() - record.keys()):
+            known = ", ".join([*self.controls, *record])
             raise ValueError(f"unknown settings {', '.join(map(repr, unknown))}: this panel has {known}")
         for name, value in given.items():
-            if json.dumps(value, sort_keys=True) != json.dumps(self.record[name], sort_keys=True):
+            if json.dumps(value, sort_keys=True) != json.dumps(record[name], sort_keys=True):
                 raise ValueError(
-                    f"these settings are for {name} {value!r}, this panel shows {self.record[name]!r}: "
+                    f"these settings are for {name} {value!r}, this panel shows {record[name]!r}: "
                     f"open a panel with that one, or leave {name} out"
                 )
 
     def _paste(self, text: str) -> None:
         """Apply what was pasted; the field is cleared where that went well, and kept to be mended where not."""
-        if not text.strip():
-            return
 
         def apply() -> None:
             self.apply(text)
             self.pasted.value = ""
 
-        self._guarded(apply)
+        if text.strip():
+            self._guarded(apply)
 
     def show(self) -> None:
         """Draw, then display the live panel and, for readers without a kernel, the picture itself."""
         self._draw()
-        display(_StaticAndLive(self.box, self.picture))
+        display(StaticAndLive(self.box, self.picture))
 
 
 def _panels_folder() -> Path:
@@ -312,8 +297,8 @@ def _panels_folder() -> Path:
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-class _StaticAndLive:
-    """One output with two faces: the widget for front ends with a kernel, a picture for all others."""
+class StaticAndLive:
+    """One output of two forms: the widget for front ends with a kernel, a picture for all others."""
 
     def __init__(self, box: w.Box, picture: Image.Image):
         self.box, self.picture = box, picture
@@ -324,50 +309,16 @@ class _StaticAndLive:
         return {"text/plain": repr(self.box), WIDGET: view, "image/jpeg": picture}
 
 
-def escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+SOURCE = "photo"  # what the source is called in captions
 
 
-class TrainingMonitor:
-    """A live view of a run: the same latents at every sample (a timeline), and the losses so far.
+def pick(what: str, name: str, options: Mapping[str, Any]) -> Any:
+    """One of the options by name. Raises ValueError, which lists them, for a name that is not among them."""
+    if name not in options:
+        raise ValueError(f"unknown {what} {name!r}: expected one of {', '.join(options) or 'none, as there are none'}")
+    return options[name]
 
-    Give `on_sample` and `on_log` to `Trainer.run`. To stop, interrupt the kernel: the run saves and returns.
 
-    columns: fixed latents to follow; most: rows to keep, evenly spread over the run.
-    """
-
-    def __init__(self, columns: int = 8, most: int = 7):
-        self.columns, self.most = columns, most
-        self.samples: dict[int, torch.Tensor] = {}  # images seen -> uint8 [columns, 3, R, R]
-        self.image = w.Image(format="jpeg")
-        self.status = w.HTML("waiting for the first samples")
-        self.box = w.VBox([self.status, self.image])
-
-    def on_sample(self, trainer: Trainer, images: torch.Tensor) -> None:
-        """Add a row to the timeline."""
-        self.samples[trainer.images_seen] = show.to_uint8(images[: self.columns]).cpu()
-        self.image.value = jpeg_bytes(self.picture(), LIVE_QUALITY)
-
-    def on_log(self, trainer: Trainer, values: Mapping[str, float]) -> None:
-        """Refresh the line of numbers."""
-        left = (trainer.config.images - trainer.images_seen) / max(values["images_per_second"], 1e-9)
-        self.status.value = (
-            f"{trainer.images_seen:,} of {trainer.config.images:,} images, {values['images_per_second']:.0f} a second, "
-            f"about {max(0, left):.0f} s left · ADA p {values['augment_p']:.2f} · loss G {values['loss_g']:.2f}, "
-            f"D {values['loss_d']:.2f} · interrupt the kernel to stop and save"
-        )
-
-    def picture(self) -> Image.Image:
-        """The timeline: a row per sample, oldest on top."""
-        seen = sorted(self.samples)
-        chosen = sorted({seen[round(i * (len(seen) - 1) / max(1, self.most - 1))] for i in range(self.most)})
-        return show.rows({f"{n:,}": self.samples[n] for n in chosen}, 1 if self.samples[seen[0]].shape[-1] > 64 else 2)
-
-    def run(self, trainer: Trainer) -> Generator:
-        """Show the monitor, train, leave the finished timeline as a static picture; returns `g_ema`."""
-        blank = Image.new("RGB", (8, 8), show.PAPER)
-        handle = display(_StaticAndLive(self.box, blank), display_id=True)
-        g_ema = trainer.run(self.on_log, self.on_sample, progress=False)
-        if handle is not None and self.samples:
-            handle.update(_StaticAndLive(self.box, self.picture()))
-        return g_ema
+def with_source(source: Generator, targets: Mapping[str, Generator], style: str) -> dict[str, Generator]:
+    """The source and one target, by what they are called in captions. Raises ValueError for an unknown style."""
+    return {SOURCE: source, style: pick("style", style, targets)}
