@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from PIL import Image
-from stylegan2.panels.widgets import LIVE_QUALITY
 from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.ours import Ours, Schedule
 from stylegan2 import display, networks
+from stylegan2.panels.panel import LIVE_QUALITY
 from stylegan2.pocket import world
 
 SLIDES = 10  # slider events per repetition
