@@ -58,13 +58,11 @@ class CropConfig:
     margin: float = 0.4  # around the detector's box, on each side, in box sides: hair and shoulders
     lift: float = 0.25  # how far the square lies above the box's middle, in box sides: there is more hair than neck
     min_size: int = 48  # smallest face (detector's box) in pixels
-    # Least sharpness: variance of the Laplacian over the variance of the picture. Rendered faces have 0.1 to 1.3, under
-    # a blur of 3 pixels in 256 less than 0.08; 0 keeps all.
-    sharp: float = 0.03
-    # Crops whose hashes differ in less than this part of their bits are duplicates. Different rendered faces differ in
-    # 0.12 or more, one that was shrunk by a fifth and saved as a JPEG in 0.06 mostly (at 64 pixels; 0.01 at 256); 0
-    # keeps all but equal ones.
-    twins: float = 0.09
+    sharp: float = 0.03  # least sharpness: variance of the Laplacian over the variance of the picture; 0 keeps all
+    # (rendered faces have 0.1 to 1.3, under a blur of 3 pixels in 256 less than 0.08)
+    twins: float = 0.09  # crops whose hashes differ in less than this part of their bits are twins; 0: equal ones only
+    # (different rendered faces differ in 0.12 or more, one that was shrunk by a fifth and saved as a JPEG in 0.06
+    # mostly at 64 pixels, in 0.01 at 256)
 
     def __post_init__(self) -> None:
         check_types(self)
