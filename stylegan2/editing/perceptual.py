@@ -19,7 +19,7 @@ Features = list[Tensor]  # [N, C, H, W] each
 
 
 class LpipsDistance(nn.Module):
-    """LPIPS with VGG features (arXiv 1801.03924), for photographs; see `metrics.pretrained.lpips_distance`.
+    """LPIPS with VGG features (arXiv 1801.03924), for photographs; see `published.pretrained.lpips_distance`.
 
     Args:
         weights, device: of `lpips_distance`, which fetches what is not there and says so if it cannot.

@@ -15,6 +15,8 @@ The lengths are those of the shipped files. One of them was made a little differ
 in two pieces on a GPU, the second with CUDA graphs (benchmarks/README.md).
 
 Every step is seeded, shows its progress, resumes where it was killed, and is skipped when its result is there.
+
+Longer than other modules: the steps stand in the order in which they run, each beside its pictures.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The large shapes of a pocket face, back to front: background, hair behind the head, neck, clothes, ears, head, hair.
 
-Every function paints one thing on a :class:`Scene`; :mod:`pocket_features` adds eyes, nose, mouth and what is worn.
+Every function paints one thing on a :class:`Scene`; `features.py` adds eyes, nose, mouth and what is worn.
+
+Longer than other modules: one face is one stack of shapes, and reads from back to front in one piece.
 """
 
 from __future__ import annotations

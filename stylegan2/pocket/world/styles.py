@@ -2,6 +2,8 @@
 
 A domain is data, not code: one :class:`Style` per domain. Lengths are in halves of the image side, heights are counted
 downwards from the middle of the head, and lateral positions are parts of the head's half width.
+
+Longer than other modules: nearly all of it is the numbers of four worlds, side by side.
 """
 
 from __future__ import annotations
