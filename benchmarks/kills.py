@@ -35,7 +35,6 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
 from stylegan2 import checkpoints
 from stylegan2.collect.crawl import MANIFEST, CrawlConfig, crawl
 from stylegan2.collect.polite import Manners

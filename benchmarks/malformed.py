@@ -30,7 +30,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
 from benchmarks import ROOT
 from stylegan2 import checkpoints
 from stylegan2.cli.common import EXPECTED

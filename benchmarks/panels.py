@@ -27,7 +27,6 @@ from typing import Any
 import ipywidgets as w
 import torch
 
-import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
 from benchmarks import ROOT
 from stylegan2 import checkpoints
 from stylegan2.checkpoints import Checkpoint

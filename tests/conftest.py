@@ -10,8 +10,6 @@ os.environ["COURSE_BUDGET"] = "test"
 import matplotlib
 import pytest
 
-import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
-
 matplotlib.use("agg")
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

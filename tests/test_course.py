@@ -1,5 +1,9 @@
 """The Course object: scale, budgets, clear errors; and the pictures helpers."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
@@ -118,3 +122,10 @@ def test_loop_starts_at_keys_and_closes():
     assert torch.equal(ring[::10], keys)
     steps = (ring - ring.roll(1, 0)).flatten(1).norm(dim=1)
     assert steps.max() < 0.3 * (keys[0] - keys[1]).norm()  # no jump anywhere, also not where it closes
+
+
+def test_a_notebook_can_name_rendered_sets():
+    """In a process of its own: here other tests have imported the renderer already."""
+    code = "import stylegan2.course, stylegan2.data.sources as s; print(len(s.open_source('pocket:webtoon?n=3')))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.stdout == "3\n", done.stderr

@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny_training import random_pictures, tiny_config, tiny_networks
 
+import stylegan2.pocket  # noqa: F401  (rendered sets can be named as sources)
 from stylegan2.cli import processes
 from stylegan2.distributed import World
 from stylegan2.runs import read_log

@@ -24,6 +24,7 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
+import stylegan2.pocket  # noqa: F401  (rendered sets can be named as sources)
 from stylegan2 import bars
 from stylegan2.data import images, sources
 from stylegan2.data import prepare as prep

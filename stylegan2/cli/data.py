@@ -37,7 +37,7 @@ def prepare(
       python -m stylegan2 prepare faces.zip --out data/faces.lmdb --size 128 --size 256 --workers 8
       python -m stylegan2 prepare pocket:webtoon --out data/webtoon.lmdb
     """
-    import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
+    import stylegan2.pocket  # noqa: F401  (rendered sets can be named as sources)
     from stylegan2.data import prepare as module
 
     check_writable(out)

@@ -75,7 +75,7 @@ def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces:
 
 
 def _measure_in_full(checkpoint, data, source, measure, images, weights, out, batch, device) -> None:
-    import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
+    import stylegan2.pocket  # noqa: F401  (rendered sets can be named as sources)
     from stylegan2.metrics import full
 
     chosen = tuple(measure or full.COMPARED)

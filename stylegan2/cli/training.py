@@ -133,7 +133,7 @@ def _refuse_without_source(method: str | None, original: str | None) -> None:
 
 def _dataset(data: str, size: int | None, out: Path):
     """What `--data` names; images and rendered sets are prepared first, once, below `datasets/` beside the run."""
-    import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
+    import stylegan2.pocket  # noqa: F401  (rendered sets can be named as sources)
     from stylegan2.data.dataset import LMDBDataset, is_lmdb
     from stylegan2.data.prepare import ensure_lmdb
     from stylegan2.distributed import World

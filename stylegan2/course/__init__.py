@@ -1,6 +1,7 @@
 """What a notebook asks for: models, datasets, folders and step budgets. Only this module knows the scale.
 
 from stylegan2.course import setup
+
 course = setup()
 source = course.source()
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
+import stylegan2.pocket  # noqa: F401  (rendered sets can be named as sources)
 from stylegan2 import checkpoints
 from stylegan2.course.drive import drive_folder
 from stylegan2.course.scales import FullModels, Models, PocketModels

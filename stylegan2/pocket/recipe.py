@@ -31,7 +31,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
 from stylegan2 import checkpoints, display, files, networks
 from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset

@@ -51,7 +51,7 @@ def open_pocket(text: str, limit: int | None) -> PocketSource:
     if count < 1:
         raise ValueError(f"n=0 in '{text}': expected at least one face")
     names = tuple(f"{domain}-{options['seed']}-{options['start'] + k}" for k in range(count))
-    version = str(getattr(world, "VERSION", 0))
+    version = str(world.VERSION)
     title = f"pocket {domain} (seed {options['seed']}, from {options['start']})"
     return PocketSource(title, names, fingerprint_of([version, *names]), {}, domain, options["seed"], options["start"])
 

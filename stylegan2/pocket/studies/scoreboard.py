@@ -33,7 +33,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-import stylegan2.pocket.source  # noqa: F401  (rendered sets can be named as sources)
 from stylegan2 import checkpoints, files
 from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
