@@ -146,7 +146,7 @@ class Iteration:
 
     def _discriminator_step(self, reals: list[Tensor], fakes: list[Tensor], rng: torch.Generator) -> None:
         n = self.config.batch
-        params = self._draw_augmentation(2 * n, rng)
+        params = self._sample_augmentation(2 * n, rng)
 
         def parts() -> Iterator[Tensor]:
             for rows, real, fake in zip(self._rows(n), reals, fakes, strict=True):
@@ -162,7 +162,7 @@ class Iteration:
         self._update(self.d_optimiser, self.d_parameters, parts())
 
     def _r1_step(self, reals: list[Tensor], rng: torch.Generator) -> None:
-        drawn = self._draw_augmentation(self.config.batch, rng)
+        drawn = self._sample_augmentation(self.config.batch, rng)
         weight = self.config.r1_weight(self.g.resolution) / 2 * self.config.r1_interval
 
         def parts() -> Iterator[Tensor]:
@@ -179,7 +179,7 @@ class Iteration:
         """On images that D has just seen, or on new ones (None), made part by part."""
         n = self.config.batch
         fakes = fakes or self._fakes(n, rng, later=True)
-        params = self._draw_augmentation(n, rng)
+        params = self._sample_augmentation(n, rng)
 
         def parts() -> Iterator[Tensor]:
             for rows, made in zip(self._rows(n), fakes, strict=True):
@@ -267,8 +267,8 @@ class Iteration:
             return rng
         return torch.Generator(self.device).manual_seed(int(torch.randint(2**62, (), generator=rng)))
 
-    def _draw_augmentation(self, n: int, rng: torch.Generator):
-        return self.augment.draw(n, self.g.resolution, self.g.resolution, self.ada.p, rng)
+    def _sample_augmentation(self, n: int, rng: torch.Generator):
+        return self.augment.sample(n, self.g.resolution, self.g.resolution, self.ada.p, rng)
 
     @property
     def _blur(self) -> float:

@@ -193,8 +193,7 @@ class SynthesisBlock(nn.Module):
         """
         if x is None:
             x = self.const.expand(len(ws), -1, -1, -1)
-        layout = ops.memory_format(x.device, dtype, self.conv1.weight.shape[:2], self.resolution)
-        x = x.to(dtype=dtype, memory_format=layout)
+        x = x.to(dtype=dtype, memory_format=torch.channels_last)
         for conv, w, noise in zip(self.convs, ws.unbind(1), noises, strict=False):
             x = conv(x, w, noise)
         colours = self.to_rgb(x, ws[:, -1])
