@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks.ours import Drawing, Schedule
 from stylegan2.checkpoints import rosinality
-from stylegan2.checkpoints.nvidia import to_their_name
+from stylegan2.checkpoints.nvidia import to_our_name
 from stylegan2.networks import Discriminator, Generator
 
 # the transforms of NVIDIA's pipeline "bgc", by the names of its arguments
@@ -85,8 +85,7 @@ class Nvidia:
         sizes, group = _base_and_max(d.channels), {"mbstd_group_size": 4}
         networks = importlib.import_module("training.networks")
         net = networks.Discriminator(0, d.resolution, 3, **sizes, **self.precision, epilogue_kwargs=group)
-        ours = {f"b{d.resolution}.{k}" if k.startswith("from_rgb") else k: v for k, v in d.state_dict().items()}
-        return _fill(net, ours).to(self.device)
+        return _fill(net, d.state_dict()).to(self.device)
 
     def trainer(self, g: Generator, d: Discriminator, real: Tensor, schedule: Schedule) -> Callable[[int], None]:
         """Their losses, augmentation and optimiser settings, in the phases of their training loop (CUDA only there)."""
@@ -147,12 +146,12 @@ def _base_and_max(channels: dict[int, int]) -> dict[str, int]:
 @torch.no_grad()
 def _fill(net: nn.Module, ours: dict[str, Tensor]) -> nn.Module:
     """Copy our numbers into their network; nothing but its filters may be left over, on either side."""
-    theirs = {name: tensor for name, tensor in net.state_dict().items() if not name.endswith("resample_filter")}
-    numbers = {to_their_name(name): tensor for name, tensor in ours.items()}
-    if theirs.keys() != numbers.keys():
-        raise ValueError(f"names differ: {sorted(theirs.keys() ^ numbers.keys())[:6]}")
+    state = net.state_dict().items()
+    theirs = {to_our_name(name): tensor for name, tensor in state if not name.endswith("resample_filter")}
+    if theirs.keys() != ours.keys():
+        raise ValueError(f"names differ: {sorted(theirs.keys() ^ ours.keys())[:6]}")
     for name, tensor in theirs.items():
-        tensor.copy_(numbers[name].reshape(tensor.shape))
+        tensor.copy_(ours[name].reshape(tensor.shape))
     return net
 
 
