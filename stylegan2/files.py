@@ -64,12 +64,8 @@ class CourseError(RuntimeError):
 def read(path: str | os.PathLike, mmap: bool = False) -> Any:
     """What `torch.save` put into the file, with all tensors on the CPU; nothing in the file is executed.
 
-    Args:
-        path: the file.
-        mmap: map the tensors instead of reading them: what is not used costs nothing.
-
-    Raises:
-        CheckpointError: not there, empty, truncated, not PyTorch's, or with objects that are not plain data.
+    mmap: map the tensors instead of reading them: what is not used costs nothing.
+    Raises CheckpointError: not there, empty, truncated, not PyTorch's, or with objects that are not plain data.
     """
     import torch
 
@@ -80,9 +76,8 @@ def read(path: str | os.PathLike, mmap: bool = False) -> Any:
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"'{path}' {_refused(str(error))}; {EXPECTED}") from error
     except Exception as error:  # a damaged file may raise anything
-        raise CheckpointError(
-            f"'{path}' is damaged or truncated ({reason(error)}); {EXPECTED}: fetch it again"
-        ) from error
+        message = f"'{path}' is damaged or truncated ({reason(error)}); {EXPECTED}: fetch it again"
+        raise CheckpointError(message) from error
 
 
 def reason(error: Exception) -> str:
@@ -92,9 +87,8 @@ def reason(error: Exception) -> str:
 
 def _refused(message: str) -> str:
     named = re.search(r"GLOBAL ([\w.]+)", message) or re.search(r"(?:class|function|global) [`']?([\w.]+)", message)
-    if named:
-        return f"holds Python objects or code ({named[1]}): refused, nothing was run"
-    return "is damaged, or holds Python objects or code: refused, nothing was run"
+    held = f"holds Python objects or code ({named[1]})" if named else "is damaged, or holds Python objects or code"
+    return f"{held}: refused, nothing was run"
 
 
 def recognise(path: str | os.PathLike) -> None:
@@ -175,7 +169,7 @@ def sha256(path: str | os.PathLike) -> str:
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """A file beside `path` to write to; folders are made. If all goes well it is forced to the disk and takes the name
-    `path` in one step. Whatever goes wrong, Ctrl-C too, `path` keeps what it held and nothing is left beside it.
+    `path` in one step. Whatever goes wrong, Ctrl-C too, `path` keeps its content and the other file is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,12 +191,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write(path: str | os.PathLike, content: Any, deflate: bool = False) -> None:
-    """Save what `read` gives back, by `replacing`.
+    """Save tensors and plain values, in dicts and lists, for `read`, by `replacing`.
 
-    Args:
-        path: the file.
-        content: tensors and plain values, in dicts and lists.
-        deflate: compress it. `torch.load` reads it all the same, but cannot map it; pays where a table is mostly zeros.
+    deflate: compress it. `torch.load` reads it all the same, but cannot map it; pays where a table is mostly zeros.
     """
     import torch
 
@@ -257,11 +248,8 @@ def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
 def only_writer(out: str | os.PathLike) -> Iterator[None]:
     """Hold a lock on the folder `out` (made if missing); the system frees it when the process dies, in any way.
 
-    The lock is a hidden file beside the folder. Where a drive knows no locks there is none.
-
-    Raises:
-        FileExistsError: a file has that name.
-        InUse: another process holds it.
+    The lock is a hidden file beside the folder; a drive without locks has none.
+    Raises FileExistsError where a file has that name, InUse where another process holds it.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
@@ -284,10 +272,7 @@ def only_writer(out: str | os.PathLike) -> Iterator[None]:
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The course's folder: the nearest one upwards that holds `checkpoints/` and `notebooks/`, or a clone just below.
-
-    Raises CourseError where there is none.
-    """
+    """The course's folder, upwards from `start` or a clone just below. Raises CourseError where there is none."""
     start = (start or Path.cwd()).resolve()
     clone = start / __repository__.rpartition("/")[2]  # on Colab, after the kernel was started anew
     for folder in (start, *start.parents, clone):
@@ -300,16 +285,9 @@ def find_root(start: Path | None = None) -> Path:
 def check_entries(
     name: str, given: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], optional: Collection[str] = ()
 ) -> None:
-    """Compare the names and shapes of a state dict with `shapes`.
+    """Compare a file's state dict with the `shapes` of all entries of a network; those in `optional` may be missing.
 
-    Args:
-        name: what to call the network in the error, e.g. "generator".
-        given: state dict of the file.
-        shapes: shape by name of every entry that is known.
-        optional: known entries that may be missing.
-
-    Raises:
-        CheckpointError: the first few missing, unknown and wrongly shaped entries.
+    Raises CheckpointError: the first few missing, unknown and wrongly shaped entries of the `name`d network.
     """
     problems = {
         "missing": [k for k in shapes if k not in given and k not in optional],
@@ -326,9 +304,7 @@ def check_entries(
 
 
 def need_entries(name: str, given: Mapping[str, Tensor], axes: Mapping[str, int]) -> None:
-    """Raises CheckpointError for the first entry, of those that sizes are read from, that is missing or has another
-    number of axes.
-    """
+    """Raises CheckpointError where an entry that sizes are read from is missing or has another number of axes."""
     for k, ndim in axes.items():
         if k not in given:
             raise CheckpointError(f"the {name} lacks {k}, from which its size is read; it has {few(list(given))}")
