@@ -21,8 +21,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 def _hash64(seed: int, stream: int, counter: np.ndarray) -> np.ndarray:
     """Random bits, uint64 [n], from (seed, stream, counter uint64 [n]): the same in every version of every library.
 
-    SplitMix64's mixer (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), applied to
-    each part in turn.
+    SplitMix64's mixer (Steele, Lea, Flood, OOPSLA 2014), applied to each part in turn.
     """
     bits = np.zeros_like(counter)
     with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is the point
@@ -38,8 +37,7 @@ class BatchOrder:
     """An endless, stateless order of batches: lists of (index, flip), also usable as a DataLoader's `batch_sampler`.
 
     All epochs, each a fresh permutation of the dataset, are laid end to end and cut into batches: no image is dropped.
-    Batch k is a function of the arguments: `BatchOrder(..., start=k)` continues where another stopped. Shard s of n
-    takes every n-th element of the whole batch, beginning with s; together they are the batch of one process.
+    `BatchOrder(..., start=k)` begins with batch k. Shard s of n takes every n-th element of the whole batch, from s on.
 
     length: images in the dataset; batch: images per step over all shards; mirror: flip each image with probability 1/2.
     Raises ValueError where the dataset is smaller than a batch or the shards do not divide it.

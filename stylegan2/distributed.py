@@ -2,9 +2,9 @@
 
     torchrun --nproc_per_node=2 -m stylegan2 train --data ... --out ...
 
-Everything random of an iteration is drawn for the whole batch, by every process alike, and process r of n takes images
-r, r + n, r + 2 n, ... of it. Sums and means go over all of them. So the number of processes changes no mathematics,
-only the order in which numbers are added.
+Every process samples the random numbers of an iteration for the whole batch, and process r of n takes images r, r + n,
+r + 2 n, ... of it. Sums and means go over all of them. So the number of processes changes no mathematics, only the
+order in which numbers are added.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def bounded(x: Tensor, clamp: float | None = None) -> Tensor:
 def _unit_size(weight: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
     """Weights [O, I, k, k] and styles [N, I] of about unit size, so that a demodulated float16 convolution has room.
 
-    Demodulation takes out whatever factor an output feature's weights, or an image's styles, have in common.
+    Demodulation takes out factors that an output feature's weights, or an image's styles, have in common.
     """
     weight = weight / (weight.abs().amax((1, 2, 3), keepdim=True) * weight[0].numel() ** 0.5).clamp_min(1e-12)
     return weight, style / style.abs().amax(1, keepdim=True).clamp_min(1e-12)
@@ -60,7 +60,7 @@ def _unit_size(weight: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
 # ---------------------------------------------------------------------------------------------------------- resampling
 # A low-pass filter, so that no layer aliases: the binomial [1, 3, 3, 1] in x and y (section 4.1, appendix B). Doubling
 # the resolution is "insert zeros, then filter", halving "filter, then keep every second pixel". Outside the image is
-# zero, as in the original. All blurs are depthwise convolutions, on a CPU several times faster in channels_last.
+# zero, as in the original. All are depthwise convolutions, on a CPU several times faster in channels_last.
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
 
@@ -154,15 +154,8 @@ def modulated_conv2d(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool 
     The paper scales the weights (equations 1 and 3). Scaling the *activations* before and after the convolution is the
     same linear map, needs no weights per image, and so runs as one ordinary convolution over the batch.
 
-    Args:
-        x: activations [N, I, H, W].
-        weight: [O, I, k, k], already multiplied with its equalised-learning-rate scale.
-        style: [N, I], a factor for each input feature.
-        demodulate: bring each output feature back to unit expected variance.
-        up: double the resolution (k = 3 only).
-
-    Returns:
-        [N, O, H, W], or [N, O, 2H, 2W] with `up`.
+    x [N, I, H, W], weight [O, I, k, k], already multiplied with its equalised-learning-rate scale, style [N, I] ->
+    [N, O, H, W], or [N, O, 2H, 2W] with `up` (k = 3 only). demodulate: bring outputs back to unit expected variance.
     """
     y = _convolve(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype), up)
     if demodulate:
@@ -204,17 +197,9 @@ def styled_conv(
     demodulation, the bias and the noise. What follows the convolution works in place, which autograd allows, since no
     gradient needs these intermediate values.
 
-    Args:
-        x: activations [N, I, H, W].
-        weight: [O, I, 3, 3], as it is stored: its equalised-learning-rate scale is part of the style.
-        style: [N, I], already multiplied with the weights' scale.
-        bias: [O].
-        noise: added to every feature, already multiplied with its strength: [N or 1, 1, R, R]; None for none.
-        up: double the resolution.
-        clamp: the result stays within +-clamp; see `bounded`.
-
-    Returns:
-        [N, O, R, R], R = H or 2H.
+    x [N, I, H, W], weight [O, I, 3, 3] as it is stored, style [N, I] already multiplied with the weights' scale, bias
+    [O], noise [N or 1, 1, R, R] already multiplied with its strength -> [N, O, R, R], R = H, or 2H with `up`.
+    clamp: see `bounded`.
     """
     if x.dtype == torch.float16:
         weight, style = _unit_size(weight, style)

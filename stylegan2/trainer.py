@@ -56,9 +56,8 @@ class Trainer(Iteration):
         last: values of the last line of the log.
         world: the processes of the run.
 
-    Raises:
-        ValueError: for a dataset smaller than a batch, or of another resolution than the networks, a method that
-            does not fit the networks, or a batch that cannot be shared.
+    Raises ValueError for a dataset smaller than a batch, or of another resolution than the networks, a method that does
+    not fit the networks, or a batch that cannot be shared.
     """
 
     last: dict[str, float] = {}
@@ -78,8 +77,7 @@ class Trainer(Iteration):
         It starts from the averaged generator, which is the one that makes the source's pictures: then what is frozen
         is exactly the source's, in the averaged generator that comes out as well.
 
-        Raises:
-            ValueError: for a source without a discriminator, and as the class does.
+        Raises ValueError for a source without a discriminator, and as the class does.
         """
         if source.d is None:
             raise ValueError("the source has no discriminator, which fine-tuning needs: use a checkpoint with 'd'")

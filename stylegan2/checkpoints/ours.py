@@ -41,10 +41,7 @@ def pack(made: Mapping[str, nn.Module | None], half: bool, meta: Mapping[str, An
 
 
 def from_network(network: nn.Module, half: bool = False) -> dict[str, Tensor]:
-    """State dict on the CPU, float16 with `half` (half the size, about 3 decimals of precision).
-
-    Raises ValueError for a number that float16 cannot hold.
-    """
+    """State dict on the CPU, float16 with `half`. Raises ValueError for a number that float16 cannot hold."""
     state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     if not half:
         return state
