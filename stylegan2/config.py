@@ -110,8 +110,8 @@ class TrainConfig:
         """Half-life of the averaged generator in images, after `images_seen` images.
 
         From scratch it ramps up, so that early, poor weights are forgotten. Fine-tuning starts from good weights: no
-        ramp-up, but in a short run a long half-life would show the source instead of the result, hence the quarter
-        of the run as it began (`begun_as` images; None: as it is now), even if it was made longer since.
+        ramp-up, but at most a quarter of the run as it began (`begun_as` images; None: as it is now), since a long
+        half-life would show the source instead of the result.
         """
         half_life = float(self.batch * 625 if self.ema_images is None else self.ema_images)
         if self.fine_tune:
@@ -138,10 +138,7 @@ class TrainConfig:
     )
 
     def check_same(self, path: Path) -> None:
-        """Compare with the config.json of the run to be resumed; `images` may be another number now.
-
-        Raises ValueError naming every field that differs and may not.
-        """
+        """Raises ValueError naming every field that differs from the config.json of the run to be resumed, and may not."""
         try:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}  # of fields added since
             old = defaults | json.loads(path.read_text())

@@ -37,7 +37,7 @@ class _Mean(torch.autograd.Function):
 class World:
     """The processes of a run. Of one process it is the identity everywhere.
 
-    Every method is called by all processes at the same moment, or they wait for each other for ever.
+    All processes must call a method together, or they wait for each other for ever.
     """
 
     rank: int = 0  # which one this is

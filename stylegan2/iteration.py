@@ -124,7 +124,6 @@ class Iteration:
         return self.step * self.config.batch
 
     # ------------------------------------------------------------------------------------------------ one iteration
-
     def train_step(self, real: Tensor) -> None:
         """One iteration on real images, uint8 [N, 3, R, R]: this process's share of the batch."""
         c, rng = self.config, step_generator(self.config.seed, self.step)
@@ -233,7 +232,6 @@ class Iteration:
         optimiser.step()
 
     # -------------------------------------------------------------------------------------------------- what is drawn
-
     def _fakes(self, n: int, rng: torch.Generator, later: bool = False) -> list[Fakes] | Iterator[Fakes]:
         """This process's share of n new images, in parts; `later`: each made when it is asked for."""
         draws = self._draw(n, rng)

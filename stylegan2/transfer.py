@@ -6,10 +6,8 @@
     FreezeSG(8, 4)                 FreezeG without the mapping, and FreezeStyle
     StructureLoss((4, 8, 16))      small versions of the image stay as the source's
 
-They compose, and return the exact names of what they froze. The trainer knows none of them by name: each may replace
-part of the codes ws, freeze parameters, and add named losses.
-
-FreezeSG and StructureLoss: arXiv 2106.12445, sections 3.2 and 3.3; FreezeG: FreezeD's idea, for the generator.
+They compose. The trainer knows none of them by name: each may replace part of the codes ws, freeze parameters, and add
+named losses. FreezeSG and StructureLoss: arXiv 2106.12445, sections 3.2 and 3.3; FreezeG: FreezeD for the generator.
 """
 
 from __future__ import annotations
@@ -92,8 +90,7 @@ class FreezeG(Method):
 class FreezeStyle(Method):
     """Take the first k of the L codes from the source's mapping, which does not train; the mapping itself does.
 
-    The model that comes out carries both mappings, see `SharedMapping`. With all L codes taken, nothing of its own
-    mapping is used, and that is frozen too.
+    The model that comes out carries both mappings, see `SharedMapping`. With k = L its own, unused one is frozen too.
 
     Raises ValueError in `prepare` for a k that is not 1 to L, or a generator that shares codes already.
     """
@@ -128,9 +125,8 @@ class FreezeFC(Method):
 class FreezeSG(Method):
     """Freeze style and generator (arXiv 2106.12445, section 3.2): coarse blocks *and* the codes that drive them.
 
-    `FreezeG(max_resolution, mapping=False)` with `FreezeStyle(k)`. The mapping trains: were it frozen, as by the
-    original code's freezeG, taking k of its codes from the source would change nothing. The blocks up to R are driven
-    by the first 2 log2(R) - 2 codes: 4 for R = 8.
+    `FreezeG(max_resolution, mapping=False)` with `FreezeStyle(k)`: the mapping trains, else taking k of its codes from
+    the source would change nothing. The blocks up to R are driven by the first 2 log2(R) - 2 codes: 4 for R = 8.
     """
 
     max_resolution: int
@@ -153,13 +149,12 @@ class StructureLoss(Method):
 
     sum over r in `resolutions` of mean((y_r(G, w_t) - y_r(G_source, w_s))^2), times `weight`, where y_r is the running
     RGB sum at r (`on="rgb"`, the paper) or the features after the last convolution at r (`on="features"`, the original
-    code, at 8, 16, ...). Both codes come from the same z, crossover and noise, each through its own mapping. A network
-    against its own copy scores 0, and all resolutions together cost one pass of the source, only as far as needed.
+    code, at 8, 16, ...). Both codes come from the same z, crossover and noise, each through its own mapping.
 
     relative: divide each resolution's term by the variance of the source's values there, over the batch (or its part,
     with `accumulate`) of all processes. Low resolutions add little to the image (in our source the sums at 4, 8 and 16
     vary 400, 80 and 16 times less than it), so that the paper's sum hardly counts beside the adversarial loss. Divided,
-    each term is a share of what could be lost: 0 for nothing, 1 to 1.5 for a stranger.
+    each term is 0 for the same structure and 1 to 1.5 for unrelated images.
 
     Raises ValueError for another `on`, no resolution, or a negative weight; in `prepare` for an unknown resolution.
     """
@@ -200,7 +195,7 @@ class StructureLoss(Method):
 
 @torch.no_grad()
 def source_stages(source: Generator, draws: Draws, max_resolution: int) -> dict[int, Stage]:
-    """The source's stages for the same draws, up to `max_resolution`: {resolution: Stage}."""
+    """The source's stages for the same random numbers, up to `max_resolution`: {resolution: Stage}."""
     stages = {}
     for stage in source.synthesis.stages(draws.ws(source.mapping), draws.noise):
         stages[stage.resolution] = stage
