@@ -105,7 +105,7 @@ def batches(
     """Endless batches, uint8 [batch / num_shards, 3, H, W], in the order of `BatchOrder`, beginning with `start_step`.
 
     The images are the same for any number of `workers` (0, or a dataset held in memory: read in this process), and
-    nothing is drawn from torch's global random state. `pin` pins memory for copies to a GPU where there is one.
+    torch's global random state is left alone. `pin` pins memory for copies to a GPU where there is one.
     Raises ValueError where the dataset is smaller than a batch.
     """
     order = BatchOrder(len(dataset), batch, seed, mirror, start_step, num_shards, shard)

@@ -1,4 +1,4 @@
-"""Everything that a training run can be told, checked before work starts."""
+"""The settings of a training run, checked before work starts."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class TrainConfig:
     )
 
     def check_same(self, path: Path) -> None:
-        """Raises ValueError naming every field that differs from the config.json of the run to be resumed, and may not."""
+        """Raises ValueError naming the fields that may not differ from the resumed run's config.json, and do."""
         try:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}  # of fields added since
             old = defaults | json.loads(path.read_text())

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -50,7 +51,7 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Does this process write files, and talk?"""
+        """Does this process write files and print?"""
         return self.rank == 0
 
     @torch.no_grad()
@@ -92,8 +93,8 @@ class World:
         """Does any process say yes?"""
         return bool(flag) if self.size == 1 else self.sum(flag) > 0
 
-    def of_first(self, value: str | None) -> str | None:
-        """What the first process says."""
+    def of_first(self, value: Any) -> Any:
+        """The first process's value."""
         if self.size == 1:
             return value
         values = [value]
@@ -117,7 +118,7 @@ class World:
 def joined() -> Iterator[World]:
     """The world that `torchrun` started this process in, while the block lasts; without torchrun this process alone.
 
-    CUDA devices talk by NCCL, CPUs by gloo; a process takes the GPU of its number on its machine.
+    CUDA devices communicate by NCCL, CPUs by gloo; a process takes the GPU of its number on its machine.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World()

@@ -1,4 +1,4 @@
-"""The random numbers behind a batch of generated images, drawn once and shared."""
+"""The random numbers behind a batch of generated images, sampled once and shared."""
 
 from __future__ import annotations
 

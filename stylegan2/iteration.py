@@ -1,7 +1,7 @@
 """One iteration of StyleGAN2-ADA: D, lazy R1, G, lazy path length, the averaged generator. Read `train_step` first.
 
-Every random number of an iteration (latents, crossover, noise, augmentations) is a function of (seed, step), drawn for
-the whole batch; a process takes its share of it (see `distributed`), in `config.accumulate` parts.
+Every random number of an iteration (latents, crossover, noise, augmentations) is a function of (seed, step), sampled
+for the whole batch; a process takes its share of it (see `distributed`), in `config.accumulate` parts.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class Iteration:
             fixed=config.augment != "adaptive",
             over_all=self.world.sum,
         )
+        self.method_names = [str(method) for method in self.methods]
         self.step, self.begun_as = 0, config.images
         self._averages = Averages()
 
@@ -131,8 +132,8 @@ class Iteration:
         reals = [real[part :: c.accumulate] for part in range(c.accumulate)]
         with torch.set_grad_enabled(c.reuse_fakes):
             fakes = self._fakes(c.batch, rng, later=not c.reuse_fakes)
-            seen = [made.images.detach() for made in fakes]  # of what is not used again, the images alone
-        self._discriminator_step(reals, seen, rng)
+            images = [fake.images.detach() for fake in fakes]  # of what is not used again, the images alone
+        self._discriminator_step(reals, images, rng)
         if self.step % c.r1_interval == 0:
             self._r1_step(reals, rng)
         self._generator_step(fakes if c.reuse_fakes else None, rng)
@@ -161,12 +162,12 @@ class Iteration:
         self._update(self.d_optimiser, self.d_parameters, parts())
 
     def _r1_step(self, reals: list[Tensor], rng: torch.Generator) -> None:
-        drawn = self._sample_augmentation(self.config.batch, rng)
+        whole = self._sample_augmentation(self.config.batch, rng)
         weight = self.config.r1_weight(self.g.resolution) / 2 * self.config.r1_interval
 
         def parts() -> Iterator[Tensor]:
             for rows, real in zip(self._rows(self.config.batch), reals, strict=True):
-                params = drawn.at(rows)
+                params = whole.at(rows)
                 seen = lambda x, p=params: self.d(self.augment.apply(losses.blur(x, self._blur), p))  # noqa: E731
                 penalty = losses.r1_penalty(seen, real)
                 self._averages.add(r1=penalty)
@@ -181,10 +182,10 @@ class Iteration:
         params = self._sample_augmentation(n, rng)
 
         def parts() -> Iterator[Tensor]:
-            for rows, made in zip(self._rows(n), fakes, strict=True):
-                images = losses.blur(made.images, self._blur)
+            for rows, fake in zip(self._rows(n), fakes, strict=True):
+                images = losses.blur(fake.images, self._blur)
                 loss = losses.generator_loss(self.d(self.augment.apply(images, params.at(rows))))
-                added = {k: v for method in self.methods for k, v in method.losses(made, self.source).items()}
+                added = {k: v for method in self.methods for k, v in method.losses(fake, self.source).items()}
                 self._averages.add(loss_g=loss, **added)
                 yield sum(added.values(), start=loss)
 
@@ -193,7 +194,7 @@ class Iteration:
 
     def _path_length_step(self, rng: torch.Generator) -> None:
         n, weight = self.config.path_length_batch, self.config.pl_weight * self.config.pl_interval
-        draws, near = self._draw(n, rng), self._near(rng)
+        draws, near = self._sample_inputs(n, rng), self._near(rng)
         noise = torch.randn((n, 3, self.g.resolution, self.g.resolution), generator=near, device=near.device)
         shares = [share for share in self._shares if range(n)[share]]
 
@@ -231,12 +232,12 @@ class Iteration:
                 torch.nan_to_num_(gradient, nan=0.0, posinf=1e5, neginf=-1e5)
         optimiser.step()
 
-    # -------------------------------------------------------------------------------------------------- what is drawn
+    # -------------------------------------------------------------------------------------------------- random numbers
     def _fakes(self, n: int, rng: torch.Generator, later: bool = False) -> list[Fakes] | Iterator[Fakes]:
         """This process's share of n new images, in parts; `later`: each made when it is asked for."""
-        draws = self._draw(n, rng)
-        made = (self._make(draws.part(share)) for share in self._shares)
-        return made if later else list(made)
+        draws = self._sample_inputs(n, rng)
+        fakes = (self._make(draws.part(share)) for share in self._shares)
+        return fakes if later else list(fakes)
 
     def _make(self, draws: Draws, for_path_length: bool = False) -> Fakes:
         ws = draws.ws(self.g.mapping)
@@ -252,15 +253,15 @@ class Iteration:
         """The same as indices into a batch of n."""
         return [torch.arange(n)[share] for share in self._shares]
 
-    def _draw(self, n: int, rng: torch.Generator) -> Draws:
+    def _sample_inputs(self, n: int, rng: torch.Generator) -> Draws:
         """Codes to mix, and fresh noise."""
         z = torch.randn(2, n, self.g.z_dim, generator=rng).to(self.device)
-        crossover = losses.draw_crossover(self.g.num_ws, self.config.style_mixing, rng)
-        # under the warm-up's blur D cannot see noise, and G would learn to draw edges and eyes out of it afterwards
-        return Draws(z, crossover, self.g.synthesis.draw_noise(n, "none" if self._blur else self._near(rng)))
+        crossover = losses.sample_crossover(self.g.num_ws, self.config.style_mixing, rng)
+        # under the warm-up's blur D cannot see noise, and G would learn to make edges and eyes of it afterwards
+        return Draws(z, crossover, self.g.synthesis.sample_noise(n, "none" if self._blur else self._near(rng)))
 
     def _near(self, rng: torch.Generator) -> torch.Generator:
-        """`rng` itself on a CPU; else a generator seeded by it on the device, where much noise is drawn much faster."""
+        """`rng` itself on a CPU; else a generator seeded by it on the device, where noise is sampled much faster."""
         if self.device.type == "cpu":
             return rng
         return torch.Generator(self.device).manual_seed(int(torch.randint(2**62, (), generator=rng)))

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from stylegan2 import checkpoints, files
@@ -43,14 +42,6 @@ def latest(folder: Path) -> Path | None:
         except checkpoints.CheckpointError as error:
             warnings.warn(f"passing over a snapshot that cannot be read: {error}", stacklevel=2)
     return None
-
-
-def read_training_state(path: Path, device: torch.device | str) -> checkpoints.Checkpoint:
-    """Load a snapshot with its optimisers. Raises CheckpointError for a file without training state."""
-    snapshot = checkpoints.load(path, device=device)
-    if snapshot.training is None or snapshot.g is None or snapshot.d is None:
-        raise checkpoints.CheckpointError(f"'{path}' is a model without training state: it can be loaded, not resumed")
-    return snapshot
 
 
 class Averages:

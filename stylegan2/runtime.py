@@ -12,8 +12,8 @@ Which tensor lies on which device follows these rules in the whole package:
 - **What is read or rendered** as pictures (data sets, photos, `pocket.render`) is on the CPU until it is moved; only
   `Course.photos`, made for the networks of the course, is on the course's device. Files hold CPU tensors.
 - **What is shown** (:mod:`stylegan2.display`, panels) may lie anywhere.
-- **Seeds** draw on the CPU, so that a seed is the same face on every machine. Training and the views of a text edit
-  draw on the device instead, where copying would cost time.
+- **Seeds** are for random numbers on the CPU, so that a seed is the same face on every machine. Training and the
+  views of a text edit sample on the device instead, where copying would cost time.
 """
 
 from __future__ import annotations

@@ -26,9 +26,10 @@ from stylegan2.bars import bar
 from stylegan2.batches import batches
 from stylegan2.config import TrainConfig
 from stylegan2.draws import step_generator
+from stylegan2.files import CheckpointError
 from stylegan2.iteration import Iteration
 from stylegan2.networks import Generator
-from stylegan2.runs import RunLog, latest, prune, read_training_state, snapshot_files
+from stylegan2.runs import RunLog, latest, prune, snapshot_files
 from stylegan2.runtime import images_at_once, is_out_of_memory, keep_memory_warm, let_go, reproducible
 
 
@@ -132,13 +133,8 @@ class Trainer(Iteration):
 
     def _begin_log(self) -> RunLog:
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = {**self.config.to_json(), "methods": self._method_names}
-        files.write_json(self.folder / "config.json", settings)
+        files.write_json(self.folder / "config.json", {**self.config.to_json(), "methods": self.method_names})
         return RunLog(self.folder, self.images_seen, self.config.tensorboard, self.loss_names)
-
-    @property
-    def _method_names(self) -> list[str]:
-        return [str(method) for method in self.methods]
 
     def _loop(self, stream: Iterator[Tensor], log: RunLog | None, steps: tqdm, on_log, on_sample) -> None:
         start, images, saved = time.perf_counter(), self.images_seen, self.images_seen
@@ -240,7 +236,7 @@ class Trainer(Iteration):
             "dataset_length": len(self.dataset),
         }
         meta = {"images": self.images_seen, "precision": self.precision, "frozen": self.frozen}
-        meta |= {"methods": self._method_names, "origin": self._origin}
+        meta |= {"methods": self.method_names, "origin": self._origin}
         if self.world.is_first:
             path = self.folder / "snapshots" / f"{self.images_seen:09d}.pt"
             checkpoints.save(path, g_ema=self.g_ema, g=self.g, d=self.d, meta=meta, training=state)
@@ -273,8 +269,9 @@ class Trainer(Iteration):
         path = self.world.of_first(self._newest_snapshot() if self.world.is_first else None)
         if path is None:
             return False
-        path = Path(path)
-        snapshot = read_training_state(path, self.device)
+        snapshot = checkpoints.load(path, device=self.device)
+        if snapshot.training is None or snapshot.g is None or snapshot.d is None:
+            raise CheckpointError(f"'{path}' is a model without training state: it can be loaded, not resumed")
         self._check_resumable(path, snapshot)
         for name in ("g", "d", "g_ema"):
             getattr(self, name).load_state_dict(getattr(snapshot, name).state_dict())
@@ -287,13 +284,10 @@ class Trainer(Iteration):
         self.step, self.begun_as = state["step"], state["begun_as"]
         return True
 
-    def _newest_snapshot(self) -> str | None:
-        if not snapshot_files(self.folder):
-            return None
-        if (self.folder / "config.json").exists():
+    def _newest_snapshot(self) -> Path | None:
+        if snapshot_files(self.folder) and (self.folder / "config.json").exists():
             self.config.check_same(self.folder / "config.json")
-        path = latest(self.folder)
-        return None if path is None else str(path)
+        return latest(self.folder)
 
     def _check_resumable(self, path: Path, snapshot: checkpoints.Checkpoint) -> None:
         """What config.json does not hold: networks, frozen parameters and data must be those of the snapshot."""
@@ -307,7 +301,7 @@ class Trainer(Iteration):
         differ = [name for name, (own, other) in pairs.items() if _shapes(own) != _shapes(other)]
         if info["frozen"] != self.frozen:
             differ.append(f"frozen parameters ({len(info['frozen'])} then, {len(self.frozen)} now)")
-        now, then = self._method_names, info["methods"]
+        now, then = self.method_names, info["methods"]
         if then != now:
             differ.append(f"methods ({', '.join(then) or 'none'} then, {', '.join(now) or 'none'} now)")
         if self._origin and info["origin"] != self._origin:

@@ -226,8 +226,8 @@ def method(text: str, resolution: int) -> list[Method]:
     Raises ValueError for another name, or settings that a part does not have.
     """
     parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)]
-    made = [(FreezeD(resolution // 2), *METHODS[part]) if part in METHODS else (_constructed(part),) for part in parts]
-    return [one for some in made for one in some]
+    named = [(FreezeD(resolution // 2), *METHODS[part]) if part in METHODS else (_constructed(part),) for part in parts]
+    return [method for group in named for method in group]
 
 
 def constructor(method: Method) -> str:
@@ -248,11 +248,11 @@ def _constructed(text: str) -> Method:
     try:
         call = ast.parse(text, mode="eval").body
         values = [ast.literal_eval(value) for value in call.args]
-        made = kinds[call.func.id](*values, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
-        check_types(made)
+        method = kinds[call.func.id](*values, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
+        check_types(method)
     except (SyntaxError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"method {text!r}: expected such as FreezeSG(8, 4) ({error})") from error
-    return made
+    return method
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers

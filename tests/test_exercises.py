@@ -76,7 +76,7 @@ def test_structure_exercises_ask_for_what_the_package_does():
 
     g, other = (build(16, "pocket", seed)[0].eval() for seed in (0, 1))
     z = torch.randn(2, 3, g.z_dim, generator=torch.Generator().manual_seed(0))
-    draws = Draws(z, 3, g.synthesis.draw_noise(3, torch.Generator().manual_seed(0)))
+    draws = Draws(z, 3, g.synthesis.sample_noise(3, torch.Generator().manual_seed(0)))
     own, theirs = (source_stages(network, draws, 16) for network in (other, g))
     fakes = Fakes(draws, draws.ws(other.mapping), own)
     rgbs = [{r: stage.rgb for r, stage in stages.items()} for stages in (own, theirs)]

@@ -15,7 +15,7 @@ KINDS = [StructureLoss((4, 8, 16)), StructureLoss((8, 16), on="features"), Struc
 
 def draws_of(g, n: int = 6, seed: int = 0, crossover: int = 3) -> Draws:
     rng = torch.Generator().manual_seed(seed)
-    return Draws(torch.randn(2, n, g.z_dim, generator=rng), crossover, g.synthesis.draw_noise(n, rng))
+    return Draws(torch.randn(2, n, g.z_dim, generator=rng), crossover, g.synthesis.sample_noise(n, rng))
 
 
 def fakes_of(g, draws: Draws) -> Fakes:

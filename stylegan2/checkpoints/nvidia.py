@@ -111,12 +111,12 @@ ALLOWED: dict[tuple[str, str], Callable] = {
 }
 
 
-def fresh(made: Any) -> Any:
+def fresh(allowed: Any) -> Any:
     """A class or function of ours as a new one: a pickle may set attributes of what it names, for all later reads."""
-    if isinstance(made, FunctionType):
-        return lambda *args: made(*args)
-    own = isinstance(made, type) and made.__module__.startswith("stylegan2.")
-    return type(made.__name__, (made,), {}) if own else made
+    if isinstance(allowed, FunctionType):
+        return lambda *args: allowed(*args)
+    own = isinstance(allowed, type) and allowed.__module__.startswith("stylegan2.")
+    return type(allowed.__name__, (allowed,), {}) if own else allowed
 
 
 class Reader(pickle.Unpickler):
@@ -172,10 +172,10 @@ def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
     """A file's content -> what `Checkpoint` takes. Raises CheckpointError: which entries do not fit."""
     records = {part: content.get(PARTS[part]) for part in parts}
     states = {part: state_of(record) for part, record in records.items() if isinstance(record, Record)}
-    made = networks(states, parts, to_generator, to_discriminator)
+    loaded = networks(states, parts, to_generator, to_discriminator)
     trained_on = content.get("training_set_kwargs")
     info = {"training_set": dict(trained_on)} if isinstance(trained_on, dict) and is_json(trained_on) else {}
-    return made | {"info": {"format": "nvidia"} | info}
+    return loaded | {"info": {"format": "nvidia"} | info}
 
 
 def state_of(network: Record) -> dict[str, Tensor]:
@@ -241,10 +241,10 @@ def _check_architecture(theirs: Mapping[str, Tensor]) -> None:
         for part in ("", r"(?:torgb|fromrgb)\.", r"skip\.weight")
     )
     usual = "skip" if generator else "resnet"
-    found = "resnet" if with_skips else "orig" if len(with_colours) == 1 else "skip"
-    if len(blocks) > 1 and with_colours and found != usual:
+    kind = "resnet" if with_skips else "orig" if len(with_colours) == 1 else "skip"
+    if len(blocks) > 1 and with_colours and kind != usual:
         which = "generator" if generator else "discriminator"
-        raise CheckpointError(f"a {which} of the architecture '{found}': this package reads '{usual}', the usual one")
+        raise CheckpointError(f"a {which} of the architecture '{kind}': this package reads '{usual}', the usual one")
 
 
 def _shape(name: str, tensor: Tensor) -> tuple[int, ...]:

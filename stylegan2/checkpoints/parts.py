@@ -39,7 +39,7 @@ def networks(content: dict, parts: tuple[str, ...], to_generator: Callable, to_d
     """The networks of a file's state dicts, by part. Raises CheckpointError: which entries do not fit."""
     if "g_ema" not in content:
         raise CheckpointError(f"'g_ema', the averaged generator, is missing; there are {few(list(content))}")
-    made = {}
+    loaded = {}
     for part in parts:
         if content.get(part) is None and part != "g_ema":
             continue
@@ -47,10 +47,10 @@ def networks(content: dict, parts: tuple[str, ...], to_generator: Callable, to_d
         if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
             raise CheckpointError(f"{part!r} must map names to tensors")
         try:
-            made[part] = (to_discriminator if part == "d" else to_generator)(state)
+            loaded[part] = (to_discriminator if part == "d" else to_generator)(state)
         except ValueError as error:
             raise CheckpointError(f"{part!r}: {error}") from error
-    return made
+    return loaded
 
 
 def mapping(content: dict, key: str) -> dict:

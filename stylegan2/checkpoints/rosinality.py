@@ -34,14 +34,14 @@ class Row(NamedTuple):
 def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
     """A file's content -> what `Checkpoint` takes. Raises CheckpointError: another file, or entries do not fit."""
     _check_is_one(content)
-    made = networks(content, parts, to_generator, to_discriminator)
-    _set_w_mean(made["g_ema"], content.get("latent_avg"))
-    if "g" in made:
-        made["g"].mapping.update_mean()
+    loaded = networks(content, parts, to_generator, to_discriminator)
+    _set_w_mean(loaded["g_ema"], content.get("latent_avg"))
+    if "g" in loaded:
+        loaded["g"].mapping.update_mean()
     if "style_source" in content:
-        for g in (made[part] for part in ("g_ema", "g") if part in made):
+        for g in (loaded[part] for part in ("g_ema", "g") if part in loaded):
             to_shared(g, content)
-    return made | {"info": {"format": "rosinality"} | _options(content)}
+    return loaded | {"info": {"format": "rosinality"} | _options(content)}
 
 
 def _check_is_one(content: dict) -> None:

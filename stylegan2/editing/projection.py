@@ -224,7 +224,7 @@ class Search:
 
     def _first_noise(self) -> list[Tensor]:
         n = len(self.images)
-        return [x.expand(n, -1, -1, -1) for x in self.g.synthesis.draw_noise(n, torch.Generator().manual_seed(0))]
+        return [x.expand(n, -1, -1, -1) for x in self.g.synthesis.sample_noise(n, torch.Generator().manual_seed(0))]
 
     @property
     def codes(self) -> Tensor:

@@ -137,7 +137,7 @@ def mix_images(
         g: draws the images.
         row_ws, col_ws: [R, L, w_dim] and [C, L, w_dim].
         layers, channels, amount: as in `mix`.
-        noise: see `SynthesisNetwork.draw_noise`; one noise for all images, so that only codes differ between them.
+        noise: see `SynthesisNetwork.sample_noise`; one noise for all images, so that only codes differ between them.
 
     Returns:
         [R, C, 3, H, W], roughly in [-1, 1].
@@ -148,7 +148,7 @@ def mix_images(
     if row_ws.ndim != 3 or col_ws.ndim != 3:
         raise ValueError(f"codes must be [N, L, w_dim], got {list(row_ws.shape)} and {list(col_ws.shape)}")
     mixed = mix(row_ws[:, None], col_ws[None], layers, channels, amount)  # [R, C, L, w_dim]
-    noises = g.synthesis.draw_noise(1, noise)
+    noises = g.synthesis.sample_noise(1, noise)
     first = min(_numbers(layers, row_ws.shape[1]), default=row_ws.shape[1])
     at_once = max(1, BATCH // max(1, len(col_ws)))  # rows
     parts = zip(row_ws.split(at_once), mixed.split(at_once), strict=True)
@@ -237,7 +237,7 @@ def mix_grid(
     """
     for model in (g, *ends):
         check_fits(model, row_ws)
-    noise = noise if noise in ("const", "none") else g.synthesis.draw_noise(1, noise)  # fixed noise is a model's own
+    noise = noise if noise in ("const", "none") else g.synthesis.sample_noise(1, noise)  # fixed noise is a model's own
     images = mix_images(g, row_ws, col_ws, layers, channels, noise)
     rows, columns = (draw_ends(ends or (g,), ws, noise) for ws in (row_ws, col_ws))
     return MixGrid(images, rows, columns)

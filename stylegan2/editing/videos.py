@@ -76,7 +76,7 @@ class Frames(Lazy):
         ws: [T, L, w_dim], a code per frame; or [T, N, L, w_dim], N faces in a row (several generators then stand below
             each other).
         captions: a line above every frame, if any.
-        noise: "const" (each generator's fixed images), "none", a list as in `SynthesisNetwork.draw_noise`, or a
+        noise: "const" (each generator's fixed images), "none", a list as in `SynthesisNetwork.sample_noise`, or a
             `torch.Generator`, from which noise for one image is drawn once.
         scale: enlargement, a whole factor; None: what brings faces to about `side` pixels.
         side: see `scale`; larger faces stay as they are.
@@ -147,7 +147,7 @@ def _fixed(noise: Noise, g: Generator) -> Noise:
     """Noise that is the same in every frame."""
     if isinstance(noise, str) and noise not in ("const", "none"):
         raise ValueError(f"noise is {noise!r}, expected 'const', 'none' or a torch.Generator: the frames would flicker")
-    return noise if isinstance(noise, str) else g.synthesis.draw_noise(1, noise)
+    return noise if isinstance(noise, str) else g.synthesis.sample_noise(1, noise)
 
 
 def interpolation(
