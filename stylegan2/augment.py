@@ -95,8 +95,6 @@ class AugmentParams:
 
 
 # ------------------------------------------------------------------------------------------------------------ matrices
-
-
 def _matrix(rows: list[list[Tensor | float]]) -> Tensor:
     """[N, R, C] from rows of numbers and [N] tensors."""
     like = next(entry for row in rows for entry in row if isinstance(entry, Tensor))
@@ -152,8 +150,6 @@ def _saturation4d(s: Tensor) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------------------------ sampling
-
-
 class _Samples:
     """All random numbers of a batch. How many there are depends on neither p nor the transforms switched on: a run with
     another p sees the same amounts, and a larger p adds transforms to those of a smaller one.
@@ -211,8 +207,6 @@ def _sample_colour(samples: _Samples) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------------------------ applying
-
-
 class AugmentPipe(nn.Module):
     """The augmentation pipeline of ADA (appendix B). Twice differentiable with respect to the images.
 
@@ -287,8 +281,6 @@ class AugmentPipe(nn.Module):
 
 
 # -------------------------------------------------------------------------------------------------------- control of p
-
-
 @dataclass
 class AdaptiveP:
     """Keeps p where the discriminator overfits just a little (section 3.2, equation 1).

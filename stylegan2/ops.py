@@ -137,8 +137,6 @@ def blurred_conv_down(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
 
 # ------------------------------------------------------------------- modulated convolution (section 2.2, equations 1-3)
-
-
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
     """1 / sqrt(sum_{i,k} (s_i w_oik)^2 + eps), the factor of equation 3, in float32 or better: [N, O].
 

@@ -47,8 +47,6 @@ class Method:
 
 
 # ------------------------------------------------------------------------------------------------- what does not train
-
-
 @dataclass(frozen=True)
 class FreezeD(Method):
     """Freeze the discriminator's layers at `min_resolution` and above, towards the image (arXiv 2002.10964).
@@ -141,8 +139,6 @@ class FreezeSG(Method):
 
 
 # ----------------------------------------------------------------------------------------------------- what is compared
-
-
 @dataclass(frozen=True)
 class StructureLoss(Method):
     """Keep the image's small versions near the source's (arXiv 2106.12445, section 3.3): pose and layout live there.
@@ -256,8 +252,6 @@ def _constructed(text: str) -> Method:
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers
-
-
 def _check_resolutions(method: Method, wanted: Sequence[int], available: Sequence[int], what: str) -> None:
     missing = [r for r in wanted if r not in available]
     if missing:
