@@ -8,10 +8,10 @@ generator can still tell what the unaugmented pictures must look like, so nothin
     logits = D(pipe(reals, controller.p, generator))
     controller.observe(logits); controller.step()  # once per iteration
 
-The distribution of the transforms is the paper's; computed otherwise are two things: flips and quarter turns move
-pixels by index and not through the resampler (exact, where the paper's slightly asymmetric filter is not), and the
-reflection at the border is part of the sampling coordinates instead of a padding, so that it reaches any distance and
-no corner is ever black. The paper's image filtering and corruptions (they did not help there) are left out.
+The distribution of the transforms is the paper's. Two things are computed otherwise: flips and quarter turns move
+pixels by index (exact, where the paper's resampler is not), and the reflection at the border is part of the sampling
+coordinates instead of a padding, so that no corner is ever black. The paper's image filtering and corruptions, which
+did not help there, are left out.
 """
 
 import math
@@ -285,9 +285,8 @@ class AugmentPipe(nn.Module):
 class AdaptiveP:
     """Keeps p where the discriminator overfits just a little (section 3.2, equation 1).
 
-    r_t = E[sign(D(augmented reals))] is 0 for a discriminator that guesses and 1 for one that knows every real image
-    by heart. Every `interval` iterations p moves one step up when r_t is above `target`, else one step down;
-    steps are such that `length_images` images lead from 0 to 1.
+    r_t = E[sign(D(augmented reals))] is 0 for a discriminator that guesses and 1 for one that knows all real images.
+    Every `interval` iterations p moves up when r_t is above `target`, else down, by 1 in `length_images` images.
     """
 
     p: float = 0.0  # the starting value; read it as the current one

@@ -84,14 +84,12 @@ class World:
 
     def means(self, values: Mapping[str, float]) -> dict[str, float]:
         """The mean of every number over the processes; all have the same names."""
-        if self.size == 1:
-            return dict(values)
         means = self.mean(torch.tensor([*values.values()], dtype=torch.float64))
         return dict(zip(values, means.tolist(), strict=True))
 
     def any(self, flag: bool) -> bool:
         """Does any process say yes?"""
-        return bool(flag) if self.size == 1 else self.sum(flag) > 0
+        return self.sum(flag) > 0
 
     def of_first(self, value: Any) -> Any:
         """The first process's value."""

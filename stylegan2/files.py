@@ -1,10 +1,9 @@
-"""Files: one safe reader, one writer that leaves no half a file, one lock, and where the course lies.
+"""Files: one safe reader, one writer that never leaves half a file, one lock, and where the course lies.
 
-A `.pt` file is a pickle, and a pickle may run any code when it is opened. So `read` looks at the first bytes, and then
-opens the file with PyTorch's restricted reader (`weights_only=True`), which builds tensors and plain values and nothing
-else; the one class that published files need besides is `argparse.Namespace`, a bag of options.
-
-PyTorch is imported where it is needed: a command that only crawls, or says how it is used, starts without it.
+A `.pt` file is a pickle, which may run any code when it is opened. So `read` looks at the first bytes, and then takes
+PyTorch's restricted reader (`weights_only=True`), which builds tensors and plain values and nothing else; besides,
+published files need `argparse.Namespace`, their options. PyTorch is imported in functions: `crawl` and `--help` start
+without it.
 """
 
 from __future__ import annotations

@@ -37,10 +37,7 @@ def lazy_adam(parameters: list[Tensor], lr: float, interval: int) -> torch.optim
 
 
 class Iteration:
-    """Networks in training, their optimisers and controllers, and what one iteration does to them.
-
-    Arguments, attributes and errors: see `stylegan2.trainer.Trainer`.
-    """
+    """Networks in training, their optimisers and controllers, and what one iteration does; see `Trainer`."""
 
     def __init__(
         self,
@@ -75,7 +72,7 @@ class Iteration:
             fixed=config.augment != "adaptive",
             over_all=self.world.sum,
         )
-        self.method_names = [str(method) for method in self.methods]
+        self.method_names = [str(method) for method in methods]
         self.step, self.begun_as = 0, config.images
         self._averages = Averages()
 
@@ -105,6 +102,7 @@ class Iteration:
         self.g.requires_grad_(True)  # an earlier trainer may have frozen parts of the same networks
         self.d.requires_grad_(True)
         self.frozen = transfer.freeze(self.methods, self.g, self.d)
+        self.loss_names = [name for method in self.methods for name in method.loss_names]
         keeps = self.loss_names or any(name.startswith("G.") for name in self.frozen)
         self._origin = checkpoints.fingerprint(self.source) if keeps else None  # a run goes on from its own source
         dtype = pick_dtype(self.config.precision, self.device)
@@ -113,11 +111,6 @@ class Iteration:
             raise ValueError(f"two methods add a loss of the same name ({', '.join(self.loss_names)}): use one of them")
         if not self.loss_names:
             self.source = None
-
-    @property
-    def loss_names(self) -> tuple[str, ...]:
-        """Names of the losses that the methods add."""
-        return tuple(name for method in self.methods for name in method.loss_names)
 
     @property
     def images_seen(self) -> int:

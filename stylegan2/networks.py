@@ -285,8 +285,7 @@ class Generator(nn.Module):
         resolution: side of the image in pixels, a power of two from 8 to 1024.
         z_dim, w_dim, mapping_layers: sizes of the latent codes, depth of the mapping.
         channels: width per resolution, {4: 512, ..., resolution: 128}; default config-f (`widths`).
-        clamp: what comes out of a convolution stays within +-clamp (NVIDIA's `conv_clamp`, 256 in ADA's training,
-            arXiv 2006.06676, appendix); None: no bound.
+        clamp: bound of a convolution's outputs, +-clamp (NVIDIA's `conv_clamp`, 256 in ADA's training), or None.
     """
 
     def __init__(
