@@ -92,29 +92,21 @@ def check_batch(length: int, batch: int) -> None:
 
 
 def batches(
-    dataset: Dataset,
-    batch: int,
-    seed: int,
-    start_step: int = 0,
-    workers: int = 0,
-    mirror: bool = True,
-    pin: bool = False,
-    num_shards: int = 1,
-    shard: int = 0,
+    dataset: Dataset, batch: int, seed: int, workers: int = 0, pin: bool = False, **order
 ) -> Iterator[torch.Tensor]:
-    """Endless batches, uint8 [batch / num_shards, 3, H, W], in the order of `BatchOrder`, beginning with `start_step`.
+    """Endless batches, uint8 [batch / num_shards, 3, H, W], in the order of `BatchOrder`, to which `order` goes.
 
     The images are the same for any number of `workers` (0, or a dataset held in memory: read in this process), and
     torch's global random state is left alone. `pin` pins memory for copies to a GPU where there is one.
     Raises ValueError where the dataset is smaller than a batch.
     """
-    order = BatchOrder(len(dataset), batch, seed, mirror, start_step, num_shards, shard)
+    pairs = BatchOrder(len(dataset), batch, seed, **order)
     pin = pin and torch.cuda.is_available()
     if workers == 0 or getattr(dataset, "is_cached", False):
-        return _read_here(dataset, order, pin)
+        return _read_here(dataset, pairs, pin)
     loader = DataLoader(
         dataset,
-        batch_sampler=order,
+        batch_sampler=pairs,
         num_workers=workers,
         prefetch_factor=4,
         persistent_workers=True,

@@ -113,8 +113,8 @@ class Trainer(Iteration):
         self.world.copy_from_first([self.g, self.d, self.g_ema])
         log = self._begin_log() if self.world.is_first else None
         c, self._stop = self.config, False
-        shard = {"num_shards": self.world.size, "shard": self.world.rank, "pin": self.device.type == "cuda"}
-        stream = batches(self.dataset, c.batch, c.seed, self.step, c.workers, c.mirror, **shard)
+        order = {"mirror": c.mirror, "start": self.step, "num_shards": self.world.size, "shard": self.world.rank}
+        stream = batches(self.dataset, c.batch, c.seed, c.workers, self.device.type == "cuda", **order)
         total = {"total": c.steps * c.batch, "initial": self.images_seen, "smoothing": 0.1}
         steps = bar(what="train", unit="img", shown=progress and self.world.is_first, **total)
         with steps, closing(log) if log else nullcontext(), self._stop_on_interrupt(), reproducible(self.device):

@@ -183,7 +183,7 @@ def test_positions_and_flips_are_fair():
 def test_batches_follow_the_order_from_any_step(path, pixels, cache):
     dataset = LMDBDataset(path, cache=cache)
     for start in (0, 7):
-        stream = batches(dataset, 4, seed=5, start_step=start)
+        stream = batches(dataset, 4, seed=5, start=start)
         for pairs in take(BatchOrder(21, 4, seed=5, start=start), 8):
             expected = torch.stack([pixels[index].flip(2) if flip else pixels[index] for index, flip in pairs])
             assert torch.equal(next(stream), expected)
@@ -192,7 +192,7 @@ def test_batches_follow_the_order_from_any_step(path, pixels, cache):
 def test_workers_give_the_same_batches_and_leave_the_random_state_alone(path):
     dataset = LMDBDataset(path)
     state = torch.get_rng_state()
-    here, there = batches(dataset, 4, seed=5, start_step=3), batches(dataset, 4, seed=5, start_step=3, workers=2)
+    here, there = batches(dataset, 4, seed=5, start=3), batches(dataset, 4, seed=5, start=3, workers=2)
     assert all(torch.equal(next(here), next(there)) for _ in range(12))
     assert torch.equal(torch.get_rng_state(), state)
 
