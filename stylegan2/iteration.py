@@ -19,7 +19,7 @@ from stylegan2.augment import AdaptiveP, AugmentPipe
 from stylegan2.batches import check_batch
 from stylegan2.config import TrainConfig
 from stylegan2.distributed import World
-from stylegan2.draws import Draws, Fakes, step_generator
+from stylegan2.inputs import Fakes, Inputs, step_generator
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.runs import Averages
 from stylegan2.runtime import pick_dtype
@@ -187,12 +187,12 @@ class Iteration:
 
     def _path_length_step(self, rng: torch.Generator) -> None:
         n, weight = self.config.path_length_batch, self.config.pl_weight * self.config.pl_interval
-        draws, near = self._sample_inputs(n, rng), self._near(rng)
+        inputs, near = self._sample_inputs(n, rng), self._near(rng)
         noise = torch.randn((n, 3, self.g.resolution, self.g.resolution), generator=near, device=near.device)
         shares = [share for share in self._shares if range(n)[share]]
 
         def lengths(share: slice) -> Tensor:
-            fakes = self._make(draws.part(share), for_path_length=True)
+            fakes = self._make(inputs.part(share), for_path_length=True)
             return losses.path_lengths(fakes.images, fakes.ws, noise[share])
 
         def parts() -> Iterator[Tensor]:
@@ -228,14 +228,14 @@ class Iteration:
     # -------------------------------------------------------------------------------------------------- random numbers
     def _fakes(self, n: int, rng: torch.Generator, later: bool = False) -> list[Fakes] | Iterator[Fakes]:
         """This process's share of n new images, in parts; `later`: each made when it is asked for."""
-        draws = self._sample_inputs(n, rng)
-        fakes = (self._make(draws.part(share)) for share in self._shares)
+        inputs = self._sample_inputs(n, rng)
+        fakes = (self._make(inputs.part(share)) for share in self._shares)
         return fakes if later else list(fakes)
 
-    def _make(self, draws: Draws, for_path_length: bool = False) -> Fakes:
-        ws = draws.ws(self.g.mapping)
+    def _make(self, inputs: Inputs, for_path_length: bool = False) -> Fakes:
+        ws = inputs.ws(self.g.mapping)
         ws = losses.requires_graph(ws) if for_path_length else ws
-        return Fakes(draws, ws, {stage.resolution: stage for stage in self.g.synthesis.stages(ws, draws.noise)})
+        return Fakes(inputs, ws, {stage.resolution: stage for stage in self.g.synthesis.stages(ws, inputs.noise)})
 
     @property
     def _shares(self) -> list[slice]:
@@ -246,12 +246,12 @@ class Iteration:
         """The same as indices into a batch of n."""
         return [torch.arange(n)[share] for share in self._shares]
 
-    def _sample_inputs(self, n: int, rng: torch.Generator) -> Draws:
+    def _sample_inputs(self, n: int, rng: torch.Generator) -> Inputs:
         """Codes to mix, and fresh noise."""
         z = torch.randn(2, n, self.g.z_dim, generator=rng).to(self.device)
         crossover = losses.sample_crossover(self.g.num_ws, self.config.style_mixing, rng)
         # under the warm-up's blur D cannot see noise, and G would learn to make edges and eyes of it afterwards
-        return Draws(z, crossover, self.g.synthesis.sample_noise(n, "none" if self._blur else self._near(rng)))
+        return Inputs(z, crossover, self.g.synthesis.sample_noise(n, "none" if self._blur else self._near(rng)))
 
     def _near(self, rng: torch.Generator) -> torch.Generator:
         """`rng` itself on a CPU; else a generator seeded by it on the device, where noise is sampled much faster."""

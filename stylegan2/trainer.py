@@ -25,8 +25,8 @@ from stylegan2 import checkpoints, display, files, transfer
 from stylegan2.bars import bar
 from stylegan2.batches import batches
 from stylegan2.config import TrainConfig
-from stylegan2.draws import step_generator
 from stylegan2.files import CheckpointError
+from stylegan2.inputs import step_generator
 from stylegan2.iteration import Iteration
 from stylegan2.networks import Generator
 from stylegan2.runs import RunLog, latest, prune, snapshot_files

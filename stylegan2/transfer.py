@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stylegan2.distributed import World
-from stylegan2.draws import Draws, Fakes
+from stylegan2.inputs import Fakes, Inputs
 from stylegan2.networks import Discriminator, Generator, SharedMapping, Stage
 from stylegan2.ops import upcast
 from stylegan2.setting_types import check_types
@@ -178,7 +178,7 @@ class StructureLoss(Method):
 
     def distance(self, fakes: Fakes, source: Generator) -> Tensor:
         """The sum above without its weight, a scalar."""
-        theirs = source_stages(source, fakes.draws, max(self.resolutions))
+        theirs = source_stages(source, fakes.inputs, max(self.resolutions))
         pairs = [(self._compared(fakes.stages[r]), self._compared(theirs[r])) for r in self.resolutions]
         return sum(F.mse_loss(own, other) / self._unit(other) for own, other in pairs)
 
@@ -190,10 +190,10 @@ class StructureLoss(Method):
 
 
 @torch.no_grad()
-def source_stages(source: Generator, draws: Draws, max_resolution: int) -> dict[int, Stage]:
+def source_stages(source: Generator, inputs: Inputs, max_resolution: int) -> dict[int, Stage]:
     """The source's stages for the same random numbers, up to `max_resolution`: {resolution: Stage}."""
     stages = {}
-    for stage in source.synthesis.stages(draws.ws(source.mapping), draws.noise):
+    for stage in source.synthesis.stages(inputs.ws(source.mapping), inputs.noise):
         stages[stage.resolution] = stage
         if stage.resolution >= max_resolution:
             break

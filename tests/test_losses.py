@@ -12,7 +12,7 @@ from tiny_training import (
 )
 
 from stylegan2 import losses
-from stylegan2.draws import step_generator
+from stylegan2.inputs import step_generator
 from stylegan2.iteration import lazy_adam
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stylegan2.bars import bar
-from stylegan2.draws import step_generator
+from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator, Noise
 from stylegan2.runtime import images_at_once, in_parts, slices
 from stylegan2.setting_types import check_seed

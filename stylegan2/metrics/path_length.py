@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylegan2.bars import bar
-from stylegan2.draws import step_generator
 from stylegan2.editing.latents import draw, noise_from_seeds, z_from_seeds
+from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator
 from stylegan2.published.pretrained import Distance, lpips_distance
 

@@ -35,9 +35,9 @@ from stylegan2 import checkpoints, display, files, networks
 from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
-from stylegan2.draws import step_generator
 from stylegan2.editing import figures
 from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.clip_training import ClipConfig, train_clip
