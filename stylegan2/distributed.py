@@ -20,20 +20,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
-class _Mean(torch.autograd.Function):
-    """The mean over the processes. Its gradient is the mean of theirs, since `average_gradients` comes after it."""
-
-    @staticmethod
-    def forward(ctx, value: Tensor) -> Tensor:
-        value = value.clone()
-        dist.all_reduce(value)
-        return value / dist.get_world_size()
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        return _Mean.apply(gradient)
-
-
 @dataclass(frozen=True)
 class World:
     """The processes of a run. Of one process it is the identity everywhere.
@@ -67,8 +53,12 @@ class World:
             gradient.copy_(mean.view(gradient.shape))
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of a tensor over the processes; gradients pass, see `_Mean`."""
-        return value if self.size == 1 else _Mean.apply(value)
+        """The mean of a tensor over the processes. Its gradient is the mean of theirs: `average_gradients` follows."""
+        if self.size == 1:
+            return value
+        from torch.distributed.nn.functional import all_reduce  # here: not every build of PyTorch has it
+
+        return all_reduce(value, group=None) / self.size
 
     def sum(self, value: float) -> float:
         """The sum of a number over the processes."""
@@ -88,7 +78,7 @@ class World:
         return dict(zip(values, means.tolist(), strict=True))
 
     def any(self, flag: bool) -> bool:
-        """Does any process say yes?"""
+        """Is it true in any process?"""
         return self.sum(flag) > 0
 
     def of_first(self, value: Any) -> Any:

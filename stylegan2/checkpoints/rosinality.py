@@ -195,14 +195,13 @@ def from_shared(g: Generator) -> dict[str, Any]:
     if not isinstance(g.mapping, SharedMapping) or g.mapping.k == g.num_ws:
         return {}
     source = g.mapping.source
-    theirs = _to_theirs(*_mapping_rows(source), kernels={})
+    theirs = _to_theirs(source.state_dict(), _mapping_rows(source), kernels={})
     return {"style_source": theirs, "latent_avg_source": _on_cpu(source.w_mean), "style_codes": g.mapping.k}
 
 
-def _mapping_rows(mapping: MappingNetwork) -> tuple[dict[str, Tensor], list[Row]]:
-    """A mapping's numbers by their names in G's state dict, and its rows of the table."""
-    ours = {f"mapping.{name}": tensor for name, tensor in mapping.state_dict().items()}
-    return ours, [Row(a, b, tuple(ours[b].shape)) for a, b in _mapping_names(len(mapping.layers)).items()]
+def _mapping_rows(mapping: MappingNetwork) -> list[Row]:
+    names = _mapping_names(len(mapping.layers))
+    return _same_shapes(mapping, {a: b.removeprefix("mapping.") for a, b in names.items()})
 
 
 def to_shared(g: Generator, content: Mapping[str, Any]) -> None:
@@ -213,11 +212,9 @@ def to_shared(g: Generator, content: Mapping[str, Any]) -> None:
             "'style_source' needs 'style_codes', a number, and 'latent_avg_source', a mean w, beside it"
         )
     source = copy.deepcopy(g.mapping)
-    _, rows = _mapping_rows(source)
-    check_entries("source's mapping", theirs, {row.theirs: row.shape for row in rows})
     check_entries("source's mapping", {"w_mean": mean}, {"w_mean": tuple(source.w_mean.shape)})
-    loaded = {row.ours.removeprefix("mapping."): theirs[row.theirs].float() for row in rows}
-    source.load_state_dict(loaded | {"w_mean": mean.float()})
+    source.w_mean.copy_(mean)
+    _filled(source, theirs, _mapping_rows(source), {}, "source's mapping")
     try:
         g.mapping = SharedMapping(g.mapping, source, k)
     except ValueError as error:
@@ -246,10 +243,7 @@ def to_generator(theirs: Mapping[str, Tensor]) -> Generator:
     """
     with blank():
         g = _empty_generator(theirs)
-    theirs = _seeded_noise(g) | dict(theirs)
-    ours = _to_ours(theirs, g, generator_rows(g), generator_kernels(g), "generator")
-    g.load_state_dict(ours | {"mapping.w_mean": torch.zeros(g.w_dim)})
-    return g
+    return _filled(g, _seeded_noise(g) | dict(theirs), generator_rows(g), generator_kernels(g), "generator")
 
 
 def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
@@ -257,8 +251,7 @@ def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
     channels = _block_widths(theirs, "discriminator")
     with blank():
         d = Discriminator(max(channels), channels)
-    d.load_state_dict(_to_ours(theirs, d, discriminator_rows(d), discriminator_kernels(d), "discriminator"))
-    return d
+    return _filled(d, theirs, discriminator_rows(d), discriminator_kernels(d), "discriminator")
 
 
 def to_encoder(theirs: Mapping[str, Tensor]) -> Encoder:
@@ -272,21 +265,21 @@ def to_encoder(theirs: Mapping[str, Tensor]) -> Encoder:
         raise CheckpointError(f"the encoder's {head} has {theirs[head].shape[0]} rows, expected {num_ws} codes")
     with blank():
         e = Encoder(resolution, num_ws, theirs[head].shape[0] // num_ws, sizes)
-    e.load_state_dict(_to_ours(theirs, e, encoder_rows(e), discriminator_kernels(e), "encoder"))
-    return e
+    return _filled(e, theirs, encoder_rows(e), discriminator_kernels(e), "encoder")
 
 
-def _to_ours(
-    theirs: Mapping[str, Tensor], network: nn.Module, rows: list[Row], kernels: Mapping[str, Tensor], name: str
-) -> dict[str, Tensor]:
+def _filled(
+    network: nn.Module, theirs: Mapping[str, Tensor], rows: list[Row], kernels: Mapping[str, Tensor], name: str
+) -> nn.Module:
+    """The network with their numbers, copied. Raises CheckpointError: which entries do not fit."""
     shapes = {row.theirs: row.shape for row in rows} | {k: tuple(kernel.shape) for k, kernel in kernels.items()}
     check_entries(name, theirs, shapes, optional=set(kernels))
     for k, kernel in kernels.items():
         if k in theirs:
             check_low_pass(f"the {name}'s {k}", theirs[k], kernel)
-    ours = network.state_dict()
-    # clone: parameters own their memory, so that training one network never writes into another
-    return {row.ours: theirs[row.theirs].float().reshape(ours[row.ours].shape).clone() for row in rows}
+    ours = network.state_dict()  # entries that no row names stay
+    network.load_state_dict(ours | {row.ours: theirs[row.theirs].reshape(ours[row.ours].shape) for row in rows})
+    return network
 
 
 def _seeded_noise(g: Generator) -> dict[str, Tensor]:
