@@ -118,16 +118,15 @@ def _what(path: Path, head: bytes) -> str | None:
         return "empty: fetch it again"
     if re.match(rb"\s*(<!doctype html|<html|<head|<\?xml)", head, re.IGNORECASE) or b"<html" in head[:2048].lower():
         return "a web page, probably a download quota notice: download it again"
-    for beginning, what in BEGINNINGS.items():
-        if head.startswith(beginning):
-            return what
+    if known := [what for beginning, what in BEGINNINGS.items() if head.startswith(beginning)]:
+        return known[0]
     if head.startswith(b"PK"):
         return _what_zip(path)
     if head.startswith(TORCH_LEGACY):
         return None
+    if head.startswith(b"\x80") and b"dnnlib" in head:
+        return "a pickle of NVIDIA's TensorFlow code: take the one made for stylegan2-ada-pytorch"
     if head.startswith(b"\x80"):
-        if b"dnnlib" in head:
-            return "a pickle of NVIDIA's TensorFlow code: take the one made for stylegan2-ada-pytorch"
         return "a Python pickle, which could run code when opened, so it was not"
     is_text = all(byte >= 32 or byte in b"\t\n\r" for byte in head[:256])
     return "a text file" if is_text else "not a PyTorch file"
@@ -288,14 +287,11 @@ def check_entries(
 
     Raises CheckpointError: the first few missing, unknown and wrongly shaped entries of the `name`d network.
     """
+    other = [k for k, shape in shapes.items() if k in given and tuple(given[k].shape) != tuple(shape)]
     problems = {
         "missing": [k for k in shapes if k not in given and k not in optional],
         "unknown": [k for k in given if k not in shapes],
-        "wrong shape": [
-            f"{k} {list(given[k].shape)} instead of {list(shape)}"
-            for k, shape in shapes.items()
-            if k in given and tuple(given[k].shape) != tuple(shape)
-        ],
+        "wrong shape": [f"{k} {list(given[k].shape)} instead of {list(shapes[k])}" for k in other],
     }
     lines = [f"{what}: {few(entries)}" for what, entries in problems.items() if entries]
     if lines:

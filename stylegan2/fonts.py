@@ -93,9 +93,7 @@ def _face(path: str | None):
         return None
 
 
-@cache
-def _truetype(path: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(path, size)
+_truetype = cache(ImageFont.truetype)
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylegan2.checkpoints.parts import PARTS, blank, is_json, mapping, networks, plain
+from stylegan2.checkpoints.parts import PARTS, blank, entry, is_json, networks, plain
 from stylegan2.encoder import Encoder
 from stylegan2.files import CheckpointError, check_entries, few, need_entries
 from stylegan2.networks import Discriminator, Generator, MappingNetwork, SharedMapping
@@ -28,7 +28,7 @@ def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
     if not loaded["g_ema"].mapping.w_mean.any():
         loaded["g_ema"].mapping.update_mean()
     unknown = {k: v for k, v in content.items() if k not in ("format", "meta", "training", *PARTS)}
-    meta = mapping(content, "meta") | unknown
+    meta = entry(content, "meta") | unknown
     info = {"format": content["format"]} | {k: v for k, v in meta.items() if is_json(v)}
     return loaded | {"info": info, "meta": meta, "training": content.get("training") if "g" in parts else None}
 

@@ -43,7 +43,7 @@ def networks(content: dict, parts: tuple[str, ...], to_generator: Callable, to_d
     for part in parts:
         if content.get(part) is None and part != "g_ema":
             continue
-        state = mapping(content, part)
+        state = entry(content, part)
         if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
             raise CheckpointError(f"{part!r} must map names to tensors")
         try:
@@ -53,7 +53,7 @@ def networks(content: dict, parts: tuple[str, ...], to_generator: Callable, to_d
     return loaded
 
 
-def mapping(content: dict, key: str) -> dict:
+def entry(content: dict, key: str) -> dict:
     """An entry that must be a dict, {} where there is none."""
     value = content.get(key, {})
     if not isinstance(value, Mapping):
