@@ -33,24 +33,13 @@ EXPECTED = "expected directions, as `factorize` writes them"
 # -------------------------------------------------------------------------------------------------------- what they are
 @dataclass
 class Directions:
-    """K directions in W.
+    """K directions in W. Raises ValueError for shapes, lengths, layers or names that do not fit."""
 
-    Attributes:
-        vectors: [K, w_dim], of length 1 (float32, CPU).
-        values: [K], how much each matters by the method that found it, the largest first: eigenvalues (SeFa), standard
-            deviations of w (GANSpace); NaN where that was not written down.
-        layers: which of the L codes they move; None: all of them.
-        names: one each; empty: "direction 0", "direction 1", ...
-        made_from: plain values: "method", "layers", "normalise", "generator" (its fingerprint), "sha256" of the file.
-
-    Raises:
-        ValueError: shapes that do not fit, vectors of another length than 1, no layers, or a name given twice.
-    """
-
-    vectors: Tensor
-    values: Tensor
-    layers: tuple[int, ...] | None
-    names: list[str] = field(default_factory=list)
+    vectors: Tensor  # [K, w_dim], of length 1 (float32, CPU)
+    values: Tensor  # [K], the largest first: eigenvalues (SeFa), standard deviations of w (GANSpace); NaN: unknown
+    layers: tuple[int, ...] | None  # which of the L codes they move; None: all of them
+    names: list[str] = field(default_factory=list)  # one each; empty: "direction 0", "direction 1", ...
+    # plain values: "method", "layers", "normalise", "generator" (its fingerprint), "sha256" of the file
     made_from: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -87,11 +76,11 @@ class Directions:
         self.names = names
 
     def mix(self, degrees: Mapping[int | str, float], name: str) -> Directions:
-        """One direction made of several: sum of degree * vector, brought to length 1.
+        """sum of degree * vector, brought to length 1, as one direction. Raises ValueError for degrees that are all 0.
 
         Its value is v'A'Av for eigenvectors of A'A (SeFa): the mean of their values, weighted by the squared degrees;
         for standard deviations (GANSpace) the variances are averaged so. `made_from["degree"]` is the length of the
-        sum. Raises ValueError for degrees that are all 0, or a direction there is not.
+        sum.
         """
         used = {self.index(which): float(degree) for which, degree in degrees.items() if degree}
         summed = sum((degree * self.vectors[k] for k, degree in used.items()), torch.zeros(self.vectors.shape[1]))
@@ -182,17 +171,15 @@ def move(
     degrees: Mapping[int | str, float | Tensor],
     layers: str | Sequence[int] | None = None,
 ) -> Tensor:
-    """Edited codes: ws + sum of degree * vector on the chosen layers; the other layers stay as they are.
+    """ws [N, L, w_dim] + sum of degree * vector on the chosen layers; the other layers stay as they are.
 
     Args:
-        ws: [N, L, w_dim], already truncated: psi must never scale an edit.
-        directions: of the same w_dim.
+        ws: already truncated: psi must never scale an edit.
         degrees: {number or name: degree}, lengths in W; a tensor [N] gives every image a degree of its own. (In the
             pocket models w lies about 8 from the mean w; from 5 on faces fall apart.)
         layers: as for `parse_layers`, which codes to move; None: those that the directions were found for.
 
-    Raises:
-        ValueError: a direction there is not, layers that the model does not have, or another w_dim.
+    Raises ValueError for a direction there is not, layers that the model does not have, or another w_dim.
     """
     if ws.ndim != 3 or ws.shape[2] != directions.vectors.shape[1]:
         raise ValueError(f"ws must be [N, L, {directions.vectors.shape[1]}] for these directions, got {list(ws.shape)}")
@@ -218,22 +205,15 @@ def strip(
     noise: str = "const",
     faces: Sequence[str] | None = None,
 ) -> dict[str, Tensor]:
-    """The same codes at every degree, through one or several generators, for `display.rows` or `picture`.
+    """The same codes at every degree, through one or several generators: {"FACE NAME": [len(degrees), 3, R, R]}.
 
     Args:
         generators: {name: G} of one w_dim and one number of codes: a source and models fine-tuned from it.
-        ws: [N, L, w_dim], already truncated, as a rule from the source's mapping.
-        directions, which: the direction to move along, by number or name.
+        ws, directions, layers: as in `move`, with its errors.
+        which: the direction to move along, by number or name.
         degrees: one per column.
-        layers: see `move`.
         noise: "const" (each model's fixed images: all columns have the same) or "none".
-        faces: what to call the N faces; may be left out for one face.
-
-    Returns:
-        {"FACE NAME": [len(degrees), 3, R, R]}, a face's rows below each other.
-
-    Raises:
-        ValueError: as of `move`; names that do not fit the faces; or codes that a generator does not take.
+        faces: what to call the N faces, each by a name of its own; may be left out for one face.
     """
     faces = [""] if faces is None and len(ws) == 1 else list(map(str, faces if faces is not None else range(len(ws))))
     if len(set(faces)) != len(ws):

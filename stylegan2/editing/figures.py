@@ -50,7 +50,6 @@ def paths(
 
     Args:
         named: {line: {point: (x, y)}}; points are joined in the order given, and their names written beside them.
-        xlabel, ylabel: of the axes.
         limits: {name: x} to mark by dotted vertical lines, e.g. the floor and the ceiling of a measure.
     """
     figure, (axis,) = _plots(7, 4.2)

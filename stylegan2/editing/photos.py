@@ -23,18 +23,14 @@ ALIGN = ("auto", "yes", "no")
 
 @dataclass(frozen=True)
 class Cutting:
-    """Which square of a photo is taken. Raises ValueError for impossible values.
+    """Which square of a photo is taken. Raises ValueError for impossible values."""
 
-    Attributes:
-        align: "yes": the face, turned and cut as `collect.align` does it; "no": the middle square; "auto":
-            a picture of the generator's own size as it is, any other aligned.
-        face: "1" for the face that is found most surely, "2" for the next, ..., or "all".
-        box: (left, top, side) in pixels of the upright photo: that square instead.
-    """
-
-    align: str = "auto"
-    face: str = "1"
-    box: tuple[float, float, float] | None = None
+    align: str = (
+        "auto"  # "yes": the face, turned and cut by `collect.align`; "no": the middle square; "auto": a picture
+    )
+    # of the generator's own size as it is, any other aligned
+    face: str = "1"  # the one that is found most surely, "2": the next, ..., or "all"
+    box: tuple[float, float, float] | None = None  # left, top, side in pixels of the upright photo: that square instead
 
     def __post_init__(self) -> None:
         if self.align not in ALIGN:
@@ -76,14 +72,10 @@ class Portrait:
 def portraits(
     photo: Image.Image, resolution: int, cutting: Cutting = AUTO, people: Sequence[align.Person] | None = None
 ) -> list[Portrait]:
-    """The faces of a photo that are asked for.
+    """The faces of an upright RGB photo that are asked for. `people`: of `align.find_people`, where they are known.
 
-    Args:
-        photo: upright RGB.
-        resolution: side of a portrait in pixels. Up to `POCKET`, faces lie as rendered ones do, above it as in FFHQ.
-        people: of `align.find_people`, where they are known already.
-
-    Raises align.NoFace where there is none, ValueError where there are not so many.
+    Up to `POCKET` pixels, faces lie as rendered ones do, above it as in FFHQ. Raises align.NoFace where there is none,
+    ValueError where there are not so many.
     """
     if cutting.box is not None:
         square = align.box_square(*cutting.box) / getattr(photo, "reduced", 1)  # in pixels of the photo as it is stored

@@ -40,10 +40,9 @@ Layers = str | Sequence[int]
 def mix(
     ws_row: Tensor, ws_col: Tensor, layers: Layers, channels: Sequence[int] | None = None, amount: float = 1.0
 ) -> Tensor:
-    """The row's codes, with the column's in the chosen layers.
+    """The row's codes, with the column's in the chosen layers: [..., L, w_dim] each; leading sizes are broadcast.
 
     Args:
-        ws_row, ws_col: [..., L, w_dim] each; leading sizes are broadcast.
         layers: a preset, numbers or text such as "0-4,7" (see `parse_layers`); an empty tuple exchanges nothing.
         channels: exchange only these components of the chosen codes, 0 to w_dim - 1; None: all. See `scale_channels`.
         amount: 1 takes the column's, 0 keeps the row's, between them lies a straight blend.
@@ -113,15 +112,10 @@ def mix_images(
     noise: Noise = "const",
     amount: float = 1.0,
 ) -> Tensor:
-    """Every row's face mixed with every column's: [R, C, 3, H, W], about in [-1, 1].
+    """Every row's face mixed with every column's, [R, L, w_dim] and [C, L, w_dim]: [R, C, 3, H, W], about in [-1, 1].
 
-    What lies below the first exchanged layer is the same along a row and is rendered once.
-
-    Args:
-        g: renders the images.
-        row_ws, col_ws: [R, L, w_dim] and [C, L, w_dim].
-        layers, channels, amount: as in `mix`, with its errors.
-        noise: see `SynthesisNetwork.draw_noise`; one noise for all images, so that only codes differ between them.
+    What lies below the first exchanged layer is the same along a row and is rendered once. The noise (see
+    `SynthesisNetwork.draw_noise`) is one for all images. Other arguments and errors as those of `mix`.
     """
     if row_ws.ndim != 3 or col_ws.ndim != 3:
         raise ValueError(f"codes must be [N, L, w_dim], got {list(row_ws.shape)} and {list(col_ws.shape)}")

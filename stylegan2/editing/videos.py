@@ -37,12 +37,7 @@ MOST_SHOWN = 4_000_000  # bytes of a video inside a notebook
 
 
 class Lazy(Sequence[Image.Image]):
-    """Pictures of a list of values, each rendered when it is asked for: `save` never holds them all.
-
-    Args:
-        render: value -> picture, all of one size.
-        values: one per frame. Raises ValueError for none.
-    """
+    """Pictures render(value) of a list of values, each made when it is asked for: `save` never holds them all."""
 
     def __init__(self, render: Callable[[Any], Image.Image], values: Iterable[Any]):
         self.render, self.values = render, list(values)
@@ -71,12 +66,10 @@ class Frames(Lazy):
         captions: a line above every frame, if any.
         noise: "const" (each generator's fixed images), "none", a list as in `SynthesisNetwork.draw_noise`, or a
             `torch.Generator`, from which noise for one image is sampled once.
-        scale: enlargement, a whole factor; None: what brings faces to about `side` pixels.
+        scale: enlargement, a whole factor; None: what brings faces to about `side` pixels, or leaves them larger.
         batch: codes at once. A frame always shares its batch with the same others, so its pixels never change.
-        side: see `scale`; larger faces stay as they are.
 
-    Raises ValueError for codes that a generator does not take, captions of another number, "random" noise, or no
-    frames.
+    Raises ValueError for codes that a generator does not take, other noise, or no frames.
     """
 
     def __init__(
@@ -137,14 +130,13 @@ def _named(generators: Generators) -> dict[str, Generator]:
 def interpolation(
     generators: Generators, seeds: Sequence[int], frames_per_key: int = 48, truncation: float = 0.7, **settings: Any
 ) -> Frames:
-    """From face to face and back to the first, without a jump where the video starts again.
+    """From face to face and back to the first, easing in and out, without a jump where the video starts again.
 
     Args:
         generators: one; or {caption: generator}: the first one's mapping makes the codes, all render them.
         seeds: of the faces, at least two.
-        frames_per_key: frames from one face to the next; the motion eases in and out.
-        truncation: psi.
-        settings: noise, scale, side, batch, captions, as in `Frames`, with its errors.
+        frames_per_key: frames from one face to the next.
+        truncation, settings: psi; noise, scale, side, batch, captions, as in `Frames`, with its errors.
     """
     first = next(iter(_named(generators).values()))
     return walk(generators, latents.ws_from_seeds(first, seeds, truncation), frames_per_key, **settings)
@@ -160,11 +152,7 @@ def walk(generators: Generators, keys: Tensor, frames_per_key: int = 48, **setti
 
 
 def there_and_back(low: float, high: float, frames: int) -> list[float]:
-    """Numbers from `low` to `high` halfway and back, a round that can be repeated. Raises ValueError below 2 frames.
-
-    low + (high - low) (1 - cos 2 pi t) / 2, so that the motion rests at both ends. (An odd number of frames passes
-    `high` between two of them.)
-    """
+    """low + (high - low) (1 - cos 2 pi t) / 2: a round that rests at both ends. Raises ValueError below 2 frames."""
     if frames < 2:
         raise ValueError(f"there are {frames} frames, expected at least 2 to go there and back")
     return [low + (high - low) * (1 - math.cos(2 * math.pi * i / frames)) / 2 for i in range(frames)]
@@ -181,11 +169,10 @@ def sweep(
     """What one number does to the codes: degrees of a direction, strength of an edit, psi.
 
     Args:
-        generators: one, or {caption: generator}.
         ws_of: amount -> [L, w_dim], or [N, L, w_dim] for N faces.
         amounts: one per frame, e.g. of `there_and_back`.
         caption: a line above every frame, in which the amount is put: "degree {:+.1f}".
-        settings: noise, scale, side, batch, as in `Frames`, with its errors.
+        generators, settings: as in `Frames`, with its errors.
     """
     amounts = [float(amount) for amount in amounts]
     if not amounts:
@@ -200,13 +187,8 @@ def sweep(
 def save(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24, progress: bool = True) -> Path:
     """Write frames atomically as GIF (a path that ends in .gif) or MP4 (H.264, plays everywhere).
 
-    Args:
-        frames: pictures of one size, which may be rendered meanwhile. An MP4 loses a last odd row or column.
-        path: of the file.
-        fps: frames a second.
-        progress: a bar, should it take long.
-
-    Raises ValueError for another ending, no frames, frames of several sizes, or fps below 1.
+    The frames may be rendered meanwhile. An MP4 loses a last odd row or column. Raises ValueError for another ending,
+    no frames, frames of several sizes, or fps below 1.
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:

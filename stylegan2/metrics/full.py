@@ -93,13 +93,9 @@ FORMULAS = {"fid": fid, "kid": kid, "pr": precision_recall}
 def load_networks(measures: Sequence[str], weights: Where = None, device="auto") -> dict[str, Callable]:
     """The networks that measures need: {name: network}.
 
-    Args:
-        measures: some of `MEASURES`.
-        weights: a folder with the files of all networks; the file of Inception, or of the one network that is needed;
-            None: PyTorch's cache, filled from the network.
-        device: where to compute.
-
-    Raises ImportError, FileNotFoundError, ConnectionError or ValueError for a missing package or file; says what to do.
+    weights: a folder with the files of all networks; the file of Inception, or of the one network that is needed; None:
+    PyTorch's cache, filled from the network. Raises ImportError, FileNotFoundError, ConnectionError or ValueError for a
+    missing package or file; says what to do.
     """
     wanted = _networks_of(measures)
     if weights is not None and not Path(weights).exists():
@@ -128,8 +124,6 @@ def image_distances(
         generated, real: two sets of images, of any and of different number.
         measures: some of "fid", "kid", "pr" (precision and recall).
         networks: {"inception": extractor, "vgg": extractor}, as far as needed; default: the published ones.
-        batch: images at once.
-        device: where the networks are.
 
     Raises ValueError for fewer than 4 images, or another measure; and as `load_networks`.
     """
@@ -164,16 +158,14 @@ def measure_generator(
     weights: Where = None,
     batch: int = 32,
 ) -> dict:
-    """Several measures of one generator as plain values, ready for JSON. Networks are loaded before anything is drawn.
+    """Measures of one generator as plain values, ready for JSON. Networks are loaded before anything is rendered.
 
     Args:
-        g: the generator; networks work on its device.
         measures: some of `MEASURES`.
         real: real images of its resolution, for "fid", "kid" and "pr".
         source: the generator that it was fine-tuned from, for "structure".
         count: generated images (at most 5,000 pairs for "ppl" and 1,000 for "structure").
         weights: see `load_networks`.
-        batch: images at once.
 
     Raises ValueError for an unknown measure, or one whose real images or source are not given; and as `load_networks`.
     """

@@ -24,14 +24,9 @@ Images = Tensor | Dataset  # [N, 3, H, W], uint8 or float in [-1, 1], at once or
 class GeneratedImages(Dataset):
     """Images of seeds, rendered when they are asked for: item i -> uint8 [3, R, R], on the generator's device.
 
-    One seed is one image, noise included, whatever is rendered beside it.
-
-    Args:
-        g: the generator.
-        count: how many.
-        truncation: psi; published numbers are for 1, without truncation.
-        first_seed: item i is the image of seed `first_seed` + i.
-        mapping: makes the codes; default `g`'s. With the source's mapping, source and target share their codes.
+    Item i is the image of seed `first_seed` + i, noise included, whatever is rendered beside it. Published numbers are
+    for `truncation` 1. `mapping` makes the codes, default `g`'s: with the source's mapping, source and target share
+    their codes.
     """
 
     def __init__(

@@ -39,13 +39,11 @@ def path_lengths(
     """d(g(w1), g(lerp(w1, w2, epsilon))) / epsilon^2 of each pair, [pairs] (the paper's l_W).
 
     Args:
-        g: the generator; each pair has one noise.
-        pairs: how many; pair i has the codes of two seeds of its own, whatever the batch.
+        pairs: how many; pair i has one noise and the codes of two seeds of its own, whatever the batch.
         distance: of two batches of images in about [-1, 1] -> [N]; default LPIPS on VGG, with the errors of
             `pretrained.lpips_distance`.
         epsilon: the step.
         first_seed: 0, or another for other pairs.
-        batch: pairs at once.
     """
     distance = distance or lpips_distance(device=g.mapping.w_mean.device)
     found = []
