@@ -131,13 +131,10 @@ def find_codes(
     """
     outside = is_outside(source, photos, distance, encoder) if outside is None else outside
     found = search(source, photos, distance, encoder, outside, steps, progress=progress)
-    if len(found) == len(photos):
-        ws = torch.cat([one.ws for one in found.values()])
-    else:  # after Ctrl-C the others keep what they would have begun with
-        ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encode(encoder, photos)
-        ws = ws.clone()
-        for i, one in found.items():
-            ws[i] = one.ws[0]
+    ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encode(encoder, photos)
+    ws = ws.clone()
+    for i, one in found.items():  # after Ctrl-C the others keep what they began with
+        ws[i] = one.ws[0]
     return ws, outside, any(one.stopped == INTERRUPTED for one in found.values())
 
 

@@ -11,7 +11,7 @@ before: psi never scales the degree. :mod:`stylegan2.pocket.studies.effects` mea
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,21 @@ class Directions:
         self.layers = None if self.layers is None else tuple(int(i) for i in self.layers)
         self.made_from = dict(self.made_from)
         self.names = list(self.names) or [f"direction {k}" for k in range(len(self.vectors))]
-        _check(self)
+        if self.vectors.ndim != 2 or len(self) == 0 or self.values.shape != self.vectors.shape[:1]:
+            shapes = f"vectors {list(self.vectors.shape)} and values {list(self.values.shape)}"
+            raise ValueError(f"{shapes}: expected [K, w_dim] and [K], K at least 1")
+        lengths = self.vectors.norm(dim=1)
+        if not ((lengths - 1).abs() < 1e-3).all():
+            raise ValueError(f"vectors must have length 1, theirs go from {lengths.min():.3g} to {lengths.max():.3g}")
+        if self.layers is not None and (not self.layers or min(self.layers) < 0):
+            raise ValueError(f"layers {self.layers}: expected at least one number, from 0")
+        if len(self.names) != len(self):
+            names = counted(len(self.names), "name")
+            raise ValueError(f"{names} for {counted(len(self), 'direction')}: expected one each")
+        if twice := sorted({name for name in self.names if self.names.count(name) > 1}):
+            raise ValueError(f"every direction needs a name of its own: {', '.join(twice)} is given twice")
+        if not all(isinstance(name, str) and name.strip() for name in self.names):
+            raise ValueError(f"names {self.names}: expected text that is not empty")
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -65,15 +79,13 @@ class Directions:
     def select(self, which: Iterable[int | str]) -> Directions:
         """Some of them, by number or name, in the order given."""
         rows = [self.index(w) for w in which]
-        names = [self.names[k] for k in rows]
-        return Directions(self.vectors[rows], self.values[rows], self.layers, names, self.made_from)
+        return replace(self, vectors=self.vectors[rows], values=self.values[rows], names=[self.names[k] for k in rows])
 
     def rename(self, which: int | str, name: str) -> None:
         """Call a direction by what it does ("pose"). Raises ValueError for a name that another one has."""
         names = list(self.names)
         names[self.index(which)] = name
-        _check_names(names)
-        self.names = names
+        self.names = replace(self, names=names).names
 
     def mix(self, degrees: Mapping[int | str, float], name: str) -> Directions:
         """sum of degree * vector, brought to length 1, as one direction. Raises ValueError for degrees that are all 0.
@@ -132,30 +144,6 @@ def _of_the_original(content: dict[str, Any]) -> Directions:
     vectors, ckpt = content["eigvec"], str(content.get("ckpt", ""))
     made_from = {"method": "sefa", "normalise": False, "checkpoint": ckpt.replace("\\", "/").rpartition("/")[2]}
     return Directions(vectors.T, torch.full(vectors.shape[-1:], torch.nan), None, made_from=made_from)
-
-
-def _check(d: Directions) -> None:
-    if d.vectors.ndim != 2 or len(d.vectors) == 0 or d.values.shape != d.vectors.shape[:1]:
-        shapes = f"vectors {list(d.vectors.shape)} and values {list(d.values.shape)}"
-        raise ValueError(f"{shapes}: expected [K, w_dim] and [K], K at least 1")
-    lengths = d.vectors.norm(dim=1)
-    if not ((lengths - 1).abs() < 1e-3).all():
-        raise ValueError(f"vectors must have length 1, theirs go from {lengths.min():.3g} to {lengths.max():.3g}")
-    if d.layers is not None and (not d.layers or min(d.layers) < 0):
-        raise ValueError(f"layers {d.layers}: expected at least one number, from 0")
-    if len(d.names) != len(d.vectors):
-        raise ValueError(
-            f"{counted(len(d.names), 'name')} for {counted(len(d.vectors), 'direction')}: expected one each"
-        )
-    _check_names(d.names)
-
-
-def _check_names(names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"every direction needs a name of its own: {', '.join(twice)} is given twice")
-    if not all(isinstance(name, str) and name.strip() for name in names):
-        raise ValueError(f"names {list(names)}: expected text that is not empty")
 
 
 def upright(vectors: Tensor) -> Tensor:

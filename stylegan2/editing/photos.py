@@ -25,10 +25,8 @@ ALIGN = ("auto", "yes", "no")
 class Cutting:
     """Which square of a photo is taken. Raises ValueError for impossible values."""
 
-    align: str = (
-        "auto"  # "yes": the face, turned and cut by `collect.align`; "no": the middle square; "auto": a picture
-    )
-    # of the generator's own size as it is, any other aligned
+    align: str = "auto"  # "yes": the face, turned and cut by `collect.align`; "no": the middle square; "auto": a
+    # picture of the generator's own size as it is, any other aligned
     face: str = "1"  # the one that is found most surely, "2": the next, ..., or "all"
     box: tuple[float, float, float] | None = None  # left, top, side in pixels of the upright photo: that square instead
 

@@ -89,12 +89,10 @@ class Frames(Lazy):
         for name, g in self.generators.items():
             latents.check_fits(g, self.ws, name)
         self.captions = None if captions is None else list(captions)
-        if self.captions is not None and len(self.captions) != len(ws):
+        if captions is not None and len(self.captions) != len(ws):
             raise ValueError(f"expected a caption for each of {len(ws)} frames, got {len(self.captions)}")
         if isinstance(noise, str) and noise not in ("const", "none"):
-            raise ValueError(
-                f"noise is {noise!r}, expected 'const', 'none' or a torch.Generator: the frames would flicker"
-            )
+            raise ValueError(f"noise is {noise!r}, expected 'const', 'none' or a torch.Generator: it would flicker")
         first = next(iter(self.generators.values()))
         self.noise = noise if isinstance(noise, str) else first.synthesis.draw_noise(1, noise)
         largest = max(g.resolution for g in self.generators.values())
