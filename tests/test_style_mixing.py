@@ -233,7 +233,7 @@ def study(g, monkeypatch):
         known.update({image.numpy().tobytes(): code for image, code in zip(images, ws, strict=True)})
         return images
 
-    monkeypatch.setattr(ownership, "draw", draw)
+    monkeypatch.setattr(ownership, "render", draw)
     return lambda *args, **kwargs: measure_ownership(g, FakeJudge(known), *args, **kwargs)
 
 

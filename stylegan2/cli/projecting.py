@@ -283,13 +283,13 @@ def _keep_cartoons(source, portraits: dict, images, ws, cartoons: dict, files: d
     """A picture of every face in every style, and one of all."""
     from stylegan2 import display
     from stylegan2.editing.cartoonize import sheet as drawn_sheet
-    from stylegan2.editing.latents import draw
+    from stylegan2.editing.latents import render
 
     for kind, drawn in cartoons.items():
         for name, image in zip(portraits, drawn, strict=True):
             display.save(display.to_pil(image, side=SIDE), files[name, kind])
     seen = [portrait.seen for portrait in portraits.values()]
-    display.save(drawn_sheet(images, draw(source, ws, batch=len(ws)), cartoons, seen=seen), sheet)
+    display.save(drawn_sheet(images, render(source, ws, batch=len(ws)), cartoons, seen=seen), sheet)
 
 
 def _opened(paths: dict[str, Path], source, where) -> dict:

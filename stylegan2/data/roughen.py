@@ -1,4 +1,4 @@
-"""Make images as imperfect as generated ones: what looks at them must not depend on their exact pixels."""
+"""Make images as imperfect as generated ones: a network that judges them must not depend on their exact pixels."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import check_fits, draw
+from stylegan2.editing.latents import check_fits, render
 from stylegan2.editing.layer_swapping import swap, swap_images
 from stylegan2.editing.optimise import INTERRUPTED
 from stylegan2.editing.projection import ProjectConfig, Projection, project
@@ -99,16 +99,16 @@ def search(
             )
         codes = encode(encoder, photos).split(1)
         return {i: Projection(known or CLOSE, ws, stopped="encoder only") for i, ws in enumerate(codes)}
-    found: dict[int, Projection] = {}
+    projections: dict[int, Projection] = {}
     for far in (False, True):
         these = (outside == far).nonzero()[:, 0].tolist()
         if these:
             config, start = plan(photos[these], far, encoder, steps, known)
             together = project(source, photos[these], distance, config, start, progress=progress)
-            found |= {i: replace(together, ws=together.ws[k : k + 1]) for k, i in enumerate(these)}
+            projections |= {i: replace(together, ws=together.ws[k : k + 1]) for k, i in enumerate(these)}
             if together.stopped == INTERRUPTED:
                 break
-    return dict(sorted(found.items()))
+    return dict(sorted(projections.items()))
 
 
 def find_codes(
@@ -130,12 +130,12 @@ def find_codes(
         ws [N, L, w_dim], `outside`, and whether Ctrl-C stopped the search before its end.
     """
     outside = is_outside(source, photos, distance, encoder) if outside is None else outside
-    found = search(source, photos, distance, encoder, outside, steps, progress=progress)
+    projections = search(source, photos, distance, encoder, outside, steps, progress=progress)
     ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encode(encoder, photos)
     ws = ws.clone()
-    for i, one in found.items():  # after Ctrl-C the others keep what they began with
+    for i, one in projections.items():  # after Ctrl-C the others keep what they began with
         ws[i] = one.ws[0]
-    return ws, outside, any(one.stopped == INTERRUPTED for one in found.values())
+    return ws, outside, any(one.stopped == INTERRUPTED for one in projections.values())
 
 
 @torch.no_grad()
@@ -161,7 +161,7 @@ def cartoonize(
     if strength == 1 and width == 0:  # no model is copied
         return {name: swap_images(source, style, ws, swap_resolution) for name, style in styles.items()}
     return {
-        name: draw(swap(source, style, swap_resolution, width, strength=strength), ws, batch=len(ws))
+        name: render(swap(source, style, swap_resolution, width, strength=strength), ws, batch=len(ws))
         for name, style in styles.items()
     }
 

@@ -125,7 +125,7 @@ def read_photos(
     """
     if not paths:
         raise ValueError("there are no pictures: expected at least one file")
-    found: dict[str, Portrait] = {}
+    by_name: dict[str, Portrait] = {}
     for name, path in paths.items():
         photo = open_photo(path)
         try:
@@ -134,8 +134,8 @@ def read_photos(
             raise align.NoFace(f"'{path}': {error}, or take its middle square (--align no)") from error
         except ValueError as error:
             raise ValueError(f"'{path}': {error}") from error
-        found |= dict(zip(names_of(name, len(faces), {*found, *taken}), faces, strict=True))
-    return found
+        by_name |= dict(zip(names_of(name, len(faces), {*by_name, *taken}), faces, strict=True))
+    return by_name
 
 
 def stacked(portraits: Mapping[str, Portrait], device: torch.device | str = "cpu") -> Tensor:

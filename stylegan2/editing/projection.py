@@ -1,8 +1,8 @@
 """From an image to codes that render it: projection (arXiv 1912.04958, section 5 and appendix D), and pivotal tuning.
 
-    found = project(g, images, distance, ProjectConfig(space="w+"))      # from the mean face
-    found = project(g, images, distance, start=encoder(images))          # from an encoder's codes
-    rendered = g.synthesis(found.ws, found.noise)
+    projection = project(g, images, distance, ProjectConfig(space="w+"))      # from the mean face
+    projection = project(g, images, distance, start=encoder(images))          # from an encoder's codes
+    rendered = g.synthesis(projection.ws, projection.noise)
 
 The published schedule: the learning rate rises over the first twentieth of the run and falls over the last quarter,
 fading noise is added to w, and the generator's noise images are fitted too, under a regulariser that keeps them noise.
@@ -204,7 +204,7 @@ class Search(LatentSearch):
     def _row(self, loss: Tensor, decibels: Tensor) -> dict[str, float]:
         return {"loss": float(loss.mean()), "psnr": float(decibels.median())}
 
-    def found(self, stopped: str = DONE) -> Projection:
+    def result(self, stopped: str = DONE) -> Projection:
         """The result by now."""
         noise = [x.detach().clone() for x in self.fitted] or "const"
         return Projection(self.config, self.codes.detach().clone(), noise, list(self.history), stopped)
@@ -225,7 +225,7 @@ def project(
     long.
     """
     search = Search(g, images, distance, config or ProjectConfig(), start)
-    return search.found(search.run("project", _to_photo, on_step, progress))
+    return search.result(search.run("project", _to_photo, on_step, progress))
 
 
 def _to_photo(row: dict[str, float]) -> dict[str, str]:
@@ -234,7 +234,7 @@ def _to_photo(row: dict[str, float]) -> dict[str, str]:
 
 def tune(
     g: Generator,
-    found: Projection,
+    projection: Projection,
     images: Tensor,
     distance,
     steps: int = 100,
@@ -248,13 +248,13 @@ def tune(
 
     Args:
         g: stays as it is.
-        found: codes of the images.
+        projection: codes of the images.
         images, distance: as in `Search`, with its errors.
         steps, lr: of Adam; ValueError for numbers that cannot work.
     """
     if steps < 1 or lr <= 0:
         raise ValueError(f"steps is {steps}, lr {lr:g}: expected steps >= 1, lr > 0")
-    _check(g, images, found.ws)
+    _check(g, images, projection.ws)
     tuned = deepcopy(g)
     optimiser = torch.optim.Adam(tuned.synthesis.requires_grad_(True).parameters(), lr)
     with torch.no_grad():
@@ -265,7 +265,7 @@ def tune(
             at_once, decibels = images_at_once(tuned.synthesis, len(images), graph=True), []
             for part in slices(len(images), at_once):
                 wanted, share = images[part], len(images[part]) / len(images)
-                rendered = tuned.synthesis(found.ws[part], noise_of(found.noise, part))
+                rendered = tuned.synthesis(projection.ws[part], noise_of(projection.noise, part))
                 loss = (rendered - wanted).square().mean() + distance(rendered, [x[part] for x in target]).mean()
                 (share * loss).backward()
                 decibels.append(psnr(rendered.detach(), wanted))

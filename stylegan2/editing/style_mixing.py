@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import check_fits, draw, finish
+from stylegan2.editing.latents import check_fits, finish, render
 from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator, Noise, Stage
 from stylegan2.runtime import in_parts
@@ -80,7 +80,7 @@ def layers_name(layers: Layers, num_ws: int) -> str:
 
 
 def layer_label(layer: int, num_ws: int) -> str:
-    """A layer's number and where it draws: "3: 16x16". The last code drives no convolution, only the last tRGB."""
+    """A layer and the resolution it drives, "3: 16x16"; the last code drives no convolution, only the last tRGB."""
     side = 4 * 2 ** ((layer + 1) // 2)
     return f"{layer}: colours" if layer == num_ws - 1 else f"{layer}: {side}x{side}"
 
@@ -90,13 +90,13 @@ def scale_channels(first: int, last: int, w_dim: int, of: int = 512) -> range:
 
     Raises ValueError for a range that is not among 0 to of - 1, or that leaves nothing at this size.
     """
-    found = range(round(first * w_dim / of), round((last + 1) * w_dim / of))
-    if not 0 <= first <= last < of or not found:
+    channels = range(round(first * w_dim / of), round((last + 1) * w_dim / of))
+    if not 0 <= first <= last < of or not channels:
         raise ValueError(
             f"channels {first} to {last} of {of}: expected a range within 0 to {of - 1}, wide enough for a w with "
             f"{w_dim} components"
         )
-    return found
+    return channels
 
 
 # ------------------------------------------------------------------------------------------------------------ images
@@ -190,11 +190,11 @@ def mix_grid(
         check_fits(model, row_ws)
     noise = noise if noise in ("const", "none") else g.synthesis.draw_noise(1, noise)  # fixed noise is a model's own
     images = mix_images(g, row_ws, col_ws, layers, channels, noise)
-    rows, columns = (draw_ends(ends or (g,), ws, noise) for ws in (row_ws, col_ws))
+    rows, columns = (render_ends(ends or (g,), ws, noise) for ws in (row_ws, col_ws))
     return MixGrid(images, rows, columns)
 
 
 @torch.no_grad()
-def draw_ends(models: Sequence[Generator], ws: Tensor, noise: Noise = "const") -> Tensor:
+def render_ends(models: Sequence[Generator], ws: Tensor, noise: Noise = "const") -> Tensor:
     """The same codes through K models: [N, L, w_dim] -> [K, N, 3, H, W]."""
-    return torch.stack([draw(g, ws, noise, BATCH) for g in models])
+    return torch.stack([render(g, ws, noise, BATCH) for g in models])

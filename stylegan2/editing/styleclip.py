@@ -9,7 +9,7 @@ A code w0 in W+ is moved to w1, in whose image CLIP sees the text. `w0 + strengt
 through both, in any generator that was fine-tuned from this one.
 
 With `together`, many codes are moved by one offset. What would fool CLIP differs from face to face and averages out, so
-the edit also fits faces that it has never seen:
+the edit also fits other faces:
 
     edit = optimise(g, clip, many, EditConfig("red hair", together=True))
     images = g.synthesis(edit.onto(ws, 1.0), "const")
@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from stylegan2.data.roughen import roughen
 from stylegan2.editing import figures
-from stylegan2.editing.latents import draw
+from stylegan2.editing.latents import render
 from stylegan2.editing.layers import parse_layers
 from stylegan2.editing.optimise import DONE, LatentSearch, read_result, write_result
 from stylegan2.networks import Generator
@@ -198,7 +198,7 @@ class Optimisation(LatentSearch):
         rows, offsets = len(chosen) if config.space == "w+" else 1, 1 if config.together else len(ws)
         self.moved = torch.zeros(offsets, rows, g.w_dim, device=ws.device, requires_grad=True)
         super().__init__(g, clip, config, len(ws), [self.moved])
-        self.images = draw(g, self.start, batch=len(ws))
+        self.images = render(g, self.start, batch=len(ws))
         self.loss = TextLoss(clip, config, self.images)
 
     @property

@@ -30,7 +30,7 @@ from stylegan2.bars import bar
 from stylegan2.editing import latents
 from stylegan2.networks import Generator, Noise
 
-SIDE = 256  # pixels of a face, about and at least, if nothing else is said
+SIDE = 256  # pixels of a face, about and at least, by default
 Generators = Generator | Mapping[str, Generator]
 ENDINGS = (".mp4", ".gif")
 MOST_SHOWN = 4_000_000  # bytes of a video inside a notebook
@@ -114,7 +114,7 @@ class Frames(Lazy):
     def _images(self, ws: Tensor) -> dict[str, Tensor]:
         """ws [B, N, L, w_dim] -> {name: uint8 [B, N, 3, R, R]} on the CPU"""
         flat = ws.flatten(0, 1)
-        rendered = {name: latents.draw(g, flat, self.noise, len(flat)) for name, g in self.generators.items()}
+        rendered = {name: latents.render(g, flat, self.noise, len(flat)) for name, g in self.generators.items()}
         return {name: display.to_uint8(images).cpu().unflatten(0, ws.shape[:2]) for name, images in rendered.items()}
 
 

@@ -47,12 +47,12 @@ def extract_features(
     images: Images, extractors: Mapping[str, Extractor], batch: int = 32, device="auto", what: str | None = "images"
 ) -> dict[str, Tensor]:
     """Every network's features of every image, in one pass over the images: {network: [N, F] on the CPU}."""
-    device, found = pick_device(device), {name: [] for name in extractors}
+    device, features = pick_device(device), {name: [] for name in extractors}
     for chunk in batches(images, batch, what):
         chunk = chunk.to(device)
         for name, extractor in extractors.items():
-            found[name].append(extractor(chunk).cpu())
-    return {name: torch.cat(parts) for name, parts in found.items()}
+            features[name].append(extractor(chunk).cpu())
+    return {name: torch.cat(parts) for name, parts in features.items()}
 
 
 def fid(generated: Tensor, real: Tensor) -> dict[str, float]:
@@ -72,8 +72,8 @@ def kid(generated: Tensor, real: Tensor) -> dict[str, float]:
     """
     module = need("torch_fidelity.metric_kid", FIDELITY)
     subset = min(KID_SUBSET, len(generated), len(real))
-    found = module.kid_features_to_metric(generated, real, kid_subset_size=subset, verbose=False)
-    return {"kid": found[module.KEY_METRIC_KID_MEAN], "kid_sd": found[module.KEY_METRIC_KID_STD]}
+    result = module.kid_features_to_metric(generated, real, kid_subset_size=subset, verbose=False)
+    return {"kid": result[module.KEY_METRIC_KID_MEAN], "kid_sd": result[module.KEY_METRIC_KID_STD]}
 
 
 def precision_recall(generated: Tensor, real: Tensor) -> dict[str, float]:
@@ -83,8 +83,8 @@ def precision_recall(generated: Tensor, real: Tensor) -> dict[str, float]:
     """
     module = need("torch_fidelity.metric_prc", FIDELITY)
     options = {"prc_neighborhood": NEIGHBOURS, "prc_batch_size": 2500, "save_cpu_ram": True}  # all pairs at once: 30 GB
-    found = module.prc_features_to_metric(generated, real, **options, verbose=False)
-    return {"precision": found[module.KEY_METRIC_PRECISION], "recall": found[module.KEY_METRIC_RECALL]}
+    result = module.prc_features_to_metric(generated, real, **options, verbose=False)
+    return {"precision": result[module.KEY_METRIC_PRECISION], "recall": result[module.KEY_METRIC_RECALL]}
 
 
 FORMULAS = {"fid": fid, "kid": kid, "pr": precision_recall}
@@ -135,11 +135,11 @@ def image_distances(
     extractors = {name: networks[name] for name in _networks_of(measures)}
     named = {"generated": generated, "real": real}
     sets = [extract_features(images, extractors, batch, device, name) for name, images in named.items()]
-    found: dict[str, float] = {}
+    distances: dict[str, float] = {}
     for measure in measures:
         pair = [features[MEASURES[measure]] for features in sets]
-        found |= FORMULAS[measure](*(p.to(device) for p in pair) if measure == "pr" else pair)
-    return found
+        distances |= FORMULAS[measure](*(p.to(device) for p in pair) if measure == "pr" else pair)
+    return distances
 
 
 def _check_measures(measures: Sequence[str], known: Sequence[str]) -> None:
@@ -177,35 +177,35 @@ def measure_generator(
         raise ValueError("structure compares with the model that this one was fine-tuned from: give it (--source)")
     device = g.mapping.w_mean.device
     networks = load_networks(measures, weights, device)
-    found: dict = {"resolution": g.resolution}
+    results: dict = {"resolution": g.resolution}
     if compared:
-        found |= {"images": count, "real_images": len(real)}
-        found |= image_distances(GeneratedImages(g, count), real, compared, networks, batch, device)
+        results |= {"images": count, "real_images": len(real)}
+        results |= image_distances(GeneratedImages(g, count), real, compared, networks, batch, device)
     if "ppl" in measures:
         pairs = min(count, path_length.PAIRS)
         ppl = path_length.perceptual_path_length(g, pairs, networks["lpips"], batch=max(1, batch // 2))
-        found |= {"ppl": ppl, "ppl_pairs": pairs}
+        results |= {"ppl": ppl, "ppl_pairs": pairs}
     if "structure" in measures:
         pairs = min(count, structure.PAIRS)
         by_code = structure.measure_structure(source, g, pairs, networks["dino"], max(1, batch // 4))
-        found |= {f"structure_{key}": asdict(measure) for key, measure in by_code.items()}
-    return found
+        results |= {f"structure_{key}": asdict(measure) for key, measure in by_code.items()}
+    return results
 
 
-def format_results(found: Mapping) -> str:
+def format_results(results: Mapping) -> str:
     """The result of `measure_generator`, one measure a line."""
     lines = []
-    if "images" in found:
-        few = min(found["images"], found["real_images"]) < FEW
-        note = " (few images make FID larger: compare it only with FID of as many)" if few and "fid" in found else ""
-        lines.append(f"{found['images']:,} generated against {found['real_images']:,} real images{note}")
-    if "fid" in found:
-        lines.append(f"FID {found['fid']:.4g}")
-    if "kid" in found:
-        lines.append(f"KID {found['kid']:.4g} (sd {found['kid_sd']:.2g} over 100 subsets)")
-    if "precision" in found:
-        lines.append(f"precision {found['precision']:.3f}, recall {found['recall']:.3f}")
-    if "ppl" in found:
-        lines.append(f"PPL {found['ppl']:.4g} ({found['ppl_pairs']:,} pairs in W, steps at the end)")
-    lines += [str(Measure(**value)) for key, value in found.items() if key.startswith("structure_")]
+    if "images" in results:
+        few = min(results["images"], results["real_images"]) < FEW
+        note = " (few images make FID larger: compare it only with FID of as many)" if few and "fid" in results else ""
+        lines.append(f"{results['images']:,} generated against {results['real_images']:,} real images{note}")
+    if "fid" in results:
+        lines.append(f"FID {results['fid']:.4g}")
+    if "kid" in results:
+        lines.append(f"KID {results['kid']:.4g} (sd {results['kid_sd']:.2g} over 100 subsets)")
+    if "precision" in results:
+        lines.append(f"precision {results['precision']:.3f}, recall {results['recall']:.3f}")
+    if "ppl" in results:
+        lines.append(f"PPL {results['ppl']:.4g} ({results['ppl_pairs']:,} pairs in W, steps at the end)")
+    lines += [str(Measure(**value)) for key, value in results.items() if key.startswith("structure_")]
     return "\n".join(lines)

@@ -62,12 +62,12 @@ def structure_distances(
         if len(images) != len(source):
             raise ValueError(f"images must be pairs: got {len(source)} of the source, {len(images)} others")
     model = model or dino()
-    device, found = next(model.parameters()).device, []
+    device, distances = next(model.parameters()).device, []
     others = (batches(images, batch, None) for images in targets)
     for chunks in zip(batches(source, batch, "structure"), *others, strict=True):
         first, *rest = (self_similarity(vit_keys(model, chunk.to(device))) for chunk in chunks)
-        found.append(torch.stack([(first - other).square().mean((1, 2)) for other in rest]).cpu())
-    return torch.cat(found, dim=1)
+        distances.append(torch.stack([(first - other).square().mean((1, 2)) for other in rest]).cpu())
+    return torch.cat(distances, dim=1)
 
 
 def measure_structure(
