@@ -44,7 +44,7 @@ def mix(
 
     Args:
         layers: a preset, numbers or text such as "0-4,7" (see `parse_layers`); an empty tuple exchanges nothing.
-        channels: exchange only these components of the chosen codes, 0 to w_dim - 1; None: all. See `scale_channels`.
+        channels: exchange only these components of the chosen codes, 0 to w_dim - 1; None: all.
         amount: 1 takes the column's, 0 keeps the row's, between them lies a straight blend.
 
     Raises ValueError for codes of different L or w_dim, or layers or channels that they do not have.
@@ -83,20 +83,6 @@ def layer_label(layer: int, num_ws: int) -> str:
     """A layer and the resolution it drives, "3: 16x16"; the last code drives no convolution, only the last tRGB."""
     side = 4 * 2 ** ((layer + 1) // 2)
     return f"{layer}: colours" if layer == num_ws - 1 else f"{layer}: {side}x{side}"
-
-
-def scale_channels(first: int, last: int, w_dim: int, of: int = 512) -> range:
-    """Components `first` to `last` of `of`, as the same share of a w with `w_dim` of them: 10 of 512 are 2 of 128.
-
-    Raises ValueError for a range that is not among 0 to of - 1, or that leaves nothing at this size.
-    """
-    channels = range(round(first * w_dim / of), round((last + 1) * w_dim / of))
-    if not 0 <= first <= last < of or not channels:
-        raise ValueError(
-            f"channels {first} to {last} of {of}: expected a range within 0 to {of - 1}, wide enough for a w with "
-            f"{w_dim} components"
-        )
-    return channels
 
 
 # ------------------------------------------------------------------------------------------------------------ images

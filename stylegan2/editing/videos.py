@@ -1,7 +1,7 @@
 """Videos: frames that are rendered when they are asked for, along a path of codes or of any number; and their files.
 
-    frames = videos.interpolation(g, [1, 5, 9])                                          three faces and back
-    frames = videos.interpolation({"photo": source, "webtoon": target}, [1, 5, 9])       the same w in both
+    frames = videos.walk(g, ws_from_seeds(g, [1, 5, 9], 0.7))                            three faces and back
+    frames = videos.walk({"photo": source, "webtoon": target}, ws)                       the same w in both
     frames = videos.sweep(g, lambda psi: ws_from_seeds(g, [3], psi), videos.there_and_back(0, 1.5, 48), "psi {:.2f}")
     videos.save(frames, "faces.mp4")
     videos.show(frames)
@@ -125,23 +125,11 @@ def _named(generators: Generators) -> dict[str, Generator]:
     return generators
 
 
-def interpolation(
-    generators: Generators, seeds: Sequence[int], frames_per_key: int = 48, truncation: float = 0.7, **settings: Any
-) -> Frames:
-    """From face to face and back to the first, easing in and out, without a jump where the video starts again.
-
-    Args:
-        generators: one; or {caption: generator}: the first one's mapping makes the codes, all render them.
-        seeds: of the faces, at least two.
-        frames_per_key: frames from one face to the next.
-        truncation, settings: psi; noise, scale, side, batch, captions, as in `Frames`, with its errors.
-    """
-    first = next(iter(_named(generators).values()))
-    return walk(generators, latents.ws_from_seeds(first, seeds, truncation), frames_per_key, **settings)
-
-
 def walk(generators: Generators, keys: Tensor, frames_per_key: int = 48, **settings: Any) -> Frames:
-    """`interpolation` between codes [K, L, w_dim] instead of seeds; K is at least 2."""
+    """From code to code [K, L, w_dim] and back to the first, easing in and out, without a jump where it starts again.
+
+    `frames_per_key` from one to the next; generators, settings and errors as those of `Frames`.
+    """
     if len(keys) < 2:
         raise ValueError(f"faces to go between: {len(keys)}, expected at least two, such as seeds 1,5,9")
     if frames_per_key < 1:

@@ -58,7 +58,8 @@ def latent_video(
 
     The whole way is shown, whatever `blend` says.
     """
-    return videos.interpolation(g, [seed, second], frames, truncation, noise=_noise(noise, noise_seed), side=SIDE)
+    keys = latents.ws_from_seeds(g, [seed, second], truncation)
+    return videos.walk(g, keys, frames, noise=_noise(noise, noise_seed), side=SIDE)
 
 
 def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel:
