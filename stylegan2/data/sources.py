@@ -158,8 +158,7 @@ def _hidden(name: str) -> bool:
 
 
 def _take(items: Iterable[tuple], what: str, limit: int | None, seed: int | None) -> tuple[list[tuple], dict[str, Any]]:
-    """The items (name, text that changes with its contents, reason to refuse it or None, ...) to take, and the fields
-    of a `Source`."""
+    """Items (name, text that changes with the contents, reason to refuse or None, ...) to take; a Source's fields."""
     items = sorted(items, key=lambda item: item[0])
     if not items:
         raise ValueError(f"the {what} holds no files; {_EXPECTED}")

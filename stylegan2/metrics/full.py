@@ -192,6 +192,14 @@ def measure_generator(
     return results
 
 
+LINES = {  # a result: how it is written
+    "fid": "FID {fid:.4g}",
+    "kid": "KID {kid:.4g} (sd {kid_sd:.2g} over 100 subsets)",
+    "precision": "precision {precision:.3f}, recall {recall:.3f}",
+    "ppl": "PPL {ppl:.4g} ({ppl_pairs:,} pairs in W, steps at the end)",
+}
+
+
 def format_results(results: Mapping) -> str:
     """The result of `measure_generator`, one measure a line."""
     lines = []
@@ -199,13 +207,6 @@ def format_results(results: Mapping) -> str:
         few = min(results["images"], results["real_images"]) < FEW
         note = " (few images make FID larger: compare it only with FID of as many)" if few and "fid" in results else ""
         lines.append(f"{results['images']:,} generated against {results['real_images']:,} real images{note}")
-    if "fid" in results:
-        lines.append(f"FID {results['fid']:.4g}")
-    if "kid" in results:
-        lines.append(f"KID {results['kid']:.4g} (sd {results['kid_sd']:.2g} over 100 subsets)")
-    if "precision" in results:
-        lines.append(f"precision {results['precision']:.3f}, recall {results['recall']:.3f}")
-    if "ppl" in results:
-        lines.append(f"PPL {results['ppl']:.4g} ({results['ppl_pairs']:,} pairs in W, steps at the end)")
+    lines += [text.format(**results) for name, text in LINES.items() if name in results]
     lines += [str(Measure(**value)) for key, value in results.items() if key.startswith("structure_")]
     return "\n".join(lines)
