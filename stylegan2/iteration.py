@@ -19,7 +19,7 @@ from stylegan2.augment import AdaptiveP, AugmentPipe
 from stylegan2.batches import check_batch
 from stylegan2.config import TrainConfig
 from stylegan2.distributed import World
-from stylegan2.draws import Draws, Fakes, step_generator
+from stylegan2.inputs import Inputs, Fakes, step_generator
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.runs import Averages
 from stylegan2.runtime import pick_dtype
@@ -240,7 +240,7 @@ class Iteration:
         made = (self._make(draws.part(share)) for share in self._shares)
         return made if later else list(made)
 
-    def _make(self, draws: Draws, for_path_length: bool = False) -> Fakes:
+    def _make(self, draws: Inputs, for_path_length: bool = False) -> Fakes:
         ws = draws.ws(self.g.mapping)
         ws = losses.requires_graph(ws) if for_path_length else ws
         return Fakes(draws, ws, {stage.resolution: stage for stage in self.g.synthesis.stages(ws, draws.noise)})
@@ -254,12 +254,12 @@ class Iteration:
         """The same as indices into a batch of n."""
         return [torch.arange(n)[share] for share in self._shares]
 
-    def _draw(self, n: int, rng: torch.Generator) -> Draws:
+    def _draw(self, n: int, rng: torch.Generator) -> Inputs:
         """Codes to mix, and fresh noise."""
         z = torch.randn(2, n, self.g.z_dim, generator=rng).to(self.device)
-        crossover = losses.draw_crossover(self.g.num_ws, self.config.style_mixing, rng)
+        crossover = losses.sample_crossover(self.g.num_ws, self.config.style_mixing, rng)
         # under the warm-up's blur D cannot see noise, and G would learn to draw edges and eyes out of it afterwards
-        return Draws(z, crossover, self.g.synthesis.draw_noise(n, "none" if self._blur else self._near(rng)))
+        return Inputs(z, crossover, self.g.synthesis.sample_noise(n, "none" if self._blur else self._near(rng)))
 
     def _near(self, rng: torch.Generator) -> torch.Generator:
         """`rng` itself on a CPU; else a generator seeded by it on the device, where much noise is drawn much faster."""

@@ -96,7 +96,7 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.conv2d(padded, row, groups=3), row.transpose(2, 3), groups=3)
 
 
-def draw_crossover(num_ws: int, probability: float, rng: torch.Generator) -> int:
+def sample_crossover(num_ws: int, probability: float, rng: torch.Generator) -> int:
     """The layer where style mixing changes codes: 1..num_ws-1 with the given probability, else num_ws (no mixing)."""
     mix = torch.rand((), generator=rng) < probability
     layer = torch.randint(1, num_ws, (), generator=rng)  # drawn in any case: every step draws the same numbers

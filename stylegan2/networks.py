@@ -239,7 +239,7 @@ class SynthesisNetwork(nn.Module):
         """All styled convolutions, lowest resolution first; convs[i] is driven by ws[:, i]."""
         return [conv for block in self.blocks.values() for conv in block.convs]
 
-    def draw_noise(self, n: int, noise: Noise = "random") -> list[Tensor | None]:
+    def sample_noise(self, n: int, noise: Noise = "random") -> list[Tensor | None]:
         """Noise images of n images for every convolution, to be drawn once and shared by several calls.
 
         noise: "random" (torch's global generator), "const" (the fixed buffers), "none", a `torch.Generator`, or a list
@@ -267,14 +267,14 @@ class SynthesisNetwork(nn.Module):
         Nothing is computed beyond the stage that was asked for last. Since a stage is all that the next block needs,
         another network of the same sizes may go on from it (layer swapping).
 
-        ws: [N, L, w_dim]. noise: see `draw_noise`. after: go on above this stage; None: from the constant.
+        ws: [N, L, w_dim]. noise: see `sample_noise`. after: go on above this stage; None: from the constant.
 
         Raises:
             ValueError: ws of another shape.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}; see G.mapping")
-        noises, at = self.draw_noise(len(ws), noise), 0
+        noises, at = self.sample_noise(len(ws), noise), 0
         for r, block in zip(self.resolutions, self.blocks.values(), strict=True):
             n = len(block.convs)
             if after is None or r > after.resolution:
@@ -286,7 +286,7 @@ class SynthesisNetwork(nn.Module):
             at += n
 
     def forward(self, ws: Tensor, noise: Noise = "random", return_rgbs: bool = False):
-        """ws [N, L, w_dim] -> image [N, 3, R, R], roughly in [-1, 1] (not clamped); noise: see `draw_noise`.
+        """ws [N, L, w_dim] -> image [N, 3, R, R], roughly in [-1, 1] (not clamped); noise: see `sample_noise`.
 
         return_rgbs: (image, running RGB sum of every resolution {4: [N, 3, 4, 4], 8: ..., R: image}) instead.
         """

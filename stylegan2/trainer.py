@@ -25,7 +25,7 @@ from stylegan2 import checkpoints, display, files, transfer
 from stylegan2.bars import bar
 from stylegan2.batches import batches
 from stylegan2.config import TrainConfig
-from stylegan2.draws import step_generator
+from stylegan2.inputs import step_generator
 from stylegan2.iteration import Iteration
 from stylegan2.networks import Generator
 from stylegan2.runs import RunLog, latest, prune, read_training_state, snapshot_files

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stylegan2.distributed import World
-from stylegan2.draws import Draws, Fakes
+from stylegan2.inputs import Inputs, Fakes
 from stylegan2.networks import Discriminator, Generator, SharedMapping, Stage
 from stylegan2.ops import upcast
 from stylegan2.setting_types import check_types
@@ -199,7 +199,7 @@ class StructureLoss(Method):
 
 
 @torch.no_grad()
-def source_stages(source: Generator, draws: Draws, max_resolution: int) -> dict[int, Stage]:
+def source_stages(source: Generator, draws: Inputs, max_resolution: int) -> dict[int, Stage]:
     """The source's stages for the same draws, up to `max_resolution`: {resolution: Stage}."""
     stages = {}
     for stage in source.synthesis.stages(draws.ws(source.mapping), draws.noise):
