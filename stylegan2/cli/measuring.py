@@ -76,7 +76,7 @@ def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces:
 
 def _measure_in_full(checkpoint, data, source, measure, images, weights, out, batch, device) -> None:
     import stylegan2.pocket  # noqa: F401  (rendered sets can be named as sources)
-    from stylegan2.metrics import full
+    from stylegan2.metrics import full, image_sets
 
     chosen = tuple(measure or full.COMPARED)
     if images < 1 or batch < 1:
@@ -86,7 +86,7 @@ def _measure_in_full(checkpoint, data, source, measure, images, weights, out, ba
     if out is not None:  # before hours of work, not after
         make_room(out)
     g = generator(checkpoint, device)
-    real = None if data is None else full.open_images(data, g.resolution)
+    real = None if data is None else image_sets.open_images(data, g.resolution)
     other = None if source is None else generator(source, device)
     results = full.measure_generator(g, chosen, real, other, images, weights, batch)
     typer.echo(full.format_results(results))

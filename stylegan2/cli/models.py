@@ -86,13 +86,13 @@ def _draw(g, faces: list, truncation: float, noise: str, batch: int):
     import torch
     from tqdm import tqdm
 
-    from stylegan2.editing.latents import draw, noise_from_seeds
+    from stylegan2.editing.latents import noise_from_seeds, render
 
     images = []
     for start in tqdm(range(0, len(faces), batch), desc="generate", unit="batch", disable=len(faces) <= batch, delay=1):
         chunk = faces[start : start + batch]
         noises = noise_from_seeds(g, chunk) if noise == "random" else noise
-        images.append(draw(g, ws_of(g, chunk, truncation), noises, batch).cpu())
+        images.append(render(g, ws_of(g, chunk, truncation), noises, batch).cpu())
     return torch.cat(images)
 
 
@@ -152,14 +152,14 @@ def _draw_swapped(out: Path, pair: dict, swapped, faces: list, truncation: float
     """The same codes through one model, the swapped one and the other, or through every hard cut."""
     from stylegan2 import display
     from stylegan2.editing import layer_swapping
-    from stylegan2.editing.latents import draw
+    from stylegan2.editing.latents import render
 
     ws = ws_of(swapped, faces, truncation)
     (first, below), (last, above) = pair.items()
     if strip:
         rows = layer_swapping.strip(below, above, ws, names=(first, last))
     else:
-        rows = {first: draw(below, ws), "swapped": draw(swapped, ws), last: draw(above, ws)}
+        rows = {first: render(below, ws), "swapped": render(swapped, ws), last: render(above, ws)}
     typer.echo(f"{counted(len(faces), 'face')} in {display.save(display.rows(rows, side=SIDE), out)}")
 
 
@@ -262,12 +262,12 @@ def _difference_of_one_mapping(g) -> float:
     """How far images are from the model's where its own mapping makes all codes."""
     import torch
 
-    from stylegan2.editing.latents import draw, z_from_seeds
+    from stylegan2.editing.latents import render, z_from_seeds
 
     z = z_from_seeds(g.z_dim, range(TRIED))
     with torch.no_grad():
         own = g.mapping.w(z)[:, None].expand(-1, g.num_ws, -1)  # [N, L, w_dim]
-        return float((draw(g, own) - draw(g, g.mapping(z))).square().mean().sqrt())
+        return float((render(g, own) - render(g, g.mapping(z))).square().mean().sqrt())
 
 
 def _convert_encoder(path: Path, out: Path, to: str, half: bool) -> None:

@@ -75,7 +75,7 @@ def project(
           --learn 100-115 --layers 0-3
     """
     from stylegan2.checkpoints import fingerprint
-    from stylegan2.editing import projection
+    from stylegan2.editing import optimise, projection
     from stylegan2.editing.photos import Cutting, parse_box, stacked
     from stylegan2.pocket.nets.perceptual import distance_for
 
@@ -101,7 +101,7 @@ def project(
             _keep(out / name, g, replace(codes[i], made_from=made_from | {"photo": name}), images[i : i + 1], portrait)
         else:
             typer.echo(f"{name}: not begun: you stopped the command first", err=True)
-    if len(codes) < len(portraits) or any(one.stopped == projection.INTERRUPTED for one in codes.values()):
+    if len(codes) < len(portraits) or any(one.stopped == optimise.INTERRUPTED for one in codes.values()):
         _say_stopped(f"the codes of {len(codes)} of {counted(len(portraits), 'face')}, as far as found, are in {out}")
     end(left_out)
 
@@ -149,24 +149,15 @@ def _find(g, names: list[str], images, looks, config, encoder, steps: int, free:
     """
     import torch
 
-    from stylegan2.editing.cartoonize import CAREFUL, encode, is_outside, search
-    from stylegan2.editing.projection import Projection
+    from stylegan2.editing.cartoonize import is_outside, search
 
-    if not steps and encoder is None:
-        raise ValueError("steps is 0 and there is no encoder: nothing would be looked for; give --encoder, or steps")
-    if not steps:
-        codes = encode(encoder, images)
-        return {i: Projection(config, ws, stopped="encoder only") for i, ws in enumerate(codes.split(1))}
-    outside = is_outside(g, images, looks, encoder)
-    likely = "it becomes the most similar face that the model can draw (--space w+: nearer, but hardly a face)"
-    _say_unknown(names, outside, likely if free else "what it draws may be no face")
-
-    def how(some, far: bool):
-        if far:
-            return replace(CAREFUL, steps=config.steps, l2=config.l2 or CAREFUL.l2), None
-        return config, None if encoder is None else encode(encoder, some)
-
-    return search(g, images, looks, outside if free else torch.zeros_like(outside), how, progress=True)
+    careful = torch.zeros(len(names), dtype=torch.bool)
+    if steps:
+        outside = is_outside(g, images, looks, encoder)
+        likely = "it becomes the most similar face that the model can draw (--space w+: nearer, but hardly a face)"
+        _say_unknown(names, outside, likely if free else "what it draws may be no face")
+        careful = outside if free else careful
+    return search(g, images, looks, encoder, careful, steps, config)
 
 
 def _say_unknown(names: list[str], outside, what: str) -> None:
@@ -292,13 +283,13 @@ def _keep_cartoons(source, portraits: dict, images, ws, cartoons: dict, files: d
     """A picture of every face in every style, and one of all."""
     from stylegan2 import display
     from stylegan2.editing.cartoonize import sheet as drawn_sheet
-    from stylegan2.editing.latents import draw
+    from stylegan2.editing.latents import render
 
     for kind, drawn in cartoons.items():
         for name, image in zip(portraits, drawn, strict=True):
             display.save(display.to_pil(image, side=SIDE), files[name, kind])
     seen = [portrait.seen for portrait in portraits.values()]
-    display.save(drawn_sheet(images, draw(source, ws, batch=len(ws)), cartoons, seen=seen), sheet)
+    display.save(drawn_sheet(images, render(source, ws, batch=len(ws)), cartoons, seen=seen), sheet)
 
 
 def _opened(paths: dict[str, Path], source, where) -> dict:

@@ -212,7 +212,7 @@ def _key(text: str, multiplier: int) -> np.uint64:
 
 
 class _Lots:
-    """Draws for faces start..start+n-1: a stream of its own for every attribute name."""
+    """Inputs for faces start..start+n-1: a stream of its own for every attribute name."""
 
     def __init__(self, domain: str, n: int, seed: int, start: int) -> None:
         index = np.arange(start, start + n, dtype=np.uint64)
