@@ -10,6 +10,7 @@ import torch
 
 from stylegan2 import checkpoints, runs
 from stylegan2.pocket import recipe
+from stylegan2.pocket.nets import clip_training
 from stylegan2.pocket.nets.clip_training import ClipConfig
 from stylegan2.pocket.nets.detector_training import DetectorConfig
 from stylegan2.pocket.nets.encoder_training import EncoderConfig
@@ -61,6 +62,7 @@ def made(tmp_path_factory):
         recipe.make_scoreboard(small)
         patch.setattr(text_edits, "PROMPTS", text_edits.PROMPTS[:2])
         patch.setattr(text_edits, "run", partial(text_edits.run, learn=range(2)))
+        patch.setattr(clip_training, "measure_retrieval", partial(clip_training.measure_retrieval, rounds=1))
         recipe.make_clip(small)
         recipe.make_edits(small)
         recipe.make_encoder(small)

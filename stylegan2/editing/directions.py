@@ -6,7 +6,7 @@
 
 An edit is ws + degree * vector on some of the layers' codes (arXiv 2007.06600, equation 1). Truncation comes first and
 the edit after it: `ws` has been truncated when it gets here, and psi never scales the degree. What a direction does to
-faces, :mod:`stylegan2.pocket.studies.effects` measures.
+faces, :mod:`stylegan2.pocket.studies.changes` measures.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How everything in checkpoints/pocket/ is made: `make pocket`, or `python -m stylegan2 pocket`.
 
-`STEPS` names the steps in order, and each `make_...` says what it makes. Every step is seeded, shows its progress,
-resumes where it was killed, and is skipped when its result is there.
+`STEPS` names the steps in order. Every step is seeded, shows its progress, resumes where it was killed, and is skipped
+when its `result` exists.
 
 The lengths are those of the shipped files. One of them was made a little differently: the source's third run was done
 in two pieces on a GPU, the second with CUDA graphs (benchmarks/README.md).
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -97,64 +97,63 @@ class Recipe:
     @property
     def study(self) -> Study:
         """How targets are trained and compared."""
-        files = {"source": self.path("photo"), "judge": self.path("judge"), "work": self.work / "scoreboard"}
-        return Study(**files, images=self.target_images, faces=REPORT_FACES, device=self.device)
+        paths = self.path("photo"), self.path("judge"), self.work / "scoreboard"
+        return Study(*paths, images=self.target_images, faces=REPORT_FACES, device=self.device)
 
 
 def make_judge(recipe: Recipe) -> None:
-    """Train the judge and write its held-out errors beside it."""
+    """judge.pt, and its held-out errors beside it."""
     train_judge(recipe.path("judge"), images=recipe.judge_images, seed=recipe.seed)
 
 
 def make_clip(recipe: Recipe) -> None:
-    """Train the tiny CLIP and write its retrieval beside it."""
+    """clip.pt, and its retrieval beside it."""
     train_clip(recipe.path("clip"), recipe.clip, recipe.device, recipe.work)
 
 
 def make_edits(recipe: Recipe) -> None:
-    """Write what the judge says of the edits by the tiny CLIP."""
+    """text_edits.json: what the judge says of the edits by the tiny CLIP."""
     clip = ClipModel.load(recipe.path("clip"), recipe.device)
-    judge, source = recipe.judge(), recipe.load("photo").g_ema
-    rows = text_edits.run(source, clip, judge, text_edits.PROMPTS, recipe.text_faces)
+    source = recipe.load("photo").g_ema
+    rows = text_edits.run(source, clip, recipe.judge(), text_edits.PROMPTS, recipe.text_faces)
     files.write_json(recipe.shipped / "text_edits.json", rows)
 
 
 def make_encoder(recipe: Recipe) -> None:
-    """Train the source's encoder and write what it can beside it."""
+    """encoder.pt, and its errors beside it."""
     source, distance = recipe.load("photo").g_ema, JudgeDistance(recipe.judge())
     train_encoder(recipe.path("encoder"), source, distance, recipe.encoder, recipe.device, recipe.work)
 
 
 def make_detector(recipe: Recipe) -> None:
-    """Train the face detector and write what it finds beside it."""
+    """detector.pt, and the shares that it finds beside it."""
     train_detector(recipe.path("detector"), recipe.detector, recipe.device, recipe.work, recipe.held_out_pages)
 
 
 def make_routes(recipe: Recipe) -> None:
-    """Write how well codes are found on every route (routes.json), with pictures."""
-    g, judge = recipe.load("photo").g_ema, recipe.judge()
+    """routes.json: how well codes are found on every route; and a picture of each kind of images."""
+    g = recipe.load("photo").g_ema
     encoder = checkpoints.load_encoder(recipe.path("encoder"), recipe.device).encoder
-    images, drawn = routes.evaluation_images(g, recipe.route_images), {}
+    images = routes.evaluation_images(g, recipe.route_images)
+    answers: dict[str, dict[str, Tensor]] = {kind: {} for kind in images}
 
-    def keep(kind: str, route: str, pictures: Tensor) -> None:
-        drawn.setdefault(kind, {})[route] = pictures
+    def keep(kind: str, route: str, answer: Tensor) -> None:
+        answers[kind][route] = answer
 
-    rows = routes.compare_routes(g, encoder, judge, images, on_route=keep)
-    for kind, pictures in drawn.items():
-        recipe.save_picture(f"routes_{kind}", routes.sheet(images[kind], pictures))
+    rows = routes.compare_routes(g, encoder, recipe.judge(), images, on_route=keep)
+    for kind, by_route in answers.items():
+        recipe.save_picture(f"routes_{kind}", routes.sheet(images[kind], by_route))
     files.write_json(recipe.shipped / "routes.json", rows)
 
 
 def photo_runs(recipe: Recipe) -> dict[Path, TrainConfig]:
     """The source's runs, each from the weights of the one before: {the file a run leaves: its settings}."""
-    work, shared = (
-        recipe.work,
-        {
-            "r1_gamma": 0.2,  # ADA's heuristic gives 0.05; its paper's own settings are about four times theirs
-            "pl_interval": 8,  # half of the usual cost; smoothness comes early at this size
-            "augment": "none",  # 30,000 faces are more than these runs can learn by heart
-        },
-    )
+    work = recipe.work
+    shared = {
+        "r1_gamma": 0.2,  # ADA's heuristic gives 0.05; its paper's own settings are about four times theirs
+        "pl_interval": 8,  # half of the usual cost; smoothness comes early at this size
+        "augment": "none",  # 30,000 faces are more than these runs can memorise
+    }
     warmup = TrainConfig(  # shapes and colours
         out=work / "photo_warmup",
         images=recipe.warmup_images,
@@ -191,7 +190,7 @@ def photo_runs(recipe: Recipe) -> dict[Path, TrainConfig]:
 
 
 def make_photo(recipe: Recipe) -> None:
-    """Train the source model from scratch; runs before the last one are skipped where their result is there."""
+    """photo.pt, the source, from scratch; runs before the last one are skipped where their result exists."""
     g, d = networks.build(SIZE, "pocket", recipe.seed)
     start = checkpoints.Checkpoint(g_ema=g, g=g, d=d)
     for path, config in photo_runs(recipe).items():
@@ -211,13 +210,11 @@ SHIPPED = {  # target models that come with the course
 
 def shipped_entries() -> dict[str, Entry]:
     """File name -> the training it comes from, e.g. "webtoon_freeze-sg"."""
-    chosen = {(domain, name) for domain, names in SHIPPED.items() for name in names}
-    entries = methods_study(SHIPPED, size=SIZE)
-    return {f"{e.domain}_{e.name}": e for e in entries if (e.domain, e.name) in chosen}
+    return {f"{e.domain}_{e.name}": e for e in methods_study(SHIPPED) if e.name in SHIPPED[e.domain]}
 
 
 def make_targets(recipe: Recipe) -> None:
-    """Fine-tune the source to the target domains, by the methods that are shipped."""
+    """DOMAIN_METHOD.pt: the source fine-tuned to the target domains, by the methods that are shipped."""
     for name, entry in shipped_entries().items():
         print(f"{name}: {', '.join(map(str, entry.methods))}")
         scoreboard.train_entry(recipe.study, entry)
@@ -225,30 +222,25 @@ def make_targets(recipe: Recipe) -> None:
 
 
 def make_scoreboard(recipe: Recipe) -> None:
-    """Train and measure all methods: webtoon with several seeds, the other domains with one, and the settings."""
-    others = [domain for domain in SHIPPED if domain != "webtoon"]
-    entries = [*methods_study(("webtoon",), recipe.webtoon_seeds), *methods_study(others)]
+    """scoreboard.json, sweeps.json: all methods, webtoon with several seeds, other domains with one; and settings."""
+    seeds, others = recipe.webtoon_seeds, [domain for domain in SHIPPED if domain != "webtoon"]
+    entries = [*methods_study(("webtoon",), seeds), *methods_study(others)]
     rows = scoreboard.rows(scoreboard.run(recipe.study, entries))
     files.write_json(recipe.shipped / "scoreboard.json", rows)
     scoreboard_pictures(recipe)
-    swept = scoreboard.rows(scoreboard.run(recipe.study, _swept(recipe.webtoon_seeds)))
+    best, swept = StructureLoss(weight=3.0, relative=True), scoreboard.sweep_study(seeds=seeds)
+    swept = [entry for entry in swept if entry.seed == seeds[0] or entry.methods[-1] == best]  # one seed, or the best
+    swept = scoreboard.rows(scoreboard.run(recipe.study, swept))
     files.write_text(recipe.shipped / "SCOREBOARD.md", scoreboard_view.page(rows, swept))
     files.write_json(recipe.shipped / "sweeps.json", swept)
-
-
-def _swept(seeds: Sequence[int]) -> list[Entry]:
-    """The sweep with one seed, and its best StructureLoss with all."""
-    entries = scoreboard.sweep_study(seeds=seeds)
-    return [e for e in entries if e.seed == seeds[0] or e.methods[-1] == StructureLoss(weight=3.0, relative=True)]
 
 
 def scoreboard_pictures(recipe: Recipe) -> None:
     """scoreboard.jpg: webtoon's scatter plot; scoreboards.jpg: all of them, with swaps; methods.jpg: faces."""
     rows = scoreboard.read_rows(recipe.shipped / "scoreboard.json")
     webtoon = scoreboard_view.scatter([row for row in rows if row["swap"] is None], ["webtoon"], ceiling=False)
-    pictures = {"scoreboard": webtoon, "scoreboards": scoreboard_view.scatter(rows)}
-    for name, figure in pictures.items():
-        recipe.save_picture(name, figures.to_pil(figure))
+    recipe.save_picture("scoreboard", figures.to_pil(webtoon))
+    recipe.save_picture("scoreboards", figures.to_pil(scoreboard_view.scatter(rows)))
     recipe.save_picture("methods", _same_codes(recipe, {name: f"webtoon_{name}" for name in SHIPPED["webtoon"]}))
 
 
@@ -259,10 +251,7 @@ def _same_codes(recipe: Recipe, targets: dict[str, str]) -> Image.Image:
 
 
 def _finish(recipe: Recipe, path: Path, trainer: Trainer, before: dict, last: bool) -> None:
-    """Run to the end and save the averaged generator, D, and G to go on with, unless it is the last run.
-
-    before: what the file that the run started from says of itself.
-    """
+    """Run to the end and save; with G to go on from, unless it is the last run. before: the first file's `info`."""
     g_ema = trainer.run()
     if trainer.step < trainer.config.steps:
         raise KeyboardInterrupt(f"stopped at {trainer.images_seen:,} images; the same command goes on from there")
@@ -286,32 +275,24 @@ def generate(g: Generator, count: int, seed: int = 1) -> Tensor:
 
 
 def paired(source: Generator, target: Generator, count: int, same: str, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """`count` pairs from source and target, uint8 [count, 3, R, R] each; same="w": one code through both, made by the
-    source's mapping; same="z": each through its own mapping."""
+    """`count` images of source and target each, uint8 [count, 3, R, R], of the same w or z, see `scoreboard.images`."""
     z = torch.randn(count, source.z_dim, generator=step_generator(seed, 0))
     return generate(source, count, seed), scoreboard.images(source, target, z, same)
 
 
-def measure_structure(judge: Judge, source: Generator, target: Generator, domain: str) -> dict:
-    """Landmark error between source and target for the same w and for the same z, as plain values."""
-    errors = {}
-    for same in ("w", "z"):
-        pair = paired(source, target, REPORT_FACES, same)
-        error = measures.measure_landmark_error(judge, *pair, "photo", domain)
-        print(f"same {same}: {error}")
-        errors[f"landmark_error_same_{same}"] = asdict(error)
-    return errors
-
-
 def make_report(recipe: Recipe) -> None:
-    """Measure what is shipped; writes checkpoints/pocket/report.json and the contact sheets."""
+    """report.json: how good source and baseline are, measured by the judge; and the pictures."""
     judge = recipe.judge()
-    photo, webtoon = (recipe.load(name) for name in ("photo", "webtoon_baseline"))
-    results = {"photo": photo.info | measures.report_model(judge, generate(photo.g_ema, REPORT_FACES), "photo")}
-    measured = measures.report_model(judge, generate(webtoon.g_ema, REPORT_FACES), "webtoon")
-    results["webtoon_baseline"] = webtoon.info | measured
-    results["webtoon_baseline"] |= measure_structure(judge, photo.g_ema, webtoon.g_ema, "webtoon")
-    curve = photo_curve(recipe, judge) or _curve_before(recipe, photo.info["images"])
+    results, models = {}, {"photo": recipe.load("photo"), "webtoon_baseline": recipe.load("webtoon_baseline")}
+    for name, model in models.items():
+        measured = measures.report_model(judge, generate(model.g_ema, REPORT_FACES), name.partition("_")[0])
+        results[name] = model.info | measured
+    for same in ("w", "z"):
+        pair = paired(*(model.g_ema for model in models.values()), REPORT_FACES, same)
+        error = measures.measure_landmark_error(judge, *pair, "photo", "webtoon")
+        print(f"same {same}: {error}")
+        results["webtoon_baseline"][f"landmark_error_same_{same}"] = asdict(error)
+    curve = photo_curve(recipe, judge) or _curve_before(recipe, models["photo"].info["images"])
     results["photo"]["curve"] = curve
     if curve:
         floor = results["photo"]["pocket_distance"]["floor"]
@@ -336,7 +317,7 @@ def report_pictures(recipe: Recipe) -> None:
 
 
 def _curve_before(recipe: Recipe, images: int) -> list[dict[str, float]]:
-    """The learning curve of the report that is there, if it is of this model: its runs were made elsewhere."""
+    """The learning curve of the last report, if it is of this model, whose runs were made elsewhere; else empty."""
     report = recipe.shipped / "report.json"
     curve = json.loads(report.read_text())["photo"]["curve"] if report.exists() else []
     return curve if curve and curve[-1]["images"] == images else []
@@ -345,19 +326,20 @@ def _curve_before(recipe: Recipe, images: int) -> list[dict[str, float]]:
 def photo_curve(recipe: Recipe, judge: Judge) -> list[dict[str, float]]:
     """Pocket distance of the source against images shown: where runs start, and at each snapshot of the later ones.
 
-    Empty where the runs are not: they are in `recipe.work`, which is not shipped.
+    Empty where the runs are missing from `recipe.work`, which is not shipped.
     """
     points, reference = [], None
-    starts, configs = zip(*photo_runs(recipe).items(), strict=True)
-    if not all(start.exists() for start in starts[:-1]):
+    runs = photo_runs(recipe)
+    *starts, _ = runs  # the last file is what all runs lead to
+    _, *configs = runs.values()
+    if not all(start.exists() for start in starts):
         return []
-    for start, config in zip(starts, configs[1:], strict=False):
+    for start, config in zip(starts, configs, strict=True):
         shown = checkpoints.load(start, "cpu").info["images"]
-        run = {int(path.stem): path for path in snapshot_files(config.out)}
-        on_time = {n for n in run if n % config.snapshot_images < config.batch or n == max(run)}  # not at a stop
-        files = {0: start} | {n: path for n, path in run.items() if n in on_time}
-        reference = reference or measures.rendered_reference(judge, "photo", REPORT_FACES)  # rendered and read once
-        for images, path in files.items():
+        snapshots = {int(path.stem): path for path in snapshot_files(config.out)}
+        regular = [n for n in snapshots if n % config.snapshot_images < config.batch or n == max(snapshots)]
+        reference = reference or measures.rendered_reference(judge, "photo", REPORT_FACES)
+        for images, path in ({0: start} | {n: snapshots[n] for n in regular}).items():
             if points and points[-1]["images"] == shown + images:  # where one run ends the next one starts
                 continue
             faces = generate(checkpoints.load(path, recipe.device, g_ema_only=True).g_ema, REPORT_FACES)
@@ -382,7 +364,7 @@ STEPS: dict[str, Callable[[Recipe], None]] = {
 
 
 def result(recipe: Recipe, step: str) -> Path:
-    """The file that a step leaves when it is done."""
+    """The last file that a step leaves; STEP.pt if it has no entry here."""
     last = {"scoreboard": "sweeps.json", "edits": "text_edits.json", "routes": "routes.json", "report": "report.json"}
     last |= {"targets": f"{list(shipped_entries())[-1]}.pt"}
     return recipe.shipped / last.get(step, f"{step}.pt")

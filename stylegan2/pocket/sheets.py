@@ -20,8 +20,7 @@ SHOWN_SEEDS = (46, 51, 61, 179, 33, 2, 14, 24, 110, 52)  # chosen for what the b
 def same_codes(source: Generator, targets: dict[str, Generator]) -> Image.Image:
     """A row of the source's faces, and one of the same codes w through each target: {label: model}."""
     ws = ws_from_seeds(source, SHOWN_SEEDS, truncation=0.8)
-    drawn = {label: draw(target, ws) for label, target in targets.items()}
-    return display.rows({"source": draw(source, ws), **drawn}, scale=2)
+    return display.rows({name: draw(g, ws) for name, g in ({"source": source} | targets).items()}, scale=2)
 
 
 def contact_sheet(domain: str, generated: Tensor) -> Image.Image:
