@@ -251,7 +251,7 @@ def _same_codes(recipe: Recipe, targets: dict[str, str]) -> Image.Image:
 
 
 def _finish(recipe: Recipe, path: Path, trainer: Trainer, before: dict, last: bool) -> None:
-    """Run to the end and save; with G to go on from, unless it is the last run. before: the first file's `info`."""
+    """Run to the end; save averaged generator, D, and G but for the last run. before: `info` of what it began from."""
     g_ema = trainer.run()
     if trainer.step < trainer.config.steps:
         raise KeyboardInterrupt(f"stopped at {trainer.images_seen:,} images; the same command goes on from there")

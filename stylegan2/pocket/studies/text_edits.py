@@ -222,7 +222,7 @@ def passes(row: dict, faces: int) -> bool:
 
 
 def table(rows: Sequence[dict]) -> str:
-    """The rows as a Markdown table, the best first; what failed. Edits `together` were found on other faces."""
+    """The rows as a Markdown table, the best first, and what failed. Edits `together` were found on other faces."""
     columns = ["text", "found", "had by nature", "appeared", "others moved (mean)", "others moved (each face)", ""]
     ranked = sorted(rows, key=lambda row: (not row["passed"], -row["crossed"]))
     lines = [
