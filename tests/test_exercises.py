@@ -69,14 +69,14 @@ def test_unknown_exercise_lists_the_known():
 
 def test_structure_exercises_ask_for_what_the_package_does():
     """Exercises of notebook 05 against StructureLoss and the scoreboard's Pareto front."""
-    from stylegan2.draws import Draws, Fakes
+    from stylegan2.inputs import Inputs, Fakes
     from stylegan2.networks import build
     from stylegan2.pocket.studies.scoreboard_view import pareto
     from stylegan2.transfer import StructureLoss, source_stages
 
     g, other = (build(16, "pocket", seed)[0].eval() for seed in (0, 1))
     z = torch.randn(2, 3, g.z_dim, generator=torch.Generator().manual_seed(0))
-    draws = Draws(z, 3, g.synthesis.draw_noise(3, torch.Generator().manual_seed(0)))
+    draws = Inputs(z, 3, g.synthesis.sample_noise(3, torch.Generator().manual_seed(0)))
     own, theirs = (source_stages(network, draws, 16) for network in (other, g))
     fakes = Fakes(draws, draws.ws(other.mapping), own)
     rgbs = [{r: stage.rgb for r, stage in stages.items()} for stages in (own, theirs)]

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stylegan2 import display, files
 from stylegan2.checkpoints import CheckpointError
-from stylegan2.editing.latents import check_fits, draw
+from stylegan2.editing.latents import check_fits, render
 from stylegan2.editing.layers import parse_layers
 from stylegan2.files import counted
 from stylegan2.networks import Generator
@@ -257,7 +257,7 @@ def strip(
     amounts, rows = torch.tensor(list(degrees), dtype=ws.dtype), {}
     for face, code in zip(faces, ws, strict=True):
         moved = move(code.expand(len(amounts), -1, -1), directions, {which: amounts}, layers)
-        rows |= {f"{face} {name}".strip(): draw(g, moved, noise) for name, g in generators.items()}
+        rows |= {f"{face} {name}".strip(): render(g, moved, noise) for name, g in generators.items()}
     return rows
 
 

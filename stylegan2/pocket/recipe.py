@@ -24,9 +24,9 @@ from stylegan2 import checkpoints, display, files, networks
 from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
-from stylegan2.draws import step_generator
+from stylegan2.inputs import step_generator
 from stylegan2.editing import figures
-from stylegan2.editing.latents import draw
+from stylegan2.editing.latents import render
 from stylegan2.networks import Generator
 from stylegan2.pocket import measures, sheets, world
 from stylegan2.pocket.nets.clip_training import ClipConfig, train_clip
@@ -271,7 +271,7 @@ def training_seconds(run: Path) -> int:
 def generate(g: Generator, count: int, seed: int = 1) -> Tensor:
     """`count` images without truncation, uint8 [count, 3, R, R]."""
     z = torch.randn(count, g.z_dim, generator=step_generator(seed, 0))
-    return display.to_uint8(draw(g, g.mapping(z)))
+    return display.to_uint8(render(g, g.mapping(z)))
 
 
 def paired(source: Generator, target: Generator, count: int, same: str, seed: int = 1) -> tuple[Tensor, Tensor]:

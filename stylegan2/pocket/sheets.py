@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylegan2 import display
 from stylegan2.editing import figures
-from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
 
@@ -20,7 +20,7 @@ SHOWN_SEEDS = (46, 51, 61, 179, 33, 2, 14, 24, 110, 52)  # chosen for what the b
 def same_codes(source: Generator, targets: dict[str, Generator]) -> Image.Image:
     """A row of the source's faces, and one of the same codes w through each target: {label: model}."""
     ws = ws_from_seeds(source, SHOWN_SEEDS, truncation=0.8)
-    return display.rows({name: draw(g, ws) for name, g in ({"source": source} | targets).items()}, scale=2)
+    return display.rows({name: render(g, ws) for name, g in ({"source": source} | targets).items()}, scale=2)
 
 
 def contact_sheet(domain: str, generated: Tensor) -> Image.Image:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import ProjectConfig, Projection, project, tune
 from stylegan2.encoder import Encoder
@@ -35,7 +35,7 @@ def evaluation_images(g: Generator, count: int = 100, truncation: float = 0.7) -
     ws = ws_from_seeds(g, range(EVALUATION_SEED, EVALUATION_SEED + count), truncation)
     faces = world.sample("photo", count, seed=EVALUATION_SEED)
     rendered = to_float(world.render(faces, "photo", g.resolution).to(ws.device))
-    return {"generated": draw(g, ws).clamp(-1, 1), "rendered": rendered}
+    return {"generated": render(g, ws).clamp(-1, 1), "rendered": rendered}
 
 
 def compare_routes(
@@ -90,13 +90,13 @@ def _routes(
 
     def tuned(x: Tensor) -> Tensor:
         refined = search(x, near, encoder(x))
-        return draw(tune(g, refined, x, distance, tune_steps, progress=False), refined.ws)
+        return render(tune(g, refined, x, distance, tune_steps, progress=False), refined.ws)
 
     return {
-        ENCODER: torch.no_grad()(lambda x: draw(g, encoder(x))),
-        W: lambda x: draw(g, search(x, replace(free, space="w")).ws),
-        W_PLUS: lambda x: draw(g, search(x, free).ws),
-        REFINED: lambda x: draw(g, search(x, near, encoder(x)).ws),
+        ENCODER: torch.no_grad()(lambda x: render(g, encoder(x))),
+        W: lambda x: render(g, search(x, replace(free, space="w")).ws),
+        W_PLUS: lambda x: render(g, search(x, free).ws),
+        REFINED: lambda x: render(g, search(x, near, encoder(x)).ws),
         TUNED: tuned,
     }
 
