@@ -26,7 +26,7 @@ from stylegan2.metrics import full, image_sets, path_length
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.judge import Judge, Reading
 from stylegan2.pocket.nets.perceptual import JudgeDistance, distance_for
-from stylegan2.pocket.studies import changes, effects, ownership, text_edits
+from stylegan2.pocket.studies import changes, ownership, text_edits
 from stylegan2.published.clip_model import ClipModel
 from stylegan2.trainer import Trainer
 
@@ -144,7 +144,7 @@ MEASURED = {  # name -> what is measured of networks and images on the card
     "landmark_error": lambda m: measures.landmark_error(m.judge, _reading(m), latents.render(m.target, m.ws)),
     "same_faces": lambda m: measures.same_faces(m.judge, "photo", "webtoon", 4),
     "feature_statistics": lambda m: measures.feature_statistics(m.judge, latents.render(m.source, m.ws)),
-    "repeats": lambda m: measures.repeats(m.judge, latents.render(m.source, m.ws)).twins,
+    "nearest_distances": lambda m: measures.nearest_distances(_reading(m).features),
     "attribute_spread": lambda m: changes.attribute_spread(_reading(m)),
     "counts": lambda m: text_edits.PROMPTS[0].holds(_reading(m)),
     "style_weights": lambda m: sefa.style_weights(m.source),
@@ -167,12 +167,13 @@ def test_what_is_measured_answers_on_the_cpu(models, name):
 
 
 def test_studies_run_on_the_card(models):
-    found = effects.measure_directions(models.judge, models.source, sefa.factorize(models.source, count=1), seeds=SEEDS)
+    found = changes.measure_directions(models.judge, models.source, sefa.factorize(models.source, count=1), seeds=SEEDS)
     assert len(found) == 1
-    assert len(ownership.measure_ownership(models.source, models.judge, pairs=2).found) == models.source.num_ws
+    assert len(ownership.measure_ownership(models.source, models.judge, pairs=2).sets) == models.source.num_ws
     images = [latents.render(g, models.ws) for g in (models.source, models.target)]
     assert "faces" in str(measures.measure_landmark_error(models.judge, *images, "photo", "webtoon"))
-    assert measures.measure_pocket_distance(models.judge, images[0], "photo").value > 0
+    reference = measures.rendered_reference(models.judge, "photo", len(images[0]))
+    assert measures.measure_pocket_distance(models.judge, images[0], reference).value > 0
 
 
 def test_what_is_shown_may_lie_anywhere(models):

@@ -23,8 +23,7 @@ from stylegan2.editing.directions import (
 from stylegan2.networks import Generator, build
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import Judge, Reading
-from stylegan2.pocket.studies.changes import Change
-from stylegan2.pocket.studies.effects import Effect, judge_names, measure_directions
+from stylegan2.pocket.studies.changes import Change, Effect, judge_names, measure_directions
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def joined(a: Reading, b: Reading, share: float) -> Reading:
 
 
 def gaussian(mean: list[float], variance: list[float]) -> FeatureStatistics:
-    return FeatureStatistics(torch.tensor(mean).double(), torch.tensor(variance).double().diag(), 10)
+    return FeatureStatistics(torch.tensor(mean).double(), torch.tensor(variance).double().diag())
 
 
 # -------------------------------------------------------------------------------------------------- pocket distance
@@ -52,7 +52,7 @@ def test_frechet_distance_of_known_gaussians():
 def test_frechet_distance_is_symmetric_and_survives_singular_covariances():
     rng = torch.Generator().manual_seed(0)
     few, more = (torch.randn(n, 30, generator=rng).double() for n in (8, 100))  # 8 points in 30 dimensions
-    a, b = (FeatureStatistics(x.mean(0), torch.cov(x.T), len(x)) for x in (few, more))
+    a, b = (FeatureStatistics(x.mean(0), torch.cov(x.T)) for x in (few, more))
     assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-5)
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-5)
     product = torch.linalg.eigvals(a.covariance @ b.covariance).real.clamp_min(0).sqrt().sum()
@@ -104,7 +104,6 @@ def test_a_network_against_itself_keeps_everything(judge):
     assert measures.landmark_error(judge, images, images).shape == (6,)
     agreement = measures.attribute_agreement(judge, images, images)
     assert all(value == pytest.approx(1) for value in agreement.values()), agreement
-    assert all(value == 1 for value in measures.attributes_within(judge, images, images).values())
 
 
 def test_landmark_error_is_in_eye_distances(judge, reference):
@@ -144,8 +143,7 @@ def test_pairs_must_be_pairs(judge, pairs):
 # ----------------------------------------------------------------------------------------------------------- variety
 def test_nearest_distances_never_find_the_face_itself():
     points = torch.tensor([[0.0, 0], [3, 4], [3, 5]])
-    distance, which = measures.nearest_distances(points)
-    assert distance.tolist() == [5, 1, 1] and which.tolist() == [1, 2, 1]
+    assert measures.nearest_distances(points).tolist() == [5, 1, 1]
 
 
 def test_repeats_are_found(judge, reference):
@@ -154,7 +152,6 @@ def test_repeats_are_found(judge, reference):
     twice = joined(reference.second, Reading(*(v[N // 2 :] for v in vars(reference.second).values())), 0.5)
     found = measures.repeats(judge, twice, reference)
     assert found.share == 1 and found.spacing == pytest.approx(0, abs=0.02)
-    assert ((found.twins[:, 1] - found.twins[:, 0]).abs() == N // 2).all()
     assert "repeats 100.0%" in str(found)
 
 

@@ -10,6 +10,10 @@ import torch
 
 from stylegan2 import checkpoints, runs
 from stylegan2.pocket import recipe
+from stylegan2.pocket.nets import clip_training
+from stylegan2.pocket.nets.clip_training import ClipConfig
+from stylegan2.pocket.nets.detector_training import DetectorConfig
+from stylegan2.pocket.nets.encoder_training import EncoderConfig
 from stylegan2.pocket.studies import scoreboard, text_edits
 from stylegan2.pocket.studies.projection import ROUTES, compare_routes
 from stylegan2.published.clip_model import ClipModel
@@ -37,9 +41,9 @@ def made(tmp_path_factory):
     """The recipe's steps at a few images each, the source's long run stopped half-way and gone on with."""
     folder = tmp_path_factory.mktemp("recipe")
     lengths = {"warmup_images": 16, "photo_images": 48, "large_images": 128, "curve_images": 8, "target_images": 32}
-    lengths |= {"clip_images": 1024, "clip_faces": 12, "text_faces": 2}
-    lengths |= {"encoder_images": 32, "encoder_faces": 8, "route_images": 2}
-    lengths |= {"detector_windows": 16, "detector_pages": 1, "held_out_pages": 1}
+    lengths |= {"clip": ClipConfig(images=1024, own_faces=12, cross_faces=2), "text_faces": 2}
+    lengths |= {"encoder": EncoderConfig(images=32, faces=8), "route_images": 2}
+    lengths |= {"detector": DetectorConfig(windows=16, pages=1), "held_out_pages": 1}
     small = recipe.Recipe(
         folder / "shipped", folder / "work", photo_faces=64, webtoon_seeds=(0, 1), device="cpu", **lengths
     )
@@ -58,6 +62,7 @@ def made(tmp_path_factory):
         recipe.make_scoreboard(small)
         patch.setattr(text_edits, "PROMPTS", text_edits.PROMPTS[:2])
         patch.setattr(text_edits, "run", partial(text_edits.run, learn=range(2)))
+        patch.setattr(clip_training, "measure_retrieval", partial(clip_training.measure_retrieval, rounds=1))
         recipe.make_clip(small)
         recipe.make_edits(small)
         recipe.make_encoder(small)

@@ -85,7 +85,7 @@ def _origin(checkpoint: Path) -> dict[str, str]:
 
 def _judged(judge: Path, g, directions, degree: float, device: str) -> list[str]:
     from stylegan2.pocket.nets.judge import Judge
-    from stylegan2.pocket.studies.effects import judge_names, measure_directions
+    from stylegan2.pocket.studies.changes import judge_names, measure_directions
 
     return judge_names(measure_directions(Judge.load(judge, on_device(device)), g, directions, degree), most=3)
 

@@ -5,7 +5,7 @@
     image = g.synthesis(move(ws, directions, {0: 4.0, 3: -2.0}), "const")
 
 An edit is ws + degree * vector on some of the layers' codes (arXiv 2007.06600, equation 1). `ws` has been truncated
-before: psi never scales the degree. :mod:`stylegan2.pocket.studies.effects` measures what a direction does to faces.
+before: psi never scales the degree. :mod:`stylegan2.pocket.studies.changes` measures what a direction does to faces.
 """
 
 from __future__ import annotations
