@@ -26,7 +26,7 @@ from stylegan2.collect.detectors import Detector, on_pages, overlap
 from stylegan2.collect.face_detector import FaceNet, load, truth
 from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
 from stylegan2.pocket.nets.judge import to_float
-from stylegan2.pocket.world.pages import Strip, make_strip
+from stylegan2.pocket.world.pages import Page, make_page
 from stylegan2.runtime import pick_device
 
 WINDOW = 192  # pixels: a side of what the network learns from
@@ -49,7 +49,7 @@ class DetectorConfig(FitConfig):
     smallest_batch = 1
 
 
-def cut_window(rng: random.Random, page: Strip) -> tuple[Tensor, Tensor]:
+def cut_window(rng: random.Random, page: Page) -> tuple[Tensor, Tensor]:
     """A random square of a page as the network sees it.
 
     Returns:
@@ -102,7 +102,7 @@ class _Run(Fit):
         self.optimiser = torch.optim.Adam(self.model.parameters(), config.lr)
         self.schedule = warm_cosine(self.optimiser, config.steps, 0.05)
 
-    def batch(self, pages: Sequence[Strip]) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, pages: Sequence[Page]) -> tuple[Tensor, Tensor, Tensor]:
         """Windows float [B, 3, W, W], the maps and cells they should give; by (seed, step)."""
         rng = random.Random(f"{self.config.seed} {self.step}")
         windows = [cut_window(rng, rng.choice(pages)) for _ in range(self.config.batch)]
@@ -113,13 +113,13 @@ class _Run(Fit):
         maps, cells = (torch.stack(part).to(self.device) for part in zip(*wanted, strict=True))
         return x, maps, cells
 
-    def losses(self, pages: Sequence[Strip]) -> dict[str, Tensor]:
+    def losses(self, pages: Sequence[Page]) -> dict[str, Tensor]:
         x, maps, cells = self.batch(pages)
         return loss_of(self.model(x), maps, cells)
 
-    def finish(self, path: Path, pages: Sequence[Strip], meta: dict) -> tuple[None, dict]:
+    def finish(self, path: Path, pages: Sequence[Page], meta: dict) -> tuple[None, dict]:
         self.model.save(path, meta)
-        unseen = [make_strip(EVALUATION_SEED + i) for i in range(self.held_out)]
+        unseen = [make_page(EVALUATION_SEED + i) for i in range(self.held_out)]
         return None, {"held out": evaluate(load(path), unseen)}
 
 
@@ -143,11 +143,11 @@ def train_detector(
     """
     run = _Run(config or DetectorConfig(), pick_device(device), held_out)
     first, count = run.config.seed * run.config.pages, run.config.pages
-    pages = [make_strip(seed) for seed in bar(range(first, first + count), "pages", "page", progress)]
+    pages = [make_page(seed) for seed in bar(range(first, first + count), "pages", "page", progress)]
     run.train(Path(path), pages, scratch, progress)
 
 
-def evaluate(detector: Detector, pages: Sequence[Strip]) -> dict[str, float]:
+def evaluate(detector: Detector, pages: Sequence[Page]) -> dict[str, float]:
     """What a detector finds on pages with known faces.
 
     Returns:
