@@ -15,7 +15,7 @@ from stylegan2.pocket import world
 
 @dataclass(frozen=True)
 class PocketSource(Source):
-    """Faces drawn by `stylegan2.pocket.world`, at each size directly, so that every size is sharp and lossless."""
+    """Faces of `stylegan2.pocket.world`, rendered at each size directly, so that every size is sharp and lossless."""
 
     domain: str = ""
     seed: int = 0
@@ -26,13 +26,10 @@ class PocketSource(Source):
 
     def load(self, indices: range, settings: Settings) -> list[Images | str]:
         faces = world.sample(self.domain, len(indices), seed=self.seed, start=self.start + indices.start)
-        drawn = {size: _hwc(world.render(faces, self.domain, size)) for size in settings.sizes}
-        return [{size: Image.fromarray(pixels[k]) for size, pixels in drawn.items()} for k in range(len(indices))]
-
-
-def _hwc(batch) -> np.ndarray:
-    """uint8 [n, 3, H, W], tensor or array -> contiguous uint8 array [n, H, W, 3]."""
-    return np.ascontiguousarray(np.asarray(batch).transpose(0, 2, 3, 1))
+        rendered = {
+            size: np.moveaxis(np.asarray(world.render(faces, self.domain, size)), 1, 3) for size in settings.sizes
+        }
+        return [{size: Image.fromarray(batch[k]) for size, batch in rendered.items()} for k in range(len(indices))]
 
 
 def open_pocket(text: str, limit: int | None) -> PocketSource:
@@ -51,9 +48,9 @@ def open_pocket(text: str, limit: int | None) -> PocketSource:
     if count < 1:
         raise ValueError(f"n=0 in '{text}': expected at least one face")
     names = tuple(f"{domain}-{options['seed']}-{options['start'] + k}" for k in range(count))
-    version = str(world.VERSION)
     title = f"pocket {domain} (seed {options['seed']}, from {options['start']})"
-    return PocketSource(title, names, fingerprint_of([version, *names]), {}, domain, options["seed"], options["start"])
+    fingerprint = fingerprint_of([str(world.VERSION), *names])
+    return PocketSource(title, names, fingerprint, {}, domain, options["seed"], options["start"])
 
 
 register("pocket", open_pocket)

@@ -13,10 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylegan2.pocket.world import geometry, head
+from stylegan2.pocket.world import features, geometry, head
 from stylegan2.pocket.world.captions import captions, random_captions
 from stylegan2.pocket.world.faces import ATTRIBUTES, VECTOR_NAMES, VERSION, Attribute, Faces, sample
-from stylegan2.pocket.world.features import features, glasses
 from stylegan2.pocket.world.geometry import LANDMARKS
 from stylegan2.pocket.world.scene import Scene, background, finish
 from stylegan2.pocket.world.styles import DOMAINS, check_domain
@@ -55,9 +54,13 @@ def _paint(scene: Scene) -> Tensor:
     head.clothes(scene)
     head.ears(scene)
     head.head(scene, hair, face)
-    features(scene, face)
+    features.nose(scene)
+    features.eyes(scene)
+    features.brows(scene)
+    features.beard(scene, face)
+    features.mouth(scene)
     head.hair_in_front(scene, hair)
-    glasses(scene)
+    features.glasses(scene)
     finish(scene)
     return scene.rgb.mul_(255.0).add_(0.5).clamp_(0, 255).to(torch.uint8)
 

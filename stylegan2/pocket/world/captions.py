@@ -64,13 +64,9 @@ def _skin_phrase(skin: float) -> str:
 # ---------------------------------------------------------------------------------------------------- full sentences
 
 _OPENINGS = (
-    "a face with",
-    "a person with",
-    "someone with",
-    "a picture of a person with",
-    "the head of a person with",
-    "a portrait of someone with",
-)
+    "a face with", "a person with", "someone with",
+    "a picture of a person with", "the head of a person with", "a portrait of someone with",
+)  # fmt: skip
 _HAIR_IN_SENTENCES = {  # where it is not the first phrase of _HAIR
     "shaved": "a shaved head with {} stubble",
     "crop": "short cropped {} hair",
@@ -125,18 +121,9 @@ MANNERS = {  # domain -> what its pictures are called
 WHO = ("a person with", "a face with", "someone with", "a man or woman with")
 MOST_PHRASES = 6
 TOPICS = (  # and how often each is chosen
-    ("hair", 2.0),
-    ("mouth", 2.5),
-    ("glasses", 0.8),
-    ("beard", 0.8),
-    ("eyes", 2.0),
-    ("skin", 1.5),
-    ("features", 2.0),
-    ("shape", 1.2),
-    ("pose", 1.5),
-    ("forehead", 0.8),
-    ("surroundings", 1.5),
-)
+    ("hair", 2.0), ("mouth", 2.5), ("glasses", 0.8), ("beard", 0.8), ("eyes", 2.0), ("skin", 1.5),
+    ("features", 2.0), ("shape", 1.2), ("pose", 1.5), ("forehead", 0.8), ("surroundings", 1.5),
+)  # fmt: skip
 _SYNONYMS = {"blond": "blonde", "red": "ginger", "dark blond": "dirty blonde"}
 _RANGES = {  # attribute -> lower limit, phrases below it, upper limit, phrases above it
     "smile": (-0.25, ["a frown", "a sad face"], 0.25, ["a smile", "a happy face"]),
@@ -164,14 +151,14 @@ def phrases(faces: Faces) -> list[list[list[str]]]:
 
 def _phrases(face: dict[str, Any]) -> list[list[str]]:
     def ranges(*names: str) -> list[str]:
-        said = []
+        true = []
         for name in names:
             low, below, high, above = _RANGES[name]
-            said += below if face[name] < low else above if face[name] > high else []
-        return said
+            true += below if face[name] < low else above if face[name] > high else []
+        return true
 
-    def when(true: bool, phrase: str) -> list[str]:
-        return [phrase] if true else []
+    def when(condition: bool, phrase: str) -> list[str]:
+        return [phrase] if condition else []
 
     colour, style, kind, smile = face["hair_colour"], _HAIR[face["hair_style"]], face["glasses"], face["smile"]
     coloured = [phrase.format(colour) for phrase in style]

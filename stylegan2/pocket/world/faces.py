@@ -229,11 +229,8 @@ def sample(domain: str, n: int, seed: int = 0, start: int = 0) -> Faces:
     if n < 0 or start < 0:
         raise ValueError(f"n and start must not be negative, got n={n}, start={start}")
     rng = _Sampler(domain, n, seed, start)
-    values = {
-        a.name: rng.triangular(a.name) if a.low < 0 else rng.uniform(a.name)
-        for a in ATTRIBUTES
-        if a.kind == "continuous"
-    }
+    continuous = [a for a in ATTRIBUTES if a.kind == "continuous"]
+    values = {a.name: rng.triangular(a.name) if a.low < 0 else rng.uniform(a.name) for a in continuous}
     values |= _sample_colours(rng, style) | _sample_choices(rng, style) | _sample_pose_and_face(rng, style, values)
     if style.natural:
         _match_skin(rng, values)
@@ -253,16 +250,14 @@ def _sample_colours(rng: _Sampler, style: Style) -> dict[str, Tensor]:
     }
 
 
-_DARK_HAIR = {"black": 5, "dark brown": 4, "brown": 1.5, "grey": 0.7}
-_DARK_EYES = {"dark brown": 3, "brown": 2, "amber": 0.4}
-
-
 def _match_skin(rng: _Sampler, values: dict[str, Tensor]) -> None:
     """Most people with dark skin have dark hair and eyes: sample anew four of five colours of theirs."""
     dark = (values["skin"] < 0.42)[:, None]
+    dark_hair = {"black": 5, "dark brown": 4, "brown": 1.5, "grey": 0.7}
+    dark_eyes = {"dark brown": 3, "brown": 2, "amber": 0.4}
     for name, stream, palette, weights, spread in (
-        ("hair_colour", "dark hair", styles.HAIR_COLOURS, _DARK_HAIR, 0.16),
-        ("eye_colour", "dark eyes", styles.EYE_COLOURS, _DARK_EYES, 0.15),
+        ("hair_colour", "dark hair", styles.HAIR_COLOURS, dark_hair, 0.16),
+        ("eye_colour", "dark eyes", styles.EYE_COLOURS, dark_eyes, 0.15),
     ):
         other = rng.colour(stream, palette, [weights.get(key, 0) for key in palette], spread)
         again = dark & rng.chance(f"match {name}", 0.8).bool()[:, None]

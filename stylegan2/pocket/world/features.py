@@ -242,12 +242,3 @@ def glasses(scene: Scene) -> None:
     band.multiply(0.25 * shapes.coverage(frame - 0.02, 0.06) * (1 - s.hard), (0.5, 0.4, 0.4))
     band.fill(frame, colour)
     band.add(0.25 * shapes.coverage(lens.abs() - thick * 0.3, band.px) * shapes.step(y, 0.0, -0.15) * (1 - s.hard))
-
-
-def features(scene: Scene, face: Tensor) -> None:
-    """Everything on the face, back to front."""
-    nose(scene)
-    eyes(scene)
-    brows(scene)
-    beard(scene, face)
-    mouth(scene)

@@ -197,8 +197,7 @@ def face_distance(scene: Scene) -> Tensor:
 def ears(scene: Scene) -> None:
     """Ears at the sides; the far one disappears behind the turning head."""
     band, g = scene.band(-0.5, 0.6), scene.g
-    right = band.x > 0.55 * g.chin_x
-    side = torch.where(right, 1.0, -1.0)
+    side = torch.where(band.x > 0.55 * g.chin_x, 1.0, -1.0)
     near = (1 - 1.9 * side * g.sin).clamp(0.25, 1.25)
     x = band.x * side - g.w * (0.985 + 0.03 * near) - 0.10 * g.w * side * g.sin
     y = band.y - g.eye_y - 0.07
@@ -220,9 +219,8 @@ def head(scene: Scene, hair: Hair, face: Tensor) -> None:
     nz = (1.02 - nx * nx - ny * ny).clamp_min(0.0).sqrt()
     light = 0.62 * f["light"]
     if s.hard:
-        shade = nx * light * 1.1 - 0.38 * nx * nx + 0.78 + 0.09 * torch.cos(4.0 * ny + 0.6)
-        cast = shapes.coverage(-hair.face - 0.05 - 0.03 * hair.strand, scene.px)
-        tone = shade - cast
+        tone = nx * light * 1.1 - 0.38 * nx * nx + 0.78 + 0.09 * torch.cos(4.0 * ny + 0.6)
+        tone = tone - shapes.coverage(-hair.face - 0.05 - 0.03 * hair.strand, scene.px)
     else:
         tone = 0.34 + 0.54 * nz + 0.80 * nx * light - 0.14 * ny
         tone = tone - 0.34 * torch.exp(-(hair.face * -9).clamp_min(0)) * (hair.face < 0.1)

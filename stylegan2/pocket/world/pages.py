@@ -28,7 +28,7 @@ PAPERS = ("#ffffff", "#ffffff", "#ffffff", "#ffffff", "#14141c", "#f7efe2")  # o
 SKIES = (("#8ec5ff", "#e8f4ff"), ("#ffb88c", "#de6262"), ("#2b3a67", "#6a7fb8"), ("#c9e4ca", "#87bba2"))
 WALLS = (("#efe0c9", "#d9c3a3"), ("#d7d4e8", "#b3aed1"), ("#f4d6d6", "#e3aeae"), ("#3b3b4a", "#22222c"))
 INK = "#1a1a22"
-K = 3  # balloons are drawn so many times larger than they are shown
+K = 3  # supersampling of balloons: drawn K times larger, then shrunk
 WORDS = ("well", "so", "that", "is", "what", "you", "meant", "but", "why", "did", "nobody", "tell", "me", "wait", "no")
 SOUNDS = ("BAM!", "...", "SWISH", "!?", "TAP TAP", "DOOM")
 
@@ -85,7 +85,7 @@ def make_page(seed: int, panels: int = 4, width: int = 400) -> Page:
     placed = []
     for _ in range(panels):
         margin = rng.choice((0, 0, round(width * 0.05), round(width * 0.1)))
-        panel = _panel(rng, width - 2 * margin)
+        panel = rng.choices((_close, _pair, _figures, _scenery), (4, 3, 3, 2))[0](rng, width - 2 * margin)
         _balloons(rng, panel)
         if rng.random() < 0.7:
             right, bottom = panel.image.width - 1, panel.image.height - 1
@@ -99,19 +99,6 @@ def make_page(seed: int, panels: int = 4, width: int = 400) -> Page:
 
 
 # -------------------------------------------------------------------------------------------------------------- panels
-
-
-def _panel(rng: _Random, width: int) -> Page:
-    """A close-up, two or three people talking, small people in a scene, or nobody at all."""
-    kind = rng.choices(("close", "pair", "scene", "nobody"), (4, 3, 3, 2))[0]
-    if kind == "close":
-        return _close(rng, width)
-    if kind == "pair":
-        return _pair(rng, width)
-    panel = Page(_scenery(rng, width, round(width * rng.uniform(0.5, 1.0))))
-    if kind == "scene":
-        _figures(rng, panel)
-    return panel
 
 
 def _close(rng: _Random, width: int) -> Page:
@@ -136,10 +123,10 @@ def _pair(rng: _Random, width: int) -> Page:
     return panel
 
 
-def _figures(rng: _Random, panel: Page) -> None:
+def _figures(rng: _Random, width: int) -> Page:
     """One or two small people in round windows of a scene."""
-    width, height = panel.image.size
-    count = rng.choice((1, 2))
+    panel = _scenery(rng, width)
+    height, count = panel.image.height, rng.choice((1, 2))
     for i in range(count):
         side = min(round(width * rng.uniform(0.2, 0.4)), height - 8, width // count - 8)
         face = rng.face(side)
@@ -148,13 +135,16 @@ def _figures(rng: _Random, panel: Page) -> None:
         mask = Image.new("L", (side, side), 0)
         ImageDraw.Draw(mask).rounded_rectangle((0, 0, side - 1, side - 1), side * rng.choice((0.02, 0.25, 0.5)), 255)
         panel.put(face, left, top, mask)
+    return panel
 
 
-def _scenery(rng: _Random, width: int, height: int) -> Image.Image:
+def _scenery(rng: _Random, width: int) -> Page:
     """A sky with hills and sun, or a room with furniture: nothing with a face."""
+    height = round(width * rng.uniform(0.5, 1.0))
     outside = rng.random() < 0.5
     upper, lower = rng.choice(SKIES if outside else WALLS)
-    image = _gradient(width, height, upper, lower)
+    ramp = Image.linear_gradient("L").resize((width, height))
+    image = Image.composite(Image.new("RGB", ramp.size, lower), Image.new("RGB", ramp.size, upper), ramp)
     pen = ImageDraw.Draw(image)
     if outside:
         x, y, r = rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.4) * height, rng.uniform(0.04, 0.12) * width
@@ -170,19 +160,13 @@ def _scenery(rng: _Random, width: int, height: int) -> Image.Image:
             shape((x, y, x + w, y + h), fill=colour, outline=INK, width=2)
     if rng.random() < 0.4:
         _sound(rng, image)
-    return image
-
-
-def _gradient(width: int, height: int, upper: str, lower: str) -> Image.Image:
-    ramp = Image.linear_gradient("L").resize((width, height))
-    return Image.composite(Image.new("RGB", ramp.size, lower), Image.new("RGB", ramp.size, upper), ramp)
+    return Page(image)
 
 
 def _hill(rng: _Random, pen: ImageDraw.ImageDraw, width: int, height: int, depth: int) -> None:
     level, waves, phase = 0.5 + 0.15 * depth, rng.uniform(1, 3), rng.uniform(0, 6)
-    points = [
-        (x, height * (level + 0.08 * math.sin(phase + waves * 2 * math.pi * x / width))) for x in range(0, width + 8, 8)
-    ]
+    swing = [(x, 0.08 * math.sin(phase + waves * 2 * math.pi * x / width)) for x in range(0, width + 8, 8)]
+    points = [(x, height * (level + y)) for x, y in swing]
     shade = 150 - 40 * depth
     pen.polygon([(0, height), *points, (width, height)], fill=(shade // 2, shade, shade // 2 + 20), outline=INK)
 
@@ -226,7 +210,7 @@ def _touch(a: tuple, b: tuple) -> bool:
 
 
 def _balloon(rng: _Random, panel: Page, box: tuple[int, int, int, int], words: str) -> None:
-    """An ellipse with a tail towards the nearest face and a few words, drawn at K times its size for smooth edges."""
+    """An ellipse with a tail towards the nearest face and a few words."""
     width, height = box[2] - box[0], box[3] - box[1]
     pad = height // 2
     canvas = Image.new("RGBA", ((width + 2 * pad) * K, (height + 2 * pad) * K))

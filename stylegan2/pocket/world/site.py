@@ -75,6 +75,8 @@ class LocalSite:
         requests: all that came in, in order.
     """
 
+    title = "Ep. {} - A face / in the crowd?"  # of an episode, by number
+
     def __init__(
         self,
         episodes: int = 3,
@@ -87,8 +89,8 @@ class LocalSite:
         self.requests: list[Request] = []
 
     def start(self) -> LocalSite:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, self))
-        self._server.daemon_threads = True
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.daemon_threads, self._server.site = True, self
         Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()  # looks for `stop` every 0.02 s
         return self
 
@@ -162,7 +164,7 @@ class LocalSite:
     def _episodes(self, page: int) -> dict[int, str]:
         """Number -> title of the episodes on a page of the list, the newest first."""
         numbers = range(self.episodes, 0, -1)[(page - 1) * PER_PAGE : page * PER_PAGE]
-        return {number: f"Ep. {number} - A face / in the crowd?" for number in numbers}
+        return {number: self.title.format(number) for number in numbers}
 
     def _webtoons_list(self, query: dict[str, str]) -> str:
         last = -(-self.episodes // PER_PAGE)
@@ -194,18 +196,14 @@ class LocalSite:
 class _Handler(BaseHTTPRequestHandler):
     """Answers with the site's pages and faults."""
 
-    def __init__(self, site: LocalSite, *args):
-        self.site = site
-        super().__init__(*args)
-
     def do_GET(self) -> None:
-        parts = urlsplit(self.path)
+        site, parts = self.server.site, urlsplit(self.path)
         referer, agent = self.headers.get("Referer"), self.headers.get("User-Agent", "")
-        self.site.requests.append(Request(self.path, time.monotonic(), referer, agent))
-        fault = self.site.faults.get(self.path) or self.site.faults.get(parts.path) or Fault(0)
+        site.requests.append(Request(self.path, time.monotonic(), referer, agent))
+        fault = site.faults.get(self.path) or site.faults.get(parts.path) or Fault(0)
         fault = fault if fault.times > 0 else Fault(0)
         fault.times -= 1
-        status, kind, body = self.site.page(parts.path, dict(parse_qsl(parts.query)), referer)
+        status, kind, body = site.page(parts.path, dict(parse_qsl(parts.query)), referer)
         if fault.status != 200:
             status, kind, body = fault.status, "text/html", b"<html>error</html>"
         time.sleep(fault.slow)
