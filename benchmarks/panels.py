@@ -48,7 +48,7 @@ from stylegan2.panels.swap import swap_panel
 from stylegan2.panels.text import text_panel
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
-from stylegan2.pocket.world.pages import make_strip
+from stylegan2.pocket.world.pages import make_page
 from stylegan2.published.clip_model import ClipModel
 from stylegan2.runtime import keep_memory_warm
 
@@ -102,7 +102,7 @@ PANELS: dict[str, Callable[[Course], Panel]] = {
     "directions": lambda c: directions_panel(c.g, c.targets, {"all": factorize(c.g)}),
     "mixing": lambda c: mixing_panel(c.g, c.targets),
     "text": edited_text_panel,
-    "detector": lambda c: detector_panel({"a page": make_strip(1).image}),
+    "detector": lambda c: detector_panel({"a page": make_page(1).image}),
     "cartoon": lambda c: cartoon_panel(studio(c)),
 }
 

@@ -20,7 +20,7 @@ from stylegan2.collect.polite import Answer, Manners, Missing, NotAllowed, Stopp
 from stylegan2.collect.sites import NAVER_KINDS, SITES, SiteError, site_for, title_slug
 from stylegan2.data.images import decode
 from stylegan2.files import InUse, only_writer
-from stylegan2.pocket.world.site import Fault, LocalSite, strip_jpeg
+from stylegan2.pocket.world.site import Fault, LocalSite, page_jpeg
 
 
 @cache
@@ -347,7 +347,7 @@ def test_titles_become_harmless(title, slug):
 
 
 def test_a_title_cannot_leave_the_folder(site, tmp_path, monkeypatch):
-    monkeypatch.setattr(LocalSite, "_title", lambda self, episode: "../../../outside")
+    monkeypatch.setattr(LocalSite, "title", "../../../outside")
     collect(site, tmp_path / "a" / "b" / "c")
     assert {p.name for p in tmp_path.rglob("*") if p.is_dir()} == {
         "a",
@@ -360,8 +360,8 @@ def test_a_title_cannot_leave_the_folder(site, tmp_path, monkeypatch):
 
 
 def test_the_stand_in_site_serves_rendered_pages():
-    image = decode(strip_jpeg(1, 1))
-    assert image.width == 400 and image.height > 500 and strip_jpeg(1, 1) != strip_jpeg(1, 2)
+    image = decode(page_jpeg(1, 1))
+    assert image.width == 400 and image.height > 500 and page_jpeg(1, 1) != page_jpeg(1, 2)
 
 
 def test_the_verb_collects_and_says_what_it_did(site, tmp_path):

@@ -8,12 +8,12 @@ from PIL import Image
 
 from stylegan2.collect import detectors
 from stylegan2.panels.detector import COLUMNS, HEIGHT, Desk, detector_panel, render_detection
-from stylegan2.pocket.world.pages import make_strip
+from stylegan2.pocket.world.pages import make_page
 
 
 @pytest.fixture(scope="module")
 def pages():
-    return {f"page {seed}": make_strip(seed, panels=2, width=300) for seed in (1, 2)}
+    return {f"page {seed}": make_page(seed, panels=2, width=300) for seed in (1, 2)}
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from stylegan2.pocket.nets.detector_training import (
     loss_of,
     train_detector,
 )
-from stylegan2.pocket.world.pages import make_strip
+from stylegan2.pocket.world.pages import make_page
 from stylegan2.published.fetch import Published
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ needs_shared = pytest.mark.skipif(not ANIMEFACE.is_file(), reason="the shared te
 
 @cache
 def pages(count: int):
-    return [make_strip(EVALUATION_SEED + i) for i in range(count)]
+    return [make_page(EVALUATION_SEED + i) for i in range(count)]
 
 
 # ----------------------------------------------------------------------------------------------- real pictures, by all

@@ -24,7 +24,7 @@ from stylegan2.data import images
 from stylegan2.data.images import Refused, decode
 from stylegan2.editing.photos import Cutting, portraits
 from stylegan2.pocket import world
-from stylegan2.pocket.world.pages import make_strip
+from stylegan2.pocket.world.pages import make_page
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "data" / "samples"
@@ -321,7 +321,7 @@ def without_animeface(monkeypatch):
 
 def test_the_detector_is_chosen_by_looking(woman, faceless, monkeypatch):
     without_animeface(monkeypatch)
-    assert detectors.choose([make_strip(10_001).image])[0] == "pocket"
+    assert detectors.choose([make_page(10_001).image])[0] == "pocket"
     name, why = detectors.choose([woman])
     assert name == "photo" and "photo finds 1" in why and "could not be fetched" in why
     with pytest.raises(ValueError, match="name it with --detector"):

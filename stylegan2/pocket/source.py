@@ -42,9 +42,9 @@ def open_pocket(text: str, limit: int | None) -> PocketSource:
     if count < 1:
         raise ValueError(f"n=0 in '{text}': expected at least one face")
     names = tuple(f"{domain}-{options['seed']}-{options['start'] + k}" for k in range(count))
-    version = str(world.VERSION)
     title = f"pocket {domain} (seed {options['seed']}, from {options['start']})"
-    return PocketSource(title, names, fingerprint_of([version, *names]), {}, domain, options["seed"], options["start"])
+    fingerprint = fingerprint_of([str(world.VERSION), *names])
+    return PocketSource(title, names, fingerprint, {}, domain, options["seed"], options["start"])
 
 
 register("pocket", open_pocket)

@@ -24,7 +24,7 @@ from stylegan2.collect.detectors import Detector, on_pages, overlap
 from stylegan2.collect.face_detector import FaceNet, load, truth
 from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
 from stylegan2.pocket.nets.judge import to_float
-from stylegan2.pocket.world.pages import Strip, make_strip
+from stylegan2.pocket.world.pages import Page, make_page
 from stylegan2.runtime import pick_device
 
 WINDOW = 192  # pixels: a side of what the network learns from
@@ -47,7 +47,7 @@ class DetectorConfig(FitConfig):
     smallest_batch = 1
 
 
-def cut_window(rng: random.Random, page: Strip) -> tuple[Tensor, Tensor]:
+def cut_window(rng: random.Random, page: Page) -> tuple[Tensor, Tensor]:
     """A random square of a page: uint8 [3, WINDOW, WINDOW], and the boxes of all faces in its pixels, [N, 4]."""
     width, height = page.image.size
     side = min(width * rng.uniform(0.5, 1.3), height)
@@ -90,7 +90,7 @@ class _Run(Fit):
         self.optimiser = torch.optim.Adam(self.model.parameters(), config.lr)
         self.schedule = warm_cosine(self.optimiser, config.steps, 0.05)
 
-    def batch(self, pages: Sequence[Strip]) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, pages: Sequence[Page]) -> tuple[Tensor, Tensor, Tensor]:
         """Windows float [B, 3, W, W], and the maps and cells they should give; of (seed, step) alone."""
         rng = random.Random(f"{self.config.seed} {self.step}")
         windows = [cut_window(rng, rng.choice(pages)) for _ in range(self.config.batch)]
@@ -101,13 +101,13 @@ class _Run(Fit):
         maps, cells = (torch.stack(part).to(self.device) for part in zip(*wanted, strict=True))
         return x, maps, cells
 
-    def losses(self, pages: Sequence[Strip]) -> dict[str, Tensor]:
+    def losses(self, pages: Sequence[Page]) -> dict[str, Tensor]:
         x, maps, cells = self.batch(pages)
         return loss_of(self.model(x), maps, cells)
 
-    def finish(self, path: Path, pages: Sequence[Strip], meta: dict) -> tuple[None, dict]:
+    def finish(self, path: Path, pages: Sequence[Page], meta: dict) -> tuple[None, dict]:
         self.model.save(path, meta)
-        unseen = [make_strip(EVALUATION_SEED + i) for i in range(self.held_out)]
+        unseen = [make_page(EVALUATION_SEED + i) for i in range(self.held_out)]
         return None, {"held out": evaluate(load(path), unseen)}
 
 
@@ -122,11 +122,11 @@ def train_detector(
     """Train a detector; arguments as of `Fit.train`, a device, and how many pages to measure it on (`held_out`)."""
     run = _Run(config or DetectorConfig(), pick_device(device), held_out)
     first, count = run.config.seed * run.config.pages, run.config.pages
-    pages = [make_strip(seed) for seed in bar(range(first, first + count), "pages", "page", progress)]
+    pages = [make_page(seed) for seed in bar(range(first, first + count), "pages", "page", progress)]
     run.train(path, pages, scratch, progress)
 
 
-def evaluate(detector: Detector, pages: Sequence[Strip]) -> dict[str, float]:
+def evaluate(detector: Detector, pages: Sequence[Page]) -> dict[str, float]:
     """A detector on pages with known faces: {"pages", "faces", "recall", "precision", "pages_per_second"}.
 
     Recall: the share of faces with a box of their own that covers them (`HIT`); precision: of boxes that cover a face.
