@@ -119,7 +119,7 @@ class Course:
             if self._settled:
                 raise CourseError(f"{why}; or {SMALLER}") from None
             self.chosen = PocketModels(self.root)
-            print(f"{self.chosen.says}, since full scale cannot be had ({why})")
+            print(f"{self.chosen.description}, since full scale cannot be had ({why})")
             path = self.chosen.file(name)
         self._settled = True
         return path
@@ -252,7 +252,7 @@ def setup(scale: str = "auto", drive: bool = False, seed: int = 0) -> Course:
     if wanted not in ("auto", scale):
         why += f" by the variable {SCALE}"
     machine = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    print(f"{models.says}{why} on {machine}, PyTorch {torch.__version__}")
+    print(f"{models.description}{why} on {machine}, PyTorch {torch.__version__}")
     if drive_words:
         print(drive_words)
     return Course(root, models, budget, device, results)

@@ -28,14 +28,14 @@ class PocketModels:
     """What is in `checkpoints/pocket` of the course's folder.
 
     Attributes (of `FullModels` too):
-        scale, says: its name, and what it is, in words.
+        scale, description: its name, and what it is, in words.
         resolution: side of all images in pixels.
         worlds: what the source was fine-tuned to, webtoons first.
         weights: a folder with files that the scale's tools need, None: their own cache.
     """
 
     scale, resolution, weights = "pocket", POCKET_SIZE, None
-    says = f"pocket scale ({POCKET_SIZE}-pixel faces, nothing to download)"
+    description = f"pocket scale ({POCKET_SIZE}-pixel faces, nothing to download)"
     worlds = ("webtoon", "storybook", "portrait")
 
     def __init__(self, root: Path):
@@ -78,7 +78,7 @@ class FullModels:
     """The published models, fetched by the zoo, and the judge of the pocket world, since there is no other."""
 
     scale, resolution = "full", FULL_SIZE
-    says = f"full scale ({FULL_SIZE}-pixel faces, published models, each fetched when a cell asks for it)"
+    description = f"full scale ({FULL_SIZE}-pixel faces, published models, each fetched when a cell asks for it)"
     worlds = ("webtoon", "disney", "metfaces")
 
     def __init__(self, root: Path, zoo: Zoo):
