@@ -113,7 +113,7 @@ class FullModels:
     def photos(self, n: int, device: torch.device) -> Tensor:
         """Rendered by the source itself, since no photographs may be shipped."""
         g = checkpoints.load(self.file("photo"), device, g_ema_only=True).g_ema
-        return latents.draw(g, latents.ws_from_seeds(g, range(PHOTOS_SEED, PHOTOS_SEED + n), 0.7)).clamp(-1, 1)
+        return latents.render(g, latents.ws_from_seeds(g, range(PHOTOS_SEED, PHOTOS_SEED + n), 0.7)).clamp(-1, 1)
 
     def training(self, device: torch.device, tiny: bool) -> dict:
         if tiny:

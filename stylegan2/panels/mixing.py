@@ -21,7 +21,7 @@ from stylegan2 import display
 from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
-from stylegan2.editing.style_mixing import Layers, MixGrid, draw_ends, layer_label, layers_name, mix_images
+from stylegan2.editing.style_mixing import Layers, MixGrid, render_ends, layer_label, layers_name, mix_images
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import choice, int_slider, labelled, psi_slider
 from stylegan2.panels.panel import SOURCE, Panel, Worlds, pick
@@ -68,7 +68,7 @@ def render_mixing(
         if preview and not worlds.knows(side, faces):
             ends[side] = _blank(source, len(models), len(codes))
         else:
-            ends[side] = worlds.latest(side, faces, partial(draw_ends, models, codes))
+            ends[side] = worlds.latest(side, faces, partial(render_ends, models, codes))
     part = None if channels in (None, (0, source.w_dim - 1)) else range(channels[0], channels[1] + 1)
     first = ws["rows"][: 1 if preview else ROWS]
     mixes = mix_images(g, first, ws["columns"], layers, part, amount=amount)
