@@ -61,9 +61,10 @@ def work(images: int) -> None:
 
     slide()
     photos, search = latents.render(g, ws[:1]).clamp(-1, 1), ProjectConfig(steps=25, space="w+")
+    distance = course.perceptual_distance
     speeds = {
         "slider, pictures/s": rate(slide, len(ws)),
-        "search, steps/s": rate(lambda: project(g, photos, course.looks, search, start=ws[1:2], progress=False), 25),
+        "search, steps/s": rate(lambda: project(g, photos, distance, search, start=ws[1:2], progress=False), 25),
     }
     data = LMDBDataset(course.dataset("pocket:webtoon?n=64"), 64, cache=True)
     with tempfile.TemporaryDirectory() as out:

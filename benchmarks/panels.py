@@ -154,10 +154,10 @@ def measure(panel: Panel, seconds: float = 0.0, clock: Clock = time.perf_counter
 
 def preview_seconds(panel: Panel, clock: Clock = time.perf_counter) -> float | None:
     """Median seconds to a preview over all controls; None for a panel without."""
-    if panel.preview is False:
+    if not panel.preview:
         return None
-    draw = lambda: panel._put(panel._render_preview())  # noqa: E731
-    return statistics.median(t for name in panel.controls for t in times(panel, name, draw, clock))
+    moves = (times(panel, name, panel._render_preview, clock) for name in panel.controls)
+    return statistics.median(t for seconds in moves for t in seconds)
 
 
 def row(name: str, found: Mapping[str, float], preview: float | None) -> str:

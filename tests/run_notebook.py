@@ -35,8 +35,8 @@ def run(path: Path) -> list[str]:
     """A report for every error."""
     shell, reports, shown = InteractiveShell.instance(colors="NoColor"), [], []
     shell.showtraceback = lambda *args, **kwargs: None
-    tell = Panel.tell
-    Panel.tell = lambda panel, error: (shown.append(error), tell(panel, error))
+    show_error = Panel.show_error
+    Panel.show_error = lambda panel, error: (shown.append(error), show_error(panel, error))
     for i, cell in enumerate(json.loads(path.read_text())["cells"]):
         if cell["cell_type"] != "code":
             continue

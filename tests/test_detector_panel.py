@@ -61,7 +61,7 @@ def test_a_preview_of_what_nobody_looked_for_is_the_page_alone(desk):
 
 
 def test_what_cannot_be_is_said(desk):
-    with pytest.raises(ValueError, match="no page 'x'; there are: page 1, page 2"):
+    with pytest.raises(ValueError, match="unknown page 'x': expected one of page 1, page 2"):
         render_detection(desk, "x")
     with pytest.raises(ValueError, match="expected auto or one of pocket"):
         render_detection(desk, "page 1", detector="x")

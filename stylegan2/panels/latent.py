@@ -28,8 +28,7 @@ def render_latent(
         seed, second: of the two codes.
         blend: 0 gives the first, 1 the second, beyond that it goes on.
         truncation: psi.
-        noise: "const", "none" or "random".
-        noise_seed: which random noise.
+        noise, noise_seed: "const", "none" or "random", and which random noise.
     """
     ends = latents.ws_from_seeds(g, [seed, second], truncation)
     middle = latents.blend(ends[:1], ends[1:], blend)
@@ -45,19 +44,9 @@ def _noise(noise: str, seed: int) -> Noise:
 
 
 def latent_video(
-    g: Generator,
-    seed: int,
-    second: int,
-    blend: float = 0.0,
-    truncation: float = 0.8,
-    noise: str = "const",
-    noise_seed: int = 0,
-    frames: int = 60,
+    g: Generator, seed: int, second: int, truncation: float, noise: str, noise_seed: int, blend: float = 0.0, frames=60
 ) -> videos.Frames:
-    """From the first face to the second and back, `frames` each way; arguments as in `render_latent`.
-
-    The whole way is shown, whatever `blend` says.
-    """
+    """From the first face to the second and back, `frames` each way, whatever `blend` is; see `render_latent`."""
     keys = latents.ws_from_seeds(g, [seed, second], truncation)
     return videos.walk(g, keys, frames, noise=_noise(noise, noise_seed), side=SIDE)
 
