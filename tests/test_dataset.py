@@ -12,7 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from stylegan2.batches import BatchOrder, batches
-from stylegan2.data.dataset import LMDBDataset, inspect, throughput
+from stylegan2.data.dataset import LMDBDataset, inspect
 from stylegan2.data.prepare import prepare
 
 
@@ -216,7 +216,3 @@ def test_inspect(path, pixels):
     expected = torch.stack(list(LMDBDataset(path, 8))).double().mean((0, 2, 3))
     assert info.mean == pytest.approx(expected.tolist()) and all(s > 0 for s in info.std)
     assert all(word in str(info) for word in ("21 images", "8 px, 16 px", "PNG", "16-00020"))
-
-
-def test_throughput_is_measured(path):
-    assert throughput(path, seconds=0.05) > 10

@@ -27,7 +27,7 @@ from stylegan2 import checkpoints, cli, display
 from stylegan2.checkpoints import CheckpointError
 from stylegan2.data.prepare import prepare
 from stylegan2.editing.latents import noise_from_seeds
-from stylegan2.metrics import full, path_length, structure
+from stylegan2.metrics import full, image_sets, path_length, structure
 from stylegan2.metrics.image_sets import GeneratedImages, SourceImages, open_images
 from stylegan2.networks import Generator
 from stylegan2.pocket import measures
@@ -186,7 +186,7 @@ def test_one_seed_is_one_image_whatever_is_drawn_beside_it(g):
     images = GeneratedImages(g, 6, first_seed=3)
     alone = torch.stack([images[i] for i in range(6)])
     assert alone.shape == (6, 3, R, R) and alone.dtype == torch.uint8 and len(images) == 6
-    together = torch.cat(list(full.batches(images, 4, None)))
+    together = torch.cat(list(image_sets.batches(images, 4, None)))
     assert (together.int() - alone.int()).abs().max() <= 1  # the rounding of another batch size
     assert torch.equal(GeneratedImages(g, 2, first_seed=5)[0], alone[2])
     with pytest.raises(IndexError, match="image 6 of 6"):
@@ -194,7 +194,7 @@ def test_one_seed_is_one_image_whatever_is_drawn_beside_it(g):
 
 
 def test_generated_images_are_those_of_the_command_line(g):
-    drawn = cli.models._draw(g, [3, 4], 0.7, "random", batch=2)
+    drawn = cli.models._render(g, [3, 4], 0.7, "random", batch=2)
     images = GeneratedImages(g, 2, truncation=0.7, first_seed=3).__getitems__([0, 1])
     assert torch.equal(torch.stack(images), display.to_uint8(drawn))
 
@@ -224,7 +224,7 @@ def test_a_folder_a_zip_and_a_dataset_of_the_same_pictures_are_the_same(folder, 
         for path in folder.iterdir():
             archive.write(path, path.name)
     sets = [open_images(path, R) for path in (folder, tmp_path / "faces.lmdb", tmp_path / "faces.zip")]
-    read = [torch.cat(list(full.batches(images, 4, None))) for images in sets]
+    read = [torch.cat(list(image_sets.batches(images, 4, None))) for images in sets]
     assert read[0].shape == (6, 3, R, R) and torch.equal(read[0], read[1]) and torch.equal(read[0], read[2])
     with pytest.raises(ValueError, match="16 px"):
         open_images(tmp_path / "faces.lmdb", 32)
@@ -240,29 +240,26 @@ def test_rendered_faces_are_a_set_too():
 def test_a_file_that_is_no_image_is_named(folder):
     (folder / "notes.txt").write_text("not a face")
     with pytest.raises(ValueError, match=r"'notes.txt' in folder faces gives no image .* take it out"):
-        list(full.batches(open_images(folder, R), 4, None))
+        list(image_sets.batches(open_images(folder, R), 4, None))
 
 
 # -------------------------------------------------------------------------------------------------------- path length
-@pytest.mark.parametrize("sampling", ["end", "full"])
-def test_path_length_is_the_square_of_the_derivative_along_the_path(sampling):
+def test_path_length_is_the_square_of_the_derivative_along_the_path():
     """With a squared distance, d / epsilon^2 is |J (w2 - w1)|^2 in the limit, J the Jacobian of the synthesis."""
     g = tiny_generator().double()
     g.synthesis.compute_dtype = torch.float64
-    lengths = full.path_lengths(g, 3, squared, sampling=sampling, first_seed=5, batch=2)
+    lengths = path_length.path_lengths(g, 3, squared, first_seed=5, batch=2)
     for length, seed in zip(lengths, (5, 6, 7), strict=True):
         z = [torch.randn(8, generator=torch.Generator().manual_seed(2 * seed + end)) for end in (0, 1)]
         w1, w2 = g.mapping(torch.stack(z)).split(1)
-        rng = path_length.step_generator(seed, 0, stream=3)
-        t = torch.rand((), generator=rng) * (sampling == "full")
         noise = noise_from_seeds(g, [seed])
         line = partial(lambda w1, w2, noise, s: g.synthesis(w1 + s * (w2 - w1), noise), w1, w2, noise)
-        _, moved = torch.autograd.functional.jvp(line, t.double(), torch.ones(()).double())
+        _, moved = torch.autograd.functional.jvp(line, torch.zeros(()).double(), torch.ones(()).double())
         assert float(length) == pytest.approx(float(moved.square().sum()), rel=1e-3)
 
 
 def test_path_length_does_not_depend_on_the_batch(g):
-    lengths = [full.path_lengths(g, 5, squared, epsilon=0.1, batch=batch) for batch in (1, 2, 5)]
+    lengths = [path_length.path_lengths(g, 5, squared, epsilon=0.1, batch=batch) for batch in (1, 2, 5)]
     assert lengths[0].shape == (5,) and len(set(lengths[0].tolist())) == 5
     assert torch.allclose(lengths[0], lengths[1], rtol=1e-3) and torch.allclose(lengths[0], lengths[2], rtol=1e-3)
 
@@ -272,11 +269,11 @@ def test_outliers_do_not_count(g):
     low, high = (np.percentile(values, p, method=m) for p, m in ((1, "lower"), (99, "higher")))
     kept = path_length.without_outliers(values)
     assert np.array_equal(kept, values[(values.numpy() >= low) & (values.numpy() <= high)]) and len(kept) == 1210
-    few = full.path_lengths(g, 4, squared, epsilon=0.1)
-    assert full.perceptual_path_length(g, 4, squared, epsilon=0.1) == pytest.approx(float(few.mean()))
+    few = path_length.path_lengths(g, 4, squared, epsilon=0.1)
+    assert path_length.perceptual_path_length(g, 4, squared, epsilon=0.1) == pytest.approx(float(few.mean()))
 
 
-def test_path_length_looks_at_the_face_and_at_256_pixels():
+def test_path_length_looks_at_256_pixels():
     seen = []
 
     def watch(a: Tensor, b: Tensor) -> Tensor:
@@ -284,15 +281,15 @@ def test_path_length_looks_at_the_face_and_at_256_pixels():
         return squared(a, b)
 
     large = tiny_generator(resolution=512)
-    full.path_lengths(large, 1, watch)
-    full.path_lengths(large, 1, watch, crop=True)
-    assert [image.shape[2:] for image in seen] == [(256, 256), (128, 128)]
-    assert torch.allclose(seen[1], seen[0][..., 96:224, 64:192], atol=1e-5)
-    with pytest.raises(ValueError, match='"end"'):
-        full.path_lengths(large, 1, watch, sampling="middle")
+    path_length.path_lengths(large, 1, watch)
+    assert [image.shape[2:] for image in seen] == [(256, 256)]
 
 
 # ---------------------------------------------------------------------------------------------------------- structure
+def structure_distance(a: Tensor, b: Tensor, model, **options) -> Tensor:
+    return structure.structure_distances(a, [b], model, **options)[0]
+
+
 @needs_timm
 def test_keys_are_those_of_the_last_block(vit):
     images = pictures(2).repeat_interleave(2, 2).repeat_interleave(2, 3)  # 32 px: nothing to resize
@@ -312,24 +309,24 @@ def test_keys_are_those_of_the_last_block(vit):
 @needs_timm
 def test_an_image_keeps_its_own_structure_and_another_one_does_not(vit):
     a, b = pictures(5), pictures(5, seed=1)
-    assert full.structure_distance(a, a, vit, batch=2).abs().max() < 1e-10
-    assert torch.allclose(full.structure_distance(a, a / 127.5 - 1, vit), torch.zeros(5), atol=1e-6)  # floats too
+    assert structure_distance(a, a, vit, batch=2).abs().max() < 1e-10
+    assert torch.allclose(structure_distance(a, a / 127.5 - 1, vit), torch.zeros(5), atol=1e-6)  # floats too
     tinted = torch.cat([a[:, :1] // 2, a[:, 1:]], dim=1)
-    far, near = full.structure_distance(a, b, vit, batch=2), full.structure_distance(a, tinted, vit)
+    far, near = structure_distance(a, b, vit, batch=2), structure_distance(a, tinted, vit)
     assert far.shape == (5,) and (far > near).all() and (near > 0).all()
     larger = a.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    assert (full.structure_distance(a, larger, vit) < far).all()  # of another size, the same picture
+    assert (structure_distance(a, larger, vit) < far).all()  # of another size, the same picture
     first, other = (structure.self_similarity(structure.vit_keys(vit, x)) for x in (a, b))
     assert torch.allclose(far, torch.linalg.matrix_norm(first - other).square() / 17**2, atol=1e-6)
     with pytest.raises(ValueError, match="5 of the source, 4 others"):
-        full.structure_distance(a, b[:4], vit)
+        structure_distance(a, b[:4], vit)
 
 
 @needs_timm
 def test_structure_of_generators_lies_between_zero_and_another_face(vit, g):
     target = tiny_generator()
     target.mapping.load_state_dict(tiny_generator(1).mapping.state_dict())  # another mapping, the same synthesis
-    found = full.measure_structure(g, target, 12, vit, batch=5)
+    found = structure.measure_structure(g, target, 12, vit, batch=5)
     assert found["same_w"].value < 1e-6 < found["same_z"].value
     assert found["same_w"].ceiling == found["same_z"].ceiling > found["same_w"].value
     assert "another face" in str(found["same_z"]) and "12 faces" in str(found["same_z"])
@@ -427,10 +424,10 @@ def test_all_measures_of_a_generator_are_plain_numbers(g, folder, injected):
     found = full.measure_generator(g, list(full.MEASURES), real, tiny_generator(1), count=10, batch=4)
     assert json.loads(json.dumps(found)) == found
     assert (found["images"], found["real_images"], found["ppl_pairs"], found["resolution"]) == (10, 6, 10, R)
-    drawn = torch.cat(list(full.batches(GeneratedImages(g, 10), 10, None)))
+    drawn = torch.cat(list(image_sets.batches(GeneratedImages(g, 10), 10, None)))
     features = [extract(drawn), extract(torch.stack([real[k] for k in range(6)]))]
     assert found["fid"] == pytest.approx(full.fid(*features)["fid"], rel=0.01)
-    assert found["ppl"] == pytest.approx(full.perceptual_path_length(g, 10, squared, batch=2), rel=0.01)
+    assert found["ppl"] == pytest.approx(path_length.perceptual_path_length(g, 10, squared, batch=2), rel=0.01)
     text = full.format_results(found)
     for part in ("10 generated against 6 real", "few images", "FID", "KID", "precision", "PPL", "same w", "same z"):
         assert part in text, part

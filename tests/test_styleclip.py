@@ -18,6 +18,7 @@ from stylegan2 import files
 from stylegan2.checkpoints import CheckpointError
 from stylegan2.data.roughen import roughen
 from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.optimise import frozen, learning_rate
 from stylegan2.editing.styleclip import (
     FORMAT,
     EditConfig,
@@ -25,8 +26,6 @@ from stylegan2.editing.styleclip import (
     TextEdit,
     TextLoss,
     _converged,
-    frozen,
-    learning_rate,
     optimise,
 )
 from stylegan2.networks import Generator, build

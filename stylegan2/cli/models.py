@@ -116,12 +116,12 @@ def swap(
     if reverse:
         paths = dict(reversed(paths.items()))
     (first, below), (last, above) = ((name, common.generator(path)) for name, path in paths.items())
-    settings = {"resolution": resolution, "width": width, "mapping": "target" if reverse else "source"}  # SOURCE's
-    swapped = layer_swapping.swap(below, above, **settings)
+    mapping = "target" if reverse else "source"  # SOURCE's in either case
+    swapped = layer_swapping.swap(below, above, resolution, width, mapping)
     if to_model:
         low, high = map(str, paths.values())
-        meta = {"swapped": {"source": low, "target": high} | settings}
-        checkpoints.save(out, g_ema=swapped, half=half, meta=meta)
+        origin = {"source": low, "target": high, "resolution": resolution, "width": width, "mapping": mapping}
+        checkpoints.save(out, g_ema=swapped, half=half, meta={"swapped": origin})
         typer.echo(f"{out}: {low} below {resolution} px, {high} from there on")
         return
     ws = ws_of(swapped, faces, truncation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -135,22 +135,32 @@ def project(
       python -m stylegan2 edit checkpoints/pocket/photo.pt "black hair" --seeds projected/grace_hopper.pt \\
           --learn 100-115 --layers 0-3
     """
+    import torch
+
     from stylegan2.checkpoints import fingerprint
-    from stylegan2.editing import projection
+    from stylegan2.editing.cartoonize import is_outside, search
+    from stylegan2.editing.optimise import INTERRUPTED as STOPPED
     from stylegan2.editing.photos import Cutting, parse_box, stacked
+    from stylegan2.editing.projection import ProjectConfig
     from stylegan2.pocket.nets.perceptual import distance_for
 
     out = common.or_numbered(out, "projected")
     common.check_folder(out, photos)
     free = space == "auto"
-    config = projection.ProjectConfig(steps=max(1, steps), space="w+" if free else space, l2=l2)
+    config = ProjectConfig(steps=max(1, steps), space="w+" if free else space, l2=l2)
     cutting = Cutting(**square, box=parse_box(box))
     g = common.generator(checkpoint, device)
     device = g.mapping.w_mean.device
     e, distance = _encoder(encoder, g), distance_for(g.resolution, judge, device)
     portraits, left_out = read(photos, g.resolution, cutting, taken=("tuned",) if tune else ())
     images = stacked(portraits, device)
-    codes = _find(g, list(portraits), images, distance, config, e, steps, free)
+    careful = torch.zeros(len(images), dtype=torch.bool)
+    if steps:
+        outside = is_outside(g, images, distance, e)
+        likely = "it becomes the most similar face that the model can render (--space w+: nearer, but hardly a face)"
+        _say_unknown(portraits, outside, likely if free else "what it renders may be no face")
+        careful = outside if free else careful
+    codes = search(g, images, distance, e, careful, steps, config)
     if tune:
         g = _tuned(g, codes, images, distance, tune, out / "tuned.pt")
     made_from = {"generator": fingerprint(g), "psi": 1.0}
@@ -159,7 +169,7 @@ def project(
             _keep(out / name, g, replace(codes[i], made_from=made_from | {"photo": name}), images[i : i + 1], portrait)
         else:
             typer.echo(f"{name}: not begun: you stopped the command first", err=True)
-    if len(codes) < len(portraits) or any(one.stopped == projection.INTERRUPTED for one in codes.values()):
+    if len(codes) < len(portraits) or any(one.stopped == STOPPED for one in codes.values()):
         _say_stopped(f"the codes of {len(codes)} of {counted(len(portraits), 'face')}, as far as found, are in {out}")
     common.end(left_out)
 
@@ -199,35 +209,7 @@ def _keep(path: Path, g, one, image, portrait) -> None:
     typer.echo(f"{path.name}: rendered to within {near}, {path}.pt ({one.stopped})")
 
 
-def _find(g, names: list[str], images, distance, config, encoder, steps: int, free: bool) -> dict:
-    """Codes of images, {number: Projection of one}: searched for in so many steps, or with none the encoder's answer.
-
-    Where the space is free, photos of a world that the model does not know are held near the mean face, as
-    `cartoonize` does it.
-    """
-    import torch
-
-    from stylegan2.editing.cartoonize import CAREFUL, encode, is_outside, search
-    from stylegan2.editing.projection import Projection
-
-    if not steps and encoder is None:
-        raise ValueError("steps is 0 and there is no encoder: nothing would be looked for; give --encoder, or steps")
-    if not steps:
-        codes = encode(encoder, images)
-        return {i: Projection(config, ws, stopped="encoder only") for i, ws in enumerate(codes.split(1))}
-    outside = is_outside(g, images, distance, encoder)
-    likely = "it becomes the most similar face that the model can render (--space w+: nearer, but hardly a face)"
-    _say_unknown(names, outside, likely if free else "what it renders may be no face")
-
-    def how(some, far: bool):
-        if far:
-            return replace(CAREFUL, steps=config.steps, l2=config.l2 or CAREFUL.l2), None
-        return config, None if encoder is None else encode(encoder, some)
-
-    return search(g, images, distance, outside if free else torch.zeros_like(outside), how)
-
-
-def _say_unknown(names: list[str], outside, what: str) -> None:
+def _say_unknown(names: Iterable[str], outside, what: str) -> None:
     for name in (name for name, far in zip(names, outside.tolist(), strict=True) if far):
         typer.echo(f"{name}: {UNKNOWN}: {what}", err=True)
 
@@ -302,7 +284,7 @@ def cartoonize(
     images = stacked(portraits, device)
     outside = None if space == "auto" else torch.full((len(images),), space == "w")
     ws, outside, stopped = editing.find_codes(source, images, distance, encoder, steps, outside)
-    _say_unknown(list(portraits), outside, "it becomes the most similar face that the model can render")
+    _say_unknown(portraits, outside, "it becomes the most similar face that the model can render")
     cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
     for kind, rendered in cartoons.items():
         for name, image in zip(portraits, rendered, strict=True):

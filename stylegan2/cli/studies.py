@@ -102,7 +102,7 @@ def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces:
 
 def _measure_in_full(checkpoint, data, source, measure, images, weights, out, batch, device) -> None:
     import stylegan2.pocket  # noqa: F401  (rendered sets can be named as sources)
-    from stylegan2.metrics import full
+    from stylegan2.metrics import full, image_sets
 
     chosen = tuple(measure or full.COMPARED)
     if source is not None and "structure" not in chosen:
@@ -110,7 +110,7 @@ def _measure_in_full(checkpoint, data, source, measure, images, weights, out, ba
     if out is not None:  # before hours of work, not after
         check_file(out)
     g = common.generator(checkpoint, device)
-    real = data and full.open_images(data, g.resolution)
+    real = data and image_sets.open_images(data, g.resolution)
     other = source and common.generator(source, device)
     results = full.measure_generator(g, chosen, real, other, images, weights, batch)
     typer.echo(full.format_results(results))

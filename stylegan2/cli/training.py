@@ -127,7 +127,7 @@ def _dataset(data: str, size: int | None, out: Path):
 
 def _say_start(trainer: Trainer, resumed: bool) -> None:
     config, size = trainer.config, trainer.world.size
-    where = f"{trainer.device}{f', {size} processes' * (size > 1)}"
+    where = f"{trainer.device}, {size} processes" if size > 1 else trainer.device
     typer.echo(f"{trainer.dataset!r}, {trainer.g.resolution} px, {trainer.precision} on {where}")
     for method in trainer.methods:
         typer.echo(f"method: {method}")

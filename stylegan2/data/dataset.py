@@ -1,4 +1,4 @@
-"""Read a prepared LMDB: the dataset, and what is known of it. (Its order and batches: :mod:`stylegan2.batches`.)"""
+"""Read a prepared LMDB: the dataset, and a summary of it. (Its order and batches: :mod:`stylegan2.batches`.)"""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import math
 import os
 import shlex
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,6 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from stylegan2.batches import batches
 from stylegan2.files import counted
 
 CACHE_LIMIT = 1 << 30  # bytes: 87,000 images of 64 px, 5,400 of 256 px
@@ -36,8 +34,8 @@ _ENVIRONMENTS: dict[str, tuple[tuple[int, int], object]] = {}  # real path -> ((
 def open_reader(path: str | os.PathLike):
     """The read-only LMDB environment of `path`, opened once per process (LMDB allows no more) and shared.
 
-    A file that was replaced since is reopened; a forked worker goes on with its parent's map, which is read-only and
-    lock-free. Raises FileNotFoundError or ValueError where there is nothing to read.
+    A file that was replaced since is reopened; a forked worker uses its parent's map, which is read-only and lock-free.
+    Raises FileNotFoundError or ValueError where there is nothing to read.
     """
     real = os.path.realpath(path)
     try:
@@ -121,10 +119,8 @@ def read_sizes(path: str | os.PathLike) -> tuple[int, ...]:
 class LMDBDataset(Dataset):
     """Images of one size from a prepared LMDB (ours or the original's).
 
-    `dataset[i]` or `dataset[i, flip]` -> uint8 tensor [3, H, W], 0..255, RGB; `flip` mirrors left and right. Works in
-    DataLoader workers (fork and spawn), pickles, and can be held in memory (`cache=True`: if it fits `cache_limit`
-    bytes, every image is decoded once, at the first read).
-
+    `dataset[i]` or `dataset[i, flip]` -> uint8 tensor [3, H, W], 0..255, RGB; `flip` mirrors left and right. With
+    `cache`, and if it fits `cache_limit` bytes, every image is decoded once, at the first read, and held in memory.
     Raises FileNotFoundError (no such path) or ValueError (not an LMDB, empty, no such resolution).
     """
 
@@ -168,19 +164,12 @@ class LMDBDataset(Dataset):
         pair = item if isinstance(item, tuple) else (item, False)
         return self.batch([pair])[0].contiguous()  # [3, H, W]
 
-    def _checked(self, index: int) -> int:
-        """The index counted from the front. Raises IndexError outside of the dataset."""
-        index = index + self.length if index < 0 else index
-        if not 0 <= index < self.length:
-            raise IndexError(f"image {index} of '{self.path}', which has {self.length} (0 to {self.length - 1})")
-        return index
-
     def batch(self, pairs: Sequence[tuple[int, bool]]) -> torch.Tensor:
-        """A list of (index, flip) -> uint8 [N, 3, H, W].
-
-        Decoded images stay as they come, pixel by pixel (channels_last): nothing is rearranged on the way.
-        """
-        indices, flips = [self._checked(index) for index, _ in pairs], torch.tensor([bool(flip) for _, flip in pairs])
+        """(index, flip) of each -> uint8 [N, 3, H, W], in the order of memory in which they were decoded."""
+        for index, _ in pairs:
+            if not -self.length <= index < self.length:
+                raise IndexError(f"image {index} of '{self.path}', which has {self.length} (0 to {self.length - 1})")
+        indices, flips = [index % self.length for index, _ in pairs], torch.tensor([bool(flip) for _, flip in pairs])
         if self.is_cached:
             images = self.cached()._pixels[torch.tensor(indices)]  # a copy
         else:
@@ -216,12 +205,12 @@ class LMDBDataset(Dataset):
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_pixels": None, "_wants_cache": False}  # a worker reads from disk, it needs no copy
+        return {**self.__dict__, "_pixels": None, "_wants_cache": False}  # a worker reads from disk
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What `inspect` finds out. `mean` and `std` per channel (RGB) are on the 0..255 scale, over up to 256 images."""
+    """The result of `inspect`. `mean` and `std` per channel (RGB) are on the 0..255 scale, over up to 256 images."""
 
     path: str
     length: int
@@ -275,17 +264,3 @@ def read_meta(path: str | os.PathLike) -> dict:
     with open_reader(path).begin() as txn:
         raw = txn.get(META_KEY)
     return json.loads(raw) if raw else {}
-
-
-def throughput(
-    path: str | os.PathLike, resolution: int | None = None, seconds: float = 1.0, workers: int = 0, batch: int = 16
-) -> float:
-    """Images per second, read and decoded in random order, over about `seconds` (starting workers not counted)."""
-    dataset = LMDBDataset(path, resolution)
-    batch = min(batch, dataset.length)
-    stream = batches(dataset, batch, seed=0, workers=workers)
-    next(stream)
-    count, begin = 0, time.perf_counter()
-    while time.perf_counter() - begin < seconds:
-        count += len(next(stream))
-    return count / (time.perf_counter() - begin)

@@ -1,9 +1,8 @@
 """Images -> LMDB: `prepare(source, out)` turns a folder, a zip or a rendered set into a dataset for training.
 
 The layout is the original's: PNG or JPEG bytes under `{size}-{index:05d}`, and `length`. Beside it, under keys the
-original's reader never asks for, lies a record of what has been done (`meta`, `skipped-...`). Both are written in the
-same transaction, so at any moment, even after a SIGKILL, the file holds a complete prefix of the dataset and knows
-where to go on.
+original's reader never asks for, lies a record of what has been done (`meta`, `skipped-...`), written in the same
+transaction: even after a SIGKILL the file holds a complete prefix of the dataset and knows where to go on.
 """
 
 from __future__ import annotations
@@ -48,16 +47,12 @@ class PrepareReport:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (name, reason), over all calls
     seconds: float = 0.0
 
-    @property
-    def rate(self) -> float:
-        """Images per second of this call (each counted once, whatever the number of sizes)."""
-        return max(self.written.values(), default=0) / max(self.seconds, 1e-9)
-
     def __str__(self) -> str:
         sizes = ", ".join(f"{size} px" for size in self.written)
+        rate = max(self.written.values(), default=0) / max(self.seconds, 1e-9)  # each image once, whatever its sizes
         lines = [
             f"{self.out}: {counted(self.length, 'image')} of {sizes}; {self.length - self.resumed:,} written in "
-            f"{self.seconds:.1f} s ({self.rate:,.0f} images/s), {self.resumed:,} were there, "
+            f"{self.seconds:.1f} s ({rate:,.0f} images/s), {self.resumed:,} were there, "
             f"{counted(len(self.skipped), 'file')} skipped"
         ]
         lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped[:20]]
@@ -110,9 +105,8 @@ def ensure_lmdb(
 ) -> Path:
     """An LMDB for any source: `source` itself if it is one, else prepared below `cache_dir` (once; resumed if need be).
 
-    The name below `cache_dir` holds a hash of the source's listing and of the settings (those of `prepare`: quality,
-    format, resample, crop), so a changed folder is prepared again and an unchanged one costs a listing. Raises what
-    `prepare` raises.
+    The name below `cache_dir` holds a hash of the source's listing and of the settings of `prepare`, so a changed
+    folder is prepared again and an unchanged one costs a listing. Raises what `prepare` raises.
     """
     if is_lmdb(source):
         return Path(source)
@@ -129,9 +123,7 @@ def _settings(listing: Source, sizes: int | tuple[int, ...], format: str | None 
     """Normalised settings: sizes as an ascending tuple, the source's default format, no quality where there is none."""
     sizes = (sizes,) if isinstance(sizes, int) else tuple(sorted(set(sizes)))
     format = format or ("png" if listing.lossless_by_default else "jpeg")
-    if format == "png":
-        options["quality"] = None
-    return Settings(sizes=sizes, format=format, **options)
+    return Settings(sizes=sizes, format=format, **options | ({"quality": None} if format == "png" else {}))
 
 
 def _prepare(
@@ -141,10 +133,13 @@ def _prepare(
     if workers < 0:
         raise ValueError(f"workers={workers}: expected 0 (work in this process) or more")
     with only_writer(out):
-        record = before = _open_or_create(out, _Record.new(listing, settings), overwrite)
+        plain = {**asdict(settings), "sizes": list(settings.sizes)}  # as JSON gives it back
+        asked = _Record(RECORD_VERSION, listing.title, listing.fingerprint, plain, len(listing))
+        record = before = _open_or_create(out, asked, overwrite)
         if record.done < record.total:
             record = _run(out, record, listing, settings, workers, progress)
-        skipped = _read_skipped(out, record.skipped)
+        with open_reader(out).begin() as txn:
+            skipped = [tuple(json.loads(txn.get(_skipped_key(k)))) for k in range(record.skipped)]
         close_reader(out)  # so that any other code can open it now: LMDB allows one environment per process
     if not record.length:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
@@ -169,11 +164,6 @@ class _Record:
     length: int = 0  # images stored
     skipped: int = 0  # items without image; length + skipped == done
 
-    @classmethod
-    def new(cls, listing: Source, settings: Settings) -> _Record:
-        plain = {**asdict(settings), "sizes": list(settings.sizes)}  # as JSON gives it back
-        return cls(RECORD_VERSION, listing.title, listing.fingerprint, plain, len(listing))
-
     def differences(self, other: _Record) -> list[str]:
         """In words, how `other` (what is asked for) differs from this (what lies there)."""
         lines = [
@@ -197,11 +187,6 @@ class _Record:
 
 def _skipped_key(number: int) -> bytes:
     return f"skipped-{number:08d}".encode()
-
-
-def _read_skipped(out: Path, count: int) -> list[tuple[str, str]]:
-    with open_reader(out).begin() as txn:
-        return [tuple(json.loads(txn.get(_skipped_key(k)))) for k in range(count)]
 
 
 def _open_or_create(out: Path, asked: _Record, overwrite: bool) -> _Record:

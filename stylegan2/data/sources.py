@@ -1,7 +1,7 @@
 """Where images come from: a folder, a zip, or a rendered pocket set; all three look the same to `prepare`.
 
-Nothing here is trusted: names may try to escape, headers may lie, files may be cut off. Zip entries are read in memory
-and never extracted, and a damaged file costs one line in a report, never the run.
+Nothing here is trusted: names may lead out of the folder, headers may lie, files may be cut off. Zip entries are read
+in memory and never extracted, and a damaged file costs one line in a report, never the run.
 """
 
 from __future__ import annotations
@@ -113,12 +113,11 @@ def open_source(
     seed: int | None = None,
     exclude: str | os.PathLike | None = None,
 ) -> Source:
-    """Open a folder, a `.zip`, or `pocket:DOMAIN?n=1000&seed=0&start=0`.
+    """Open a folder, a `.zip`, or `pocket:DOMAIN?n=1000&seed=0&start=0`; of a folder that `crop` wrote, its faces.
 
     `limit` keeps the first so many items; `seed` shuffles the items of a folder or zip first (None: sorted by name);
-    `exclude` is a folder that is not listed (the output, should it lie inside the source). Of a folder that `crop`
-    wrote the faces are taken, and not what was left out.
-    Raises FileNotFoundError or ValueError saying what was given and what is expected.
+    `exclude` is a folder that is not listed (the output, should it lie inside the source). Raises FileNotFoundError or
+    ValueError saying what was given and what is expected.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit={limit}: expected a positive number of images, or None for all")
@@ -159,7 +158,9 @@ def fingerprint_of(parts: list[str]) -> str:
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    """Left out silently. (`..` is no hidden file but leaves the folder, which is reported.)"""
+    parts = [part for part in name.split("/") if part not in (".", "..")]
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
 def _walk(root: Path, exclude: Path | None) -> Iterator[tuple[str, os.stat_result | None, str | None]]:
@@ -220,7 +221,7 @@ def _open_zip_source(path: Path, limit: int | None, seed: int | None) -> ZipSour
             infos = archive.infolist()
     except zipfile.BadZipFile as error:
         raise ValueError(f"'{path}' is a damaged zip archive ({error}); download or create it again") from error
-    visible = [k for k, info in enumerate(infos) if not info.is_dir() and not _zip_hidden(info.filename)]
+    visible = [k for k, info in enumerate(infos) if not info.is_dir() and not _hidden(info.filename.replace("\\", "/"))]
     visible.sort(key=lambda k: (infos[k].filename, k))
     if not visible:
         raise ValueError(f"the zip archive '{path}' holds no files; {_EXPECTED}")
@@ -229,8 +230,3 @@ def _open_zip_source(path: Path, limit: int | None, seed: int | None) -> ZipSour
     refused = {n: reason for n, k in enumerate(entries) if (reason := _zip_refusal(infos[k]))}
     names = tuple(infos[k].filename for k in entries)
     return ZipSource(f"zip {path.name}", names, fingerprint_of(parts), refused, path, entries)
-
-
-def _zip_hidden(name: str) -> bool:
-    """Hidden entries are left out silently; `..` is no hidden file but an escape, to be reported."""
-    return _hidden("/".join(part for part in name.replace("\\", "/").split("/") if part not in (".", "..")))

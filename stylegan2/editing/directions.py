@@ -4,9 +4,8 @@
     ws = ws_from_seeds(g, [14], truncation=0.7)
     image = g.synthesis(move(ws, directions, {0: 4.0, 3: -2.0}), "const")
 
-An edit is ws + degree * vector on some of the layers' codes (arXiv 2007.06600, equation 1). Truncation comes first and
-the edit after it: `ws` has been truncated when it gets here, and psi never scales the degree. What a direction does to
-faces, :mod:`stylegan2.pocket.studies.effects` measures.
+An edit is ws + degree * vector on some of the layers' codes (arXiv 2007.06600, equation 1). `ws` has been truncated
+before: psi never scales the degree. :mod:`stylegan2.pocket.studies.effects` measures what a direction does to faces.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ class Directions:
         return len(self.vectors)
 
     def index(self, which: int | str) -> int:
-        """Number of a direction, given by number or by name. Raises ValueError, with a list, for one there is not."""
+        """Number of a direction, given by number or by name. Raises ValueError for one there is not."""
         if isinstance(which, str):
             if which not in self.names:
                 raise ValueError(f"no direction is called {which!r}; there are: {', '.join(self.names)}")
@@ -90,12 +89,9 @@ class Directions:
     def mix(self, degrees: Mapping[int | str, float], name: str) -> Directions:
         """One direction made of several: sum of degree * vector, brought to length 1.
 
-        Its value is what it would have been found with: for eigenvectors of A'A (SeFa) v'A'Av, the mean of their
-        values, weighted by the squared degrees; for standard deviations (GANSpace) the variances are averaged so.
-        `made_from["degree"]` keeps the length of the sum, the degree that gives the very mixture.
-
-        Raises:
-            ValueError: degrees that are all 0, or a direction there is not.
+        Its value is v'A'Av for eigenvectors of A'A (SeFa): the mean of their values, weighted by the squared degrees;
+        for standard deviations (GANSpace) the variances are averaged so. `made_from["degree"]` is the length of the
+        sum. Raises ValueError for degrees that are all 0, or a direction there is not.
         """
         used = {self.index(which): float(degree) for which, degree in degrees.items() if degree}
         summed = sum((degree * self.vectors[k] for k, degree in used.items()), torch.zeros(self.vectors.shape[1]))
@@ -120,40 +116,33 @@ class Directions:
     def load(path: str | Path) -> Directions:
         """Open a file of `save`, or a `factor.pt` of the original's closed_form_factorization.py; nothing is executed.
 
-        The latter holds eigenvectors alone, of the weights as they are; they move all codes. There an edit comes before
-        truncation: its degree d at psi is ours psi * d.
-
-        Raises:
-            CheckpointError: there is no such file, or it is something else.
+        The latter holds eigenvectors of the weights as they are, which move all codes. There an edit comes before
+        truncation: its degree d at psi is ours psi * d. Raises CheckpointError for a file that is neither.
         """
         try:
             content = files.read(Path(path))
         except CheckpointError as error:  # says what the file is; but not a checkpoint was expected
             raise CheckpointError(f"{str(error).split(f'; {files.EXPECTED}')[0]}; {EXPECTED}") from error
-        if isinstance(content, dict) and isinstance(content.get("eigvec"), Tensor):
-            return _original(path, content)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise CheckpointError(f"'{path}' holds no directions ({_what(content)}); {EXPECTED}")
+        original = isinstance(content, dict) and isinstance(content.get("eigvec"), Tensor)
         try:
-            return Directions(*(content[k] for k in ("vectors", "values", "layers", "names", "made_from")))
+            if original:
+                return _of_the_original(content)
+            if isinstance(content, dict) and content.get("format") == FORMAT:
+                return Directions(*(content[k] for k in ("vectors", "values", "layers", "names", "made_from")))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise CheckpointError(f"'{path}' holds damaged directions ({error}); {EXPECTED}") from error
+            kind = "eigenvectors" if original else "directions"
+            raise CheckpointError(f"'{path}' holds damaged {kind} ({error}); {EXPECTED}") from error
+        what = f"a {type(content).__name__}"
+        if isinstance(content, dict):
+            what = f"format {content['format']!r}" if "format" in content else "a checkpoint or another dictionary"
+        raise CheckpointError(f"'{path}' holds no directions ({what}); {EXPECTED}")
 
 
-def _original(path: str | Path, content: dict[str, Any]) -> Directions:
+def _of_the_original(content: dict[str, Any]) -> Directions:
     """Of {"ckpt": file, "eigvec": [w_dim, K], a column each}."""
     vectors, ckpt = content["eigvec"], str(content.get("ckpt", ""))
     made_from = {"method": "sefa", "normalise": False, "checkpoint": ckpt.replace("\\", "/").rpartition("/")[2]}
-    try:
-        return Directions(vectors.T, torch.full(vectors.shape[-1:], torch.nan), None, made_from=made_from)
-    except ValueError as error:
-        raise CheckpointError(f"'{path}' holds damaged eigenvectors ({error}); {EXPECTED}") from error
-
-
-def _what(content: Any) -> str:
-    if not isinstance(content, dict):
-        return f"a {type(content).__name__}"
-    return f"format {content['format']!r}" if "format" in content else "a checkpoint or another dictionary"
+    return Directions(vectors.T, torch.full(vectors.shape[-1:], torch.nan), None, made_from=made_from)
 
 
 def _check(d: Directions) -> None:
@@ -198,12 +187,9 @@ def move(
     Args:
         ws: [N, L, w_dim], already truncated: psi must never scale an edit.
         directions: of the same w_dim.
-        degrees: {number or name: degree}, of either sign; a tensor [N] gives every image a degree of its own. Degrees
-            are lengths in W. (In the pocket models w lies about 8 from the mean w; from 5 on faces fall apart.)
+        degrees: {number or name: degree}, lengths in W; a tensor [N] gives every image a degree of its own. (In the
+            pocket models w lies about 8 from the mean w; from 5 on faces fall apart.)
         layers: as for `parse_layers`, which codes to move; None: those that the directions were found for.
-
-    Returns:
-        new ws [N, L, w_dim].
 
     Raises:
         ValueError: a direction there is not, layers that the model does not have, or another w_dim.
@@ -238,13 +224,13 @@ def strip(
         generators: {name: G} of one w_dim and one number of codes: a source and models fine-tuned from it.
         ws: [N, L, w_dim], already truncated, as a rule from the source's mapping.
         directions, which: the direction to move along, by number or name.
-        degrees: one per column, of both signs.
+        degrees: one per column.
         layers: see `move`.
         noise: "const" (each model's fixed images: all columns have the same) or "none".
         faces: what to call the N faces; may be left out for one face.
 
     Returns:
-        {"face name": [len(degrees), 3, R, R]}, a face's rows below each other.
+        {"FACE NAME": [len(degrees), 3, R, R]}, a face's rows below each other.
 
     Raises:
         ValueError: as of `move`; names that do not fit the faces; or codes that a generator does not take.

@@ -12,13 +12,11 @@ def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
     """Named sets of layers of a model with `num_ws` codes (L = 2 log2(resolution) - 2).
 
     coarse 0-1 (4x4 and the way to 8x8), middle 2-5 (8x8 to 32x32), fine the rest: the ranges in which SeFa's authors
-    factorise a 256-pixel model with 14 codes. They are fixed from below, since a resolution means the same in a model
-    of any size that shows the whole face. What a range decides is each model's own: in large ones coarse layers hold
-    pose and outline, middle ones features, fine ones colours and texture (arXiv 1812.04948, section 3.1); in the
-    64-pixel photo model pose, hair, eyes and nose are all in 0-2, and the fine layers hold a tint of the skin
-    (:mod:`stylegan2.pocket.studies.ownership` measures it).
+    factorise a 256-pixel model with 14 codes. Presets that would be empty in a small model are left out.
 
-    Presets that would be empty in a small model are left out: one of 16 pixels has no fine layers.
+    What a range decides is each model's own: in large ones coarse layers hold pose and outline, middle ones features,
+    fine ones colours and texture (arXiv 1812.04948, section 3.1); in the 64-pixel photo model pose, hair, eyes and nose
+    are all in 0-2, and the fine layers hold a tint of the skin (:mod:`stylegan2.pocket.studies.ownership`).
     """
     cuts = {"all": (0, num_ws), "coarse": (0, 2), "middle": (2, 6), "fine": (6, num_ws)}
     return {name: tuple(range(low, min(high, num_ws))) for name, (low, high) in cuts.items() if low < num_ws}
@@ -27,8 +25,7 @@ def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
 def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
     """Layers by preset ("coarse"), as text ("3", "0-4", "2,5-7") or as numbers, sorted and each once.
 
-    Raises:
-        ValueError: for text of another form, no layers at all, or layers that the model does not have.
+    Raises ValueError for text of another form, no layers at all, or layers that the model does not have.
     """
     presets = layer_presets(num_ws)
     if isinstance(layers, str) and layers.strip() in presets:

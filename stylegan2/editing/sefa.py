@@ -21,13 +21,12 @@ from stylegan2.networks import Generator
 def style_weights(g: Generator, layers: str | Sequence[int] = "all", to_rgb: Sequence[int] = ()) -> Tensor:
     """A: the weights of the affine layers that make the styles of the chosen convolutions, below each other.
 
-    Weights as they are stored, without the gain of the equalised learning rate: it is the same for all of them, so
-    that it scales the eigenvalues and leaves the directions alone. tRGB layers, which only colour, are left out.
+    Without the gain of the equalised learning rate, which is the same for all of them and only scales the eigenvalues.
+    tRGB layers, which only colour, are left out.
 
     Args:
         g: a generator.
-        layers: as for `parse_layers`. Code i makes the styles of the i-th convolution; the last code has none (it
-            drives nothing but the last tRGB), and adds no rows.
+        layers: as for `parse_layers`. The last code drives no convolution, only the last tRGB, and adds no rows.
         to_rgb: resolutions whose tRGB weights are added at the end: [4] in the original code, which does not normalise;
             the image's own in the authors' code, when all layers are chosen.
 
@@ -40,8 +39,8 @@ def style_weights(g: Generator, layers: str | Sequence[int] = "all", to_rgb: Seq
     convs = g.synthesis.convs
     chosen = [convs[i].affine for i in parse_layers(layers, g.num_ws) if i < len(convs)]
     if not chosen:
-        raise ValueError(f"layers {layers!r}: code {len(convs)} drives the last tRGB alone; expected some of 0 to "
-                         f"{len(convs) - 1}, which have a convolution to factorise")  # fmt: skip
+        why = f"code {len(convs)} drives the last tRGB alone"
+        raise ValueError(f"layers {layers!r}: {why}; expected some of 0 to {len(convs) - 1}, which have a convolution")
     unknown = [r for r in to_rgb if r not in g.synthesis.resolutions]
     if unknown:
         raise ValueError(f"to_rgb {unknown}: expected some of the resolutions {g.synthesis.resolutions}")

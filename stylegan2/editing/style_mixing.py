@@ -6,10 +6,10 @@
 A column gives the chosen layers, a row everything else. In the paper coarse layers bring pose, hair style and shape of
 the face, middle ones smaller features, fine ones colours; `pocket.studies.ownership` measures it for a model.
 
-A code can also be cut across: with `channels` only some components of the chosen layers' codes are exchanged (the
-authors of arXiv 2106.12445 cut at 10 of 512). Unlike layers, the components of w have no order and no meaning each:
-every layer turns all of them into its styles by a full matrix. Exchanging half of them acts like a blend half way: in
-the pocket model both take about half of every group of attributes (of pose 50 and 47 %, of the mouth 57 and 54 %).
+With `channels` only some components of the chosen layers' codes are exchanged (the authors of arXiv 2106.12445 cut at
+10 of 512). Unlike layers, the components of w have no order and no meaning each: every layer turns all of them into its
+styles by a full matrix. Exchanging half of them acts like a blend half way: in the pocket model both take about half of
+every group of attributes (of pose 50 and 47 %, of the mouth 57 and 54 %).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import check_fits, draw
+from stylegan2.editing.latents import check_fits, draw, finish
 from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator, Noise, Stage
 from stylegan2.runtime import in_parts
 
-BATCH = 16  # images drawn at once
+BATCH = 16  # images rendered at once
 GAP, EDGE, LINE = 2, 8, 20  # pixels: between faces, between the ends and the mixes, height of a line of text
 
 Layers = str | Sequence[int]
@@ -48,27 +48,23 @@ def mix(
         channels: exchange only these components of the chosen codes, 0 to w_dim - 1; None: all. See `scale_channels`.
         amount: 1 takes the column's, 0 keeps the row's, between them lies a straight blend.
 
-    Returns:
-        [..., L, w_dim]
-
-    Raises:
-        ValueError: codes of different L or w_dim, or layers or channels that they do not have.
+    Raises ValueError for codes of different L or w_dim, or layers or channels that they do not have.
     """
     if ws_row.shape[-2:] != ws_col.shape[-2:]:
         raise ValueError(
             f"the rows' codes are {list(ws_row.shape)} and the columns' {list(ws_col.shape)}: the number of layers and "
             "w_dim must be the same, as between a model and one fine-tuned from it"
         )
-    return torch.lerp(ws_row, ws_col, amount * _chosen(layers, channels, ws_row))  # exact at 0 and 1
-
-
-def _chosen(layers: Layers, channels: Sequence[int] | None, ws: Tensor) -> Tensor:
-    """1 where the column's code goes, 0 elsewhere: [L, w_dim]."""
-    num_ws, w_dim = ws.shape[-2:]
-    chosen = ws.new_zeros(num_ws, w_dim)
+    num_ws, w_dim = ws_row.shape[-2:]
+    channels = list(range(w_dim) if channels is None else channels)
+    wrong = sorted({c for c in channels if not 0 <= c < w_dim})
+    if wrong or not channels:
+        what = f"no component {wrong[0]}" if wrong else "at least one component to exchange"
+        raise ValueError(f"channels: expected 0 to {w_dim - 1}, the components of this model's w; there is {what}")
+    share = ws_row.new_zeros(num_ws, w_dim)
     for layer in _numbers(layers, num_ws):
-        chosen[layer, _check_channels(channels, w_dim)] = 1
-    return chosen
+        share[layer, channels] = amount
+    return torch.lerp(ws_row, ws_col, share)  # exact at 0 and 1
 
 
 def _numbers(layers: Layers, num_ws: int) -> tuple[int, ...]:
@@ -90,22 +86,10 @@ def layer_label(layer: int, num_ws: int) -> str:
     return f"{layer}: colours" if layer == num_ws - 1 else f"{layer}: {side}x{side}"
 
 
-def _check_channels(channels: Sequence[int] | None, w_dim: int) -> list[int]:
-    found = list(range(w_dim) if channels is None else channels)
-    wrong = sorted({c for c in found if not 0 <= c < w_dim})
-    if wrong or not found:
-        what = f"no component {wrong[0]}" if wrong else "at least one component to exchange"
-        raise ValueError(f"channels: expected 0 to {w_dim - 1}, the components of this model's w; there is {what}")
-    return found
-
-
 def scale_channels(first: int, last: int, w_dim: int, of: int = 512) -> range:
-    """The same share of a smaller or larger w: components `first` to `last` of `of`, for a w with `w_dim` of them.
+    """Components `first` to `last` of `of`, as the same share of a w with `w_dim` of them: 10 of 512 are 2 of 128.
 
-    The cut that the authors of arXiv 2106.12445 use at 10 of 512 lies at 2 of 128.
-
-    Raises:
-        ValueError: for a range that is not among 0 to of - 1, or that leaves nothing at this size.
+    Raises ValueError for a range that is not among 0 to of - 1, or that leaves nothing at this size.
     """
     found = range(round(first * w_dim / of), round((last + 1) * w_dim / of))
     if not 0 <= first <= last < of or not found:
@@ -129,21 +113,15 @@ def mix_images(
     noise: Noise = "const",
     amount: float = 1.0,
 ) -> Tensor:
-    """Every row's face mixed with every column's.
+    """Every row's face mixed with every column's: [R, C, 3, H, W], about in [-1, 1].
 
-    What lies below the first exchanged layer is the same along a row and is drawn once.
+    What lies below the first exchanged layer is the same along a row and is rendered once.
 
     Args:
-        g: draws the images.
+        g: renders the images.
         row_ws, col_ws: [R, L, w_dim] and [C, L, w_dim].
-        layers, channels, amount: as in `mix`.
+        layers, channels, amount: as in `mix`, with its errors.
         noise: see `SynthesisNetwork.draw_noise`; one noise for all images, so that only codes differ between them.
-
-    Returns:
-        [R, C, 3, H, W], roughly in [-1, 1].
-
-    Raises:
-        ValueError: as `mix`, or codes that are not the generator's.
     """
     if row_ws.ndim != 3 or col_ws.ndim != 3:
         raise ValueError(f"codes must be [N, L, w_dim], got {list(row_ws.shape)} and {list(col_ws.shape)}")
@@ -152,43 +130,30 @@ def mix_images(
     first = min(_numbers(layers, row_ws.shape[1]), default=row_ws.shape[1])
     at_once = max(1, BATCH // max(1, len(col_ws)))  # rows
     parts = zip(row_ws.split(at_once), mixed.split(at_once), strict=True)
-    return torch.cat([_draw_rows(g, rows, codes, first, noises) for rows, codes in parts])
+    return torch.cat([_render_rows(g, rows, codes, first, noises) for rows, codes in parts])
 
 
-def _draw_rows(g: Generator, row_ws: Tensor, mixed: Tensor, first: int, noises: Noise) -> Tensor:
+def _render_rows(g: Generator, row_ws: Tensor, mixed: Tensor, first: int, noises: Noise) -> Tensor:
     """Codes [R, C, L, w_dim] that differ from row_ws [R, L, w_dim] only from code `first` on -> [R, C, 3, H, W]."""
-    columns = mixed.shape[1]
-    shared = _stage_below(g, row_ws, first, noises)
-    codes, whose = mixed.flatten(0, 1), torch.arange(len(row_ws)).repeat_interleave(columns)
-
-    def drawn(part: slice) -> Tensor:
-        after = shared and Stage(shared.resolution, shared.x[whose[part]], shared.rgb[whose[part]])
-        for stage in g.synthesis.stages(codes[part], noises, after):
-            image = stage.rgb
-        return image
-
-    return in_parts(g.synthesis, len(codes), drawn).unflatten(0, mixed.shape[:2])
-
-
-def _stage_below(g: Generator, ws: Tensor, first: int, noises: Noise) -> Stage | None:
-    """The last stage before the image that code `first` and those after it have no part in; None: there is none."""
     blocks = min(first // 2, len(g.synthesis.resolutions) - 1)  # block i uses codes up to 2 i + 1
-    stages = list(islice(g.synthesis.stages(ws, noises), blocks))  # no more than these are drawn
-    return stages[-1] if stages else None
+    stages = list(islice(g.synthesis.stages(row_ws, noises), blocks))  # those that no exchanged code has a part in
+    codes, whose = mixed.flatten(0, 1), torch.arange(len(row_ws)).repeat_interleave(mixed.shape[1])
+
+    def rendered(part: slice) -> Tensor:
+        rows = whose[part]
+        after = Stage(stages[-1].resolution, stages[-1].x[rows], stages[-1].rgb[rows]) if stages else None
+        return finish(g, codes[part], noises, after)
+
+    return in_parts(g.synthesis, len(codes), rendered).unflatten(0, mixed.shape[:2])
 
 
 @dataclass(frozen=True)
 class MixGrid:
-    """Mixes and the faces that they were made of; images roughly in [-1, 1].
+    """Mixes and the faces that they were made of, rendered by each of K generators; images about in [-1, 1]."""
 
-    Attributes:
-        images: [R, C, 3, H, W].
-        rows, columns: the ends, [K, R, 3, H, W] and [K, C, 3, H, W], drawn by each of K generators.
-    """
-
-    images: Tensor
-    rows: Tensor
-    columns: Tensor
+    images: Tensor  # [R, C, 3, H, W]
+    rows: Tensor  # [K, R, 3, H, W]
+    columns: Tensor  # [K, C, 3, H, W]
 
     def picture(
         self, row_names: Sequence = (), column_names: Sequence = (), scale: int = 1, side: int | None = None
@@ -200,13 +165,12 @@ class MixGrid:
         corner = [None] * (len(self.rows) + 1)  # beside each other: the rows' ends, and the space before the mixes
         space = Image.new("RGB", (EDGE - 2 * GAP,) * 2, display.PAPER)
 
-        def drawn(images: Tensor) -> list[Image.Image]:
+        def faces(images: Tensor) -> list[Image.Image]:
             return [display.to_pil(image, scale, side) for image in display.to_uint8(images)]
 
-        cells = [[*corner, *drawn(faces)] for faces in self.columns] + [[space]]
-        cells += [
-            [*drawn(ends), space, *drawn(mixes)] for ends, mixes in zip(self.rows.unbind(1), self.images, strict=True)
-        ]
+        cells = [[*corner, *faces(ends)] for ends in self.columns] + [[space]]
+        pairs = zip(self.rows.unbind(1), self.images, strict=True)
+        cells += [[*faces(ends), space, *faces(mixes)] for ends, mixes in pairs]
         columns = [*[""] * len(corner), *map(str, column_names)] if column_names else ()
         rows = [*[""] * (len(self.columns) + 1), *map(str, row_names)] if row_names else ()
         return display.table(cells, columns, rows, gap=GAP, band=LINE)
@@ -222,18 +186,11 @@ def mix_grid(
     noise: Noise = "const",
     ends: Sequence[Generator] = (),
 ) -> MixGrid:
-    """All mixes of rows and columns, with their ends.
+    """All mixes of rows and columns, with their ends. Arguments and errors as those of `mix_images`.
 
-    To mix across domains, give codes of the source's mapping, a target as `g`, and both as `ends`: one w means nearly
-    the same person to a model and to one fine-tuned from it.
-
-    Args:
-        g: draws the mixes.
-        row_ws, col_ws, layers, channels, noise: as in `mix_images`.
-        ends: generators that draw the rows' and columns' own faces; () for `g` alone.
-
-    Raises:
-        ValueError: as `mix_images`, or a model among `ends` that takes other codes.
+    To mix across domains, give codes of the source's mapping, a target as `g`, and both as `ends`, the generators that
+    render the rows' and columns' own faces: one w means nearly the same person to a model and to one fine-tuned from
+    it. () is `g` alone.
     """
     for model in (g, *ends):
         check_fits(model, row_ws)

@@ -1,14 +1,13 @@
 """The measures of papers, at full scale: FID, KID, precision and recall, perceptual path length, structure distance.
 
-    real = open_images("data/webtoon.lmdb", g.resolution)
+    real = image_sets.open_images("data/webtoon.lmdb", g.resolution)
     print(image_distances(GeneratedImages(g, 50_000), real))  # {"fid": ..., "kid": ..., "precision": ..., ...}
-    print(perceptual_path_length(g))
-    print(structure_distance(photos, cartoons).mean())
+    print(format_results(measure_generator(g, MEASURES, real, source)))
 
 Networks and formulas of the first three are torch-fidelity's, which holds itself to the numbers of the original
-implementations, has all three, and is maintained. (clean-fid has rested since 2022 and lacks precision and recall;
-torchmetrics takes its Inception from torch-fidelity.) The loop over the images is ours, so that an image is drawn once
-for all networks.
+implementations, has all three, and is maintained. (clean-fid has had no release since 2022 and lacks precision and
+recall; torchmetrics takes its Inception from torch-fidelity.) The loop over the images is ours, so that an image is
+rendered once for all networks.
 """
 
 from __future__ import annotations
@@ -22,35 +21,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from stylegan2.metrics import path_length, structure
-from stylegan2.metrics.image_sets import GeneratedImages, Images, SourceImages, batches, open_images
+from stylegan2.metrics.image_sets import GeneratedImages, Images, batches
 from stylegan2.metrics.measure import Measure
-from stylegan2.metrics.path_length import path_lengths, perceptual_path_length
-from stylegan2.metrics.structure import measure_structure, structure_distance
 from stylegan2.networks import Generator
 from stylegan2.published import pretrained
 from stylegan2.published.pretrained import FIDELITY, Extractor, Where, need
 from stylegan2.runtime import pick_device
-
-__all__ = [
-    "COMPARED",
-    "MEASURES",
-    "GeneratedImages",
-    "Images",
-    "SourceImages",
-    "extract_features",
-    "fid",
-    "format_results",
-    "image_distances",
-    "kid",
-    "load_networks",
-    "measure_generator",
-    "measure_structure",
-    "open_images",
-    "path_lengths",
-    "perceptual_path_length",
-    "precision_recall",
-    "structure_distance",
-]
 
 MEASURES = {"fid": "inception", "kid": "inception", "pr": "vgg", "ppl": "lpips", "structure": "dino"}  # -> its network
 COMPARED = ("fid", "kid", "pr")  # measures that need real images
@@ -70,7 +46,7 @@ FEW = 10_000  # images, below which FID says more about their number than about 
 def extract_features(
     images: Images, extractors: Mapping[str, Extractor], batch: int = 32, device="auto", what: str | None = "images"
 ) -> dict[str, Tensor]:
-    """What each network sees in each image, in one pass over the images: {network: features [N, F] on the CPU}."""
+    """Every network's features of every image, in one pass over the images: {network: [N, F] on the CPU}."""
     device, found = pick_device(device), {name: [] for name in extractors}
     for chunk in batches(images, batch, what):
         chunk = chunk.to(device)
@@ -123,8 +99,7 @@ def load_networks(measures: Sequence[str], weights: Where = None, device="auto")
             None: PyTorch's cache, filled from the network.
         device: where to compute.
 
-    Raises:
-        ImportError, FileNotFoundError, ConnectionError, ValueError: a missing package or file; says what to do.
+    Raises ImportError, FileNotFoundError, ConnectionError or ValueError for a missing package or file; says what to do.
     """
     wanted = _networks_of(measures)
     if weights is not None and not Path(weights).exists():
@@ -147,20 +122,16 @@ def image_distances(
     batch: int = 32,
     device: torch.device | str = "auto",
 ) -> dict[str, float]:
-    """How far generated images are from real ones.
+    """How far generated images are from real ones: {"fid", "kid", "kid_sd", "precision", "recall"}, as asked for.
 
     Args:
         generated, real: two sets of images, of any and of different number.
         measures: some of "fid", "kid", "pr" (precision and recall).
         networks: {"inception": extractor, "vgg": extractor}, as far as needed; default: the published ones.
-        batch: images that a network looks at together.
+        batch: images at once.
         device: where the networks are.
 
-    Returns:
-        {"fid", "kid", "kid_sd", "precision", "recall"}, as far as asked for.
-
-    Raises:
-        ValueError: fewer than 4 images, or another measure. As `load_networks` besides.
+    Raises ValueError for fewer than 4 images, or another measure; and as `load_networks`.
     """
     _check_measures(measures, COMPARED)
     if min(len(generated), len(real)) <= NEIGHBOURS:
@@ -204,8 +175,7 @@ def measure_generator(
         weights: see `load_networks`.
         batch: images at once.
 
-    Raises:
-        ValueError: an unknown measure, or one whose real images or source are not given. As `load_networks` besides.
+    Raises ValueError for an unknown measure, or one whose real images or source are not given; and as `load_networks`.
     """
     _check_measures(measures, tuple(MEASURES))
     compared = [measure for measure in measures if measure in COMPARED]
@@ -221,11 +191,11 @@ def measure_generator(
         found |= image_distances(GeneratedImages(g, count), real, compared, networks, batch, device)
     if "ppl" in measures:
         pairs = min(count, path_length.PAIRS)
-        found |= {"ppl": perceptual_path_length(g, pairs, networks["lpips"], batch=max(1, batch // 2))}
-        found |= {"ppl_pairs": pairs}
+        ppl = path_length.perceptual_path_length(g, pairs, networks["lpips"], batch=max(1, batch // 2))
+        found |= {"ppl": ppl, "ppl_pairs": pairs}
     if "structure" in measures:
         pairs = min(count, structure.PAIRS)
-        by_code = measure_structure(source, g, pairs, networks["dino"], max(1, batch // 4))
+        by_code = structure.measure_structure(source, g, pairs, networks["dino"], max(1, batch // 4))
         found |= {f"structure_{key}": asdict(measure) for key, measure in by_code.items()}
     return found
 

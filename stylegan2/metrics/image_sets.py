@@ -1,4 +1,4 @@
-"""Sets of images to measure: drawn from a generator by seeds, or read from a dataset, folder or zip; all uint8."""
+"""Sets of images to measure: rendered from seeds, or read from a dataset, folder or zip; all uint8."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Images = Tensor | Dataset  # [N, 3, H, W], uint8 or float in [-1, 1], at once or
 
 
 class GeneratedImages(Dataset):
-    """Images of seeds, drawn when they are asked for: item i -> uint8 [3, R, R], on the generator's device.
+    """Images of seeds, rendered when they are asked for: item i -> uint8 [3, R, R], on the generator's device.
 
-    One seed is one image, noise included, whatever is drawn beside it; no files are needed.
+    One seed is one image, noise included, whatever is rendered beside it.
 
     Args:
         g: the generator.
@@ -59,8 +59,7 @@ class GeneratedImages(Dataset):
 class SourceImages(Dataset):
     """Images of a folder, a zip or a rendered set, cropped and resized as `prepare` does: item i -> uint8 [3, S, S].
 
-    Raises:
-        FileNotFoundError, ValueError: no such source; and, when its turn comes, for a file that is no image.
+    Raises FileNotFoundError or ValueError for no such source, and, when its turn comes, for a file that is no image.
     """
 
     def __init__(self, path: str | os.PathLike, size: int):
@@ -85,14 +84,13 @@ class SourceImages(Dataset):
 def open_images(path: str | os.PathLike, size: int) -> Dataset:
     """Real images of `size` px: a prepared dataset (LMDB) as it is; a folder, zip or rendered set by `SourceImages`.
 
-    Raises:
-        FileNotFoundError, ValueError: nothing there, or a dataset without images of that size.
+    Raises FileNotFoundError or ValueError for nothing there, or a dataset without images of that size.
     """
     return LMDBDataset(path, size) if is_lmdb(path) else SourceImages(path, size)
 
 
 def batches(images: Images, batch: int, what: str | None) -> Iterator[Tensor]:
     """All images in order, uint8 [n, 3, H, W]; a progress bar called `what`, should it take long."""
-    loader = DataLoader(images, batch, generator=torch.Generator())  # without one it would draw from the global state
+    loader = DataLoader(images, batch, generator=torch.Generator())  # without one it would use the global one
     for chunk in bar(loader, what or "", "batch", what is not None):
         yield to_uint8(chunk)
