@@ -206,12 +206,12 @@ def test_a_photo_that_the_model_does_not_know_is_held_near_a_face(folder, tmp_pa
 
 
 def test_ctrl_c_keeps_what_was_found(folder, tmp_path, monkeypatch):
-    from stylegan2.editing import cartoonize, projection
+    from stylegan2.editing import cartoonize, optimise
 
     whole = cartoonize.project
     monkeypatch.setattr("stylegan2.editing.cartoonize.is_outside", lambda *_: torch.tensor([True, False]))
     monkeypatch.setattr(
-        cartoonize, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=projection.INTERRUPTED)
+        cartoonize, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=optimise.INTERRUPTED)
     )
     words = ["project", folder / "model.pt", folder / "wide.png", folder / "me.png", "--align", "no"]
     result = CliRunner().invoke(cli.app, [*map(str, words), *map(str, options(folder, tmp_path / "a"))])
@@ -223,11 +223,11 @@ def test_ctrl_c_keeps_what_was_found(folder, tmp_path, monkeypatch):
 
 def test_ctrl_c_in_cartoonize_is_said(folder, models, tmp_path, monkeypatch):
     """The cartoons that there are by then are kept; it used to end as if nothing had happened."""
-    from stylegan2.editing import cartoonize, projection
+    from stylegan2.editing import cartoonize, optimise
 
     whole = cartoonize.project
     monkeypatch.setattr(
-        cartoonize, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=projection.INTERRUPTED)
+        cartoonize, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=optimise.INTERRUPTED)
     )
     words = ["cartoonize", folder / "me.png", "--models", models, "--out", tmp_path / "out", "--steps", 2]
     result = CliRunner().invoke(cli.app, list(map(str, words)))

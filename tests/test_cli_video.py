@@ -9,7 +9,7 @@ from tiny_training import (
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli
-from stylegan2.editing import videos
+from stylegan2.editing import latents, videos
 
 
 def call(*words, code: int = 0) -> str:
@@ -35,7 +35,10 @@ def test_one_model_to_a_gif(models):
     assert f"9 frames, 0.9 s, in {out}" in said
     g = checkpoints.load(models / "a.pt", g_ema_only=True).g_ema
     with Image.open(out) as film:
-        assert (film.n_frames, film.size) == (9, videos.interpolation(g, [1, 5, 9], 3, 0.9, scale=2)[0].size)
+        assert (film.n_frames, film.size) == (
+            9,
+            videos.walk(g, latents.ws_from_seeds(g, [1, 5, 9], 0.9), 3, scale=2)[0].size,
+        )
 
 
 def test_several_models_side_by_side_to_an_mp4(models):

@@ -407,7 +407,7 @@ def test_the_verb_draws_source_swapped_and_target(tmp_path, reverse):
     ws = latents.ws_from_seeds(photo, [3, 5], 0.8)
     pair = (webtoon, photo) if reverse else (photo, webtoon)
     for row, g in zip(rows_of(out, 2), (pair[0], swap(*pair, 16), pair[1]), strict=True):
-        first, second = map(shown, latents.draw(g, ws))
+        first, second = map(shown, latents.render(g, ws))
         assert (row[..., :SIDE] - first).abs().max() <= 1 and (row[..., SIDE + 2 :] - second).abs().max() <= 1
 
 

@@ -20,7 +20,6 @@ from stylegan2.editing.style_mixing import (
     mix,
     mix_grid,
     mix_images,
-    scale_channels,
 )
 from stylegan2.networks import Generator
 from stylegan2.pocket.nets.judge import Judge, Reading
@@ -85,15 +84,6 @@ def test_channels_cut_across_a_code(ends):
 def test_amounts_lie_between(ends):
     row, col = ends[0], ends[1][:2]
     close(mix(row, col, "2-4", amount=0.25)[:, 2:5], 0.75 * row[:, 2:5] + 0.25 * col[:, 2:5])
-
-
-def test_channels_of_another_size():
-    assert scale_channels(0, 9, 512) == range(10)  # the original's cut
-    assert scale_channels(0, 9, 128) == range(2) and scale_channels(10, 511, 128) == range(2, 128)
-    assert scale_channels(0, 511, 128) == range(128)
-    for first, last in ((5, 3), (-1, 3), (0, 512), (3, 3)):
-        with pytest.raises(ValueError, match=f"channels {first} to {last} of 512"):
-            scale_channels(first, last, 8)
 
 
 def test_what_cannot_be_mixed_is_named(g, ends):
@@ -233,7 +223,7 @@ def study(g, monkeypatch):
         known.update({image.numpy().tobytes(): code for image, code in zip(images, ws, strict=True)})
         return images
 
-    monkeypatch.setattr(ownership, "draw", draw)
+    monkeypatch.setattr(ownership, "render", draw)
     return lambda *args, **kwargs: measure_ownership(g, FakeJudge(known), *args, **kwargs)
 
 

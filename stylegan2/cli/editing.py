@@ -297,14 +297,14 @@ def _render(models: dict, done, ws, amounts: list[float], out: Path, plot: Path 
     """A row of faces for every model and strength, or a film; and the loss."""
     from stylegan2 import display
     from stylegan2.editing import figures, videos
-    from stylegan2.editing.latents import draw
+    from stylegan2.editing.latents import render
 
     codes = partial(done.onto, ws)
     if plot is not None:
         display.save(figures.to_pil(done.figure()), plot)
     if out.suffix.lower() in PICTURES:
         rows = {
-            f"{name if len(models) > 1 else 'strength'}\n{amount:+g}": draw(g, codes(amount)).cpu()
+            f"{name if len(models) > 1 else 'strength'}\n{amount:+g}": render(g, codes(amount)).cpu()
             for name, g in models.items()
             for amount in amounts
         }

@@ -68,13 +68,13 @@ def _render(g, faces: list, truncation: float, noise: str, batch: int):
     import torch
 
     from stylegan2.bars import bar
-    from stylegan2.editing.latents import draw, noise_from_seeds
+    from stylegan2.editing.latents import noise_from_seeds, render
 
     images = []
     for start in bar(range(0, len(faces), batch), "generate", "batch"):
         chunk = faces[start : start + batch]
         noises = noise_from_seeds(g, chunk) if noise == "random" else noise
-        images.append(draw(g, ws_of(g, chunk, truncation), noises, batch).cpu())
+        images.append(render(g, ws_of(g, chunk, truncation), noises, batch).cpu())
     return torch.cat(images)
 
 
@@ -105,7 +105,7 @@ def swap(
     """
     from stylegan2 import checkpoints, display
     from stylegan2.editing import layer_swapping
-    from stylegan2.editing.latents import draw
+    from stylegan2.editing.latents import render
 
     faces = parse_faces(seeds)
     out = common.new_file(out, "swap.png", ".pt", *PICTURES, inputs=[source, target])
@@ -128,7 +128,7 @@ def swap(
     if strip:
         rows = layer_swapping.strip(below, above, ws, names=(first, last))
     else:
-        rows = {first: draw(below, ws), "swapped": draw(swapped, ws), last: draw(above, ws)}
+        rows = {first: render(below, ws), "swapped": render(swapped, ws), last: render(above, ws)}
     typer.echo(f"{counted(len(faces), 'face')} in {display.save(display.rows(rows, side=SIDE), out)}")
 
 
@@ -205,7 +205,7 @@ def convert(
 def _lost(opened) -> Iterator[str]:
     """What rosinality's layout cannot say, and what to do about it in other programs: a line each."""
     from stylegan2 import checkpoints
-    from stylegan2.editing.latents import draw, z_from_seeds
+    from stylegan2.editing.latents import render, z_from_seeds
     from stylegan2.networks import SharedMapping
 
     if isinstance(opened, checkpoints.EncoderFile):
@@ -225,7 +225,7 @@ def _lost(opened) -> Iterator[str]:
     if isinstance(g.mapping, SharedMapping) and g.mapping.k < g.num_ws:
         z = z_from_seeds(g.z_dim, range(TRIED))
         own = g.mapping.w(z)[:, None].expand(-1, g.num_ws, -1)  # [N, L, w_dim]
-        difference = (draw(g, own) - draw(g, g.mapping(z))).square().mean().sqrt()
+        difference = (render(g, own) - render(g, g.mapping(z))).square().mean().sqrt()
         yield (
             f"note: the first {g.mapping.k} codes come from the source's mapping, for which that layout has no place; "
             "it is beside g_ema as style_source. Exact there: G([style_source(z), G.style(z)], input_is_latent=True, "

@@ -264,7 +264,7 @@ def cartoonize(
 
     from stylegan2 import display
     from stylegan2.editing import cartoonize as editing
-    from stylegan2.editing.latents import draw
+    from stylegan2.editing.latents import render
     from stylegan2.editing.layer_swapping import check_dials
     from stylegan2.editing.photos import Cutting, parse_box, stacked
     from stylegan2.pocket.nets.perceptual import distance_for
@@ -290,7 +290,7 @@ def cartoonize(
         for name, image in zip(portraits, rendered, strict=True):
             display.save(display.to_pil(image, side=SIDE), out / f"{name}_{kind}.png")
     seen = [portrait.seen for portrait in portraits.values()]
-    sheet = editing.sheet(images, draw(source, ws, batch=len(ws)), cartoons, seen=seen)
+    sheet = editing.sheet(images, render(source, ws, batch=len(ws)), cartoons, seen=seen)
     path = display.save(sheet, out / "cartoons.png")
     typer.echo(f"{counted(len(portraits), 'face')} in {counted(len(cartoons), 'style')}: {path}")
     if stopped:

@@ -148,7 +148,7 @@ class FullModels:
         from stylegan2.editing import latents
 
         g = checkpoints.load(self.file("photo"), device, g_ema_only=True).g_ema
-        return latents.draw(g, latents.ws_from_seeds(g, range(PHOTOS_SEED, PHOTOS_SEED + n), 0.7)).clamp(-1, 1)
+        return latents.render(g, latents.ws_from_seeds(g, range(PHOTOS_SEED, PHOTOS_SEED + n), 0.7)).clamp(-1, 1)
 
     def training(self, device: torch.device, tiny: bool) -> dict:
         if tiny:

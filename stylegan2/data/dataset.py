@@ -43,8 +43,8 @@ def open_reader(path: str | os.PathLike):
     except (FileNotFoundError, NotADirectoryError):
         raise _no_lmdb(path) from None
     identity = (stat.st_dev, stat.st_ino)
-    known, environment = _ENVIRONMENTS.get(real, (None, None))
-    if known != identity:
+    opened, environment = _ENVIRONMENTS.get(real, (None, None))
+    if opened != identity:
         close_reader(path)
         try:
             environment = lmdb.open(real, max_readers=32, readonly=True, lock=False, readahead=False, meminit=False)
@@ -62,30 +62,25 @@ def _again(path: str | os.PathLike) -> str:
 
 def _no_lmdb(path: str | os.PathLike) -> Exception:
     """The error for a path that is no LMDB folder."""
-    text = os.fspath(path)
+    text, make = os.fspath(path), "python -m stylegan2 prepare"
     if text.startswith("pocket:"):
-        name = text.removeprefix("pocket:").partition("?")[0]
-        return ValueError(
-            f"'{text}' is a rendered set, no dataset yet; make one: "
-            f"python -m stylegan2 prepare {shlex.quote(text)} --out data/{name}.lmdb"
-        )
+        own = f"{shlex.quote(text)} --out data/{text.removeprefix('pocket:').partition('?')[0]}.lmdb"
+        return ValueError(f"'{text}' is a rendered set, no dataset yet; make one: {make} {own}")
     if not os.path.exists(path):
-        own = f"{os.path.splitext(text)[0]}.lmdb"  # never a .zip, which would be read as images
-        return FileNotFoundError(
-            f"no dataset at '{text}'; make one: python -m stylegan2 prepare IMAGES --out {shlex.quote(own)}"
-        )
+        own = shlex.quote(f"{os.path.splitext(text)[0]}.lmdb")  # never a .zip, which would be read as images
+        return FileNotFoundError(f"no dataset at '{text}'; make one: {make} IMAGES --out {own}")
     what = "a folder without data.mdb" if os.path.isdir(path) else "a file"
+    own = f"{shlex.quote(text)} --out OUT.lmdb"
     return ValueError(
-        f"'{path}' is not an LMDB but {what}; if it holds images, turn it into a dataset first: "
-        f"python -m stylegan2 prepare {shlex.quote(text)} --out OUT.lmdb"
+        f"'{path}' is not an LMDB but {what}; if it holds images, turn it into a dataset first: {make} {own}"
     )
 
 
 def close_reader(path: str | os.PathLike) -> None:
     """Close the shared environment of `path`, if open; datasets reopen it at their next read."""
-    known = _ENVIRONMENTS.pop(os.path.realpath(path), None)
-    if known is not None:
-        known[1].close()
+    _, environment = _ENVIRONMENTS.pop(os.path.realpath(path), (None, None))
+    if environment is not None:
+        environment.close()
 
 
 def is_lmdb(path: str | os.PathLike) -> bool:
@@ -225,11 +220,10 @@ class DatasetInfo:
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{size} px" for size in self.sizes)
-        state = "" if self.complete else " (not finished: run prepare again to continue)"
+        images = counted(self.length, "image") + " (not finished: run prepare again to continue)" * (not self.complete)
         mean, std = (" ".join(f"{value:.1f}" for value in values) for values in (self.mean, self.std))
         return (
-            f"{self.path}: {counted(self.length, 'image')}{state}, {sizes}, {self.format}, "
-            f"{self.bytes / 2**20:.1f} MiB\n"
+            f"{self.path}: {images}, {sizes}, {self.format}, {self.bytes / 2**20:.1f} MiB\n"
             f"  keys {', '.join(self.keys)}\n"
             f"  mean {mean}, standard deviation {std} (RGB, 0..255)"
         )

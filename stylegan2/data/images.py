@@ -15,13 +15,7 @@ from PIL import Image, ImageFile, ImageOps
 
 # Plain pictures only: EPS, for one, would start an interpreter.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
-RESAMPLE = {
-    "lanczos": Image.Resampling.LANCZOS,
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "box": Image.Resampling.BOX,
-    "nearest": Image.Resampling.NEAREST,
-}
+RESAMPLE = {name: Image.Resampling[name.upper()] for name in ("lanczos", "bicubic", "bilinear", "box", "nearest")}
 MAX_PIXELS = 89_478_485  # Pillow's own default: a quarter of a gibibyte of RGB
 MAX_REDUCED = 3 * MAX_PIXELS  # of a JPEG, which can be decoded at half the width, or less
 

@@ -86,7 +86,7 @@ def prepare(
 
     Files that are damaged or no images are skipped, and listed in the report. Raises FileNotFoundError or ValueError
     for a source or settings that cannot work, FileExistsError where `out` holds something else, OSError where
-    another process is writing to `out` (`locks.InUse`) or the disk is full.
+    another process is writing to `out` (`files.InUse`) or the disk is full.
     """
     listing = open_source(source, limit=limit, seed=seed, exclude=out)
     settings = _settings(listing, sizes, quality=quality, format=format, resample=resample, crop=crop)
@@ -99,23 +99,20 @@ def ensure_lmdb(
     size: int = 64,
     workers: int = 2,
     progress: bool = True,
-    limit: int | None = None,
-    seed: int | None = None,
-    **settings,
 ) -> Path:
     """An LMDB for any source: `source` itself if it is one, else prepared below `cache_dir` (once; resumed if need be).
 
-    The name below `cache_dir` holds a hash of the source's listing and of the settings of `prepare`, so a changed
-    folder is prepared again and an unchanged one costs a listing. Raises what `prepare` raises.
+    The name below `cache_dir` holds a hash of the source's listing and of the settings, so a changed folder is prepared
+    again and an unchanged one costs a listing. Raises what `prepare` raises.
     """
     if is_lmdb(source):
         return Path(source)
-    listing = open_source(source, limit=limit, seed=seed, exclude=cache_dir)
-    chosen = _settings(listing, size, **settings)
-    key = json.dumps([listing.fingerprint, asdict(chosen)], sort_keys=True)
+    listing = open_source(source, exclude=cache_dir)
+    settings = _settings(listing, size)
+    key = json.dumps([listing.fingerprint, asdict(settings)], sort_keys=True)
     slug = re.sub(r"[^A-Za-z0-9]+", "-", listing.title).strip("-")[:40]
     out = Path(cache_dir) / f"{slug}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    _prepare(listing, chosen, out, workers, progress, overwrite=False)
+    _prepare(listing, settings, out, workers, progress, overwrite=False)
     return out
 
 
@@ -153,7 +150,7 @@ def _prepare(
 
 @dataclass(frozen=True)
 class _Record:
-    """What lies under `meta`: enough to refuse a mixture of settings and to go on where a run stopped."""
+    """The value of `meta`: enough to refuse a mixture of settings and to go on where a run stopped."""
 
     version: int
     source: str
@@ -164,24 +161,19 @@ class _Record:
     length: int = 0  # images stored
     skipped: int = 0  # items without image; length + skipped == done
 
-    def differences(self, other: _Record) -> list[str]:
-        """In words, how `other` (what is asked for) differs from this (what lies there)."""
-        lines = [
-            f"{key}={self.settings.get(key)} there, {key}={value} asked for"
-            for key, value in other.settings.items()
-            if self.settings.get(key) != value
-        ]
-        if self.version != other.version:
+    def differences(self, asked: _Record) -> list[str]:
+        """In words, how what is asked for differs from what lies there (this)."""
+        pairs = [(key, self.settings.get(key), value) for key, value in asked.settings.items()]
+        lines = [f"{key}={stored} there, {key}={value} asked for" for key, stored, value in pairs if stored != value]
+        if self.version != asked.version:
             lines.append("written by another version of this package")
-        if (self.fingerprint, self.total) != (other.fingerprint, other.total):
-            lines.append(
-                f"{self.total} items of {self.source} there, {other.total} items of {other.source} asked for, "
-                "and their names, dates or contents differ"
-            )
+        if (self.fingerprint, self.total) != (asked.fingerprint, asked.total):
+            items = f"{self.total} items of {self.source} there, {asked.total} items of {asked.source} asked for"
+            lines.append(f"{items}, and their names, dates or contents differ")
         return lines
 
     def pairs(self) -> list[tuple[bytes, bytes]]:
-        """What the LMDB says of itself."""
+        """As keys and values of the LMDB."""
         return [(LENGTH_KEY, str(self.length).encode()), (META_KEY, json.dumps(asdict(self)).encode())]
 
 

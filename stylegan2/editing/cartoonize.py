@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import check_fits, draw
+from stylegan2.editing.latents import check_fits, render
 from stylegan2.editing.layer_swapping import swap, swap_images
 from stylegan2.editing.optimise import INTERRUPTED
 from stylegan2.editing.projection import ProjectConfig, Projection, project
@@ -33,16 +33,10 @@ ENCODING = 200  # bytes that the encoder takes for each byte of a photo (config-
 
 @torch.no_grad()
 def is_outside(source: Generator, photos: Tensor, distance, encoder: Encoder | None) -> Tensor:
-    """Do photos come from a world that the model does not know? bool [N].
+    """Do photos [N, 3, R, R] in [-1, 1] come from a world that the model does not know? bool [N].
 
     Then even the rough likeness of the encoder's answer is wrong (`distance.far`), and a free search would find codes
-    that render smears, in every style. Without an encoder all photos count as known.
-
-    Args:
-        source: the model of photos.
-        photos: [N, 3, R, R] in [-1, 1].
-        distance: perceptual distance.
-        encoder: the source's.
+    that render smears, in every style. Without an encoder all photos count as known. `distance` is a perceptual one.
     """
     if encoder is None:
         return torch.zeros(len(photos), dtype=torch.bool)
@@ -66,9 +60,7 @@ def plan(
     """How to look for the codes of photos, and where to begin (None: the mean face).
 
     Args:
-        photos, encoder: see `is_outside`.
-        outside: are they of an unknown world? Then as `CAREFUL` says.
-        steps: of the search.
+        outside: are they of an unknown world (`is_outside`)? Then as `CAREFUL` says.
         known: settings for photos of the known world; None: `CLOSE`, held near nothing where there is no encoder.
     """
     steps = max(1, steps)
@@ -94,15 +86,11 @@ def search(
     Args:
         source, photos, distance, encoder: see `is_outside`.
         outside: bool [N].
-        steps: of each search; 0: the encoder's answer as it is.
+        steps: of each search; 0: the encoder's answer as it is (ValueError without one).
         known: see `plan`.
-        progress: a bar, should it take long.
 
     Returns:
         {number of a photo: its codes [1, L, w_dim]}; Ctrl-C ends all of it, then some are missing.
-
-    Raises:
-        ValueError: no steps and no encoder.
     """
     if not steps:
         if encoder is None:
@@ -111,16 +99,16 @@ def search(
             )
         codes = encode(encoder, photos).split(1)
         return {i: Projection(known or CLOSE, ws, stopped="encoder only") for i, ws in enumerate(codes)}
-    found: dict[int, Projection] = {}
+    projections: dict[int, Projection] = {}
     for far in (False, True):
         these = (outside == far).nonzero()[:, 0].tolist()
         if these:
             config, start = plan(photos[these], far, encoder, steps, known)
             together = project(source, photos[these], distance, config, start, progress=progress)
-            found |= {i: replace(together, ws=together.ws[k : k + 1]) for k, i in enumerate(these)}
+            projections |= {i: replace(together, ws=together.ws[k : k + 1]) for k, i in enumerate(these)}
             if together.stopped == INTERRUPTED:
                 break
-    return dict(sorted(found.items()))
+    return dict(sorted(projections.items()))
 
 
 def find_codes(
@@ -135,25 +123,19 @@ def find_codes(
     """Codes that render photos, in other models too. Ctrl-C ends the search and keeps what there is.
 
     Args:
-        source, photos, distance, encoder, steps, progress: see `search`.
+        source, photos, distance, encoder, steps: see `search`, also for errors.
         outside: bool [N], which photos to treat carefully; None: those of `is_outside`.
 
     Returns:
         ws [N, L, w_dim], `outside`, and whether Ctrl-C stopped the search before its end.
-
-    Raises:
-        ValueError: no steps and no encoder.
     """
     outside = is_outside(source, photos, distance, encoder) if outside is None else outside
-    found = search(source, photos, distance, encoder, outside, steps, progress=progress)
-    if len(found) == len(photos):
-        ws = torch.cat([one.ws for one in found.values()])
-    else:  # after Ctrl-C the others keep what they would have begun with
-        ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encode(encoder, photos)
-        ws = ws.clone()
-        for i, one in found.items():
-            ws[i] = one.ws[0]
-    return ws, outside, any(one.stopped == INTERRUPTED for one in found.values())
+    projections = search(source, photos, distance, encoder, outside, steps, progress=progress)
+    ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encode(encoder, photos)
+    ws = ws.clone()
+    for i, one in projections.items():  # after Ctrl-C the others keep what they began with
+        ws[i] = one.ws[0]
+    return ws, outside, any(one.stopped == INTERRUPTED for one in projections.values())
 
 
 @torch.no_grad()
@@ -165,26 +147,21 @@ def cartoonize(
     width: float = 0.0,
     strength: float = 1.0,
 ) -> dict[str, Tensor]:
-    """The same codes in every style.
+    """The same codes ws [N, L, w_dim] in every style: {style: [N, 3, R, R] in about [-1, 1]}.
 
     Args:
         source: the model that the codes were found in.
         styles: models fine-tuned from it, by name.
-        ws: [N, L, w_dim].
         swap_resolution: the first resolution that a style renders; 4: all of them.
         width, strength: see `layer_swapping.swap`.
 
-    Returns:
-        {style: [N, 3, R, R] in about [-1, 1]}.
-
-    Raises:
-        ValueError: codes or models that do not fit each other, or impossible dials.
+    Raises ValueError for codes or models that do not fit each other, or impossible dials.
     """
     check_fits(source, ws, "source")
     if strength == 1 and width == 0:  # no model is copied
         return {name: swap_images(source, style, ws, swap_resolution) for name, style in styles.items()}
     return {
-        name: draw(swap(source, style, swap_resolution, width, strength=strength), ws, batch=len(ws))
+        name: render(swap(source, style, swap_resolution, width, strength=strength), ws, batch=len(ws))
         for name, style in styles.items()
     }
 

@@ -16,24 +16,17 @@ from stylegan2.networks import Generator, MappingNetwork, SharedMapping
 def principal_directions(
     g: Generator, layers: str | Sequence[int] = "all", count: int | None = None, samples: int = 10_000, seed: int = 0
 ) -> Directions:
-    """The directions along which the mapping's codes vary most.
+    """The directions along which the mapping's codes vary most, those with the largest standard deviation of w first.
 
     Where one w drives all layers, `layers` only says which codes a step moves. In a model with two mappings
-    (`SharedMapping`, of FreezeStyle) the w is that of the mapping that makes the layers' codes.
+    (`SharedMapping`, of FreezeStyle) the w is that of the mapping that makes these layers' codes.
 
     Args:
-        g: a generator.
         layers: which codes to move, see `parse_layers`; where there are two mappings, codes of one of them.
         count: how many to keep, at most w_dim; None: all of them.
-        samples: seeded z to map, at least w_dim.
-        seed: of the samples.
+        samples, seed: z to map, at least w_dim of them.
 
-    Returns:
-        Directions, largest standard deviation of w first; each has its component of largest size positive.
-
-    Raises:
-        ValueError: layers that the model does not have or whose codes come from two mappings, too few samples, or an
-            impossible count.
+    Raises ValueError for layers that do not exist or come from two mappings, too few samples, or an impossible count.
     """
     chosen = parse_layers(layers, g.num_ws)
     mapping = _mapping_of(g, chosen)

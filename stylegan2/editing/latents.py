@@ -71,7 +71,7 @@ def finish(g: Generator, ws: Tensor, noise: Noise, after: Stage | None = None) -
 
 
 @torch.no_grad()
-def draw_rgbs(g: Generator, ws: Tensor, noise: Noise = "const") -> dict[int, Tensor]:
+def render_rgbs(g: Generator, ws: Tensor, noise: Noise = "const") -> dict[int, Tensor]:
     """The running RGB sum of every resolution, of many codes: ws [N, L, w_dim] -> {4: [N, 3, 4, 4], ..., R: images}."""
     noises = g.synthesis.draw_noise(len(ws), noise)
     parts = slices(len(ws), images_at_once(g.synthesis, len(ws)))
@@ -80,7 +80,7 @@ def draw_rgbs(g: Generator, ws: Tensor, noise: Noise = "const") -> dict[int, Ten
 
 
 @torch.no_grad()
-def draw(g: Generator, ws: Tensor, noise: Noise = "const", batch: int = 16) -> Tensor:
+def render(g: Generator, ws: Tensor, noise: Noise = "const", batch: int = 16) -> Tensor:
     """Images of many codes, a few at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1].
 
     Args:
@@ -93,4 +93,4 @@ def draw(g: Generator, ws: Tensor, noise: Noise = "const", batch: int = 16) -> T
         noises = g.synthesis.draw_noise(len(codes), noise_of(noise, chunk))
         return in_parts(g.synthesis, len(codes), lambda part: g.synthesis(codes[part], noise_of(noises, part)))
 
-    return torch.cat([rendered(chunk) for chunk in bar(slices(len(ws), batch), "draw", "batch")])
+    return torch.cat([rendered(chunk) for chunk in bar(slices(len(ws), batch), "render", "batch")])

@@ -33,15 +33,14 @@ def cuts(resolution: int) -> list[int]:
 def target_share(sizes: Sequence[int], swap_resolution: int, width: float = 0.0) -> dict[int, float]:
     """How much of each resolution's block comes from the target: {resolution: share from 0 to 1}.
 
-    Over x = log2(r / swap_resolution) + 1/2 the share is the logistic function 1 / (1 + exp(-x / width)). The cut
-    (x = 0) lies halfway between `swap_resolution` and the resolution below it; width 0 is 0 below the cut, 1 above.
+    Over x = log2(r / swap_resolution) + 1/2 the share is the logistic function 1 / (1 + exp(-x / width)). The cut (x =
+    0) lies halfway between `swap_resolution` and the resolution below it; width 0 is 0 below the cut, 1 above.
 
     Toonify's `blend_width` counts convolutions, of which a resolution has two: b there is b / 2 here. Its `resolution`
     (level 0) is the middle of a soft cut, as here; a hard one keeps all of r of the source: it is our 2 r.
 
     Args:
-        sizes: the model's resolutions, 4, 8, ..., R.
-        swap_resolution: one of them, the first that is (mainly) the target's.
+        sizes: the model's resolutions, 4, 8, ..., R; swap_resolution is one of them.
         width: softness of the cut, in resolutions (octaves): 0 hard; 0.5: 73 % on its own side of the cut.
 
     Raises ValueError for a swap resolution that the model does not have, or a width that is negative or not finite.
@@ -74,8 +73,7 @@ def swap(
     eval mode, without gradients, and computes in the models' `compute_dtype`, or in the wider of two.
 
     Args:
-        source, target: generators of the same sizes, the one fine-tuned from the other (or both from a third); they
-            stay as they are.
+        source, target: generators of the same sizes, the one fine-tuned from the other (or both from a third).
         swap_resolution: first resolution taken from the target; see `cuts`.
         width: above 0 blends the blocks around the cut, as in Toonify; see `target_share`.
         mapping: whose mapping makes the codes. The source's by default: then a seed is the same w in both.
@@ -137,7 +135,6 @@ def swap_images(
     generator is copied.
 
     Args:
-        source, target: generators of the same sizes.
         ws: [N, L, w_dim], as a rule from `source.mapping`.
         swap_resolution: first resolution rendered by the target; see `cuts`.
         noise: see `SynthesisNetwork.draw_noise`; sampled once. "const": the fixed images of the model that renders.
@@ -195,17 +192,11 @@ def strip(
     target_ws: Tensor | None = None,
     names: tuple[str, str] = ("source", "target"),
 ) -> dict[str, Tensor]:
-    """The same faces at every cut, from all source to all target, for `display.rows`.
+    """The same faces at every cut, from all source to all target, for `display.rows`. Errors as those of `swap_images`.
 
-    The source renders once, and the target goes on from each of its stages. The noise is the same in all rows.
-
-    Args:
-        source, target, ws, noise, target_ws: as in `swap_images`, with its errors.
-        names: of the first and of the last row.
-
-    Returns:
-        {"source", "from R", ..., "from 8", "target"}: [N, 3, R, R] each, about in [-1, 1]. "from 8": 8x8 and above
-        come from the target.
+    {"source", "from R", ..., "from 8", "target"}: [N, 3, R, R] each; "from 8": 8x8 and above come from the target;
+    `names` are the first and the last. The source renders once, and the target goes on from each of its stages; the
+    noise is the same in all rows.
     """
     noise, target_ws = _prepare(source, target, ws, noise, target_ws)
 

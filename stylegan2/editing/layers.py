@@ -28,15 +28,15 @@ def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
     Raises ValueError for text of another form, no layers at all, or layers that the model does not have.
     """
     presets = layer_presets(num_ws)
-    if isinstance(layers, str) and layers.strip() in presets:
-        found = presets[layers.strip()]
+    if isinstance(layers, str):
+        numbers = presets.get(layers.strip()) or _numbers(layers, presets)
     else:
-        found = _numbers(layers, presets) if isinstance(layers, str) else tuple(int(i) for i in layers)
-    wrong = sorted({i for i in found if not 0 <= i < num_ws})
-    if wrong or not found:
+        numbers = [int(i) for i in layers]
+    wrong = sorted({i for i in numbers if not 0 <= i < num_ws})
+    if wrong or not numbers:
         what = f"has no layers {', '.join(map(str, wrong))}" if wrong else "needs at least one layer"
         raise ValueError(f"layers {layers!r}: a model with {num_ws} codes {what}; expected 0 to {num_ws - 1}")
-    return tuple(sorted(set(found)))
+    return tuple(sorted(set(numbers)))
 
 
 def layers_text(layers: str | Sequence[int]) -> str:
@@ -44,9 +44,9 @@ def layers_text(layers: str | Sequence[int]) -> str:
     return layers if isinstance(layers, str) else ",".join(map(str, layers))
 
 
-def _numbers(text: str, presets: dict) -> tuple[int, ...]:
-    """ "2,5-7" -> (2, 5, 6, 7)."""
-    found: list[int] = []
+def _numbers(text: str, presets: dict) -> list[int]:
+    """ "2,5-7" -> [2, 5, 6, 7]"""
+    numbers: list[int] = []
     for part in text.split(","):
         ends = [end.strip() for end in part.split("-")]
         if len(ends) > 2 or not all(end.isdigit() for end in ends):
@@ -56,5 +56,5 @@ def _numbers(text: str, presets: dict) -> tuple[int, ...]:
         first, last = int(ends[0]), int(ends[-1])
         if first > last:
             raise ValueError(f"layers {text!r}: expected the smaller number first, as in {last}-{first}")
-        found += range(first, last + 1)
-    return tuple(found)
+        numbers += range(first, last + 1)
+    return numbers

@@ -47,8 +47,7 @@ class LatentSearch:
     """A search under way, step by step. A subclass says what is optimised and what the loss is.
 
     Args:
-        g: renders the images; its weights stay as they are.
-        critic: the network that compares the images; its weights stay too.
+        g, critic: render the images, and compare them; the weights of both stay as they are.
         config: has `steps` and `lr`.
         count: images.
         variables: tensors that Adam moves.
@@ -97,7 +96,6 @@ class LatentSearch:
         Args:
             what, format_row: words before the progress bar, and what it says of a row.
             on_step: called with the search after every step.
-            progress: a bar, should it take long.
         """
         try:
             with bar(what=what, unit="step", shown=progress, total=self.config.steps) as shown:
@@ -120,9 +118,8 @@ def write_result(path: str | os.PathLike, format: str, result, **tensors: Any) -
 def read_result(path: str | os.PathLike, format: str, make: Callable[[dict, list], Any], refusal: str, again: str):
     """make(content, the values of `PLAIN`) of a file of `write_result`; nothing in it is executed.
 
-    Raises:
-        CheckpointError: no such file; another one (`refusal` says what was expected); or a damaged one (`again`: what
-            to do).
+    Raises CheckpointError for no such file; another one (`refusal` says what was expected); or a damaged one (`again`:
+    what to do).
     """
     content = files.read(Path(path))
     if not isinstance(content, dict) or content.get("format") != format:

@@ -23,18 +23,12 @@ ALIGN = ("auto", "yes", "no")
 
 @dataclass(frozen=True)
 class Cutting:
-    """Which square of a photo is taken. Raises ValueError for impossible values.
+    """Which square of a photo is taken. Raises ValueError for impossible values."""
 
-    Attributes:
-        align: "yes": the face, turned and cut as `collect.align` does it; "no": the middle square; "auto":
-            a picture of the generator's own size as it is, any other aligned.
-        face: "1" for the face that is found most surely, "2" for the next, ..., or "all".
-        box: (left, top, side) in pixels of the upright photo: that square instead.
-    """
-
-    align: str = "auto"
-    face: str = "1"
-    box: tuple[float, float, float] | None = None
+    align: str = "auto"  # "yes": the face, turned and cut by `collect.align`; "no": the middle square; "auto": a
+    # picture of the generator's own size as it is, any other aligned
+    face: str = "1"  # the one that is found most surely, "2": the next, ..., or "all"
+    box: tuple[float, float, float] | None = None  # left, top, side in pixels of the upright photo: that square instead
 
     def __post_init__(self) -> None:
         if self.align not in ALIGN:
@@ -76,14 +70,10 @@ class Portrait:
 def portraits(
     photo: Image.Image, resolution: int, cutting: Cutting = AUTO, people: Sequence[align.Person] | None = None
 ) -> list[Portrait]:
-    """The faces of a photo that are asked for.
+    """The faces of an upright RGB photo that are asked for. `people`: of `align.find_people`, where they are known.
 
-    Args:
-        photo: upright RGB.
-        resolution: side of a portrait in pixels. Up to `POCKET`, faces lie as rendered ones do, above it as in FFHQ.
-        people: of `align.find_people`, where they are known already.
-
-    Raises align.NoFace where there is none, ValueError where there are not so many.
+    Up to `POCKET` pixels, faces lie as rendered ones do, above it as in FFHQ. Raises align.NoFace where there is none,
+    ValueError where there are not so many.
     """
     if cutting.box is not None:
         square = align.box_square(*cutting.box) / getattr(photo, "reduced", 1)  # in pixels of the photo as it is stored
@@ -135,7 +125,7 @@ def read_photos(
     """
     if not paths:
         raise ValueError("there are no pictures: expected at least one file")
-    found: dict[str, Portrait] = {}
+    by_name: dict[str, Portrait] = {}
     for name, path in paths.items():
         photo = open_photo(path)
         try:
@@ -144,8 +134,8 @@ def read_photos(
             raise align.NoFace(f"'{path}': {error}, or take its middle square (--align no)") from error
         except ValueError as error:
             raise ValueError(f"'{path}': {error}") from error
-        found |= dict(zip(names_of(name, len(faces), {*found, *taken}), faces, strict=True))
-    return found
+        by_name |= dict(zip(names_of(name, len(faces), {*by_name, *taken}), faces, strict=True))
+    return by_name
 
 
 def stacked(portraits: Mapping[str, Portrait], device: torch.device | str = "cpu") -> Tensor:

@@ -1,8 +1,8 @@
 """From an image to codes that render it: projection (arXiv 1912.04958, section 5 and appendix D), and pivotal tuning.
 
-    found = project(g, images, distance, ProjectConfig(space="w+"))      # from the mean face
-    found = project(g, images, distance, start=encoder(images))          # from an encoder's codes
-    rendered = g.synthesis(found.ws, found.noise)
+    projection = project(g, images, distance, ProjectConfig(space="w+"))      # from the mean face
+    projection = project(g, images, distance, start=encoder(images))          # from an encoder's codes
+    rendered = g.synthesis(projection.ws, projection.noise)
 
 The published schedule: the learning rate rises over the first twentieth of the run and falls over the last quarter,
 fading noise is added to w, and the generator's noise images are fitted too, under a regulariser that keeps them noise.
@@ -40,33 +40,17 @@ SPREAD_SAMPLES = 10_000  # codes that give the mean w and how far w lies from it
 
 @dataclass(frozen=True)
 class ProjectConfig:
-    """How to look for the codes.
+    """How to look for the codes. Raises ValueError for numbers that cannot work."""
 
-    Attributes:
-        steps: of Adam.
-        lr: step size at its highest.
-        space: "w": one code for all layers, which stays a face the generator knows; "w+": one for each, nearer to the
-            image.
-        pixels: weight of the mean squared difference of pixels.
-        perceptual: weight of the perceptual distance.
-        stir: noise added to w at the beginning, in spreads of w; it fades with the square of the time.
-        l2: weight of the mean squared distance from the first codes, in spreads of w: for an encoder's start.
-        fit_noise: fit the noise images too.
-        noise_weight: of their regulariser.
-
-    Raises:
-        ValueError: numbers that cannot work.
-    """
-
-    steps: int = 300
-    lr: float = 0.1
-    space: Literal["w", "w+"] = "w+"
-    pixels: float = 1.0
-    perceptual: float = 1.0
-    stir: float = 0.05
-    l2: float = 0.0
-    fit_noise: bool = False
-    noise_weight: float = 1e5
+    steps: int = 300  # of Adam
+    lr: float = 0.1  # step size at its highest
+    space: Literal["w", "w+"] = "w+"  # one code for all layers, surely a face; or one for each, nearer to the image
+    pixels: float = 1.0  # weight of the mean squared difference of pixels
+    perceptual: float = 1.0  # weight of the perceptual distance
+    stir: float = 0.05  # noise added to w at the beginning, in spreads of w; it fades with the square of the time
+    l2: float = 0.0  # weight of the mean squared distance from the first codes, in spreads of w: for an encoder's start
+    fit_noise: bool = False  # fit the noise images too
+    noise_weight: float = 1e5  # of their regulariser
 
     def __post_init__(self) -> None:
         weights = {name: getattr(self, name) for name in ("pixels", "perceptual", "stir", "l2", "noise_weight")}
@@ -83,23 +67,14 @@ class ProjectConfig:
 
 @dataclass(frozen=True)
 class Projection:
-    """Codes of N images.
-
-    Attributes:
-        config: what was asked for.
-        ws: [N, L, w_dim]; not truncated, and not to be.
-        noise: "const", or the fitted noise images, a list of [N, 1, R, R].
-        history: one row per step: {"step", "loss", "psnr" (median, dB)}.
-        stopped: "done" or "interrupted".
-        made_from: plain values, e.g. the generator's fingerprint, the photo's name.
-    """
+    """Codes of N images."""
 
     config: ProjectConfig
-    ws: Tensor
-    noise: str | list[Tensor] = "const"
-    history: list[dict[str, float]] = field(default_factory=list)
-    stopped: str = DONE
-    made_from: dict[str, Any] = field(default_factory=dict)
+    ws: Tensor  # [N, L, w_dim]; not truncated, and not to be
+    noise: str | list[Tensor] = "const"  # or the fitted noise images, [N, 1, R, R] each
+    history: list[dict[str, float]] = field(default_factory=list)  # rows {"step", "loss", "psnr" (median, dB)}
+    stopped: str = DONE  # or "interrupted"
+    made_from: dict[str, Any] = field(default_factory=dict)  # plain values, e.g. the generator's fingerprint
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a `.pt` file, atomically."""
@@ -171,7 +146,7 @@ def spread(g: Generator, samples: int = SPREAD_SAMPLES) -> float:
 
 
 class Search(LatentSearch):
-    """A projection under way, step by step.
+    """A projection under way, step by step. Raises ValueError for images or codes of another shape.
 
     Every image is fitted by itself: a batch gives what its images give one by one, up to rounding.
 
@@ -181,10 +156,6 @@ class Search(LatentSearch):
         distance: perceptual distance, see :mod:`stylegan2.editing.perceptual`.
         config: what to do.
         start: codes to begin with, [N, L, w_dim]; None: the mean w.
-        seed: of the noise added to w.
-
-    Raises:
-        ValueError: images or codes of another shape.
     """
 
     def __init__(self, g: Generator, images: Tensor, distance, config: ProjectConfig, start=None, seed: int = 0):
@@ -233,7 +204,7 @@ class Search(LatentSearch):
     def _row(self, loss: Tensor, decibels: Tensor) -> dict[str, float]:
         return {"loss": float(loss.mean()), "psnr": float(decibels.median())}
 
-    def found(self, stopped: str = DONE) -> Projection:
+    def result(self, stopped: str = DONE) -> Projection:
         """The result by now."""
         noise = [x.detach().clone() for x in self.fitted] or "const"
         return Projection(self.config, self.codes.detach().clone(), noise, list(self.history), stopped)
@@ -250,16 +221,11 @@ def project(
 ) -> Projection:
     """Find codes that render the images. An interruption (stop button, Ctrl-C) ends early and keeps what there is.
 
-    Args:
-        g, images, distance, config, start: see `Search`.
-        on_step: called after every step.
-        progress: a bar, should it take long.
-
-    Raises:
-        ValueError: images or codes of another shape.
+    Arguments and errors as those of `Search`; `on_step` is called after every step; `progress`: a bar, should it take
+    long.
     """
     search = Search(g, images, distance, config or ProjectConfig(), start)
-    return search.found(search.run("project", _to_photo, on_step, progress))
+    return search.result(search.run("project", _to_photo, on_step, progress))
 
 
 def _to_photo(row: dict[str, float]) -> dict[str, str]:
@@ -268,7 +234,7 @@ def _to_photo(row: dict[str, float]) -> dict[str, str]:
 
 def tune(
     g: Generator,
-    found: Projection,
+    projection: Projection,
     images: Tensor,
     distance,
     steps: int = 100,
@@ -282,18 +248,13 @@ def tune(
 
     Args:
         g: stays as it is.
-        found: codes of the images.
-        images: [N, 3, R, R] in [-1, 1].
-        distance: perceptual distance.
-        steps, lr: of Adam.
-        progress: a bar, should it take long.
-
-    Raises:
-        ValueError: images of another shape, or numbers that cannot work.
+        projection: codes of the images.
+        images, distance: as in `Search`, with its errors.
+        steps, lr: of Adam; ValueError for numbers that cannot work.
     """
     if steps < 1 or lr <= 0:
         raise ValueError(f"steps is {steps}, lr {lr:g}: expected steps >= 1, lr > 0")
-    _check(g, images, found.ws)
+    _check(g, images, projection.ws)
     tuned = deepcopy(g)
     optimiser = torch.optim.Adam(tuned.synthesis.requires_grad_(True).parameters(), lr)
     with torch.no_grad():
@@ -304,7 +265,7 @@ def tune(
             at_once, decibels = images_at_once(tuned.synthesis, len(images), graph=True), []
             for part in slices(len(images), at_once):
                 wanted, share = images[part], len(images[part]) / len(images)
-                rendered = tuned.synthesis(found.ws[part], noise_of(found.noise, part))
+                rendered = tuned.synthesis(projection.ws[part], noise_of(projection.noise, part))
                 loss = (rendered - wanted).square().mean() + distance(rendered, [x[part] for x in target]).mean()
                 (share * loss).backward()
                 decibels.append(psnr(rendered.detach(), wanted))

@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import check_fits, draw, finish
+from stylegan2.editing.latents import check_fits, finish, render
 from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator, Noise, Stage
 from stylegan2.runtime import in_parts
@@ -40,12 +40,11 @@ Layers = str | Sequence[int]
 def mix(
     ws_row: Tensor, ws_col: Tensor, layers: Layers, channels: Sequence[int] | None = None, amount: float = 1.0
 ) -> Tensor:
-    """The row's codes, with the column's in the chosen layers.
+    """The row's codes, with the column's in the chosen layers: [..., L, w_dim] each; leading sizes are broadcast.
 
     Args:
-        ws_row, ws_col: [..., L, w_dim] each; leading sizes are broadcast.
         layers: a preset, numbers or text such as "0-4,7" (see `parse_layers`); an empty tuple exchanges nothing.
-        channels: exchange only these components of the chosen codes, 0 to w_dim - 1; None: all. See `scale_channels`.
+        channels: exchange only these components of the chosen codes, 0 to w_dim - 1; None: all.
         amount: 1 takes the column's, 0 keeps the row's, between them lies a straight blend.
 
     Raises ValueError for codes of different L or w_dim, or layers or channels that they do not have.
@@ -81,23 +80,9 @@ def layers_name(layers: Layers, num_ws: int) -> str:
 
 
 def layer_label(layer: int, num_ws: int) -> str:
-    """A layer's number and where it draws: "3: 16x16". The last code drives no convolution, only the last tRGB."""
+    """A layer and the resolution it drives, "3: 16x16"; the last code drives no convolution, only the last tRGB."""
     side = 4 * 2 ** ((layer + 1) // 2)
     return f"{layer}: colours" if layer == num_ws - 1 else f"{layer}: {side}x{side}"
-
-
-def scale_channels(first: int, last: int, w_dim: int, of: int = 512) -> range:
-    """Components `first` to `last` of `of`, as the same share of a w with `w_dim` of them: 10 of 512 are 2 of 128.
-
-    Raises ValueError for a range that is not among 0 to of - 1, or that leaves nothing at this size.
-    """
-    found = range(round(first * w_dim / of), round((last + 1) * w_dim / of))
-    if not 0 <= first <= last < of or not found:
-        raise ValueError(
-            f"channels {first} to {last} of {of}: expected a range within 0 to {of - 1}, wide enough for a w with "
-            f"{w_dim} components"
-        )
-    return found
 
 
 # ------------------------------------------------------------------------------------------------------------ images
@@ -113,15 +98,10 @@ def mix_images(
     noise: Noise = "const",
     amount: float = 1.0,
 ) -> Tensor:
-    """Every row's face mixed with every column's: [R, C, 3, H, W], about in [-1, 1].
+    """Every row's face mixed with every column's, [R, L, w_dim] and [C, L, w_dim]: [R, C, 3, H, W], about in [-1, 1].
 
-    What lies below the first exchanged layer is the same along a row and is rendered once.
-
-    Args:
-        g: renders the images.
-        row_ws, col_ws: [R, L, w_dim] and [C, L, w_dim].
-        layers, channels, amount: as in `mix`, with its errors.
-        noise: see `SynthesisNetwork.draw_noise`; one noise for all images, so that only codes differ between them.
+    What lies below the first exchanged layer is the same along a row and is rendered once. The noise (see
+    `SynthesisNetwork.draw_noise`) is one for all images. Other arguments and errors as those of `mix`.
     """
     if row_ws.ndim != 3 or col_ws.ndim != 3:
         raise ValueError(f"codes must be [N, L, w_dim], got {list(row_ws.shape)} and {list(col_ws.shape)}")
@@ -196,11 +176,11 @@ def mix_grid(
         check_fits(model, row_ws)
     noise = noise if noise in ("const", "none") else g.synthesis.draw_noise(1, noise)  # fixed noise is a model's own
     images = mix_images(g, row_ws, col_ws, layers, channels, noise)
-    rows, columns = (draw_ends(ends or (g,), ws, noise) for ws in (row_ws, col_ws))
+    rows, columns = (render_ends(ends or (g,), ws, noise) for ws in (row_ws, col_ws))
     return MixGrid(images, rows, columns)
 
 
 @torch.no_grad()
-def draw_ends(models: Sequence[Generator], ws: Tensor, noise: Noise = "const") -> Tensor:
+def render_ends(models: Sequence[Generator], ws: Tensor, noise: Noise = "const") -> Tensor:
     """The same codes through K models: [N, L, w_dim] -> [K, N, 3, H, W]."""
-    return torch.stack([draw(g, ws, noise, BATCH) for g in models])
+    return torch.stack([render(g, ws, noise, BATCH) for g in models])

@@ -9,7 +9,7 @@ A code w0 in W+ is moved to w1, in whose image CLIP sees the text. `w0 + strengt
 through both, in any generator that was fine-tuned from this one.
 
 With `together`, many codes are moved by one offset. What would fool CLIP differs from face to face and averages out, so
-the edit also fits faces that it has never seen:
+the edit also fits other faces:
 
     edit = optimise(g, clip, many, EditConfig("red hair", together=True))
     images = g.synthesis(edit.onto(ws, 1.0), "const")
@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from stylegan2.data.roughen import roughen
 from stylegan2.editing import figures
-from stylegan2.editing.latents import draw
+from stylegan2.editing.latents import render
 from stylegan2.editing.layers import parse_layers
 from stylegan2.editing.optimise import DONE, LatentSearch, read_result, write_result
 from stylegan2.networks import Generator
@@ -42,39 +42,20 @@ IMPROVES = 1e-3  # a mean loss that falls by less in `patience` steps has conver
 
 @dataclass(frozen=True)
 class EditConfig:
-    """What to change, and how.
+    """What to change, and how. Raises ValueError for an empty text, or numbers that cannot work."""
 
-    Attributes:
-        text: what the image should show: "red hair", "a person with a big smile".
-        neutral: what it shows now, e.g. "brown hair"; then the image is moved along the direction from this text to
-            `text` rather than towards `text` itself. None: without.
-        steps: of Adam, at most.
-        lr: step size in units of w, at its highest.
-        l2: weight of the squared distance to the first code, summed over layers and components.
-        keep: weight of what CLIP sees change besides the text, see `TextLoss`; 0: the paper's loss without its identity
-            term.
-        layers: which codes may move: a preset or numbers, see `parse_layers`.
-        space: "w+": every layer's code moves by itself; "w": all of them move alike, which stays nearer to faces.
-        together: one offset for all codes, instead of one for each.
-        views: how many slightly moved, softened, noisy copies of the image CLIP looks at in every step; 0: the image
-            as it is. What only one exact picture shows is no edit (the random views of arXiv 2106.14843).
-        patience: stop when the mean loss of so many steps is no lower than that of as many before; 0: never.
-
-    Raises:
-        ValueError: for an empty text, or numbers that cannot work.
-    """
-
-    text: str
-    neutral: str | None = None
-    steps: int = 40
-    lr: float = 0.1
-    l2: float = 0.002
-    keep: float = 0.0
-    layers: str | tuple[int, ...] = "all"
-    space: Literal["w+", "w"] = "w+"
-    together: bool = False
-    views: int = 1
-    patience: int = 10
+    text: str  # what the image should show: "red hair", "a person with a big smile"
+    neutral: str | None = None  # what it shows now, e.g. "brown hair": it is moved from this to `text`
+    steps: int = 40  # of Adam, at most
+    lr: float = 0.1  # step size in units of w, at its highest
+    l2: float = 0.002  # weight of the squared distance to the first code, summed over layers and components
+    keep: float = 0.0  # weight of what CLIP sees change besides the text, see `TextLoss`
+    layers: str | tuple[int, ...] = "all"  # which codes may move: a preset or numbers, see `parse_layers`
+    space: Literal["w+", "w"] = "w+"  # every layer's code moves by itself; or all alike, which stays nearer to faces
+    together: bool = False  # one offset for all codes, instead of one for each
+    views: int = 1  # slightly moved, softened, noisy copies that CLIP looks at in every step; 0: the image as it is.
+    # What only one exact picture shows is no edit (the random views of arXiv 2106.14843)
+    patience: int = 10  # stop when the mean loss of so many steps is no lower than that of as many before; 0: never
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -92,38 +73,25 @@ class EditConfig:
 
 @dataclass(frozen=True)
 class TextEdit:
-    """A finished edit: where it began, where it ended, and every code on the line through both.
-
-    Attributes:
-        config: what was asked for.
-        start, end: codes ws [N, L, w_dim] before and after.
-        history: one row per step: {"step", "loss", "similarity" (mean cosine of image and text), "moved" (root mean
-            square distance from the start)}.
-        stopped: "done" (all steps), "converged" (early stop) or "interrupted".
-        made_from: plain values that say what it is an edit of, e.g. the generator's fingerprint.
-    """
+    """A finished edit: where it began, where it ended, and every code on the line through both."""
 
     config: EditConfig
-    start: Tensor
-    end: Tensor
+    start: Tensor  # codes ws [N, L, w_dim] before ...
+    end: Tensor  # ... and after
+    # rows {"step", "loss", "similarity" (mean cosine of image and text), "moved" (root mean square distance)}
     history: list[dict[str, float]] = field(default_factory=list)
-    stopped: str = DONE
-    made_from: dict[str, Any] = field(default_factory=dict)
+    stopped: str = DONE  # or "converged" (early stop), or "interrupted"
+    made_from: dict[str, Any] = field(default_factory=dict)  # plain values, e.g. the generator's fingerprint
 
     def at(self, strength: float) -> Tensor:
         """start + strength (end - start): 0 the original, 1 the optimised code; above exaggerates, below 0 opposes."""
         return torch.lerp(self.start, self.end, float(strength))
 
     def onto(self, ws: Tensor, strength: float = 1.0) -> Tensor:
-        """Other codes, moved as these were: ws + strength (end - start).
+        """Other codes, moved as these were: ws [N, L, w_dim] + strength (end - start).
 
-        Args:
-            ws: [N, L, w_dim]. After an edit `together`, or of one face, any number of any faces; otherwise as many as
-                were optimised, and each moves as its counterpart did.
-            strength: see `at`.
-
-        Raises:
-            ValueError: codes of another model, or another number of them.
+        After an edit `together`, or of one face, of any number of faces; otherwise of as many as were optimised, each
+        of which moves as its counterpart did. Raises ValueError for codes of another model, or another number of them.
         """
         way = self.end - self.start
         way = (way[:1] if self.config.together else way).to(ws)
@@ -219,8 +187,7 @@ class Optimisation(LatentSearch):
     Attributes:
         images: [N, 3, R, R], of the codes that the last row of `history` is about.
 
-    Raises:
-        ValueError: wrong shapes, layers that g does not have, or a text of which CLIP knows no word.
+    Raises ValueError for wrong shapes, layers that g does not have, or a text of which CLIP knows no word.
     """
 
     def __init__(self, g: Generator, clip: ClipModel, ws: Tensor, config: EditConfig):
@@ -231,7 +198,7 @@ class Optimisation(LatentSearch):
         rows, offsets = len(chosen) if config.space == "w+" else 1, 1 if config.together else len(ws)
         self.moved = torch.zeros(offsets, rows, g.w_dim, device=ws.device, requires_grad=True)
         super().__init__(g, clip, config, len(ws), [self.moved])
-        self.images = draw(g, self.start, batch=len(ws))
+        self.images = render(g, self.start, batch=len(ws))
         self.loss = TextLoss(clip, config, self.images)
 
     @property
@@ -273,15 +240,8 @@ def optimise(
 ) -> TextEdit:
     """Move codes until CLIP sees a text in their images (equation 1 of arXiv 2103.17249; see `TextLoss`).
 
-    An interruption (the kernel's stop button, Ctrl-C) ends the edit early and keeps what there is.
-
-    Args:
-        g, clip, ws, config: see `Optimisation`.
-        on_step: called after every step.
-        progress: a bar, should it take long.
-
-    Raises:
-        ValueError: as `Optimisation`.
+    An interruption (the kernel's stop button, Ctrl-C) ends the edit early and keeps what there is. Arguments and errors
+    as those of `Optimisation`; `on_step` is called after every step; `progress`: a bar, should it take long.
     """
     search = Optimisation(g, clip, ws, config)
 

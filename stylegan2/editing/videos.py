@@ -1,7 +1,7 @@
 """Videos: frames that are rendered when they are asked for, along a path of codes or of any number; and their files.
 
-    frames = videos.interpolation(g, [1, 5, 9])                                          three faces and back
-    frames = videos.interpolation({"photo": source, "webtoon": target}, [1, 5, 9])       the same w in both
+    frames = videos.walk(g, ws_from_seeds(g, [1, 5, 9], 0.7))                            three faces and back
+    frames = videos.walk({"photo": source, "webtoon": target}, ws)                       the same w in both
     frames = videos.sweep(g, lambda psi: ws_from_seeds(g, [3], psi), videos.there_and_back(0, 1.5, 48), "psi {:.2f}")
     videos.save(frames, "faces.mp4")
     videos.show(frames)
@@ -30,19 +30,14 @@ from stylegan2.bars import bar
 from stylegan2.editing import latents
 from stylegan2.networks import Generator, Noise
 
-SIDE = 256  # pixels of a face, about and at least, if nothing else is said
+SIDE = 256  # pixels of a face, about and at least, by default
 Generators = Generator | Mapping[str, Generator]
 ENDINGS = (".mp4", ".gif")
 MOST_SHOWN = 4_000_000  # bytes of a video inside a notebook
 
 
 class Lazy(Sequence[Image.Image]):
-    """Pictures of a list of values, each rendered when it is asked for: `save` never holds them all.
-
-    Args:
-        render: value -> picture, all of one size.
-        values: one per frame. Raises ValueError for none.
-    """
+    """Pictures render(value) of a list of values, each made when it is asked for: `save` never holds them all."""
 
     def __init__(self, render: Callable[[Any], Image.Image], values: Iterable[Any]):
         self.render, self.values = render, list(values)
@@ -71,12 +66,10 @@ class Frames(Lazy):
         captions: a line above every frame, if any.
         noise: "const" (each generator's fixed images), "none", a list as in `SynthesisNetwork.draw_noise`, or a
             `torch.Generator`, from which noise for one image is sampled once.
-        scale: enlargement, a whole factor; None: what brings faces to about `side` pixels.
+        scale: enlargement, a whole factor; None: what brings faces to about `side` pixels, or leaves them larger.
         batch: codes at once. A frame always shares its batch with the same others, so its pixels never change.
-        side: see `scale`; larger faces stay as they are.
 
-    Raises ValueError for codes that a generator does not take, captions of another number, "random" noise, or no
-    frames.
+    Raises ValueError for codes that a generator does not take, other noise, or no frames.
     """
 
     def __init__(
@@ -96,12 +89,10 @@ class Frames(Lazy):
         for name, g in self.generators.items():
             latents.check_fits(g, self.ws, name)
         self.captions = None if captions is None else list(captions)
-        if self.captions is not None and len(self.captions) != len(ws):
+        if captions is not None and len(self.captions) != len(ws):
             raise ValueError(f"expected a caption for each of {len(ws)} frames, got {len(self.captions)}")
         if isinstance(noise, str) and noise not in ("const", "none"):
-            raise ValueError(
-                f"noise is {noise!r}, expected 'const', 'none' or a torch.Generator: the frames would flicker"
-            )
+            raise ValueError(f"noise is {noise!r}, expected 'const', 'none' or a torch.Generator: it would flicker")
         first = next(iter(self.generators.values()))
         self.noise = noise if isinstance(noise, str) else first.synthesis.draw_noise(1, noise)
         largest = max(g.resolution for g in self.generators.values())
@@ -123,7 +114,7 @@ class Frames(Lazy):
     def _images(self, ws: Tensor) -> dict[str, Tensor]:
         """ws [B, N, L, w_dim] -> {name: uint8 [B, N, 3, R, R]} on the CPU"""
         flat = ws.flatten(0, 1)
-        rendered = {name: latents.draw(g, flat, self.noise, len(flat)) for name, g in self.generators.items()}
+        rendered = {name: latents.render(g, flat, self.noise, len(flat)) for name, g in self.generators.items()}
         return {name: display.to_uint8(images).cpu().unflatten(0, ws.shape[:2]) for name, images in rendered.items()}
 
 
@@ -134,24 +125,11 @@ def _named(generators: Generators) -> dict[str, Generator]:
     return generators
 
 
-def interpolation(
-    generators: Generators, seeds: Sequence[int], frames_per_key: int = 48, truncation: float = 0.7, **settings: Any
-) -> Frames:
-    """From face to face and back to the first, without a jump where the video starts again.
-
-    Args:
-        generators: one; or {caption: generator}: the first one's mapping makes the codes, all render them.
-        seeds: of the faces, at least two.
-        frames_per_key: frames from one face to the next; the motion eases in and out.
-        truncation: psi.
-        settings: noise, scale, side, batch, captions, as in `Frames`, with its errors.
-    """
-    first = next(iter(_named(generators).values()))
-    return walk(generators, latents.ws_from_seeds(first, seeds, truncation), frames_per_key, **settings)
-
-
 def walk(generators: Generators, keys: Tensor, frames_per_key: int = 48, **settings: Any) -> Frames:
-    """`interpolation` between codes [K, L, w_dim] instead of seeds; K is at least 2."""
+    """From code to code [K, L, w_dim] and back to the first, easing in and out, without a jump where it starts again.
+
+    `frames_per_key` from one to the next; generators, settings and errors as those of `Frames`.
+    """
     if len(keys) < 2:
         raise ValueError(f"faces to go between: {len(keys)}, expected at least two, such as seeds 1,5,9")
     if frames_per_key < 1:
@@ -160,11 +138,7 @@ def walk(generators: Generators, keys: Tensor, frames_per_key: int = 48, **setti
 
 
 def there_and_back(low: float, high: float, frames: int) -> list[float]:
-    """Numbers from `low` to `high` halfway and back, a round that can be repeated. Raises ValueError below 2 frames.
-
-    low + (high - low) (1 - cos 2 pi t) / 2, so that the motion rests at both ends. (An odd number of frames passes
-    `high` between two of them.)
-    """
+    """low + (high - low) (1 - cos 2 pi t) / 2: a round that rests at both ends. Raises ValueError below 2 frames."""
     if frames < 2:
         raise ValueError(f"there are {frames} frames, expected at least 2 to go there and back")
     return [low + (high - low) * (1 - math.cos(2 * math.pi * i / frames)) / 2 for i in range(frames)]
@@ -181,11 +155,10 @@ def sweep(
     """What one number does to the codes: degrees of a direction, strength of an edit, psi.
 
     Args:
-        generators: one, or {caption: generator}.
         ws_of: amount -> [L, w_dim], or [N, L, w_dim] for N faces.
         amounts: one per frame, e.g. of `there_and_back`.
         caption: a line above every frame, in which the amount is put: "degree {:+.1f}".
-        settings: noise, scale, side, batch, as in `Frames`, with its errors.
+        generators, settings: as in `Frames`, with its errors.
     """
     amounts = [float(amount) for amount in amounts]
     if not amounts:
@@ -200,13 +173,8 @@ def sweep(
 def save(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24, progress: bool = True) -> Path:
     """Write frames atomically as GIF (a path that ends in .gif) or MP4 (H.264, plays everywhere).
 
-    Args:
-        frames: pictures of one size, which may be rendered meanwhile. An MP4 loses a last odd row or column.
-        path: of the file.
-        fps: frames a second.
-        progress: a bar, should it take long.
-
-    Raises ValueError for another ending, no frames, frames of several sizes, or fps below 1.
+    The frames may be rendered meanwhile. An MP4 loses a last odd row or column. Raises ValueError for another ending,
+    no frames, frames of several sizes, or fps below 1.
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:

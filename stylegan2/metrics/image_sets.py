@@ -15,7 +15,7 @@ from stylegan2.data.dataset import LMDBDataset, is_lmdb
 from stylegan2.data.images import Settings
 from stylegan2.data.sources import open_source
 from stylegan2.display import to_uint8
-from stylegan2.editing.latents import draw, noise_from_seeds, z_from_seeds
+from stylegan2.editing.latents import noise_from_seeds, render, z_from_seeds
 from stylegan2.networks import Generator, MappingNetwork
 
 Images = Tensor | Dataset  # [N, 3, H, W], uint8 or float in [-1, 1], at once or image by image
@@ -24,14 +24,9 @@ Images = Tensor | Dataset  # [N, 3, H, W], uint8 or float in [-1, 1], at once or
 class GeneratedImages(Dataset):
     """Images of seeds, rendered when they are asked for: item i -> uint8 [3, R, R], on the generator's device.
 
-    One seed is one image, noise included, whatever is rendered beside it.
-
-    Args:
-        g: the generator.
-        count: how many.
-        truncation: psi; published numbers are for 1, without truncation.
-        first_seed: item i is the image of seed `first_seed` + i.
-        mapping: makes the codes; default `g`'s. With the source's mapping, source and target share their codes.
+    Item i is the image of seed `first_seed` + i, noise included, whatever is rendered beside it. Published numbers are
+    for `truncation` 1. `mapping` makes the codes, default `g`'s: with the source's mapping, source and target share
+    their codes.
     """
 
     def __init__(
@@ -53,7 +48,7 @@ class GeneratedImages(Dataset):
         """Several at once; what a `DataLoader` asks for."""
         seeds = [self.first_seed + index for index in indices]
         ws = self.mapping(z_from_seeds(self.mapping.z_dim, seeds), self.truncation)
-        return list(to_uint8(draw(self.g, ws, noise_from_seeds(self.g, seeds), len(ws))))
+        return list(to_uint8(render(self.g, ws, noise_from_seeds(self.g, seeds), len(ws))))
 
 
 class SourceImages(Dataset):

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylegan2.bars import bar
-from stylegan2.editing.latents import draw, noise_from_seeds, z_from_seeds
+from stylegan2.editing.latents import noise_from_seeds, render, z_from_seeds
 from stylegan2.networks import Generator
 from stylegan2.published.pretrained import Distance, lpips_distance
 
@@ -39,25 +39,23 @@ def path_lengths(
     """d(g(w1), g(lerp(w1, w2, epsilon))) / epsilon^2 of each pair, [pairs] (the paper's l_W).
 
     Args:
-        g: the generator; each pair has one noise.
-        pairs: how many; pair i has the codes of two seeds of its own, whatever the batch.
+        pairs: how many; pair i has one noise and the codes of two seeds of its own, whatever the batch.
         distance: of two batches of images in about [-1, 1] -> [N]; default LPIPS on VGG, with the errors of
             `pretrained.lpips_distance`.
         epsilon: the step.
         first_seed: 0, or another for other pairs.
-        batch: pairs at once.
     """
     distance = distance or lpips_distance(device=g.mapping.w_mean.device)
-    found = []
+    lengths = []
     for start in bar(range(0, pairs, batch), "ppl", "batch"):
         seeds = range(first_seed + start, first_seed + min(start + batch, pairs))
         w1, w2 = (g.mapping(z_from_seeds(g.z_dim, [2 * seed + end for seed in seeds])) for end in (0, 1))  # [N, L, D]
         ws = torch.cat([w1, torch.lerp(w1, w2, epsilon)])
-        images = draw(g, ws, [torch.cat([noise, noise]) for noise in noise_from_seeds(g, seeds)], len(ws))
+        images = render(g, ws, [torch.cat([noise, noise]) for noise in noise_from_seeds(g, seeds)], len(ws))
         if g.resolution > 256:  # VGG was made for images of about that size
             images = F.avg_pool2d(images, g.resolution // 256)
-        found.append(distance(*images.chunk(2)).cpu() / epsilon**2)
-    return torch.cat(found)
+        lengths.append(distance(*images.chunk(2)).cpu() / epsilon**2)
+    return torch.cat(lengths)
 
 
 def without_outliers(values: Tensor) -> Tensor:

@@ -26,9 +26,7 @@ IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB
 def vit_keys(model: nn.Module, images: Tensor) -> Tensor:
     """Keys of the last block, all heads side by side: images [N, 3, H, W] -> [N, 1 + patches, D], class token first.
 
-    Args:
-        model: a timm `VisionTransformer`; images are resized to the side it was built for.
-        images: uint8, or float in [-1, 1].
+    Of a timm `VisionTransformer`. Images (uint8, or float in [-1, 1]) are resized to the side it was built for.
     """
     side = model.patch_embed.img_size[0]
     pixels = to_uint8(images).to(next(model.parameters())) / 255
@@ -57,23 +55,19 @@ def structure_distances(
     The mean square of the difference between the two self-similarities, as the authors' code has it.
 
     Args:
-        source: N images, of any size.
-        targets: K sets of N images.
+        source, targets: N images, of any size; K sets of N images. Raises ValueError for sets of different size.
         model: a timm `VisionTransformer`; default DINO ViT-B/8, with the errors of `pretrained.dino`.
-        batch: pairs at once.
-
-    Raises ValueError for sets of different size.
     """
     for images in targets:
         if len(images) != len(source):
             raise ValueError(f"images must be pairs: got {len(source)} of the source, {len(images)} others")
     model = model or dino()
-    device, found = next(model.parameters()).device, []
+    device, distances = next(model.parameters()).device, []
     others = (batches(images, batch, None) for images in targets)
     for chunks in zip(batches(source, batch, "structure"), *others, strict=True):
         first, *rest = (self_similarity(vit_keys(model, chunk.to(device))) for chunk in chunks)
-        found.append(torch.stack([(first - other).square().mean((1, 2)) for other in rest]).cpu())
-    return torch.cat(found, dim=1)
+        distances.append(torch.stack([(first - other).square().mean((1, 2)) for other in rest]).cpu())
+    return torch.cat(distances, dim=1)
 
 
 def measure_structure(

@@ -33,7 +33,7 @@ def render_latent(
     """
     ends = latents.ws_from_seeds(g, [seed, second], truncation)
     middle = latents.blend(ends[:1], ends[1:], blend)
-    images = latents.draw(g, torch.cat([ends, middle]), g.synthesis.draw_noise(1, _noise(noise, noise_seed))).cpu()
+    images = latents.render(g, torch.cat([ends, middle]), g.synthesis.draw_noise(1, _noise(noise, noise_seed))).cpu()
     large = display.to_pil(images[2], side=SIDE)
     first, last = (display.sized(image, large.width // 3) for image in images[:2])
     return display.stack([large, display.table([[first, display.fitted(None, first.width), last]], gap=0)], gap=6)
@@ -58,7 +58,8 @@ def latent_video(
 
     The whole way is shown, whatever `blend` says.
     """
-    return videos.interpolation(g, [seed, second], frames, truncation, noise=_noise(noise, noise_seed), side=SIDE)
+    keys = latents.ws_from_seeds(g, [seed, second], truncation)
+    return videos.walk(g, keys, frames, noise=_noise(noise, noise_seed), side=SIDE)
 
 
 def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel:

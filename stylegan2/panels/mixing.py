@@ -22,7 +22,7 @@ from stylegan2 import display
 from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
-from stylegan2.editing.style_mixing import Layers, MixGrid, draw_ends, layer_label, layers_name, mix_images
+from stylegan2.editing.style_mixing import Layers, MixGrid, layer_label, layers_name, mix_images, render_ends
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import STYLE, choice, int_slider, psi_slider, tip
 from stylegan2.panels.panel import SOURCE, Panel, pick
@@ -80,7 +80,7 @@ def render_mixing(
         elif preview:
             ends[side] = _blank(source, len(drawers), len(codes))
         else:
-            ends[side] = draw_ends(drawers, codes)
+            ends[side] = render_ends(drawers, codes)
             seen[side] = faces, ends[side]
     part = None if channels in (None, (0, source.w_dim - 1)) else range(channels[0], channels[1] + 1)
     first = ws["rows"][: 1 if preview else rows]

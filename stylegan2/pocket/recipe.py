@@ -37,7 +37,7 @@ from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
 from stylegan2.draws import step_generator
 from stylegan2.editing import figures
-from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.networks import Generator
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.clip_training import ClipConfig, train_clip
@@ -298,8 +298,8 @@ def same_codes(recipe: Recipe, targets: dict[str, str], seeds: Iterable[int] = S
     """A row of the source's faces, and one of the same codes w through each target: {label: name of its file}."""
     source = recipe.load("photo").g_ema
     ws = ws_from_seeds(source, seeds, truncation=0.8)
-    drawn = {label: draw(recipe.load(name).g_ema, ws) for label, name in targets.items()}
-    return display.rows({"source": draw(source, ws), **drawn}, scale=2)
+    drawn = {label: render(recipe.load(name).g_ema, ws) for label, name in targets.items()}
+    return display.rows({"source": render(source, ws), **drawn}, scale=2)
 
 
 def _finish(recipe: Recipe, path: Path, trainer: Trainer, before: dict, last: bool) -> None:
@@ -329,7 +329,7 @@ def training_seconds(run: Path) -> int:
 def generate(g: Generator, count: int, seed: int = 1) -> Tensor:
     """`count` images without truncation, uint8 [count, 3, R, R]."""
     z = torch.randn(count, g.z_dim, generator=step_generator(seed, 0))
-    return display.to_uint8(draw(g, g.mapping(z)))
+    return display.to_uint8(render(g, g.mapping(z)))
 
 
 def contact_sheet(recipe: Recipe, name: str, domain: str) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stylegan2.bars import bar
 from stylegan2.editing.directions import Directions, move
-from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.networks import Generator
 from stylegan2.pocket.nets.judge import Judge, Reading
 from stylegan2.pocket.studies.changes import Change, attribute_spread, describe_changes, measure_changes
@@ -70,7 +70,7 @@ def measure_directions(
         raise ValueError(f"degree is {degree}, expected a number above 0: both signs are measured")
 
     def read(ws: Tensor) -> Reading:
-        return judge.read(draw(g, ws, batch=32))
+        return judge.read(render(g, ws, batch=32))
 
     if sd is None:
         sd = attribute_spread(read(ws_from_seeds(g, range(200), truncation)))

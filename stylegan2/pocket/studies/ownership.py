@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from stylegan2.bars import bar
-from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.editing.layers import parse_layers
 from stylegan2.editing.style_mixing import Layers, layer_label, layers_name, mix
 from stylegan2.networks import Generator
@@ -159,13 +159,13 @@ def measure_ownership(
     sets = [(i,) for i in range(g.num_ws)] if sets is None else [parse_layers(s, g.num_ws) for s in sets]
     ws = ws_from_seeds(g, range(first_seed, first_seed + 2 * pairs), truncation)
     first, second = ws[:pairs], ws[pairs:]
-    readings = [judge.read(draw(g, codes)) for codes in (first, second)]
+    readings = [judge.read(render(g, codes)) for codes in (first, second)]
     before, after = map(_values, readings)
     sd = _spread(Reading.concatenate(readings))
     whole = (after - before) / sd
     found = []
     for layers in bar(sets, "layers", "set", progress):
-        mixed = _values(judge.read(draw(g, mix(first, second, layers, channels))))
+        mixed = _values(judge.read(render(g, mix(first, second, layers, channels))))
         found.append(_owned(layers, (mixed - before) / sd, whole))
     return Ownership(tuple(found), g.num_ws, pairs, truncation)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import ProjectConfig, Projection, project, tune
 from stylegan2.encoder import Encoder
@@ -37,7 +37,7 @@ def evaluation_images(g: Generator, count: int = 100, truncation: float = 0.7) -
     ws = ws_from_seeds(g, range(EVALUATION_SEED, EVALUATION_SEED + count), truncation)
     faces = world.sample("photo", count, seed=EVALUATION_SEED)
     rendered = world.render(faces, "photo", g.resolution).to(ws.device).float().div(127.5).sub(1)
-    return {"generated": draw(g, ws).clamp(-1, 1), "rendered": rendered}
+    return {"generated": render(g, ws).clamp(-1, 1), "rendered": rendered}
 
 
 def compare_routes(
@@ -91,14 +91,14 @@ def _jobs(g, encoder, looks, steps: int, refine_steps: int, tune_steps: int) -> 
         return project(g, x, looks, config, start, progress=False)
 
     def drawn(projection: Projection, model: Generator = g) -> Tensor:
-        return draw(model, projection.ws)
+        return render(model, projection.ws)
 
     def tuned(x: Tensor) -> Tensor:
         refined = found(x, near, encoder(x))
         return drawn(refined, tune(g, refined, x, looks, tune_steps, progress=False))
 
     return {
-        ENCODER: torch.no_grad()(lambda x: draw(g, encoder(x))),
+        ENCODER: torch.no_grad()(lambda x: render(g, encoder(x))),
         W: lambda x: drawn(found(x, replace(free, space="w"))),
         W_PLUS: lambda x: drawn(found(x, free)),
         REFINED: lambda x: drawn(found(x, near, encoder(x))),

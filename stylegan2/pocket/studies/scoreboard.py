@@ -39,7 +39,7 @@ from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import ensure_lmdb
 from stylegan2.display import to_uint8
 from stylegan2.draws import step_generator
-from stylegan2.editing.latents import draw
+from stylegan2.editing.latents import render
 from stylegan2.editing.layer_swapping import swap_images
 from stylegan2.networks import Generator
 from stylegan2.pocket import measures, world
@@ -252,7 +252,7 @@ def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int 
     source = checkpoints.load(study.source, device, g_ema_only=True).g_ema
     target = target.to(device)
     z = torch.randn(study.faces, source.z_dim, generator=step_generator(CODES_SEED, 0))
-    from_source = ruler.judge.read(to_uint8(draw(source, source.mapping(z))))
+    from_source = ruler.judge.read(to_uint8(render(source, source.mapping(z))))
     bounds = {
         "distance_floor": ruler.distance(ruler.readings["more_real"]),
         "distance_ceiling": ruler.distance(ruler.readings["as_source"]),
@@ -284,7 +284,7 @@ def images(source: Generator, target: Generator, z: Tensor, same: str, swap: int
     ws = source.mapping(z)
     own = ws if same == "w" else target.mapping(z)
     if swap is None:
-        return to_uint8(draw(target, own))
+        return to_uint8(render(target, own))
     pairs = zip(ws.split(BATCH), own.split(BATCH), strict=True)
     return to_uint8(torch.cat([swap_images(source, target, a, swap, target_ws=b) for a, b in pairs]))
 

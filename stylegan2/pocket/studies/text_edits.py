@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, optimise
 from stylegan2.files import counted
 from stylegan2.networks import Generator
@@ -172,8 +172,8 @@ def describe_edit(judge: Judge, g: Generator, before: Tensor, after: Tensor, tex
         text: of the edit.
         spread: so many of g's own faces say what one standard deviation (sd) of an attribute is.
     """
-    prompt, (old, new) = studied(text), (judge.read(draw(g, ws)) for ws in (before, after))
-    sd = attribute_spread(judge.read(draw(g, ws_from_seeds(g, range(spread), 0.8))))
+    prompt, (old, new) = studied(text), (judge.read(render(g, ws)) for ws in (before, after))
+    sd = attribute_spread(judge.read(render(g, ws_from_seeds(g, range(spread), 0.8))))
     changes, meant = measure_changes(old, new, sd), prompt.meant if prompt else ()
     others = {name: change for name, change in changes.items() if name not in meant}
     most = describe_changes(others)
@@ -218,14 +218,14 @@ def run(
     from tqdm.auto import tqdm
 
     ws, known = ws_from_seeds(g, seeds, truncation), ws_from_seeds(g, learn, truncation)
-    everyone = judge.read(draw(g, ws))
+    everyone = judge.read(render(g, ws))
     sd, rows = attribute_spread(everyone), []
     for prompt in tqdm(prompts, unit="prompt", disable=not progress):
         has = prompt.holds(everyone)
         lacking = (~has).nonzero()[:faces, 0]
         if not len(lacking):
             raise ValueError(f"all {len(has)} faces have {prompt.text!r} already: give more seeds, or leave it out")
-        after = judge.read(draw(g, _edited(g, clip, prompt, ws[lacking], known)))
+        after = judge.read(render(g, _edited(g, clip, prompt, ws[lacking], known)))
         changes = measure_changes(everyone[lacking], after, sd)
         row = {
             "text": prompt.text,
