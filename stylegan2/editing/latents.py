@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stylegan2.bars import bar
-from stylegan2.draws import step_generator
+from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator, Noise, Stage
 from stylegan2.runtime import images_at_once, in_parts, slices
 from stylegan2.setting_types import check_seed
@@ -28,7 +28,7 @@ def ws_from_seeds(g: Generator, seeds: Iterable[int], truncation: float = 1.0) -
 
 def noise_from_seeds(g: Generator, seeds: Iterable[int]) -> list[Tensor]:
     """Random noise for every convolution, [N, 1, R, R] each: a seed's own, the same whatever the batch."""
-    each = [g.synthesis.draw_noise(1, step_generator(seed, 0, stream=2)) for seed in seeds]
+    each = [g.synthesis.sample_noise(1, step_generator(seed, 0, stream=2)) for seed in seeds]
     return [torch.cat(layer) for layer in zip(*each, strict=True)]
 
 
@@ -73,7 +73,7 @@ def finish(g: Generator, ws: Tensor, noise: Noise, after: Stage | None = None) -
 @torch.no_grad()
 def render_rgbs(g: Generator, ws: Tensor, noise: Noise = "const") -> dict[int, Tensor]:
     """The running RGB sum of every resolution, of many codes: ws [N, L, w_dim] -> {4: [N, 3, 4, 4], ..., R: images}."""
-    noises = g.synthesis.draw_noise(len(ws), noise)
+    noises = g.synthesis.sample_noise(len(ws), noise)
     parts = slices(len(ws), images_at_once(g.synthesis, len(ws)))
     each = [g.synthesis(ws[part], noise_of(noises, part), return_rgbs=True)[1] for part in parts]
     return {r: torch.cat([rgbs[r] for rgbs in each]) for r in each[0]}
@@ -84,13 +84,13 @@ def render(g: Generator, ws: Tensor, noise: Noise = "const", batch: int = 16) ->
     """Images of many codes, a few at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1].
 
     Args:
-        noise: see `SynthesisNetwork.draw_noise`.
+        noise: see `SynthesisNetwork.sample_noise`.
         batch: codes rendered at once, at most: fewer on a GPU that has no room for them.
     """
 
     def rendered(chunk: slice) -> Tensor:
         codes = ws[chunk]  # noise is sampled for all of these, so that it does not depend on the memory
-        noises = g.synthesis.draw_noise(len(codes), noise_of(noise, chunk))
+        noises = g.synthesis.sample_noise(len(codes), noise_of(noise, chunk))
         return in_parts(g.synthesis, len(codes), lambda part: g.synthesis(codes[part], noise_of(noises, part)))
 
     return torch.cat([rendered(chunk) for chunk in bar(slices(len(ws), batch), "render", "batch")])

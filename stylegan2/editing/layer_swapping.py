@@ -137,7 +137,7 @@ def swap_images(
     Args:
         ws: [N, L, w_dim], as a rule from `source.mapping`.
         swap_resolution: first resolution rendered by the target; see `cuts`.
-        noise: see `SynthesisNetwork.draw_noise`; sampled once. "const": the fixed images of the model that renders.
+        noise: see `SynthesisNetwork.sample_noise`; sampled once. "const": the fixed images of the model that renders.
         target_ws: [N, L, w_dim], codes for the target's layers, e.g. from its own mapping; None: `ws`. (At the cut one
             code drives two layers: the source's last tRGB has it from `ws`, the target's up-convolution from here.)
 
@@ -224,5 +224,5 @@ def _prepare(
             f"ws is {list(ws.shape)} and target_ws is {list(target_ws.shape)}: one code of each per image is needed"
         )
     if noise not in ("const", "none"):  # "const" stays: each model has fixed images of its own
-        noise = source.synthesis.draw_noise(len(ws), noise)
+        noise = source.synthesis.sample_noise(len(ws), noise)
     return noise, ws if target_ws is None else target_ws

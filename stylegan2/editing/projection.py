@@ -167,7 +167,7 @@ class Search(LatentSearch):
         self.spread, self.rng = spread(g), torch.Generator().manual_seed(seed)
         self.ws, self.fitted = self.start.clone().requires_grad_(), []
         if config.fit_noise:
-            noise = g.synthesis.draw_noise(len(images), torch.Generator().manual_seed(0))
+            noise = g.synthesis.sample_noise(len(images), torch.Generator().manual_seed(0))
             self.fitted = [x.expand(len(images), -1, -1, -1).clone().requires_grad_() for x in noise]
         super().__init__(g, distance, config, len(images), [self.ws, *self.fitted])
         with torch.no_grad():

@@ -101,12 +101,12 @@ def mix_images(
     """Every row's face mixed with every column's, [R, L, w_dim] and [C, L, w_dim]: [R, C, 3, H, W], about in [-1, 1].
 
     What lies below the first exchanged layer is the same along a row and is rendered once. The noise (see
-    `SynthesisNetwork.draw_noise`) is one for all images. Other arguments and errors as those of `mix`.
+    `SynthesisNetwork.sample_noise`) is one for all images. Other arguments and errors as those of `mix`.
     """
     if row_ws.ndim != 3 or col_ws.ndim != 3:
         raise ValueError(f"codes must be [N, L, w_dim], got {list(row_ws.shape)} and {list(col_ws.shape)}")
     mixed = mix(row_ws[:, None], col_ws[None], layers, channels, amount)  # [R, C, L, w_dim]
-    noises = g.synthesis.draw_noise(1, noise)
+    noises = g.synthesis.sample_noise(1, noise)
     first = min(_numbers(layers, row_ws.shape[1]), default=row_ws.shape[1])
     at_once = max(1, BATCH // max(1, len(col_ws)))  # rows
     parts = zip(row_ws.split(at_once), mixed.split(at_once), strict=True)
@@ -174,7 +174,7 @@ def mix_grid(
     """
     for model in (g, *ends):
         check_fits(model, row_ws)
-    noise = noise if noise in ("const", "none") else g.synthesis.draw_noise(1, noise)  # fixed noise is a model's own
+    noise = noise if noise in ("const", "none") else g.synthesis.sample_noise(1, noise)  # fixed noise is a model's own
     images = mix_images(g, row_ws, col_ws, layers, channels, noise)
     rows, columns = (render_ends(ends or (g,), ws, noise) for ws in (row_ws, col_ws))
     return MixGrid(images, rows, columns)

@@ -64,7 +64,7 @@ class Frames(Lazy):
         ws: [T, L, w_dim], a code per frame; or [T, N, L, w_dim], N faces in a row (several generators then stand below
             each other).
         captions: a line above every frame, if any.
-        noise: "const" (each generator's fixed images), "none", a list as in `SynthesisNetwork.draw_noise`, or a
+        noise: "const" (each generator's fixed images), "none", a list as in `SynthesisNetwork.sample_noise`, or a
             `torch.Generator`, from which noise for one image is sampled once.
         scale: enlargement, a whole factor; None: what brings faces to about `side` pixels, or leaves them larger.
         batch: codes at once. A frame always shares its batch with the same others, so its pixels never change.
@@ -94,7 +94,7 @@ class Frames(Lazy):
         if isinstance(noise, str) and noise not in ("const", "none"):
             raise ValueError(f"noise is {noise!r}, expected 'const', 'none' or a torch.Generator: it would flicker")
         first = next(iter(self.generators.values()))
-        self.noise = noise if isinstance(noise, str) else first.synthesis.draw_noise(1, noise)
+        self.noise = noise if isinstance(noise, str) else first.synthesis.sample_noise(1, noise)
         largest = max(g.resolution for g in self.generators.values())
         self.scale, self.batch = scale or display.enlargement(largest, side), max(1, batch // self.ws.shape[1])
         self._chunk: tuple[int, dict[str, Tensor]] | None = None  # the images rendered last, and of which batch

@@ -33,14 +33,14 @@ def render_latent(
     """
     ends = latents.ws_from_seeds(g, [seed, second], truncation)
     middle = latents.blend(ends[:1], ends[1:], blend)
-    images = latents.render(g, torch.cat([ends, middle]), g.synthesis.draw_noise(1, _noise(noise, noise_seed))).cpu()
+    images = latents.render(g, torch.cat([ends, middle]), g.synthesis.sample_noise(1, _noise(noise, noise_seed))).cpu()
     large = display.to_pil(images[2], side=SIDE)
     first, last = (display.sized(image, large.width // 3) for image in images[:2])
     return display.stack([large, display.table([[first, display.fitted(None, first.width), last]], gap=0)], gap=6)
 
 
 def _noise(noise: str, seed: int) -> Noise:
-    """What `draw_noise` takes for the panel's word."""
+    """What `sample_noise` takes for the panel's word."""
     return torch.Generator().manual_seed(seed) if noise == "random" else noise
 
 

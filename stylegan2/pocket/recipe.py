@@ -35,7 +35,7 @@ from stylegan2 import checkpoints, display, files, networks
 from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
-from stylegan2.draws import step_generator
+from stylegan2.inputs import step_generator
 from stylegan2.editing import figures
 from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.networks import Generator

@@ -38,7 +38,7 @@ from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import ensure_lmdb
 from stylegan2.display import to_uint8
-from stylegan2.draws import step_generator
+from stylegan2.inputs import step_generator
 from stylegan2.editing.latents import render
 from stylegan2.editing.layer_swapping import swap_images
 from stylegan2.networks import Generator
