@@ -57,6 +57,7 @@ class TrainConfig:
     augment_interval: int = 4  # iterations between two moves of p
     augment_images: int | None = None  # images for p to go from 0 to 1; None: 500k, fine-tuning 100k
 
+    # Data and arithmetic
     mirror: bool = True  # show every image mirrored half of the time
     workers: int = 0  # processes that read images; 0 reads in this one
     precision: str = "auto"  # convolutions in float32, bfloat16 or float16; auto: what the machine is fast in

@@ -541,7 +541,7 @@ def test_without_memory_the_setting_to_lower_is_named(model, tmp_path, monkeypat
     def fails(*args, **settings):
         raise error
 
-    monkeypatch.setattr(cli.models, "_draw", fails)
+    monkeypatch.setattr(cli.models, "_render", fails)
     assert "lower --batch" in refusal("generate", model, "--out", tmp_path / "faces.png")
 
 

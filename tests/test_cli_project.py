@@ -76,7 +76,7 @@ def test_codes_and_pictures_are_kept_for_every_photo(folder, tmp_path):
         assert Image.open(out / f"{name}.png").height >= 2 * 192
         assert f"{name}: " in said and " dB" in said
     shown = psnr(g.synthesis(Projection.load(out / "me.pt").ws, "const"), picture(folder / "me.png"))
-    assert f"me: drawn to within {float(shown):.1f} dB" in said  # of the codes that were saved
+    assert f"me: rendered to within {float(shown):.1f} dB" in said  # of the codes that were saved
 
 
 def test_the_middle_square_is_taken_if_it_is_asked_for(folder, tmp_path):

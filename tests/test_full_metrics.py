@@ -194,7 +194,7 @@ def test_one_seed_is_one_image_whatever_is_drawn_beside_it(g):
 
 
 def test_generated_images_are_those_of_the_command_line(g):
-    drawn = cli.models._draw(g, [3, 4], 0.7, "random", batch=2)
+    drawn = cli.models._render(g, [3, 4], 0.7, "random", batch=2)
     images = GeneratedImages(g, 2, truncation=0.7, first_seed=3).__getitems__([0, 1])
     assert torch.equal(torch.stack(images), display.to_uint8(drawn))
 

@@ -15,7 +15,7 @@ from PIL import Image, TiffImagePlugin
 from typer.testing import CliRunner
 
 from stylegan2 import cli
-from stylegan2.cli.common import check_folder, make_room
+from stylegan2.cli.common import check_file, check_folder
 from stylegan2.collect import blazeface, detectors
 from stylegan2.collect.align import find_people, marked
 from stylegan2.collect.boxes import overlap
@@ -302,7 +302,7 @@ def test_every_verb_that_writes_is_in_that_list():
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_to_is_told(tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
-    for probe in (lambda: check_folder(tmp_path / "closed"), lambda: make_room(tmp_path / "closed" / "new" / "x.png")):
+    for probe in (lambda: check_folder(tmp_path / "closed"), lambda: check_file(tmp_path / "closed" / "new" / "x.png")):
         with pytest.raises(PermissionError):
             probe()
 
