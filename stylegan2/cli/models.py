@@ -205,10 +205,11 @@ def convert(
 def _lost(opened) -> Iterator[str]:
     """What rosinality's layout cannot say, and what to do about it in other programs: a line each."""
     from stylegan2 import checkpoints
+    from stylegan2.checkpoints.encoders import EncoderFile
     from stylegan2.editing.latents import render, z_from_seeds
     from stylegan2.networks import SharedMapping
 
-    if isinstance(opened, checkpoints.EncoderFile):
+    if isinstance(opened, EncoderFile):
         if (psi := opened.encoder.psi) != checkpoints.PUBLISHED_PSI:
             yield (
                 f"note: this encoder's codes hold for psi {psi:g}; tools that read that layout render with "
