@@ -31,12 +31,12 @@ class MappingNetwork(nn.Module):
     layers: depth (config-f: 8; ADA's `auto`: 2). The buffer `w_mean` [w_dim] is the centre of truncation.
     """
 
-    def __init__(self, z_dim: int, w_dim: int, num_ws: int, layers: int = 8, lr_multiplier: float = 0.01):
+    def __init__(self, z_dim: int, w_dim: int, num_ws: int, layers: int = 8):
         super().__init__()
         self.z_dim, self.w_dim, self.num_ws = z_dim, w_dim, num_ws
         sizes = [z_dim] + [w_dim] * layers
         pairs = zip(sizes, sizes[1:], strict=False)
-        self.layers = nn.ModuleList(EqualLinear(a, b, lr_multiplier=lr_multiplier, activate=True) for a, b in pairs)
+        self.layers = nn.ModuleList(EqualLinear(a, b, lr_multiplier=0.01, activate=True) for a, b in pairs)
         self.register_buffer("w_mean", torch.zeros(w_dim))
 
     def w(self, z: Tensor) -> Tensor:
@@ -52,25 +52,20 @@ class MappingNetwork(nn.Module):
             x = layer(x)
         return x
 
-    def forward(self, z: Tensor, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
+    def forward(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         """One code for each layer: z [N, z_dim], standard normal -> ws [N, L, w_dim].
 
         truncation: psi; 1 leaves w alone, 0 gives the mean face (arXiv 1812.04948, section 4 and appendix B).
-        cutoff: truncate only the first `cutoff` codes (coarse layers); None: all.
         """
-        return self.truncate(self.broadcast(self.w(z)), truncation, cutoff)
+        return self.truncate(self.broadcast(self.w(z)), truncation)
 
     def broadcast(self, w: Tensor) -> Tensor:
         """w [N, w_dim] -> ws [N, L, w_dim], the same code for every layer."""
         return w[:, None].expand(-1, self.num_ws, -1)
 
-    def truncate(self, ws: Tensor, truncation: float, cutoff: int | None = None) -> Tensor:
-        """mean_ws + psi * (ws - mean_ws) on the first `cutoff` codes of ws [N, L, w_dim]."""
-        if truncation == 1:
-            return ws
-        cutoff = self.num_ws if cutoff is None else cutoff
-        near = torch.lerp(self.mean_ws[:cutoff].expand_as(ws[:, :cutoff]), ws[:, :cutoff], float(truncation))
-        return torch.cat([near, ws[:, cutoff:]], dim=1)
+    def truncate(self, ws: Tensor, truncation: float) -> Tensor:
+        """mean_ws + psi * (ws - mean_ws), ws [N, L, w_dim]."""
+        return ws if truncation == 1 else torch.lerp(self.mean_ws.expand_as(ws), ws, float(truncation))
 
     @property
     def mean_ws(self) -> Tensor:
@@ -110,9 +105,9 @@ class SharedMapping(MappingNetwork):
         """Raises ValueError: one w does not give the codes of all layers."""
         raise ValueError("the codes come from two mappings: call the mapping with z, or use mapping.source for one w")
 
-    def forward(self, z: Tensor, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
+    def forward(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         own = super().broadcast(self.w(z))
-        return self.truncate(torch.cat([self.source(z)[:, : self.k], own[:, self.k :]], dim=1), truncation, cutoff)
+        return self.truncate(torch.cat([self.source(z)[:, : self.k], own[:, self.k :]], dim=1), truncation)
 
     @property
     def mean_ws(self) -> Tensor:
@@ -306,9 +301,9 @@ class Generator(nn.Module):
     z_dim = property(lambda self: self.mapping.z_dim)
     w_dim = property(lambda self: self.mapping.w_dim)
 
-    def forward(self, z: Tensor, truncation: float = 1.0, cutoff: int | None = None, noise: Noise = "random") -> Tensor:
+    def forward(self, z: Tensor, truncation: float = 1.0, noise: Noise = "random") -> Tensor:
         """z [N, z_dim] -> image [N, 3, R, R], roughly in [-1, 1]."""
-        return self.synthesis(self.mapping(z, truncation, cutoff), noise)
+        return self.synthesis(self.mapping(z, truncation), noise)
 
 
 PRESETS = {  # widths are min(base / r, size), z and w have this size too; layers of the mapping
