@@ -219,7 +219,7 @@ def count(name, compute):
 
 g = build(256, "config-f", seed=0)[0].to("cuda").requires_grad_(False)
 ws = torch.zeros(200, g.num_ws, g.w_dim, device="cuda")
-count("200 faces", lambda: latents.draw_rgbs(g, ws))
+count("200 faces", lambda: latents.render_rgbs(g, ws))
 photos = torch.zeros(40, 3, 256, 256, device="cuda")
 near = type("Near", (torch.nn.Module,), {"of": lambda s, x: [x], "forward": lambda s, x, t: (x - t[0]).mean((1, 2, 3))})
 count("40 photos", lambda: projection.Search(g, photos, near(), projection.ProjectConfig()).step())
