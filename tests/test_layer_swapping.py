@@ -430,8 +430,8 @@ def test_the_verb_refuses(tmp_path):
         ((g, g, "--out", out, "--width", -1), "width is -1.0, expected 0"),
         ((g, small, "--out", out), "do not fit each other: resolution 32 and 16"),
         ((g, g, "--out", tmp_path / "out"), "--out must end in one of .pt, .png"),
-        ((g, g, "--out", out, "--strip"), "--strip draws all hard cuts"),
-        ((g, g, "--out", tmp_path / "a.png", "--strip", "--width", 1), "--strip draws all hard cuts"),
+        ((g, g, "--out", out, "--strip"), "--strip renders all hard cuts"),
+        ((g, g, "--out", tmp_path / "a.png", "--strip", "--width", 1), "--strip renders all hard cuts"),
         ((g, g, "--out", tmp_path / "a.png", "--seeds", "x"), "seeds 'x': expected"),
         ((g, tmp_path / "none.pt", "--out", out), "there is no file"),
     ):
