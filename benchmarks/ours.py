@@ -16,7 +16,7 @@ from stylegan2.runtime import pick_dtype
 from stylegan2.trainer import Trainer
 
 
-class Drawing(NamedTuple):
+class Render(NamedTuple):
     """The two ways into a generator, both with the fixed noise."""
 
     from_z: Callable[[Tensor], Tensor]  # [N, z_dim] -> [N, 3, R, R]
@@ -43,11 +43,11 @@ class Ours:
     def __init__(self, device: torch.device, precision: str = "float32"):
         self.device, self.precision = device, "float32" if precision == "float32" else "auto"
 
-    def generator(self, g: Generator) -> Drawing:
-        """`g` itself, ready to draw."""
+    def generator(self, g: Generator) -> Render:
+        """`g` itself, ready to render."""
         g = g.to(self.device).eval().requires_grad_(False)
         g.synthesis.compute_dtype = pick_dtype(self.precision, self.device)
-        return Drawing(lambda z: g(z, noise="const"), lambda ws: g.synthesis(ws, "const"))
+        return Render(lambda z: g(z, noise="const"), lambda ws: g.synthesis(ws, "const"))
 
     def trainer(self, g: Generator, d: Discriminator, real: Tensor, schedule: Schedule) -> Callable[[int], None]:
         """A function that trains for some iterations on the same batch of uint8 images [N, 3, R, R]."""

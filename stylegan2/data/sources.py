@@ -218,7 +218,7 @@ def _open_zip_source(path: Path, limit: int | None, seed: int | None) -> ZipSour
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise ValueError(f"'{path}' is a damaged zip archive ({error}); download or create it again") from error
     visible = [k for k, info in enumerate(infos) if not info.is_dir() and not _zip_hidden(info.filename)]
     visible.sort(key=lambda k: (infos[k].filename, k))
