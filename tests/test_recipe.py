@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan2 import checkpoints, runs
+from stylegan2 import checkpoints, networks, runs
 from stylegan2.pocket import recipe
 from stylegan2.pocket.studies import scoreboard, text_edits
 from stylegan2.pocket.studies.projection import ROUTES, compare_routes
@@ -46,6 +46,8 @@ def made(tmp_path_factory):
     small.shipped.mkdir()
     (small.shipped / "judge.pt").write_bytes((SHIPPED / "judge.pt").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
+        thin = replace(networks.PRESETS["pocket"], base=512, maximum=16)
+        patch.setitem(networks.PRESETS, "pocket", thin)  # so wide are its layers at 64 pixels: 8 channels
         patch.setattr(recipe, "REPORT_FACES", 40)
         patch.setattr(recipe, "SHIPPED", {"webtoon": ("baseline", "freeze-sg")})
         patch.setattr(scoreboard, "METHODS", {name: scoreboard.METHODS[name] for name in ("baseline", "freeze-sg")})
