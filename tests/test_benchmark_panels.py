@@ -8,7 +8,7 @@ import ipywidgets as w
 import pytest
 import torch
 from tiny_clip import tiny_clip
-from tiny_training import one_thread, random_pictures  # noqa: F401  (the first applies to every test here)
+from tiny_training import random_pictures
 
 from benchmarks import panels
 from stylegan2.checkpoints import Checkpoint

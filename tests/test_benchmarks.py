@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import one_thread, tiny_networks  # noqa: F401  (the first applies to every test here)
+from tiny_training import tiny_networks
 
 from benchmarks import compare, contest, peers, workloads
 from benchmarks.contest import Contestant, Result, Worker

@@ -5,10 +5,7 @@ from functools import partial
 import command
 import pytest
 from PIL import Image
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints
 from stylegan2.editing import videos

@@ -9,10 +9,7 @@ import pytest
 import torch
 from command import call
 from tiny_clip import save_clip, tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, cli, display
 from stylegan2.editing.latents import ws_from_seeds

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_clip import tiny_clip
-from tiny_training import one_thread, random_pictures, tiny_networks, tiny_trainer  # noqa: F401
+from tiny_training import tiny_networks, tiny_trainer
 
 from stylegan2 import losses, runtime
 from stylegan2.cli import processes

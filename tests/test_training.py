@@ -17,7 +17,6 @@ import torch
 from tiny_training import (
     Pictures,
     Trainer,
-    one_thread,  # noqa: F401  (applies to every test here)
     random_pictures,
     tiny_config,
     tiny_networks,
