@@ -30,7 +30,8 @@ QUICK = {"rounds": 2, "budget": 0.0}
 OURS = ("ours float32", "ours mixed")
 UNSTEADY = 1.5  # slowest over fastest repetition
 BUSY = f"the slowest repetition took over {UNSTEADY} times as long as the fastest: the machine was busy meanwhile"
-LEGEND = """×: how many times faster ours is. Deviation: the largest from ours in float32, in standard deviations.
+LEGEND = """×: how many times faster ours is.
+Deviation: the largest difference from ours in float32, in standard deviations.
 Peers compute in float32 as they ship; "warm": with our allocator settings; "mixed": in their lower precision."""
 HEADER = ["workload", "unit", "contestant", "median", *(f"× {name}" for name in OURS), "deviation", "note"]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -23,20 +22,6 @@ class Render(NamedTuple):
     from_ws: Callable[[Tensor], Tensor]  # [N, L, w_dim] -> [N, 3, R, R]
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """What all contestants train with."""
-
-    r1_gamma: float
-    lr: float = 0.0025
-    r1_interval: int = 16
-    pl_weight: float = 2.0
-    pl_interval: int = 4
-    pl_batch_shrink: int = 2
-    style_mixing: float = 0.9
-    augment_p: float = 0.3
-
-
 class Ours:
     """This package; precision "float32", or "mixed": the best type that the machine has in hardware."""
 
@@ -49,12 +34,9 @@ class Ours:
         g.synthesis.compute_dtype = pick_dtype(self.precision, self.device)
         return Render(lambda z: g(z, noise="const"), lambda ws: g.synthesis(ws, "const"))
 
-    def trainer(self, g: Generator, d: Discriminator, real: Tensor, schedule: Schedule) -> Callable[[int], None]:
+    def trainer(self, g: Generator, d: Discriminator, real: Tensor, config: TrainConfig) -> Callable[[int], None]:
         """A function that trains for some iterations on the same batch of uint8 images [N, 3, R, R]."""
-        config = TrainConfig(
-            tempfile.gettempdir(), batch=len(real), precision=self.precision, augment="fixed", **vars(schedule)
-        )
-        trainer = Trainer(config, real, g, d, device=self.device)
+        trainer = Trainer(replace(config, precision=self.precision), real, g, d, device=self.device)
 
         def run(iterations: int) -> None:
             for _ in range(iterations):

@@ -20,9 +20,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.ours import Render, Schedule
+from benchmarks.ours import Render
 from stylegan2.checkpoints import rosinality
 from stylegan2.checkpoints.nvidia import to_their_name
+from stylegan2.config import TrainConfig
 from stylegan2.networks import Discriminator, Generator
 
 # the transforms of NVIDIA's pipeline "bgc", by the names of its arguments
@@ -89,20 +90,20 @@ class Nvidia:
         ours = {f"b{d.resolution}.{k}" if k.startswith("from_rgb") else k: v for k, v in d.state_dict().items()}
         return _fill(net, ours).to(self.device)
 
-    def trainer(self, g: Generator, d: Discriminator, real: Tensor, schedule: Schedule) -> Callable[[int], None]:
+    def trainer(self, g: Generator, d: Discriminator, real: Tensor, config: TrainConfig) -> Callable[[int], None]:
         """Their losses, augmentation and optimiser settings, in the phases of their training loop (CUDA only there)."""
         net, critic = self._their_generator(g).requires_grad_(False), self._their_discriminator(d).requires_grad_(False)
         average = copy.deepcopy(net).eval()
         augment = importlib.import_module("training.augment").AugmentPipe(**dict.fromkeys(BGC, 1)).to(self.device)
-        augment.p.fill_(schedule.augment_p)
+        augment.p.fill_(config.augment_p)
         loss = importlib.import_module("training.loss").StyleGAN2Loss(
-            self.device, net.mapping, net.synthesis, critic, augment, schedule.style_mixing, schedule.r1_gamma,
-            schedule.pl_batch_shrink, pl_weight=schedule.pl_weight,
+            self.device, net.mapping, net.synthesis, critic, augment, config.style_mixing, config.r1_gamma,
+            config.pl_batch_shrink, pl_weight=config.pl_weight,
         )  # fmt: skip
-        adam = {net: _adam(net, schedule.lr, schedule.pl_interval)}
-        adam[critic] = _adam(critic, schedule.lr, schedule.r1_interval)
-        phases = [("Gmain", net, 1), ("Greg", net, schedule.pl_interval)]
-        phases += [("Dmain", critic, 1), ("Dreg", critic, schedule.r1_interval)]
+        adam = {net: _adam(net, config.lr, config.pl_interval)}
+        adam[critic] = _adam(critic, config.lr, config.r1_interval)
+        phases = [("Gmain", net, 1), ("Greg", net, config.pl_interval)]
+        phases += [("Dmain", critic, 1), ("Dreg", critic, config.r1_interval)]
         labels = torch.empty(len(real), 0, device=self.device)
         steps = itertools.count()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.ours import Ours, Schedule
+from benchmarks.ours import Ours
 from stylegan2 import display, networks
+from stylegan2.config import TrainConfig
 from stylegan2.panels.panel import LIVE_QUALITY
 from stylegan2.pocket import world
 
@@ -109,7 +111,9 @@ def train(resolution: int, preset: str, batch: int) -> Callable[[Ours], Job]:
         real = world.render(world.sample("webtoon", batch), "webtoon")
         if resolution != real.shape[-1]:
             real = F.interpolate(real.float(), size=resolution, mode="bilinear").round().to(torch.uint8)
-        run = contestant.trainer(g, d, real, Schedule(r1_gamma=2e-4 * resolution**2 / batch))
+        gamma = 2e-4 * resolution**2 / batch
+        config = TrainConfig(tempfile.gettempdir(), batch=batch, r1_gamma=gamma, augment="fixed", augment_p=0.3)
+        run = contestant.trainer(g, d, real, config)
         return Job(lambda: run(ITERATIONS), warm_up=lambda: run(1))
 
     return make

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import tiny_networks
+from tiny_training import tiny_config, tiny_networks
 
 from benchmarks import compare, contest, peers, workloads
 from benchmarks.contest import Contestant, Result, Worker
-from benchmarks.ours import Ours, Schedule
+from benchmarks.ours import Ours
 from benchmarks.workloads import WORKLOADS, Workload
 
 WORK = Workload("some-work", "", None, "s/image")
@@ -163,7 +163,7 @@ def test_everything_without_peers(monkeypatch, capsys, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------- what contestants are given
-def test_every_workload_repeats_on_tiny_networks(monkeypatch):
+def test_every_workload_repeats_on_tiny_networks(monkeypatch, tmp_path):
     """Our own adapter does each kind of job; its output is the same every time."""
     ours = Ours(torch.device("cpu"))
     monkeypatch.setattr(workloads, "_networks", lambda resolution, preset: tiny_networks())
@@ -172,8 +172,7 @@ def test_every_workload_repeats_on_tiny_networks(monkeypatch):
     assert slide.run()[0].startswith(b"\xff\xd8")  # JPEG
     draw = workloads.generate(8, "pocket", 2)(ours)
     assert draw.run().shape == (2, 3, 8, 8) and torch.equal(draw.output(), draw.output())
-    trained = ours.trainer(*tiny_networks(), torch.zeros(4, 3, 8, 8, dtype=torch.uint8), Schedule(r1_gamma=0.1))
-    trained(1)
+    ours.trainer(*tiny_networks(), torch.zeros(4, 3, 8, 8, dtype=torch.uint8), tiny_config(tmp_path))(1)
 
 
 def test_hard_wired_widths_are_replaced(tmp_path):
