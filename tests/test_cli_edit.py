@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, display
 from stylegan2.editing import styleclip
-from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, TextEdit, optimise
 from stylegan2.networks import Generator
 from stylegan2.panels.text import config_of
@@ -77,7 +77,7 @@ def faces_of(path: Path, rows: int, columns: int) -> np.ndarray:
 
 def drawn(g, codes: torch.Tensor) -> np.ndarray:
     """Codes' faces as they look in a picture, [N, 128, 128, 3]."""
-    return np.stack([np.asarray(display.to_pil(image, 4)).astype(int) for image in draw(g, codes)])
+    return np.stack([np.asarray(display.to_pil(image, 4)).astype(int) for image in render(g, codes)])
 
 
 # ------------------------------------------------------------------------------------------------------------- pictures

@@ -241,7 +241,7 @@ class Ruler(Judge):
 
 
 class Painter(Generator):
-    """Draws the first two components of the first code as red and green."""
+    """Inputs the first two components of the first code as red and green."""
 
     def __init__(self):
         super().__init__(16, 4, 4, 1, {4: 2, 8: 2, 16: 2})

@@ -45,7 +45,7 @@ def codes(g: Generator, count: int = 3) -> torch.Tensor:
 
 
 def noise_list(g: Generator, count: int = 3) -> list[torch.Tensor]:
-    return g.synthesis.draw_noise(count, torch.Generator().manual_seed(7))
+    return g.synthesis.sample_noise(count, torch.Generator().manual_seed(7))
 
 
 def blocks(g: Generator, resolution: int) -> dict[str, torch.Tensor]:
@@ -114,7 +114,7 @@ def test_noise_is_drawn_once(pair):
 def test_fixed_noise_is_that_of_the_model_that_draws(pair):
     """With the other model's noise images the picture would be another one: the test above can tell."""
     ws = codes(pair[0])
-    wrong = swap_images(*pair, ws, 16, pair[0].synthesis.draw_noise(3, "const"))
+    wrong = swap_images(*pair, ws, 16, pair[0].synthesis.sample_noise(3, "const"))
     assert (swap_images(*pair, ws, 16, "const") - wrong).abs().max() > 0.01
 
 
@@ -401,7 +401,7 @@ def test_the_verb_draws_source_swapped_and_target(tmp_path, reverse):
     ws = latents.ws_from_seeds(photo, [3, 5], 0.8)
     pair = (webtoon, photo) if reverse else (photo, webtoon)
     for row, g in zip(rows_of(out, 2), (pair[0], swap(*pair, 16), pair[1]), strict=True):
-        first, second = map(shown, latents.draw(g, ws))
+        first, second = map(shown, latents.render(g, ws))
         assert (row[..., :SIDE] - first).abs().max() <= 1 and (row[..., SIDE + 2 :] - second).abs().max() <= 1
 
 

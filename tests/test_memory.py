@@ -73,9 +73,9 @@ def drawings() -> dict[str, torch.Tensor]:
     (g, _), (other, _) = tiny_networks(seed=0), tiny_networks(seed=1)
     ws, noise = latents.ws_from_seeds(g, range(5)), latents.noise_from_seeds(g, range(5))
     return {
-        "draw": latents.draw(g, ws, noise),
-        "random noise": latents.draw(g, ws, torch.Generator().manual_seed(0), batch=4),
-        "rgbs": latents.draw_rgbs(g, ws, noise)[4],
+        "draw": latents.render(g, ws, noise),
+        "random noise": latents.render(g, ws, torch.Generator().manual_seed(0), batch=4),
+        "rgbs": latents.render_rgbs(g, ws, noise)[4],
         "swapped": swap_images(g, other, ws, 8, torch.Generator().manual_seed(0)),
         "compared": compare(g, other, ws, 8),
         "strip": torch.cat([*strip(g, other, ws).values()]),
@@ -111,7 +111,7 @@ class Nearness(torch.nn.Module):
 
 def searched() -> list[torch.Tensor]:
     g, _ = tiny_networks()
-    photos, looks = latents.draw(g, latents.ws_from_seeds(g, range(7, 12))), Nearness()
+    photos, looks = latents.render(g, latents.ws_from_seeds(g, range(7, 12))), Nearness()
     run = projection.Search(g, photos, looks, projection.ProjectConfig(steps=3, fit_noise=True, l2=0.1))
     rows = [run.step() for _ in range(3)]
     tuned = projection.tune(g, run.found(), photos, looks, steps=2)
@@ -219,7 +219,7 @@ def count(name, compute):
 
 g = build(256, "config-f", seed=0)[0].to("cuda").requires_grad_(False)
 ws = torch.zeros(200, g.num_ws, g.w_dim, device="cuda")
-count("200 faces", lambda: latents.draw_rgbs(g, ws))
+count("200 faces", lambda: latents.render_rgbs(g, ws))
 photos = torch.zeros(40, 3, 256, 256, device="cuda")
 near = type("Near", (torch.nn.Module,), {"of": lambda s, x: [x], "forward": lambda s, x, t: (x - t[0]).mean((1, 2, 3))})
 count("40 photos", lambda: projection.Search(g, photos, near(), projection.ProjectConfig()).step())

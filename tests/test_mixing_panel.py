@@ -62,8 +62,8 @@ def test_without_layers_the_rows_stay(source, targets):
 
 def test_faces_at_the_ends_are_drawn_once(source, targets, monkeypatch):
     drawn = []
-    original = panels.draw_ends
-    monkeypatch.setattr(panels, "draw_ends", lambda *a, **k: drawn.append(1) or original(*a, **k))
+    original = panels.render_ends
+    monkeypatch.setattr(panels, "render_ends", lambda *a, **k: drawn.append(1) or original(*a, **k))
     seen: dict = {}
     settings = {"style": "webtoon", "layers": (0,), "row_seed": 1, "column_seed": 9, "truncation": 0.7}
     for change, count in (

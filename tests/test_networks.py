@@ -130,8 +130,8 @@ def test_a_generator_gives_noise_of_its_own():
 def test_noise_drawn_once_serves_many_calls():
     g = make_g()
     ws = g.mapping(randn(2, 8))
-    drawn = g.synthesis.draw_noise(2)
-    assert all(a is b for a, b in zip(drawn, g.synthesis.draw_noise(2, drawn), strict=True))
+    drawn = g.synthesis.sample_noise(2)
+    assert all(a is b for a, b in zip(drawn, g.synthesis.sample_noise(2, drawn), strict=True))
     assert torch.equal(g.synthesis(ws, drawn), g.synthesis(ws, drawn))
     assert [tuple(n.shape) for n in drawn] == [(2, 1, r, r) for r in (4, 8, 8, 16, 16)]
     with pytest.raises(ValueError, match="needs 5 tensors"):

@@ -6,18 +6,18 @@ import pytest
 import torch
 from test_transfer import fine_tuner, source
 
-from stylegan2.draws import Draws, Fakes
+from stylegan2.inputs import Inputs, Fakes
 from stylegan2.transfer import StructureLoss, source_stages
 
 KINDS = [StructureLoss((4, 8, 16)), StructureLoss((8, 16), on="features"), StructureLoss((4, 8), relative=True)]
 
 
-def draws_of(g, n: int = 6, seed: int = 0, crossover: int = 3) -> Draws:
+def draws_of(g, n: int = 6, seed: int = 0, crossover: int = 3) -> Inputs:
     rng = torch.Generator().manual_seed(seed)
-    return Draws(torch.randn(2, n, g.z_dim, generator=rng), crossover, g.synthesis.draw_noise(n, rng))
+    return Inputs(torch.randn(2, n, g.z_dim, generator=rng), crossover, g.synthesis.sample_noise(n, rng))
 
 
-def fakes_of(g, draws: Draws) -> Fakes:
+def fakes_of(g, draws: Inputs) -> Fakes:
     ws = draws.ws(g.mapping)
     return Fakes(draws, ws, {stage.resolution: stage for stage in g.synthesis.stages(ws, draws.noise)})
 
@@ -66,7 +66,7 @@ def test_drawing_noise_or_crossover_anew_would_not_score_zero():
     g = source().g_ema
     fakes = fakes_of(g, draws_of(g))
     for other in (draws_of(g, seed=1), draws_of(g, crossover=1)):
-        mixed = Draws(fakes.draws.z, other.crossover, other.noise)
+        mixed = Inputs(fakes.draws.z, other.crossover, other.noise)
         theirs = source_stages(g, mixed, 16)
         assert (fakes.stages[16].rgb - theirs[16].rgb).square().mean() > 1e-4
 
@@ -108,7 +108,7 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_shards():
     g, other = source(1).g_ema.requires_grad_(True), source(2).g_ema
     whole = draws_of(g, 6)
     parts = [
-        Draws(whole.z[:, s], whole.crossover, [noise[s] for noise in whole.noise]) for s in (slice(3), slice(3, 6))
+        Inputs(whole.z[:, s], whole.crossover, [noise[s] for noise in whole.noise]) for s in (slice(3), slice(3, 6))
     ]
     for loss in KINDS[:2]:
         gradients = []

@@ -47,7 +47,7 @@ def test_frames_are_the_codes_images_in_their_order(g):
     ws = latents.ws_from_seeds(g, range(5))
     frames = videos.Frames(g, ws, scale=1, batch=2)
     assert len(frames) == 5 and frames[0].size == (16, 16)
-    for frame, image in zip(frames, latents.draw(g, ws), strict=True):
+    for frame, image in zip(frames, latents.render(g, ws), strict=True):
         assert np.abs(pixels(frame) - pixels(display.to_pil(image))).max() <= 1
 
 
@@ -62,7 +62,7 @@ def test_a_frame_is_the_same_however_it_is_reached(g):
 
 def test_images_are_drawn_in_batches_and_only_when_asked_for(g, monkeypatch):
     drawn = []
-    original = latents.draw
+    original = latents.render
     monkeypatch.setattr(latents, "draw", lambda g, ws, *rest: drawn.append(len(ws)) or original(g, ws, *rest))
     frames = videos.Frames(g, latents.ws_from_seeds(g, range(7)), batch=3)
     assert drawn == []
