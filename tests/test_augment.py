@@ -13,15 +13,6 @@ from stylegan2.augment import TRANSFORMS, AdaptiveP, AugmentParams, AugmentPipe
 SIZE = 16
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tensors this small gain nothing from threads, and waiting for one another on a busy machine costs seconds."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

@@ -7,15 +7,13 @@ import inspect
 import re
 from pathlib import Path
 
+import command
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from tiny_clip import keep_words, save_clip, tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, display
@@ -31,12 +29,11 @@ SIDE = 128  # of a face in the picture: 32 pixels, enlarged four times
 
 def call(*words, code: int = 0) -> str:
     """What `edit` says; its exit code must be `code`."""
-    result = CliRunner().invoke(cli.app, ["edit", *map(str, words)])
-    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
+    text = command.call("edit", *words, code=code)
     if code:
-        *notes, error = result.stderr.splitlines()
-        assert error.startswith("error: ") and all(n.startswith(("note: ", "settings ")) for n in notes), result.stderr
-    return result.output if code == 0 else result.stderr
+        *notes, error = text.splitlines()
+        assert error.startswith("error: ") and all(n.startswith(("note: ", "settings ")) for n in notes), text
+    return text
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command import call
 from PIL import Image
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, display
@@ -23,13 +21,6 @@ from stylegan2.editing.ganspace import principal_directions
 from stylegan2.editing.sefa import factorize
 
 JUDGE = Path(__file__).parents[1] / "checkpoints" / "pocket" / "judge.pt"
-
-
-def call(*words, code: int = 0) -> str:
-    """What a verb says; its exit code must be `code`."""
-    result = CliRunner().invoke(cli.app, list(map(str, words)))
-    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
-    return result.output if code == 0 else result.stderr
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,13 @@ import dataclasses
 import json
 from pathlib import Path
 
+import command
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from tiny_clip import save_clip, tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, display
@@ -28,12 +26,10 @@ from stylegan2.pocket.nets.judge import Judge
 
 
 def call(*words, code: int = 0) -> str:
-    """What a verb says; its exit code must be `code`."""
-    result = CliRunner().invoke(cli.app, list(map(str, words)))
-    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
-    if code:
-        assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
-    return result.output if code == 0 else result.stderr
+    """What a verb says, in one line where it refuses; its exit code must be `code`."""
+    text = command.call(*words, code=code)
+    assert not code or text.startswith("error: ") and text.count("\n") == 1, text
+    return text
 
 
 @pytest.fixture(scope="module")

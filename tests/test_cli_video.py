@@ -1,22 +1,16 @@
 """The verb `video` on tiny models."""
 
+from functools import partial
+
+import command
 import pytest
 from PIL import Image
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
-from typer.testing import CliRunner
+from tiny_training import tiny_networks
 
-from stylegan2 import checkpoints, cli
+from stylegan2 import checkpoints
 from stylegan2.editing import latents, videos
 
-
-def call(*words, code: int = 0) -> str:
-    """What `video` says; its exit code must be `code`."""
-    result = CliRunner().invoke(cli.app, ["video", *map(str, words)])
-    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
-    return result.output if code == 0 else result.stderr
+call = partial(command.call, "video")
 
 
 @pytest.fixture

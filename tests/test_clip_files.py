@@ -17,10 +17,9 @@ import clip as openai
 import huggingface_hub.constants
 import pytest
 import torch
+from command import call
 from safetensors.torch import save_file
-from test_cli import call
 from tiny_clip import SIDE, tiny_clip
-from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 
 from stylegan2 import checkpoints, files
 from stylegan2.checkpoints import CheckpointError

@@ -8,11 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from tiny_clip import save_clip, tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    random_pictures,
-    tiny_networks,
-)
+from tiny_training import random_pictures, tiny_networks
 from torch import Tensor
 
 from stylegan2 import checkpoints, display, runtime

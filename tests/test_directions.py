@@ -6,9 +6,6 @@ import copy
 
 import pytest
 import torch
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-)
 
 from stylegan2 import checkpoints, display
 from stylegan2.checkpoints import CheckpointError

@@ -7,10 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2 import display
 from stylegan2.editing import latents

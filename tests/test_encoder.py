@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_cli import call
+from command import call
 from test_parity import assert_close, make_weights
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, files
 from stylegan2.checkpoints import CheckpointError, rosinality

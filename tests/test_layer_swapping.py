@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import copy
 import re
+from functools import partial
 from pathlib import Path
 
+import command
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
-from typer.testing import CliRunner
+from tiny_training import tiny_networks
 
-from stylegan2 import checkpoints, cli, display, ops
+from stylegan2 import checkpoints, display, ops
 from stylegan2.editing import latents
 from stylegan2.editing.layer_swapping import cuts, strip, swap, swap_images, target_share
 from stylegan2.networks import Generator, SharedMapping
@@ -348,11 +346,7 @@ def test_other_mistakes_are_refused(pair):
 # ---------------------------------------------------------------------------------------------------------- the verb
 
 
-def call(*words, code: int = 0) -> str:
-    """What `swap` says; its exit code must be `code`."""
-    result = CliRunner().invoke(cli.app, ["swap", *map(str, words)])
-    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
-    return result.output if code == 0 else result.stderr
+call = partial(command.call, "swap")
 
 
 def shipped() -> list[Generator]:

@@ -5,11 +5,7 @@ import math
 
 import pytest
 import torch
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_config,
-    tiny_networks,
-)
+from tiny_training import tiny_config, tiny_networks
 
 from stylegan2 import losses
 from stylegan2.inputs import step_generator

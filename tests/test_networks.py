@@ -15,15 +15,6 @@ from stylegan2.networks import Generator, build
 WIDTHS = {4: 8, 8: 8, 16: 6, 32: 4, 64: 3}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tensors this small are faster without threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make_g(resolution=16, **kwargs) -> Generator:
     """A tiny generator with noise that is seen and codes that matter."""
     torch.manual_seed(0)

@@ -16,8 +16,8 @@ import numpy as np
 import nvidia_pickle
 import pytest
 import torch
+from command import call
 from nvidia_pickle import EasyDict, dump, network
-from test_cli import call
 from test_parity import assert_close, draw
 
 from stylegan2 import checkpoints

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import invoke as call
 from PIL import Image, TiffImagePlugin
-from typer.testing import CliRunner
 
 from stylegan2 import cli
 from stylegan2.cli.common import check_file, check_folder
@@ -40,12 +40,6 @@ def woman() -> Image.Image:
 def faceless() -> dict[str, Image.Image]:
     data = pytest.importorskip("skimage.data", reason="scikit-image brings the photos")
     return {name: Image.fromarray(getattr(data, name)()).convert("RGB") for name in ("chelsea", "coffee", "coins")}
-
-
-def call(*words, code: int = 0):
-    result = CliRunner().invoke(cli.app, list(map(str, words)))
-    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
-    return result
 
 
 # ------------------------------------------------------------------------------------------------------------ detector

@@ -7,10 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from test_encoder import Pixels
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2 import files
 from stylegan2.checkpoints import CheckpointError

@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from test_encoder import an_encoder
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2.editing.latents import render
 from stylegan2.editing.perceptual import psnr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan2 import checkpoints, runs
+from stylegan2 import checkpoints, networks, runs
 from stylegan2.pocket import recipe
 from stylegan2.pocket.nets import clip_training
 from stylegan2.pocket.nets.clip_training import ClipConfig
@@ -50,6 +50,8 @@ def made(tmp_path_factory):
     small.shipped.mkdir()
     (small.shipped / "judge.pt").write_bytes((SHIPPED / "judge.pt").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
+        thin = replace(networks.PRESETS["pocket"], base=512, maximum=16)
+        patch.setitem(networks.PRESETS, "pocket", thin)  # so wide are its layers at 64 pixels: 8 channels
         patch.setattr(recipe, "REPORT_FACES", 40)
         patch.setattr(recipe, "SHIPPED", {"webtoon": ("baseline", "freeze-sg")})
         patch.setattr(scoreboard, "METHODS", {name: scoreboard.METHODS[name] for name in ("baseline", "freeze-sg")})
@@ -60,6 +62,7 @@ def made(tmp_path_factory):
         recipe.make_photo(small)  # goes on from 32, and from 64 of the last run
         recipe.make_targets(small)
         recipe.make_scoreboard(small)
+        patch.setattr(clip_training, "measure_retrieval", partial(clip_training.measure_retrieval, rounds=1))
         patch.setattr(text_edits, "PROMPTS", text_edits.PROMPTS[:2])
         patch.setattr(text_edits, "run", partial(text_edits.run, learn=range(2)))
         patch.setattr(clip_training, "measure_retrieval", partial(clip_training.measure_retrieval, rounds=1))
@@ -114,7 +117,7 @@ def test_the_scoreboard_has_all_seeds(made):
 
 def test_the_clip_says_how_it_was_made_and_what_it_can(made):
     recorded = json.loads(made.path("clip").with_suffix(".json").read_text())
-    assert recorded["training"]["images"] == 1024 and recorded["training"]["own_faces"] == 12
+    assert recorded["training"]["images"] == 512 and recorded["training"]["own_faces"] == 12
     assert set(recorded["retrieval"]) == {"photo", "webtoon", "storybook", "portrait"}
     assert ClipModel.load(made.path("clip")).unknown_words("red zebra") == ["zebra"]
     rows = json.loads((made.shipped / "text_edits.json").read_text())

@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from test_transfer import fine_tuner, source
-from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 
 from stylegan2.inputs import Fakes, Inputs
 from stylegan2.transfer import StructureLoss, source_stages

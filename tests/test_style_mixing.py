@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, display
 from stylegan2.editing import latents, style_mixing

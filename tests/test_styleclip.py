@@ -8,10 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from tiny_clip import tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 from torch.nn import functional as F
 
 from stylegan2 import files

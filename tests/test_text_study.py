@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_clip import tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, optimise

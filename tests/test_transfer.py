@@ -4,13 +4,7 @@ import copy
 
 import pytest
 import torch
-from tiny_training import (
-    Trainer,
-    one_thread,  # noqa: F401  (applies to every test here)
-    random_pictures,
-    tiny_config,
-    tiny_networks,
-)
+from tiny_training import Trainer, random_pictures, tiny_config, tiny_networks
 
 from stylegan2 import checkpoints, networks
 from stylegan2.transfer import (

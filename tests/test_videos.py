@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 
 from stylegan2 import display
 from stylegan2.editing import latents, videos

@@ -15,7 +15,6 @@ import time
 import traceback
 from pathlib import Path
 
-import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -23,15 +22,6 @@ from torch.utils.data import Dataset
 from stylegan2.config import TrainConfig
 from stylegan2.networks import Discriminator, Generator, resolutions
 from stylegan2.trainer import Trainer
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny networks gain nothing from threads, and lose much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Pictures(Dataset):

@@ -214,7 +214,7 @@ def _open_zip_source(path: Path, limit: int | None, seed: int | None) -> ZipSour
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise ValueError(f"'{path}' is a damaged zip archive ({error}); download or create it again") from error
     items = [
         (info.filename, f"{info.filename}|{info.file_size}|{info.CRC}", _zip_refusal(info), k)
