@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import torch
+from noise_pictures import noise_picture as png
 from PIL import Image
 from tiny_training import tiny_networks
 
@@ -42,13 +43,6 @@ def panel(studio, tmp_path) -> CartoonPanel:
     panel = cartoon_panel(studio, {"model": "tiny"})
     panel.folder = tmp_path
     return panel
-
-
-def png(side: int = 32, seed: int = 0) -> bytes:
-    rgb = np.random.default_rng(seed).integers(0, 255, (side, side, 3), np.uint8)
-    data = io.BytesIO()
-    Image.fromarray(rgb).save(data, "png")
-    return data.getvalue()
 
 
 def upload(panel: CartoonPanel, name: str, data: bytes) -> None:

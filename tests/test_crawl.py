@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from noise_pictures import noise_picture
 from typer.testing import CliRunner
 
 from stylegan2 import cli
@@ -26,10 +24,7 @@ from stylegan2.pocket.world.site import Fault, LocalSite, page_jpeg
 @cache
 def noise(episode: int, number: int, side: int = 240) -> bytes:
     """A picture of its own for each."""
-    rgb = np.random.default_rng(100 * episode + number).integers(0, 255, (side // 8, side // 8, 3), np.uint8)
-    data = io.BytesIO()
-    Image.fromarray(rgb).resize((side, side), Image.Resampling.NEAREST).save(data, "png")
-    return data.getvalue()
+    return noise_picture(side, 100 * episode + number, 8)
 
 
 @pytest.fixture

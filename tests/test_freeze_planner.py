@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from test_transfer import fine_tuner, source
+from tiny_training import fine_tuner, source
 
 from stylegan2.checkpoints import Checkpoint
 from stylegan2.course.exercises import EXERCISES

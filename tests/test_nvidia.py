@@ -17,8 +17,8 @@ import nvidia_pickle
 import pytest
 import torch
 from command import call
+from golden_numbers import assert_close, draw
 from nvidia_pickle import EasyDict, dump, network
-from test_parity import assert_close, draw
 
 from stylegan2 import checkpoints
 from stylegan2.checkpoints import CheckpointError, nvidia

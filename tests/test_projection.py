@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_encoder import Pixels
+from tiny_encoder import Pixels
 from tiny_training import tiny_networks
 
 from stylegan2 import files

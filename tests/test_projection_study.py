@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_encoder import an_encoder
+from tiny_encoder import an_encoder
 from tiny_training import tiny_networks
 
 from stylegan2.editing.latents import render

@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from test_parity import GOLDEN, make_weights
+from golden_numbers import GOLDEN, make_weights
 from tiny_training import tiny_networks
 
 from stylegan2.checkpoints import fingerprint, rosinality

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from test_transfer import fine_tuner, source
+from tiny_training import fine_tuner, source
 
 from stylegan2.inputs import Fakes, Inputs
 from stylegan2.transfer import StructureLoss, source_stages
