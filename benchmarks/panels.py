@@ -148,8 +148,7 @@ def preview_seconds(panel: Panel, clock: Clock = time.perf_counter) -> float | N
     """Median seconds to a preview over all controls; None for a panel without."""
     if not panel.preview:
         return None
-    render = lambda: panel._put(panel._render_preview())  # noqa: E731
-    return statistics.median(t for name in panel.controls for t in times(panel, name, render, clock))
+    return statistics.median(t for name in panel.controls for t in times(panel, name, panel._render_preview, clock))
 
 
 HEADER = f"| panel | median | slowest control | preview | within {1000 * GOAL:g} ms |\n|---|---|---|---|---|"
