@@ -83,15 +83,10 @@ class Scene:
         return band
 
     def nearer_eye(self) -> tuple[Tensor, Tensor, Tensor]:
-<<<<<<< HEAD
-        """Of the eye nearer to each pixel: whether it is the right one, its side (-1, 1), and x from its centre,
-        counted outwards; with these one pass renders both eyes (brows, lenses, cheeks)."""
-=======
         """Of the nearer eye at each pixel: whether it is the right one, its side (-1, 1), x outwards from its centre.
 
         With these, one pass renders both eyes (brows, lenses, cheeks).
         """
->>>>>>> cut-world
         right = self.x > self.g.mid
         side = torch.where(right, 1.0, -1.0)
         return right, side, (self.x - torch.where(right, self.g.eye_x[1], self.g.eye_x[0])) * side
