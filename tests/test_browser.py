@@ -182,7 +182,8 @@ def test_notebook_leaves_no_errors_in_the_console(page):
 
 def test_every_panel_of_the_course_is_here():
     folder = Path(stylegan2.__file__).parent / "panels"
-    made = {name for path in folder.glob("*.py") for name in re.findall(r"^def (\w+)_panel\(", path.read_text(), re.M)}
+    makers = r"^(?:def (\w+)_panel\(|(\w+)_panel = )"  # functions, and other names of classes
+    made = {a or b for path in folder.glob("*.py") for a, b in re.findall(makers, path.read_text(), re.M)}
     assert made == set(EXAMPLES)
 
 
