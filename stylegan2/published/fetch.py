@@ -1,4 +1,4 @@
-"""The one way in which files of others are fetched: gone on with where it broke off, its size said before, checked."""
+"""The one way in which files of others are fetched: resumed where they broke off, announced with size, checked."""
 
 from __future__ import annotations
 
@@ -36,31 +36,22 @@ class FetchError(ConnectionError):
 
 @dataclass(frozen=True)
 class Published:
-    """A file, mostly of weights, that somebody published.
-
-    Attributes:
-        name: what the file is called.
-        url: where it is published.
-        megabytes: its size, about.
-        sha256: how its SHA-256 begins; empty where the publisher does not say.
-        option: of our commands, that takes a file or folder instead.
-        folder: where it is kept; None: PyTorch's cache.
-    """
+    """A file, mostly of weights, that somebody published."""
 
     name: str
     url: str
-    megabytes: float
-    sha256: str = ""
-    option: str = "--weights"
-    folder: Path | None = None
+    megabytes: float  # its size, about; 0: unknown
+    sha256: str = ""  # how its SHA-256 begins; empty where the publisher does not say
+    option: str = "--weights"  # of our commands, that takes a file or folder instead
+    folder: Path | None = None  # where it is kept; None: PyTorch's cache
 
     @property
     def cached(self) -> Path:
-        """Where it lies once it was fetched."""
+        """Its path once it was fetched."""
         return (self.folder or Path(torch.hub.get_dir()) / "checkpoints") / self.name
 
     def find(self, where: Where = None) -> Path:
-        """The file that is named, the one of this name in a folder, or that in the cache, fetched if need be.
+        """The file at `where`, or the one of this name in that folder, or (None) that in the cache, fetched if need be.
 
         Raises FileNotFoundError or FetchError; both say what to download, and to where.
         """
@@ -100,7 +91,7 @@ def download(
     progress: bool = True,
     announce: bool = True,
 ) -> None:
-    """Fetch an address, also one of Google Drive, or copy a file; cut off, it goes on next time.
+    """Fetch an address, also one of Google Drive, or copy a file; a download that broke off is resumed next time.
 
     Args:
         place: address or file.
@@ -108,7 +99,7 @@ def download(
         name: for people.
         complaint: from a reason to the message of the error.
         progress: a bar, with the time left.
-        announce: say the size of large ones before.
+        announce: print the size of a large file before.
 
     Raises FetchError: refused, broken off, or no room for it.
     """
@@ -134,7 +125,7 @@ def _copy(file: Path, to: Path, shown: Callable[[int, int], None]) -> None:
 
 
 def ask(verb: str, complaint: Callable[[str], str], **settings: Any) -> Any:
-    """A function of gdown's, patient, silent and without cookies; a refusal becomes a FetchError."""
+    """Call a function of gdown, without output and cookies; a refusal becomes a FetchError."""
     import gdown
     import requests
 
@@ -146,7 +137,7 @@ def ask(verb: str, complaint: Callable[[str], str], **settings: Any) -> Any:
 
 
 def _why(error: Exception) -> str:
-    """What Drive's pages, and servers, mean."""
+    """The reason that a page of Drive, or a server's answer, gives."""
     text, response = " ".join(str(error).split()), getattr(error, "response", None)
     status = getattr(response, "status_code", 0)
     if "Too many users" in text or "quota" in text.lower():
@@ -157,10 +148,7 @@ def _why(error: Exception) -> str:
 
 
 def silence(address: str, seconds: float = 3.0) -> str:
-    """Why a server takes no connection; "": it does. (Also for a folder, or where there is a proxy: who knows.)
-
-    Unlike a download, which is patient, this is soon over where there is no network.
-    """
+    """Why a server takes no connection within `seconds`; "": it does, or (a folder, a proxy) that cannot be known."""
     url = urlsplit(address)
     if not url.hostname or {"http", "https", "all"} & getproxies().keys():
         return ""
@@ -173,8 +161,9 @@ def silence(address: str, seconds: float = 3.0) -> str:
 
 @contextmanager
 def _progress(name: str, folder: Path, shown: bool, origin: str) -> Iterator[Callable[[int, int | None], None]]:
-    """What is called with the bytes done and in all: first it says the size, if there is an `origin`, and raises
-    FetchError where there is no room for it; then it moves a bar.
+    """A callback for (bytes done, bytes in all) that moves a bar.
+
+    The first call announces the size, if there is an `origin`, and raises FetchError where there is no room for it.
     """
     bars = []
 
