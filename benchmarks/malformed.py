@@ -34,7 +34,7 @@ from benchmarks import ROOT
 from stylegan2 import checkpoints
 from stylegan2.cli.common import EXPECTED
 from stylegan2.collect import crops, polite
-from stylegan2.collect.crawl import CrawlConfig, Manifest, crawl
+from stylegan2.collect.crawl import CrawlConfig, Manifest, crawl, smaller_side
 from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.images import Refused, decode
@@ -277,7 +277,7 @@ def manifests(folder: Path, rng: random.Random) -> Read:
         last = {name: value for name, value in some.items() if not isinstance(value, bytes)}
         path.write_bytes(broken(whole, rng) + json.dumps(last).encode())
         manifest = Manifest(path)
-        known = sum(manifest.has(url) or manifest.is_useless(url, 200) for url in manifest.rows)
+        known = sum(manifest.has(url) or 0 < smaller_side(row) < 200 for url, row in manifest.rows.items())
         return known + len(read_rows(path))
 
     return read

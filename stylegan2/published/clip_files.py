@@ -54,11 +54,7 @@ def published(name: str, folder: Path | None = None) -> dict[str, Published]:
 
 
 def find(name: str, folder: Path | None = None) -> Path:
-    """A file with the weights of one of OpenAI's CLIPs, fetched if need be.
-
-    Args:
-        name: such as "ViT-B/32".
-        folder: where it is put if it is fetched; None: where OpenAI's package looks for it.
+    """A file with the weights of one of OpenAI's CLIPs ("ViT-B/32"), fetched to `folder` if need be, see `published`.
 
     Raises ConnectionError: it is not here and cannot be fetched; says what to put where.
     """

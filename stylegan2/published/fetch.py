@@ -27,11 +27,16 @@ WORTH_SAYING = 5 << 20  # bytes of a download that is announced
 
 
 class FetchError(ConnectionError):
-    """A file cannot be had, or is not what it was; the message says what to do, `why` only the reason."""
+    """A file cannot be had, or has changed; the message says what to do, `why` only the reason."""
 
-    def __init__(self, message: str, why: str = ""):
+    def __init__(self, message: str, why: str | None = None):
         super().__init__(message)
-        self.why = why
+        self.why = why or message
+
+
+def failure(name: str, origin: str, why: str, remedy: str) -> FetchError:
+    """The error of a download; `remedy` says what to do."""
+    return FetchError(f"{name} cannot be fetched from {origin}: {why}: {remedy}", why)
 
 
 @dataclass(frozen=True)
@@ -65,40 +70,30 @@ class Published:
     def fetch(self) -> Path:
         """Fetch it into the cache, checked by its hash. Raises FetchError, which says what to do instead."""
         path, incoming = self.cached, self.cached.with_name(f".{self.name}")
+        remedy = (
+            f"download it elsewhere (about {self.megabytes:g} MB) and put it at '{path}', or into any folder as "
+            f"{self.name} and name that folder ({self.option} FOLDER)"
+        )
         if not 0 < self.megabytes < 5:
             size = f"about {self.megabytes:g} MB" if self.megabytes else "the bar says how much"
             print(f"fetching {self.name}, {size}, from {urlsplit(self.url).hostname}, once", file=sys.stderr)
-        download(self.url, incoming, self.name, self._complaint, announce=False)
+        download(self.url, incoming, self.name, remedy, announce=False)
         digest = files.sha256(incoming) if self.sha256 else ""
         if not digest.startswith(self.sha256):
             incoming.unlink()
             why = f'invalid hash value (expected "{self.sha256}", got "{digest}")'
-            raise FetchError(self._complaint(why), why)
+            raise failure(self.name, self.url, why, remedy)
         return incoming.replace(path)
 
-    def _complaint(self, why: str) -> str:
-        return (
-            f"cannot fetch {self.url} ({why}): download it elsewhere (about {self.megabytes:g} MB) and put it at "
-            f"'{self.cached}', or into any folder as {self.name} and name that folder ({self.option} FOLDER)"
-        )
 
-
-def download(
-    place: str | Path,
-    to: Path,
-    name: str,
-    complaint: Callable[[str], str],
-    progress: bool = True,
-    announce: bool = True,
-) -> None:
+def download(place: str | Path, to: Path, name: str, remedy: str, progress: bool = True, announce: bool = True) -> None:
     """Fetch an address, also one of Google Drive, or copy a file; a download that broke off is resumed next time.
 
     Args:
         place: address or file.
         to: the file to write; it has this name only when it is whole.
-        name: for people.
-        complaint: from a reason to the message of the error.
-        progress: a bar, with the time left.
+        name: what bar and messages call it.
+        remedy: what to do where it fails.
         announce: print the size of a large file before.
 
     Raises FetchError: refused, broken off, or no room for it.
@@ -110,8 +105,9 @@ def download(
             _copy(place, to, shown)
             return
         if origin == place and (why := silence(place, PATIENCE)):
-            raise FetchError(complaint(why), why)
-        ask("download", complaint, url=place, output=str(to), progress=shown, resume=True, retries=RETRIES)
+            raise failure(name, origin, why, remedy)
+        settings = {"url": place, "output": str(to), "progress": shown, "resume": True, "retries": RETRIES}
+        ask("download", name, origin, remedy, **settings)
 
 
 def _copy(file: Path, to: Path, shown: Callable[[int, int], None]) -> None:
@@ -124,7 +120,7 @@ def _copy(file: Path, to: Path, shown: Callable[[int, int], None]) -> None:
             shown(done, total)
 
 
-def ask(verb: str, complaint: Callable[[str], str], **settings: Any) -> Any:
+def ask(verb: str, name: str, origin: str, remedy: str, **settings: Any) -> Any:
     """Call a function of gdown, without output and cookies; a refusal becomes a FetchError."""
     import gdown
     import requests
@@ -132,8 +128,7 @@ def ask(verb: str, complaint: Callable[[str], str], **settings: Any) -> Any:
     try:
         return getattr(gdown, verb)(quiet=True, use_cookies=False, timeout=PATIENCE, **settings)
     except (gdown.exceptions.DownloadError, requests.RequestException, KeyError) as error:
-        why = _why(error)
-        raise FetchError(complaint(why), why) from None
+        raise failure(name, origin, _why(error), remedy) from None
 
 
 def _why(error: Exception) -> str:

@@ -16,7 +16,6 @@ import shutil
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +34,7 @@ class PublishedSet(NamedTuple):
     drive: str  # id of a folder of pictures, or of one archive
     is_folder: bool  # which of the two
     licence: str  # in short
-    says: str  # what it is
+    description: str
     sums: str = ""  # id of a JSON file with the pictures' MD5 sums
 
 
@@ -57,12 +56,7 @@ SETS = {
 
 
 def fetch(name: str, out: str | os.PathLike, progress: bool = True) -> Path:
-    """Fetch a set, or what is missing of it; returns what `prepare` takes, a folder of pictures or an archive.
-
-    Args:
-        name: one of `SETS`.
-        out: folder; the set gets a folder of its name there.
-        progress: bars.
+    """Fetch one of `SETS`, or what is missing of it, to out/NAME; returns a folder or archive for `prepare`.
 
     Raises:
         FetchError: an unknown name, or it cannot be had; says what to do.
@@ -82,8 +76,8 @@ def fetch(name: str, out: str | os.PathLike, progress: bool = True) -> Path:
 
 def _folder(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
     """Fetch every picture of a folder on Drive."""
-    complaint = _complaint(wanted, folder, f"the list of {folder.name}")
-    listed = ask("download_folder", complaint, id=wanted.drive, skip_download=True)
+    words = f"the list of {folder.name}", "Google Drive", _remedy(wanted, folder)
+    listed = ask("download_folder", *words, id=wanted.drive, skip_download=True)
     names = {Path(file.path).name: file.id for file in listed}  # without folders
     pictures = [name for name in names if name.lower().endswith(ENDINGS) and not name.startswith(".")]
     sums = _sums(wanted, folder)
@@ -100,15 +94,11 @@ def _folder(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
 def _get(wanted: PublishedSet, folder: Path, id: str, name: str, progress: bool = False) -> Path:
     """Fetch a file of Drive by its id, to where unchecked files lie."""
     incoming = folder / INCOMING / name
-    download(f"{DRIVE}/uc?id={id}", incoming, name, _complaint(wanted, folder, name), progress)
+    download(f"{DRIVE}/uc?id={id}", incoming, name, _remedy(wanted, folder), progress)
     return incoming
 
 
-def _complaint(wanted: PublishedSet, folder: Path, name: str) -> Callable[[str], str]:
-    return lambda why: f"{name} cannot be fetched from Google Drive: {why}: {_advice(wanted, folder)}"
-
-
-def _advice(wanted: PublishedSet, folder: Path) -> str:
+def _remedy(wanted: PublishedSet, folder: Path) -> str:
     kind = "drive/folders" if wanted.is_folder else "file/d"
     return f"open {DRIVE}/{kind}/{wanted.drive} in a browser and put what you get into '{folder}'"
 
@@ -163,7 +153,7 @@ def _archive(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
         return incoming.replace(folder / f"{folder.name}.zip")
     if not tarfile.is_tarfile(incoming):
         incoming.unlink()
-        raise FetchError(f"what came as {folder.name} is neither a zip nor a tar: {_advice(wanted, folder)}")
+        raise FetchError(f"what came as {folder.name} is neither a zip nor a tar: {_remedy(wanted, folder)}")
     try:
         with tarfile.open(incoming) as archive:
             archive.extractall(part, filter="data")  # no files outside, no devices, no links that lead away

@@ -33,7 +33,7 @@ class Model(NamedTuple):
 
     drive: str  # its id on Google Drive
     course: str  # what notebooks call it: "photo", "encoder", or DOMAIN_METHOD
-    says: str  # what it is, in words
+    description: str
 
 
 MODELS = {
@@ -79,33 +79,21 @@ class Zoo:
         return self.folder / f"{name}.pt"
 
     def has(self, name: str) -> bool:
-        """Is it here? (`check` says whether it is unchanged.)"""
+        """Is it here? (`fetch` says whether it is unchanged.)"""
         return self.path(name).is_file()
 
-    def obstacle(self, name: str, seconds: float = 3.0) -> str:
-        """Why a model cannot be had; "": it is here, or no obstacle is known.
-
-        Nothing is fetched: a mirror's folder has the file, or a server takes a connection within `seconds`.
-        """
+    def obstacle(self, name: str) -> str:
+        """Why a model cannot be had, so far as is known without fetching it; "": it is here, or can probably be had."""
         if self.has(name):
             return ""
         place = self._place(name)
         if isinstance(place, Path):
             return "" if place.is_file() else self._missing(name)
-        no_network = silence(self.mirror or DRIVE, seconds)
+        no_network = silence(self.mirror or DRIVE)
         return f"no network to fetch its models; {MIRROR} names another place" if no_network else ""
 
-    def check(self, name: str) -> Path:
-        """A model that is here, verified; one that was put here by hand is recorded.
-
-        Raises FetchError: it is not here, is no checkpoint, or has changed since it was recorded.
-        """
-        if not self.has(name):
-            raise FetchError(f"{name} is not here: python -m stylegan2 download {name}")
-        return self._verify(name, self.path(name), BY_HAND)
-
     def fetch(self, name: str, progress: bool = True) -> Path:
-        """A model that is here already, or is fetched now; an interrupted download is resumed next time.
+        """A model that is here, verified, or is fetched now; an interrupted download is resumed next time.
 
         Raises:
             FetchError: it cannot be had, there is no room for it, or it has changed since it was recorded.
@@ -122,11 +110,7 @@ class Zoo:
             if isinstance(place, Path) and not place.is_file():
                 raise FetchError(self._missing(name))
             if not incoming.is_file():  # else a whole one, left by a kill
-
-                def complaint(why: str) -> str:
-                    return f"{name} cannot be fetched from {origin}: {why}: {self._advice(name)}"
-
-                download(place, incoming, name, complaint, progress)
+                download(place, incoming, name, self._remedy(name), progress)
             try:
                 self._verify(name, incoming, origin)
                 kept = self._slimmed(name, incoming)
@@ -136,7 +120,7 @@ class Zoo:
             try:
                 os.replace(kept, path)
             except OSError:  # another file system, such as a mounted Drive
-                download(kept, path, name, str, progress, announce=False)
+                download(kept, path, name, "", progress, announce=False)
                 kept.unlink()
             incoming.unlink(missing_ok=True)
             return self._verify(name, path, origin)
@@ -166,14 +150,14 @@ class Zoo:
             f"{self.mirror.rstrip('/')}/{quote(name)}.pt" if "://" in self.mirror else Path(self.mirror, f"{name}.pt")
         )
 
-    def _advice(self, name: str) -> str:
+    def _remedy(self, name: str) -> str:
         return (
             f"open {DRIVE}/file/d/{MODELS[name].drive}/view in a browser and put the file at '{self.path(name)}', or "
             f"set {MIRROR} to a folder or an address that has {name}.pt"
         )
 
     def _missing(self, name: str) -> str:
-        return f"the mirror has no '{self._place(name)}': {self._advice(name)}"
+        return f"the mirror has no '{self._place(name)}': {self._remedy(name)}"
 
     def _verify(self, name: str, path: Path, origin: str) -> Path:
         """The file, if it is a checkpoint and as recorded; the first time it is recorded."""
