@@ -1,5 +1,7 @@
 """Measurements that are made again and again: see README.md."""
 
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests"))  # small models, pictures and servers that the tests use, too

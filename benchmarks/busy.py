@@ -57,13 +57,14 @@ def work(images: int) -> None:
 
     def slide() -> None:
         for i in range(len(ws)):
-            display.to_pil(latents.draw(g, ws[i : i + 1])[0], side=256)
+            display.to_pil(latents.render(g, ws[i : i + 1])[0], side=256)
 
     slide()
-    photos, search = latents.draw(g, ws[:1]).clamp(-1, 1), ProjectConfig(steps=25, space="w+")
+    photos, search = latents.render(g, ws[:1]).clamp(-1, 1), ProjectConfig(steps=25, space="w+")
+    distance = course.perceptual_distance
     speeds = {
         "slider, pictures/s": rate(slide, len(ws)),
-        "search, steps/s": rate(lambda: project(g, photos, course.looks, search, start=ws[1:2], progress=False), 25),
+        "search, steps/s": rate(lambda: project(g, photos, distance, search, start=ws[1:2], progress=False), 25),
     }
     data = LMDBDataset(course.dataset("pocket:webtoon?n=64"), 64, cache=True)
     with tempfile.TemporaryDirectory() as out:

@@ -14,18 +14,26 @@ import json
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from benchmarks import ROOT, contest, peers, table
+from benchmarks import ROOT, contest, peers
+from benchmarks.contest import Result
 from benchmarks.workloads import WORKLOADS, Workload
 from stylegan2.runtime import has_bfloat16
 
 QUICK = {"rounds": 2, "budget": 0.0}
+OURS = ("ours float32", "ours mixed")
+UNSTEADY = 1.5  # slowest over fastest repetition
+BUSY = f"the slowest repetition took over {UNSTEADY} times as long as the fastest: the machine was busy meanwhile"
+LEGEND = """×: how many times faster ours is.
+Deviation: the largest difference from ours in float32, in standard deviations.
+Peers compute in float32 as they ship; "warm": with our allocator settings; "mixed": in their lower precision."""
+HEADER = ["workload", "unit", "contestant", "median", *(f"× {name}" for name in OURS), "deviation", "note"]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,28 +46,15 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = p.add_argument
-    add("--peer", action="append", default=[], type=peer, metavar="NAME=DIR", help="a peer and its checkout's folder")
+    add("--peer", action="append", default=[], type=peers.peer, metavar="NAME=DIR", help="a peer and its checkout")
     add("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute (default: cpu)")
     add("--only", nargs="+", metavar="WORKLOAD", choices=WORKLOADS, help="these, in this order (default: all)")
     add("--rounds", type=int, default=5, help="repetitions of each contestant (default: 5)")
-    sits_out = (
-        f"after S seconds at a workload a contestant sits out, with {contest.FEWEST} rounds at least (default: 90)"
-    )
+    sits_out = f"after S seconds at a workload a contestant sits out, but has {contest.FEWEST} rounds (default: 90)"
     add("--budget", type=float, default=90.0, metavar="S", help=sits_out)
     add("--json", type=Path, metavar="FILE", help="also write everything that was measured to FILE")
     add("--quick", action="store_true", help=f"a first impression: {QUICK['rounds']} rounds")
     return p
-
-
-def peer(text: str) -> tuple[str, Path]:
-    """ "nvidia=DIR" -> ("nvidia", Path)."""
-    name, equals, folder = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{text}: expected NAME=DIR, NAME one of {', '.join(peers.PEERS)}")
-    try:
-        return name, peers.check_folder(name, folder)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -84,13 +79,13 @@ def run(chosen: Sequence[Workload], options: argparse.Namespace) -> str:
     folders, device, measured = dict(options.peer), options.device, {}
     mixed = has_bfloat16(torch.device(device))
     about = machine(device) | {"rounds": options.rounds}
-    about |= {name: commit(folder)[:10] for name, folder in {"ours": ROOT, **folders}.items()}
+    about |= {name: commit(folder) for name, folder in {"ours": ROOT, **folders}.items()}
     for w in chosen:
         who = contest.entrants(w, folders, device, mixed)
-        with tqdm(total=len(who) * (options.rounds + 1), unit="turn", dynamic_ncols=True) as bar:
+        with tqdm(total=len(who) * (options.rounds + 1), desc=w.name, unit="turn", dynamic_ncols=True) as bar:
 
-            def progress(name: str, bar: tqdm = bar, w: Workload = w) -> None:
-                bar.set_description(f"{w.name}: {name}")
+            def progress(name: str, bar: tqdm = bar) -> None:
+                bar.set_postfix_str(name)
                 bar.update()
 
             measured[w] = contest.measure(w.name, who, device, options.rounds, options.budget, progress)
@@ -98,17 +93,29 @@ def run(chosen: Sequence[Workload], options: argparse.Namespace) -> str:
             rows = {w.name: {who: asdict(r) for who, r in results.items()} for w, results in measured.items()}
             options.json.write_text(json.dumps({"machine": about, "workloads": rows}, indent=2))
     facts = ", ".join(f"{name} {value}" for name, value in about.items())
-    return f"{table.render(measured, list(folders), device)}\n{facts}"
+    return f"{table(measured)}\n{facts}"
+
+
+def table(measured: Mapping[Workload, Mapping[str, Result]]) -> str:
+    """In Markdown, a line for every contestant; "×": how many times faster than it ours is."""
+    lines = [HEADER, ["---"] * len(HEADER)]
+    for w, results in measured.items():
+        medians = [results[name].median if name in results else None for name in OURS]
+        for name, r in results.items():
+            ratios = [f"{r.median / own:.2f}" if r.median and own else "–" for own in medians]
+            unsteady = not r.error and max(r.seconds) > UNSTEADY * min(r.seconds)
+            value = f"{w.value(r.median):.3g}" if r.median else "failed"
+            deviation = "–" if r.deviation is None else f"{r.deviation:.1e}"
+            lines.append([w.name, w.unit, name, value, *ratios, deviation, r.error or BUSY * unsteady])
+    return "\n".join([*(f"| {' | '.join(cells)} |" for cells in lines), "", LEGEND])
 
 
 def machine(device: str) -> dict[str, object]:
     """What was computed on; no names of hosts or users."""
-    try:
-        models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        models = []
+    known = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*: (.*)", known.read_text()) if known.exists() else None
     return {
-        "processor": models[0] if models else platform.processor() or platform.machine(),
+        "processor": model[1] if model else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "GPU": torch.cuda.get_device_name() if device == "cuda" else None,
         "Python": platform.python_version(),
@@ -118,7 +125,7 @@ def machine(device: str) -> dict[str, object]:
 
 def commit(folder: Path) -> str:
     """The checkout's commit; "unknown" without git."""
-    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    command = ["git", "-C", str(folder), "rev-parse", "--short=10", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

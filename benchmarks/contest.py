@@ -6,13 +6,12 @@ process of its own: allocator settings cannot be undone, and the names of peers'
 
 from __future__ import annotations
 
-import contextlib
 import os
 import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -29,10 +28,6 @@ from benchmarks.workloads import WORKLOADS, Job, Workload
 from stylegan2.runtime import keep_memory_warm
 
 FEWEST = 2  # timed repetitions of a contestant, however slow
-
-
-class WorkerError(RuntimeError):
-    """A contestant could not do what it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +93,8 @@ def _start(workload: str, who: Contestant, device: str) -> None:
     if who.warm:
         keep_memory_warm()
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # "float32" means float32
-    make = Ours if who.kind == "ours" else lambda *a: PEERS[who.kind][0](who.folder, *a)
-    job = WORKLOADS[workload].make(make(torch.device(device), who.precision))
+    settings = torch.device(device), who.precision
+    job = WORKLOADS[workload].make(Ours(*settings) if who.kind == "ours" else PEERS[who.kind][0](who.folder, *settings))
     (job.warm_up or job.run)()
     JOBS.append(job)
 
@@ -119,26 +114,30 @@ def _output() -> np.ndarray | None:
     return None if result is None else result.detach().float().cpu().numpy()
 
 
-def _attempt(work: Callable, *arguments) -> Any:
-    """Any failure of a peer's code is a footnote of the report, not the end of the run."""
+def _attempt(work: Callable, *arguments) -> tuple[Any, str | None]:
+    """Its result, or else what went wrong: errors of peers' own classes cannot always leave their process."""
     try:
-        return work(*arguments)
+        return work(*arguments), None
     except Exception as error:
-        raise WorkerError(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}") from None
+        return None, f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 class Worker:
-    """A process that holds one contestant."""
+    """A process that holds one contestant. A failure ends its part, not the run."""
 
     def __init__(self):
+        self.result = Result()
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), _quiet)
 
     def ask(self, work: Callable, *arguments) -> Any:
-        """Call a function there. Raises WorkerError with what went wrong."""
+        """What a function returns there; None after a failure, which `result.error` names."""
+        if self.result.error:
+            return None
         try:
-            return self._pool.submit(_attempt, work, *arguments).result()
+            answer, self.result.error = self._pool.submit(_attempt, work, *arguments).result()
+            return answer
         except BrokenProcessPool:
-            raise WorkerError("its process died") from None
+            self.result.error = "its process died"
 
     def close(self) -> None:
         """End the process; its memory is free afterwards."""
@@ -160,47 +159,32 @@ def measure(
         budget: seconds of timed work after which a contestant sits out the rounds left (it has at least two).
         progress: called with a contestant's name before it starts up and before every repetition.
     """
-    results = {who.name: Result() for who in contestants}
     workers: dict[str, Worker] = {}
     try:
         for who in contestants:  # one by one: two busy processes on few cores wait for each other's threads
             progress(who.name)
             workers[who.name] = Worker()
-            with _recorded(results[who.name]):
-                workers[who.name].ask(_start, workload, who, device)
+            workers[who.name].ask(_start, workload, who, device)
         for number in range(rounds):
-            turns = [*workers.items()]
-            for name, worker in turns[number % len(turns) :] + turns[: number % len(turns)]:  # nobody always first
+            turns, first = [*workers.items()], number % len(workers)  # nobody is always first
+            for name, worker in turns[first:] + turns[:first]:
                 progress(name)
-                spent = number >= FEWEST and sum(results[name].seconds) > budget
-                if not results[name].error and not spent:
-                    with _recorded(results[name]):
-                        results[name].seconds.append(worker.ask(_time))
-        _compare(results, workers)
+                seconds = worker.result.seconds
+                if (number < FEWEST or sum(seconds) <= budget) and (taken := worker.ask(_time)) is not None:
+                    seconds.append(taken)
+        _compare(workers)
+        return {name: worker.result for name, worker in workers.items()}
     finally:
         for worker in workers.values():
             worker.close()
-    return results
 
 
-@contextlib.contextmanager
-def _recorded(result: Result) -> Iterator[None]:
-    """Puts a worker's failure into its result instead of ending the run."""
-    try:
-        yield
-    except WorkerError as error:
-        result.error = str(error)
-
-
-def _compare(results: dict[str, Result], workers: dict[str, Worker]) -> None:
+def _compare(workers: Mapping[str, Worker]) -> None:
     """How far each contestant's output is from ours in float32, which is the first."""
     reference = None
     for name, worker in workers.items():
-        if results[name].error:
-            continue
-        with _recorded(results[name]):
-            output = worker.ask(_output)
-            if name == "ours float32":
-                reference = output
-            elif output is not None and reference is not None:
-                results[name].deviation = float(np.abs(output - reference).max() / reference.std(ddof=1))
+        output = worker.ask(_output)
+        if name == "ours float32":
+            reference = output
+        elif output is not None and reference is not None:
+            worker.result.deviation = float(np.abs(output - reference).max() / reference.std(ddof=1))

@@ -1,11 +1,11 @@
 """How much memory of a GPU does every notebook need at full scale? Counted, without a GPU and without computing.
 
-    python -m benchmarks.dry_run [00 05 ...] [--gib 14.7] [--cap 7.5] [--write]
+    python -m benchmarks.dry_run [00 05 ...] [--gib 14.7] [--cap 7.5]
 
 Tensors "on the GPU" have their true sizes and types but no numbers (`tests/fake_cuda.py`, dry), so a notebook at 256
 pixels passes in minutes. The published models are stand-ins: files in their format, with the right shapes and one
 number. A training is two iterations, the first of which does everything; what a notebook starts as another process is
-counted in the same sum, since both share the card. `--write` puts the table into docs/full_scale.md.
+counted in the same sum, since both share the card. A line for every cell, then the table of docs/full_scale.md.
 
 What is not counted: the CUDA context (about 0.5 GiB for each process), cuDNN's workspaces, fragmentation.
 """
@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import io
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +32,9 @@ import torch
 from benchmarks import ROOT
 
 GIB = 2**30
-DOCS = ROOT / "docs" / "full_scale.md"
-BEGIN, END = "<!-- dry run: begin -->", "<!-- dry run: end -->"
 LARGE = 1024  # numbers; what is smaller, such as the blur's kernel, is looked at
 FEW_IMAGES = 48  # of a rendered set: what a batch needs, as long as nobody looks at them
+HEADER = "| notebook | peak | in cell | held at the end |\n|---|---|---|---|"
 
 
 @dataclass(frozen=True)
@@ -55,28 +52,10 @@ class Cell:
         return f"{used}  {self.error[:300]}".rstrip()
 
 
-@dataclass(frozen=True)
-class Run:
-    """One notebook."""
-
-    notebook: str
-    cells: tuple[Cell, ...]
-
-    @property
-    def worst(self) -> Cell:
-        """The cell with the highest peak."""
-        return max(self.cells, key=lambda cell: cell.peak)
-
-    @property
-    def failed(self) -> list[Cell]:
-        """Cells that raised an error."""
-        return [cell for cell in self.cells if cell.error]
-
-    @property
-    def row(self) -> str:
-        """Of the table."""
-        last = self.cells[-1]
-        return f"| {self.notebook} | {self.worst.peak:.1f} GiB | [{self.worst.index}] | {last.after:.1f} GiB |"
+def row(notebook: str, cells: Sequence[Cell]) -> str:
+    """Of the table: the highest peak, the cell that has it, and what is held at the end."""
+    worst = max(cells, key=lambda cell: cell.peak)
+    return f"| {notebook} | {worst.peak:.1f} GiB | [{worst.index}] | {cells[-1].after:.1f} GiB |"
 
 
 # ------------------------------------------------------------------------------------------------------ the stand-ins
@@ -177,7 +156,6 @@ class Card:
 
 def pretend(gib: float, capability: tuple[int, int]) -> Card:
     """From now on this process has a GPU that only counts."""
-    sys.path.insert(0, str(ROOT / "tests"))
     import fake_cuda
 
     fake_cuda.install(capability=capability, memory_gib=gib, dry=True)
@@ -270,64 +248,45 @@ def work(notebook: Path, gib: float, capability: tuple[int, int]) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ the rest
-def run(course: Path, name: str, gib: float, cap: str, tell: Callable[[Cell], object] = lambda cell: None) -> Run:
-    """Count one notebook in a process of its own. Raises RuntimeError if that broke down."""
+def count(course: Path, name: str, gib: float, cap: str) -> Iterator[Cell]:
+    """Count one notebook in a process of its own, cell by cell. Raises RuntimeError if that broke down."""
     path = course / "notebooks" / f"{name}.ipynb"
     command = [sys.executable, "-m", "benchmarks.dry_run", str(path), "--gib", str(gib), "--cap", cap, "--worker"]
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    cells = []
     with tempfile.TemporaryDirectory() as out, tempfile.TemporaryFile("w+") as errors:
         own = {"COURSE_SCALE": "full", "COURSE_BUDGET": "course", "COURSE_OUT": out, "PYTHONPATH": paths}
         with subprocess.Popen(command, env=os.environ | own, stdout=-1, stderr=errors, text=True) as worker:
             for line in worker.stdout:
                 if line.startswith('{"index"'):
-                    cells.append(Cell(**json.loads(line)))
-                    tell(cells[-1])
-        if worker.returncode or not cells:
+                    yield Cell(**json.loads(line))
+        if worker.returncode:
             errors.seek(0)
             raise RuntimeError(f"{name} broke down with {worker.returncode}: {errors.read()[-2000:]}")
-    return Run(name, tuple(cells))
-
-
-def table(runs: list[Run]) -> str:
-    """In Markdown: the highest peak, the cell that has it, and what is held at the end."""
-    head = "| notebook | peak | in cell | held at the end |\n|---|---|---|---|\n"
-    return head + "\n".join(one.row for one in runs)
-
-
-def write_docs(text: str, path: Path = DOCS) -> None:
-    """Put the table between the two marks. Raises ValueError where they are not."""
-    old = path.read_text(encoding="utf-8")
-    new, replaced = re.subn(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.DOTALL)
-    if not replaced:
-        raise ValueError(f"'{path}' has no lines {BEGIN} and {END} for the table to go between")
-    path.write_text(new, encoding="utf-8")
 
 
 def main() -> int:
     """Count what is asked for, and print a table; 1 if a cell failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="beginnings of notebook names; default: all")
+    parser.add_argument("names", nargs="*", default=[""], help="beginnings of notebook names; default: all")
     parser.add_argument("--gib", type=float, default=14.7, help="memory of the card; a T4's 14.7, an L4's 22")
     parser.add_argument("--cap", default="7.5", help="compute capability: 7.5 float16, 8.0 and later bfloat16")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "dry-run")
-    parser.add_argument("--cells", action="store_true", help="a line for every cell")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {DOCS.relative_to(ROOT)}")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         work(Path(options.names[0]).resolve(), options.gib, tuple(map(int, options.cap.split("."))))
         return 0
-    course, wanted, runs = make_course(options.folder), tuple(options.names) or ("",), []
-    tell = functools.partial(print, flush=True) if options.cells else lambda cell: None
+    course, rows, failed = make_course(ROOT / "build" / "dry-run"), [HEADER], False
     for path in sorted((course / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        if path.stem.startswith(wanted):
-            runs.append(run(course, path.stem, options.gib, options.cap, tell))
-            print(runs[-1].row, *runs[-1].failed, sep="\n", flush=True)
-    print(f"\n{table(runs)}")
-    if options.write:
-        write_docs(table(runs))
-    return int(any(one.failed for one in runs))
+        if path.stem.startswith(tuple(options.names)):
+            print(path.stem)
+            cells = []
+            for cell in count(course, path.stem, options.gib, options.cap):
+                print(cell, flush=True)
+                cells.append(cell)
+            rows.append(row(path.stem, cells))
+            failed = failed or any(cell.error for cell in cells)
+    print("", *rows, sep="\n")
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -12,44 +12,37 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
 import multiprocessing
 import random
-import re
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import gdown  # noqa: F401  - imported before the processes part, as all that is slow to import
 import lmdb
-import numpy as np
 import torch
-from PIL import Image
-from torch.utils.data import Dataset
+from drive import Drive
+from noise_pictures import noise_picture
+from tiny_training import tiny_networks, tiny_trainer
 
 from stylegan2 import checkpoints
 from stylegan2.collect.crawl import MANIFEST, CrawlConfig, crawl
 from stylegan2.collect.polite import Manners
-from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset, close_reader
 from stylegan2.data.images import decode
 from stylegan2.data.prepare import prepare
 from stylegan2.files import read_rows
-from stylegan2.networks import Discriminator, Generator
 from stylegan2.pocket.world.site import LocalSite
 from stylegan2.published.zoo import RECORD, Zoo
 from stylegan2.runs import read_log
-from stylegan2.trainer import Trainer
 
-WIDTHS = {4: 6, 8: 6}
 MODEL = "ffhq256"
 
 
@@ -63,82 +56,54 @@ class Job:
     result: Callable[[Path], str]  # what came out, as a hash
 
 
-def hashed(parts: Iterator[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+def hashed(parts: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def picture(seed: int, side: int = 220) -> bytes:
-    """A PNG of its own for each seed."""
-    rgb = np.random.default_rng(seed).integers(0, 255, (side // 4, side // 4, 3), np.uint8)
-    data = io.BytesIO()
-    Image.fromarray(rgb).resize((side, side), Image.Resampling.NEAREST).save(data, "png")
-    return data.getvalue()
+# ---------------------------------------------------------------------------------------------------------- the works
+def training() -> Job:
+    def work(folder: Path) -> None:
+        tiny_trainer(folder, images=480, snapshot_images=8, log_images=8).run(progress=False)
 
-
-# ------------------------------------------------------------------------------------------------------------ training
-class Pictures(Dataset):
-    """Noise in memory."""
-
-    images = torch.randint(0, 256, (32, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, item: tuple[int, bool]) -> torch.Tensor:
-        index, flip = item
-        return self.images[index].flip(2) if flip else self.images[index]
-
-
-def train(folder: Path) -> None:
-    torch.manual_seed(0)
-    g, d = Generator(8, 8, 8, 2, WIDTHS), Discriminator(8, WIDTHS)
-    settings = {"images": 480, "batch": 4, "snapshot_images": 8, "sample_images": 24, "log_images": 8, "keep": 3}
-    Trainer(TrainConfig(out=folder, **settings, sample_rows=1, sample_columns=2), Pictures(), g, d).run(progress=False)
-
-
-def check_training(folder: Path) -> None:
-    for path in folder.glob("snapshots/[0-9]*.pt"):
-        if checkpoints.load(path).training is None:
-            raise ValueError(f"{path.name} has no training state")
-    for path in folder.glob("samples/[0-9]*.png"):
-        decode(path.read_bytes())
-    if (folder / "config.json").exists():
-        json.loads((folder / "config.json").read_text())
-    read_log(folder / "log.csv")
-
-
-def trained(folder: Path) -> str:
-    newest = checkpoints.load(max(folder.glob("snapshots/[0-9]*.pt")))
-    return hashed(t.numpy().tobytes() for net in (newest.g_ema, newest.d) for t in net.state_dict().values())
-
-
-# ----------------------------------------------------------------------------------------------------------- preparing
-def preparing(source: Path) -> Job:
     def check(folder: Path) -> None:
-        path = folder / "faces.lmdb"
-        close_reader(path)
-        if not (path / "data.mdb").exists():
-            return
-        with lmdb.open(str(path), readonly=True, lock=False) as env, env.begin() as txn:
-            length = int(txn.get(b"length") or 0)
-        for i in range(length):
-            assert LMDBDataset(path)[i].shape == (3, 32, 32)
+        for path in folder.glob("snapshots/[0-9]*.pt"):
+            if checkpoints.load(path).training is None:
+                raise ValueError(f"{path.name} has no training state")
+        for path in folder.glob("samples/[0-9]*.png"):
+            decode(path.read_bytes())
+        if (folder / "config.json").exists():
+            json.loads((folder / "config.json").read_text())
+        read_log(folder / "log.csv")
 
     def result(folder: Path) -> str:
-        close_reader(folder / "faces.lmdb")
-        with lmdb.open(str(folder / "faces.lmdb"), readonly=True, lock=False) as env, env.begin() as txn:
-            return hashed(key + value for key, value in txn.cursor() if key != b"meta")
+        newest = checkpoints.load(max(folder.glob("snapshots/[0-9]*.pt")))
+        return hashed(t.numpy().tobytes() for net in (newest.g_ema, newest.d) for t in net.state_dict().values())
 
+    return Job("train", work, check, result)
+
+
+def preparing(source: Path) -> Job:
     def work(folder: Path) -> None:
         prepare(source, folder / "faces.lmdb", 32, progress=False, workers=0)
 
-    return Job("prepare", work, check, result)
+    def stored(folder: Path) -> dict[bytes, bytes]:
+        path = folder / "faces.lmdb"
+        close_reader(path)
+        if not (path / "data.mdb").exists():
+            return {}
+        with lmdb.open(str(path), readonly=True, lock=False) as env, env.begin() as txn:
+            return dict(txn.cursor())
+
+    def check(folder: Path) -> None:
+        for i in range(int(stored(folder).get(b"length", 0))):
+            assert LMDBDataset(folder / "faces.lmdb")[i].shape == (3, 32, 32)
+
+    return Job(
+        "prepare", work, check,
+        lambda folder: hashed(key + value for key, value in stored(folder).items() if key != b"meta"),
+    )  # fmt: skip
 
 
-# --------------------------------------------------------------------------------------------------------- downloading
 def downloading(base: str, digest: str) -> Job:
     def check(folder: Path) -> None:
         path = folder / f"{MODEL}.pt"
@@ -155,31 +120,6 @@ def downloading(base: str, digest: str) -> Job:
     )
 
 
-class Slowly(BaseHTTPRequestHandler):
-    """One file, from any byte on, in many small parts."""
-
-    data = b""
-
-    def do_GET(self) -> None:
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        first = int(wanted[1]) if wanted else 0
-        self.send_response(206 if wanted else 200)
-        if wanted:
-            self.send_header("Content-Range", f"bytes {first}-{len(self.data) - 1}/{len(self.data)}")
-        self.send_header("Content-Length", str(len(self.data) - first))
-        self.end_headers()
-        try:
-            for i in range(first, len(self.data), 1 << 17):
-                time.sleep(0.01)
-                self.wfile.write(self.data[i : min(len(self.data), i + (1 << 17))])
-        except OSError:
-            pass  # the other end was killed
-
-    def log_message(self, *args) -> None:
-        """Not a word."""
-
-
-# ------------------------------------------------------------------------------------------------------------ crawling
 def crawling(url: str, allowed: frozenset[str]) -> Job:
     manners = Manners(0.0, allow_local=allowed)
 
@@ -206,8 +146,14 @@ FORK = multiprocessing.get_context("fork")  # what is slow to import is there al
 
 
 @contextmanager
-def served(serve: Callable[[Connection], None]) -> Iterator[tuple]:
-    """Something that serves, in a process of its own (threads must not be forked); yields what it sends first."""
+def served(server: Drive | LocalSite, address: Callable) -> Iterator[tuple]:
+    """A server in a process of its own (threads must not be forked), with its `address` there."""
+
+    def serve(pipe: Connection) -> None:
+        with server:
+            pipe.send(address(server))
+            signal.pause()
+
     ours, theirs = FORK.Pipe()
     process = FORK.Process(target=serve, args=(theirs,))
     process.start()
@@ -216,18 +162,6 @@ def served(serve: Callable[[Connection], None]) -> Iterator[tuple]:
     finally:
         process.kill()
         process.join()
-
-
-def serve_file(pipe: Connection) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Slowly) as server:
-        pipe.send(f"http://127.0.0.1:{server.server_port}")
-        server.serve_forever()
-
-
-def serve_site(pipe: Connection) -> None:
-    with LocalSite(episodes=6, pictures=8, picture=lambda e, n: picture(100 * e + n)) as site:
-        pipe.send((site.url(), site.allowed))
-        signal.pause()
 
 
 def attempt(job: Job, folder: Path, kill_after: float | None = None) -> bool:
@@ -255,21 +189,21 @@ def trial(job: Job, folder: Path, kills: int, rng: random.Random) -> tuple[int, 
     (reference := folder / "reference").mkdir(parents=True)
     start = time.perf_counter()
     attempt(job, reference)
-    seconds, wanted = time.perf_counter() - start, job.result(reference)
+    seconds, expected = time.perf_counter() - start, job.result(reference)
     done = runs = half = 0
     while done < kills:
-        (place := folder / f"run {runs}").mkdir()
+        (run := folder / f"run {runs}").mkdir()
         runs, ended = runs + 1, False
         while not ended:
-            ended = attempt(job, place, rng.uniform(0, 0.6 * seconds) if done < kills else None)
+            ended = attempt(job, run, rng.uniform(0, 0.6 * seconds) if done < kills else None)
             done += not ended
             try:
-                job.check(place)
+                job.check(run)
             except Exception as error:
                 half += 1
                 print(f"{job.name}: after a kill: {type(error).__name__}: {error}")
-        if job.result(place) != wanted:
-            raise RuntimeError(f"{job.name}: '{place}' ended otherwise than an undisturbed run")
+        if job.result(run) != expected:
+            raise RuntimeError(f"{job.name}: '{run}' ended otherwise than an undisturbed run")
     return runs, half
 
 
@@ -285,16 +219,13 @@ def main() -> None:
         folder = Path(name)
         (folder / "pictures").mkdir()
         for i in range(300):
-            (folder / "pictures" / f"{i:03}.png").write_bytes(picture(i, 120))
-        checkpoints.save(folder / "a.pt", g_ema=Generator(8, 8, 8, 2, WIDTHS), meta={"more": torch.randn(1_500_000)})
-        Slowly.data = (folder / "a.pt").read_bytes()
-        with served(serve_file) as base, served(serve_site) as site:
-            jobs = [
-                Job("train", train, check_training, trained),
-                preparing(folder / "pictures"),
-                downloading(base, checkpoints.sha256(folder / "a.pt")),
-                crawling(*site),
-            ]
+            (folder / "pictures" / f"{i:03}.png").write_bytes(noise_picture(120, i, 4))
+        checkpoints.save(folder / "a.pt", g_ema=tiny_networks()[0], meta={"more": torch.randn(1_500_000)})
+        drive = Drive({f"{MODEL}.pt": (folder / "a.pt").read_bytes()}, pause=0.01)
+        site = LocalSite(episodes=6, pictures=8, picture=lambda e, n: noise_picture(220, 100 * e + n, 4))
+        with served(drive, lambda d: d.base) as base, served(site, lambda s: (s.url(), s.allowed)) as address:
+            digest = checkpoints.sha256(folder / "a.pt")
+            jobs = training(), preparing(folder / "pictures"), downloading(base, digest), crawling(*address)
             print("| work | kills | runs that came to their end, with the same result | files that were half |")
             print("|---|---|---|---|")
             for job in jobs:

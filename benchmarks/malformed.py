@@ -7,7 +7,7 @@ What comes back counts as right if it is a result, or an error of the kinds that
 (`EXPECTED`) with a message of one sentence. Anything else (another exception, a file that appeared, an original that
 changed) is a failure, and is listed.
 
-A new kind of input joins with a function in `KINDS`.
+A new kind of input joins with a line in `KINDS`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from itertools import count
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
+from noise_pictures import noise_picture
 
 from benchmarks import ROOT
 from stylegan2 import checkpoints
@@ -48,8 +47,8 @@ from stylegan2.published.clip_model import tokenize
 
 CLEAR = (*EXPECTED, Refused)  # `Refused` becomes a line of a report
 LONGEST = 1000  # characters of a message
-Read = Callable[[], Any]
-Kind = Callable[[Path, random.Random], Read]
+SHIPPED = ROOT / "checkpoints" / "pocket"
+Read = Callable[[Path, random.Random], Any]  # breaks one more input and reads it, in an empty folder
 
 
 class Trap:
@@ -96,30 +95,8 @@ def broken(data: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-ODD = (
-    None,
-    True,
-    -1,
-    0,
-    1 << 70,
-    -0.5,
-    float("nan"),
-    float("inf"),
-    1e400,
-    "",
-    "x" * 5000,
-    "\x00",
-    "½",
-    b"b",
-    [],
-    {},
-    (),
-)
-
-
-def odd(rng: random.Random) -> Any:
-    """A value where another kind of value belongs."""
-    return rng.choice(ODD)
+# values where another kind of value belongs
+ODD = (None, True, -1, 0, 1 << 70, -0.5, float("nan"), float("inf"), "", "x" * 5000, "\x00", "½", b"b", [], {}, ())
 
 
 def text(whole: bytes, rng: random.Random) -> str:
@@ -127,185 +104,128 @@ def text(whole: bytes, rng: random.Random) -> str:
     return broken(whole, rng).decode("utf-8", "replace")
 
 
-def picture(side: int = 48, kind: str = "png") -> bytes:
-    """A small rendered-looking picture as a file."""
-    rgb = np.random.default_rng(0).integers(0, 255, (side // 8, side // 8, 3), np.uint8)
-    data = io.BytesIO()
-    Image.fromarray(rgb).resize((side, side), Image.Resampling.BICUBIC).save(data, kind)
-    return data.getvalue()
+# ------------------------------------------------------------------------------------------------------ kinds of input
+def image(folder: Path, rng: random.Random) -> Any:
+    kind = rng.choice(("png", "jpeg", "gif", "webp", "bmp", "tiff"))
+    return decode(broken(noise_picture(48, square=8, kind=kind), rng))
 
 
-# ------------------------------------------ kinds of input: each call of what they return breaks one more and reads it
-def images(folder: Path, rng: random.Random) -> Read:
-    whole = [picture(kind=kind) for kind in ("png", "jpeg", "gif", "webp", "bmp", "tiff")]
-    return lambda: decode(broken(rng.choice(whole), rng))
-
-
-def zips(folder: Path, rng: random.Random) -> Read:
-    """Archives of pictures, for `prepare`, with a name that leads elsewhere."""
-    path, numbers = folder / "a.zip", count(1)
-    with zipfile.ZipFile(path, "w") as archive:
+def archive(folder: Path, rng: random.Random) -> None:
+    """Pictures for `prepare`, with a name that leads elsewhere."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as pictures:
         for name in ("0.png", "1.png", "2.png", "3.png", "../../escape.png"):
-            archive.writestr(name, picture())
-    whole = path.read_bytes()
-
-    def read() -> None:
-        path = folder / f"{next(numbers)}.zip"
-        path.write_bytes(broken(whole, rng))
-        prepare(path, path.with_suffix(".lmdb"), 16, progress=False, workers=0)
-
-    return read
+            pictures.writestr(name, noise_picture(48, square=8))
+    path = folder / "a.zip"
+    path.write_bytes(broken(whole.getvalue(), rng))
+    prepare(path, folder / "a.lmdb", 16, progress=False, workers=0)
 
 
-def lmdbs(folder: Path, rng: random.Random) -> Read:
-    """Datasets that are cut off or have another beginning. (LMDB maps its file and trusts the pages within: a page that
-    is wrong in itself can end the process, so pages are left alone.)"""
-    (folder / "pictures").mkdir()
-    for i in range(3):
-        (folder / "pictures" / f"{i}.png").write_bytes(picture(16 + 8 * i))
-    prepare(folder / "pictures", folder / "whole.lmdb", 16, progress=False, workers=0)
-    whole, numbers = (folder / "whole.lmdb" / "data.mdb").read_bytes(), count(1)
-
-    def read() -> torch.Tensor:
-        path = folder / f"{next(numbers)}.lmdb"
-        path.mkdir()
-        begin, noise = whole[: rng.randrange(4096)], rng.randbytes(rng.randrange(1, 9000))
-        (path / "data.mdb").write_bytes(rng.choice((begin, noise, b"", broken(whole[:24], rng))))
-        return LMDBDataset(path)[0]
-
-    return read
+@cache
+def whole_dataset() -> bytes:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "pictures").mkdir()
+        for i in range(3):
+            (folder / "pictures" / f"{i}.png").write_bytes(noise_picture(16 + 8 * i, square=8))
+        prepare(folder / "pictures", folder / "whole.lmdb", 16, progress=False, workers=0)
+        return (folder / "whole.lmdb" / "data.mdb").read_bytes()
 
 
-def files(name: str, load: Callable[[Path], Any]) -> Kind:
-    """Copies of a shipped file, and pickles that would run something."""
-
-    def kind(folder: Path, rng: random.Random) -> Read:
-        whole, numbers, path = (ROOT / name).read_bytes(), count(1), folder / f"broken{Path(name).suffix}"
-        trap = pickle.dumps({"g_ema": Trap(folder / "was_run"), "state": Trap(folder / "was_run")})
-
-        def read() -> Any:
-            n = next(numbers)
-            if n % 10 == 0:
-                torch.save({"g_ema": Trap(folder / "was_run"), "e": 1}, path)
-            else:
-                path.write_bytes(trap if n % 10 == 1 else broken(whole, rng))
-            return load(path)
-
-        return read
-
-    return kind
+def dataset(folder: Path, rng: random.Random) -> torch.Tensor:
+    """Cut off, or with another beginning. (LMDB maps its file and trusts the pages within: a page that is wrong in
+    itself can end the process, so pages are left alone.)"""
+    begin, noise = whole_dataset()[: rng.randrange(4096)], rng.randbytes(rng.randrange(1, 9000))
+    (folder / "data.mdb").write_bytes(rng.choice((begin, noise, b"", broken(whole_dataset()[:24], rng))))
+    return LMDBDataset(folder)[0]
 
 
-def projections(folder: Path, rng: random.Random) -> Read:
-    path = folder / "codes.pt"
-    Projection(ProjectConfig(steps=2), torch.zeros(1, 10, 128)).save(path)
-    whole = path.read_bytes()
-
-    def read() -> Projection:
-        path.write_bytes(broken(whole, rng))
-        return Projection.load(path)
-
-    return read
+@cache
+def whole_codes() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "codes.pt"
+        Projection(ProjectConfig(steps=2), torch.zeros(1, 10, 128)).save(path)
+        return path.read_bytes()
 
 
-def pages(folder: Path, rng: random.Random) -> Read:
-    """Lists, viewers, JSON and robots.txt of a site, as the crawler meets them."""
-    numbers, paths = count(1), {
-        "webtoons": ("/robots.txt", "/en/fantasy/rendered/list", "/en/fantasy/rendered/viewer"),
-        "naver": ("/robots.txt", "/api/article/list", "/webtoon/detail"),
-        "images": ("/robots.txt", "/gallery", "/pictures.txt"),
-    }  # fmt: skip
-
-    def read() -> Any:
-        kind = rng.choice(list(paths))
-        path = rng.choice(paths[kind])
-        begin = "list" if path == "/pictures.txt" else "gallery" if kind == "images" else kind
-        with LocalSite(episodes=1, pictures=1, picture=lambda *_: picture(240)) as site:
-            _, what, body = site.page(path, {"page": "1"}, None)
-            site.faults = {path: Fault(99, body=broken(body, rng), kind=what)}
-            manners = polite.Manners(0.0, 1.0, retries=0, allow_local=site.allowed)
-            config = CrawlConfig(site.url(begin), folder / str(next(numbers)), True, site=kind, manners=manners)
-            return crawl(config, progress=False)
-
-    return read
+def saved(whole: Callable[[], bytes], load: Callable[[Path], Any], folder: Path, rng: random.Random) -> Any:
+    """A file of tensors, or one of two pickles that would run something."""
+    path, trap, chance = folder / "broken.pt", Trap(folder / "was_run"), rng.random()
+    if chance < 0.1:
+        torch.save({"g_ema": trap, "e": 1}, path)
+    else:
+        path.write_bytes(pickle.dumps({"g_ema": trap, "state": trap}) if chance < 0.2 else broken(whole(), rng))
+    return load(path)
 
 
-def addresses(folder: Path, rng: random.Random) -> Read:
-    whole = b"https://www.webtoons.com/en/fantasy/title/list?title_no=95&page=1#top"
-
-    def read() -> CrawlConfig:
-        url = text(whole, rng)
-        urls = (
-            url,
-            url,
-            str(odd(rng)),
-            f"http://[{url}",
-            f"http://a:b@{url}",
-            f"{url}\r\nHost: b",
-            "file:///etc/passwd",
-        )
-        return CrawlConfig(rng.choice(urls), folder / "pages", True)
-
-    return read
+def page(folder: Path, rng: random.Random) -> Any:
+    """A list, viewer, JSON or robots.txt of a site, as the crawler meets them."""
+    begin, kind, path = rng.choice((
+        *(("webtoons", "webtoons", f"/{end}") for end in ("robots.txt", "en/fantasy/rendered/list")),
+        ("webtoons", "webtoons", "/en/fantasy/rendered/viewer"),
+        *(("naver", "naver", f"/{end}") for end in ("robots.txt", "api/article/list", "webtoon/detail")),
+        ("gallery", "images", "/robots.txt"), ("gallery", "images", "/gallery"), ("list", "images", "/pictures.txt"),
+    ))  # fmt: skip
+    with LocalSite(episodes=1, pictures=1, picture=lambda *_: noise_picture(240, square=8)) as site:
+        _, what, body = site.page(path, {"page": "1"}, None)
+        site.faults = {path: Fault(99, body=broken(body, rng), kind=what)}
+        manners = polite.Manners(0.0, 1.0, retries=0, allow_local=site.allowed)
+        return crawl(CrawlConfig(site.url(begin), folder, True, site=kind, manners=manners), progress=False)
 
 
-def settings(folder: Path, rng: random.Random) -> Read:
+def address(folder: Path, rng: random.Random) -> CrawlConfig:
+    url = text(b"https://www.webtoons.com/en/fantasy/title/list?title_no=95&page=1#top", rng)
+    odd = (str(rng.choice(ODD)), f"http://[{url}", f"http://a:b@{url}", f"{url}\r\nHost: b", "file:///etc/passwd")
+    return CrawlConfig(rng.choice((url, url, *odd)), folder / "pages", True)
+
+
+def settings(folder: Path, rng: random.Random) -> Any:
     """Of training and cropping."""
-
-    def read() -> Any:
-        kind, base = rng.choice(((TrainConfig, {"out": folder}), (crops.CropConfig, {})))
-        name = rng.choice([f.name for f in fields(kind) if f.name != "out"])
-        return kind(**base | {name: odd(rng)})
-
-    return read
+    kind, base = rng.choice(((TrainConfig, {"out": folder}), (crops.CropConfig, {})))
+    name = rng.choice([f.name for f in fields(kind) if f.name != "out"])
+    return kind(**base | {name: rng.choice(ODD)})
 
 
-def pasted(folder: Path, rng: random.Random) -> Read:
+def pasted(folder: Path, rng: random.Random) -> Any:
     """Settings as a panel's user pastes them."""
-    whole = json.dumps({"seed": 3, "truncation": 0.7, "layers": [0, 4], "model": {"model": "a.pt"}}).encode()
-    return lambda: parse_settings(text(whole, rng))
+    whole = {"seed": 3, "truncation": 0.7, "layers": [0, 4], "model": {"model": "a.pt"}}
+    return parse_settings(text(json.dumps(whole).encode(), rng))
 
 
-def manifests(folder: Path, rng: random.Random) -> Read:
-    """Of crawls."""
+def manifest(folder: Path, rng: random.Random) -> int:
+    """Of a crawl."""
     row = {"url": "http://a/1", "page": "http://a", "status": "stored", "file": "1.png", "sha256": "a" * 64, "bytes": 3}
     whole = b"".join(json.dumps(row | {"url": f"http://a/{i}"}).encode() + b"\n" for i in range(5))
+    last = row | {rng.choice(list(row)): rng.choice([value for value in ODD if not isinstance(value, bytes)])}
     path = folder / "m.jsonl"
-
-    def read() -> int:
-        some = row | {rng.choice(list(row)): odd(rng)}
-        last = {name: value for name, value in some.items() if not isinstance(value, bytes)}
-        path.write_bytes(broken(whole, rng) + json.dumps(last).encode())
-        manifest = Manifest(path)
-        known = sum(manifest.has(url) or 0 < smaller_side(row) < 200 for url, row in manifest.rows.items())
-        return known + len(read_rows(path))
-
-    return read
+    path.write_bytes(broken(whole, rng) + json.dumps(last).encode())
+    rows = Manifest(path)
+    return sum(rows.has(url) or 0 < smaller_side(row) < 200 for url, row in rows.rows.items()) + len(read_rows(path))
 
 
-def prompts(folder: Path, rng: random.Random) -> Read:
-    """Texts for CLIP."""
+def prompt(folder: Path, rng: random.Random) -> torch.Tensor:
+    """A text for CLIP."""
 
     def character() -> str:
         return chr(rng.choice((rng.randrange(32, 127), rng.randrange(0x20, 0x2FFF), 0, 10, 0x1F600)))
 
-    return lambda: tokenize("".join(character() for _ in range(rng.choice((0, 1, 9, 900)))))
+    return tokenize("".join(character() for _ in range(rng.choice((0, 1, 9, 900)))))
 
 
-KINDS: dict[str, Kind] = {
-    "images": images,
-    "zips": zips,
-    "datasets": lmdbs,
-    "checkpoints": files("checkpoints/pocket/photo.pt", checkpoints.load),
-    "encoders": files("checkpoints/pocket/encoder.pt", checkpoints.load_encoder),
-    "judges": files("checkpoints/pocket/judge.pt", Judge.load),
-    "codes": projections,
-    "pages": pages,
-    "addresses": addresses,
+KINDS: dict[str, Read] = {
+    "images": image,
+    "zips": archive,
+    "datasets": dataset,
+    "checkpoints": partial(saved, (SHIPPED / "photo.pt").read_bytes, checkpoints.load),
+    "encoders": partial(saved, (SHIPPED / "encoder.pt").read_bytes, checkpoints.load_encoder),
+    "judges": partial(saved, (SHIPPED / "judge.pt").read_bytes, Judge.load),
+    "codes": partial(saved, whole_codes, Projection.load),
+    "pages": page,
+    "addresses": address,
     "settings": settings,
     "pasted settings": pasted,
-    "manifests": manifests,
-    "prompts": prompts,
+    "manifests": manifest,
+    "prompts": prompt,
 }
 
 
@@ -315,20 +235,19 @@ def tally(kind: str, each: int, seed: int = 0) -> Tally:
     found, rng = Tally(), random.Random(f"{kind} {seed}")
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        folder = Path(name)
-        read = KINDS[kind](folder, rng)
-        for _ in range(each):
+        for i in range(each):
+            (folder := Path(name) / "inputs" / str(i)).mkdir(parents=True)
             try:
-                read()
+                KINDS[kind](folder, rng)
                 found.results += 1
             except CLEAR as error:
                 found.errors += 1
-                said = str(error)
-                if not said or len(said) > LONGEST or type(error).__name__ == "UnicodeDecodeError":
-                    found.failures.append(f"unclear: {type(error).__name__}: {said[:200]!r}")
+                message = str(error)
+                if not message or len(message) > LONGEST or isinstance(error, UnicodeDecodeError):
+                    found.failures.append(f"unclear: {type(error).__name__}: {message[:200]!r}")
             except Exception as error:
                 found.failures.append(f"{type(error).__name__}: {str(error)[:200]!r}")
-        for trace in [*folder.rglob("was_run"), *folder.parent.glob("escape.png")]:
+        for trace in [*Path(name).rglob("was_run"), *Path(name).rglob("escape.png")]:
             found.failures.append(f"something was run or written outside: {trace.name}")
     return found
 

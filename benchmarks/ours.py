@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -16,25 +15,11 @@ from stylegan2.runtime import pick_dtype
 from stylegan2.trainer import Trainer
 
 
-class Drawing(NamedTuple):
+class Render(NamedTuple):
     """The two ways into a generator, both with the fixed noise."""
 
     from_z: Callable[[Tensor], Tensor]  # [N, z_dim] -> [N, 3, R, R]
     from_ws: Callable[[Tensor], Tensor]  # [N, L, w_dim] -> [N, 3, R, R]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """What all contestants train with."""
-
-    r1_gamma: float
-    lr: float = 0.0025
-    r1_interval: int = 16
-    pl_weight: float = 2.0
-    pl_interval: int = 4
-    pl_batch_shrink: int = 2
-    style_mixing: float = 0.9
-    augment_p: float = 0.3
 
 
 class Ours:
@@ -43,18 +28,15 @@ class Ours:
     def __init__(self, device: torch.device, precision: str = "float32"):
         self.device, self.precision = device, "float32" if precision == "float32" else "auto"
 
-    def generator(self, g: Generator) -> Drawing:
-        """`g` itself, ready to draw."""
+    def generator(self, g: Generator) -> Render:
+        """`g` itself, ready to render."""
         g = g.to(self.device).eval().requires_grad_(False)
         g.synthesis.compute_dtype = pick_dtype(self.precision, self.device)
-        return Drawing(lambda z: g(z, noise="const"), lambda ws: g.synthesis(ws, "const"))
+        return Render(lambda z: g(z, noise="const"), lambda ws: g.synthesis(ws, "const"))
 
-    def trainer(self, g: Generator, d: Discriminator, real: Tensor, schedule: Schedule) -> Callable[[int], None]:
+    def trainer(self, g: Generator, d: Discriminator, real: Tensor, config: TrainConfig) -> Callable[[int], None]:
         """A function that trains for some iterations on the same batch of uint8 images [N, 3, R, R]."""
-        config = TrainConfig(
-            tempfile.gettempdir(), batch=len(real), precision=self.precision, augment="fixed", **vars(schedule)
-        )
-        trainer = Trainer(config, real, g, d, device=self.device)
+        trainer = Trainer(replace(config, precision=self.precision), real, g, d, device=self.device)
 
         def run(iterations: int) -> None:
             for _ in range(iterations):

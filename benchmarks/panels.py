@@ -17,21 +17,17 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 import torch
 
-from benchmarks import ROOT
-from stylegan2 import checkpoints
 from stylegan2.checkpoints import Checkpoint
+from stylegan2.course import setup
 from stylegan2.data.dataset import LMDBDataset
-from stylegan2.data.prepare import ensure_lmdb
 from stylegan2.editing.sefa import factorize
 from stylegan2.networks import Generator
 from stylegan2.panels.cartoon import Studio, cartoon_panel
@@ -48,18 +44,17 @@ from stylegan2.panels.swap import swap_panel
 from stylegan2.panels.text import text_panel
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
-from stylegan2.pocket.world.pages import make_strip
+from stylegan2.pocket.world.pages import make_page
 from stylegan2.published.clip_model import ClipModel
 from stylegan2.runtime import keep_memory_warm
 
 GOAL = 0.05  # seconds
-LOADERS = {"photo": checkpoints.load, "judge": Judge.load, "clip": ClipModel.load}
-Clock = Callable[[], float]
 POSITIONS = 8  # of a control
+Clock = Callable[[], float]
 
 
 @dataclass
-class Course:
+class Models:
     """What panels are made of."""
 
     source: Checkpoint
@@ -78,32 +73,32 @@ class Course:
         return torch.stack([self.dataset[i] for i in range(n)]).float() / 127.5 - 1
 
 
-def edited_text_panel(course: Course) -> Panel:
+def edited_text_panel(models: Models) -> Panel:
     """With an edit that is there: its strength is what one drags. (Another seed shows its face before the edit.)"""
-    panel = text_panel(course.g, course.targets, course.clip)
+    panel = text_panel(models.g, models.targets, models.clip)
     panel.start()
     return panel
 
 
-def studio(course: Course) -> Studio:
-    """With somebody in it."""
-    there = Studio(course.g, course.targets, JudgeDistance(course.judge), steps=1)
-    there.add("somebody", course.images(1)[0])
-    return there
+def panel_with_a_photo(models: Models) -> Panel:
+    """The last notebook's, with one person in it."""
+    studio = Studio(models.g, models.targets, JudgeDistance(models.judge), steps=1)
+    studio.add("somebody", models.images(1)[0])
+    return cartoon_panel(studio)
 
 
-PANELS: dict[str, Callable[[Course], Panel]] = {
-    "latent": lambda c: latent_panel(c.g),
-    "dataset": lambda c: dataset_panel(c.dataset),
-    "augment": lambda c: augment_panel(c.images(8)),
-    "pair": lambda c: pair_panel(c.g, c.targets, c.judge),
-    "swap": lambda c: swap_panel(c.g, c.targets),
-    "planner": lambda c: planner_panel(c.source),
-    "directions": lambda c: directions_panel(c.g, c.targets, {"all": factorize(c.g)}),
-    "mixing": lambda c: mixing_panel(c.g, c.targets),
+PANELS: dict[str, Callable[[Models], Panel]] = {
+    "latent": lambda m: latent_panel(m.g),
+    "dataset": lambda m: dataset_panel(m.dataset),
+    "augment": lambda m: augment_panel(m.images(8)),
+    "pair": lambda m: pair_panel(m.g, m.targets, m.judge),
+    "swap": lambda m: swap_panel(m.g, m.targets),
+    "planner": lambda m: planner_panel(m.source),
+    "directions": lambda m: directions_panel(m.g, m.targets, {"all": factorize(m.g)}),
+    "mixing": lambda m: mixing_panel(m.g, m.targets),
     "text": edited_text_panel,
-    "detector": lambda c: detector_panel({"a page": make_strip(1).image}),
-    "cartoon": lambda c: cartoon_panel(studio(c)),
+    "detector": lambda m: detector_panel({"a page": make_page(1).image}),
+    "cartoon": panel_with_a_photo,
 }
 
 
@@ -115,13 +110,10 @@ def positions(control: w.ValueWidget) -> list[Any]:
         return options
     if not hasattr(control, "min"):
         return []  # a text: nothing to drag
-    if isinstance(control.value, tuple):  # a range: its upper end
-        return [
-            (control.min, high) for high in range(control.min + 1, control.max + 1, max(1, control.max // POSITIONS))
-        ]
-    span, kind = control.max - control.min, type(control.value)
-    steps = [control.min + span * i / (POSITIONS - 1) for i in range(POSITIONS)]
-    return list(dict.fromkeys(kind(round(x, 6)) for x in steps))
+    low, high, kind = control.min, control.max, type(control.value)
+    if kind is tuple:  # a range: its upper end
+        return [(low, end) for end in range(low + 1, high + 1, max(1, high // POSITIONS))]
+    return list(dict.fromkeys(kind(round(x, 6)) for x in torch.linspace(low, high, POSITIONS).tolist()))
 
 
 def times(panel: Panel, name: str, action: Callable[[], None], clock: Clock) -> Iterator[float]:
@@ -143,44 +135,39 @@ def times(panel: Panel, name: str, action: Callable[[], None], clock: Clock) -> 
 def measure(panel: Panel, seconds: float = 0.0, clock: Clock = time.perf_counter) -> dict[str, float]:
     """Median seconds to the new picture by control; rounds are repeated for so many seconds (once at least)."""
     panel.update()
-    found: dict[str, list[float]] = {name: [] for name in panel.controls}
+    taken: dict[str, list[float]] = {name: [] for name in panel.controls}
     end = time.perf_counter() + seconds
     while True:
-        for name, taken in found.items():
-            taken += times(panel, name, panel.update, clock)
+        for name in taken:
+            taken[name] += times(panel, name, panel.update, clock)
         if time.perf_counter() >= end:
-            return {name: statistics.median(taken) for name, taken in found.items() if taken}
+            return {name: statistics.median(each) for name, each in taken.items() if each}
 
 
 def preview_seconds(panel: Panel, clock: Clock = time.perf_counter) -> float | None:
     """Median seconds to a preview over all controls; None for a panel without."""
-    if panel.preview is False:
+    if not panel.preview:
         return None
-    draw = lambda: panel._put(panel._render_preview())  # noqa: E731
-    return statistics.median(t for name in panel.controls for t in times(panel, name, draw, clock))
-
-
-def row(name: str, found: Mapping[str, float], preview: float | None) -> str:
-    """One line of the table, milliseconds."""
-    slowest = max(found, key=found.get)
-    median, worst = statistics.median(found.values()), found[slowest]
-    follows = worst if preview is None else preview
-    shown = "" if preview is None else f"{1000 * preview:.1f}"
-    cells = [name, f"{1000 * median:.1f}", f"{1000 * worst:.1f} ({slowest})", shown, "yes" if follows <= GOAL else "no"]
-    return f"| {' | '.join(cells)} |"
+    return statistics.median(t for name in panel.controls for t in times(panel, name, panel._render_preview, clock))
 
 
 HEADER = f"| panel | median | slowest control | preview | within {1000 * GOAL:g} ms |\n|---|---|---|---|---|"
 
 
-def shipped(folder: Path) -> Course:
-    """The pocket models, and 128 rendered faces prepared in `folder`."""
-    pocket = ROOT / "checkpoints" / "pocket"
-    styles = ("webtoon", "storybook")
-    targets = {name: checkpoints.load(pocket / f"{name}_freeze-sg.pt", g_ema_only=True).g_ema for name in styles}
-    dataset = LMDBDataset(ensure_lmdb("pocket:webtoon?n=128", folder, progress=False, workers=0))
-    source, judge, clip = (f(pocket / f"{n}.pt") for n, f in LOADERS.items())
-    return Course(source, targets, judge, clip, dataset)
+def row(name: str, taken: Mapping[str, float], preview: float | None) -> str:
+    """One line of the table, milliseconds."""
+    slowest = max(taken, key=taken.get)
+    worst, shown = f"{1000 * taken[slowest]:.1f} ({slowest})", "" if preview is None else f"{1000 * preview:.1f}"
+    good = "yes" if (taken[slowest] if preview is None else preview) <= GOAL else "no"
+    return f"| {name} | {1000 * statistics.median(taken.values()):.1f} | {worst} | {shown} | {good} |"
+
+
+def shipped() -> Models:
+    """The pocket models, and 128 rendered faces."""
+    course = setup("pocket")
+    targets = {name: course.target("freeze-sg", name).g_ema for name in ("webtoon", "storybook")}
+    dataset = LMDBDataset(course.dataset("pocket:webtoon?n=128"))
+    return Models(course.source(), targets, course.judge, course.clip, dataset)
 
 
 def main() -> None:
@@ -192,12 +179,11 @@ def main() -> None:
     options = parser.parse_args()
     clock, what = (time.process_time, "CPU") if options.cpu else (time.perf_counter, "clock")
     keep_memory_warm()
+    models = shipped()
     print(f"from a moved control to the encoded picture, {what} ms, {torch.get_num_threads()} threads\n\n{HEADER}")
-    with tempfile.TemporaryDirectory() as folder:
-        course = shipped(Path(folder))
-        for name in options.only:
-            panel = PANELS[name](course)
-            print(row(name, measure(panel, options.seconds, clock), preview_seconds(panel, clock)), flush=True)
+    for name in options.only:
+        panel = PANELS[name](models)
+        print(row(name, measure(panel, options.seconds, clock), preview_seconds(panel, clock)), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ called in: a worker that measures one contestant and ends.
 
 from __future__ import annotations
 
-import ast
+import argparse
 import copy
 import importlib
 import itertools
+import re
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -19,9 +20,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.ours import Drawing, Schedule
+from benchmarks.ours import Render
 from stylegan2.checkpoints import rosinality
-from stylegan2.checkpoints.nvidia import to_their_name
+from stylegan2.checkpoints.nvidia import to_our_name
+from stylegan2.config import TrainConfig
 from stylegan2.networks import Discriminator, Generator
 
 # the transforms of NVIDIA's pipeline "bgc", by the names of its arguments
@@ -40,13 +42,13 @@ class Rosinality:
             importlib.import_module("torch.utils.cpp_extension").load = lambda *args, **options: None
         sys.path.insert(0, str(folder))
 
-    def generator(self, g: Generator) -> Drawing:
+    def generator(self, g: Generator) -> Render:
         """Their generator with our weights. Their projector leaves gradients of the weights on; they are off here."""
         model = import_with_widths(self.folder / "model.py", "model", g.synthesis.channels)
         net = model.Generator(g.resolution, g.w_dim, len(g.mapping.layers))
         net.load_state_dict(rosinality.from_generator(g))
         net.to(self.device).eval().requires_grad_(False)
-        return Drawing(
+        return Render(
             lambda z: net([z], randomize_noise=False)[0],
             lambda ws: net([ws], input_is_latent=True, randomize_noise=False)[0],
         )
@@ -65,10 +67,10 @@ class Nvidia:
         self.precision = {"num_fp16_res": 4, "conv_clamp": 256} if precision != "float32" else {}
         sys.path.insert(0, str(folder))
 
-    def generator(self, g: Generator) -> Drawing:
+    def generator(self, g: Generator) -> Render:
         """Their generator with our weights, in eval mode (where it fuses modulation and convolution)."""
         net = self._their_generator(g).eval().requires_grad_(False)
-        return Drawing(
+        return Render(
             lambda z: net(z, None, noise_mode="const"),
             lambda ws: net.synthesis(ws, noise_mode="const"),
         )
@@ -85,40 +87,39 @@ class Nvidia:
         sizes, group = _base_and_max(d.channels), {"mbstd_group_size": 4}
         networks = importlib.import_module("training.networks")
         net = networks.Discriminator(0, d.resolution, 3, **sizes, **self.precision, epilogue_kwargs=group)
-        ours = {f"b{d.resolution}.{k}" if k.startswith("from_rgb") else k: v for k, v in d.state_dict().items()}
-        return _fill(net, ours).to(self.device)
+        return _fill(net, d.state_dict()).to(self.device)
 
-    def trainer(self, g: Generator, d: Discriminator, real: Tensor, schedule: Schedule) -> Callable[[int], None]:
+    def trainer(self, g: Generator, d: Discriminator, real: Tensor, config: TrainConfig) -> Callable[[int], None]:
         """Their losses, augmentation and optimiser settings, in the phases of their training loop (CUDA only there)."""
         net, critic = self._their_generator(g).requires_grad_(False), self._their_discriminator(d).requires_grad_(False)
-        average, misc = copy.deepcopy(net).eval(), importlib.import_module("torch_utils.misc")
+        average = copy.deepcopy(net).eval()
         augment = importlib.import_module("training.augment").AugmentPipe(**dict.fromkeys(BGC, 1)).to(self.device)
-        augment.p.fill_(schedule.augment_p)
+        augment.p.fill_(config.augment_p)
         loss = importlib.import_module("training.loss").StyleGAN2Loss(
-            self.device, net.mapping, net.synthesis, critic, augment, schedule.style_mixing, schedule.r1_gamma,
-            schedule.pl_batch_shrink, pl_weight=schedule.pl_weight,
+            self.device, net.mapping, net.synthesis, critic, augment, config.style_mixing, config.r1_gamma,
+            config.pl_batch_shrink, pl_weight=config.pl_weight,
         )  # fmt: skip
-        phases = [("Gmain", net, 1), ("Greg", net, schedule.pl_interval)]
-        phases += [("Dmain", critic, 1), ("Dreg", critic, schedule.r1_interval)]
-        adam = {module: _adam(module, schedule.lr, interval) for _, module, interval in phases[1::2]}
+        adam = {net: _adam(net, config.lr, config.pl_interval)}
+        adam[critic] = _adam(critic, config.lr, config.r1_interval)
+        phases = [("Gmain", net, 1), ("Greg", net, config.pl_interval)]
+        phases += [("Dmain", critic, 1), ("Dreg", critic, config.r1_interval)]
         labels = torch.empty(len(real), 0, device=self.device)
         steps = itertools.count()
 
         def run(iterations: int) -> None:
             for step in itertools.islice(steps, iterations):
                 images = real.to(self.device).float() / 127.5 - 1
-                for name, module, interval in phases:
-                    if step % interval == 0:
-                        z = torch.randn(len(real), g.z_dim, device=self.device)
-                        module.requires_grad_(True)
-                        adam[module].zero_grad(set_to_none=True)
-                        loss.accumulate_gradients(name, images, labels, z, labels, True, interval)
-                        module.requires_grad_(False)
-                        for p in module.parameters():
-                            if p.grad is not None:
-                                misc.nan_to_num(p.grad, nan=0, posinf=1e5, neginf=-1e5, out=p.grad)
-                        adam[module].step()
-                _average(average, net)
+                for name, module, interval in (phase for phase in phases if step % phase[2] == 0):
+                    z = torch.randn(len(real), g.z_dim, device=self.device)
+                    module.requires_grad_(True)
+                    adam[module].zero_grad(set_to_none=True)
+                    loss.accumulate_gradients(name, images, labels, z, labels, True, interval)
+                    module.requires_grad_(False)
+                    for grad in (p.grad for p in module.parameters() if p.grad is not None):
+                        torch.nan_to_num(grad, nan=0, posinf=1e5, neginf=-1e5, out=grad)
+                    adam[module].step()
+                for a, b in zip(average.parameters(), net.parameters(), strict=True):  # one by one, as there
+                    a.lerp_(b, 0.001)
 
         return run
 
@@ -127,15 +128,6 @@ def _adam(module: nn.Module, lr: float, interval: int) -> torch.optim.Adam:
     """Corrected for one extra, regularising step every `interval` iterations."""
     c = interval / (interval + 1)
     return torch.optim.Adam(module.parameters(), lr=lr * c, betas=(0.0, 0.99**c), eps=1e-8)
-
-
-@torch.no_grad()
-def _average(average: nn.Module, model: nn.Module) -> None:
-    """One parameter after the other, as there, but in place."""
-    for a, b in zip(average.parameters(), model.parameters(), strict=True):
-        a.lerp_(b, 0.001)
-    for a, b in zip(average.buffers(), model.buffers(), strict=True):
-        a.copy_(b)
 
 
 def _base_and_max(channels: dict[int, int]) -> dict[str, int]:
@@ -147,42 +139,27 @@ def _base_and_max(channels: dict[int, int]) -> dict[str, int]:
 @torch.no_grad()
 def _fill(net: nn.Module, ours: dict[str, Tensor]) -> nn.Module:
     """Copy our numbers into their network; nothing but its filters may be left over, on either side."""
-    theirs = {name: tensor for name, tensor in net.state_dict().items() if not name.endswith("resample_filter")}
-    numbers = {to_their_name(name): tensor for name, tensor in ours.items()}
-    if theirs.keys() != numbers.keys():
-        raise ValueError(f"names differ: {sorted(theirs.keys() ^ numbers.keys())[:6]}")
+    state = net.state_dict().items()
+    theirs = {to_our_name(name): tensor for name, tensor in state if not name.endswith("resample_filter")}
+    if theirs.keys() != ours.keys():
+        raise ValueError(f"names differ: {sorted(theirs.keys() ^ ours.keys())[:6]}")
     for name, tensor in theirs.items():
-        tensor.copy_(numbers[name].reshape(tensor.shape))
+        tensor.copy_(ours[name].reshape(tensor.shape))
     return net
 
 
-class _Widths(ast.NodeTransformer):
-    """Replaces a literal table {4: ..., 8: ..., 16: ...} of widths per resolution."""
-
-    def __init__(self, widths: Mapping[int, int]):
-        self.table, self.replaced = ast.parse(repr(dict(widths)), mode="eval").body, 0
-
-    def visit_Dict(self, node: ast.Dict) -> ast.AST:
-        keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
-        if keys[:3] != [4, 8, 16]:
-            return self.generic_visit(node)
-        self.replaced += 1
-        return ast.copy_location(self.table, node)
-
-
 def import_with_widths(file: Path, name: str, widths: Mapping[int, int]) -> types.ModuleType:
-    """Import a file under a name, its hard-wired tables of widths per resolution replaced while it is compiled.
+    """Import a file under a name, its literal table {4: ..., 8: ..., ...} of widths per resolution replaced.
 
     Raises ImportError where the file holds no such table.
     """
-    replace = _Widths(widths)
-    tree = ast.fix_missing_locations(replace.visit(ast.parse(file.read_text())))
-    if not replace.replaced:
+    text, replaced = re.subn(r"\{\s*4:\s[^{}]*?\b8:\s[^{}]*\}", repr(dict(widths)), file.read_text(encoding="utf-8"))
+    if not replaced:
         raise ImportError(f"{file.name} holds no table of widths per resolution")
     module = types.ModuleType(name)
     module.__file__ = str(file)
     sys.modules[name] = module
-    exec(compile(tree, file.name, "exec"), module.__dict__)
+    exec(compile(text, file.name, "exec"), module.__dict__)
     return module
 
 
@@ -194,14 +171,18 @@ PEERS = {
 }
 
 
-def check_folder(name: str, folder: str) -> Path:
-    """The checkout of a peer. Raises ValueError for an unknown peer, or a folder that is not its checkout."""
-    if name not in PEERS:
-        raise ValueError(f"unknown peer {name!r}; there are {', '.join(PEERS)}")
+def peer(text: str) -> tuple[str, Path]:
+    """ "nvidia=DIR" -> ("nvidia", Path). ArgumentTypeError for an unknown peer or a folder that is not its checkout."""
+    name, _, folder = text.partition("=")
     path = Path(folder).expanduser().resolve()
-    if not path.is_dir():
-        raise ValueError(f"{name}={folder}: there is no such folder")
-    missing = [file for file in PEERS[name][1] if not (path / file).is_file()]
-    if missing:
-        raise ValueError(f"{name}={folder}: not a checkout of {name}, it lacks {', '.join(missing)}")
-    return path
+    if not folder:
+        problem = f"expected NAME=DIR, NAME one of {', '.join(PEERS)}"
+    elif name not in PEERS:
+        problem = f"unknown peer {name!r}; there are {', '.join(PEERS)}"
+    elif not path.is_dir():
+        problem = "there is no such folder"
+    elif missing := [file for file in PEERS[name][1] if not (path / file).is_file()]:
+        problem = f"not a checkout of {name}, it lacks {', '.join(missing)}"
+    else:
+        return name, path
+    raise argparse.ArgumentTypeError(f"{text}: {problem}")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.ours import Ours, Schedule
+from benchmarks.ours import Ours
 from stylegan2 import display, networks
+from stylegan2.config import TrainConfig
 from stylegan2.panels.panel import LIVE_QUALITY
 from stylegan2.pocket import world
 
@@ -67,34 +67,20 @@ def generate(resolution: int, preset: str, batch: int) -> Callable[[Ours], Job]:
     def make(contestant: Ours) -> Job:
         g, _ = _networks(resolution, preset)
         z = _z(batch, g.z_dim).to(contestant.device)
-        draw = contestant.generator(g).from_z
-        run = torch.no_grad()(lambda: draw(z))
-        return Job(run, output=run)
+        render = torch.no_grad()(contestant.generator(g).from_z)
+        return Job(lambda: render(z), output=lambda: render(z))
 
     return make
 
 
 def slide(contestant: Ours) -> Job:
-    """One w after the other to the bytes of a JPEG: ours as a panel does it, others by Pillow at the same quality."""
+    """One w after the other to the bytes of a JPEG, at the panels' quality."""
     g, _ = _networks(64, "pocket")
     scale = SLIDER_SIDE // g.resolution
     ws = g.mapping(_z(SLIDES, g.z_dim)).detach().to(contestant.device)
-    draw = contestant.generator(g).from_ws
-    encode = _encode_as_panel if type(contestant) is Ours else _encode_by_pillow
-    run = torch.no_grad()(lambda: [encode(draw(w[None])[0], scale) for w in ws])
-    return Job(run, output=torch.no_grad()(lambda: draw(ws[:1])))
-
-
-def _encode_as_panel(image: Tensor, scale: int) -> bytes:
-    return display.jpeg_bytes(display.to_pil(image, scale), LIVE_QUALITY)
-
-
-def _encode_by_pillow(image: Tensor, scale: int) -> bytes:
-    pixels = (image.permute(1, 2, 0) * 127.5 + 128).clamp(0, 255).to(torch.uint8).cpu().numpy()
-    picture, buffer = Image.fromarray(pixels), io.BytesIO()
-    large = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.BICUBIC)
-    large.save(buffer, "JPEG", quality=LIVE_QUALITY)
-    return buffer.getvalue()
+    render = torch.no_grad()(contestant.generator(g).from_ws)
+    encode = lambda image: display.jpeg_bytes(display.to_pil(image, scale), LIVE_QUALITY)  # noqa: E731
+    return Job(lambda: [encode(render(w[None])[0]) for w in ws], output=lambda: render(ws[:1]))
 
 
 def optimise_latent(contestant: Ours) -> Job:
@@ -102,19 +88,19 @@ def optimise_latent(contestant: Ours) -> Job:
     g, _ = _networks(256, "config-f")
     ws = g.mapping(_z(1, g.z_dim)).detach().clone().to(contestant.device)  # [1, 14, 512]
     target = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(3)).to(contestant.device) * 2 - 1
-    draw = contestant.generator(g).from_ws
+    render = contestant.generator(g).from_ws
     latent = ws.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([latent], lr=0.01)
 
     def run() -> None:
-        loss = F.mse_loss(draw(latent), target)
+        loss = F.mse_loss(render(latent), target)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
 
     def gradient() -> Tensor:
         start = ws.clone().requires_grad_(True)
-        return torch.autograd.grad(F.mse_loss(draw(start), target), start)[0]
+        return torch.autograd.grad(F.mse_loss(render(start), target), start)[0]
 
     return Job(run, output=gradient)
 
@@ -125,7 +111,9 @@ def train(resolution: int, preset: str, batch: int) -> Callable[[Ours], Job]:
         real = world.render(world.sample("webtoon", batch), "webtoon")
         if resolution != real.shape[-1]:
             real = F.interpolate(real.float(), size=resolution, mode="bilinear").round().to(torch.uint8)
-        run = contestant.trainer(g, d, real, Schedule(r1_gamma=2e-4 * resolution**2 / batch))
+        gamma = 2e-4 * resolution**2 / batch
+        config = TrainConfig(tempfile.gettempdir(), batch=batch, r1_gamma=gamma, augment="fixed", augment_p=0.3)
+        run = contestant.trainer(g, d, real, config)
         return Job(lambda: run(ITERATIONS), warm_up=lambda: run(1))
 
     return make

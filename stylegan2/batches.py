@@ -21,8 +21,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 def _hash64(seed: int, stream: int, counter: np.ndarray) -> np.ndarray:
     """Random bits, uint64 [n], from (seed, stream, counter uint64 [n]): the same in every version of every library.
 
-    SplitMix64's mixer (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), applied to
-    each part in turn.
+    SplitMix64's mixer (Steele, Lea, Flood, OOPSLA 2014), applied to each part in turn.
     """
     bits = np.zeros_like(counter)
     with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is the point
@@ -38,8 +37,7 @@ class BatchOrder:
     """An endless, stateless order of batches: lists of (index, flip), also usable as a DataLoader's `batch_sampler`.
 
     All epochs, each a fresh permutation of the dataset, are laid end to end and cut into batches: no image is dropped.
-    Batch k is a function of the arguments: `BatchOrder(..., start=k)` continues where another stopped. Shard s of n
-    takes every n-th element of the whole batch, beginning with s; together they are the batch of one process.
+    `BatchOrder(..., start=k)` begins with batch k. Shard s of n takes every n-th element of the whole batch, from s on.
 
     length: images in the dataset; batch: images per step over all shards; mirror: flip each image with probability 1/2.
     Raises ValueError where the dataset is smaller than a batch or the shards do not divide it.
@@ -94,29 +92,21 @@ def check_batch(length: int, batch: int) -> None:
 
 
 def batches(
-    dataset: Dataset,
-    batch: int,
-    seed: int,
-    start_step: int = 0,
-    workers: int = 0,
-    mirror: bool = True,
-    pin: bool = False,
-    num_shards: int = 1,
-    shard: int = 0,
+    dataset: Dataset, batch: int, seed: int, workers: int = 0, pin: bool = False, **order
 ) -> Iterator[torch.Tensor]:
-    """Endless batches, uint8 [batch / num_shards, 3, H, W], in the order of `BatchOrder`, beginning with `start_step`.
+    """Endless batches, uint8 [batch / num_shards, 3, H, W], in the order of `BatchOrder`, to which `order` goes.
 
     The images are the same for any number of `workers` (0, or a dataset held in memory: read in this process), and
-    nothing is drawn from torch's global random state. `pin` pins memory for copies to a GPU where there is one.
+    torch's global random state is left alone. `pin` pins memory for copies to a GPU where there is one.
     Raises ValueError where the dataset is smaller than a batch.
     """
-    order = BatchOrder(len(dataset), batch, seed, mirror, start_step, num_shards, shard)
+    pairs = BatchOrder(len(dataset), batch, seed, **order)
     pin = pin and torch.cuda.is_available()
     if workers == 0 or getattr(dataset, "is_cached", False):
-        return _read_here(dataset, order, pin)
+        return _read_here(dataset, pairs, pin)
     loader = DataLoader(
         dataset,
-        batch_sampler=order,
+        batch_sampler=pairs,
         num_workers=workers,
         prefetch_factor=4,
         persistent_workers=True,

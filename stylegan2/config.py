@@ -1,4 +1,4 @@
-"""Everything that a training run can be told, checked before work starts."""
+"""The settings of a training run, checked before work starts."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ class TrainConfig:
     augment_interval: int = 4  # iterations between two moves of p
     augment_images: int | None = None  # images for p to go from 0 to 1; None: 500k, fine-tuning 100k
 
+    # Data and arithmetic
     mirror: bool = True  # show every image mirrored half of the time
     workers: int = 0  # processes that read images; 0 reads in this one
     precision: str = "auto"  # convolutions in float32, bfloat16 or float16; auto: what the machine is fast in
@@ -110,8 +111,8 @@ class TrainConfig:
         """Half-life of the averaged generator in images, after `images_seen` images.
 
         From scratch it ramps up, so that early, poor weights are forgotten. Fine-tuning starts from good weights: no
-        ramp-up, but in a short run a long half-life would show the source instead of the result, hence the quarter
-        of the run as it began (`begun_as` images; None: as it is now), even if it was made longer since.
+        ramp-up, but at most a quarter of the run as it began (`begun_as` images; None: as it is now), since a long
+        half-life would show the source instead of the result.
         """
         half_life = float(self.batch * 625 if self.ema_images is None else self.ema_images)
         if self.fine_tune:
@@ -138,10 +139,7 @@ class TrainConfig:
     )
 
     def check_same(self, path: Path) -> None:
-        """Compare with the config.json of the run to be resumed; `images` may be another number now.
-
-        Raises ValueError naming every field that differs and may not.
-        """
+        """Raises ValueError naming the fields that may not differ from the resumed run's config.json, and do."""
         try:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}  # of fields added since
             old = defaults | json.loads(path.read_text())

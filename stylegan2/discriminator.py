@@ -99,11 +99,8 @@ class Discriminator(ResidualBlocks):
     def forward(self, images: Tensor, batches: int = 1) -> Tensor:
         """[N, 3, R, R] in [-1, 1] -> logits [N, 1] (float32).
 
-        batches: so many batches of equal size, one after the other, are judged in one pass, each by its own minibatch
-            stddev: the logits are those of a call for each batch.
-
-        Raises:
-            ValueError: images of another size, or a number of them that is no multiple of `batches`.
+        batches: so many batches of equal size, one after the other, go through in one pass, each with its own minibatch
+        stddev. Raises ValueError: images of another size, or a number of them that is no multiple of `batches`.
         """
         if len(images) % batches:
             raise ValueError(f"{len(images)} images cannot be {batches} batches of equal size")

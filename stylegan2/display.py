@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from stylegan2 import files
-from stylegan2.fonts import caption_font
+from stylegan2.fonts import font
 
 INK, PAPER = (40, 40, 48), (255, 255, 255)
 Cell = Image.Image | Tensor | str | None
@@ -53,11 +53,6 @@ def fitted(picture: Image.Image | None, side: int) -> Image.Image:
     return ImageOps.pad(picture, (side, side), Image.Resampling.LANCZOS, PAPER)
 
 
-def font(size: int = 14) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The letters of captions, of any script, so many pixels high; see :mod:`stylegan2.fonts`."""
-    return caption_font(size)
-
-
 def table(
     cells: Sequence[Sequence[Cell]],
     columns: Sequence[str] = (),
@@ -68,31 +63,32 @@ def table(
     side: int | None = None,
     corner: str = "",
 ) -> Image.Image:
-    """Pictures and texts in rows and columns: all our pictures of several images are laid out by this.
+    """Pictures and texts in rows and columns.
 
     Args:
         cells: rows of pictures or images [3, H, W] (float in [-1, 1] or uint8), at the upper left of their place; of
             texts, in the middle of theirs; or of None. Rows may have different lengths.
-        columns: titles above the columns.
-        rows: titles to the left of the rows, of one or several lines.
+        columns, rows: titles above the columns, and to the left of the rows (of one or several lines).
         gap: white pixels between cells; or (between columns, between rows).
         band: height of column titles and texts.
-        side: pixels of the images, which are drawn as squares; None: as they are.
-        corner: what the rows' titles are, left of the columns' titles.
+        side: pixels of the images, which become squares; None: as they are.
+        corner: title of the rows' titles.
     """
-    drawn = [[_drawn(cell, side) for cell in row] for row in cells]
+    if side is not None:
+        cells = [[sized(cell, side) if isinstance(cell, Tensor) else cell for cell in row] for row in cells]
+    placed = [[to_pil(cell) if isinstance(cell, Tensor) else cell for cell in row] for row in cells]
     across, down = (gap, gap) if isinstance(gap, int) else gap
     lines = "\n".join([*rows, corner]).split("\n")
     left = 16 + int(max(map(font().getlength, lines))) if rows else 0
-    widths = [max(getattr(cell, "width", 0) for cell in column) for column in zip_longest(*drawn)]
-    heights = [max(band if isinstance(cell, str) else getattr(cell, "height", 0) for cell in row) for row in drawn]
+    widths = [max(getattr(cell, "width", 0) for cell in column) for column in zip_longest(*placed)]
+    heights = [max(band if isinstance(cell, str) else getattr(cell, "height", 0) for cell in row) for row in placed]
     xs = list(accumulate((width + across for width in widths), initial=left))
     ys = list(accumulate((height + down for height in heights), initial=band if columns else 0))
     canvas = Image.new("RGB", (xs[-1] - across, ys[-1] - down), PAPER)
     texts = [(left - 8, band / 2, corner, "rm")]
     texts += [(x + width / 2, band / 2, text, "mm") for x, width, text in zip(xs, widths, columns, strict=False)]
     texts += [(left - 8, y + height / 2, text, "rm") for y, height, text in zip(ys, heights, rows, strict=False)]
-    for y, height, row in zip(ys, heights, drawn, strict=False):
+    for y, height, row in zip(ys, heights, placed, strict=False):
         for x, width, cell in zip(xs, widths, row, strict=False):
             if isinstance(cell, Image.Image):
                 canvas.paste(cell, (x, y))
@@ -104,23 +100,13 @@ def table(
     return canvas
 
 
-def _drawn(cell: Cell, side: int | None) -> Image.Image | str | None:
-    if not isinstance(cell, Tensor):
-        return cell
-    return to_pil(cell) if side is None else sized(cell, side)
-
-
 def grid(
     images: Tensor, columns: int | None = None, scale: int = 1, gap: int = 2, side: int | None = None
 ) -> Image.Image:
-    """All images in rows.
+    """All images [N, 3, H, W], float in [-1, 1] or uint8, in rows of `columns` (None: of all, up to 8).
 
-    Args:
-        images: [N, 3, H, W], float in [-1, 1] or uint8.
-        columns: images per row; None: all in one row up to 8.
-        scale: enlargement, a whole factor.
-        gap: white pixels between images.
-        side: instead of `scale`: pixels of an image, about and at least; a larger one stays as it is.
+    scale: enlargement, a whole factor. side: instead, pixels of an image, about and at least; a larger one stays as
+    it is. gap: white pixels between images.
     """
     columns = min(len(images), 8) if columns is None else columns
     pictures = [to_pil(image, scale, side) for image in to_uint8(images)]

@@ -2,9 +2,9 @@
 
     torchrun --nproc_per_node=2 -m stylegan2 train --data ... --out ...
 
-Everything random of an iteration is drawn for the whole batch, by every process alike, and process r of n takes images
-r, r + n, r + 2 n, ... of it. Sums and means go over all of them. So the number of processes changes no mathematics,
-only the order in which numbers are added.
+Every process samples the random numbers of an iteration for the whole batch, and process r of n takes images r, r + n,
+r + 2 n, ... of it. Sums and means go over all of them. So the number of processes changes no mathematics, only the
+order in which numbers are added.
 """
 
 from __future__ import annotations
@@ -13,31 +13,18 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 
-class _Mean(torch.autograd.Function):
-    """The mean over the processes. Its gradient is the mean of theirs, since `average_gradients` comes after it."""
-
-    @staticmethod
-    def forward(ctx, value: Tensor) -> Tensor:
-        value = value.clone()
-        dist.all_reduce(value)
-        return value / dist.get_world_size()
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        return _Mean.apply(gradient)
-
-
 @dataclass(frozen=True)
 class World:
     """The processes of a run. Of one process it is the identity everywhere.
 
-    Every method is called by all processes at the same moment, or they wait for each other for ever.
+    All processes must call a method together, or they wait for each other for ever.
     """
 
     rank: int = 0  # which one this is
@@ -50,7 +37,7 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Does this process write files, and talk?"""
+        """Does this process write files and print?"""
         return self.rank == 0
 
     @torch.no_grad()
@@ -66,8 +53,12 @@ class World:
             gradient.copy_(mean.view(gradient.shape))
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of a tensor over the processes; gradients pass, see `_Mean`."""
-        return value if self.size == 1 else _Mean.apply(value)
+        """The mean of a tensor over the processes. Its gradient is the mean of theirs: `average_gradients` follows."""
+        if self.size == 1:
+            return value
+        from torch.distributed.nn.functional import all_reduce  # here: not every build of PyTorch has it
+
+        return all_reduce(value, group=None) / self.size
 
     def sum(self, value: float) -> float:
         """The sum of a number over the processes."""
@@ -83,17 +74,15 @@ class World:
 
     def means(self, values: Mapping[str, float]) -> dict[str, float]:
         """The mean of every number over the processes; all have the same names."""
-        if self.size == 1:
-            return dict(values)
         means = self.mean(torch.tensor([*values.values()], dtype=torch.float64))
         return dict(zip(values, means.tolist(), strict=True))
 
     def any(self, flag: bool) -> bool:
-        """Does any process say yes?"""
-        return bool(flag) if self.size == 1 else self.sum(flag) > 0
+        """Is it true in any process?"""
+        return self.sum(flag) > 0
 
-    def of_first(self, value: str | None) -> str | None:
-        """What the first process says."""
+    def of_first(self, value: Any) -> Any:
+        """The first process's value."""
         if self.size == 1:
             return value
         values = [value]
@@ -117,7 +106,7 @@ class World:
 def joined() -> Iterator[World]:
     """The world that `torchrun` started this process in, while the block lasts; without torchrun this process alone.
 
-    CUDA devices talk by NCCL, CPUs by gloo; a process takes the GPU of its number on its machine.
+    CUDA devices communicate by NCCL, CPUs by gloo; a process takes the GPU of its number on its machine.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World()

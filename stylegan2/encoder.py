@@ -13,22 +13,14 @@ from stylegan2.networks import MappingNetwork
 
 
 class Encoder(ResidualBlocks):
-    """Image -> one code per layer, W+: residual blocks, then one 4x4 filter.
+    """Image -> one code per layer, W+: residual blocks (see there for resolution and channels), then one 4x4 filter.
 
-    Args:
-        resolution, channels: see `ResidualBlocks`.
-        num_ws, w_dim: of the generator whose codes it gives.
-        psi: what it was trained with: its answer e gives the codes mean + psi * (e - mean). With psi other than 1 it
-            needs that mean, see `around`.
+    num_ws, w_dim: of the generator whose codes it gives. psi: its output e stands for mean + psi * (e - mean); with psi
+    other than 1 it needs that mean, see `around`.
     """
 
     def __init__(
-        self,
-        resolution: int,
-        num_ws: int,
-        w_dim: int = 512,
-        channels: Mapping[int, int] | None = None,
-        psi: float = 1.0,
+        self, resolution: int, num_ws: int, w_dim: int = 512, channels: Mapping[int, int] | None = None, psi=1.0
     ):
         super().__init__(resolution, channels)
         self.num_ws, self.w_dim, self.psi = num_ws, w_dim, psi
@@ -36,11 +28,7 @@ class Encoder(ResidualBlocks):
         self.head = normal_kernels(num_ws * w_dim, self.channels[4], 4)
 
     def around(self, mapping: MappingNetwork) -> "Encoder":
-        """Take the mean w of the generator whose codes it gives; returns itself.
-
-        Raises:
-            ValueError: a mapping of other sizes.
-        """
+        """Take the mean w of the generator whose codes it gives; itself. Raises ValueError for another mapping."""
         if mapping.mean_ws.shape != (self.num_ws, self.w_dim):
             sizes = f"[{self.num_ws}, {self.w_dim}]"
             raise ValueError(f"the mapping's mean is {list(mapping.mean_ws.shape)}, this encoder's codes are {sizes}")
@@ -48,10 +36,9 @@ class Encoder(ResidualBlocks):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """Codes to be drawn as they are: [N, 3, R, R] in [-1, 1] -> ws [N, num_ws, w_dim] (float32).
+        """Codes to be rendered as they are: [N, 3, R, R] in [-1, 1] -> ws [N, num_ws, w_dim] (float32).
 
-        Raises:
-            ValueError: images of another size, or psi is not 1 and `around` was not called.
+        Raises ValueError: images of another size, or psi is not 1 and `around` was not called.
         """
         if self.psi != 1 and self.mean_ws is None:
             raise ValueError(f"this encoder's codes hold for psi {self.psi:g}: call encoder.around(g.mapping) first")

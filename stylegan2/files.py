@@ -1,10 +1,9 @@
-"""Files: one safe reader, one writer that leaves no half a file, one lock, and where the course lies.
+"""Files: one safe reader, one writer that never leaves half a file, one lock, and where the course lies.
 
-A `.pt` file is a pickle, and a pickle may run any code when it is opened. So `read` looks at the first bytes, and then
-opens the file with PyTorch's restricted reader (`weights_only=True`), which builds tensors and plain values and nothing
-else; the one class that published files need besides is `argparse.Namespace`, a bag of options.
-
-PyTorch is imported where it is needed: a command that only crawls, or says how it is used, starts without it.
+A `.pt` file is a pickle, which may run any code when it is opened. So `read` looks at the first bytes, and then takes
+PyTorch's restricted reader (`weights_only=True`), which builds tensors and plain values and nothing else; besides,
+published files need `argparse.Namespace`, their options. PyTorch is imported in functions: `crawl` and `--help` start
+without it.
 """
 
 from __future__ import annotations
@@ -64,12 +63,8 @@ class CourseError(RuntimeError):
 def read(path: str | os.PathLike, mmap: bool = False) -> Any:
     """What `torch.save` put into the file, with all tensors on the CPU; nothing in the file is executed.
 
-    Args:
-        path: the file.
-        mmap: map the tensors instead of reading them: what is not used costs nothing.
-
-    Raises:
-        CheckpointError: not there, empty, truncated, not PyTorch's, or with objects that are not plain data.
+    mmap: map the tensors instead of reading them: what is not used costs nothing.
+    Raises CheckpointError: not there, empty, truncated, not PyTorch's, or with objects that are not plain data.
     """
     import torch
 
@@ -80,9 +75,8 @@ def read(path: str | os.PathLike, mmap: bool = False) -> Any:
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"'{path}' {_refused(str(error))}; {EXPECTED}") from error
     except Exception as error:  # a damaged file may raise anything
-        raise CheckpointError(
-            f"'{path}' is damaged or truncated ({reason(error)}); {EXPECTED}: fetch it again"
-        ) from error
+        message = f"'{path}' is damaged or truncated ({reason(error)}); {EXPECTED}: fetch it again"
+        raise CheckpointError(message) from error
 
 
 def reason(error: Exception) -> str:
@@ -92,9 +86,8 @@ def reason(error: Exception) -> str:
 
 def _refused(message: str) -> str:
     named = re.search(r"GLOBAL ([\w.]+)", message) or re.search(r"(?:class|function|global) [`']?([\w.]+)", message)
-    if named:
-        return f"holds Python objects or code ({named[1]}): refused, nothing was run"
-    return "is damaged, or holds Python objects or code: refused, nothing was run"
+    held = f"holds Python objects or code ({named[1]})" if named else "is damaged, or holds Python objects or code"
+    return f"{held}: refused, nothing was run"
 
 
 def recognise(path: str | os.PathLike) -> None:
@@ -125,16 +118,15 @@ def _what(path: Path, head: bytes) -> str | None:
         return "empty: fetch it again"
     if re.match(rb"\s*(<!doctype html|<html|<head|<\?xml)", head, re.IGNORECASE) or b"<html" in head[:2048].lower():
         return "a web page, probably a download quota notice: download it again"
-    for beginning, what in BEGINNINGS.items():
-        if head.startswith(beginning):
-            return what
+    if known := [what for beginning, what in BEGINNINGS.items() if head.startswith(beginning)]:
+        return known[0]
     if head.startswith(b"PK"):
         return _what_zip(path)
     if head.startswith(TORCH_LEGACY):
         return None
+    if head.startswith(b"\x80") and b"dnnlib" in head:
+        return "a pickle of NVIDIA's TensorFlow code: take the one made for stylegan2-ada-pytorch"
     if head.startswith(b"\x80"):
-        if b"dnnlib" in head:
-            return "a pickle of NVIDIA's TensorFlow code: take the one made for stylegan2-ada-pytorch"
         return "a Python pickle, which could run code when opened, so it was not"
     is_text = all(byte >= 32 or byte in b"\t\n\r" for byte in head[:256])
     return "a text file" if is_text else "not a PyTorch file"
@@ -175,7 +167,7 @@ def sha256(path: str | os.PathLike) -> str:
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """A file beside `path` to write to; folders are made. If all goes well it is forced to the disk and takes the name
-    `path` in one step. Whatever goes wrong, Ctrl-C too, `path` keeps what it held and nothing is left beside it.
+    `path` in one step. Whatever goes wrong, Ctrl-C too, `path` keeps its content and the other file is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,12 +189,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write(path: str | os.PathLike, content: Any, deflate: bool = False) -> None:
-    """Save what `read` gives back, by `replacing`.
+    """Save tensors and plain values, in dicts and lists, for `read`, by `replacing`.
 
-    Args:
-        path: the file.
-        content: tensors and plain values, in dicts and lists.
-        deflate: compress it. `torch.load` reads it all the same, but cannot map it; pays where a table is mostly zeros.
+    deflate: compress it. `torch.load` reads it all the same, but cannot map it; pays where a table is mostly zeros.
     """
     import torch
 
@@ -257,11 +246,8 @@ def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
 def only_writer(out: str | os.PathLike) -> Iterator[None]:
     """Hold a lock on the folder `out` (made if missing); the system frees it when the process dies, in any way.
 
-    The lock is a hidden file beside the folder. Where a drive knows no locks there is none.
-
-    Raises:
-        FileExistsError: a file has that name.
-        InUse: another process holds it.
+    The lock is a hidden file beside the folder; a drive without locks has none.
+    Raises FileExistsError where a file has that name, InUse where another process holds it.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
@@ -284,10 +270,7 @@ def only_writer(out: str | os.PathLike) -> Iterator[None]:
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The course's folder: the nearest one upwards that holds `checkpoints/` and `notebooks/`, or a clone just below.
-
-    Raises CourseError where there is none.
-    """
+    """The course's folder, upwards from `start` or a clone just below. Raises CourseError where there is none."""
     start = (start or Path.cwd()).resolve()
     clone = start / __repository__.rpartition("/")[2]  # on Colab, after the kernel was started anew
     for folder in (start, *start.parents, clone):
@@ -300,25 +283,15 @@ def find_root(start: Path | None = None) -> Path:
 def check_entries(
     name: str, given: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], optional: Collection[str] = ()
 ) -> None:
-    """Compare the names and shapes of a state dict with `shapes`.
+    """Compare a file's state dict with the `shapes` of all entries of a network; those in `optional` may be missing.
 
-    Args:
-        name: what to call the network in the error, e.g. "generator".
-        given: state dict of the file.
-        shapes: shape by name of every entry that is known.
-        optional: known entries that may be missing.
-
-    Raises:
-        CheckpointError: the first few missing, unknown and wrongly shaped entries.
+    Raises CheckpointError: the first few missing, unknown and wrongly shaped entries of the `name`d network.
     """
+    other = [k for k, shape in shapes.items() if k in given and tuple(given[k].shape) != tuple(shape)]
     problems = {
         "missing": [k for k in shapes if k not in given and k not in optional],
         "unknown": [k for k in given if k not in shapes],
-        "wrong shape": [
-            f"{k} {list(given[k].shape)} instead of {list(shape)}"
-            for k, shape in shapes.items()
-            if k in given and tuple(given[k].shape) != tuple(shape)
-        ],
+        "wrong shape": [f"{k} {list(given[k].shape)} instead of {list(shapes[k])}" for k in other],
     }
     lines = [f"{what}: {few(entries)}" for what, entries in problems.items() if entries]
     if lines:
@@ -326,9 +299,7 @@ def check_entries(
 
 
 def need_entries(name: str, given: Mapping[str, Tensor], axes: Mapping[str, int]) -> None:
-    """Raises CheckpointError for the first entry, of those that sizes are read from, that is missing or has another
-    number of axes.
-    """
+    """Raises CheckpointError where an entry that sizes are read from is missing or has another number of axes."""
     for k, ndim in axes.items():
         if k not in given:
             raise CheckpointError(f"the {name} lacks {k}, from which its size is read; it has {few(list(given))}")

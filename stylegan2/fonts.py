@@ -1,6 +1,6 @@
 """Letters for what is written in pictures: never the empty boxes of characters that a font does not have.
 
-    pen.text((0, 0), "얼굴", font=caption_font(14))
+    pen.text((0, 0), "얼굴", font=font(14))
 
 The font that Pillow brings along has Latin letters. For other scripts a font of this machine that has all of a text's
 characters is looked for; where there is none, the text is written in Latin letters (EolGul).
@@ -8,7 +8,7 @@ characters is looked for; where there is none, the text is written in Latin lett
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partialmethod
 from pathlib import Path
 
 from PIL import ImageFont
@@ -20,37 +20,33 @@ BOXES = ("lastresort", "blank", "notdef")  # in those of fonts that have every c
 class CaptionFont(ImageFont.FreeTypeFont):
     """Pillow's own font, which asks another one, or writes in Latin letters, where it lacks a character."""
 
-    def _of(self, text):
-        """(font or None for this one, what it is to write)."""
-        if not isinstance(text, str) or text.isascii():
-            return None, text
-        path, text = written(text)
-        return (None if path is None else _truetype(path, self.size)), text
+    def _call(self, method: str, text, *args, **kwargs):
+        font = super()
+        if isinstance(text, str) and not text.isascii():
+            path, text = written(text)
+            font = font if path is None else _truetype(path, self.size)
+        return getattr(font, method)(text, *args, **kwargs)
 
-    def getmask2(self, text, *args, **kwargs):
-        """As Pillow's."""
-        font, text = self._of(text)
-        return super().getmask2(text, *args, **kwargs) if font is None else font.getmask2(text, *args, **kwargs)
-
-    def getlength(self, text, *args, **kwargs):
-        """As Pillow's."""
-        font, text = self._of(text)
-        return super().getlength(text, *args, **kwargs) if font is None else font.getlength(text, *args, **kwargs)
-
-    def getbbox(self, text, *args, **kwargs):
-        """As Pillow's."""
-        font, text = self._of(text)
-        return super().getbbox(text, *args, **kwargs) if font is None else font.getbbox(text, *args, **kwargs)
+    getmask2 = partialmethod(_call, "getmask2")
+    getlength = partialmethod(_call, "getlength")
+    getbbox = partialmethod(_call, "getbbox")
 
 
 @cache
-def caption_font(size: int = 14) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The letters of captions, so many pixels high."""
-    own = ImageFont.load_default(size)
+def font(size: int = 14) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The letters of captions, of any script, so many pixels high."""
+    own = _pillows(size)
     if not isinstance(own, ImageFont.FreeTypeFont):  # a Pillow without FreeType has no others either
         return own
-    own.path.seek(0)
     return CaptionFont(own.path, size, layout_engine=own.layout_engine)
+
+
+def _pillows(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, its file ready to be read again."""
+    own = ImageFont.load_default(size)
+    if isinstance(own, ImageFont.FreeTypeFont):
+        own.path.seek(0)
+    return own
 
 
 @lru_cache(maxsize=1024)
@@ -90,21 +86,14 @@ def _face(path: str | None):
 
     try:
         if path is None:
-            return FT2Font(_copy(ImageFont.load_default(14)))
+            return FT2Font(_pillows(14).path)
         _truetype(path, 14)
         return FT2Font(path)
     except (OSError, RuntimeError, ValueError):
         return None
 
 
-def _copy(font: ImageFont.FreeTypeFont):
-    font.path.seek(0)
-    return font.path
-
-
-@cache
-def _truetype(path: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(path, size)
+_truetype = cache(ImageFont.truetype)
 
 
 @cache

@@ -1,7 +1,7 @@
 """One iteration of StyleGAN2-ADA: D, lazy R1, G, lazy path length, the averaged generator. Read `train_step` first.
 
-Every random number of an iteration (latents, crossover, noise, augmentations) is a function of (seed, step), drawn for
-the whole batch; a process takes its share of it (see `distributed`), in `config.accumulate` parts.
+Every random number of an iteration (latents, crossover, noise, augmentations) is a function of (seed, step), sampled
+for the whole batch; a process takes its share of it (see `distributed`), in `config.accumulate` parts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stylegan2.augment import AdaptiveP, AugmentPipe
 from stylegan2.batches import check_batch
 from stylegan2.config import TrainConfig
 from stylegan2.distributed import World
-from stylegan2.draws import Draws, Fakes, step_generator
+from stylegan2.inputs import Fakes, Inputs, step_generator
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.runs import Averages
 from stylegan2.runtime import pick_dtype
@@ -37,10 +37,7 @@ def lazy_adam(parameters: list[Tensor], lr: float, interval: int) -> torch.optim
 
 
 class Iteration:
-    """Networks in training, their optimisers and controllers, and what one iteration does to them.
-
-    Arguments, attributes and errors: see `stylegan2.trainer.Trainer`.
-    """
+    """Networks in training, their optimisers and controllers, and what one iteration does; see `Trainer`."""
 
     def __init__(
         self,
@@ -75,6 +72,7 @@ class Iteration:
             fixed=config.augment != "adaptive",
             over_all=self.world.sum,
         )
+        self.method_names = [str(method) for method in methods]
         self.step, self.begun_as = 0, config.images
         self._averages = Averages()
 
@@ -104,6 +102,7 @@ class Iteration:
         self.g.requires_grad_(True)  # an earlier trainer may have frozen parts of the same networks
         self.d.requires_grad_(True)
         self.frozen = transfer.freeze(self.methods, self.g, self.d)
+        self.loss_names = [name for method in self.methods for name in method.loss_names]
         keeps = self.loss_names or any(name.startswith("G.") for name in self.frozen)
         self._origin = checkpoints.fingerprint(self.source) if keeps else None  # a run goes on from its own source
         dtype = pick_dtype(self.config.precision, self.device)
@@ -114,17 +113,11 @@ class Iteration:
             self.source = None
 
     @property
-    def loss_names(self) -> tuple[str, ...]:
-        """Names of the losses that the methods add."""
-        return tuple(name for method in self.methods for name in method.loss_names)
-
-    @property
     def images_seen(self) -> int:
         """Real images shown to the discriminator so far."""
         return self.step * self.config.batch
 
     # ------------------------------------------------------------------------------------------------ one iteration
-
     def train_step(self, real: Tensor) -> None:
         """One iteration on real images, uint8 [N, 3, R, R]: this process's share of the batch."""
         c, rng = self.config, step_generator(self.config.seed, self.step)
@@ -132,8 +125,8 @@ class Iteration:
         reals = [real[part :: c.accumulate] for part in range(c.accumulate)]
         with torch.set_grad_enabled(c.reuse_fakes):
             fakes = self._fakes(c.batch, rng, later=not c.reuse_fakes)
-            seen = [made.images.detach() for made in fakes]  # of what is not used again, the images alone
-        self._discriminator_step(reals, seen, rng)
+            images = [fake.images.detach() for fake in fakes]  # of what is not used again, the images alone
+        self._discriminator_step(reals, images, rng)
         if self.step % c.r1_interval == 0:
             self._r1_step(reals, rng)
         self._generator_step(fakes if c.reuse_fakes else None, rng)
@@ -146,7 +139,7 @@ class Iteration:
 
     def _discriminator_step(self, reals: list[Tensor], fakes: list[Tensor], rng: torch.Generator) -> None:
         n = self.config.batch
-        params = self._draw_augmentation(2 * n, rng)
+        params = self._sample_augmentation(2 * n, rng)
 
         def parts() -> Iterator[Tensor]:
             for rows, real, fake in zip(self._rows(n), reals, fakes, strict=True):
@@ -162,12 +155,12 @@ class Iteration:
         self._update(self.d_optimiser, self.d_parameters, parts())
 
     def _r1_step(self, reals: list[Tensor], rng: torch.Generator) -> None:
-        drawn = self._draw_augmentation(self.config.batch, rng)
+        whole = self._sample_augmentation(self.config.batch, rng)
         weight = self.config.r1_weight(self.g.resolution) / 2 * self.config.r1_interval
 
         def parts() -> Iterator[Tensor]:
             for rows, real in zip(self._rows(self.config.batch), reals, strict=True):
-                params = drawn.at(rows)
+                params = whole.at(rows)
                 seen = lambda x, p=params: self.d(self.augment.apply(losses.blur(x, self._blur), p))  # noqa: E731
                 penalty = losses.r1_penalty(seen, real)
                 self._averages.add(r1=penalty)
@@ -179,13 +172,13 @@ class Iteration:
         """On images that D has just seen, or on new ones (None), made part by part."""
         n = self.config.batch
         fakes = fakes or self._fakes(n, rng, later=True)
-        params = self._draw_augmentation(n, rng)
+        params = self._sample_augmentation(n, rng)
 
         def parts() -> Iterator[Tensor]:
-            for rows, made in zip(self._rows(n), fakes, strict=True):
-                images = losses.blur(made.images, self._blur)
+            for rows, fake in zip(self._rows(n), fakes, strict=True):
+                images = losses.blur(fake.images, self._blur)
                 loss = losses.generator_loss(self.d(self.augment.apply(images, params.at(rows))))
-                added = {k: v for method in self.methods for k, v in method.losses(made, self.source).items()}
+                added = {k: v for method in self.methods for k, v in method.losses(fake, self.source).items()}
                 self._averages.add(loss_g=loss, **added)
                 yield sum(added.values(), start=loss)
 
@@ -194,12 +187,12 @@ class Iteration:
 
     def _path_length_step(self, rng: torch.Generator) -> None:
         n, weight = self.config.path_length_batch, self.config.pl_weight * self.config.pl_interval
-        draws, near = self._draw(n, rng), self._near(rng)
+        inputs, near = self._sample_inputs(n, rng), self._near(rng)
         noise = torch.randn((n, 3, self.g.resolution, self.g.resolution), generator=near, device=near.device)
         shares = [share for share in self._shares if range(n)[share]]
 
         def lengths(share: slice) -> Tensor:
-            fakes = self._make(draws.part(share), for_path_length=True)
+            fakes = self._make(inputs.part(share), for_path_length=True)
             return losses.path_lengths(fakes.images, fakes.ws, noise[share])
 
         def parts() -> Iterator[Tensor]:
@@ -232,18 +225,17 @@ class Iteration:
                 torch.nan_to_num_(gradient, nan=0.0, posinf=1e5, neginf=-1e5)
         optimiser.step()
 
-    # -------------------------------------------------------------------------------------------------- what is drawn
-
+    # -------------------------------------------------------------------------------------------------- random numbers
     def _fakes(self, n: int, rng: torch.Generator, later: bool = False) -> list[Fakes] | Iterator[Fakes]:
         """This process's share of n new images, in parts; `later`: each made when it is asked for."""
-        draws = self._draw(n, rng)
-        made = (self._make(draws.part(share)) for share in self._shares)
-        return made if later else list(made)
+        inputs = self._sample_inputs(n, rng)
+        fakes = (self._make(inputs.part(share)) for share in self._shares)
+        return fakes if later else list(fakes)
 
-    def _make(self, draws: Draws, for_path_length: bool = False) -> Fakes:
-        ws = draws.ws(self.g.mapping)
+    def _make(self, inputs: Inputs, for_path_length: bool = False) -> Fakes:
+        ws = inputs.ws(self.g.mapping)
         ws = losses.requires_graph(ws) if for_path_length else ws
-        return Fakes(draws, ws, {stage.resolution: stage for stage in self.g.synthesis.stages(ws, draws.noise)})
+        return Fakes(inputs, ws, {stage.resolution: stage for stage in self.g.synthesis.stages(ws, inputs.noise)})
 
     @property
     def _shares(self) -> list[slice]:
@@ -254,21 +246,21 @@ class Iteration:
         """The same as indices into a batch of n."""
         return [torch.arange(n)[share] for share in self._shares]
 
-    def _draw(self, n: int, rng: torch.Generator) -> Draws:
+    def _sample_inputs(self, n: int, rng: torch.Generator) -> Inputs:
         """Codes to mix, and fresh noise."""
         z = torch.randn(2, n, self.g.z_dim, generator=rng).to(self.device)
-        crossover = losses.draw_crossover(self.g.num_ws, self.config.style_mixing, rng)
-        # under the warm-up's blur D cannot see noise, and G would learn to draw edges and eyes out of it afterwards
-        return Draws(z, crossover, self.g.synthesis.draw_noise(n, "none" if self._blur else self._near(rng)))
+        crossover = losses.sample_crossover(self.g.num_ws, self.config.style_mixing, rng)
+        # under the warm-up's blur D cannot see noise, and G would learn to make edges and eyes of it afterwards
+        return Inputs(z, crossover, self.g.synthesis.sample_noise(n, "none" if self._blur else self._near(rng)))
 
     def _near(self, rng: torch.Generator) -> torch.Generator:
-        """`rng` itself on a CPU; else a generator seeded by it on the device, where much noise is drawn much faster."""
+        """`rng` itself on a CPU; else a generator seeded by it on the device, where noise is sampled much faster."""
         if self.device.type == "cpu":
             return rng
         return torch.Generator(self.device).manual_seed(int(torch.randint(2**62, (), generator=rng)))
 
-    def _draw_augmentation(self, n: int, rng: torch.Generator):
-        return self.augment.draw(n, self.g.resolution, self.g.resolution, self.ada.p, rng)
+    def _sample_augmentation(self, n: int, rng: torch.Generator):
+        return self.augment.sample(n, self.g.resolution, self.g.resolution, self.ada.p, rng)
 
     @property
     def _blur(self) -> float:

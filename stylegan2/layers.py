@@ -19,11 +19,7 @@ def widths(resolution: int, base: int = 32768, maximum: int = 512) -> dict[int, 
 
 
 def resolutions(resolution: int) -> list[int]:
-    """4, 8, ... up to `resolution`.
-
-    Raises:
-        ValueError: if `resolution` is not a power of two from 8 to 1024.
-    """
+    """4, 8, ... up to `resolution`. Raises ValueError if that is not a power of two from 8 to 1024."""
     if not 8 <= resolution <= 1024 or resolution & (resolution - 1):
         raise ValueError(f"resolution must be a power of two from 8 to 1024, got {resolution}")
     return [2**k for k in range(2, resolution.bit_length())]
@@ -68,14 +64,10 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Convolution [N, in, H, W] -> [N, out, H, W], or half of H and W with `down`.
+    """Convolution [N, in, H, W] -> [N, out, H, W], or with `down` filtered and of half the size.
 
-    Args:
-        in_channels, out_channels, kernel: sizes.
-        down: filter and halve the size.
-        activate: add a bias, then a leaky ReLU with its gain.
-        gain: what the result is multiplied with besides (as part of weights and bias: it costs no pass over memory).
-        clamp: activations stay within +-clamp * gain; None: no bound.
+    activate: add a bias, then a leaky ReLU with its gain. gain: what the result is multiplied with besides (as part of
+    weights and bias: it costs no pass over memory). clamp: activations stay within +-clamp * gain; None: no bound.
     """
 
     def __init__(

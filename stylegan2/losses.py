@@ -41,13 +41,8 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tenso
 def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     """|J_w^T y| per image (arXiv 1912.04958, equation 4): how far the image moves when w does.
 
-    Args:
-        images: [N, 3, H, W], made from ws.
-        ws: [N, L, w_dim], part of the images' graph.
-        noise: y, standard normal [N, 3, H, W]; divided by sqrt(H W) here, so that sizes are comparable.
-
-    Returns:
-        [N], with a graph for the double backward.
+    images [N, 3, H, W], made from ws [N, L, w_dim] with a graph; noise: y, standard normal [N, 3, H, W], divided by
+    sqrt(H W) here, so that sizes are comparable -> [N], with a graph for the double backward.
     """
     weighted = (images * noise).sum() / math.sqrt(images.shape[2] * images.shape[3])
     (gradient,) = torch.autograd.grad(weighted, ws, create_graph=True)
@@ -58,10 +53,8 @@ class PathLengthRegulariser:
     """E[(|J_w^T y| - a)^2] with a running mean a (equation 4), which makes the generator smooth in w.
 
     As in the authors' code and in rosinality's, a takes in this batch's lengths before they are compared with it, and
-    the gradient goes through that too: a is a constant only as far as it comes from earlier batches.
-
-    decay: how fast a follows. over_all: the mean of a tensor over all processes of a run, which gradients pass.
-    `mean` (a 0-dim tensor) is the only state.
+    the gradient goes through that too. decay: how fast a follows. over_all: the mean of a tensor over all processes
+    of a run, which gradients pass. `mean` (a 0-dim tensor), a, is the only state.
     """
 
     def __init__(
@@ -96,10 +89,10 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.conv2d(padded, row, groups=3), row.transpose(2, 3), groups=3)
 
 
-def draw_crossover(num_ws: int, probability: float, rng: torch.Generator) -> int:
+def sample_crossover(num_ws: int, probability: float, rng: torch.Generator) -> int:
     """The layer where style mixing changes codes: 1..num_ws-1 with the given probability, else num_ws (no mixing)."""
     mix = torch.rand((), generator=rng) < probability
-    layer = torch.randint(1, num_ws, (), generator=rng)  # drawn in any case: every step draws the same numbers
+    layer = torch.randint(1, num_ws, (), generator=rng)  # in any case: every step takes as many random numbers
     return int(layer) if mix else num_ws
 
 

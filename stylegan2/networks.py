@@ -2,10 +2,8 @@
 
     z --MappingNetwork--> ws --SynthesisNetwork--> image --Discriminator--> logit
 
-(the last in discriminator.py, what all are made of in layers.py and ops.py).
-
-`mapping` and `synthesis` are separate on purpose: truncation, mixing, projection and every edit of this course are
-short functions that work on the ws in between. No training method and no edit ever enters a `forward`.
+(the last in discriminator.py, what all are made of in layers.py and ops.py). Truncation, mixing, projection and every
+edit of this course are short functions of the ws in between. No training method and no edit ever enters a `forward`.
 
 Which code drives what, at any size: ws[0] the 4x4 convolution; ws[1] the up-convolution to 8x8 *and* the 4x4 tRGB;
 ws[2] the second 8x8 convolution; ws[3] the up-convolution to 16x16 and the 8x8 tRGB; and so on, two per resolution.
@@ -14,7 +12,6 @@ ws[2] the second 8x8 convolution; ws[3] the up-convolution to 16x16 and the 8x8 
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
@@ -34,48 +31,41 @@ class MappingNetwork(nn.Module):
     layers: depth (config-f: 8; ADA's `auto`: 2). The buffer `w_mean` [w_dim] is the centre of truncation.
     """
 
-    def __init__(self, z_dim: int, w_dim: int, num_ws: int, layers: int = 8, lr_multiplier: float = 0.01):
+    def __init__(self, z_dim: int, w_dim: int, num_ws: int, layers: int = 8):
         super().__init__()
         self.z_dim, self.w_dim, self.num_ws = z_dim, w_dim, num_ws
         sizes = [z_dim] + [w_dim] * layers
         pairs = zip(sizes, sizes[1:], strict=False)
-        self.layers = nn.ModuleList(EqualLinear(a, b, lr_multiplier=lr_multiplier, activate=True) for a, b in pairs)
+        self.layers = nn.ModuleList(EqualLinear(a, b, lr_multiplier=0.01, activate=True) for a, b in pairs)
         self.register_buffer("w_mean", torch.zeros(w_dim))
 
     def w(self, z: Tensor) -> Tensor:
         """[N, z_dim] -> one w per image [N, w_dim], without truncation.
 
-        Raises:
-            ValueError: z of another shape. (A z per layer would be normalised across layers: map first, mix then.)
+        Raises ValueError: z of another shape. (A z per layer would be normalised across layers: map first, mix then.)
         """
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"z must be [N, {self.z_dim}], one code per image, got {list(z.shape)}")
-        z = z.to(self.w_mean)  # type and device: latents are drawn on the CPU, the same for every machine
+        z = z.to(self.w_mean)  # type and device: latents are sampled on the CPU, the same on every machine
         x = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
         for layer in self.layers:
             x = layer(x)
         return x
 
-    def forward(self, z: Tensor, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
+    def forward(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         """One code for each layer: z [N, z_dim], standard normal -> ws [N, L, w_dim].
 
-        truncation: psi; 1 leaves w alone, 0 gives the mean face, above 1 exaggerates, negative is the "anti-face"
-            (arXiv 1812.04948, section 4 and appendix B).
-        cutoff: truncate only the first `cutoff` codes (coarse layers); None: all.
+        truncation: psi; 1 leaves w alone, 0 gives the mean face (arXiv 1812.04948, section 4 and appendix B).
         """
-        return self.truncate(self.broadcast(self.w(z)), truncation, cutoff)
+        return self.truncate(self.broadcast(self.w(z)), truncation)
 
     def broadcast(self, w: Tensor) -> Tensor:
         """w [N, w_dim] -> ws [N, L, w_dim], the same code for every layer."""
         return w[:, None].expand(-1, self.num_ws, -1)
 
-    def truncate(self, ws: Tensor, truncation: float, cutoff: int | None = None) -> Tensor:
-        """mean_ws + psi * (ws - mean_ws) on the first `cutoff` codes of ws [N, L, w_dim]."""
-        if truncation == 1:
-            return ws
-        cutoff = self.num_ws if cutoff is None else cutoff
-        near = torch.lerp(self.mean_ws[:cutoff].expand_as(ws[:, :cutoff]), ws[:, :cutoff], float(truncation))
-        return torch.cat([near, ws[:, cutoff:]], dim=1)
+    def truncate(self, ws: Tensor, truncation: float) -> Tensor:
+        """mean_ws + psi * (ws - mean_ws), ws [N, L, w_dim]."""
+        return ws if truncation == 1 else torch.lerp(self.mean_ws.expand_as(ws), ws, float(truncation))
 
     @property
     def mean_ws(self) -> Tensor:
@@ -95,12 +85,8 @@ class MappingNetwork(nn.Module):
 class SharedMapping(MappingNetwork):
     """A mapping whose first k codes come from another network's mapping (FreezeStyle, arXiv 2106.12445).
 
-    A model carries it to be sampled as it was trained: `G.mapping(z)` gives the source's codes for the coarse layers
-    and its own for the others, each truncated around the mean of the mapping that made it. `source` is copied, the
-    tensors of `own` are taken over.
-
-    Raises:
-        ValueError: k is not 1 to num_ws, or the mappings do not fit each other.
+    The codes are truncated around the mean of the mapping that made them. `source` is copied, the tensors of `own` are
+    taken over. Raises ValueError: k is not 1 to num_ws, or the mappings do not fit each other.
     """
 
     def __init__(self, own: MappingNetwork, source: MappingNetwork, k: int):
@@ -119,9 +105,9 @@ class SharedMapping(MappingNetwork):
         """Raises ValueError: one w does not give the codes of all layers."""
         raise ValueError("the codes come from two mappings: call the mapping with z, or use mapping.source for one w")
 
-    def forward(self, z: Tensor, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
+    def forward(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         own = super().broadcast(self.w(z))
-        return self.truncate(torch.cat([self.source(z)[:, : self.k], own[:, self.k :]], dim=1), truncation, cutoff)
+        return self.truncate(torch.cat([self.source(z)[:, : self.k], own[:, self.k :]], dim=1), truncation)
 
     @property
     def mean_ws(self) -> Tensor:
@@ -193,8 +179,7 @@ class SynthesisBlock(nn.Module):
         """
         if x is None:
             x = self.const.expand(len(ws), -1, -1, -1)
-        layout = ops.memory_format(x.device, dtype, self.conv1.weight.shape[:2], self.resolution)
-        x = x.to(dtype=dtype, memory_format=layout)
+        x = x.to(dtype=dtype, memory_format=torch.channels_last)
         for conv, w, noise in zip(self.convs, ws.unbind(1), noises, strict=False):
             x = conv(x, w, noise)
         colours = self.to_rgb(x, ws[:, -1])
@@ -239,14 +224,11 @@ class SynthesisNetwork(nn.Module):
         """All styled convolutions, lowest resolution first; convs[i] is driven by ws[:, i]."""
         return [conv for block in self.blocks.values() for conv in block.convs]
 
-    def draw_noise(self, n: int, noise: Noise = "random") -> list[Tensor | None]:
-        """Noise images of n images for every convolution, to be drawn once and shared by several calls.
+    def sample_noise(self, n: int, noise: Noise = "random") -> list[Tensor | None]:
+        """Noise images of n images for every convolution, which several calls may share.
 
         noise: "random" (torch's global generator), "const" (the fixed buffers), "none", a `torch.Generator`, or a list
-            of L-1 tensors [N or 1, 1, R, R], which is returned as it is.
-
-        Raises:
-            ValueError: for anything else, or for a list of the wrong length.
+            of L-1 tensors [N or 1, 1, R, R], which is returned as it is. Raises ValueError for anything else.
         """
         if isinstance(noise, str) and noise not in ("random", "const", "none"):
             raise ValueError(f'noise must be "random", "const", "none", a torch.Generator or a list, got {noise!r}')
@@ -262,19 +244,16 @@ class SynthesisNetwork(nn.Module):
         return noise
 
     def stages(self, ws: Tensor, noise: Noise = "random", after: "Stage | None" = None) -> Iterator["Stage"]:
-        """Draw the image resolution by resolution: one `Stage` per block, the last one's `rgb` is the image.
+        """Render the image resolution by resolution: one `Stage` per block, the last one's `rgb` is the image.
 
-        Nothing is computed beyond the stage that was asked for last. Since a stage is all that the next block needs,
-        another network of the same sizes may go on from it (layer swapping).
+        Nothing is computed beyond the stage that was asked for last. Another network of the same sizes may go on from
+        a stage (layer swapping).
 
-        ws: [N, L, w_dim]. noise: see `draw_noise`. after: go on above this stage; None: from the constant.
-
-        Raises:
-            ValueError: ws of another shape.
+        ws: [N, L, w_dim], else ValueError. noise: see `sample_noise`. after: go on above this stage; None: from 4x4.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}; see G.mapping")
-        noises, at = self.draw_noise(len(ws), noise), 0
+        noises, at = self.sample_noise(len(ws), noise), 0
         for r, block in zip(self.resolutions, self.blocks.values(), strict=True):
             n = len(block.convs)
             if after is None or r > after.resolution:
@@ -286,7 +265,7 @@ class SynthesisNetwork(nn.Module):
             at += n
 
     def forward(self, ws: Tensor, noise: Noise = "random", return_rgbs: bool = False):
-        """ws [N, L, w_dim] -> image [N, 3, R, R], roughly in [-1, 1] (not clamped); noise: see `draw_noise`.
+        """ws [N, L, w_dim] -> image [N, 3, R, R], roughly in [-1, 1] (not clamped); noise: see `sample_noise`.
 
         return_rgbs: (image, running RGB sum of every resolution {4: [N, 3, 4, 4], 8: ..., R: image}) instead.
         """
@@ -301,8 +280,7 @@ class Generator(nn.Module):
         resolution: side of the image in pixels, a power of two from 8 to 1024.
         z_dim, w_dim, mapping_layers: sizes of the latent codes, depth of the mapping.
         channels: width per resolution, {4: 512, ..., resolution: 128}; default config-f (`widths`).
-        clamp: what comes out of a convolution stays within +-clamp (NVIDIA's `conv_clamp`, 256 in ADA's training,
-            arXiv 2006.06676, appendix); None: no bound.
+        clamp: bound of a convolution's outputs, +-clamp (NVIDIA's `conv_clamp`, 256 in ADA's training), or None.
     """
 
     def __init__(
@@ -323,38 +301,26 @@ class Generator(nn.Module):
     z_dim = property(lambda self: self.mapping.z_dim)
     w_dim = property(lambda self: self.mapping.w_dim)
 
-    def forward(self, z: Tensor, truncation: float = 1.0, cutoff: int | None = None, noise: Noise = "random") -> Tensor:
+    def forward(self, z: Tensor, truncation: float = 1.0, noise: Noise = "random") -> Tensor:
         """z [N, z_dim] -> image [N, 3, R, R], roughly in [-1, 1]."""
-        return self.synthesis(self.mapping(z, truncation, cutoff), noise)
+        return self.synthesis(self.mapping(z, truncation), noise)
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A size of the two networks: widths min(base / r, maximum), latent sizes, depth of the mapping."""
-
-    base: int
-    maximum: int
-    z_dim: int
-    w_dim: int
-    mapping_layers: int
-
-
-PRESETS = {
-    "pocket": Preset(base=2048, maximum=128, z_dim=128, w_dim=128, mapping_layers=4),  # 1.1 M + 1.2 M at 64 px
-    "config-f": Preset(base=32768, maximum=512, z_dim=512, w_dim=512, mapping_layers=8),  # 30 M + 29 M at 256 px
+PRESETS = {  # widths are min(base / r, size), z and w have this size too; layers of the mapping
+    "pocket": (2048, 128, 4),  # 1.1 M + 1.2 M parameters at 64 px
+    "config-f": (32768, 512, 8),  # 30 M + 29 M at 256 px
 }
 
 
 def build(resolution: int, preset: str = "config-f", seed: int = 0) -> tuple[Generator, Discriminator]:
     """New networks with seeded initial weights; the global random state is left as it was.
 
-    Raises:
-        ValueError: for an unknown preset (the error lists the known ones) or an impossible resolution.
+    Raises ValueError for an unknown preset (the error lists the known ones) or an impossible resolution.
     """
     if preset not in PRESETS:
         raise ValueError(f"no preset {preset!r}; there are: {', '.join(PRESETS)}")
-    p = PRESETS[preset]
-    channels = widths(resolution, p.base, p.maximum)
+    base, size, layers = PRESETS[preset]
+    channels = widths(resolution, base, size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(check_seed(seed))
-        return Generator(resolution, p.z_dim, p.w_dim, p.mapping_layers, channels), Discriminator(resolution, channels)
+        return Generator(resolution, size, size, layers, channels), Discriminator(resolution, channels)

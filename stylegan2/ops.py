@@ -5,21 +5,20 @@ R1 and path length regularisation differentiate a gradient, so every operation h
 """
 
 import math
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_weight
 
 SLOPE = 0.2  # of the leaky ReLU
 GAIN = math.sqrt(2)  # a leaky ReLU roughly halves the variance of a normal input; this gives it back (appendix B)
 
 
-def bias_act(x: Tensor, bias: Tensor, gain: float = GAIN) -> Tensor:
-    """leaky_relu(x + bias) * gain, with slope 0.2; x [N, C] or [N, C, H, W], bias [C]."""
+def bias_act(x: Tensor, bias: Tensor) -> Tensor:
+    """leaky_relu(x + bias) * sqrt(2), with slope 0.2; x [N, C] or [N, C, H, W], bias [C]."""
     bias = bias.to(x.dtype).reshape(1, -1, *[1] * (x.ndim - 2))  # [1, C, 1, 1]
-    return F.leaky_relu(x + bias, SLOPE) * gain
+    return F.leaky_relu(x + bias, SLOPE) * GAIN
 
 
 # ----------------------------------------------------------------------------------------------------------- precision
@@ -52,7 +51,7 @@ def bounded(x: Tensor, clamp: float | None = None) -> Tensor:
 def _unit_size(weight: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
     """Weights [O, I, k, k] and styles [N, I] of about unit size, so that a demodulated float16 convolution has room.
 
-    Demodulation takes out whatever factor an output feature's weights, or an image's styles, have in common.
+    Demodulation takes out factors that an output feature's weights, or an image's styles, have in common.
     """
     weight = weight / (weight.abs().amax((1, 2, 3), keepdim=True) * weight[0].numel() ** 0.5).clamp_min(1e-12)
     return weight, style / style.abs().amax(1, keepdim=True).clamp_min(1e-12)
@@ -61,7 +60,7 @@ def _unit_size(weight: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
 # ---------------------------------------------------------------------------------------------------------- resampling
 # A low-pass filter, so that no layer aliases: the binomial [1, 3, 3, 1] in x and y (section 4.1, appendix B). Doubling
 # the resolution is "insert zeros, then filter", halving "filter, then keep every second pixel". Outside the image is
-# zero, as in the original. All blurs are depthwise convolutions, on a CPU several times faster in channels_last.
+# zero, as in the original. All are depthwise convolutions, on a CPU several times faster in channels_last.
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
 
@@ -137,71 +136,7 @@ def blurred_conv_down(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     return F.conv2d(Filter.apply(x, None, 1.0, 1, 2), weight, bias, stride=2)  # filtered: [N, I, H+1, W+1]
 
 
-# -------------------------------------------------------------------------------------------------------- convolution
-# On a CPU, a wide layer on a large map is computed with Winograd's minimal filtering (arXiv 1509.09308, F(6x6, 3x3): 64
-# multiplications instead of 324 per tile). PyTorch's CPU builds contain it in NNPACK but choose it only for themselves
-# on machines without oneDNN. Results differ from the direct sum by 5e-6 of their standard deviation, at worst 1e-4.
-# A config-f generator at 256 px draws 1.5 times as fast on one core. `torch.backends.nnpack.flags(enabled=False)` is
-# the switch. Below these sizes transforming the tiles costs more than it saves; many threads were not measured.
-WINOGRAD_SIDE, WINOGRAD_CHANNELS, WINOGRAD_WORK = 64, 64, 128 * 128 * 64 * 64
-WINOGRAD_THREADS = 4
-
-
-@cache
-def _has_nnpack() -> bool:
-    names = (torch, "_nnpack_spatial_convolution"), (torch._C, "_get_nnpack_enabled")  # private: may go one day
-    return all(hasattr(module, name) for module, name in names) and torch.backends.nnpack.is_available()
-
-
-def uses_winograd(device: torch.device, dtype: torch.dtype, channels: tuple[int, int], side: int) -> bool:
-    """Does `conv3x3` use Winograd's algorithm on maps of side x side, for weights of channels = (O, I)?"""
-    large = side >= WINOGRAD_SIDE and min(channels) >= WINOGRAD_CHANNELS
-    large = large and channels[0] * channels[1] * side**2 >= WINOGRAD_WORK
-    fits = large and device.type == "cpu" and dtype == torch.float32 and torch.get_num_threads() <= WINOGRAD_THREADS
-    if not fits or torch.compiler.is_compiling():  # `torch.compile` cannot see through the private operator
-        return False
-    return _has_nnpack() and torch._C._get_nnpack_enabled()
-
-
-def memory_format(
-    device: torch.device, dtype: torch.dtype, channels: tuple[int, int], side: int
-) -> torch.memory_format:
-    """The layout in memory that suits the convolution best; arguments as in `uses_winograd`."""
-    return torch.contiguous_format if uses_winograd(device, dtype, channels, side) else torch.channels_last
-
-
-def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """3x3 convolution with zeros around the image: x [N, I, H, W], weight [O, I, 3, 3], bias [O] -> [N, O, H, W]."""
-    if uses_winograd(x.device, x.dtype, weight.shape[:2], min(x.shape[2:])):
-        return Winograd3x3.apply(x, weight, bias)
-    return F.conv2d(x, weight, bias, padding=1)
-
-
-class Winograd3x3(torch.autograd.Function):
-    """The convolution and its gradients; each is a convolution again, so that they can be differentiated in turn."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        x, weight = x.contiguous(), weight.contiguous()
-        # image by image: for a batch NNPACK chooses its slower algorithm, the Fourier transform
-        images = [torch._nnpack_spatial_convolution(image, weight, bias, [1, 1]) for image in x.split(1)]
-        return images[0] if len(images) == 1 else torch.cat(images)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
-        to_x, to_weight, to_bias = ctx.needs_input_grad
-        return (
-            conv3x3(grad, weight.flip(2, 3).transpose(0, 1)) if to_x else None,
-            conv2d_weight(x, weight.shape, grad, padding=1) if to_weight else None,
-            grad.sum(dim=(0, 2, 3)) if to_bias else None,
-        )
-
-
 # ------------------------------------------------------------------- modulated convolution (section 2.2, equations 1-3)
-
-
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
     """1 / sqrt(sum_{i,k} (s_i w_oik)^2 + eps), the factor of equation 3, in float32 or better: [N, O].
 
@@ -217,15 +152,8 @@ def modulated_conv2d(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool 
     The paper scales the weights (equations 1 and 3). Scaling the *activations* before and after the convolution is the
     same linear map, needs no weights per image, and so runs as one ordinary convolution over the batch.
 
-    Args:
-        x: activations [N, I, H, W].
-        weight: [O, I, k, k], already multiplied with its equalised-learning-rate scale.
-        style: [N, I], a factor for each input feature.
-        demodulate: bring each output feature back to unit expected variance.
-        up: double the resolution (k = 3 only).
-
-    Returns:
-        [N, O, H, W], or [N, O, 2H, 2W] with `up`.
+    x [N, I, H, W], weight [O, I, k, k], already multiplied with its equalised-learning-rate scale, style [N, I] ->
+    [N, O, H, W], or [N, O, 2H, 2W] with `up` (k = 3 only). demodulate: bring outputs back to unit expected variance.
     """
     y = _convolve(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype), up)
     if demodulate:
@@ -244,14 +172,12 @@ def modulated_rgb(x: Tensor, weight: Tensor, style: Tensor, bias: Tensor) -> Ten
     return upcast(modulated_conv2d(x, weight, style, demodulate=False)) + bias[:, None, None]
 
 
-def _needs_graph(*tensors: Tensor | None) -> bool:
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+def _needs_graph(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
 
 
-def _convolve(x: Tensor, kernel: Tensor, up: bool, bias: Tensor | None = None) -> Tensor:
-    if up:
-        return blurred_conv_up(x, kernel, bias)
-    return conv3x3(x, kernel, bias) if kernel.shape[-1] == 3 else F.conv2d(x, kernel, bias)
+def _convolve(x: Tensor, weight: Tensor, up: bool, bias: Tensor | None = None) -> Tensor:
+    return blurred_conv_up(x, weight, bias) if up else F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
 def styled_conv(
@@ -269,41 +195,21 @@ def styled_conv(
     demodulation, the bias and the noise. What follows the convolution works in place, which autograd allows, since no
     gradient needs these intermediate values.
 
-    Args:
-        x: activations [N, I, H, W].
-        weight: [O, I, 3, 3], as it is stored: its equalised-learning-rate scale is part of the style.
-        style: [N, I], already multiplied with the weights' scale.
-        bias: [O].
-        noise: added to every feature, already multiplied with its strength: [N or 1, 1, R, R]; None for none.
-        up: double the resolution.
-        clamp: the result stays within +-clamp; see `bounded`.
-
-    Returns:
-        [N, O, R, R], R = H or 2H.
+    x [N, I, H, W], weight [O, I, 3, 3] as it is stored, style [N, I] already multiplied with the weights' scale, bias
+    [O], noise [N or 1, 1, R, R] already multiplied with its strength -> [N, O, R, R], R = H, or 2H with `up`.
+    clamp: see `bounded`.
     """
     if x.dtype == torch.float16:
         weight, style = _unit_size(weight, style)
     factor, bias = demodulation(weight, style) * GAIN, (bias * GAIN).to(x.dtype)  # [N, O], [O]
-    if not _needs_graph(x, weight, style, bias) and _folding_pays(x, weight, up):
-        y = _folded_conv(x, weight, style, factor, bias, up)
+    pixels = x.shape[2] * x.shape[3] * (4 if up else 1)
+    if len(x) == 1 and 9 * min(weight.shape[:2]) < pixels and not _needs_graph(x, weight, style, bias):
+        # one image on large maps: scale the weights, as in the paper, which are fewer than the activations
+        kernel = (weight * style[0][:, None, None]).mul_(factor[0][:, None, None, None]).to(x.dtype)
+        y = _convolve(x, kernel, up, bias)
     else:
         y = modulated_conv2d(x, weight, style, demodulate=False, up=up)
         y = torch.addcmul(bias[:, None, None], y, factor.to(x.dtype)[:, :, None, None])
     if noise is not None:
         y = y.add_((noise * GAIN).to(x.dtype))
     return bounded(F.leaky_relu_(y, SLOPE), clamp)
-
-
-def _folded_conv(x: Tensor, weight: Tensor, style: Tensor, factor: Tensor, bias: Tensor, up: bool) -> Tensor:
-    """The convolution with style [N, I] and factor [N, O] folded into a kernel per image, as in the paper."""
-    kernels = (weight * style[:, None, :, None, None]).mul_(factor[:, :, None, None, None]).to(x.dtype)
-    images = [_convolve(image, kernel, up, bias) for image, kernel in zip(x.split(1), kernels, strict=True)]
-    return images[0] if len(images) == 1 else torch.cat(images)
-
-
-def _folding_pays(x: Tensor, weight: Tensor, up: bool) -> bool:
-    """Scale the weights, not the activations? Only where images go one by one, as Winograd's do, and maps are large."""
-    n, _, h, w = x.shape
-    pixels = h * w * (4 if up else 1)
-    one_by_one = n == 1 or uses_winograd(x.device, x.dtype, weight.shape[:2], min(h, w))
-    return one_by_one and 9 * min(weight.shape[:2]) < pixels

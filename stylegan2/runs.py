@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from stylegan2 import checkpoints, files
@@ -23,14 +22,13 @@ def snapshot_files(folder: Path) -> list[Path]:
 
 
 def prune(folder: Path, keep: int, images: int) -> None:
-    """Delete all but the newest `keep` snapshots up to `images`, which was just written.
+    """Delete all but the newest `keep` snapshots up to `images`, which was just written, and unfinished ones.
 
-    Later ones are damaged (`latest` passed them over) or of work that has been redone: they go too, and so does what a
-    kill left of an unfinished one.
+    Later ones are damaged (`latest` passed them over) or of work that has been redone.
     """
-    files = snapshot_files(folder)
-    later = [path for path in files if int(path.stem) > images]
-    old = [path for path in files if path not in later][:-keep]
+    paths = snapshot_files(folder)
+    later = [path for path in paths if int(path.stem) > images]
+    old = [path for path in paths if path not in later][:-keep]
     for path in [*later, *old, *(folder / "snapshots").glob(".*.part")]:
         path.unlink()
 
@@ -44,14 +42,6 @@ def latest(folder: Path) -> Path | None:
         except checkpoints.CheckpointError as error:
             warnings.warn(f"passing over a snapshot that cannot be read: {error}", stacklevel=2)
     return None
-
-
-def read_training_state(path: Path, device: torch.device | str) -> checkpoints.Checkpoint:
-    """Load a snapshot with its optimisers. Raises CheckpointError for a file without training state."""
-    snapshot = checkpoints.load(path, device=device)
-    if snapshot.training is None or snapshot.g is None or snapshot.d is None:
-        raise checkpoints.CheckpointError(f"'{path}' is a model without training state: it can be loaded, not resumed")
-    return snapshot
 
 
 class Averages:
@@ -86,8 +76,7 @@ class Averages:
 class RunLog:
     """Writes one line per call to `log.csv`, and TensorBoard events below `tensorboard/` if asked to.
 
-    Opening it for a resumed run drops lines beyond `images_seen`: they belong to work that will be done again.
-    `extra`: columns beside COLUMNS, the losses that transfer methods add.
+    A resumed run drops lines beyond `images_seen`, which will be written again. `extra`: columns beside COLUMNS.
     """
 
     def __init__(self, folder: Path, images_seen: int = 0, tensorboard: bool = False, extra: Sequence[str] = ()):
@@ -99,7 +88,11 @@ class RunLog:
                 self._write_row(text, int(row.pop("images")), row)
         files.write_text(self.path, text.getvalue())
         if tensorboard:
-            self._writer = _tensorboard(folder / "tensorboard", images_seen)
+            try:
+                from torch.utils.tensorboard import SummaryWriter  # here: an extra, which takes seconds to import
+            except ImportError as error:
+                raise ImportError("tensorboard=True needs a package: pip install tensorboard") from error
+            self._writer = SummaryWriter(folder / "tensorboard", purge_step=images_seen + 1)
 
     def _write_row(self, file: io.TextIOBase, images: int, values: dict[str, float]) -> None:
         row = {"images": images, **{name: f"{value:.6g}" for name, value in values.items()}}
@@ -126,11 +119,3 @@ def read_log(path: str | os.PathLike) -> list[dict[str, float]]:
     with open(path, newline="") as file:
         rows = [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
     return [{name: float(value) for name, value in row.items() if value != ""} for row in rows]
-
-
-def _tensorboard(folder: Path, images_seen: int):
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # here: an extra, which takes seconds to import
-    except ImportError as error:
-        raise ImportError("tensorboard=True needs the package 'tensorboard': pip install tensorboard") from error
-    return SummaryWriter(folder, purge_step=images_seen + 1)

@@ -12,18 +12,17 @@ Which tensor lies on which device follows these rules in the whole package:
 - **What is read or rendered** as pictures (data sets, photos, `pocket.render`) is on the CPU until it is moved; only
   `Course.photos`, made for the networks of the course, is on the course's device. Files hold CPU tensors.
 - **What is shown** (:mod:`stylegan2.display`, panels) may lie anywhere.
-- **Seeds** draw on the CPU, so that a seed is the same face on every machine. Training and the views of a text edit
-  draw on the device instead, where copying would cost time.
+- **Seeds** are for random numbers on the CPU, so that a seed is the same face on every machine. Training and the
+  views of a text edit sample on the device instead, where copying would cost time.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
@@ -41,16 +40,10 @@ def has_bfloat16(device: torch.device) -> bool:
     return any(getattr(torch.cpu, probe)() for probe in probes if hasattr(torch.cpu, probe))
 
 
-def has_float16(device: torch.device) -> bool:
-    """Does a GPU multiply float16 faster than float32, without having bfloat16 (Volta, Turing: V100, T4)?"""
-    return device.type == "cuda" and (7, 0) <= torch.cuda.get_device_capability(device) < (8, 0)
-
-
 def pick_device(name: torch.device | str = "auto") -> torch.device:
     """Where to compute: a device, or its name ("cpu", "cuda:1", ...); "auto": a GPU where there is one.
 
-    Raises:
-        ValueError: a device that cannot be used here.
+    Raises ValueError for a device that cannot be used here.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -59,19 +52,22 @@ def pick_device(name: torch.device | str = "auto") -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-        raise ValueError(
-            f"device '{name}' cannot be used ({str(error).splitlines()[0]}): here there are {', '.join(['cpu', *gpus])}"
-        ) from error
+        why, usable = str(error).splitlines()[0], ", ".join(["cpu", *gpus])
+        raise ValueError(f"device '{name}' cannot be used ({why}): here there are {usable}") from error
     if device.type == "cpu":
         keep_memory_warm()
     return device
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Type of the convolutions for "float32", "bfloat16", "float16", or "auto": what the device is fast in."""
+    """Type of the convolutions for "float32", "bfloat16", "float16", or "auto": what the device is fast in.
+
+    float16 is the choice of GPUs that have it, but no bfloat16 (Volta, Turing: V100, T4).
+    """
     if precision == "auto":
-        precision = "bfloat16" if has_bfloat16(device) else "float16" if has_float16(device) else "float32"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+        has_float16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+        precision = "bfloat16" if has_bfloat16(device) else "float16" if has_float16 else "float32"
+    return getattr(torch, precision)
 
 
 @contextmanager
@@ -101,16 +97,13 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def let_go(error: Exception) -> None:
-    """Free what a failed computation still holds, before another error takes this one's place.
-
-    An error holds the frames that it passed, and these hold their activations; and a notebook keeps the last error.
-    """
+    """Free what a failed computation still holds: an error refers to its frames, and these to their activations."""
     traceback.clear_frames(error.__traceback__)
     hand_back_memory()
 
 
 def hand_back_memory() -> None:
-    """Give back a GPU's memory that no variable holds any more and PyTorch keeps, so that other processes have it."""
+    """Free the memory of a GPU that PyTorch keeps and no variable uses, so that other processes have it."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -123,10 +116,9 @@ def free_memory(device: torch.device) -> int:
 
 
 def how_many_fit(most: int, each: int, device: torch.device) -> int:
-    """How many of `most` things, such as images, to compute at once; each takes so many bytes meanwhile.
+    """How many of `most` things, such as images, to compute at once, where each takes so many bytes meanwhile.
 
-    On a GPU what fits into `ROOM` of its free memory, at least 1. On a CPU all of them, so that results there do not
-    depend on what else the machine is doing.
+    On a GPU what fits into `ROOM` of its free memory, at least 1. On a CPU all: results do not depend on its load.
     """
     if device.type != "cuda":
         return most
@@ -136,7 +128,7 @@ def how_many_fit(most: int, each: int, device: torch.device) -> int:
 def images_at_once(network: nn.Module, most: int, graph: bool = False) -> int:
     """How many of `most` images a `SynthesisNetwork` should compute together, see `how_many_fit`.
 
-    graph: with all that gradients need, for this network and for another one that looks at its images.
+    graph: with all that gradients need, for this network and for another one that takes its images.
     """
     sizes = [4 * width * side**2 for side, width in network.channels.items()]  # bytes of a resolution's features
     # counted at 256 pixels: 3.5 times the largest; with gradients 8 times all of them, 11 with LPIPS, 13.3 with D
@@ -159,24 +151,15 @@ def in_parts(network: nn.Module, count: int, compute: Callable[[slice], Tensor])
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-# glibc's mallopt: parameter number -> values in bytes, the first that is accepted (older versions have an upper limit)
-_KEEP_FREED_MEMORY = {
-    -3: (1 << 30, 32 << 20),  # M_MMAP_THRESHOLD
-    -1: ((1 << 31) - 1,),  # M_TRIM_THRESHOLD
-    -2: (256 << 20,),  # M_TOP_PAD
-}
-
-
-def keep_memory_warm() -> bool:
-    """Make the C library keep freed memory for reuse; returns whether it does (glibc only).
+def keep_memory_warm() -> None:
+    """Make the C library keep freed memory for reuse (glibc only).
 
     By default every large activation is a fresh mapping, and touching fresh memory costs a page fault for each 4 KiB.
     Training at 64 px on two cores went from 30 to 41 images/s with this alone. The process keeps its peak memory.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
+    mmap_threshold, trim_threshold, top_pad = -3, -1, -2  # parameters of glibc's mallopt
+    with suppress(OSError, AttributeError):  # another system, or another C library
         mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library
-        return False
-    return all([any(mallopt(number, value) for value in values) for number, values in _KEEP_FREED_MEMORY.items()])
+        mallopt(mmap_threshold, 1 << 30) or mallopt(mmap_threshold, 32 << 20)  # older versions have a limit
+        mallopt(trim_threshold, (1 << 31) - 1)
+        mallopt(top_pad, 256 << 20)

@@ -15,22 +15,20 @@ KINDS = {
     "str": (lambda value: isinstance(value, str), "a text"),
 }
 
-
 LAST_SEED = 2**63 - 1  # what PyTorch's generators take
 
 
 def check_seed(seed: Any, name: str = "seed") -> int:
     """A seed as a plain number. Raises ValueError for what no random generator takes."""
     if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or not 0 <= seed <= LAST_SEED:
-        raise ValueError(f"{name} is {_short(seed)}, expected a whole number from 0 to {LAST_SEED} (2^63 - 1)")
+        raise ValueError(f"{name} is {seed!r:.100}, expected a whole number from 0 to {LAST_SEED} (2^63 - 1)")
     return int(seed)
 
 
 def check_types(settings: Any) -> None:
-    """Every field annotated as int, float, bool or str (or None) is what it says. For modules with future annotations.
+    """Raises ValueError for the first field annotated as int, float, bool or str (or None) that holds something else.
 
-    Raises:
-        ValueError: the first that is not: "lr is 'fast', expected a finite number".
+    For modules with future annotations.
     """
     for field in dataclasses.fields(settings):
         kind, _, optional = str(field.type).partition(" | ")
@@ -38,11 +36,6 @@ def check_types(settings: Any) -> None:
         if kind in KINDS and optional in ("", "None") and not (optional and value is None):
             fits, expected = KINDS[kind]
             if not fits(value):
-                raise ValueError(f"{field.name} is {_short(value)}, expected {expected}{' or None' * bool(optional)}")
+                raise ValueError(f"{field.name} is {value!r:.100}, expected {expected}{' or None' * bool(optional)}")
         if field.name == "seed" and value is not None:
             check_seed(value)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."

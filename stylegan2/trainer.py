@@ -25,10 +25,11 @@ from stylegan2 import checkpoints, display, files, transfer
 from stylegan2.bars import bar
 from stylegan2.batches import batches
 from stylegan2.config import TrainConfig
-from stylegan2.draws import step_generator
+from stylegan2.files import CheckpointError
+from stylegan2.inputs import step_generator
 from stylegan2.iteration import Iteration
 from stylegan2.networks import Generator
-from stylegan2.runs import RunLog, latest, prune, read_training_state, snapshot_files
+from stylegan2.runs import RunLog, latest, prune, snapshot_files
 from stylegan2.runtime import images_at_once, is_out_of_memory, keep_memory_warm, let_go, reproducible
 
 
@@ -40,7 +41,6 @@ class Trainer(Iteration):
     """One run, or this process's part of it.
 
     Args:
-        config: all settings.
         dataset: yields uint8 [3, R, R] for (index, flip); see `stylegan2.data.dataset`.
         g, d: the networks to train, modified in place; for fine-tuning see `Trainer.fine_tune`.
         g_ema: averaged generator to go on with; None: a copy of `g`.
@@ -50,15 +50,13 @@ class Trainer(Iteration):
     Attributes:
         step: iterations done; images_seen: real images shown so far.
         begun_as: `config.images` of the run when it began: it may be longer now.
-        g_ema: the averaged generator, which is what a run is for.
+        g_ema: the averaged generator, the result of a run.
         frozen: exact names of the frozen parameters.
         source: the generator that methods compare with: a copy that never changes; None where none compares.
         last: values of the last line of the log.
-        world: the processes of the run.
 
-    Raises:
-        ValueError: for a dataset smaller than a batch, or of another resolution than the networks, a method that
-            does not fit the networks, or a batch that cannot be shared.
+    Raises ValueError for a dataset smaller than a batch, or of another resolution than the networks, a method that does
+    not fit the networks, or a batch that cannot be shared.
     """
 
     last: dict[str, float] = {}
@@ -73,13 +71,10 @@ class Trainer(Iteration):
         methods: Sequence[transfer.Method] = (),
         device: torch.device | str | None = None,
     ) -> Trainer:
-        """A run that starts from copies of a model, which itself stays as it is.
+        """A run that starts from copies of a model: of its averaged generator, so that what is frozen is the source's
+        in the averaged generator that comes out as well.
 
-        It starts from the averaged generator, which is the one that makes the source's pictures: then what is frozen
-        is exactly the source's, in the averaged generator that comes out as well.
-
-        Raises:
-            ValueError: for a source without a discriminator, and as the class does.
+        Raises ValueError for a source without a discriminator, and as the class does.
         """
         if source.d is None:
             raise ValueError("the source has no discriminator, which fine-tuning needs: use a checkpoint with 'd'")
@@ -97,7 +92,6 @@ class Trainer(Iteration):
         return Path(self.config.out)
 
     # ------------------------------------------------------------------------------------------------------ the loop
-
     def run(
         self, on_log: Callable | None = None, on_sample: Callable | None = None, progress: bool = True
     ) -> Generator:
@@ -105,10 +99,8 @@ class Trainer(Iteration):
 
         Ctrl-C (or the notebook's stop button, SIGTERM, or `stop()`) finishes the iteration, saves and returns.
 
-        Args:
-            on_log: called with (trainer, values) after each line of the log.
-            on_sample: called with (trainer, images [N, 3, R, R]) after each sample picture.
-            progress: show a bar with images/s and time left.
+        on_log: called with (trainer, values) after each line of the log. on_sample: called with (trainer, images
+        [N, 3, R, R]) after each sample picture. progress: show a bar with images/s and time left.
 
         Raises:
             MemoryError: a batch does not fit; says which setting to change. The same run goes on with it.
@@ -121,8 +113,8 @@ class Trainer(Iteration):
         self.world.copy_from_first([self.g, self.d, self.g_ema])
         log = self._begin_log() if self.world.is_first else None
         c, self._stop = self.config, False
-        shard = {"num_shards": self.world.size, "shard": self.world.rank, "pin": self.device.type == "cuda"}
-        stream = batches(self.dataset, c.batch, c.seed, self.step, c.workers, c.mirror, **shard)
+        order = {"mirror": c.mirror, "start": self.step, "num_shards": self.world.size, "shard": self.world.rank}
+        stream = batches(self.dataset, c.batch, c.seed, c.workers, self.device.type == "cuda", **order)
         total = {"total": c.steps * c.batch, "initial": self.images_seen, "smoothing": 0.1}
         steps = bar(what="train", unit="img", shown=progress and self.world.is_first, **total)
         with steps, closing(log) if log else nullcontext(), self._stop_on_interrupt(), reproducible(self.device):
@@ -141,13 +133,8 @@ class Trainer(Iteration):
 
     def _begin_log(self) -> RunLog:
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = {**self.config.to_json(), "methods": self._method_names}
-        files.write_json(self.folder / "config.json", settings)
+        files.write_json(self.folder / "config.json", {**self.config.to_json(), "methods": self.method_names})
         return RunLog(self.folder, self.images_seen, self.config.tensorboard, self.loss_names)
-
-    @property
-    def _method_names(self) -> list[str]:
-        return [str(method) for method in self.methods]
 
     def _loop(self, stream: Iterator[Tensor], log: RunLog | None, steps: tqdm, on_log, on_sample) -> None:
         start, images, saved = time.perf_counter(), self.images_seen, self.images_seen
@@ -185,10 +172,7 @@ class Trainer(Iteration):
 
     @contextmanager
     def _stop_on_interrupt(self):
-        """Ctrl-C or SIGTERM asks to stop, a second one ends at once. (Python allows handlers in the main thread only.)
-
-        `torchrun` and the schedulers of clusters send SIGTERM, and kill a while later.
-        """
+        """Ctrl-C or SIGTERM (`torchrun`, clusters) asks to stop, a second one ends at once. In the main thread only."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -210,7 +194,6 @@ class Trainer(Iteration):
                 signal.signal(number, old)
 
     # ------------------------------------------------------------------------------------------- samples, snapshots
-
     @torch.no_grad()
     def sample(self) -> Tensor:
         """The run's fixed latents through g_ema, with its fixed noise: [rows * columns, 3, R, R] in [-1, 1]."""
@@ -253,7 +236,7 @@ class Trainer(Iteration):
             "dataset_length": len(self.dataset),
         }
         meta = {"images": self.images_seen, "precision": self.precision, "frozen": self.frozen}
-        meta |= {"methods": self._method_names, "origin": self._origin}
+        meta |= {"methods": self.method_names, "origin": self._origin}
         if self.world.is_first:
             path = self.folder / "snapshots" / f"{self.images_seen:09d}.pt"
             checkpoints.save(path, g_ema=self.g_ema, g=self.g, d=self.d, meta=meta, training=state)
@@ -263,13 +246,9 @@ class Trainer(Iteration):
     def resume(self) -> bool:
         """Load the newest readable snapshot of the run's folder, if there is one. Returns whether.
 
-        A finished run goes on where `config.images` is larger now, and computes what a longer run would have: with
-        the half-life of the averaged generator that it began with.
-
-        Raises:
-            ValueError: when the folder holds a run with other settings, frozen parameters, networks or data, or one
-                that is longer already.
-            CheckpointError: when its newest readable snapshot is a model without training state.
+        A finished run goes on where `config.images` is larger now, with the half-life of the averaged generator that
+        it began with. Raises ValueError when the folder holds a run with other settings, frozen parameters, networks or
+        data, or a longer one; CheckpointError when its newest readable snapshot has no training state.
         """
         return not self.step and self._restore()
 
@@ -290,8 +269,9 @@ class Trainer(Iteration):
         path = self.world.of_first(self._newest_snapshot() if self.world.is_first else None)
         if path is None:
             return False
-        path = Path(path)
-        snapshot = read_training_state(path, self.device)
+        snapshot = checkpoints.load(path, device=self.device)
+        if snapshot.training is None or snapshot.g is None or snapshot.d is None:
+            raise CheckpointError(f"'{path}' is a model without training state: it can be loaded, not resumed")
         self._check_resumable(path, snapshot)
         for name in ("g", "d", "g_ema"):
             getattr(self, name).load_state_dict(getattr(snapshot, name).state_dict())
@@ -300,18 +280,14 @@ class Trainer(Iteration):
         _load_moments(self.d_optimiser, state["d_optimiser"])
         self.path_length.mean = torch.tensor(state["path_length_mean"], device=self.device)
         self.ada.load_state_dict(state["ada"], self.world.is_first)
-        if "averages" in state:
-            self._averages.load_state_dict(state["averages"])
-        self.step, self.begun_as = state["step"], state.get("begun_as", self.config.images)
+        self._averages.load_state_dict(state["averages"])
+        self.step, self.begun_as = state["step"], state["begun_as"]
         return True
 
-    def _newest_snapshot(self) -> str | None:
-        if not snapshot_files(self.folder):
-            return None
-        if (self.folder / "config.json").exists():
+    def _newest_snapshot(self) -> Path | None:
+        if snapshot_files(self.folder) and (self.folder / "config.json").exists():
             self.config.check_same(self.folder / "config.json")
-        path = latest(self.folder)
-        return None if path is None else str(path)
+        return latest(self.folder)
 
     def _check_resumable(self, path: Path, snapshot: checkpoints.Checkpoint) -> None:
         """What config.json does not hold: networks, frozen parameters and data must be those of the snapshot."""
@@ -323,14 +299,14 @@ class Trainer(Iteration):
             )
         pairs = {"generator": (self.g, snapshot.g), "discriminator": (self.d, snapshot.d)}
         differ = [name for name, (own, other) in pairs.items() if _shapes(own) != _shapes(other)]
-        if info.get("frozen", self.frozen) != self.frozen:
+        if info["frozen"] != self.frozen:
             differ.append(f"frozen parameters ({len(info['frozen'])} then, {len(self.frozen)} now)")
-        now, then = self._method_names, info.get("methods", self._method_names)
+        now, then = self.method_names, info["methods"]
         if then != now:
             differ.append(f"methods ({', '.join(then) or 'none'} then, {', '.join(now) or 'none'} now)")
-        if self._origin and info.get("origin", self._origin) != self._origin:
+        if self._origin and info["origin"] != self._origin:
             differ.append("source")
-        length = snapshot.training.get("dataset_length", len(self.dataset))
+        length = snapshot.training["dataset_length"]
         if length != len(self.dataset):
             differ.append(f"dataset ({length:,} images then, {len(self.dataset):,} now)")
         if differ:
@@ -338,9 +314,9 @@ class Trainer(Iteration):
                 f"'{path}' is of another run, with a different {' and a different '.join(differ)}: "
                 "start it as before to resume it, or use another folder for a new run"
             )
-        before = str(info.get("precision", self.precision)).removeprefix("torch.")
-        if before != self.precision:
-            warnings.warn(f"resuming in {self.precision} a run begun in {before}: results will differ", stacklevel=3)
+        if info["precision"] != self.precision:
+            change = f"resuming in {self.precision} a run begun in {info['precision']}"
+            warnings.warn(f"{change}: results will differ", stacklevel=3)
 
 
 def _load_moments(optimiser: torch.optim.Optimizer, state: dict) -> None:

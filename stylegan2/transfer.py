@@ -6,10 +6,8 @@
     FreezeSG(8, 4)                 FreezeG without the mapping, and FreezeStyle
     StructureLoss((4, 8, 16))      small versions of the image stay as the source's
 
-They compose, and return the exact names of what they froze. The trainer knows none of them by name: each may replace
-part of the codes ws, freeze parameters, and add named losses.
-
-FreezeSG and StructureLoss: arXiv 2106.12445, sections 3.2 and 3.3; FreezeG: FreezeD's idea, for the generator.
+They compose. The trainer knows none of them by name: each may replace part of the codes ws, freeze parameters, and add
+named losses. FreezeSG and StructureLoss: arXiv 2106.12445, sections 3.2 and 3.3; FreezeG: FreezeD for the generator.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stylegan2.distributed import World
-from stylegan2.draws import Draws, Fakes
+from stylegan2.inputs import Fakes, Inputs
 from stylegan2.networks import Discriminator, Generator, SharedMapping, Stage
 from stylegan2.ops import upcast
 from stylegan2.setting_types import check_types
@@ -49,8 +47,6 @@ class Method:
 
 
 # ------------------------------------------------------------------------------------------------- what does not train
-
-
 @dataclass(frozen=True)
 class FreezeD(Method):
     """Freeze the discriminator's layers at `min_resolution` and above, towards the image (arXiv 2002.10964).
@@ -92,8 +88,7 @@ class FreezeG(Method):
 class FreezeStyle(Method):
     """Take the first k of the L codes from the source's mapping, which does not train; the mapping itself does.
 
-    The model that comes out carries both mappings, see `SharedMapping`. With all L codes taken, nothing of its own
-    mapping is used, and that is frozen too.
+    The model that comes out carries both mappings, see `SharedMapping`. With k = L its own, unused one is frozen too.
 
     Raises ValueError in `prepare` for a k that is not 1 to L, or a generator that shares codes already.
     """
@@ -128,9 +123,8 @@ class FreezeFC(Method):
 class FreezeSG(Method):
     """Freeze style and generator (arXiv 2106.12445, section 3.2): coarse blocks *and* the codes that drive them.
 
-    `FreezeG(max_resolution, mapping=False)` with `FreezeStyle(k)`. The mapping trains: were it frozen, as by the
-    original code's freezeG, taking k of its codes from the source would change nothing. The blocks up to R are driven
-    by the first 2 log2(R) - 2 codes: 4 for R = 8.
+    `FreezeG(max_resolution, mapping=False)` with `FreezeStyle(k)`: the mapping trains, else taking k of its codes from
+    the source would change nothing. The blocks up to R are driven by the first 2 log2(R) - 2 codes: 4 for R = 8.
     """
 
     max_resolution: int
@@ -145,21 +139,18 @@ class FreezeSG(Method):
 
 
 # ----------------------------------------------------------------------------------------------------- what is compared
-
-
 @dataclass(frozen=True)
 class StructureLoss(Method):
     """Keep the image's small versions near the source's (arXiv 2106.12445, section 3.3): pose and layout live there.
 
     sum over r in `resolutions` of mean((y_r(G, w_t) - y_r(G_source, w_s))^2), times `weight`, where y_r is the running
     RGB sum at r (`on="rgb"`, the paper) or the features after the last convolution at r (`on="features"`, the original
-    code, at 8, 16, ...). Both codes come from the same z, crossover and noise, each through its own mapping. A network
-    against its own copy scores 0, and all resolutions together cost one pass of the source, only as far as needed.
+    code, at 8, 16, ...). Both codes come from the same z, crossover and noise, each through its own mapping.
 
     relative: divide each resolution's term by the variance of the source's values there, over the batch (or its part,
     with `accumulate`) of all processes. Low resolutions add little to the image (in our source the sums at 4, 8 and 16
     vary 400, 80 and 16 times less than it), so that the paper's sum hardly counts beside the adversarial loss. Divided,
-    each term is a share of what could be lost: 0 for nothing, 1 to 1.5 for a stranger.
+    each term is 0 for the same structure and 1 to 1.5 for unrelated images.
 
     Raises ValueError for another `on`, no resolution, or a negative weight; in `prepare` for an unknown resolution.
     """
@@ -187,7 +178,7 @@ class StructureLoss(Method):
 
     def distance(self, fakes: Fakes, source: Generator) -> Tensor:
         """The sum above without its weight, a scalar."""
-        theirs = source_stages(source, fakes.draws, max(self.resolutions))
+        theirs = source_stages(source, fakes.inputs, max(self.resolutions))
         pairs = [(self._compared(fakes.stages[r]), self._compared(theirs[r])) for r in self.resolutions]
         return sum(F.mse_loss(own, other) / self._unit(other) for own, other in pairs)
 
@@ -199,10 +190,10 @@ class StructureLoss(Method):
 
 
 @torch.no_grad()
-def source_stages(source: Generator, draws: Draws, max_resolution: int) -> dict[int, Stage]:
-    """The source's stages for the same draws, up to `max_resolution`: {resolution: Stage}."""
+def source_stages(source: Generator, inputs: Inputs, max_resolution: int) -> dict[int, Stage]:
+    """The source's stages for the same random numbers, up to `max_resolution`: {resolution: Stage}."""
     stages = {}
-    for stage in source.synthesis.stages(draws.ws(source.mapping), draws.noise):
+    for stage in source.synthesis.stages(inputs.ws(source.mapping), inputs.noise):
         stages[stage.resolution] = stage
         if stage.resolution >= max_resolution:
             break
@@ -231,8 +222,8 @@ def method(text: str, resolution: int) -> list[Method]:
     Raises ValueError for another name, or settings that a part does not have.
     """
     parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)]
-    made = [(FreezeD(resolution // 2), *METHODS[part]) if part in METHODS else (_constructed(part),) for part in parts]
-    return [one for some in made for one in some]
+    named = [(FreezeD(resolution // 2), *METHODS[part]) if part in METHODS else (_constructed(part),) for part in parts]
+    return [method for group in named for method in group]
 
 
 def constructor(method: Method) -> str:
@@ -253,16 +244,14 @@ def _constructed(text: str) -> Method:
     try:
         call = ast.parse(text, mode="eval").body
         values = [ast.literal_eval(value) for value in call.args]
-        made = kinds[call.func.id](*values, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
-        check_types(made)
+        method = kinds[call.func.id](*values, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
+        check_types(method)
     except (SyntaxError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"method {text!r}: expected such as FreezeSG(8, 4) ({error})") from error
-    return made
+    return method
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers
-
-
 def _check_resolutions(method: Method, wanted: Sequence[int], available: Sequence[int], what: str) -> None:
     missing = [r for r in wanted if r not in available]
     if missing:

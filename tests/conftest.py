@@ -55,7 +55,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def the_same_on_every_machine():
-    """Tests compute on the CPU, also where there is a GPU; those marked gpu name it."""
+    """Tests compute on the CPU, also where there is a GPU (those marked gpu name it), and on one thread: tiny networks
+    gain nothing from more, and lose much on a busy machine."""
+    import torch
+
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("torch.cuda.is_available", lambda: False)
         patch.setattr("stylegan2.bars.WAIT", 1e6)  # a slow machine shows bars, which no test of other things expects

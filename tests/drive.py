@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,12 +31,16 @@ SIGN_IN = "<html><title>Google Drive: Sign-in</title><body>Sign in to continue</
 
 @dataclass
 class Drive:
-    """`files` by id; `folders`: id -> {id: name}. `sabotage`: id -> "quota", "sign in", "cut" (once), or a status."""
+    """`files` by id; `folders`: id -> {id: name}. `sabotage`: id -> "quota", "sign in", "cut" (once), or a status.
+
+    `pause`: seconds before every 128 KiB of a file.
+    """
 
     files: dict[str, bytes] = field(default_factory=dict)
     folders: dict[str, dict[str, str]] = field(default_factory=dict)
     sabotage: dict[str, str | int] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
+    pause: float = 0.0
 
     def __enter__(self) -> Drive:
         drive = self
@@ -108,7 +114,10 @@ class Drive:
         if cut:
             del self.sabotage[file]
             body = body[: len(body) // 2]
-        to.wfile.write(body)
+        with contextlib.suppress(OSError):  # the other end may be gone
+            for i in range(0, len(body), 1 << 17):
+                time.sleep(self.pause)
+                to.wfile.write(body[i : i + (1 << 17)])
         to.close_connection = True
 
     def redirect(self, monkeypatch) -> None:

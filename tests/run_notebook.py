@@ -1,7 +1,8 @@
 """Run a notebook's cells, one after the other; a cell that fails is reported, and the next one is run all the same.
 
-    python tests/run_notebook.py notebooks/00_meet_stylegan2.ipynb
+    python tests/run_notebook.py notebooks/00_meet_stylegan2.ipynb [MOST]
 
+`MOST`: of anything a budget counts (images, steps, faces) at most so many.
 What a panel shows as an error counts as one. The exit status is the number of errors, 0 to 100.
 """
 
@@ -21,6 +22,7 @@ matplotlib.use("agg")
 
 from IPython.core.interactiveshell import InteractiveShell  # noqa: E402
 
+from stylegan2.course import Course  # noqa: E402
 from stylegan2.panels.panel import Panel  # noqa: E402
 
 
@@ -35,8 +37,8 @@ def run(path: Path) -> list[str]:
     """A report for every error."""
     shell, reports, shown = InteractiveShell.instance(colors="NoColor"), [], []
     shell.showtraceback = lambda *args, **kwargs: None
-    tell = Panel.tell
-    Panel.tell = lambda panel, error: (shown.append(error), tell(panel, error))
+    show_error = Panel.show_error
+    Panel.show_error = lambda panel, error: (shown.append(error), show_error(panel, error))
     for i, cell in enumerate(json.loads(path.read_text())["cells"]):
         if cell["cell_type"] != "code":
             continue
@@ -52,6 +54,9 @@ def run(path: Path) -> list[str]:
 
 
 if __name__ == "__main__":
+    if sys.argv[2:]:
+        steps, most = Course.steps, int(sys.argv[2])
+        Course.steps = lambda self, course, test: min(steps(self, course, test), most)
     found = run(Path(sys.argv[1]).resolve())
     print("\n".join(found))
     sys.exit(min(len(found), 100))

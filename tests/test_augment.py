@@ -8,18 +8,9 @@ import torch
 from torch import Tensor
 
 from stylegan2 import augment, image_moves
-from stylegan2.augment import TRANSFORMS, AdaptiveP, AugmentConfig, AugmentParams, AugmentPipe
+from stylegan2.augment import TRANSFORMS, AdaptiveP, AugmentParams, AugmentPipe
 
 SIZE = 16
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tensors this small gain nothing from threads, and waiting for one another on a busy machine costs seconds."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -80,15 +71,14 @@ def test_translation_moves_whole_pixels_and_reflects(x, y):
 
 
 def test_translations_are_pixels_of_both_signs_and_independent_in_x_and_y():
-    config = AugmentConfig().only(["translate"])
-    offset = AugmentPipe(config).draw(4000, 64, 64, 1.0, rng()).offset
+    offset = AugmentPipe(["translate"]).sample(4000, 64, 64, 1.0, rng()).offset
     assert offset.abs().max() == 8  # an eighth of 64 pixels
     assert offset.unique().tolist() == list(range(-8, 9))
     assert abs(torch.corrcoef(offset.T.float())[0, 1]) < 0.06
 
 
 def test_all_four_quarter_turns_are_drawn():
-    turns = AugmentPipe("b").draw(4000, 64, 64, 1.0, rng()).turns
+    turns = AugmentPipe("b").sample(4000, 64, 64, 1.0, rng()).turns
     assert (turns.bincount(minlength=4) / 4000 - 0.25).abs().max() < 0.03
 
 
@@ -131,7 +121,7 @@ def test_warp_turns_the_same_way_as_quarter_turns(angle):
 
 def test_warp_puts_every_point_where_the_matrix_says():
     size = 48
-    params = AugmentPipe(AugmentConfig().only(["scale", "rotate", "stretch", "shift"])).draw(6, size, size, 1.0, rng(3))
+    params = AugmentPipe(["scale", "rotate", "stretch", "shift"]).sample(6, size, size, 1.0, rng(3))
     out = AugmentPipe().apply(smooth(6, size), params)
     at, half = torch.arange(size) - (size - 1) / 2, (size - 1) / 2
     target = torch.stack([at[None].expand(size, size), at[:, None].expand(size, size), torch.ones(size, size)])
@@ -210,20 +200,20 @@ def test_saturation_zero_gives_grey_and_two_doubles_the_colour():
 
 @pytest.mark.parametrize("p", [0.3, 0.8])
 def test_every_transform_is_drawn_with_its_probability(p):
-    n, pipe = 4000, AugmentPipe()
+    n = 4000
     neutral = {"flip": 0.5, "luma_flip": 0.5, "rotate90": 0.25}  # chance that a drawn transform changes nothing
     for name in TRANSFORMS:
-        params = pipe.draw(n, 64, 64, p, rng(1), only=(name,))
+        params = AugmentPipe([name]).sample(n, 64, 64, p, rng(1))
         hit = params.blitted | params.warped | params.coloured
         chance = p * (1 - neutral.get(name, 1 / 17**2 if name == "translate" else 0))
         assert hit.float().mean().item() == pytest.approx(chance, abs=0.03), name
 
 
 def test_strengths_are_those_of_the_paper():
-    n, pipe = 4000, AugmentPipe()
+    n = 4000
 
     def drawn(name: str) -> AugmentParams:
-        return pipe.draw(n, 64, 64, 1.0, rng(2), only=(name,))
+        return AugmentPipe([name]).sample(n, 64, 64, 1.0, rng(2))
 
     def spread(values: Tensor) -> float:
         return values.std().item()
@@ -248,7 +238,7 @@ def test_zero_probability_returns_the_images_themselves():
     assert AugmentPipe("none")(images, 1.0, rng()) is images
 
 
-def test_draws_come_from_the_generator_alone():
+def test_random_numbers_come_from_the_generator_alone():
     images, pipe = noise(), AugmentPipe()
     first = pipe(images, 0.7, rng(5))
     torch.manual_seed(123)
@@ -262,21 +252,21 @@ def test_neither_p_nor_the_configuration_changes_how_much_is_drawn():
     states = []
     for config, p in (("bgc", 0.0), ("bgc", 0.5), ("none", 1.0), ("b", 1.0)):
         generator = rng(4)
-        AugmentPipe(config).draw(7, 64, 64, p, generator)
+        AugmentPipe(config).sample(7, 64, 64, p, generator)
         states.append(generator.get_state())
     assert all(torch.equal(states[0], state) for state in states)
 
 
 def test_a_larger_p_adds_to_the_transforms_of_a_smaller_one():
-    low, high = (AugmentPipe("b").draw(500, 64, 64, p, rng(8)) for p in (0.3, 0.6))
+    low, high = (AugmentPipe("b").sample(500, 64, 64, p, rng(8)) for p in (0.3, 0.6))
     hit = low.turns != 0
     assert hit.any() and torch.equal(high.turns[hit], low.turns[hit])
     assert (high.turns != 0).sum() > hit.sum()
 
 
-def test_one_draw_serves_several_batches():
+def test_one_sample_serves_several_batches():
     pipe = AugmentPipe()
-    params = pipe.draw(4, SIZE, SIZE, 0.9, rng(1))
+    params = pipe.sample(4, SIZE, SIZE, 0.9, rng(1))
     images = noise()
     assert torch.equal(pipe.apply(images, params), pipe(images, 0.9, rng(1)))
     linear = pipe.apply(2 * images, params) - 2 * pipe.apply(images, params) + pipe.apply(0 * images, params)
@@ -289,7 +279,7 @@ def test_one_draw_serves_several_batches():
 @pytest.mark.parametrize("preset", ["b", "bg", "bgc"])
 def test_twice_differentiable(preset):
     pipe = AugmentPipe(preset)
-    params = pipe.draw(3, 8, 8, 0.8, rng(2))
+    params = pipe.sample(3, 8, 8, 0.8, rng(2))
     assert (params.warped.any(), params.blitted.any()) == (preset != "b", True)
     images = noise(3, 8, torch.float64).requires_grad_()
 
@@ -351,10 +341,10 @@ def test_pipe_has_no_state_to_save():
 
 
 def test_presets_switch_on_their_groups():
-    assert AugmentConfig.preset("none").enabled == ()
-    assert AugmentConfig.preset("b").enabled == ("flip", "rotate90", "translate")
-    assert AugmentConfig.preset("bgc") == AugmentConfig()
-    assert AugmentConfig().only("hue").enabled == ("hue",)
+    assert AugmentPipe("none").enabled == ()
+    assert AugmentPipe("b").enabled == ("flip", "rotate90", "translate")
+    assert AugmentPipe("bgc").enabled == AugmentPipe().enabled == tuple(TRANSFORMS)
+    assert AugmentPipe(["hue"]).enabled == ("hue",)
 
 
 def test_errors_name_what_was_given_and_what_is_right():
@@ -362,9 +352,7 @@ def test_errors_name_what_was_given_and_what_is_right():
     with pytest.raises(ValueError, match="'xyz', expected one of none, b, bg, bgc"):
         AugmentPipe("xyz")
     with pytest.raises(ValueError, match="unknown augmentation zoom; there are flip"):
-        pipe(noise(), 0.5, rng(), only=("zoom",))
-    with pytest.raises(ValueError, match="scale_log2 is -1"):
-        AugmentConfig(scale_log2=-1)
+        AugmentPipe(["zoom"])
     with pytest.raises(ValueError, match=r"p is 1\.5"):
         pipe(noise(), 1.5, rng())
     with pytest.raises(ValueError, match="16x8, expected square"):
@@ -403,7 +391,6 @@ def test_p_rests_on_the_target_and_moves_only_at_the_interval():
 
 def test_p_stays_in_range():
     assert run(AdaptiveP(length_images=100), positive=10, iterations=40).p == 1
-    assert run(AdaptiveP(length_images=100, max_p=0.8), positive=10, iterations=40).p == 0.8
     assert run(AdaptiveP(p=0.3, length_images=100), positive=0, iterations=40).p == 0
 
 
@@ -425,13 +412,3 @@ def test_resumed_controller_goes_on_exactly():
     resumed.load_state_dict(half.state_dict())
     assert run(resumed, 9, 5).state_dict() == whole.state_dict()
     assert whole.p > 0
-
-
-def test_controller_rejects_bad_settings_and_states():
-    for settings in ({"p": 1.5}, {"p": 0.6, "max_p": 0.5}, {"target": 1}, {"interval": 0}, {"length_images": 0}):
-        with pytest.raises(ValueError, match="expected"):
-            AdaptiveP(**settings)
-    with pytest.raises(ValueError, match="ADA state has"):
-        AdaptiveP().load_state_dict({"p": 0.1})
-    with pytest.raises(ValueError, match="p = 3"):
-        AdaptiveP().load_state_dict({**AdaptiveP().state_dict(), "p": 3})

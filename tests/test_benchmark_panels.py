@@ -8,7 +8,7 @@ import ipywidgets as w
 import pytest
 import torch
 from tiny_clip import tiny_clip
-from tiny_training import one_thread, random_pictures  # noqa: F401  (the first applies to every test here)
+from tiny_training import random_pictures
 
 from benchmarks import panels
 from stylegan2.checkpoints import Checkpoint
@@ -19,19 +19,19 @@ from stylegan2.pocket.nets.judge import Judge
 
 
 @pytest.fixture(scope="module")
-def course():
+def models():
     g, d = build(16, "pocket")
     with torch.random.fork_rng():
         judge = Judge().eval().requires_grad_(False)
     dataset = random_pictures(40, 16)
     dataset.path = Path("tiny.lmdb")
     source = Checkpoint(g_ema=g.eval().requires_grad_(False), g=None, d=d)
-    return panels.Course(source, {"tuned": copy.deepcopy(g)}, judge, tiny_clip(), dataset)
+    return panels.Models(source, {"tuned": copy.deepcopy(g)}, judge, tiny_clip(), dataset)
 
 
 @pytest.mark.parametrize("name", panels.PANELS)
-def test_every_control_of_every_panel_is_measured(course, name):
-    panel = panels.PANELS[name](course)
+def test_every_control_of_every_panel_is_measured(models, name):
+    panel = panels.PANELS[name](models)
     begin = panel.settings
     found = panels.measure(panel)
     moved = {key for key, control in panel.controls.items() if len(panels.positions(control)) > 1}

@@ -56,11 +56,11 @@ dataset = LMDBDataset(course.dataset("pocket:webtoon?n=64"))
 presets = {name: factorize(g, name, count=6) for name in ("all", "coarse", "middle", "fine")}
 record = course.record("photo")
 
-from stylegan2.pocket.world.pages import make_strip
+from stylegan2.pocket.world.pages import make_page
 from stylegan2.panels.cartoon import Studio
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 
-pages = {f"page {seed}": make_strip(seed).image for seed in (1, 2)}
+pages = {f"page {seed}": make_page(seed).image for seed in (1, 2)}
 studio = Studio(g, targets, JudgeDistance(course.judge), course.encoder, steps=2)
 studio.add("somebody", g.synthesis(g.mapping.mean_ws.expand(1, -1, -1), "const")[0])
 """

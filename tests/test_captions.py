@@ -9,7 +9,7 @@ import torch
 
 from stylegan2.pocket import world
 from stylegan2.pocket.world.captions import MANNERS, MOST_PHRASES, TOPICS, WHO, phrases
-from stylegan2.pocket.world.faces import DOMAINS
+from stylegan2.pocket.world.styles import DOMAINS
 
 COUNT = 300
 
@@ -53,7 +53,7 @@ def test_captions_are_of_all_lengths_forms_and_topics(drawn):
     assert abs(bare - 0.35) < 0.1 and abs(named - 0.4) < 0.1
     said = {fragment for _, _, fragments in parts for fragment in fragments}
     for topic in range(len(TOPICS)):
-        assert any(set(face[topic]) & said for face in sayable), TOPICS[topic][0].__name__
+        assert any(set(face[topic]) & said for face in sayable), TOPICS[topic][0]
 
 
 def test_the_generator_decides_alone(drawn):

@@ -10,11 +10,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import torch
+from noise_pictures import noise_picture as png
 from PIL import Image
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2 import display
 from stylegan2.collect import detectors
@@ -22,7 +20,7 @@ from stylegan2.editing.cartoonize import cartoonize
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import psnr
 from stylegan2.encoder import Encoder
-from stylegan2.panels.cartoon import SIDE, STRENGTHS, CartoonPanel, Studio, cartoon_panel, film, render_cartoon
+from stylegan2.panels.cartoon import SIDE, STRENGTHS, CartoonPanel, Studio, cartoon_panel, cartoon_video, render_cartoon
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 
@@ -45,13 +43,6 @@ def panel(studio, tmp_path) -> CartoonPanel:
     panel = cartoon_panel(studio, {"model": "tiny"})
     panel.folder = tmp_path
     return panel
-
-
-def png(side: int = 32, seed: int = 0) -> bytes:
-    rgb = np.random.default_rng(seed).integers(0, 255, (side, side, 3), np.uint8)
-    data = io.BytesIO()
-    Image.fromarray(rgb).save(data, "png")
-    return data.getvalue()
 
 
 def upload(panel: CartoonPanel, name: str, data: bytes) -> None:
@@ -96,7 +87,7 @@ def test_the_grid_holds_every_style_at_every_strength(studio):
 
 def test_a_preview_has_the_size_of_the_picture_and_draws_no_grid(studio):
     quick = render_cartoon(studio, "ada", "webtoon", 16, 0.5, preview=True)
-    assert not studio._grids
+    assert not studio.grids
     whole = render_cartoon(studio, "ada", "webtoon", 16, 0.5)
     assert quick.size == whole.size and np.array_equal(large(quick, 2), large(whole, 2))
     assert np.array_equal(render_cartoon(studio, "ada", "webtoon", 16, 0.5, preview=True), whole)  # it is there now
@@ -104,23 +95,23 @@ def test_a_preview_has_the_size_of_the_picture_and_draws_no_grid(studio):
 
 def test_codes_come_from_the_encoder_and_are_then_improved(studio):
     photo = studio.sitters["ada"].photo
-    encoded = Studio(studio.source, studio.styles, studio.looks, studio.encoder, steps=0)
+    encoded = Studio(studio.source, studio.styles, studio.distance, studio.encoder, steps=0)
     assert torch.equal(encoded.add("ada", photo[0]).ws, studio.encoder(photo))
-    longer = Studio(studio.source, studio.styles, studio.looks, studio.encoder, steps=30)
+    longer = Studio(studio.source, studio.styles, studio.distance, studio.encoder, steps=30)
     drawn = [studio.source.synthesis(s.add("ada", photo[0]).ws, "const") for s in (encoded, longer)]
     before, better = (psnr(image, photo) for image in drawn)
     assert better > before
-    without = Studio(studio.source, studio.styles, studio.looks, None, steps=0)  # something has to be looked for
+    without = Studio(studio.source, studio.styles, studio.distance, None, steps=0)  # something has to be looked for
     assert without.add("ada", photo[0]).ws.shape == (1, studio.source.num_ws, studio.source.w_dim)
 
 
 def test_an_unknown_name_or_style_lists_the_right_ones(studio):
-    with pytest.raises(ValueError, match="'bob'; there are: ada"):
+    with pytest.raises(ValueError, match="unknown photo 'bob': expected one of ada"):
         render_cartoon(studio, "bob", "webtoon")
     with pytest.raises(ValueError, match="webtoon, portrait"):
         render_cartoon(studio, "ada", "manga")
-    with pytest.raises(ValueError, match="somebody first"):
-        cartoon_panel(Studio(studio.source, studio.styles, studio.looks))
+    with pytest.raises(ValueError, match="add one first"):
+        cartoon_panel(Studio(studio.source, studio.styles, studio.distance))
 
 
 def test_an_uploaded_photo_is_shown_at_once(panel):
@@ -189,13 +180,13 @@ def test_a_saved_picture_can_be_downloaded(panel):
 
 
 def test_the_film_goes_from_the_photo_to_the_cartoon_and_back(studio):
-    frames = film(studio, "ada", "webtoon", 4, 1.0)
+    frames = cartoon_video(studio, "ada", "webtoon", 4, 1.0)
     ws = studio.sitters["ada"].ws
     middle = frames[len(frames) // 2]
     assert np.array_equal(frames[0], display.sized(studio.source.synthesis(ws, "const")[0], 2 * SIDE))
     assert np.array_equal(middle, display.sized(studio.styles["webtoon"].synthesis(ws, "const")[0], 2 * SIDE))
     with pytest.raises(ValueError, match="away from 0"):
-        film(studio, "ada", "webtoon", 4, 0.0)
+        cartoon_video(studio, "ada", "webtoon", 4, 0.0)
 
 
 def test_a_path_takes_a_photo_of_any_size_and_the_button_says_its_limit(panel, tmp_path):

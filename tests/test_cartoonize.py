@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints
 from stylegan2.editing import cartoonize as module

@@ -18,15 +18,6 @@ GOLDEN = Path(__file__).parent / "golden"
 WIDTHS = {4: 6, 8: 5, 16: 4}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tensors this small are faster without threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def g():
     torch.manual_seed(0)

@@ -18,11 +18,9 @@ import numpy as np
 import pytest
 import torch
 import typer
+from command import invoke
 from PIL import Image
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, runs
@@ -36,19 +34,15 @@ RUN = ["--images", 16, "--batch", 4, "--snapshot-images", 8, "--sample-images", 
 
 
 def call(*words, code: int = 0) -> str:
-    """What a command says (stdout and stderr); its exit code must be `code`, and nothing may look like a traceback."""
-    result = CliRunner().invoke(cli.app, [str(word) for word in words])
-    assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
-    assert "Traceback" not in result.output
-    return result.output
+    """What a command says, errors included."""
+    return invoke(*words, code=code).output
 
 
 def refusal(*words) -> str:
     """The one line that a command answers to bad input, exit code 2."""
-    result = CliRunner().invoke(cli.app, [str(word) for word in words])
-    assert result.exit_code == 2, f"{result.output}\n{result.exception!r}"
-    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
-    return result.stderr
+    text = invoke(*words, code=2).stderr
+    assert text.startswith("error: ") and text.count("\n") == 1, text
+    return text
 
 
 @pytest.fixture(scope="module")
@@ -541,7 +535,7 @@ def test_without_memory_the_setting_to_lower_is_named(model, tmp_path, monkeypat
     def fails(*args, **settings):
         raise error
 
-    monkeypatch.setattr(cli.models, "_draw", fails)
+    monkeypatch.setattr(cli.models, "_render", fails)
     assert "lower --batch" in refusal("generate", model, "--out", tmp_path / "faces.png")
 
 

@@ -7,20 +7,18 @@ import inspect
 import re
 from pathlib import Path
 
+import command
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from tiny_clip import keep_words, save_clip, tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, display
 from stylegan2.editing import styleclip
-from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, TextEdit, optimise
 from stylegan2.networks import Generator
 from stylegan2.panels.text import config_of
@@ -31,12 +29,11 @@ SIDE = 128  # of a face in the picture: 32 pixels, enlarged four times
 
 def call(*words, code: int = 0) -> str:
     """What `edit` says; its exit code must be `code`."""
-    result = CliRunner().invoke(cli.app, ["edit", *map(str, words)])
-    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
+    text = command.call("edit", *words, code=code)
     if code:
-        *notes, error = result.stderr.splitlines()
-        assert error.startswith("error: ") and all(n.startswith(("note: ", "settings ")) for n in notes), result.stderr
-    return result.output if code == 0 else result.stderr
+        *notes, error = text.splitlines()
+        assert error.startswith("error: ") and all(n.startswith(("note: ", "settings ")) for n in notes), text
+    return text
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +77,7 @@ def faces_of(path: Path, rows: int, columns: int) -> np.ndarray:
 
 def drawn(g, codes: torch.Tensor) -> np.ndarray:
     """Codes' faces as they look in a picture, [N, 128, 128, 3]."""
-    return np.stack([np.asarray(display.to_pil(image, 4)).astype(int) for image in draw(g, codes)])
+    return np.stack([np.asarray(display.to_pil(image, 4)).astype(int) for image in render(g, codes)])
 
 
 # ------------------------------------------------------------------------------------------------------------- pictures
@@ -99,7 +96,7 @@ def test_a_row_of_faces_for_every_strength(folder, tmp_path):
 
 def test_the_verb_and_the_panel_have_the_defaults_of_the_method():
     defaults = {field.name: field.default for field in dataclasses.fields(EditConfig)}
-    verb = inspect.signature(cli.text.edit).parameters
+    verb = inspect.signature(cli.editing.edit).parameters
     for name in ("steps", "lr", "l2", "keep", "layers"):
         assert verb[name].default == defaults[name], name
     assert config_of("red hair") == EditConfig("red hair")
@@ -278,7 +275,10 @@ def test_impossible_wishes_are_refused_before_anything_is_optimised(folder, tmp_
         ((photo, "red hair", out, "--clip", tmp_path / "none.pt"), "no CLIP '.*none.pt': expected a file"),
         ((photo, "red hair", out, "--clip", photo), "is no CLIP of OpenAI's architecture"),
         ((photo, "red hair", out, "--latents", photo), "is no text edit"),
-        ((photo, "red hair", out, "--with", folder / "small.pt"), r"codes are \[8, 8\], but 'small' takes \[6, 8\]"),
+        (
+            (photo, "red hair", out, "--with", folder / "small.pt"),
+            r"codes are \[8, 8\], expected \[\.\.\., 6, 8\] for 'small'",
+        ),
         ((tmp_path / "none.pt", "red hair", out), "there is no file"),
     ):
         said = call(*words[:2], "--out", words[2], *quick(folder), *words[3:], code=2)

@@ -6,15 +6,13 @@ import dataclasses
 import json
 from pathlib import Path
 
+import command
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from tiny_clip import save_clip, tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli, display
@@ -28,12 +26,10 @@ from stylegan2.pocket.nets.judge import Judge
 
 
 def call(*words, code: int = 0) -> str:
-    """What a verb says; its exit code must be `code`."""
-    result = CliRunner().invoke(cli.app, list(map(str, words)))
-    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
-    if code:
-        assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
-    return result.output if code == 0 else result.stderr
+    """What a verb says, in one line where it refuses; its exit code must be `code`."""
+    text = command.call(*words, code=code)
+    assert not code or text.startswith("error: ") and text.count("\n") == 1, text
+    return text
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +72,7 @@ def test_codes_and_pictures_are_kept_for_every_photo(folder, tmp_path):
         assert Image.open(out / f"{name}.png").height >= 2 * 192
         assert f"{name}: " in said and " dB" in said
     shown = psnr(g.synthesis(Projection.load(out / "me.pt").ws, "const"), picture(folder / "me.png"))
-    assert f"me: drawn to within {float(shown):.1f} dB" in said  # of the codes that were saved
+    assert f"me: rendered to within {float(shown):.1f} dB" in said  # of the codes that were saved
 
 
 def test_the_middle_square_is_taken_if_it_is_asked_for(folder, tmp_path):
@@ -206,12 +202,12 @@ def test_a_photo_that_the_model_does_not_know_is_held_near_a_face(folder, tmp_pa
 
 
 def test_ctrl_c_keeps_what_was_found(folder, tmp_path, monkeypatch):
-    from stylegan2.editing import cartoonize, projection
+    from stylegan2.editing import cartoonize, optimise
 
     whole = cartoonize.project
     monkeypatch.setattr("stylegan2.editing.cartoonize.is_outside", lambda *_: torch.tensor([True, False]))
     monkeypatch.setattr(
-        cartoonize, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=projection.INTERRUPTED)
+        cartoonize, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=optimise.INTERRUPTED)
     )
     words = ["project", folder / "model.pt", folder / "wide.png", folder / "me.png", "--align", "no"]
     result = CliRunner().invoke(cli.app, [*map(str, words), *map(str, options(folder, tmp_path / "a"))])
@@ -223,11 +219,11 @@ def test_ctrl_c_keeps_what_was_found(folder, tmp_path, monkeypatch):
 
 def test_ctrl_c_in_cartoonize_is_said(folder, models, tmp_path, monkeypatch):
     """The cartoons that there are by then are kept; it used to end as if nothing had happened."""
-    from stylegan2.editing import cartoonize, projection
+    from stylegan2.editing import cartoonize, optimise
 
     whole = cartoonize.project
     monkeypatch.setattr(
-        cartoonize, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=projection.INTERRUPTED)
+        cartoonize, "project", lambda *a, **k: dataclasses.replace(whole(*a, **k), stopped=optimise.INTERRUPTED)
     )
     words = ["cartoonize", folder / "me.png", "--models", models, "--out", tmp_path / "out", "--steps", 2]
     result = CliRunner().invoke(cli.app, list(map(str, words)))

@@ -1,22 +1,16 @@
 """The verb `video` on tiny models."""
 
+from functools import partial
+
+import command
 import pytest
 from PIL import Image
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
-from typer.testing import CliRunner
+from tiny_training import tiny_networks
 
-from stylegan2 import checkpoints, cli
-from stylegan2.editing import videos
+from stylegan2 import checkpoints
+from stylegan2.editing import latents, videos
 
-
-def call(*words, code: int = 0) -> str:
-    """What `video` says; its exit code must be `code`."""
-    result = CliRunner().invoke(cli.app, ["video", *map(str, words)])
-    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
-    return result.output if code == 0 else result.stderr
+call = partial(command.call, "video")
 
 
 @pytest.fixture
@@ -35,7 +29,10 @@ def test_one_model_to_a_gif(models):
     assert f"9 frames, 0.9 s, in {out}" in said
     g = checkpoints.load(models / "a.pt", g_ema_only=True).g_ema
     with Image.open(out) as film:
-        assert (film.n_frames, film.size) == (9, videos.interpolation(g, [1, 5, 9], 3, 0.9, scale=2)[0].size)
+        assert (film.n_frames, film.size) == (
+            9,
+            videos.walk(g, latents.ws_from_seeds(g, [1, 5, 9], 0.9), 3, scale=2)[0].size,
+        )
 
 
 def test_several_models_side_by_side_to_an_mp4(models):

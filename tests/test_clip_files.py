@@ -15,10 +15,9 @@ from pathlib import Path
 import clip as openai
 import pytest
 import torch
+from command import call
 from safetensors.torch import save_file
-from test_cli import call
 from tiny_clip import SIDE, tiny_clip
-from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 
 from stylegan2 import checkpoints, files
 from stylegan2.checkpoints import CheckpointError

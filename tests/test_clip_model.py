@@ -11,7 +11,6 @@ import torch
 from clip.clip import _transform
 from PIL import Image
 from tiny_clip import SIDE, keep_words, save_clip, tiny_clip
-from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 from torch.nn import functional as F
 
 from stylegan2 import display, files

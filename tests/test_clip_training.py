@@ -10,7 +10,6 @@ import pytest
 import torch
 from clip.clip import _tokenizer
 from tiny_clip import tiny_clip
-from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 
 from stylegan2 import files
 from stylegan2.pocket import world

@@ -139,7 +139,7 @@ def promised(root, published, monkeypatch, tmp_path) -> Course:
     (tmp_path / "quota" / "ffhq256.pt").write_text("<html>quota</html>")
     monkeypatch.setenv(MIRROR, str(tmp_path / "quota"))
     found = course.setup("full")
-    assert "full scale" in repr(found.chosen.says)
+    assert "full scale" in repr(found.chosen.description)
     return found
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from noise_pictures import noise_picture
 from typer.testing import CliRunner
 
 from stylegan2 import cli
@@ -20,16 +18,13 @@ from stylegan2.collect.polite import Answer, Manners, Missing, NotAllowed, Stopp
 from stylegan2.collect.sites import NAVER_KINDS, SITES, SiteError, site_for, title_slug
 from stylegan2.data.images import decode
 from stylegan2.files import InUse, only_writer
-from stylegan2.pocket.world.site import Fault, LocalSite, strip_jpeg
+from stylegan2.pocket.world.site import Fault, LocalSite, page_jpeg
 
 
 @cache
 def noise(episode: int, number: int, side: int = 240) -> bytes:
     """A picture of its own for each."""
-    rgb = np.random.default_rng(100 * episode + number).integers(0, 255, (side // 8, side // 8, 3), np.uint8)
-    data = io.BytesIO()
-    Image.fromarray(rgb).resize((side, side), Image.Resampling.NEAREST).save(data, "png")
-    return data.getvalue()
+    return noise_picture(side, 100 * episode + number, 8)
 
 
 @pytest.fixture
@@ -347,7 +342,7 @@ def test_titles_become_harmless(title, slug):
 
 
 def test_a_title_cannot_leave_the_folder(site, tmp_path, monkeypatch):
-    monkeypatch.setattr(LocalSite, "_title", lambda self, episode: "../../../outside")
+    monkeypatch.setattr(LocalSite, "title", "../../../outside")
     collect(site, tmp_path / "a" / "b" / "c")
     assert {p.name for p in tmp_path.rglob("*") if p.is_dir()} == {
         "a",
@@ -360,8 +355,8 @@ def test_a_title_cannot_leave_the_folder(site, tmp_path, monkeypatch):
 
 
 def test_the_stand_in_site_serves_rendered_pages():
-    image = decode(strip_jpeg(1, 1))
-    assert image.width == 400 and image.height > 500 and strip_jpeg(1, 1) != strip_jpeg(1, 2)
+    image = decode(page_jpeg(1, 1))
+    assert image.width == 400 and image.height > 500 and page_jpeg(1, 1) != page_jpeg(1, 2)
 
 
 def test_the_verb_collects_and_says_what_it_did(site, tmp_path):

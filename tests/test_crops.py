@@ -29,7 +29,7 @@ from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
 from stylegan2.data.sources import open_source
 from stylegan2.files import append_row, read_rows
-from stylegan2.pocket.world.pages import make_strip
+from stylegan2.pocket.world.pages import make_page
 
 
 class Known:
@@ -46,7 +46,7 @@ class Known:
 
 @pytest.fixture(scope="module")
 def strips():
-    return [make_strip(seed, panels=2, width=300) for seed in (1, 2, 3)]
+    return [make_page(seed, panels=2, width=300) for seed in (1, 2, 3)]
 
 
 @pytest.fixture

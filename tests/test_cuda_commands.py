@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from command import call
 from tiny_clip import save_clip, tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
-from typer.testing import CliRunner
+from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, cli, display
 from stylegan2.editing.latents import ws_from_seeds
@@ -21,13 +18,6 @@ from stylegan2.networks import SynthesisNetwork
 from stylegan2.pocket import recipe, world
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.studies import scoreboard, text_edits
-
-
-def call(*words) -> str:
-    """What a command says, which must succeed."""
-    result = CliRunner().invoke(cli.app, [str(word) for word in words])
-    assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
-    return result.output
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from tiny_clip import save_clip, tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    random_pictures,
-    tiny_networks,
-)
+from tiny_training import random_pictures, tiny_networks
 from torch import Tensor
 
 from stylegan2 import checkpoints, display, runtime
@@ -26,7 +22,7 @@ from stylegan2.metrics import full, image_sets, path_length
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.judge import Judge, Reading
 from stylegan2.pocket.nets.perceptual import JudgeDistance, distance_for
-from stylegan2.pocket.studies import changes, effects, ownership, text_edits
+from stylegan2.pocket.studies import changes, ownership, text_edits
 from stylegan2.published.clip_model import ClipModel
 from stylegan2.trainer import Trainer
 
@@ -102,7 +98,7 @@ def test_a_model_saved_and_loaded_draws_what_it_drew(models, tmp_path):
 MADE = {  # name -> what is made on the card; numbers beside codes are given on the CPU
     "mapping": lambda m: m.source.mapping(torch.randn(2, m.source.z_dim)),
     "truncate": lambda m: m.source.mapping.truncate(m.ws, 0.5),
-    "draw": lambda m: latents.draw(m.source, m.ws),
+    "draw": lambda m: latents.render(m.source, m.ws),
     "noise of a CPU generator": lambda m: m.source.synthesis(m.ws, torch.Generator().manual_seed(0)),
     "noise of seeds": lambda m: latents.noise_from_seeds(m.source, SEEDS),
     "blend by a number": lambda m: latents.blend(m.ws[0], m.ws[1], 0.3),
@@ -116,13 +112,13 @@ MADE = {  # name -> what is made on the card; numbers beside codes are given on 
     "swap compare": lambda m: layer_swapping.compare(m.source, m.target, m.ws, 8),
     "move": lambda m: directions.move(m.ws, sefa.factorize(m.source), {0: 2.0, 1: torch.ones(4)}),
     "strip": lambda m: directions.strip({"": m.source}, m.ws[:1], sefa.factorize(m.source), 0, [-1, 0, 1]),
-    "encoder": lambda m: m.encoder(latents.draw(m.source, m.ws)),
-    "looks": lambda m: (lambda d, x: d(x, d.of(x)))(JudgeDistance(m.judge), latents.draw(m.source, m.ws)),
-    "psnr": lambda m: psnr(latents.draw(m.source, m.ws), latents.draw(m.target, m.ws)),
+    "encoder": lambda m: m.encoder(latents.render(m.source, m.ws)),
+    "looks": lambda m: (lambda d, x: d(x, d.of(x)))(JudgeDistance(m.judge), latents.render(m.source, m.ws)),
+    "psnr": lambda m: psnr(latents.render(m.source, m.ws), latents.render(m.target, m.ws)),
     "cartoonize": lambda m: cartoonize.cartoonize(m.source, {"toon": m.target}, m.ws, 8, strength=0.5),
     "generated images": lambda m: image_sets.GeneratedImages(m.source, 2)[0],
     "project": lambda m: project(
-        m.source, latents.draw(m.source, m.ws), JudgeDistance(m.judge), ProjectConfig(2, fit_noise=True)
+        m.source, latents.render(m.source, m.ws), JudgeDistance(m.judge), ProjectConfig(2, fit_noise=True)
     ),
     "text edit": lambda m: optimise(m.source, tiny_clip().to("cuda"), m.ws, EditConfig("red hair", steps=2)),
     "text edit of others": lambda m: TextEdit(EditConfig("red hair", together=True), m.ws[:1], m.ws[1:2]).onto(m.ws),
@@ -135,16 +131,16 @@ def test_what_a_network_makes_stays_on_its_device(models, name):
 
 
 def _reading(m) -> Reading:
-    return m.judge.read(latents.draw(m.source, m.ws))
+    return m.judge.read(latents.render(m.source, m.ws))
 
 
 MEASURED = {  # name -> what is measured of networks and images on the card
     "read": _reading,
     "read rendered images": lambda m: m.judge.read(world.render(world.sample("photo", 2, seed=0), "photo")),
-    "landmark_error": lambda m: measures.landmark_error(m.judge, _reading(m), latents.draw(m.target, m.ws)),
+    "landmark_error": lambda m: measures.landmark_error(m.judge, _reading(m), latents.render(m.target, m.ws)),
     "same_faces": lambda m: measures.same_faces(m.judge, "photo", "webtoon", 4),
-    "feature_statistics": lambda m: measures.feature_statistics(m.judge, latents.draw(m.source, m.ws)),
-    "repeats": lambda m: measures.repeats(m.judge, latents.draw(m.source, m.ws)).twins,
+    "feature_statistics": lambda m: measures.feature_statistics(m.judge, latents.render(m.source, m.ws)),
+    "nearest_distances": lambda m: measures.nearest_distances(_reading(m).features),
     "attribute_spread": lambda m: changes.attribute_spread(_reading(m)),
     "counts": lambda m: text_edits.PROMPTS[0].holds(_reading(m)),
     "style_weights": lambda m: sefa.style_weights(m.source),
@@ -155,7 +151,7 @@ MEASURED = {  # name -> what is measured of networks and images on the card
     ),
     "path lengths": lambda m: path_length.path_lengths(m.source, 3, lambda a, b: (a - b).square().sum((1, 2, 3))),
     "is_outside": lambda m: cartoonize.is_outside(
-        m.source, latents.draw(m.source, m.ws), JudgeDistance(m.judge), m.encoder
+        m.source, latents.render(m.source, m.ws), JudgeDistance(m.judge), m.encoder
     ),
     "seeds": lambda m: latents.z_from_seeds(8, SEEDS),
 }
@@ -167,16 +163,17 @@ def test_what_is_measured_answers_on_the_cpu(models, name):
 
 
 def test_studies_run_on_the_card(models):
-    found = effects.measure_directions(models.judge, models.source, sefa.factorize(models.source, count=1), seeds=SEEDS)
+    found = changes.measure_directions(models.judge, models.source, sefa.factorize(models.source, count=1), seeds=SEEDS)
     assert len(found) == 1
-    assert len(ownership.measure_ownership(models.source, models.judge, pairs=2).found) == models.source.num_ws
-    images = [latents.draw(g, models.ws) for g in (models.source, models.target)]
+    assert len(ownership.measure_ownership(models.source, models.judge, pairs=2).sets) == models.source.num_ws
+    images = [latents.render(g, models.ws) for g in (models.source, models.target)]
     assert "faces" in str(measures.measure_landmark_error(models.judge, *images, "photo", "webtoon"))
-    assert measures.measure_pocket_distance(models.judge, images[0], "photo").value > 0
+    reference = measures.rendered_reference(models.judge, "photo", len(images[0]))
+    assert measures.measure_pocket_distance(models.judge, images[0], reference).value > 0
 
 
 def test_what_is_shown_may_lie_anywhere(models):
-    images = latents.draw(models.source, models.ws)
+    images = latents.render(models.source, models.ws)
     assert display.rows({"card": images, "memory": images.cpu()}).width > 0
     assert display.to_pil(images[0], side=64).size == (64, 64)
 

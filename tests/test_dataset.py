@@ -12,7 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from stylegan2.batches import BatchOrder, batches
-from stylegan2.data.dataset import LMDBDataset, inspect, throughput
+from stylegan2.data.dataset import LMDBDataset, inspect
 from stylegan2.data.prepare import prepare
 
 
@@ -183,7 +183,7 @@ def test_positions_and_flips_are_fair():
 def test_batches_follow_the_order_from_any_step(path, pixels, cache):
     dataset = LMDBDataset(path, cache=cache)
     for start in (0, 7):
-        stream = batches(dataset, 4, seed=5, start_step=start)
+        stream = batches(dataset, 4, seed=5, start=start)
         for pairs in take(BatchOrder(21, 4, seed=5, start=start), 8):
             expected = torch.stack([pixels[index].flip(2) if flip else pixels[index] for index, flip in pairs])
             assert torch.equal(next(stream), expected)
@@ -192,7 +192,7 @@ def test_batches_follow_the_order_from_any_step(path, pixels, cache):
 def test_workers_give_the_same_batches_and_leave_the_random_state_alone(path):
     dataset = LMDBDataset(path)
     state = torch.get_rng_state()
-    here, there = batches(dataset, 4, seed=5, start_step=3), batches(dataset, 4, seed=5, start_step=3, workers=2)
+    here, there = batches(dataset, 4, seed=5, start=3), batches(dataset, 4, seed=5, start=3, workers=2)
     assert all(torch.equal(next(here), next(there)) for _ in range(12))
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -216,7 +216,3 @@ def test_inspect(path, pixels):
     expected = torch.stack(list(LMDBDataset(path, 8))).double().mean((0, 2, 3))
     assert info.mean == pytest.approx(expected.tolist()) and all(s > 0 for s in info.std)
     assert all(word in str(info) for word in ("21 images", "8 px, 16 px", "PNG", "16-00020"))
-
-
-def test_throughput_is_measured(path):
-    assert throughput(path, seconds=0.05) > 10

@@ -8,12 +8,12 @@ from PIL import Image
 
 from stylegan2.collect import detectors
 from stylegan2.panels.detector import COLUMNS, HEIGHT, Desk, detector_panel, render_detection
-from stylegan2.pocket.world.pages import make_strip
+from stylegan2.pocket.world.pages import make_page
 
 
 @pytest.fixture(scope="module")
 def pages():
-    return {f"page {seed}": make_strip(seed, panels=2, width=300) for seed in (1, 2)}
+    return {f"page {seed}": make_page(seed, panels=2, width=300) for seed in (1, 2)}
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_preview_of_what_nobody_looked_for_is_the_page_alone(desk):
 
 
 def test_what_cannot_be_is_said(desk):
-    with pytest.raises(ValueError, match="no page 'x'; there are: page 1, page 2"):
+    with pytest.raises(ValueError, match="unknown page 'x': expected one of page 1, page 2"):
         render_detection(desk, "x")
     with pytest.raises(ValueError, match="expected auto or one of pocket"):
         render_detection(desk, "page 1", detector="x")

@@ -6,9 +6,6 @@ import copy
 
 import pytest
 import torch
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-)
 
 from stylegan2 import checkpoints, display
 from stylegan2.checkpoints import CheckpointError
@@ -23,8 +20,7 @@ from stylegan2.editing.directions import (
 from stylegan2.networks import Generator, build
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import Judge, Reading
-from stylegan2.pocket.studies.changes import Change
-from stylegan2.pocket.studies.effects import Effect, judge_names, measure_directions
+from stylegan2.pocket.studies.changes import Change, Effect, judge_names, measure_directions
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +240,7 @@ class Ruler(Judge):
 
 
 class Painter(Generator):
-    """Draws the first two components of the first code as red and green."""
+    """Inputs the first two components of the first code as red and green."""
 
     def __init__(self):
         super().__init__(16, 4, 4, 1, {4: 2, 8: 2, 16: 2})

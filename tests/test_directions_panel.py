@@ -7,10 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2 import display
 from stylegan2.editing import latents
@@ -27,8 +24,8 @@ from stylegan2.panels.directions import (
     SMALL,
     Scene,
     directions_panel,
+    directions_video,
     edited_ws,
-    film,
     render_directions,
     slider_labels,
 )
@@ -96,8 +93,8 @@ def test_a_slider_draws_each_model_once(scene, monkeypatch):
         render_directions(scene, "webtoon", degree_1=degree)
     assert drawn == [1, 1] * 3  # without an edit the face before is the face after
     picture = render_directions(scene, "webtoon", seed=9, degree_1=2.0)
-    assert drawn[6:] == [2, 2] and len(scene.before) == 1  # a new face and an edit: both in one batch
-    scene.before.clear()
+    assert drawn[6:] == [2, 2] and len(scene.memory) == 1  # a new face and an edit: both in one batch
+    scene.memory.clear()
     render_directions(scene, "webtoon", seed=9)
     again = render_directions(scene, "webtoon", seed=9, degree_1=2.0)
     assert np.abs(np.asarray(picture).astype(int) - np.asarray(again)).max() <= 1
@@ -119,7 +116,7 @@ def test_errors_name_what_there_is(scene):
         (lambda: render_directions(scene, "webtoon", "wide"), "unknown preset 'wide': expected one of all, coarse"),
         (lambda: edited_ws(scene, ws, "all", degree_9=1.0), "no direction 9: expected 0 to 3"),
         (lambda: edited_ws(scene, ws, "all", saved="pose"), "unknown saved direction 'pose': expected one of none"),
-        (lambda: film(scene, "webtoon"), "move a slider first"),
+        (lambda: directions_video(scene, "webtoon"), "move a slider first"),
         (lambda: directions_panel(scene.source, {}, scene.directions), "at least one target and one preset, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -127,7 +124,7 @@ def test_errors_name_what_there_is(scene):
 
 
 def test_the_film_swings_between_the_edit_and_its_opposite(scene):
-    frames = film(scene, "webtoon", "coarse", seed=2, degree_1=3.0)
+    frames = directions_video(scene, "webtoon", "coarse", seed=2, degree_1=3.0)
     assert len(frames) == FRAMES
     ws = latents.ws_from_seeds(scene.source, [2], 0.7)
     pictures = [np.asarray(frame).astype(float) for frame in frames]

@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 import typer
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-)
 from typer.testing import CliRunner
 
 from stylegan2 import cli, display
-from stylegan2.pocket.world.pages import make_strip
+from stylegan2.pocket.world.pages import make_page
 from stylegan2.pocket.world.site import LocalSite
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,7 +106,7 @@ def smaller(words: list[str], site: LocalSite) -> list[str]:
 def test_the_readme_runs_from_above(tmp_path, monkeypatch):
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     for i in range(2):
-        display.save(make_strip(i).image, tmp_path / "my_pages" / f"{i}.png")
+        display.save(make_page(i).image, tmp_path / "my_pages" / f"{i}.png")
     monkeypatch.chdir(tmp_path)
     site = LocalSite(episodes=1, pictures=2, delay=0).start()
     ran = []

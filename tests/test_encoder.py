@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_cli import call
-from test_parity import assert_close, make_weights
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from command import call
+from golden_numbers import assert_close, make_weights
+from tiny_encoder import Pixels, an_encoder
+from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, files
 from stylegan2.checkpoints import CheckpointError, rosinality
@@ -26,25 +24,9 @@ GOLDEN = Path(__file__).parent / "golden"
 TINY = {"images": 8 * 6, "batch": 8, "faces": 12, "save_every": 8}
 
 
-class Pixels(torch.nn.Module):
-    """A perceptual distance without a judge: of small pictures."""
-
-    def of(self, images):
-        return [torch.nn.functional.avg_pool2d(images, 4)]
-
-    def forward(self, images, target):
-        return (self.of(images)[0] - target[0]).square().mean((1, 2, 3))
-
-
 @pytest.fixture(scope="module")
 def g():
     return tiny_networks(16, 6, 1)[0].eval().requires_grad_(False)
-
-
-def an_encoder(g, seed: int = 0) -> Encoder:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Encoder(g.resolution, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4}).eval()
 
 
 # ---------------------------------------------------------------------------------------------------------- the network

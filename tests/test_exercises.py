@@ -69,16 +69,16 @@ def test_unknown_exercise_lists_the_known():
 
 def test_structure_exercises_ask_for_what_the_package_does():
     """Exercises of notebook 05 against StructureLoss and the scoreboard's Pareto front."""
-    from stylegan2.draws import Draws, Fakes
+    from stylegan2.inputs import Fakes, Inputs
     from stylegan2.networks import build
     from stylegan2.pocket.studies.scoreboard_view import pareto
     from stylegan2.transfer import StructureLoss, source_stages
 
     g, other = (build(16, "pocket", seed)[0].eval() for seed in (0, 1))
     z = torch.randn(2, 3, g.z_dim, generator=torch.Generator().manual_seed(0))
-    draws = Draws(z, 3, g.synthesis.draw_noise(3, torch.Generator().manual_seed(0)))
-    own, theirs = (source_stages(network, draws, 16) for network in (other, g))
-    fakes = Fakes(draws, draws.ws(other.mapping), own)
+    inputs = Inputs(z, 3, g.synthesis.sample_noise(3, torch.Generator().manual_seed(0)))
+    own, theirs = (source_stages(network, inputs, 16) for network in (other, g))
+    fakes = Fakes(inputs, inputs.ws(other.mapping), own)
     rgbs = [{r: stage.rgb for r, stage in stages.items()} for stages in (own, theirs)]
     by_hand = EXERCISES["05-structure"].reference(*rgbs, (4, 8))
     assert torch.equal(by_hand, StructureLoss((4, 8)).distance(fakes, g))
@@ -161,7 +161,7 @@ def test_mixing_exercises_ask_for_what_the_package_does():
     pocket = Path(__file__).resolve().parents[1] / "checkpoints" / "pocket"
     source = checkpoints.load(pocket / "photo.pt", g_ema_only=True).g_ema
     study = measure_ownership(source, Judge.load(pocket / "judge.pt"), ["0", "1", "2", "3", "4"], pairs=12)
-    best = max(study.found, key=lambda owned: owned.taken["surroundings"])
+    best = max(study.sets, key=lambda owned: owned.taken["surroundings"])
     assert best.layers == (EXERCISES["09-layer"].reference,)
 
 

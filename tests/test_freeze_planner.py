@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from test_transfer import fine_tuner, source
-from tiny_training import one_thread  # noqa: F401  (applies to every test here)
+from tiny_training import fine_tuner, source
 
 from stylegan2.checkpoints import Checkpoint
 from stylegan2.course.exercises import EXERCISES

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import copy
 import re
+from functools import partial
 from pathlib import Path
 
+import command
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
-from typer.testing import CliRunner
+from tiny_training import tiny_networks
 
-from stylegan2 import checkpoints, cli, display, ops
+from stylegan2 import checkpoints, display, ops
 from stylegan2.editing import latents
 from stylegan2.editing.layer_swapping import cuts, strip, swap, swap_images, target_share
 from stylegan2.networks import Generator, SharedMapping
@@ -47,7 +45,7 @@ def codes(g: Generator, count: int = 3) -> torch.Tensor:
 
 
 def noise_list(g: Generator, count: int = 3) -> list[torch.Tensor]:
-    return g.synthesis.draw_noise(count, torch.Generator().manual_seed(7))
+    return g.synthesis.sample_noise(count, torch.Generator().manual_seed(7))
 
 
 def blocks(g: Generator, resolution: int) -> dict[str, torch.Tensor]:
@@ -116,7 +114,7 @@ def test_noise_is_drawn_once(pair):
 def test_fixed_noise_is_that_of_the_model_that_draws(pair):
     """With the other model's noise images the picture would be another one: the test above can tell."""
     ws = codes(pair[0])
-    wrong = swap_images(*pair, ws, 16, pair[0].synthesis.draw_noise(3, "const"))
+    wrong = swap_images(*pair, ws, 16, pair[0].synthesis.sample_noise(3, "const"))
     assert (swap_images(*pair, ws, 16, "const") - wrong).abs().max() > 0.01
 
 
@@ -348,11 +346,7 @@ def test_other_mistakes_are_refused(pair):
 # ---------------------------------------------------------------------------------------------------------- the verb
 
 
-def call(*words, code: int = 0) -> str:
-    """What `swap` says; its exit code must be `code`."""
-    result = CliRunner().invoke(cli.app, ["swap", *map(str, words)])
-    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
-    return result.output if code == 0 else result.stderr
+call = partial(command.call, "swap")
 
 
 def shipped() -> list[Generator]:
@@ -407,7 +401,7 @@ def test_the_verb_draws_source_swapped_and_target(tmp_path, reverse):
     ws = latents.ws_from_seeds(photo, [3, 5], 0.8)
     pair = (webtoon, photo) if reverse else (photo, webtoon)
     for row, g in zip(rows_of(out, 2), (pair[0], swap(*pair, 16), pair[1]), strict=True):
-        first, second = map(shown, latents.draw(g, ws))
+        first, second = map(shown, latents.render(g, ws))
         assert (row[..., :SIDE] - first).abs().max() <= 1 and (row[..., SIDE + 2 :] - second).abs().max() <= 1
 
 
@@ -430,8 +424,8 @@ def test_the_verb_refuses(tmp_path):
         ((g, g, "--out", out, "--width", -1), "width is -1.0, expected 0"),
         ((g, small, "--out", out), "do not fit each other: resolution 32 and 16"),
         ((g, g, "--out", tmp_path / "out"), "--out must end in one of .pt, .png"),
-        ((g, g, "--out", out, "--strip"), "--strip draws all hard cuts"),
-        ((g, g, "--out", tmp_path / "a.png", "--strip", "--width", 1), "--strip draws all hard cuts"),
+        ((g, g, "--out", out, "--strip"), "--strip renders all hard cuts"),
+        ((g, g, "--out", tmp_path / "a.png", "--strip", "--width", 1), "--strip renders all hard cuts"),
         ((g, g, "--out", tmp_path / "a.png", "--seeds", "x"), "seeds 'x': expected"),
         ((g, tmp_path / "none.pt", "--out", out), "there is no file"),
     ):

@@ -5,14 +5,10 @@ import math
 
 import pytest
 import torch
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_config,
-    tiny_networks,
-)
+from tiny_training import tiny_config, tiny_networks
 
 from stylegan2 import losses
-from stylegan2.draws import step_generator
+from stylegan2.inputs import step_generator
 from stylegan2.iteration import lazy_adam
 
 
@@ -166,18 +162,18 @@ def test_lazy_adam_is_corrected_for_the_regularising_step():
 
 def test_crossover_mixes_as_often_as_asked_and_everywhere_alike():
     rng = torch.Generator().manual_seed(0)
-    drawn = torch.tensor([losses.draw_crossover(6, 0.9, rng) for _ in range(4000)])
+    drawn = torch.tensor([losses.sample_crossover(6, 0.9, rng) for _ in range(4000)])
     shares = torch.bincount(drawn, minlength=7) / len(drawn)
     assert shares[0] == 0 and shares[6].item() == pytest.approx(0.1, abs=0.02)
     assert all(share.item() == pytest.approx(0.18, abs=0.025) for share in shares[1:6])
-    assert {losses.draw_crossover(6, 0.0, rng) for _ in range(50)} == {6}
+    assert {losses.sample_crossover(6, 0.0, rng) for _ in range(50)} == {6}
 
 
 def test_crossover_draws_the_same_numbers_whether_it_mixes_or_not():
     after = []
     for probability in (0.0, 1.0):
         rng = torch.Generator().manual_seed(3)
-        losses.draw_crossover(6, probability, rng)
+        losses.sample_crossover(6, probability, rng)
         after.append(torch.rand((), generator=rng))
     assert after[0] == after[1]
 

@@ -7,10 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 from traitlets import TraitError
 
 from stylegan2 import display
@@ -19,6 +16,7 @@ from stylegan2.editing.style_mixing import mix_grid, mix_images
 from stylegan2.networks import Generator
 from stylegan2.panels import mixing as panels
 from stylegan2.panels.mixing import LayerBoxes, mix_video, mixing_panel, render_mixing
+from stylegan2.panels.panel import Worlds
 
 L = 8
 CAPTION = 22  # pixels above the grid
@@ -44,9 +42,7 @@ def without_caption(picture) -> np.ndarray:
 
 @pytest.mark.parametrize("style", ["photo", "portrait"])
 def test_the_picture_is_the_grid_of_consecutive_seeds(source, targets, style):
-    picture = render_mixing(
-        source, targets, style, "2-3", (2, 5), row_seed=4, column_seed=20, truncation=0.5, rows=2, columns=3
-    )
+    picture = render_mixing(Worlds(source, targets), style, "2-3", (2, 5), row_seed=4, column_seed=20, truncation=0.5)
     ws = [latents.ws_from_seeds(source, seeds, 0.5) for seeds in ((4, 5), (20, 21, 22))]
     drawers = [source] if style == "photo" else [source, targets[style]]
     grid = mix_grid(drawers[-1], *ws, "2-3", range(2, 6), ends=drawers)
@@ -55,19 +51,19 @@ def test_the_picture_is_the_grid_of_consecutive_seeds(source, targets, style):
 
 
 def test_without_layers_the_rows_stay(source, targets):
-    pixels = [without_caption(render_mixing(source, targets, "photo", ())) for _ in range(2)]
-    again = without_caption(render_mixing(source, targets, "photo", (), column_seed=50))
+    pixels = [without_caption(render_mixing(Worlds(source, targets), "photo", ())) for _ in range(2)]
+    again = without_caption(render_mixing(Worlds(source, targets), "photo", (), column_seed=50))
     size = 128
     assert np.array_equal(pixels[0][-size:, -size:], again[-size:, -size:])
-    everything = without_caption(render_mixing(source, targets, "photo", "all"))
+    everything = without_caption(render_mixing(Worlds(source, targets), "photo", "all"))
     assert not np.array_equal(pixels[0][-size:, -size:], everything[-size:, -size:])
 
 
 def test_faces_at_the_ends_are_drawn_once(source, targets, monkeypatch):
     drawn = []
-    original = panels.draw_ends
-    monkeypatch.setattr(panels, "draw_ends", lambda *a, **k: drawn.append(1) or original(*a, **k))
-    seen: dict = {}
+    original = panels.render_ends
+    monkeypatch.setattr(panels, "render_ends", lambda *a, **k: drawn.append(1) or original(*a, **k))
+    worlds = Worlds(source, targets)
     settings = {"style": "webtoon", "layers": (0,), "row_seed": 1, "column_seed": 9, "truncation": 0.7}
     for change, count in (
         ({}, 2),
@@ -78,17 +74,17 @@ def test_faces_at_the_ends_are_drawn_once(source, targets, monkeypatch):
         ({"style": "portrait"}, 8),
     ):
         settings |= change
-        picture = render_mixing(source, targets, **settings, seen=seen)
+        picture = render_mixing(worlds, **settings)
         assert len(drawn) == count, change
-        assert picture.tobytes() == render_mixing(source, targets, **settings).tobytes()
+        assert picture.tobytes() == render_mixing(Worlds(source, targets), **settings).tobytes()
         del drawn[count:]
 
 
 def test_errors_name_what_there_is(source, targets):
     with pytest.raises(ValueError, match="unknown style 'disney': expected one of photo, webtoon, portrait"):
-        render_mixing(source, targets, "disney", "coarse")
+        render_mixing(Worlds(source, targets), "disney", "coarse")
     with pytest.raises(ValueError, match="has no layers 8"):
-        render_mixing(source, targets, "photo", (8,))
+        render_mixing(Worlds(source, targets), "photo", (8,))
 
 
 # ------------------------------------------------------------------------------------------------------------- boxes
@@ -152,17 +148,17 @@ def test_the_panel_follows_its_controls_and_comes_back(source, targets, tmp_path
 
 def test_the_film_goes_from_the_rows_to_the_mixes_and_back(source, targets):
     settings = {"style": "webtoon", "layers": (2, 3), "row_seed": 1, "column_seed": 9, "truncation": 0.7}
-    film = mix_video(source, targets, frames=4, **settings)
+    film = mix_video(Worlds(source, targets), frames=4, **settings)
     assert len(film) == 4
     start, quarter, half, rest = (without_caption(frame) for frame in film)
-    assert np.array_equal(start, without_caption(render_mixing(source, targets, **settings | {"layers": ()})))
-    assert np.array_equal(half, without_caption(render_mixing(source, targets, **settings)))
+    assert np.array_equal(start, without_caption(render_mixing(Worlds(source, targets), **settings | {"layers": ()})))
+    assert np.array_equal(half, without_caption(render_mixing(Worlds(source, targets), **settings)))
     assert np.array_equal(quarter, rest) and not np.array_equal(quarter, half)
     assert mixing_panel(source, targets).video is not None
 
 
 def test_half_way_is_drawn_from_codes_half_way(source, targets):
-    picture = render_mixing(source, targets, "photo", "2-3", amount=0.5, rows=1, columns=1)
+    picture = render_mixing(Worlds(source, targets), "photo", "2-3", amount=0.5, row_seed=0)
     ws = [latents.ws_from_seeds(source, [seed], 0.7) for seed in (1, 10)]
     half = latents.blend(*ws, 0.5)
     codes = torch.cat([ws[0][:, :2], half[:, 2:4], ws[0][:, 4:]], dim=1)
@@ -175,11 +171,11 @@ def test_half_way_is_drawn_from_codes_half_way(source, targets):
 
 def test_a_preview_draws_the_first_row_and_no_new_ends(source, targets):
     drawn, settings = [], {"style": "webtoon", "layers": (2, 3), "row_seed": 1}
-    full = np.asarray(render_mixing(source, targets, **settings)).astype(int)
+    full = np.asarray(render_mixing(Worlds(source, targets), **settings)).astype(int)
     hooks = [
         g.synthesis.blocks["32"].register_forward_hook(lambda *a: drawn.append(1)) for g in (source, targets["webtoon"])
     ]
-    quick = np.asarray(render_mixing(source, targets, **settings, preview=True)).astype(int)
+    quick = np.asarray(render_mixing(Worlds(source, targets), **settings, preview=True)).astype(int)
     for hook in hooks:
         hook.remove()
     assert len(drawn) == 1 and quick.shape == full.shape  # one batch of mixes, no ends
@@ -190,10 +186,10 @@ def test_a_preview_draws_the_first_row_and_no_new_ends(source, targets):
 
 
 def test_a_preview_shows_ends_that_were_seen(source, targets):
-    seen: dict = {}
-    full = np.asarray(render_mixing(source, targets, "webtoon", (2, 3), seen=seen))
-    quick = np.asarray(render_mixing(source, targets, "webtoon", (5,), seen=seen, preview=True))
+    worlds = Worlds(source, targets)
+    full = np.asarray(render_mixing(worlds, "webtoon", (2, 3)))
+    quick = np.asarray(render_mixing(worlds, "webtoon", (5,), preview=True))
     top = full.shape[0] - 2 * 128 - 2
-    assert np.array_equal(quick[CAPTION:top], full[CAPTION:top]) and len(seen) == 2
+    assert np.array_equal(quick[CAPTION:top], full[CAPTION:top]) and len(worlds.memory) == 2
     assert np.array_equal(quick[top:, : -3 * 128 - 4], full[top:, : -3 * 128 - 4])
     assert mixing_panel(source, targets).preview is True

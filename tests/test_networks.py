@@ -15,15 +15,6 @@ from stylegan2.networks import Generator, build
 WIDTHS = {4: 8, 8: 8, 16: 6, 32: 4, 64: 3}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tensors this small are faster without threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make_g(resolution=16, **kwargs) -> Generator:
     """A tiny generator with noise that is seen and codes that matter."""
     torch.manual_seed(0)
@@ -139,8 +130,8 @@ def test_a_generator_gives_noise_of_its_own():
 def test_noise_drawn_once_serves_many_calls():
     g = make_g()
     ws = g.mapping(randn(2, 8))
-    drawn = g.synthesis.draw_noise(2)
-    assert all(a is b for a, b in zip(drawn, g.synthesis.draw_noise(2, drawn), strict=True))
+    drawn = g.synthesis.sample_noise(2)
+    assert all(a is b for a, b in zip(drawn, g.synthesis.sample_noise(2, drawn), strict=True))
     assert torch.equal(g.synthesis(ws, drawn), g.synthesis(ws, drawn))
     assert [tuple(n.shape) for n in drawn] == [(2, 1, r, r) for r in (4, 8, 8, 16, 16)]
     with pytest.raises(ValueError, match="needs 5 tensors"):
@@ -158,9 +149,6 @@ def test_truncation():
     torch.testing.assert_close(g.mapping(z, truncation=0), mean.expand(2, 6, 8))
     torch.testing.assert_close(g.mapping(z, truncation=1.5), mean + 1.5 * (ws - mean))
     torch.testing.assert_close(g.mapping(z, truncation=-0.5), mean - 0.5 * (ws - mean))
-    cut = g.mapping(z, truncation=0.5, cutoff=2)
-    torch.testing.assert_close(cut[:, :2], mean + 0.5 * (ws - mean)[:, :2])
-    assert torch.equal(cut[:, 2:], ws[:, 2:])
 
 
 def test_mean_w_depends_on_its_seed_alone():

@@ -16,9 +16,9 @@ import numpy as np
 import nvidia_pickle
 import pytest
 import torch
+from command import call
+from golden_numbers import assert_close, draw
 from nvidia_pickle import EasyDict, dump, network
-from test_cli import call
-from test_parity import assert_close, draw
 
 from stylegan2 import checkpoints
 from stylegan2.checkpoints import CheckpointError, nvidia
@@ -31,6 +31,22 @@ TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0])
 FILTER = torch.outer(TAPS, TAPS) / 64
 
 
+RENAMED = (  # ours -> theirs
+    (r"^mapping\.layers\.", "mapping.fc"),
+    (r"^mapping\.w_mean$", "mapping.w_avg"),
+    (r"(^|\.)blocks\.(\d+)", r"\1b\2"),
+    (r"\.to_rgb\.", ".torgb."),
+    (r"\.from_rgb\.", ".fromrgb."),
+    (r"^head\.", "b4."),
+)
+
+
+def to_their_name(name: str) -> str:
+    for ours, theirs in RENAMED:
+        name = re.sub(ours, theirs, name)
+    return name
+
+
 def numbers(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
     """The recipe of the golden numbers, by their names."""
     return {name: FILTER if name.endswith("resample_filter") else draw(name, shape) for name, shape in shapes.items()}
@@ -39,7 +55,7 @@ def numbers(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
 def entries(net: Generator | Discriminator) -> dict[str, torch.Tensor]:
     """Our network's numbers as theirs would hold them: by their names, in their shapes, with filters."""
     own = {(f"b{net.resolution}.{k}" if k.startswith("from_rgb") else k): v for k, v in net.state_dict().items()}
-    found = {nvidia.to_their_name(k): v for k, v in own.items()}
+    found = {to_their_name(k): v for k, v in own.items()}
     found = {k: v[0] if k.endswith(".const") else v[0, 0] if k.endswith("noise_const") else v for k, v in found.items()}
     first = "synthesis.b4" if isinstance(net, Generator) else "b4.conv"
     return found | {f"{first}.resample_filter": FILTER}
@@ -405,5 +421,5 @@ def test_names_there_and_back():
         "mapping.fc3.weight", "mapping.w_avg", "synthesis.b16.conv0.affine.bias",
         "synthesis.b4.torgb.weight", "b64.fromrgb.weight", "b64.skip.weight", "b4.fc.bias",
     ]  # fmt: skip
-    assert [nvidia.to_their_name(name) for name in ours] == theirs
+    assert [to_their_name(name) for name in ours] == theirs
     assert [nvidia.to_our_name(name) for name in theirs] == [name.removeprefix("b64.") for name in ours]

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from stylegan2 import checkpoints, ops
 from stylegan2.networks import Discriminator, Generator
-from stylegan2.ops import Filter, FilterBack, _folding_pays, demodulation, fir_kernel
+from stylegan2.ops import Filter, FilterBack, demodulation, fir_kernel
 
 
 def randn(*shape, seed=0, **kwargs) -> torch.Tensor:
@@ -56,53 +56,6 @@ def test_resampling_in_bfloat16_stays_bfloat16():
         assert (rough.float() - op(x)).abs().max() < 0.02
 
 
-# ------------------------------------------------------------------------------------------------------------ Winograd
-@pytest.fixture
-def winograd(monkeypatch) -> None:
-    """Winograd's algorithm also for layers so small that it does not pay."""
-    if not ops._has_nnpack():
-        pytest.skip("this build of PyTorch has no NNPACK")
-    for name in ("WINOGRAD_SIDE", "WINOGRAD_CHANNELS", "WINOGRAD_WORK"):
-        monkeypatch.setattr(ops, name, 1)
-
-
-def test_winograd_is_the_convolution(winograd):
-    inputs = randn(2, 5, 13, 16), randn(4, 5, 3, 3, seed=1) / 5, randn(4, seed=2)
-    assert ops.uses_winograd(torch.device("cpu"), torch.float32, (4, 5), 13)
-    plain = second_order(lambda x, weight, bias: F.conv2d(x, weight, bias, padding=1), *inputs)
-    assert_same(second_order(ops.conv3x3, *inputs), plain, 1e-4)
-
-
-def test_winograd_is_close_to_the_convolution_in_a_wide_layer():
-    if not ops._has_nnpack():
-        pytest.skip("this build of PyTorch has no NNPACK")
-    x, weight = randn(1, 128, 64, 64), randn(128, 128, 3, 3, seed=1)
-    ours, plain = ops.Winograd3x3.apply(x, weight, None), F.conv2d(x, weight, padding=1)
-    assert_same([ours], [plain], 1e-4)
-    assert (ours - plain).std() < 1e-5 * plain.std()
-
-
-def test_winograd_is_for_wide_float32_layers_on_a_cpu():
-    cpu, wide = torch.device("cpu"), (128, 128)
-    assert ops.uses_winograd(cpu, torch.float32, wide, 128) == ops._has_nnpack()
-    for other in (
-        (torch.device("cuda"), torch.float32, wide, 128),
-        (cpu, torch.bfloat16, wide, 128),
-        (cpu, torch.float64, wide, 128),
-        (cpu, torch.float32, (128, 3), 128),
-        (cpu, torch.float32, wide, 8),
-    ):
-        assert not ops.uses_winograd(*other)
-        assert ops.memory_format(*other) == torch.channels_last
-    with torch.backends.nnpack.flags(enabled=False):
-        assert not ops.uses_winograd(cpu, torch.float32, wide, 128)
-
-
-def test_winograd_stays_out_of_torch_compile(monkeypatch):
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    assert not ops.uses_winograd(torch.device("cpu"), torch.float32, (128, 128), 128)
-
-
 # -------------------------------------------------------------------------------------------------- styled convolution
 def textbook(x, weight, style, bias, noise, up):
     """Figure 2c step by step: modulate, convolve, demodulate, noise, bias, leaky ReLU with its gain."""
@@ -128,10 +81,9 @@ def test_styled_convolution_is_its_steps(up, noisy):
 
 @pytest.mark.parametrize("n", [1, 2])
 @pytest.mark.parametrize("up", [False, True])
-def test_kernels_per_image_draw_what_training_draws(winograd, up, n):
-    """Without a graph the styles may be folded into the weights: the same numbers to float32's last bits."""
+def test_rendering_gives_the_numbers_of_training(up, n):
+    """Without a graph the style of a single image is folded into the weights: the same to float32's last bits."""
     x, weight, style, bias = randn(n, 3, 16, 16), randn(4, 3, 3, 3, seed=1), randn(n, 3, seed=2), randn(4, seed=3)
-    assert _folding_pays(x, weight, up)
     folded = ops.styled_conv(x, weight, style, bias, None, up)
     trained = ops.styled_conv(x, weight.clone().requires_grad_(), style, bias, None, up).detach()
     assert_same([folded], [trained], 1e-4)
@@ -181,7 +133,7 @@ def test_loaded_weights_lie_as_the_convolutions_want_them(tmp_path):
             assert layer.weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_batch_draws_what_its_images_draw_alone(winograd):
+def test_a_batch_renders_what_its_images_render_alone():
     g = tiny_generator()
     ws = g.mapping(randn(3, 8))
     alone = torch.cat([g.synthesis(w[None], "const") for w in ws])

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from stylegan2.cli.original_flags import SETTINGS, WHOLE, differences, from_original_flags, read
+from stylegan2.cli.original_flags import SETTINGS, WHOLE, Flags, read
 from stylegan2.config import TrainConfig
 from stylegan2.networks import Discriminator, Generator, SharedMapping, resolutions
 from stylegan2.transfer import FreezeD, FreezeFC, FreezeG, FreezeStyle, StructureLoss, freeze
@@ -14,7 +14,7 @@ from stylegan2.transfer import FreezeD, FreezeFC, FreezeG, FreezeStyle, Structur
 def frozen_by(resolution: int = 256, **flags) -> set[str]:
     channels = dict.fromkeys(resolutions(resolution), 2)
     g, d = Generator(resolution, 4, 4, 2, channels), Discriminator(resolution, channels)
-    methods = from_original_flags(resolution, **flags)
+    methods = Flags(**flags).methods(resolution)
     for method in methods:
         method.prepare(g, copy.deepcopy(g))
     return set(freeze(methods, g, d))
@@ -30,11 +30,11 @@ def parts(names: set[str]) -> set[str]:
 
 
 def test_no_flag_freezes_nothing():
-    assert from_original_flags(256) == []
+    assert Flags().methods(256) == []
 
 
 def test_zero_trains_everything_as_it_did_there():
-    assert from_original_flags(256, freezeG=0, freezeD=0, freezeStyle=0, structure_loss=0) == []
+    assert Flags(freezeG=0, freezeD=0, freezeStyle=0, structure_loss=0).methods(256) == []
 
 
 def test_freeze_g_trains_the_n_highest_resolutions():
@@ -57,10 +57,10 @@ def test_freeze_d_trains_the_n_lowest_resolutions():
 
 
 def test_freeze_style_and_fc_take_codes_from_the_source():
-    assert from_original_flags(256, freezeStyle=4) == [FreezeStyle(4)]
-    assert from_original_flags(256, freezeFC=True) == [FreezeFC()]
-    assert from_original_flags(256, freezeStyle=4, freezeFC=True) == [FreezeStyle(4)]  # freezeFC was not reached there
-    assert from_original_flags(256, freezeStyle=0, freezeFC=True) == []
+    assert Flags(freezeStyle=4).methods(256) == [FreezeStyle(4)]
+    assert Flags(freezeFC=True).methods(256) == [FreezeFC()]
+    assert Flags(freezeStyle=4, freezeFC=True).methods(256) == [FreezeStyle(4)]  # freezeFC was not reached there
+    assert Flags(freezeStyle=0, freezeFC=True).methods(256) == []
     assert parts(frozen_by(freezeStyle=4)) == {"G.mapping"}
     assert all(name.startswith("G.mapping.source.") for name in frozen_by(freezeStyle=4))
     g = Generator(256, 4, 4, 2, dict.fromkeys(resolutions(256), 2))
@@ -69,13 +69,13 @@ def test_freeze_style_and_fc_take_codes_from_the_source():
 
 
 def test_structure_loss_compares_features_from_8_on():
-    assert from_original_flags(256, structure_loss=1) == [StructureLoss((8,), 1.0, "features")]
-    assert from_original_flags(256, structure_loss=3) == [StructureLoss((8, 16, 32), 1.0, "features")]
+    assert Flags(structure_loss=1).methods(256) == [StructureLoss((8,), 1.0, "features")]
+    assert Flags(structure_loss=3).methods(256) == [StructureLoss((8, 16, 32), 1.0, "features")]
 
 
 def test_the_authors_own_run():
     """--freezeStyle=4 --freezeG=4 --freezeD=4."""
-    methods = from_original_flags(256, freezeG=4, freezeD=4, freezeStyle=4)
+    methods = Flags(freezeG=4, freezeD=4, freezeStyle=4).methods(256)
     assert methods == [FreezeD(128), FreezeG(16), FreezeStyle(4)]
 
 
@@ -90,7 +90,7 @@ def test_the_authors_own_run():
 )
 def test_blocks_that_do_not_exist_are_refused(flags, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        from_original_flags(256, **flags)
+        Flags(**flags).methods(256)
 
 
 # ---------------------------------------------------------------------------------------------------- as they are typed
@@ -98,7 +98,7 @@ def test_blocks_that_do_not_exist_are_refused(flags, message):
 
 def test_a_line_of_flags_is_read_as_the_original_read_it():
     flags, settings = read("--freezeG=4 --freezeD 3 --freezeStyle=2 --structure_loss=2 --augment --batch 8 --r1 5")
-    assert from_original_flags(256, **flags) == [
+    assert flags.methods(256) == [
         FreezeD(64), FreezeG(16), FreezeStyle(2), StructureLoss((8, 16), on="features")
     ]  # fmt: skip
     ada = {"augment": "adaptive", "augment_interval": 8, "augment_images": 500_000}
@@ -150,5 +150,5 @@ def test_other_flags_are_listed_with_what_to_use(text, message):
     ],
 )
 def test_what_the_original_did_otherwise_is_said(flags, said):
-    lines = differences(**flags)
+    lines = Flags(**flags).differences()
     assert len(lines) == len(said) and all(part in line for part, line in zip(said, lines, strict=True))

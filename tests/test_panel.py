@@ -164,17 +164,6 @@ def test_saving_during_a_preview_saves_the_full_picture(both):
     assert both.drawn == [("preview", 10), ("full", 10)]  # nothing is drawn once more
 
 
-def test_a_preview_may_be_a_function_of_its_own(panel):
-    panel.preview = lambda red, blue: Image.new("RGB", (2, 2))
-
-    async def move():
-        panel.controls["red"].value = 3
-        await asyncio.sleep(3 * panels.DELAY)
-        return panel.picture.size
-
-    assert asyncio.run(move()) == (2, 2)
-
-
 # --------------------------------------------------------------------------------------------------- pictures and films
 
 
@@ -329,7 +318,9 @@ def test_values_of_every_kind_of_control_come_back_from_json():
         "low": controls.int_slider("low", 0, 0, 3),
     }
     given["text"].observe(lambda change: setattr(given["low"], "max", 9), "value")  # one that widens another
-    controls.put(given, json.loads(json.dumps({"flag": True, "pair": (3, 4), "name": "e", "text": "y", "low": 8})))
+    controls.assign_checked(
+        given, json.loads(json.dumps({"flag": True, "pair": (3, 4), "name": "e", "text": "y", "low": 8}))
+    )
     assert [c.value for c in given.values()] == [True, (3, 4), "e", "y", 8]
     for name, value, said in (
         ("flag", 1, "true or false"),
@@ -338,7 +329,7 @@ def test_values_of_every_kind_of_control_come_back_from_json():
         ("low", 10, "from 0 to 9"),
     ):
         with pytest.raises(ValueError, match=f"{name} is .*expected .*{said}"):
-            controls.put(given, {name: value})
+            controls.assign_checked(given, {name: value})
     assert [c.value for c in given.values()] == [True, (3, 4), "e", "y", 8]
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import invoke as call
 from PIL import Image, TiffImagePlugin
-from typer.testing import CliRunner
 
 from stylegan2 import cli
-from stylegan2.cli.common import check_folder, make_room
+from stylegan2.cli.common import check_file, check_folder
 from stylegan2.collect import blazeface, detectors
 from stylegan2.collect.align import find_people, marked
 from stylegan2.collect.boxes import overlap
@@ -24,7 +24,7 @@ from stylegan2.data import images
 from stylegan2.data.images import Refused, decode
 from stylegan2.editing.photos import Cutting, portraits
 from stylegan2.pocket import world
-from stylegan2.pocket.world.pages import make_strip
+from stylegan2.pocket.world.pages import make_page
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "data" / "samples"
@@ -40,12 +40,6 @@ def woman() -> Image.Image:
 def faceless() -> dict[str, Image.Image]:
     data = pytest.importorskip("skimage.data", reason="scikit-image brings the photos")
     return {name: Image.fromarray(getattr(data, name)()).convert("RGB") for name in ("chelsea", "coffee", "coins")}
-
-
-def call(*words, code: int = 0):
-    result = CliRunner().invoke(cli.app, list(map(str, words)))
-    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
-    return result
 
 
 # ------------------------------------------------------------------------------------------------------------ detector
@@ -302,7 +296,7 @@ def test_every_verb_that_writes_is_in_that_list():
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_to_is_told(tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
-    for probe in (lambda: check_folder(tmp_path / "closed"), lambda: make_room(tmp_path / "closed" / "new" / "x.png")):
+    for probe in (lambda: check_folder(tmp_path / "closed"), lambda: check_file(tmp_path / "closed" / "new" / "x.png")):
         with pytest.raises(PermissionError):
             probe()
 
@@ -321,7 +315,7 @@ def without_animeface(monkeypatch):
 
 def test_the_detector_is_chosen_by_looking(woman, faceless, monkeypatch):
     without_animeface(monkeypatch)
-    assert detectors.choose([make_strip(10_001).image])[0] == "pocket"
+    assert detectors.choose([make_page(10_001).image])[0] == "pocket"
     name, why = detectors.choose([woman])
     assert name == "photo" and "photo finds 1" in why and "could not be fetched" in why
     with pytest.raises(ValueError, match="name it with --detector"):

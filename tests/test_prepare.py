@@ -303,6 +303,7 @@ def test_links_pipes_and_unreadable_files_do_not_stop_the_run(folder, tmp_path):
     [
         (lambda p: p / "missing", ["no such folder or zip", "missing"]),
         (lambda p: p / "empty", ["holds no files"]),
+        (lambda p: p / "future.zip", ["a damaged zip archive (zip file version 16.0)", "future.zip"]),
         (lambda p: p / "page.zip", ["not a (whole) zip", "page.zip"]),
         (lambda p: "pocket:webtoo", ["webtoo", "photo, webtoon"]),
         (lambda p: "pocket:webtoon?m=3", ["m=3", "n, seed and start"]),
@@ -313,6 +314,9 @@ def test_bad_sources(tmp_path, make, words, monkeypatch):
     fake_pocket(monkeypatch)
     (tmp_path / "empty").mkdir()
     (tmp_path / "page.zip").write_text("<html>quota exceeded</html>")
+    with zipfile.ZipFile(tmp_path / "future.zip", "w") as file:
+        file.writestr("a.png", b"a")
+        file.filelist[0].extract_version = 160
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.txt").write_text("hello")
     with pytest.raises((ValueError, FileNotFoundError)) as caught:

@@ -6,22 +6,19 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_encoder import Pixels
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_encoder import Pixels
+from tiny_training import tiny_networks
 
 from stylegan2 import files
 from stylegan2.checkpoints import CheckpointError
 from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.optimise import learning_rate
 from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import (
     FORMAT,
     ProjectConfig,
     Projection,
     Search,
-    learning_rate,
     noise_pattern,
     project,
     spread,
@@ -32,7 +29,7 @@ from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 
-CONFIG = ProjectConfig(steps=12, looks=0.5)
+CONFIG = ProjectConfig(steps=12, perceptual=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +135,7 @@ def test_weights_and_given_codes_stay(g, images):
 
 
 def test_impossible_wishes_are_refused(g, images):
-    for wrong in ({"steps": 0}, {"lr": 0.0}, {"pixels": -1.0}, {"space": "z"}, {"pixels": 0.0, "looks": 0.0}):
+    for wrong in ({"steps": 0}, {"lr": 0.0}, {"pixels": -1.0}, {"space": "z"}, {"pixels": 0.0, "perceptual": 0.0}):
         with pytest.raises(ValueError, match="expected|nothing"):
             ProjectConfig(**wrong)
     for x, start in ((images[..., :8], None), (images.byte(), None), (images, torch.zeros(1, g.num_ws, g.w_dim))):

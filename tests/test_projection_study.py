@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_encoder import an_encoder
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_encoder import an_encoder
+from tiny_training import tiny_networks
 
-from stylegan2.editing.latents import draw
+from stylegan2.editing.latents import render
 from stylegan2.editing.perceptual import psnr
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.studies import projection
@@ -59,7 +56,7 @@ def test_every_route_is_taken_and_measured(world, compared):
         found = drawn[row["kind"], row["route"]]
         assert row["psnr"] == pytest.approx(float(psnr(found, images[row["kind"]]).median()))
         assert row["images"] == 3 and row["seconds"] > 0 and row["looks"] > 0 and row["landmarks"] >= 0
-    torch.testing.assert_close(drawn["rendered", ENCODER], draw(g, encoder(images["rendered"])), rtol=0, atol=1e-4)
+    torch.testing.assert_close(drawn["rendered", ENCODER], render(g, encoder(images["rendered"])), rtol=0, atol=1e-4)
 
 
 def test_what_is_refined_and_tuned_is_nearer(compared):

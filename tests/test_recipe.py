@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan2 import checkpoints, runs
+from stylegan2 import checkpoints, networks, runs
 from stylegan2.pocket import recipe
+from stylegan2.pocket.nets import clip_training
+from stylegan2.pocket.nets.clip_training import ClipConfig
+from stylegan2.pocket.nets.detector_training import DetectorConfig
+from stylegan2.pocket.nets.encoder_training import EncoderConfig
 from stylegan2.pocket.studies import scoreboard, text_edits
 from stylegan2.pocket.studies.projection import ROUTES, compare_routes
 from stylegan2.published.clip_model import ClipModel
@@ -37,15 +41,17 @@ def made(tmp_path_factory):
     """The recipe's steps at a few images each, the source's long run stopped half-way and gone on with."""
     folder = tmp_path_factory.mktemp("recipe")
     lengths = {"warmup_images": 16, "photo_images": 48, "large_images": 128, "curve_images": 8, "target_images": 32}
-    lengths |= {"clip_images": 1024, "clip_faces": 12, "text_faces": 2}
-    lengths |= {"encoder_images": 32, "encoder_faces": 8, "route_images": 2}
-    lengths |= {"detector_windows": 16, "detector_pages": 1, "held_out_pages": 1}
+    lengths |= {"clip": ClipConfig(images=1024, own_faces=12, cross_faces=2), "text_faces": 2}
+    lengths |= {"encoder": EncoderConfig(images=32, faces=8), "route_images": 2}
+    lengths |= {"detector": DetectorConfig(windows=16, pages=1), "held_out_pages": 1}
     small = recipe.Recipe(
         folder / "shipped", folder / "work", photo_faces=64, webtoon_seeds=(0, 1), device="cpu", **lengths
     )
     small.shipped.mkdir()
     (small.shipped / "judge.pt").write_bytes((SHIPPED / "judge.pt").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
+        thin = replace(networks.PRESETS["pocket"], base=512, maximum=16)
+        patch.setitem(networks.PRESETS, "pocket", thin)  # so wide are its layers at 64 pixels: 8 channels
         patch.setattr(recipe, "REPORT_FACES", 40)
         patch.setattr(recipe, "SHIPPED", {"webtoon": ("baseline", "freeze-sg")})
         patch.setattr(scoreboard, "METHODS", {name: scoreboard.METHODS[name] for name in ("baseline", "freeze-sg")})
@@ -56,8 +62,10 @@ def made(tmp_path_factory):
         recipe.make_photo(small)  # goes on from 32, and from 64 of the last run
         recipe.make_targets(small)
         recipe.make_scoreboard(small)
+        patch.setattr(clip_training, "measure_retrieval", partial(clip_training.measure_retrieval, rounds=1))
         patch.setattr(text_edits, "PROMPTS", text_edits.PROMPTS[:2])
         patch.setattr(text_edits, "run", partial(text_edits.run, learn=range(2)))
+        patch.setattr(clip_training, "measure_retrieval", partial(clip_training.measure_retrieval, rounds=1))
         recipe.make_clip(small)
         recipe.make_edits(small)
         recipe.make_encoder(small)
@@ -109,7 +117,7 @@ def test_the_scoreboard_has_all_seeds(made):
 
 def test_the_clip_says_how_it_was_made_and_what_it_can(made):
     recorded = json.loads(made.path("clip").with_suffix(".json").read_text())
-    assert recorded["training"]["images"] == 1024 and recorded["training"]["own_faces"] == 12
+    assert recorded["training"]["images"] == 512 and recorded["training"]["own_faces"] == 12
     assert set(recorded["retrieval"]) == {"photo", "webtoon", "storybook", "portrait"}
     assert ClipModel.load(made.path("clip")).unknown_words("red zebra") == ["zebra"]
     rows = json.loads((made.shipped / "text_edits.json").read_text())

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import one_thread  # noqa: F401  (applies to every test here)
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli

@@ -10,11 +10,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from test_parity import GOLDEN, make_weights
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from golden_numbers import GOLDEN, make_weights
+from tiny_training import tiny_networks
 
 from stylegan2.checkpoints import fingerprint, rosinality
 from stylegan2.editing.ganspace import principal_directions

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, display
 from stylegan2.editing import latents, style_mixing
@@ -20,7 +16,6 @@ from stylegan2.editing.style_mixing import (
     mix,
     mix_grid,
     mix_images,
-    scale_channels,
 )
 from stylegan2.networks import Generator
 from stylegan2.pocket.nets.judge import Judge, Reading
@@ -85,15 +80,6 @@ def test_channels_cut_across_a_code(ends):
 def test_amounts_lie_between(ends):
     row, col = ends[0], ends[1][:2]
     close(mix(row, col, "2-4", amount=0.25)[:, 2:5], 0.75 * row[:, 2:5] + 0.25 * col[:, 2:5])
-
-
-def test_channels_of_another_size():
-    assert scale_channels(0, 9, 512) == range(10)  # the original's cut
-    assert scale_channels(0, 9, 128) == range(2) and scale_channels(10, 511, 128) == range(2, 128)
-    assert scale_channels(0, 511, 128) == range(128)
-    for first, last in ((5, 3), (-1, 3), (0, 512), (3, 3)):
-        with pytest.raises(ValueError, match=f"channels {first} to {last} of 512"):
-            scale_channels(first, last, 8)
 
 
 def test_what_cannot_be_mixed_is_named(g, ends):
@@ -233,47 +219,46 @@ def study(g, monkeypatch):
         known.update({image.numpy().tobytes(): code for image, code in zip(images, ws, strict=True)})
         return images
 
-    monkeypatch.setattr(ownership, "draw", draw)
+    monkeypatch.setattr(ownership, "render", draw)
     return lambda *args, **kwargs: measure_ownership(g, FakeJudge(known), *args, **kwargs)
 
 
 def test_layers_take_what_they_own(study):
-    found = study(pairs=20).found
+    found = study(pairs=20).sets
     assert [owned.layers for owned in found] == [(i,) for i in range(L)]
     zero, one, *rest = found
     for name, share in zero.attributes.items():
         assert share == pytest.approx(0 if name == "skin" else 1, abs=1e-5), name
         assert one.attributes[name] == pytest.approx(1 if name == "skin" else 0, abs=1e-5), name
     assert zero.taken["eyes"] == pytest.approx(1) and zero.taken["colours"] == pytest.approx(5 / 6)
-    assert one.taken["colours"] == one.moved["colours"] == pytest.approx(1 / 6)
-    assert all(share == 0 for owned in rest for kind in (owned.taken, owned.moved) for share in kind.values())
+    assert one.taken["colours"] == pytest.approx(1 / 6)
+    assert all(share == 0 for owned in rest for share in owned.taken.values())
 
 
 def test_all_layers_take_everything(study):
-    (everything,) = study(["all"], pairs=10).found
-    for kind in (everything.taken, everything.moved):
-        assert kind == pytest.approx(dict.fromkeys(GROUPS, 1.0))
+    (everything,) = study(["all"], pairs=10).sets
+    assert everything.taken == pytest.approx(dict.fromkeys(GROUPS, 1.0))
     assert everything.score == pytest.approx(0)
 
 
 def test_channels_that_hold_everything_take_everything(study):
     """The fake judge reads component 0 only."""
-    first, rest = (study(["all"], pairs=10, channels=part).found[0].taken for part in ([0], range(1, W_DIM)))
+    first, rest = (study(["all"], pairs=10, channels=part).sets[0].taken for part in ([0], range(1, W_DIM)))
     assert first == pytest.approx(dict.fromkeys(GROUPS, 1.0)) and rest == pytest.approx(dict.fromkeys(GROUPS, 0.0))
 
 
 def test_face_layers_have_the_greatest_score(study):
     result = study(layer_ranges(L), pairs=10)
-    assert len(result.found) == L * (L + 1) // 2
+    assert len(result.sets) == L * (L + 1) // 2
     best = result.face_layers()
-    assert best.score == pytest.approx(max(owned.score for owned in result.found), abs=1e-3)
+    assert best.score == pytest.approx(max(owned.score for owned in result.sets), abs=1e-3)
     assert best.layers == (0,) and best.score == pytest.approx(1 - (1 + 1 + 5 / 6) / 3)  # skin stays
 
 
 def test_moving_is_not_taking():
     change, whole = torch.tensor([[1.0], [-1.0]]), torch.tensor([[1.0], [1.0]])
-    assert ownership._shares(change, whole) == (0.0, 1.0)
-    assert ownership._shares(change, 0 * whole)[0] == 0.0
+    assert ownership._share(change, whole) == 0.0
+    assert ownership._share(change, 0 * whole) == 0.0
 
 
 def test_groups_hold_every_attribute_that_the_judge_reads_well_once():
@@ -281,11 +266,10 @@ def test_groups_hold_every_attribute_that_the_judge_reads_well_once():
     assert sorted(names) == sorted({*ownership.COLUMNS, "outline"} - set(UNSEEN) - {"glasses_colour", "texture"})
 
 
-def test_the_result_is_plain_data_and_a_figure(study):
+def test_the_result_is_text_and_a_figure(study):
     result = study(["0", "1-2"], pairs=4)
-    assert json.loads(json.dumps(result.data()))["found"][1]["layers"] == [1, 2]
     assert "layers 1-2: score" in str(result) and "4 pairs" in str(result)
-    (axis,) = result.figure("moved").axes
+    (axis,) = result.figure().axes
     assert [text.get_text() for text in axis.get_yticklabels()] == ["0: 4x4", "1-2"]
     assert [text.get_text() for text in axis.get_xticklabels()] == list(GROUPS)
     assert {text.get_text() for text in axis.texts} <= {"100", "83", "17", "0"}
@@ -307,7 +291,7 @@ def test_coarse_layers_of_the_shipped_model_own_the_pose_and_layer_3_the_backgro
     """What notebook and docs say of the pocket model, on few faces: wide margins."""
     source = checkpoints.load(POCKET / "photo.pt", g_ema_only=True).g_ema
     result = measure_ownership(source, Judge.load(POCKET / "judge.pt"), ["0-1", "3", "6-9"], pairs=24)
-    coarse, third, fine = result.found
+    coarse, third, fine = result.sets
     assert coarse.taken["pose"] > 0.6 > 0.3 > coarse.taken["surroundings"]
     assert third.taken["surroundings"] > 0.35 and third.taken["mouth"] > 0.25 > third.taken["eyes"]
     assert all(share < 0.2 for share in fine.taken.values())

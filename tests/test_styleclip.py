@@ -8,16 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 from tiny_clip import tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 from torch.nn import functional as F
 
 from stylegan2 import files
 from stylegan2.checkpoints import CheckpointError
 from stylegan2.data.roughen import roughen
 from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.optimise import frozen, learning_rate
 from stylegan2.editing.styleclip import (
     FORMAT,
     EditConfig,
@@ -25,8 +23,6 @@ from stylegan2.editing.styleclip import (
     TextEdit,
     TextLoss,
     _converged,
-    frozen,
-    learning_rate,
     optimise,
 )
 from stylegan2.networks import Generator, build

@@ -7,16 +7,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2 import display
 from stylegan2.editing import figures, latents
 from stylegan2.editing.layer_swapping import swap, swap_images, target_share
 from stylegan2.networks import Generator
 from stylegan2.panels import swap as panels
+from stylegan2.panels.panel import Worlds
 from stylegan2.panels.swap import (
     BETWEEN,
     GAP,
@@ -72,7 +70,7 @@ def enlarged(image: torch.Tensor) -> np.ndarray:
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("width", [0.0, 0.5])
 def test_source_swapped_and_target_are_what_they_say(source, targets, width, reverse):
-    picture = render_swap(source, targets, "portrait", 16, width, seed=5, truncation=0.7, reverse=reverse)
+    picture = render_swap(Worlds(source, targets), "portrait", 16, width, seed=5, truncation=0.7, reverse=reverse)
     ws = latents.ws_from_seeds(source, [5], 0.7)
     low, high = (targets["portrait"], source) if reverse else (source, targets["portrait"])
     expected = [low.synthesis(ws, "const"), swap(low, high, 16, width).synthesis(ws, "const")]
@@ -85,7 +83,7 @@ def test_source_swapped_and_target_are_what_they_say(source, targets, width, rev
 def test_the_strip_shows_every_cut_and_marks_the_chosen_one(source, targets):
     ws = latents.ws_from_seeds(source, [0], 0.8)
     for column, cut in enumerate(reversed(SIZES), start=1):
-        picture = render_swap(source, targets, "webtoon", cut)
+        picture = render_swap(Worlds(source, targets), "webtoon", cut)
         for other in range(len(SIZES) + 1):
             framed = (small(picture, other)[[0, -1]] == TARGET).all()
             assert framed == (other == column)
@@ -96,7 +94,7 @@ def test_the_strip_shows_every_cut_and_marks_the_chosen_one(source, targets):
 
 
 def test_a_soft_cut_changes_only_the_picture_in_the_middle_and_the_shares(source, targets):
-    hard, soft = (render_swap(source, targets, "webtoon", 16, width) for width in (0.0, 1.0))
+    hard, soft = (render_swap(Worlds(source, targets), "webtoon", 16, width) for width in (0.0, 1.0))
     same = [np.array_equal(large(hard, column), large(soft, column)) for column in range(3)]
     assert same == [True, False, True]
     assert all(np.array_equal(small(hard, column), small(soft, column)) for column in range(5))
@@ -120,26 +118,26 @@ def test_what_was_seen_is_not_drawn_again(source, targets, monkeypatch):
     draws = []
     original = panels.strip
     monkeypatch.setattr(panels, "strip", lambda *a, **k: draws.append(1) or original(*a, **k))
-    seen: dict = {}
+    worlds = Worlds(source, targets)
     settings = dict(style="webtoon", swap_resolution=16, width=0.0, seed=1, truncation=0.8, reverse=False)
     for change in ({}, {"swap_resolution": 8}, {"width": 0.7}):
         settings |= change
-        picture = render_swap(source, targets, **settings, seen=seen)
-        assert picture.tobytes() == render_swap(source, targets, **settings).tobytes()
+        picture = render_swap(worlds, **settings)
+        assert picture.tobytes() == render_swap(Worlds(source, targets), **settings).tobytes()
     assert len(draws) == 1 + 3  # once for the three with memory
     for count, change in enumerate([{"seed": 2}, {"truncation": 0.5}, {"reverse": True}, {"style": "portrait"}], 5):
         settings |= change
-        render_swap(source, targets, **settings, seen=seen)
-        assert len(draws) == count and len(seen) == 1
+        render_swap(worlds, **settings)
+        assert len(draws) == count and len(worlds.memory) == 1
 
 
 def test_errors_name_what_there_is(source, targets):
     with pytest.raises(ValueError, match="'disney'.*webtoon, portrait"):
-        render_swap(source, targets, "disney", 16)
+        render_swap(Worlds(source, targets), "disney", 16)
     with pytest.raises(ValueError, match="swap_resolution is 12"):
-        render_swap(source, targets, "webtoon", 12)
+        render_swap(Worlds(source, targets), "webtoon", 12)
     with pytest.raises(ValueError, match="width is -1"):
-        render_swap(source, targets, "webtoon", 16, width=-1)
+        render_swap(Worlds(source, targets), "webtoon", 16, width=-1)
 
 
 def test_the_panel_follows_its_controls_and_comes_back(source, targets, tmp_path):
@@ -156,7 +154,7 @@ def test_the_panel_follows_its_controls_and_comes_back(source, targets, tmp_path
     settings = json.loads(panel.show_settings())
     assert settings == {"model": "none"} | changes
     settings.pop("model")
-    assert render_swap(source, targets, **settings).tobytes() == panel.picture.tobytes()
+    assert render_swap(Worlds(source, targets), **settings).tobytes() == panel.picture.tobytes()
     panel.reset()
     assert panel.image.value == first
 
@@ -184,18 +182,20 @@ def test_paths_go_through_their_points_in_order():
 
 def test_a_preview_shows_the_large_pictures_and_what_was_seen_in_full(source, targets):
     settings = dict(style="webtoon", swap_resolution=16, seed=1)
-    full, quick = (render_swap(source, targets, **settings, preview=preview) for preview in (False, True))
+    full, quick = (render_swap(Worlds(source, targets), **settings, preview=preview) for preview in (False, True))
     assert quick.size == full.size
     assert all(np.abs(large(quick, i).astype(int) - large(full, i)).max() <= 1 for i in range(3))
     plain = [(small(quick, i) == REST).all() for i in range(len(SIZES) + 1)]
     assert plain == [name not in ("none", 16, 4) for name in ["none", *reversed(SIZES)]]
-    seen: dict = {}
-    render_swap(source, targets, **settings, seen=seen)
-    assert render_swap(source, targets, **settings, seen=seen, preview=True).tobytes() == full.tobytes()
+    worlds = Worlds(source, targets)
+    render_swap(worlds, **settings)
+    assert render_swap(worlds, **settings, preview=True).tobytes() == full.tobytes()
 
 
 def test_a_soft_preview_is_the_soft_picture(source, targets):
-    soft = [large(render_swap(source, targets, "webtoon", 8, 0.7, preview=p), 1).astype(int) for p in (False, True)]
+    soft = [
+        large(render_swap(Worlds(source, targets), "webtoon", 8, 0.7, preview=p), 1).astype(int) for p in (False, True)
+    ]
     assert np.abs(soft[0] - soft[1]).max() <= 1
 
 
@@ -205,7 +205,7 @@ def test_a_soft_preview_is_the_soft_picture(source, targets):
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("width", [0.0, 0.5])
 def test_the_film_begins_with_one_model_and_reaches_the_other(source, targets, width, reverse):
-    frames = swap_video(source, targets, "portrait", width=width, seed=5, reverse=reverse, frames=20)
+    frames = swap_video(Worlds(source, targets), "portrait", width=width, seed=5, reverse=reverse, frames=20)
     assert len(frames) == 20
     for i, end in ((0, 0), (10, 2)):  # the middle picture is that on the left, then that on the right
         assert np.abs(large(frames[i], 1).astype(int) - large(frames[i], end)).max() <= 1
@@ -214,30 +214,30 @@ def test_the_film_begins_with_one_model_and_reaches_the_other(source, targets, w
 
 @pytest.mark.parametrize("width", [0.0, 0.5])
 def test_every_cut_lies_on_the_way(source, targets, width):
-    way = panels._Way(source, targets["webtoon"], width)
+    stops, mixture = panels._stops(SIZES, width), swap(source, targets["webtoon"], 4)
     ws = latents.ws_from_seeds(source, [5], 0.7)
     for stop, cut in enumerate(reversed(SIZES), start=1):
-        g, shares = way.at(float(stop))
+        shares = panels._shares_at(stops, float(stop))
+        panels._blend_blocks(mixture, source, targets["webtoon"], shares)
         assert shares == target_share(SIZES, cut, width)
         expected = swap(source, targets["webtoon"], cut, width).synthesis(ws, "const")
-        torch.testing.assert_close(g.synthesis(ws, "const"), expected, rtol=0, atol=1e-4)
-    _, halfway = panels._Way(source, targets["webtoon"], 0.0).at(1.25)
-    assert halfway == {4: 0.0, 8: 0.0, 16: 0.25, 32: 1.0}
+        torch.testing.assert_close(mixture.synthesis(ws, "const"), expected, rtol=0, atol=1e-4)
+    assert panels._shares_at(panels._stops(SIZES, 0.0), 1.25) == {4: 0.0, 8: 0.0, 16: 0.25, 32: 1.0}
 
 
 def test_the_film_closes_without_a_jump_and_leaves_the_models_as_they_are(source, targets):
     before = [{k: v.clone() for k, v in g.state_dict().items()} for g in (source, targets["webtoon"])]
-    frames = [np.asarray(frame).astype(int) for frame in swap_video(source, targets, "webtoon", frames=24)]
+    frames = [np.asarray(frame).astype(int) for frame in swap_video(Worlds(source, targets), "webtoon", frames=24)]
     first, *others = [np.abs(frames[i] - frames[i - 1]).mean() for i in range(24)]
     assert first <= max(others)
     for state, g in zip(before, (source, targets["webtoon"]), strict=True):
         assert all(torch.equal(value, state[name]) for name, value in g.state_dict().items())
     with pytest.raises(ValueError, match="'disney'"):
-        swap_video(source, targets, "disney")
+        swap_video(Worlds(source, targets), "disney")
 
 
 def test_the_panel_saves_the_film(source, targets, tmp_path):
     panel = swap_panel(source, targets)
     panel.folder = tmp_path
-    panel.video = lambda **settings: swap_video(source, targets, **settings, frames=4)
+    panel.video = lambda **settings: swap_video(Worlds(source, targets), **settings, frames=4)
     assert panel.save_video() == tmp_path / "swap-001.mp4" and (tmp_path / "swap-001.mp4").stat().st_size > 0

@@ -11,10 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_clip import tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
 from stylegan2 import display
 from stylegan2.editing.latents import ws_from_seeds
@@ -30,10 +27,10 @@ from stylegan2.panels.text import (
     TextPanel,
     config_of,
     edit_for,
-    film,
     loss_strip,
     render_text,
     text_panel,
+    text_video,
 )
 from stylegan2.published.clip_model import ClipModel
 
@@ -157,7 +154,7 @@ def test_an_edit_found_on_many_faces_fits_every_seed(scene, optimisations):
         codes = ws_from_seeds(scene.source, [seed], 0.8)
         assert np.abs(place(pictures[seed], 0, 0) - face(scene.source, codes)).max() <= 1
         assert np.abs(place(pictures[seed], 0, 1) - face(scene.source, codes + 1.5 * way)).max() <= 1
-    assert film(scene, "webtoon", 1.0, **many | {"seed": 40}).ws.shape[0] == panels.FRAMES
+    assert text_video(scene, "webtoon", 1.0, **many | {"seed": 40}).ws.shape[0] == panels.FRAMES
 
 
 def test_an_empty_neutral_text_is_none():
@@ -396,7 +393,7 @@ def test_an_error_while_running_is_shown(panel, monkeypatch):
 def test_the_film_goes_to_the_strength_and_back(scene, monkeypatch):
     monkeypatch.setattr(panels, "FRAMES", 6)
     edit = edit_for(scene, **ASK)
-    frames = film(scene, "portrait", 2.0, **ASK)
+    frames = text_video(scene, "portrait", 2.0, **ASK)
     assert len(frames) == 6
     for i, strength in ((0, 0.0), (3, 2.0)):
         torch.testing.assert_close(frames.ws[i, 0], edit.at(strength)[0], rtol=0, atol=1e-5)
@@ -407,10 +404,10 @@ def test_the_film_goes_to_the_strength_and_back(scene, monkeypatch):
 
 def test_there_is_no_film_of_nothing(scene):
     with pytest.raises(ValueError, match="press Edit first"):
-        film(scene, "webtoon", 1.0, **ASK)
+        text_video(scene, "webtoon", 1.0, **ASK)
     edit_for(scene, **ASK)
     with pytest.raises(ValueError, match="move the strength away from 0"):
-        film(scene, "webtoon", 0.0, **ASK)
+        text_video(scene, "webtoon", 0.0, **ASK)
 
 
 def test_the_panel_saves_picture_and_film(panel, monkeypatch):

@@ -15,23 +15,15 @@ import time
 import traceback
 from pathlib import Path
 
-import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stylegan2 import checkpoints
 from stylegan2.config import TrainConfig
 from stylegan2.networks import Discriminator, Generator, resolutions
 from stylegan2.trainer import Trainer
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny networks gain nothing from threads, and lose much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from stylegan2.transfer import Method
 
 
 class Pictures(Dataset):
@@ -137,6 +129,24 @@ def fork_job(job: dict) -> int:
     if "kill_after_snapshots" in job:
         os.kill(process, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def source(seed: int = 3, resolution: int = 16) -> checkpoints.Checkpoint:
+    """A model to start from, with a mean w of its own."""
+    g, d = tiny_networks(resolution, seed=seed)
+    g.mapping.update_mean(100)
+    with torch.no_grad():  # all noise strengths and biases begin at 0, and half of what is tested would be trivially so
+        for name, p in g.named_parameters():
+            if name.endswith(("noise_strength", "bias")):
+                p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(len(name))))
+    return checkpoints.Checkpoint(g_ema=g, d=d)
+
+
+def fine_tuner(out, *methods: Method, start=None, **changes) -> Trainer:
+    settings = {"images": 80, "fine_tune": True, "augment": "none", "snapshot_images": 80, "sample_images": 40}
+    return Trainer.fine_tune(
+        tiny_config(out, **settings | changes), random_pictures(resolution=16), start or source(), methods
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Checkpoint files: one `load` for every format, `save` in ours, `export` in rosinality's. (NVIDIA's is only read: it
-holds the source code of their classes.)"""
+"""Checkpoint files: one `load` for every format, `save` in ours, `export` in rosinality's. NVIDIA's is only read."""
 
 import os
 import warnings
@@ -21,24 +20,20 @@ from stylegan2.runtime import pick_device
 
 @dataclass
 class Checkpoint:
-    """What a file holds.
+    """What a file holds; what is absent is None.
 
-    Attributes:
-        g_ema: the averaged generator, which makes the pictures: eval mode, no gradients.
-        g: the generator in training, None where absent; its parameters take gradients.
-        d: the discriminator, None where absent; its parameters take gradients.
-        info: "format", "resolution", "parameters" of g_ema, the plain entries of `meta`, and for a rosinality file
-            its "args" and "ada_aug_p". Plain values only, so it can go into JSON.
-        meta: what `save` was given, and entries of the file that this version does not know.
-        training: the state of a training run, None where absent.
+    info: "format", "resolution", "parameters" of g_ema, the plain entries of `meta`, and for a rosinality file its
+        "args" and "ada_aug_p". Plain values only, so it can go into JSON.
     """
 
-    g_ema: Generator
-    g: Generator | None = None
+    g_ema: Generator  # the averaged one, which makes the pictures: eval mode, no gradients
+    g: Generator | None = None  # in training; its parameters take gradients, and so do D's
     d: Discriminator | None = None
     info: dict[str, Any] = field(default_factory=dict)
-    meta: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] | None = None
+    meta: dict[str, Any] = field(
+        default_factory=dict
+    )  # as given to `save`, and entries that this version does not know
+    training: dict[str, Any] | None = None  # the state of a run
 
     @property
     def w_mean(self) -> Tensor:
@@ -52,13 +47,10 @@ def load(path: str | os.PathLike, device: torch.device | str = "auto", g_ema_onl
 
     Nothing in the file is executed. Where it has no mean w, it is computed from 10,000 seeded codes, always the same.
 
-    Args:
-        path: the file.
-        device: where the networks go, see `runtime.pick_device`. (Training state stays on the CPU.)
-        g_ema_only: leave out all else, also unread: quick for the large snapshots of a training run.
+    device: where the networks go, see `runtime.pick_device`. (Training state stays on the CPU.)
+    g_ema_only: leave out all else, also unread: quick for the large snapshots of a training run.
 
-    Raises:
-        CheckpointError: one line that names the file, says what it is and what was expected.
+    Raises CheckpointError: one line that names the file, says what it is and what was expected.
     """
     path = Path(path)
     of_nvidia = nvidia.looks_like(path)
@@ -100,19 +92,13 @@ def save(
     meta: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write our format, at once or not at all: whatever goes wrong, the old file stays and nothing is left beside it.
+    """Write our format by `files.replacing`. Raises ValueError without a generator.
 
-    Args:
-        path: the file; its folder is made if need be.
-        g_ema: the averaged generator; `g` where it is None.
-        g, d: the networks in training, to go on with.
-        half: store the networks' numbers as float16, for shipping (loaded back as float32).
-        meta: plain values worth knowing, e.g. {"images": 48_000}.
-        training: what resuming needs: nested dicts and lists of tensors and plain values, stored as they are.
-
-    Raises:
-        ValueError: no generator.
-        TypeError: an object in `meta` or `training` that a safe reader would refuse.
+    g_ema: the averaged generator; `g` where it is None. g, d: the networks in training.
+    half: store the networks' numbers as float16, for shipping (loaded back as float32).
+    meta: plain values worth knowing, e.g. {"images": 48_000}.
+    training: what resuming needs: nested dicts and lists of tensors and plain values, stored as they are. Raises
+        TypeError for an object that a safe reader would refuse, in `meta` as well.
     """
     networks = {"g_ema": g if g_ema is None else g_ema, "g": g, "d": d}
     if networks["g_ema"] is None:
@@ -124,9 +110,8 @@ def export(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
     """Write rosinality's layout ("g", "g_ema", "latent_avg", and "d" where present), for other tools.
 
     "g" is a copy of g_ema where there is none, since their `train.py` asks for it. A second mapping lies beside it, see
-    `rosinality.from_shared`, and comes back with `load`. All other entries are there with their names and shapes,
-    kernels and noise images included: a strict `load_state_dict` works. Written at once or not at all, like `save`.
-    That layout has no place for a bound of activations (`Generator`'s clamp): it is lost.
+    `rosinality.from_shared`. Kernels and noise images are included: a strict `load_state_dict` works. A bound of
+    activations (`Generator`'s clamp), for which there is no place, is lost.
     """
     files.write(path, rosinality.pack(checkpoint.g_ema, checkpoint.g, checkpoint.d))
 

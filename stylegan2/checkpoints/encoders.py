@@ -16,37 +16,25 @@ from stylegan2.files import CheckpointError, few
 from stylegan2.runtime import pick_device
 
 FORMAT = "cartoonize-yourself encoder/1"
-PUBLISHED_PSI = 0.7  # what the original system trains and draws with; its files do not say so
+PUBLISHED_PSI = 0.7  # what the original system trains and renders with; its files do not say so
 
 
 @dataclass
 class EncoderFile:
-    """What a file holds.
+    """What a file holds."""
 
-    Attributes:
-        encoder: in eval mode, without gradients. Where its psi is not 1, `Encoder.around` must be called before use.
-        meta: what `save_encoder` was given; "generator": the fingerprint of the one whose codes it gives.
-    """
-
-    encoder: Encoder
-    meta: dict[str, Any] = field(default_factory=dict)
+    encoder: Encoder  # in eval mode, without gradients; `Encoder.around` must be called where its psi is not 1
+    meta: dict[str, Any] = field(default_factory=dict)  # "generator": fingerprint of the one whose codes it gives
 
 
 def save_encoder(path: str | os.PathLike, encoder: Encoder, meta: Mapping[str, Any] | None = None, half=False) -> None:
-    """Write an encoder, whole or not at all.
-
-    Args:
-        path: the file.
-        encoder: its weights.
-        meta: plain values worth knowing; "generator" should be the fingerprint of the model whose codes it gives.
-        half: as float16, for shipping.
-    """
+    """Write an encoder by `files.replacing`; half: as float16, for shipping; meta: plain values, see `EncoderFile`."""
     content = {"format": FORMAT, "num_ws": encoder.num_ws, "psi": float(encoder.psi)}
     files.write(path, content | {"e": ours.from_network(encoder, half), "meta": plain(meta or {}, "meta")})
 
 
 def export_encoder(path: str | os.PathLike, encoder: Encoder) -> None:
-    """Write the original's layout ("e", by its names, kernels included), whole or not at all.
+    """Write the original's layout ("e", by its names, kernels included).
 
     Other tools take it for granted that psi is `PUBLISHED_PSI`; "psi" beside "e" tells `load_encoder` what it is.
     """
@@ -65,8 +53,7 @@ def is_encoder(path: str | os.PathLike) -> bool:
 def load_encoder(path: str | os.PathLike, device: torch.device | str = "auto") -> EncoderFile:
     """Read an encoder, ours or the original's; nothing in the file is executed.
 
-    Raises:
-        CheckpointError: one line that names the file, says what it is and what was expected.
+    Raises CheckpointError: one line that names the file, says what it is and what was expected.
     """
     content = files.read(path)
     if not _has_encoder(content):

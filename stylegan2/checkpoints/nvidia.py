@@ -23,21 +23,13 @@ import torch
 from torch import Tensor
 
 from stylegan2.checkpoints import ours
-from stylegan2.checkpoints.parts import is_json, networks
+from stylegan2.checkpoints.parts import check_low_pass, is_json, low_pass, networks
 from stylegan2.files import EXPECTED, CheckpointError, few, reason
 from stylegan2.networks import Discriminator, Generator
 
 PARTS = {"g_ema": "G_ema", "g": "G", "d": "D"}  # our names of the networks, and theirs
 MAKER = b"torch_utils.persistence"  # stands near the beginning of every such file
-RENAMED = (  # ours -> theirs
-    (r"^mapping\.layers\.", "mapping.fc"),
-    (r"^mapping\.w_mean$", "mapping.w_avg"),
-    (r"(^|\.)blocks\.(\d+)", r"\1b\2"),
-    (r"\.to_rgb\.", ".torgb."),
-    (r"\.from_rgb\.", ".fromrgb."),
-    (r"^head\.", "b4."),
-)
-BACK = (  # theirs -> ours
+NAMES = (  # theirs -> ours
     (r"^mapping\.fc(\d+)", r"mapping.layers.\1"),
     (r"^mapping\.w_avg$", "mapping.w_mean"),
     (r"^synthesis\.b(\d+)", r"synthesis.blocks.\1"),
@@ -48,16 +40,9 @@ BACK = (  # theirs -> ours
 )
 
 
-def to_their_name(name: str) -> str:
-    """A name of our state dicts in theirs (D's `from_rgb` with its resolution before it: "b64.from_rgb.weight")."""
-    for ours_, theirs in RENAMED:
-        name = re.sub(ours_, theirs, name)
-    return name
-
-
 def to_our_name(name: str) -> str:
     """A name of their state dicts in ours."""
-    for theirs, ours_ in BACK:
+    for theirs, ours_ in NAMES:
         name = re.sub(theirs, ours_, name)
     return name
 
@@ -126,12 +111,12 @@ ALLOWED: dict[tuple[str, str], Callable] = {
 }
 
 
-def fresh(made: Any) -> Any:
+def fresh(allowed: Any) -> Any:
     """A class or function of ours as a new one: a pickle may set attributes of what it names, for all later reads."""
-    if isinstance(made, FunctionType):
-        return lambda *args: made(*args)
-    own = isinstance(made, type) and made.__module__.startswith("stylegan2.")
-    return type(made.__name__, (made,), {}) if own else made
+    if isinstance(allowed, FunctionType):
+        return lambda *args: allowed(*args)
+    own = isinstance(allowed, type) and allowed.__module__.startswith("stylegan2.")
+    return type(allowed.__name__, (allowed,), {}) if own else allowed
 
 
 class Reader(pickle.Unpickler):
@@ -187,10 +172,10 @@ def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
     """A file's content -> what `Checkpoint` takes. Raises CheckpointError: which entries do not fit."""
     records = {part: content.get(PARTS[part]) for part in parts}
     states = {part: state_of(record) for part, record in records.items() if isinstance(record, Record)}
-    made = networks(states, parts, to_generator, to_discriminator)
+    loaded = networks(states, parts, to_generator, to_discriminator)
     trained_on = content.get("training_set_kwargs")
     info = {"training_set": dict(trained_on)} if isinstance(trained_on, dict) and is_json(trained_on) else {}
-    return made | {"info": {"format": "nvidia"} | info}
+    return loaded | {"info": {"format": "nvidia"} | info}
 
 
 def state_of(network: Record) -> dict[str, Tensor]:
@@ -256,10 +241,10 @@ def _check_architecture(theirs: Mapping[str, Tensor]) -> None:
         for part in ("", r"(?:torgb|fromrgb)\.", r"skip\.weight")
     )
     usual = "skip" if generator else "resnet"
-    found = "resnet" if with_skips else "orig" if len(with_colours) == 1 else "skip"
-    if len(blocks) > 1 and with_colours and found != usual:
+    kind = "resnet" if with_skips else "orig" if len(with_colours) == 1 else "skip"
+    if len(blocks) > 1 and with_colours and kind != usual:
         which = "generator" if generator else "discriminator"
-        raise CheckpointError(f"a {which} of the architecture '{found}': this package reads '{usual}', the usual one")
+        raise CheckpointError(f"a {which} of the architecture '{kind}': this package reads '{usual}', the usual one")
 
 
 def _shape(name: str, tensor: Tensor) -> tuple[int, ...]:
@@ -269,14 +254,12 @@ def _shape(name: str, tensor: Tensor) -> tuple[int, ...]:
 
 def _numbers(theirs: Mapping[str, Tensor], clamp: str) -> dict[str, Tensor]:
     """By our names (`clamp`: that of "conv_clamp"), without the low-pass filters, which must be the usual ones."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    usual = torch.outer(taps, taps) / taps.sum() ** 2
-    found = {}
+    numbers = {}
     for name, tensor in theirs.items():
         if name == "conv_clamp":
-            found[clamp] = tensor
-        elif not name.endswith("resample_filter"):
-            found[to_our_name(name)] = tensor.float().reshape(_shape(name, tensor))
-        elif tensor.shape != usual.shape or not torch.allclose(tensor.float(), usual, atol=1e-3):
-            raise CheckpointError(f"{name} is not the low-pass filter [1, 3, 3, 1] that this package uses")
-    return found
+            numbers[clamp] = tensor
+        elif name.endswith("resample_filter"):
+            check_low_pass(name, tensor, low_pass())
+        else:
+            numbers[to_our_name(name)] = tensor.float().reshape(_shape(name, tensor))
+    return numbers

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylegan2.checkpoints.parts import PARTS, blank, is_json, mapping, networks, plain
+from stylegan2.checkpoints.parts import PARTS, blank, entry, is_json, networks, plain
 from stylegan2.encoder import Encoder
 from stylegan2.files import CheckpointError, check_entries, few, need_entries
 from stylegan2.networks import Discriminator, Generator, MappingNetwork, SharedMapping
@@ -24,27 +24,24 @@ def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
         newer = str(content["format"]).startswith(f"{FORMAT}/")
         what = "from another version of this package: update it" if newer else "unknown"
         raise CheckpointError(f"format {content['format']!r} is {what}; expected {FORMAT}/{VERSION}")
-    made = networks(content, parts, to_generator, to_discriminator)
-    if not made["g_ema"].mapping.w_mean.any():
-        made["g_ema"].mapping.update_mean()
+    loaded = networks(content, parts, to_generator, to_discriminator)
+    if not loaded["g_ema"].mapping.w_mean.any():
+        loaded["g_ema"].mapping.update_mean()
     unknown = {k: v for k, v in content.items() if k not in ("format", "meta", "training", *PARTS)}
-    meta = mapping(content, "meta") | unknown
+    meta = entry(content, "meta") | unknown
     info = {"format": content["format"]} | {k: v for k, v in meta.items() if is_json(v)}
-    return made | {"info": info, "meta": meta, "training": content.get("training") if "g" in parts else None}
+    return loaded | {"info": info, "meta": meta, "training": content.get("training") if "g" in parts else None}
 
 
-def pack(made: Mapping[str, nn.Module | None], half: bool, meta: Mapping[str, Any], training: Mapping | None) -> dict:
+def pack(parts: Mapping[str, nn.Module | None], half: bool, meta: Mapping[str, Any], training: Mapping | None) -> dict:
     """The other way. Raises TypeError for an object in `meta` or `training` that a safe reader would refuse."""
-    states = {part: from_network(network, half) for part, network in made.items() if network is not None}
+    states = {part: from_network(network, half) for part, network in parts.items() if network is not None}
     content = {"format": f"{FORMAT}/{VERSION}", **states, "meta": plain(meta, "meta")}
     return content if training is None else content | {"training": plain(training, "training")}
 
 
 def from_network(network: nn.Module, half: bool = False) -> dict[str, Tensor]:
-    """State dict on the CPU, float16 with `half` (half the size, about 3 decimals of precision).
-
-    Raises ValueError for a number that float16 cannot hold.
-    """
+    """State dict on the CPU, float16 with `half`. Raises ValueError for a number that float16 cannot hold."""
     state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     if not half:
         return state
@@ -137,10 +134,10 @@ def _clamp(state: Mapping[str, Tensor], name: str) -> float | None:
 
 def _resolutions(state: Mapping[str, Tensor], pattern: str, name: str, first: int = 4) -> list[int]:
     """The resolutions that entries are named after: first, 2 * first, ... without a gap."""
-    found = sorted(int(match[1]) for match in (re.fullmatch(pattern, k) for k in state) if match)
-    if (first == 4 and len(found) < 2) or not found or found != [first << k for k in range(len(found))]:
-        raise CheckpointError(f"the {name} has blocks for the resolutions {found}, expected {first}, {2 * first}, ...")
-    return found
+    sizes = sorted(int(match[1]) for match in (re.fullmatch(pattern, k) for k in state) if match)
+    if (first == 4 and len(sizes) < 2) or not sizes or sizes != [first << k for k in range(len(sizes))]:
+        raise CheckpointError(f"the {name} has blocks for the resolutions {sizes}, expected {first}, {2 * first}, ...")
+    return sizes
 
 
 def _fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> nn.Module:

@@ -23,25 +23,37 @@ class blank(TorchFunctionMode):
         return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
 
+def low_pass(gain: float = 1.0) -> Tensor:
+    """The filter [1, 3, 3, 1] in x and y as their files hold it, summing to `gain`: [4, 4]."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    return torch.outer(taps, taps) * (gain / taps.sum() ** 2)
+
+
+def check_low_pass(name: str, kernel: Tensor, expected: Tensor) -> None:
+    """Raises CheckpointError for a model that was made with another filter."""
+    if kernel.shape != expected.shape or not torch.allclose(kernel.float(), expected, atol=1e-3):
+        raise CheckpointError(f"{name} is not the low-pass filter [1, 3, 3, 1] that this package uses")
+
+
 def networks(content: dict, parts: tuple[str, ...], to_generator: Callable, to_discriminator: Callable) -> dict:
     """The networks of a file's state dicts, by part. Raises CheckpointError: which entries do not fit."""
     if "g_ema" not in content:
         raise CheckpointError(f"'g_ema', the averaged generator, is missing; there are {few(list(content))}")
-    made = {}
+    loaded = {}
     for part in parts:
         if content.get(part) is None and part != "g_ema":
             continue
-        state = mapping(content, part)
+        state = entry(content, part)
         if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
             raise CheckpointError(f"{part!r} must map names to tensors")
         try:
-            made[part] = (to_discriminator if part == "d" else to_generator)(state)
+            loaded[part] = (to_discriminator if part == "d" else to_generator)(state)
         except ValueError as error:
             raise CheckpointError(f"{part!r}: {error}") from error
-    return made
+    return loaded
 
 
-def mapping(content: dict, key: str) -> dict:
+def entry(content: dict, key: str) -> dict:
     """An entry that must be a dict, {} where there is none."""
     value = content.get(key, {})
     if not isinstance(value, Mapping):

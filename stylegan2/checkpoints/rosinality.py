@@ -8,13 +8,13 @@ axes of size 1 (a convolution is [1, O, I, k, k] there, and [O, I, k, k] here).
 import argparse
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from stylegan2.checkpoints.parts import blank, is_json, networks
+from stylegan2.checkpoints.parts import blank, check_low_pass, is_json, low_pass, networks
 from stylegan2.encoder import Encoder
 from stylegan2.files import CheckpointError, check_entries, few, need_entries
 from stylegan2.networks import Discriminator, Generator, MappingNetwork, SharedMapping
@@ -34,14 +34,14 @@ class Row(NamedTuple):
 def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
     """A file's content -> what `Checkpoint` takes. Raises CheckpointError: another file, or entries do not fit."""
     _check_is_one(content)
-    made = networks(content, parts, to_generator, to_discriminator)
-    _set_w_mean(made["g_ema"], content.get("latent_avg"))
-    if "g" in made:
-        made["g"].mapping.update_mean()
+    loaded = networks(content, parts, to_generator, to_discriminator)
+    _set_w_mean(loaded["g_ema"], content.get("latent_avg"))
+    if "g" in loaded:
+        loaded["g"].mapping.update_mean()
     if "style_source" in content:
-        for g in (made[part] for part in ("g_ema", "g") if part in made):
+        for g in (loaded[part] for part in ("g_ema", "g") if part in loaded):
             to_shared(g, content)
-    return made | {"info": {"format": "rosinality"} | _options(content)}
+    return loaded | {"info": {"format": "rosinality"} | _options(content)}
 
 
 def _check_is_one(content: dict) -> None:
@@ -58,11 +58,11 @@ def _check_is_one(content: dict) -> None:
 def _set_w_mean(g: Generator, latent_avg: Tensor | None) -> None:
     if latent_avg is None:
         g.mapping.update_mean()
-        return
-    if not isinstance(latent_avg, Tensor) or latent_avg.numel() != g.w_dim:
+    elif isinstance(latent_avg, Tensor) and latent_avg.numel() == g.w_dim:
+        g.mapping.w_mean = latent_avg.float().reshape(-1).clone()
+    else:
         shape = list(latent_avg.shape) if isinstance(latent_avg, Tensor) else type(latent_avg).__name__
         raise CheckpointError(f"'latent_avg' must be [{g.w_dim}], is {shape}")
-    g.mapping.w_mean = latent_avg.float().reshape(-1).clone()
 
 
 def _options(content: dict) -> dict[str, Any]:
@@ -88,49 +88,45 @@ def _on_cpu(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().float().clone()
 
 
-# --------------------------------------------------------------------------------------------- the generator's table
+# ------------------------------------------------------------------------------------------------- tables: theirs, ours
+MODULATED = {"conv.weight": "weight", "conv.modulation.weight": "affine.weight", "conv.modulation.bias": "affine.bias"}
+STYLED_CONV = MODULATED | {"noise.weight": "noise_strength", "activate.bias": "bias"}
+TO_RGB = {"bias": "bias"} | MODULATED
+FROM_RGB = {"convs.0.0.weight": "from_rgb.weight", "convs.0.1.bias": "from_rgb.bias"}
+RESIDUAL = {
+    **{"conv1.0.weight": "conv0.weight", "conv1.1.bias": "conv0.bias"},
+    **{"conv2.1.weight": "conv1.weight", "conv2.2.bias": "conv1.bias", "skip.1.weight": "skip.weight"},
+}
+HEAD = {
+    **{"final_conv.0.weight": "head.conv.weight", "final_conv.1.bias": "head.conv.bias"},
+    **{"final_linear.0.weight": "head.fc.weight", "final_linear.0.bias": "head.fc.bias"},
+    **{"final_linear.1.weight": "head.out.weight", "final_linear.1.bias": "head.out.bias"},
+}
+
+
+def _below(theirs: str, ours: str, names: Mapping[str, str]) -> dict[str, str]:
+    return {f"{theirs}.{a}": f"{ours}.{b}" for a, b in names.items()}
+
+
 def generator_rows(g: Generator) -> list[Row]:
     """All parameters and noise images of G, in the order of rosinality's own state dict (kernels are not in it)."""
-    ours = g.state_dict()
-    names = [*_mapping_names(len(g.mapping.layers)), *_synthesis_names(g.synthesis.resolutions)]
-    return [Row(a, b, _generator_shape(a, ours[b].shape)) for a, b in names]
-
-
-def _mapping_names(depth: int) -> Iterator[tuple[str, str]]:
-    for i in range(depth):  # style.0 is the normalisation, which has no parameters
-        yield f"style.{i + 1}.weight", f"mapping.layers.{i}.weight"
-        yield f"style.{i + 1}.bias", f"mapping.layers.{i}.bias"
-
-
-def _synthesis_names(sizes: list[int]) -> Iterator[tuple[str, str]]:
-    yield "input.input", "synthesis.blocks.4.const"
-    yield from _conv_names("conv1", "synthesis.blocks.4.conv1")
-    yield from _to_rgb_names("to_rgb1", "synthesis.blocks.4.to_rgb")
-    for k, r in enumerate(sizes[1:]):
-        yield from _conv_names(f"convs.{2 * k}", f"synthesis.blocks.{r}.conv0")
-        yield from _conv_names(f"convs.{2 * k + 1}", f"synthesis.blocks.{r}.conv1")
-    for k, r in enumerate(sizes[1:]):
-        yield from _to_rgb_names(f"to_rgbs.{k}", f"synthesis.blocks.{r}.to_rgb")
+    sizes, blocks = g.synthesis.resolutions, "synthesis.blocks"
     convs = ["4.conv1", *[f"{r}.conv{i}" for r in sizes[1:] for i in (0, 1)]]
-    for i, conv in enumerate(convs):
-        yield f"noises.noise_{i}", f"synthesis.blocks.{conv}.noise_const"
+    names = _mapping_names(len(g.mapping.layers)) | {"input.input": f"{blocks}.4.const"}
+    names |= _below("conv1", f"{blocks}.4.conv1", STYLED_CONV) | _below("to_rgb1", f"{blocks}.4.to_rgb", TO_RGB)
+    for i, conv in enumerate(convs[1:]):
+        names |= _below(f"convs.{i}", f"{blocks}.{conv}", STYLED_CONV)
+    for i, r in enumerate(sizes[1:]):
+        names |= _below(f"to_rgbs.{i}", f"{blocks}.{r}.to_rgb", TO_RGB)
+    names |= {f"noises.noise_{i}": f"{blocks}.{conv}.noise_const" for i, conv in enumerate(convs)}
+    ours = g.state_dict()
+    return [Row(a, b, _generator_shape(a, ours[b].shape)) for a, b in names.items()]
 
 
-def _conv_names(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
-    yield from _modulated_names(theirs, ours)
-    yield f"{theirs}.noise.weight", f"{ours}.noise_strength"
-    yield f"{theirs}.activate.bias", f"{ours}.bias"
-
-
-def _modulated_names(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
-    yield f"{theirs}.conv.weight", f"{ours}.weight"
-    yield f"{theirs}.conv.modulation.weight", f"{ours}.affine.weight"
-    yield f"{theirs}.conv.modulation.bias", f"{ours}.affine.bias"
-
-
-def _to_rgb_names(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
-    yield f"{theirs}.bias", f"{ours}.bias"
-    yield from _modulated_names(theirs, ours)
+def _mapping_names(depth: int) -> dict[str, str]:
+    """style.0 is the normalisation, which has no parameters."""
+    parts = ("weight", "bias")
+    return {f"style.{i + 1}.{part}": f"mapping.layers.{i}.{part}" for i in range(depth) for part in parts}
 
 
 def _generator_shape(name: str, shape: torch.Size) -> tuple[int, ...]:
@@ -147,52 +143,35 @@ def generator_kernels(g: Generator) -> dict[str, Tensor]:
     """The low-pass filters that their state dict also holds: gain 4, since each follows an insertion of zeros."""
     blocks = range(len(g.synthesis.resolutions) - 1)
     names = [f"convs.{2 * k}.conv.blur.kernel" for k in blocks] + [f"to_rgbs.{k}.upsample.kernel" for k in blocks]
-    return {name: _kernel(gain=4.0) for name in names}
+    return {name: low_pass(gain=4.0) for name in names}
 
 
-# ----------------------------------------------------------------------------------------- the discriminator's table
 def discriminator_rows(d: Discriminator) -> list[Row]:
     """All parameters of D, in the order of rosinality's own state dict. The shapes are the same there and here."""
-    ours = d.state_dict()
-    return [Row(a, b, tuple(ours[b].shape)) for a, b in _discriminator_names(d.resolutions)]
-
-
-def _discriminator_names(sizes: list[int]) -> Iterator[tuple[str, str]]:
-    yield from _block_names(sizes)
-    for theirs, ours in {"final_conv": "conv", "final_linear": "fc"}.items():
-        yield f"{theirs}.0.weight", f"head.{ours}.weight"
-        yield (f"{theirs}.1.bias" if ours == "conv" else f"{theirs}.0.bias"), f"head.{ours}.bias"
-    yield "final_linear.1.weight", "head.out.weight"
-    yield "final_linear.1.bias", "head.out.bias"
+    return _same_shapes(d, _block_names(d.resolutions) | HEAD)
 
 
 def encoder_rows(e: Encoder) -> list[Row]:
     """All parameters of an encoder, in the order of the original's own state dict."""
-    ours = e.state_dict()
-    names = [*_block_names(e.resolutions), (f"convs.{len(e.resolutions)}.weight", "head")]
-    return [Row(a, b, tuple(ours[b].shape)) for a, b in names]
+    return _same_shapes(e, _block_names(e.resolutions) | {f"convs.{len(e.resolutions)}.weight": "head"})
 
 
-def _block_names(sizes: list[int]) -> Iterator[tuple[str, str]]:
-    yield "convs.0.0.weight", "from_rgb.weight"
-    yield "convs.0.1.bias", "from_rgb.bias"
+def _same_shapes(network: nn.Module, names: Mapping[str, str]) -> list[Row]:
+    ours = network.state_dict()
+    return [Row(a, b, tuple(ours[b].shape)) for a, b in names.items()]
+
+
+def _block_names(sizes: list[int]) -> dict[str, str]:
+    names = dict(FROM_RGB)
     for k, r in enumerate(sizes[:-1], start=1):
-        yield f"convs.{k}.conv1.0.weight", f"blocks.{r}.conv0.weight"
-        yield f"convs.{k}.conv1.1.bias", f"blocks.{r}.conv0.bias"
-        yield f"convs.{k}.conv2.1.weight", f"blocks.{r}.conv1.weight"
-        yield f"convs.{k}.conv2.2.bias", f"blocks.{r}.conv1.bias"
-        yield f"convs.{k}.skip.1.weight", f"blocks.{r}.skip.weight"
+        names |= _below(f"convs.{k}", f"blocks.{r}", RESIDUAL)
+    return names
 
 
 def discriminator_kernels(d: Discriminator | Encoder) -> dict[str, Tensor]:
     """The low-pass filters that their state dict also holds: gain 1, since each goes before a halving."""
     blocks = range(1, len(d.resolutions))
-    return {f"convs.{k}.{part}.0.kernel": _kernel(gain=1.0) for k in blocks for part in ("conv2", "skip")}
-
-
-def _kernel(gain: float) -> Tensor:
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    return torch.outer(taps, taps) * (gain / taps.sum() ** 2)  # [4, 4]
+    return {f"convs.{k}.{part}.0.kernel": low_pass() for k in blocks for part in ("conv2", "skip")}
 
 
 # -------------------------------------------------------------------------------------------------- there and back
@@ -208,23 +187,21 @@ def from_generator(g: Generator) -> dict[str, Tensor]:
 
 
 def from_shared(g: Generator) -> dict[str, Any]:
-    """What their layout has no place for, as entries beside "g_ema", which their programs pass over: the mapping that
-    makes the first k codes ("style_source", its names theirs), its mean ("latent_avg_source") and k ("style_codes").
-    Empty where one mapping makes all codes.
+    """Entries beside "g_ema", which their programs pass over: the mapping that makes the first k codes ("style_source",
+    by their names), its mean ("latent_avg_source") and k ("style_codes"). Empty where one mapping makes all codes.
 
     In their words the model is G([style_source(z), G.style(z)], input_is_latent=True, inject_index=k).
     """
     if not isinstance(g.mapping, SharedMapping) or g.mapping.k == g.num_ws:
         return {}
     source = g.mapping.source
-    theirs = _to_theirs(*_mapping_rows(source), kernels={})
+    theirs = _to_theirs(source.state_dict(), _mapping_rows(source), kernels={})
     return {"style_source": theirs, "latent_avg_source": _on_cpu(source.w_mean), "style_codes": g.mapping.k}
 
 
-def _mapping_rows(mapping: MappingNetwork) -> tuple[dict[str, Tensor], list[Row]]:
-    """A mapping's numbers by their names in G's state dict, and its rows of the table."""
-    ours = {f"mapping.{name}": tensor for name, tensor in mapping.state_dict().items()}
-    return ours, [Row(a, b, tuple(ours[b].shape)) for a, b in _mapping_names(len(mapping.layers))]
+def _mapping_rows(mapping: MappingNetwork) -> list[Row]:
+    names = _mapping_names(len(mapping.layers))
+    return _same_shapes(mapping, {a: b.removeprefix("mapping.") for a, b in names.items()})
 
 
 def to_shared(g: Generator, content: Mapping[str, Any]) -> None:
@@ -235,11 +212,9 @@ def to_shared(g: Generator, content: Mapping[str, Any]) -> None:
             "'style_source' needs 'style_codes', a number, and 'latent_avg_source', a mean w, beside it"
         )
     source = copy.deepcopy(g.mapping)
-    _, rows = _mapping_rows(source)
-    check_entries("source's mapping", theirs, {row.theirs: row.shape for row in rows})
     check_entries("source's mapping", {"w_mean": mean}, {"w_mean": tuple(source.w_mean.shape)})
-    loaded = {row.ours.removeprefix("mapping."): theirs[row.theirs].float() for row in rows}
-    source.load_state_dict(loaded | {"w_mean": mean.float()})
+    source.w_mean.copy_(mean)
+    _filled(source, theirs, _mapping_rows(source), {}, "source's mapping")
     try:
         g.mapping = SharedMapping(g.mapping, source, k)
     except ValueError as error:
@@ -257,25 +232,18 @@ def from_encoder(e: Encoder) -> dict[str, Tensor]:
 
 
 def _to_theirs(ours: Mapping[str, Tensor], rows: list[Row], kernels: dict[str, Tensor]) -> dict[str, Tensor]:
-    tensors = {row.theirs: ours[row.ours].detach().cpu().float().reshape(row.shape).clone() for row in rows}
-    return tensors | kernels
+    return {row.theirs: _on_cpu(ours[row.ours].reshape(row.shape)) for row in rows} | kernels
 
 
 def to_generator(theirs: Mapping[str, Tensor]) -> Generator:
     """Their state dict -> our G on the CPU, its size, widths and depth read off the tensors; `w_mean` stays zero.
 
-    Missing `noises.*` are drawn from a fixed seed, missing `*.kernel` are what we always use; anything else that is
-    missing, unknown, of another shape, or another kernel is an error.
-
-    Raises:
-        CheckpointError: which entries do not fit.
+    Missing `noises.*` are sampled from a fixed seed, missing `*.kernel` are what we always use. Raises CheckpointError
+    for anything else that is missing, unknown, of another shape, or another kernel.
     """
     with blank():
         g = _empty_generator(theirs)
-    theirs = _seeded_noise(g) | dict(theirs)
-    ours = _to_ours(theirs, g, generator_rows(g), generator_kernels(g), "generator")
-    g.load_state_dict(ours | {"mapping.w_mean": torch.zeros(g.w_dim)})
-    return g
+    return _filled(g, _seeded_noise(g) | dict(theirs), generator_rows(g), generator_kernels(g), "generator")
 
 
 def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
@@ -283,8 +251,7 @@ def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
     channels = _block_widths(theirs, "discriminator")
     with blank():
         d = Discriminator(max(channels), channels)
-    d.load_state_dict(_to_ours(theirs, d, discriminator_rows(d), discriminator_kernels(d), "discriminator"))
-    return d
+    return _filled(d, theirs, discriminator_rows(d), discriminator_kernels(d), "discriminator")
 
 
 def to_encoder(theirs: Mapping[str, Tensor]) -> Encoder:
@@ -298,21 +265,21 @@ def to_encoder(theirs: Mapping[str, Tensor]) -> Encoder:
         raise CheckpointError(f"the encoder's {head} has {theirs[head].shape[0]} rows, expected {num_ws} codes")
     with blank():
         e = Encoder(resolution, num_ws, theirs[head].shape[0] // num_ws, sizes)
-    e.load_state_dict(_to_ours(theirs, e, encoder_rows(e), discriminator_kernels(e), "encoder"))
-    return e
+    return _filled(e, theirs, encoder_rows(e), discriminator_kernels(e), "encoder")
 
 
-def _to_ours(
-    theirs: Mapping[str, Tensor], network: nn.Module, rows: list[Row], kernels: Mapping[str, Tensor], name: str
-) -> dict[str, Tensor]:
+def _filled(
+    network: nn.Module, theirs: Mapping[str, Tensor], rows: list[Row], kernels: Mapping[str, Tensor], name: str
+) -> nn.Module:
+    """The network with their numbers, copied. Raises CheckpointError: which entries do not fit."""
     shapes = {row.theirs: row.shape for row in rows} | {k: tuple(kernel.shape) for k, kernel in kernels.items()}
     check_entries(name, theirs, shapes, optional=set(kernels))
     for k, kernel in kernels.items():
-        if k in theirs and not torch.allclose(theirs[k].float(), kernel, atol=1e-3):
-            raise CheckpointError(f"the {name}'s {k} is not the low-pass filter [1, 3, 3, 1] that this package uses")
-    ours = network.state_dict()
-    # clone: parameters own their memory, so that training one network never writes into another
-    return {row.ours: theirs[row.theirs].float().reshape(ours[row.ours].shape).clone() for row in rows}
+        if k in theirs:
+            check_low_pass(f"the {name}'s {k}", theirs[k], kernel)
+    ours = network.state_dict()  # entries that no row names stay
+    network.load_state_dict(ours | {row.ours: theirs[row.theirs].reshape(ours[row.ours].shape) for row in rows})
+    return network
 
 
 def _seeded_noise(g: Generator) -> dict[str, Tensor]:

@@ -24,17 +24,18 @@ if TYPE_CHECKING:
     from stylegan2.networks import Generator
 
 EXPECTED = (ValueError, OSError, ImportError)  # errors whose message says what to do (CheckpointError is a ValueError)
-SHIPPED, SAMPLES = ("checkpoints", "pocket"), ("data", "samples")  # folders of what comes with the course
+MODELS, SAMPLES = Path("checkpoints/pocket"), Path("data/samples")  # what comes with the course
 COURSE = Path(__file__).parents[2]  # where the package lies in the course's folder
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 FILMS = (".gif", ".mp4")
 PARTLY = 1  # done, but something was left out
 FAILED = 2  # wrong use, or nothing came of it
+INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 MOST = 1_000_000  # seeds in one range
 UsageError = typer.BadParameter.__base__  # of the click that this typer brings along
-INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
+# --------------------------------------------------------------------------------------------------------- the program
 class Verbs(TyperGroup):
     """All verbs, with expected errors as one line."""
 
@@ -54,36 +55,29 @@ class Verbs(TyperGroup):
             raise
         except typer.Exit:  # a RuntimeError to Python; without this line every --help would import PyTorch below
             raise
-        except EXPECTED as error:
-            if ctx.params.get("debug"):
-                raise
-            text = in_options(message_of(error), self.get_command(ctx, ctx.invoked_subcommand or ""))
-            typer.echo(f"error: {' '.join(text.split())}", err=True)
-            raise typer.Exit(FAILED) from error
-        except (RuntimeError, MemoryError) as error:
-            from stylegan2.runtime import is_out_of_memory, let_go  # here: torch, for which `--help` should not wait
-
-            if ctx.params.get("debug") or not is_out_of_memory(error):
-                raise
+        except (*EXPECTED, RuntimeError, MemoryError) as error:
             verb = self.get_command(ctx, ctx.invoked_subcommand or "")
-            advice = _less_memory(verb) if type(error) is not MemoryError or not str(error) else str(error)
-            let_go(error)
-            typer.echo(f"error: {in_options(advice, verb)}", err=True)
+            message = "" if ctx.params.get("debug") else _explain(error, verb)
+            if not message:
+                raise
+            typer.echo(f"error: {' '.join(in_options(message, verb).split())}", err=True)
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
 
-def end(left_out: Sequence[str]) -> None:
-    """The end of a verb with several inputs: says how many were left out (stderr says why); then with code `PARTLY`."""
-    if left_out:
-        typer.echo(f"{len(left_out)} left out: see above", err=True)
-        raise typer.Exit(PARTLY)
+def _explain(error: Exception, verb) -> str:
+    """What a user is told of an error, by what the verb offers; "" for one that nobody expects."""
+    if isinstance(error, EXPECTED):
+        return message_of(error)
+    from stylegan2.runtime import is_out_of_memory, let_go  # here: torch, for which `--help` should not wait
 
-
-def _less_memory(verb) -> str:
-    """What to do where there is not enough, by what a verb offers."""
+    if not is_out_of_memory(error):
+        return ""
+    let_go(error)
+    if type(error) is MemoryError and str(error):
+        return str(error)
     has_batch = any("--batch" in param.opts for param in verb.params) if verb else False
     fewer = "lower --batch" if has_batch else "take fewer faces or photos at once"
     return f"not enough memory: {fewer}, or use --device cpu"
@@ -106,83 +100,6 @@ def message_of(error: Exception) -> str:
     return str(error)
 
 
-def existing(given: Path | list[Path] | None) -> Path | list[Path] | None:
-    """Inputs of a command, checked before anything heavy is imported: shipped models are known in any folder.
-
-    Raises:
-        FileNotFoundError: there is no such file or folder; names one that is spelt alike.
-    """
-    if isinstance(given, list | tuple):
-        return [_existing(path) for one in given for path in _matches(one)]
-    return given if given is None else _existing(given)
-
-
-def existing_data(given: str) -> str:
-    """As `existing`, for images, a dataset, or a rendered set (pocket:webtoon), which is no file."""
-    if given.startswith("pocket:"):
-        return given
-    try:
-        return str(_existing(Path(given).expanduser()))
-    except FileNotFoundError as error:
-        expected = "expected images, a dataset that `prepare` made of them, or a rendered set such as pocket:webtoon"
-        raise FileNotFoundError(f"{error}; {expected}") from None
-
-
-def some_existing(given: list[Path]) -> list[Path]:
-    """As `existing`, for many inputs of which one that does not exist is left out when its turn comes."""
-    paths = [path for one in given for path in _matches(one)]
-    return paths if any(path.exists() for path in paths) else [_existing(path) for path in paths]
-
-
-def _matches(path: Path) -> list[Path]:
-    """The files of a pattern in quotes."""
-    if path.exists() or not set("*?[") & set(str(path)):
-        return [path]
-    paths = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
-    if not paths:
-        raise FileNotFoundError(f"no file matches '{path}'")
-    return paths
-
-
-def shipped(path: Path) -> Path:
-    """Where a file of the course lies, from whatever folder the command is called; other paths as they are."""
-    ours = path.parts[:2] in (SHIPPED, SAMPLES) and not path.exists() and (COURSE / path).exists()
-    return COURSE / path if ours else path
-
-
-def _existing(path: Path) -> Path:
-    path = shipped(path)
-    if path.exists():
-        return path
-    beside = [str(path.with_name(entry.name)) for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    models = [str(name.relative_to(COURSE)) for name in COURSE.joinpath(*SHIPPED).glob("*.pt")]
-    alike = get_close_matches(str(path), [*beside, *models], n=1)
-    hint = f"; did you mean '{alike[0]}'?" if alike else ""
-    raise FileNotFoundError(f"there is no file '{path}'{hint}")
-
-
-def new_file(out: Path | None, default: str, *endings: str, inputs: Iterable[Path] = ()) -> Path:
-    """A file of results, whose folder is made: `out`, or `or_numbered`. Raises as `ending` and `make_room`."""
-    out = or_numbered(out, default)
-    ending(out, *endings)
-    return make_room(out, inputs)
-
-
-def or_numbered(out: Path | None, default: str) -> Path:
-    """Where results go: `out`, or without one the first of NAME, NAME-2, NAME-3, ... that is free in this folder."""
-    if out is not None:
-        return out
-    names = (Path(default).with_stem(Path(default).stem + (f"-{n}" if n > 1 else "")) for n in count(1))
-    return next(path for path in names if not path.exists())
-
-
-def ending(out: Path, *allowed: str, option: str = "--out") -> str:
-    """The ending of a file to write, in small letters. Raises ValueError where it is not one of those allowed."""
-    if out.suffix.lower() not in allowed:
-        raise ValueError(f"'{out}': {option} must end in one of {', '.join(allowed)}")
-    return out.suffix.lower()
-
-
 def in_options(text: str, verb) -> str:
     """A message of the package in the words of a verb: its options instead of Python's arguments.
 
@@ -193,30 +110,16 @@ def in_options(text: str, verb) -> str:
         yes, no = ([name for name in names if name.startswith("--")] for names in (param.opts, param.secondary_opts))
         if not yes:
             continue
-        name = re.escape(param.name)
-        before = r"(?<![\w?&'./-])"  # not in 'pocket:photo?seed=3', nor in a path
-        text = re.sub(rf"{before}{name}=True\b", yes[0], text)
-        text = re.sub(rf"{before}{name}=False\b", no[0] if no else f"no {yes[0]}", text)
-        text = re.sub(rf"({before}{name}(?:=| is )[^;]*?),? or None(?: for [\w ]+)?", r"\1", text)
-        text = re.sub(rf"{before}{name}=(?=\S)", f"{yes[0]} ", text)
-        if "_" in name:  # no English word
-            text = re.sub(rf"{before}{name}(?![\w./])", yes[0], text)
+        name = rf"(?<![\w?&'./-]){re.escape(param.name)}"  # not in 'pocket:photo?seed=3', nor in a path
+        text = re.sub(rf"{name}=True\b", yes[0], text)
+        text = re.sub(rf"{name}=False\b", no[0] if no else f"no {yes[0]}", text)
+        text = re.sub(rf"({name}(?:=| is )[^;]*?),? or None(?: for [\w ]+)?", r"\1", text)
+        text = re.sub(rf"{name}=(?=\S)", f"{yes[0]} ", text)
+        if "_" in param.name:  # no English word
+            text = re.sub(rf"{name}(?![\w./])", yes[0], text)
         else:  # "steps is 0, tune 0: expected"
-            text = re.sub(rf"(?:^|(?<=, )){name}(?= (?:is )?[-\d'])", yes[0], text)
+            text = re.sub(rf"(?:^|(?<=, )){re.escape(param.name)}(?= (?:is )?[-\d'])", yes[0], text)
     return text
-
-
-app = typer.Typer(cls=Verbs, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-Input = Annotated[Path | None, typer.Option(callback=existing)]
-CheckpointPath = Annotated[
-    Path, typer.Argument(metavar="CKPT", help="A checkpoint, or the folder of a training run.", callback=existing)
-]
-Others = Annotated[
-    list[Path] | None,
-    typer.Option("--with", help="A model that draws the same codes too; repeat.", callback=existing),
-]
-Truncation = Annotated[float, typer.Option(min=-2, max=2, help="psi: 1 varied, 0 the mean face, 0.7 in between.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto: a GPU where there is one.")]
 
 
 def _say_version(wanted: bool) -> None:
@@ -234,6 +137,7 @@ Return codes of every verb:
   {FAILED}    wrong use, or nothing came of it, or it could not go on; what was done before is kept
   {INTERRUPTED}  interrupted (Ctrl-C)
 """
+app = typer.Typer(cls=Verbs, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
 
 @app.callback(no_args_is_help=True, epilog=EPILOG)
@@ -244,6 +148,88 @@ def options(
     ] = False,
 ):
     """A StyleGAN2 course in notebooks, and its commands: images to dataset, dataset to model, model to faces."""
+
+
+# -------------------------------------------------------------------------------------------------------------- inputs
+def existing(given: Path | list[Path] | None) -> Path | list[Path] | None:
+    """Inputs of a command, checked before anything heavy is imported: shipped models are known in any folder.
+
+    Raises FileNotFoundError, which names a file that is spelt alike.
+    """
+    if isinstance(given, list | tuple):
+        return [_existing(path) for one in given for path in _matches(one)]
+    return given and _existing(given)
+
+
+def existing_data(given: str) -> str:
+    """As `existing`, for images, a dataset, or a rendered set (pocket:webtoon), which is no file."""
+    if given.startswith("pocket:"):
+        return given
+    try:
+        return str(_existing(Path(given).expanduser()))
+    except FileNotFoundError as error:
+        expected = "expected images, a dataset that `prepare` made of them, or a rendered set such as pocket:webtoon"
+        raise FileNotFoundError(f"{error}; {expected}") from None
+
+
+def some_existing(given: list[Path]) -> list[Path]:
+    """As `existing`, for many inputs of which one that does not exist is left out when its turn comes."""
+    paths = [path for one in given for path in _matches(one)]
+    return paths if any(path.exists() for path in paths) else existing(paths)
+
+
+def _matches(path: Path) -> list[Path]:
+    """The files of a pattern in quotes."""
+    if path.exists() or not set("*?[") & set(str(path)):
+        return [path]
+    paths = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+    if not paths:
+        raise FileNotFoundError(f"no file matches '{path}'")
+    return paths
+
+
+def shipped(path: Path) -> Path:
+    """Where a file of the course lies, from whatever folder the command is called; other paths as they are."""
+    ours = {MODELS, SAMPLES} & {path, *path.parents} and not path.exists() and (COURSE / path).exists()
+    return COURSE / path if ours else path
+
+
+def _existing(path: Path) -> Path:
+    path = shipped(path)
+    if path.exists():
+        return path
+    beside = [str(path.with_name(entry.name)) for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    models = [str(name.relative_to(COURSE)) for name in (COURSE / MODELS).glob("*.pt")]
+    alike = get_close_matches(str(path), [*beside, *models], n=1)
+    hint = f"; did you mean '{alike[0]}'?" if alike else ""
+    raise FileNotFoundError(f"there is no file '{path}'{hint}")
+
+
+def at_least(low: int, high: int | None = None, **settings):
+    """An option that takes whole numbers from `low` on, or up to `high`; `settings` as of typer.Option."""
+
+    def check(param: typer.CallbackParam, value: int) -> int:
+        if value < low or (high is not None and value > high):
+            expected = f"at least {low}" if high is None else f"{low} to {high}"
+            raise ValueError(f"{param.name} is {value}, expected {expected}")
+        return value
+
+    return typer.Option(callback=check, **settings)
+
+
+Existing = Annotated[Path, typer.Option(callback=existing)]
+Input = Annotated[Path | None, typer.Option(callback=existing)]
+CheckpointPath = Annotated[
+    Path, typer.Argument(metavar="CKPT", help="A checkpoint, or the folder of a training run.", callback=existing)
+]
+Others = Annotated[
+    list[Path] | None,
+    typer.Option("--with", help="A model that renders the same codes too; repeat.", callback=existing),
+]
+Positive = Annotated[int, at_least(1)]
+Natural = Annotated[int, at_least(0)]
+Truncation = Annotated[float, typer.Option(min=-2, max=2, help="psi: 1 varied, 0 the mean face, 0.7 in between.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto: a GPU where there is one.")]
 
 
 def parse_seeds(text: str, name: str = "seeds") -> list[int]:
@@ -270,60 +256,96 @@ def load(path: Path, device="auto", g_ema_only: bool = False) -> Checkpoint:
     return checkpoints.load(newest, device=device, g_ema_only=g_ema_only)
 
 
-def generator(path: Path, device) -> Generator:
+def generator(path: Path, device="auto") -> Generator:
     """The averaged generator of a checkpoint."""
-    return load(path, on_device(device) if isinstance(device, str) else device, g_ema_only=True).g_ema
+    return load(path, device, g_ema_only=True).g_ema
 
 
-def generators(paths: Sequence[Path], device) -> dict[str, Generator]:
-    """Generators by their captions, see `captions_of`."""
-    return {name: generator(path, device) for name, path in captions_of(paths).items()}
+def generators(paths: Mapping[str, Path], device) -> dict[str, Generator]:
+    """Generators by their names. Raises ValueError for one that cannot take the first's codes."""
+    from stylegan2.editing.latents import check_fits
+
+    models = {name: generator(path, device) for name, path in paths.items()}
+    ws = next(iter(models.values())).mapping.mean_ws
+    for name, g in models.items():
+        check_fits(g, ws, name)
+    return models
 
 
 def shown(models: dict[str, Generator]) -> Generator | dict[str, Generator]:
-    """What to draw in a film: a model alone needs no caption."""
+    """What to render in a film: a model alone needs no caption."""
     return models if len(models) > 1 else next(iter(models.values()))
 
 
-def make_room(path: Path, inputs: Iterable[Path] = ()) -> Path:
-    """Make the folder of a file that will be written; call it before the work.
+def captions_of(paths: Iterable[Path], named: Mapping[str, Path] | None = None) -> dict[str, Path]:
+    """A name for each file: its own, with a number where two have the same. `named`: those that have one already."""
+    named = dict(named or {})
+    for path in paths:
+        names = (f"{path.stem} {number}" if number > 1 else path.stem for number in count(1))
+        named[next(name for name in names if name not in named)] = path
+    return named
 
-    Raises:
-        ValueError: a folder has the file's name, or it is one of the inputs, or a model that comes with the course.
-        OSError: it cannot be written there.
+
+# ------------------------------------------------------------------------------------------------------------- results
+def new_file(out: Path | None, default: str, *endings: str, inputs: Iterable[Path] = ()) -> Path:
+    """A file for results: `out`, or `or_numbered`. Raises as `check_ending` and `check_file`, before the work."""
+    out = or_numbered(out, default)
+    check_ending(out, *endings)
+    return check_file(out, inputs)
+
+
+def or_numbered(out: Path | None, default: str) -> Path:
+    """Where results go: `out`, or without one the first of NAME, NAME-2, NAME-3, ... that is free in this folder."""
+    if out is not None:
+        return out
+    names = (Path(default).with_stem(Path(default).stem + (f"-{n}" if n > 1 else "")) for n in count(1))
+    return next(path for path in names if not path.exists())
+
+
+def check_ending(out: Path, *allowed: str, option: str = "--out") -> None:
+    """Raises ValueError for a file whose ending is not one of those allowed."""
+    if out.suffix.lower() not in allowed:
+        raise ValueError(f"'{out}': {option} must end in one of {', '.join(allowed)}")
+
+
+def check_file(path: Path, inputs: Iterable[Path] = ()) -> Path:
+    """The same path, if a file can be written there (its folder is made then): called before the work.
+
+    Raises ValueError for a folder, one of the inputs, or a model of the course; OSError where nothing can be written.
     """
     if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
         raise ValueError(f"'{path}' is one of the inputs, and would be replaced: choose another --out")
-    if path.is_file() and path.resolve().parent.parts[-2:] == SHIPPED:
+    if path.is_file() and path.resolve().parent.parts[-2:] == MODELS.parts:
         raise ValueError(f"'{path}' comes with the course, and would be replaced: write to another place")
     if path.is_dir():
         raise ValueError(f"'{path}' is a folder: expected the name of a file to write")
-    check_writable(path.parent)
+    check_folder(path.parent)
     if path.is_file() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def check_folder(out: Path, photos: Iterable[Path] = ()) -> None:
-    """Can results go to that folder? Call it before the work; `make_room` makes the folder, for the first of them.
+def check_folder(out: Path, photos: Sequence[Path] = ()) -> None:
+    """Can results go to that folder, or can it be made? Called before the work.
 
-    Raises:
-        ValueError: the photos lie in it, whose names the results may have; or it is a file.
-        OSError: it cannot be written to.
+    `photos`: results get their names, and go neither beside them nor beside the models that come with the course.
+    Raises ValueError if they would; OSError where nothing can be written.
     """
-    if any(out.resolve() == photo.resolve().parent for photo in photos):
+    folder = out.resolve()
+    if any(folder == photo.resolve().parent for photo in photos):
         raise ValueError(f"'{out}' is the folder of your photos, and pictures in it might be replaced: choose another")
-    check_writable(out)
-
-
-def check_writable(folder: Path) -> None:
-    """Call it before the work: can files be written there, or can it be made? Raises OSError that says why not."""
-    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if photos and folder.parts[-2:] == MODELS.parts:
+        raise ValueError(f"'{out}' comes with the course, and files in it might be replaced: choose another")
+    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
     if not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
+
+
+def note(text: str) -> None:
+    """What a user should know besides, on stderr."""
+    typer.echo(f"note: {text}", err=True)
 
 
 @contextmanager
@@ -339,19 +361,8 @@ def leaving_out(path: Path, left_out: list[str], alone: bool = False) -> Iterato
         typer.echo("left out: " + (why if str(path) in why else f"'{path}': {why}"), err=True)
 
 
-def on_device(name: str):
-    """Where to compute."""
-    from stylegan2.runtime import pick_device
-
-    return pick_device(name)
-
-
-def captions_of(paths: Iterable[Path], named: Mapping[str, Path] | None = None) -> dict[str, Path]:
-    """A name for each file: its own, with a number where two have the same. `named`: those that have one already."""
-    named = dict(named or {})
-    for path in paths:
-        name, count = path.stem, 2
-        while name in named:
-            name, count = f"{path.stem} {count}", count + 1
-        named[name] = path
-    return named
+def end(left_out: Sequence[str]) -> None:
+    """The end of a verb with several inputs: says how many were left out (stderr says why); then with code `PARTLY`."""
+    if left_out:
+        typer.echo(f"{len(left_out)} left out: see above", err=True)
+        raise typer.Exit(PARTLY)

@@ -9,47 +9,32 @@ from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import parse_seeds
+from stylegan2.cli.common import note, parse_seeds
 
 Face = int | Path  # a seed, or a file of codes
 Faces = Annotated[str, typer.Option(help="Which faces: 7, or 0-7, or 1,5,20-29; or codes that `project` found: me.pt.")]
 
 
 def parse_faces(text: str, name: str = "seeds") -> list[Face]:
-    """Faces of a text such as "0-3,me.pt" -> [0, 1, 2, 3, Path("me.pt")].
-
-    Raises:
-        ValueError: neither seeds nor files of codes.
-        FileNotFoundError: there is no such file.
-    """
+    """Faces of a text: "0-3,me.pt" -> [0, 1, 2, 3, Path("me.pt")]. Raises ValueError, or FileNotFoundError."""
     faces: list[Face] = []
     for part in (part.strip() for part in text.split(",")):
-        if part.lower().endswith(".pt"):
-            if not Path(part).is_file():
-                raise FileNotFoundError(f"{name}: there is no '{part}', expected codes that `project` wrote")
+        if not part.lower().endswith(".pt"):
+            try:
+                faces += parse_seeds(part, name)
+            except ValueError as error:
+                raise ValueError(f"{error}; or a file of codes that `project` wrote, such as projected/me.pt") from None
+        elif Path(part).is_file():
             faces.append(Path(part))
         else:
-            faces += _seeds(part, name)
+            raise FileNotFoundError(f"{name}: there is no '{part}', expected codes that `project` wrote")
     return faces
-
-
-def _seeds(part: str, name: str) -> list[int]:
-    try:
-        return parse_seeds(part, name)
-    except ValueError as error:
-        raise ValueError(f"{error}; or a file of codes that `project` wrote, such as projected/me.pt") from None
-
-
-def names_of(faces: Sequence[Face]) -> list[str]:
-    """What to call them in a picture."""
-    return [f"seed {face}" if isinstance(face, int) else face.stem for face in faces]
 
 
 def ws_of(g, faces: Sequence[Face], truncation: float):
     """Codes [N, L, w_dim] for a generator. Those of seeds are truncated; those of photos are what they are.
 
-    Raises:
-        ValueError: codes that the generator does not take.
+    Raises ValueError for codes that the generator does not take.
     """
     import torch
 
@@ -72,5 +57,5 @@ def _projected(g, path: Path):
     if len(kept.ws) != 1:
         raise ValueError(f"'{path}' holds the codes of {len(kept.ws)} faces, expected one, as `project` writes them")
     if kept.made_from.get("generator") not in (None, fingerprint(g)):
-        typer.echo(f"note: the codes of '{path}' were found in another model, which would draw another face", err=True)
+        note(f"the codes of '{path}' were found in another model, which would render another face")
     return kept.ws

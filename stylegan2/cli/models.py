@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stylegan2.cli.common import (
-    FILMS,
-    PICTURES,
-    CheckpointPath,
-    Device,
-    Truncation,
-    captions_of,
-    check_folder,
-    ending,
-    existing,
-    generator,
-    load,
-    make_room,
-    new_file,
-    or_numbered,
-)
+from stylegan2.cli import common
+from stylegan2.cli.common import FILMS, PICTURES, CheckpointPath, Device, Positive, Truncation, existing
 from stylegan2.cli.faces import Faces, parse_faces, ws_of
 from stylegan2.cli.options import verb
-from stylegan2.files import counted
+from stylegan2.files import counted, few
 
 SIDE, FILM_SIDE = 128, 256  # pixels of a face in a picture of many, and alone in a film, about and at least
 TRIED = 8  # faces that say how far an export is off
@@ -39,12 +26,12 @@ def generate(
     seeds: Faces = "0-31",
     truncation: Truncation = 0.7,
     grid: bool = False,  # All in one picture, also when OUT is a folder.
-    columns: int = 8,  # Faces per row of that picture.
+    columns: Positive = 8,  # Faces per row of that picture.
     noise: str = "const",  # const (fixed), random (another for each seed) or none.
-    batch: int = 16,  # Images at once; changes nothing but memory and time.
+    batch: Positive = 16,  # Images at once; changes nothing but memory and time.
     device: Device = "auto",
 ) -> None:
-    """Draw faces. One seed is one face, whatever else is drawn.
+    """Render faces. One seed is one face, whatever else is rendered.
 
     \b
     Examples:
@@ -54,45 +41,40 @@ def generate(
     from stylegan2 import display
     from stylegan2.editing import videos
 
-    faces, out = parse_faces(seeds), or_numbered(out, "faces.png")
-    if batch < 1 or columns < 1:
-        raise ValueError(f"batch is {batch}, columns is {columns}, expected at least 1")
+    faces, out = parse_faces(seeds), common.or_numbered(out, "faces.png")
     if noise == "random" and any(isinstance(face, Path) for face in faces):
-        raise ValueError("--noise random belongs to seeds: codes that `project` found are drawn with const or none")
-    if out.suffix and not out.is_dir():
-        ending(out, *PICTURES, *FILMS)
-    if grid and out.suffix.lower() not in (*PICTURES, *FILMS):
-        out = out / "grid.png"
-    kind = out.suffix.lower()
-    if kind in (*PICTURES, *FILMS):
-        make_room(out, [checkpoint])
+        raise ValueError("--noise random belongs to seeds: codes that `project` found are rendered with const or none")
+    is_folder = not out.suffix or out.is_dir()
+    if grid and is_folder:
+        out, is_folder = out / "grid.png", False
+    if is_folder:
+        common.check_folder(out)
     else:
-        check_folder(out)
-    g = generator(checkpoint, device)
-    images = _draw(g, faces, truncation, noise, batch)
-    if kind in FILMS:
-        videos.save([display.to_pil(image, side=FILM_SIDE) for image in images], out, fps=2)
-    elif kind in PICTURES:
-        display.save(display.grid(images, min(columns, len(images)), side=SIDE), out)
-    else:
+        common.new_file(out, "", *PICTURES, *FILMS, inputs=[checkpoint])
+    images = _render(common.generator(checkpoint, device), faces, truncation, noise, batch)
+    if is_folder:
         files = (Path(f"seed{face:05d}") if isinstance(face, int) else face for face in faces)
-        for name, image in zip(captions_of(files), images, strict=True):
+        for name, image in zip(common.captions_of(files), images, strict=True):
             display.save(display.to_pil(image), out / f"{name}.png")
+    elif out.suffix.lower() in FILMS:
+        videos.save([display.to_pil(image, side=FILM_SIDE) for image in images], out, fps=2)
+    else:
+        display.save(display.grid(images, min(columns, len(images)), side=SIDE), out)
     typer.echo(f"{counted(len(images), 'face')} in {out}")
 
 
-def _draw(g, faces: list, truncation: float, noise: str, batch: int):
-    """Images of faces, [N, 3, R, R] on the CPU, with a progress bar."""
+def _render(g, faces: list, truncation: float, noise: str, batch: int):
+    """Images of faces, [N, 3, R, R] on the CPU."""
     import torch
-    from tqdm import tqdm
 
-    from stylegan2.editing.latents import draw, noise_from_seeds
+    from stylegan2.bars import bar
+    from stylegan2.editing.latents import noise_from_seeds, render
 
     images = []
-    for start in tqdm(range(0, len(faces), batch), desc="generate", unit="batch", disable=len(faces) <= batch, delay=1):
+    for start in bar(range(0, len(faces), batch), "generate", "batch"):
         chunk = faces[start : start + batch]
         noises = noise_from_seeds(g, chunk) if noise == "random" else noise
-        images.append(draw(g, ws_of(g, chunk, truncation), noises, batch).cpu())
+        images.append(render(g, ws_of(g, chunk, truncation), noises, batch).cpu())
     return torch.cat(images)
 
 
@@ -121,45 +103,32 @@ def swap(
           --out faces.png --resolution 32 --width 0.5 --reverse
       python -m stylegan2 swap checkpoints/pocket/photo.pt runs/webtoon --out swapped.pt --resolution 16 --half
     """
+    from stylegan2 import checkpoints, display
     from stylegan2.editing import layer_swapping
+    from stylegan2.editing.latents import render
 
-    faces, out = parse_faces(seeds), or_numbered(out, "swap.png")
-    kind = ending(out, ".pt", *PICTURES)
-    if strip and (width or kind == ".pt"):
-        raise ValueError("--strip draws all hard cuts: --out must be a picture, and --width left out")
-    make_room(out, [source, target])
-    names = ("target", "source") if reverse else ("source", "target")  # who draws below the cut, and who above it
-    paths = (target, source) if reverse else (source, target)
-    pair = [generator(path, "auto") for path in paths]
-    mapping = "target" if reverse else "source"  # of the pair; SOURCE's in either case
-    swapped = layer_swapping.swap(*pair, resolution, width, mapping)
-    if kind == ".pt":
-        _save_swapped(out, swapped, paths, half, resolution=resolution, width=width, mapping=mapping)
-    else:
-        _draw_swapped(out, dict(zip(names, pair, strict=True)), swapped, faces, truncation, strip)
-
-
-def _save_swapped(out: Path, swapped, paths: tuple[Path, Path], half: bool, **settings) -> None:
-    """The new generator in a file that says what it was made of."""
-    from stylegan2 import checkpoints
-
-    below, above = map(str, paths)
-    checkpoints.save(out, g_ema=swapped, half=half, meta={"swapped": {"source": below, "target": above} | settings})
-    typer.echo(f"{out}: {below} below {settings['resolution']} px, {above} from there on")
-
-
-def _draw_swapped(out: Path, pair: dict, swapped, faces: list, truncation: float, strip: bool) -> None:
-    """The same codes through one model, the swapped one and the other, or through every hard cut."""
-    from stylegan2 import display
-    from stylegan2.editing import layer_swapping
-    from stylegan2.editing.latents import draw
-
+    faces = parse_faces(seeds)
+    out = common.new_file(out, "swap.png", ".pt", *PICTURES, inputs=[source, target])
+    to_model = out.suffix.lower() == ".pt"
+    if strip and (width or to_model):
+        raise ValueError("--strip renders all hard cuts: --out must be a picture, and --width left out")
+    paths = {"source": source, "target": target}
+    if reverse:
+        paths = dict(reversed(paths.items()))
+    (first, below), (last, above) = ((name, common.generator(path)) for name, path in paths.items())
+    mapping = "target" if reverse else "source"  # SOURCE's in either case
+    swapped = layer_swapping.swap(below, above, resolution, width, mapping)
+    if to_model:
+        low, high = map(str, paths.values())
+        origin = {"source": low, "target": high, "resolution": resolution, "width": width, "mapping": mapping}
+        checkpoints.save(out, g_ema=swapped, half=half, meta={"swapped": origin})
+        typer.echo(f"{out}: {low} below {resolution} px, {high} from there on")
+        return
     ws = ws_of(swapped, faces, truncation)
-    (first, below), (last, above) = pair.items()
     if strip:
         rows = layer_swapping.strip(below, above, ws, names=(first, last))
     else:
-        rows = {first: draw(below, ws), "swapped": draw(swapped, ws), last: draw(above, ws)}
+        rows = {first: render(below, ws), "swapped": render(swapped, ws), last: render(above, ws)}
     typer.echo(f"{counted(len(faces), 'face')} in {display.save(display.rows(rows, side=SIDE), out)}")
 
 
@@ -176,25 +145,17 @@ def describe(checkpoint: CheckpointPath) -> None:
     from stylegan2.published.clip_model import ClipModel, is_clip
 
     try:
-        opened = load(checkpoint, "cpu")
+        opened = common.load(checkpoint, "cpu")
     except checkpoints.CheckpointError:
         if not checkpoint.is_file() or not is_clip(checkpoint):
             raise
-        known = ClipModel.load(checkpoint).known_words()
-        typer.echo(f"{checkpoint}: a CLIP, trained on about {len(known)} words:")
-        typer.echo(", ".join(known))
+        words = ClipModel.load(checkpoint).known_words()
+        typer.echo(f"{checkpoint}: a CLIP, trained on about {len(words)} words:\n{', '.join(words)}")
         return
-    described = {"format", "resolution", "parameters", "images"}  # by checkpoints.describe
-    rest = [f"{key:>10}: {_short(value)}" for key, value in opened.info.items() if key not in described]
-    typer.echo("\n".join([str(checkpoint), checkpoints.describe(opened), *rest]))
-
-
-def _short(value) -> str:
-    """A value of `info` in one line: the first few of many."""
-    if not isinstance(value, list | tuple):
-        return str(value)
-    more = f" and {len(value) - 4} more" if len(value) > 4 else ""
-    return (", ".join(map(str, value[:4])) or "none") + more
+    typer.echo(f"{checkpoint}\n{checkpoints.describe(opened)}")
+    for key, value in opened.info.items():
+        if key not in ("format", "resolution", "parameters", "images"):  # which `describe` says
+            typer.echo(f"{key:>10}: {few(list(map(str, value))) if isinstance(value, list | tuple) else value}")
 
 
 @verb()
@@ -220,67 +181,55 @@ def convert(
 
     if to not in LAYOUTS or (half and to != "ours"):
         raise ValueError(f"to is {to!r}, half {half}: expected ours or rosinality, and --half with ours only")
-    out = new_file(out, "converted.pt", ".pt", inputs=[checkpoint])
+    out = common.new_file(out, "converted.pt", ".pt", inputs=[checkpoint])
     if checkpoints.is_encoder(checkpoint):
-        _convert_encoder(checkpoint, out, to, half)
-        typer.echo(f"{out}: an encoder in {LAYOUTS[to]} layout")
-        return
-    opened = load(checkpoint, "cpu")
-    if to == "ours":
-        networks = {"g_ema": opened.g_ema, "g": opened.g, "d": opened.d}
-        checkpoints.save(out, **networks, half=half, meta={"converted from": opened.info["format"]} | opened.meta)
+        opened, parts = checkpoints.load_encoder(checkpoint, "cpu"), ["an encoder"]
+        if to == "ours":
+            checkpoints.save_encoder(out, opened.encoder, opened.meta, half)
+        else:
+            checkpoints.export_encoder(out, opened.encoder)
     else:
-        checkpoints.export(out, opened)
-        if (clamp := opened.g_ema.synthesis.clamp) is not None:
-            what = f"this model's activations stay within +-{float(clamp):g} (conv_clamp)"
-            typer.echo(f"note: {what}, which that layout cannot say: other tools draw without the bound", err=True)
-    parts = ["g_ema", *[part for part in ("g", "d") if getattr(opened, part) is not None]]
+        opened = common.load(checkpoint, "cpu")
+        parts = [part for part in ("g_ema", "g", "d") if getattr(opened, part) is not None]
+        if to == "ours":
+            meta = {"converted from": opened.info["format"]} | opened.meta
+            checkpoints.save(out, **{part: getattr(opened, part) for part in parts}, half=half, meta=meta)
+        else:
+            checkpoints.export(out, opened)
     typer.echo(f"{out}: {', '.join(parts)} in {LAYOUTS[to]} layout")
     if to == "rosinality":
-        _say_exported(opened)
+        for line in _lost(opened):
+            typer.echo(line, err=True)
 
 
-def _say_exported(opened) -> None:
-    """What other programs will miss, and what to do there."""
+def _lost(opened) -> Iterator[str]:
+    """What rosinality's layout cannot say, and what to do about it in other programs: a line each."""
+    from stylegan2 import checkpoints
+    from stylegan2.checkpoints.encoders import EncoderFile
+    from stylegan2.editing.latents import render, z_from_seeds
     from stylegan2.networks import SharedMapping
 
-    if opened.g is None:
-        typer.echo("g is a copy of g_ema: there was none")
-    typer.echo("no optimisers (g_optim, d_optim): to train it there, leave out the lines that load them")
-    mapping = opened.g_ema.mapping
-    if isinstance(mapping, SharedMapping) and mapping.k < opened.g_ema.num_ws:
-        typer.echo(
-            f"note: the first {mapping.k} codes come from the source's mapping, for which that layout has no place; it "
-            "is beside g_ema as style_source. Exact there: G([style_source(z), G.style(z)], input_is_latent=True, "
-            f"inject_index={mapping.k}), and all codes found here. G([z]) is not: on {TRIED} faces it differs by "
-            f"{_difference_of_one_mapping(opened.g_ema):.3f} (root mean square of colours from -1 to 1)",
-            err=True,
-        )
-
-
-def _difference_of_one_mapping(g) -> float:
-    """How far images are from the model's where its own mapping makes all codes."""
-    import torch
-
-    from stylegan2.editing.latents import draw, z_from_seeds
-
-    z = z_from_seeds(g.z_dim, range(TRIED))
-    with torch.no_grad():
-        own = g.mapping.w(z)[:, None].expand(-1, g.num_ws, -1)  # [N, L, w_dim]
-        return float((draw(g, own) - draw(g, g.mapping(z))).square().mean().sqrt())
-
-
-def _convert_encoder(path: Path, out: Path, to: str, half: bool) -> None:
-    from stylegan2 import checkpoints
-
-    opened = checkpoints.load_encoder(path, "cpu")
-    if to == "ours":
-        checkpoints.save_encoder(out, opened.encoder, opened.meta, half)
-    else:
-        checkpoints.export_encoder(out, opened.encoder)
-        if opened.encoder.psi != checkpoints.PUBLISHED_PSI:
-            typer.echo(
-                f"note: this encoder's codes hold for psi {opened.encoder.psi:g}; tools that read that layout draw "
-                f"with {checkpoints.PUBLISHED_PSI:g} (this package reads the right one from the file)",
-                err=True,
+    if isinstance(opened, EncoderFile):
+        if (psi := opened.encoder.psi) != checkpoints.PUBLISHED_PSI:
+            yield (
+                f"note: this encoder's codes hold for psi {psi:g}; tools that read that layout render with "
+                f"{checkpoints.PUBLISHED_PSI:g} (this package reads the right one from the file)"
             )
+        return
+    g = opened.g_ema
+    if (clamp := g.synthesis.clamp) is not None:
+        what = f"this model's activations stay within +-{float(clamp):g} (conv_clamp)"
+        yield f"note: {what}, which that layout cannot say: other tools render without the bound"
+    if opened.g is None:
+        yield "g is a copy of g_ema: there was none"
+    yield "no optimisers (g_optim, d_optim): to train it there, leave out the lines that load them"
+    if isinstance(g.mapping, SharedMapping) and g.mapping.k < g.num_ws:
+        z = z_from_seeds(g.z_dim, range(TRIED))
+        own = g.mapping.w(z)[:, None].expand(-1, g.num_ws, -1)  # [N, L, w_dim]
+        difference = (render(g, own) - render(g, g.mapping(z))).square().mean().sqrt()
+        yield (
+            f"note: the first {g.mapping.k} codes come from the source's mapping, for which that layout has no place; "
+            "it is beside g_ema as style_source. Exact there: G([style_source(z), G.style(z)], input_is_latent=True, "
+            f"inject_index={g.mapping.k}), and all codes found here. G([z]) is not: on {TRIED} faces it differs by "
+            f"{difference:.3f} (root mean square of colours from -1 to 1)"
+        )

@@ -10,8 +10,9 @@
         overwrite: bool = False,  # a switch: --overwrite
     ) -> None:
 
-The help of a field is the comment behind it, or what the docstring says of it under "Attributes". A dataclass is read
-as text, not imported: the modules of most need PyTorch, for which `--help` should not wait.
+The help of a field is the comment behind it, or what the docstring says of it under "Attributes". Fields below a line
+of comment are a group of their own in the help. A dataclass is read as text, not imported: the modules of most need
+PyTorch, for which `--help` should not wait.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from typer.core import TyperCommand
 
 from stylegan2.cli.common import app
 
@@ -35,13 +37,10 @@ KEYWORD = inspect.Parameter.KEYWORD_ONLY  # so that options without a default ma
 
 
 class Settings:
-    """The fields of a dataclass, among the parameters of a verb.
+    """The fields of a dataclass of `stylegan2.MODULE`, among the parameters of a verb, which its own come before.
 
     Args:
-        module: of the dataclass, below `stylegan2`.
-        name: of the dataclass.
-        only: these fields; none: all. Those that the verb has as parameters of its own are left out in any case.
-        without: fields that no option sets.
+        only, without: which fields; none: all.
         options: field=typer.Option(...) for another name on the command line, another help, a callback.
     """
 
@@ -50,11 +49,11 @@ class Settings:
         self.name, self.only, self.without, self.options = name, only, without, options
 
     def parameters(self, others: tuple[str, ...]) -> list[inspect.Parameter]:
-        """A parameter for every field, without those of the verb's own."""
-        node, lines = _definition(self.path, self.name)
-        described = _attributes(ast.get_docstring(node) or "")
+        """A parameter for every field but `others`."""
+        nodes, lines = _module(self.path)
+        described = _attributes(ast.get_docstring(nodes[self.name]) or "")
         parameters = []
-        for field in node.body:
+        for field in nodes[self.name].body:
             if not isinstance(field, ast.AnnAssign) or (name := field.target.id) in (*others, *self.without):
                 continue
             kind = ast.unparse(field.annotation).replace("str | os.PathLike", "Path")
@@ -63,20 +62,34 @@ class Settings:
             default = inspect.Parameter.empty if field.value is None else eval(ast.unparse(field.value), NAMES)
             kind, text = eval(kind, NAMES), _comment(lines, field) or described.get(name, "")
             kind = Annotated[kind, self.options[name]] if name in self.options else kind
-            parameters.append(_option(inspect.Parameter(name, KEYWORD, default=default, annotation=kind), text))
+            parameter = inspect.Parameter(name, KEYWORD, default=default, annotation=kind)
+            parameters.append(_option(parameter, text, _heading(lines, field)))
         return parameters
+
+
+class Verb(TyperCommand):
+    """A verb whose help has a section for every group of options."""
+
+    def format_options(self, ctx, formatter) -> None:
+        """Write the sections."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            group = "Arguments" if param.param_type_name == "argument" else getattr(param, "rich_help_panel", None)
+            sections.setdefault(group or "Options", []).append(param.get_help_record(ctx))
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 def verb(name: str | None = None) -> Callable[[Callable], Callable]:
     """Make a function a verb of the program, with its parameters as options: see above."""
-    return lambda function: app.command(name)(_with_options(function))
+    return lambda function: app.command(name, cls=Verb)(_with_options(function))
 
 
 def _with_options(function: Callable) -> Callable:
     own = inspect.signature(function, eval_str=True).parameters
-    node, lines = _definition(Path(function.__code__.co_filename), function.__name__)
-    parameters, groups = [], {}
-    comments = _comments(node, lines)
+    nodes, lines = _module(Path(function.__code__.co_filename))
+    comments, parameters, groups = _comments(nodes[function.__name__].args, lines), [], {}
     for name, parameter in own.items():
         if isinstance(parameter.annotation, Settings):
             fields = parameter.annotation.parameters(tuple(own))
@@ -96,36 +109,30 @@ def _with_options(function: Callable) -> Callable:
     return call
 
 
-def _option(parameter: inspect.Parameter, text: str) -> inspect.Parameter:
+def _option(parameter: inspect.Parameter, text: str, heading: str | None = None) -> inspect.Parameter:
     """The same parameter as an option with a help. One that is False without it is a switch, without a --no-."""
-    kind, *infos = (
-        get_args(parameter.annotation) if get_origin(parameter.annotation) is Annotated else [parameter.annotation]
-    )
+    annotation = parameter.annotation
+    kind, *infos = get_args(annotation) if get_origin(annotation) is Annotated else [annotation]
     if kind is typer.Context:
         return parameter.replace(kind=KEYWORD)
     switch = [f"--{parameter.name.replace('_', '-')}"] if parameter.default is False else []
     info = copy(infos[0]) if infos else typer.Option(*switch)
-    info.help = info.help or _sentence(text, parameter.default)
+    info.help, info.rich_help_panel = info.help or _sentence(text, parameter.default), heading
     return parameter.replace(kind=KEYWORD, annotation=Annotated[kind, info])
 
 
 @cache
 def _module(path: Path) -> tuple[dict[str, Any], list[bytes]]:
+    """The classes and functions of a module, and its lines."""
     source = path.read_bytes()
     return {getattr(node, "name", ""): node for node in ast.parse(source).body}, source.splitlines()
 
 
-def _definition(path: Path, name: str) -> tuple[Any, list[bytes]]:
-    """A class or function of a module, and the module's lines."""
-    nodes, lines = _module(path)
-    return nodes[name], lines
-
-
-def _comments(node: ast.FunctionDef, lines: list[bytes]) -> dict[str, str]:
+def _comments(args: ast.arguments, lines: list[bytes]) -> dict[str, str]:
     """{parameter: the comment behind it}"""
-    plain, named = node.args.args, node.args.kwonlyargs
-    defaults = [None] * (len(plain) - len(node.args.defaults)) + node.args.defaults + node.args.kw_defaults
-    return {a.arg: _comment(lines, default or a) for a, default in zip([*plain, *named], defaults, strict=True)}
+    defaults = [None] * (len(args.args) - len(args.defaults)) + args.defaults + args.kw_defaults
+    pairs = zip([*args.args, *args.kwonlyargs], defaults, strict=True)
+    return {arg.arg: _comment(lines, default or arg) for arg, default in pairs}
 
 
 def _comment(lines: list[bytes], node: ast.AST) -> str:
@@ -138,6 +145,15 @@ def _comment(lines: list[bytes], node: ast.AST) -> str:
         row += 1
         rest, behind = lines[row], rb"\s*# ?(.*)"
     return " ".join(words)
+
+
+def _heading(lines: list[bytes], field: ast.AST) -> str | None:
+    """The line of comment that begins a field's paragraph, up to a colon."""
+    row = field.lineno - 1
+    while lines[row - 1].strip():
+        row -= 1
+    match = re.fullmatch(rb"\s*# ?([^:]*).*", lines[row])
+    return match and match[1].decode()
 
 
 def _attributes(docstring: str) -> dict[str, str]:

@@ -1,30 +1,40 @@
-"""Faces out of photos: `align`, and the options of every verb that takes photos."""
+"""From photos to faces, codes and cartoons: `align`, `project`, `cartoonize`."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import captions_of, check_folder, end, leaving_out, make_room, or_numbered, some_existing
+from stylegan2.cli import common
+from stylegan2.cli.common import INTERRUPTED, MODELS, CheckpointPath, Device, Existing, Natural, shipped
 from stylegan2.cli.options import Settings, verb
+from stylegan2.files import counted
 
 if TYPE_CHECKING:
     from stylegan2.editing.photos import Cutting, Portrait
 
+SIDE = 192  # pixels of a face, about and at least
+JUDGE, ENCODER = MODELS / "judge.pt", MODELS / "encoder.pt"
+UNKNOWN = "this model was not trained on faces like this one"
 Photos = Annotated[
-    list[Path], typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.", callback=some_existing)
+    list[Path],
+    typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.", callback=common.some_existing),
 ]
-ALIGN = "yes: turn and cut to the face; no: the middle square; auto: no if it has the model's size."
 Square = Settings(
     "editing.photos",
     "Cutting",
-    align=typer.Option(help=ALIGN),
+    align=typer.Option(
+        help="yes: turn and cut to the face; no: the middle square; auto: no if it has the model's size."
+    ),
     face=typer.Option(help="Of several: 1 (the surest), 2, ..., or all."),
 )
 Box = Annotated[str | None, typer.Option(help="LEFT,TOP,SIDE in pixels: this square, whatever is in it.")]
+SPACE = "w+: a code per layer, nearer to the photo; w: one for all, which stays a face; auto: w for unknown worlds."
+Space = Annotated[str, typer.Option(help=SPACE)]
 
 
 def read(
@@ -38,8 +48,8 @@ def read(
     from stylegan2.editing.photos import read_photos
 
     portraits, left_out = {}, []
-    for name, path in captions_of(photos).items():
-        with leaving_out(path, left_out, alone=len(photos) == 1):
+    for name, path in common.captions_of(photos).items():
+        with common.leaving_out(path, left_out, alone=len(photos) == 1):
             portraits |= read_photos({name: path}, resolution, cutting, {*portraits, *taken})
     if not portraits:
         raise ValueError(f"none of the {len(photos)} photos can be used: see above, and --box")
@@ -53,7 +63,7 @@ def read(
 def align(
     photos: Photos,
     out: Path | None = None,  # Folder for the faces (NAME.png). [faces]
-    size: int = 256,  # Side of a face in pixels.
+    size: Annotated[int, common.at_least(16, 4096)] = 256,  # Side of a face in pixels.
     face: str = "1",  # Of several: 1 (the surest), 2, ..., or all.
     box: Box = None,
     marked: bool = True,  # Also NAME_faces.jpg: the photo, its faces, their numbers.
@@ -74,24 +84,230 @@ def align(
     from stylegan2.collect.align import marked as draw_marked
     from stylegan2.editing.photos import Cutting, names_of, open_photo, parse_box, portraits
 
-    if not 16 <= size <= 4096:
-        raise ValueError(f"size is {size}, expected 16 to 4096 pixels")
     cutting = Cutting("yes", face, parse_box(box))
-    out = or_numbered(out, "faces")
-    check_folder(out, photos)
-    done: set[str] = set()
-    left_out: list[str] = []
-    for name, path in captions_of(photos).items():
-        with leaving_out(path, left_out, alone=len(photos) == 1):
+    out = common.or_numbered(out, "faces")
+    common.check_folder(out, photos)
+    done, left_out = set(), []
+    for name, path in common.captions_of(photos).items():
+        with common.leaving_out(path, left_out, alone=len(photos) == 1):
             photo = open_photo(path)
             people = [] if cutting.box else find_people(photo)
             faces = portraits(photo, size, cutting, people)
             for own, portrait in zip(names_of(name, len(faces), done), faces, strict=True):
-                to = display.save(portrait.image, make_room(out / f"{own}.png", photos))
+                to = display.save(portrait.image, out / f"{own}.png")
                 typer.echo(f"{to}: {portrait.how}")
                 done.add(own)
             if marked and people:
-                display.save(draw_marked(photo, people), make_room(out / f"{name}_faces.jpg", photos))
+                display.save(draw_marked(photo, people), out / f"{name}_faces.jpg")
     if not done:
         raise ValueError(f"none of the {len(photos)} photos can be used: see above, and --box")
-    end(left_out)
+    common.end(left_out)
+
+
+@verb()
+def project(
+    checkpoint: CheckpointPath,
+    photos: Photos,
+    *,
+    out: Path | None = None,  # Folder for codes (NAME.pt), pictures (NAME.png). [projected]
+    space: Space = "auto",
+    steps: Natural = 300,  # Steps of the optimisation; 0: the encoder's answer as it is.
+    encoder: str = "auto",  # Where to begin: an encoder's file, 'none' (the mean face), or auto.
+    l2: float = 0.0,  # How strongly the codes are held where the search begins.
+    tune: Natural = 0,  # Then steps of pivotal tuning: the model learns these very photos.
+    judge: Annotated[Path, typer.Option(callback=shipped)] = JUDGE,  # What compares pocket faces; LPIPS larger ones.
+    square: Square,
+    box: Box = None,
+    device: Device = "auto",
+) -> None:
+    """Find the codes that render your photos: then edit them, or render them with any model fine-tuned from CKPT.
+
+    Faces are found, turned upright and cut (--align). NAME.pt holds the codes: give it to `edit`, `mix` or
+    `apply-factor` instead of seeds, or to Python (`editing.projection.Projection.load`). With --tune a copy of the
+    model that renders exactly these photos is kept as tuned.pt. Ctrl-C keeps what there is.
+
+    \b
+    Examples:
+      python -m stylegan2 project checkpoints/pocket/photo.pt data/samples/grace_hopper.jpg --out projected
+      python -m stylegan2 project checkpoints/pocket/photo.pt "album/*.jpg" --out projected --steps 0
+      python -m stylegan2 project checkpoints/pocket/photo.pt data/samples/eileen_collins.jpg --out projected \\
+          --space w --encoder none --tune 200
+      python -m stylegan2 edit checkpoints/pocket/photo.pt "black hair" --seeds projected/grace_hopper.pt \\
+          --learn 100-115 --layers 0-3
+    """
+    import torch
+
+    from stylegan2.checkpoints import fingerprint
+    from stylegan2.editing.cartoonize import is_outside, search
+    from stylegan2.editing.optimise import INTERRUPTED as STOPPED
+    from stylegan2.editing.photos import Cutting, parse_box, stacked
+    from stylegan2.editing.projection import ProjectConfig
+    from stylegan2.pocket.nets.perceptual import distance_for
+
+    out = common.or_numbered(out, "projected")
+    common.check_folder(out, photos)
+    free = space == "auto"
+    config = ProjectConfig(steps=max(1, steps), space="w+" if free else space, l2=l2)
+    cutting = Cutting(**square, box=parse_box(box))
+    g = common.generator(checkpoint, device)
+    device = g.mapping.w_mean.device
+    e, distance = _encoder(encoder, g), distance_for(g.resolution, judge, device)
+    portraits, left_out = read(photos, g.resolution, cutting, taken=("tuned",) if tune else ())
+    images = stacked(portraits, device)
+    careful = torch.zeros(len(images), dtype=torch.bool)
+    if steps:
+        outside = is_outside(g, images, distance, e)
+        likely = "it becomes the most similar face that the model can render (--space w+: nearer, but hardly a face)"
+        _say_unknown(portraits, outside, likely if free else "what it renders may be no face")
+        careful = outside if free else careful
+    codes = search(g, images, distance, e, careful, steps, config)
+    if tune:
+        g = _tuned(g, codes, images, distance, tune, out / "tuned.pt")
+    made_from = {"generator": fingerprint(g), "psi": 1.0}
+    for i, (name, portrait) in enumerate(portraits.items()):
+        if i in codes:
+            _keep(out / name, g, replace(codes[i], made_from=made_from | {"photo": name}), images[i : i + 1], portrait)
+        else:
+            typer.echo(f"{name}: not begun: you stopped the command first", err=True)
+    if len(codes) < len(portraits) or any(one.stopped == STOPPED for one in codes.values()):
+        _say_stopped(f"the codes of {len(codes)} of {counted(len(portraits), 'face')}, as far as found, are in {out}")
+    common.end(left_out)
+
+
+def _say_stopped(kept: str) -> None:
+    """After Ctrl-C: say so, and what there is. Raises typer.Exit."""
+    typer.echo(
+        f"stopped early by Ctrl-C, before the search was at its end: {kept}; run it again for all of it", err=True
+    )
+    raise typer.Exit(INTERRUPTED)
+
+
+def _tuned(g, codes: dict, images, distance, steps: int, path: Path):
+    """A copy of the model that renders these photos, kept in a file."""
+    import torch
+
+    from stylegan2 import checkpoints
+    from stylegan2.editing.projection import tune
+
+    chosen = list(codes)  # all, or what was found before Ctrl-C
+    together = replace(codes[chosen[0]], ws=torch.cat([codes[i].ws for i in chosen]))
+    tuned = tune(g, together, images[chosen], distance, steps)
+    checkpoints.save(path, g_ema=tuned, meta={"tuned_from": checkpoints.fingerprint(g), "steps": steps})
+    return tuned
+
+
+def _keep(path: Path, g, one, image, portrait) -> None:
+    """The codes of one face, and a picture of what they render."""
+    from stylegan2 import display
+    from stylegan2.editing.perceptual import psnr
+
+    one.save(Path(f"{path}.pt"))
+    rendered = g.synthesis(one.ws, one.noise)
+    picture = display.rows({"photo": image.cpu(), "drawn": rendered.cpu()}, side=SIDE)
+    display.save(picture if portrait.seen is None else display.beside([portrait.seen, picture]), Path(f"{path}.png"))
+    near = f"{psnr(rendered, image).item():.1f} dB (30: hard to tell apart; 15: other details)"
+    typer.echo(f"{path.name}: rendered to within {near}, {path}.pt ({one.stopped})")
+
+
+def _say_unknown(names: Iterable[str], outside, what: str) -> None:
+    for name in (name for name, far in zip(names, outside.tolist(), strict=True) if far):
+        typer.echo(f"{name}: {UNKNOWN}: {what}", err=True)
+
+
+def _encoder(encoder: str, g):
+    """The encoder that is meant, or None."""
+    from stylegan2 import checkpoints
+
+    if encoder == "none" or (encoder == "auto" and not (g.resolution == 64 and shipped(ENCODER).is_file())):
+        return None
+    path = shipped(ENCODER if encoder == "auto" else Path(encoder))
+    opened = checkpoints.load_encoder(path, g.mapping.w_mean.device)
+    sizes = [(net.resolution, net.num_ws, net.w_dim) for net in (opened.encoder, g)]
+    if sizes[0] != sizes[1]:
+        its, ours = (f"{side} pixels and {codes} codes of {width}" for side, codes, width in sizes)
+        raise ValueError(f"'{path}' is for {its}, the model has {ours}: give its own with --encoder, or --encoder none")
+    if opened.meta.get("generator") not in (None, checkpoints.fingerprint(g)):
+        if encoder == "auto":
+            return None  # the course's encoder and somebody else's model
+        common.note(f"'{path}' was trained for another model; its codes are only a beginning")
+    return opened.encoder.around(g.mapping)
+
+
+@verb()
+def cartoonize(
+    photos: Photos,
+    *,
+    out: Path | None = None,  # Folder for the cartoons (NAME_STYLE.png) and a sheet of all. [cartoons]
+    style: list[str] = ("all",),  # all, or some: webtoon,storybook; or models of your own: runs/mine, FILE.pt.
+    resolution: int = 4,  # The first resolution that the cartoon model renders; 4: all of it.
+    width: float = 0.0,  # Softness of that cut, in resolutions; 0: hard.
+    strength: float = 1.0,  # Of the cartoon: 0 the photo's model, 1 the cartoon's.
+    steps: Natural = 100,  # Steps to find the codes; 0: the encoder's answer as it is.
+    space: Space = "auto",
+    models: Existing = MODELS,  # Folder of photo.pt, encoder.pt, judge.pt, styles.
+    method: str = "freeze-sg",  # Styles are the files STYLE_METHOD.pt of that folder.
+    square: Square,
+    box: Box = None,
+    device: Device = "auto",
+) -> None:
+    """Turn photos into cartoons: find their codes in the photo model, and render these in every style.
+
+    The pocket model was trained on rendered faces only: of a real photo it renders the most similar face that it can.
+
+    \b
+    Examples:
+      python -m stylegan2 cartoonize data/samples/grace_hopper.jpg --out cartoons
+      python -m stylegan2 cartoonize party.jpg --face all --out cartoons --style webtoon --resolution 16 --strength 0.8
+      python -m stylegan2 cartoonize "album/*.jpg" --out cartoons --style webtoon,runs/mine
+    """
+    import torch
+
+    from stylegan2 import display
+    from stylegan2.editing import cartoonize as editing
+    from stylegan2.editing.latents import render
+    from stylegan2.editing.layer_swapping import check_dials
+    from stylegan2.editing.photos import Cutting, parse_box, stacked
+    from stylegan2.pocket.nets.perceptual import distance_for
+
+    out = common.or_numbered(out, "cartoons")
+    common.check_folder(out, photos)
+    if space not in ("auto", "w", "w+"):
+        raise ValueError(f"space is {space!r}, expected auto, w or w+")
+    cutting, paths = Cutting(**square, box=parse_box(box)), _styles(models, ",".join(style), method)
+    styles = common.generators({"": models / "photo.pt"} | paths, device)
+    source = styles.pop("")
+    device = source.mapping.w_mean.device
+    check_dials(source.resolution, resolution, width, strength)
+    encoder = _encoder(next(map(str, models.glob("encoder.pt")), "none"), source)
+    distance = distance_for(source.resolution, models / "judge.pt", device)
+    portraits, left_out = read(photos, source.resolution, cutting)
+    images = stacked(portraits, device)
+    outside = None if space == "auto" else torch.full((len(images),), space == "w")
+    ws, outside, stopped = editing.find_codes(source, images, distance, encoder, steps, outside)
+    _say_unknown(portraits, outside, "it becomes the most similar face that the model can render")
+    cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
+    for kind, rendered in cartoons.items():
+        for name, image in zip(portraits, rendered, strict=True):
+            display.save(display.to_pil(image, side=SIDE), out / f"{name}_{kind}.png")
+    seen = [portrait.seen for portrait in portraits.values()]
+    sheet = editing.sheet(images, render(source, ws, batch=len(ws)), cartoons, seen=seen)
+    path = display.save(sheet, out / "cartoons.png")
+    typer.echo(f"{counted(len(portraits), 'face')} in {counted(len(cartoons), 'style')}: {path}")
+    if stopped:
+        _say_stopped("the cartoons were rendered with the codes that there were by then")
+    common.end(left_out)
+
+
+def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:
+    """Files of the styles by name, and those that are named as files. Raises ValueError for others."""
+    known = {path.stem.rsplit("_", 1)[0]: path for path in sorted(models.glob(f"*_{method}.pt"))}
+    names = list(known) if wanted == "all" else [name.strip() for name in wanted.split(",")]
+    own = {name: shipped(Path(name)) for name in names if name not in known}
+    missing = [name for name, path in own.items() if not path.exists()]
+    if missing or not names:
+        what = f"no style {', '.join(missing)}" if missing else "no styles"
+        raise ValueError(
+            f"{what} by {method} in '{models}'; there are: {', '.join(known) or 'none'}, and models of your own by "
+            "their paths, such as runs/mine"
+        )
+    return common.captions_of(own.values(), {name: known[name] for name in names if name in known})

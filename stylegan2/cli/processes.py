@@ -16,17 +16,12 @@ MUCH = 0.25  # of a GPU's memory, that a notebook should not keep from the proce
 
 
 def launch(processes: int, verb: str, **options: object) -> None:
-    """Run a verb in several processes of this machine, from a notebook too; its output is printed as it comes.
+    """Run a verb in several processes of this machine by torchrun, from a notebook too; prints its output as it comes.
 
         launch(2, "train", data="data/webtoon.lmdb", out="runs/two", source="photo.pt", method="freeze-sg")
 
-    They are started with torchrun, as from a shell, and share the GPU's memory with the notebook's kernel: this first
-    hands back what it does not use, and says how much its variables still hold if that is much.
-
-    processes: how many; on a machine with GPUs one for each. options: the verb's own; True for a switch.
-
-    Raises:
-        RuntimeError: it failed; its error, or its last lines.
+    The kernel first hands back the GPU memory that it does not use, and says how much its variables hold if that is
+    much. `options` are the verb's own; True for a switch. Raises RuntimeError with its error, or its last lines.
     """
     hand_back_memory()
     if held := _held_by_kernel():
@@ -34,8 +29,7 @@ def launch(processes: int, verb: str, **options: object) -> None:
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     words += ["-m", "stylegan2", verb]
     for name, value in options.items():
-        flag = f"--{name.replace('_', '-')}"
-        words += [flag] if value is True else [flag, str(value)]
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     each = max(1, (os.cpu_count() or 1) // processes)
     code, lines = run_printing(words, {"OMP_NUM_THREADS": str(each)} | os.environ)
     if code:
@@ -58,10 +52,7 @@ def _held_by_kernel() -> str:
     """How much of the GPU this process holds and what to do about it, if that is more than `MUCH` of it; or ""."""
     if not torch.cuda.is_available():
         return ""
-    held, (free, total) = torch.cuda.memory_reserved(), torch.cuda.mem_get_info()
-    if held < MUCH * total:
-        return ""
-    return (
-        f"this notebook holds {held / 2**30:.1f} of the GPU's {total / 2**30:.1f} GiB, {free / 2**30:.1f} are free: if "
-        "that is too little, `del` trainers and images that you no longer need, or restart the kernel"
-    )
+    held, free, total = (size / 2**30 for size in (torch.cuda.memory_reserved(), *torch.cuda.mem_get_info()))
+    advice = "if that is too little, `del` trainers and images that you no longer need, or restart the kernel"
+    sizes = f"{held:.1f} of the GPU's {total:.1f} GiB, {free:.1f} are free"
+    return f"this notebook holds {sizes}: {advice}" if held >= MUCH * total else ""

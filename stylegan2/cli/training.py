@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import INTERRUPTED, Device, Input, check_writable, existing_data, load, on_device
+from stylegan2.cli.common import INTERRUPTED, Device, Input, check_folder, existing_data, load
 from stylegan2.cli.options import Settings, verb
 from stylegan2.config import TrainConfig
 from stylegan2.files import counted
@@ -26,9 +26,8 @@ Run = Settings("config", "TrainConfig", without=("fine_tune",))
 def train(
     ctx: typer.Context,
     *,
-    data: Annotated[
-        str, typer.Option(callback=existing_data)
-    ],  # Dataset of `prepare`; or a folder or .zip of images, or pocket:webtoon, prepared beside OUT.
+    data: Annotated[str, typer.Option(callback=existing_data)],  # Dataset of `prepare`; or a folder or .zip of images,
+    # or pocket:webtoon, prepared beside OUT.
     source: Input = None,  # Checkpoint to fine-tune (with a discriminator).
     method: str | None = None,  # How to fine-tune: baseline, freeze-g, freeze-style, freeze-sg, structure-loss, ...,
     # or parts in quotes: "FreezeD(32), FreezeSG(8, 4)".
@@ -41,9 +40,8 @@ def train(
     """Train a model from scratch, or fine-tune one with --source.
 
     Resume a run by giving the same command again; it goes on exactly where it was, and beyond its end with a larger
-    --images. Ctrl-C saves and stops. The folder
-    gets config.json, log.csv, samples/ (always the same faces) and snapshots/. Several GPUs, or machines: start it with
-    torchrun; --batch stays what it is and is shared among the processes.
+    --images. Ctrl-C saves and stops. The folder gets config.json, log.csv, samples/ (always the same faces) and
+    snapshots/. Several GPUs, or machines: start it with torchrun; --batch is shared among the processes.
 
     What a fine-tuned model keeps of its source is said by --method: its names are what the course compares, and its
     parts are written as the run prints them: FreezeD(R), FreezeG(R), FreezeStyle(K), FreezeFC(), FreezeSG(R, K),
@@ -60,19 +58,24 @@ def train(
       python -m stylegan2 train --data my_faces/ --out runs/faces --size 64 --images 200000
       torchrun --nproc_per_node=2 --max-restarts=3 -m stylegan2 train --data data/faces.lmdb --out runs/faces
     """
-    words = []
+    flags, notes = None, []
     if original is not None:
-        given = {name for name in settings if ctx.get_parameter_source(name).name == "COMMANDLINE"}
-        words = _read_original(original, method, settings, given)
+        from stylegan2.cli import original_flags
+
+        if method is not None:
+            raise ValueError("--original says what is frozen, and so does --method: use one of them")
+        flags, values = original_flags.read(original)
+        settings |= {k: v for k, v in values.items() if ctx.get_parameter_source(k).name != "COMMANDLINE"}
+        notes = [*flags.differences(), ", ".join(f"{name} {settings[name]}" for name in values)]
     config = TrainConfig(**settings, fine_tune=source is not None)
-    check_writable(Path(config.out))
+    check_folder(Path(config.out))
     from stylegan2.distributed import joined
 
     with joined() as world:
-        trainer = _make_trainer(config, data, source, preset, size, method, original, on_device(device))
+        trainer = _make_trainer(config, data, source, preset, size, method, flags, device)
         resumed = trainer.resume()
         if world.is_first:
-            for line in words:
+            for line in notes:
                 typer.echo(f"original: {line}")
             _say_start(trainer, resumed)
         trainer.run()
@@ -82,53 +85,29 @@ def train(
             raise typer.Exit(INTERRUPTED)
 
 
-def _read_original(original: str, method: str | None, settings: dict, given: set[str]) -> list[str]:
-    """Put what the original's flags set into `settings`, but for what was given; what there is to say of them."""
-    from stylegan2.cli import original_flags
-
-    if method is not None:
-        raise ValueError("--original says what is frozen, and so does --method: use one of them")
-    flags, values = original_flags.read(original)
-    settings |= {name: value for name, value in values.items() if name not in given}
-    return [*original_flags.differences(**flags), ", ".join(f"{name} {settings[name]}" for name in values)]
-
-
-def _make_trainer(config, data, source, preset, size, method, original, device) -> Trainer:
+def _make_trainer(config, data, source, preset, size, method, flags, device) -> Trainer:
     """Dataset, networks and methods for a run."""
-    from stylegan2 import networks
+    from stylegan2 import networks, transfer
+    from stylegan2.runtime import pick_device
     from stylegan2.trainer import Trainer
 
+    def methods(resolution: int) -> list[Method]:
+        return flags.methods(resolution) if flags else transfer.method(method, resolution) if method else []
+
+    device = pick_device(device)
     if source is None:
-        _refuse_without_source(method, original)
+        if flags or any(not isinstance(m, transfer.FreezeD) for m in methods(SIZE)):
+            option = "--original" if flags else "--method"
+            raise ValueError(f"{option} keeps something of a trained model: name it with --source")
         dataset = _dataset(data, size, Path(config.out))
-        methods = _methods(method, original, dataset.resolution)
         g, d = networks.build(dataset.resolution, preset, config.seed)
-        return Trainer(config, dataset, g, d, methods=methods, device=device)
+        return Trainer(config, dataset, g, d, methods=methods(dataset.resolution), device=device)
     start = load(source, device)
     if start.d is None:
         raise ValueError(f"'{source}' has no discriminator, which fine-tuning starts from: use a snapshot of a run")
-    methods = _methods(method, original, start.g_ema.resolution)
+    chosen = methods(start.g_ema.resolution)
     dataset = _dataset(data, size or start.g_ema.resolution, Path(config.out))
-    return Trainer.fine_tune(config, dataset, start, methods, device)
-
-
-def _methods(method: str | None, original: str | None, resolution: int) -> list[Method]:
-    """What --method or --original means for images of `resolution` pixels."""
-    from stylegan2 import transfer
-    from stylegan2.cli import original_flags
-
-    if original is not None:
-        return original_flags.from_original_flags(resolution, **original_flags.read(original)[0])
-    return transfer.method(method, resolution) if method else []
-
-
-def _refuse_without_source(method: str | None, original: str | None) -> None:
-    """Raises ValueError for what keeps something of a trained generator."""
-    from stylegan2 import transfer
-
-    if original is not None or any(not isinstance(m, transfer.FreezeD) for m in _methods(method, None, SIZE)):
-        option = "--method" if original is None else "--original"
-        raise ValueError(f"{option} keeps something of a trained model: name it with --source")
+    return Trainer.fine_tune(config, dataset, start, chosen, device)
 
 
 def _dataset(data: str, size: int | None, out: Path):
@@ -138,12 +117,11 @@ def _dataset(data: str, size: int | None, out: Path):
     from stylegan2.data.prepare import ensure_lmdb
     from stylegan2.distributed import World
 
-    world, images = World.here(), data.startswith("pocket:") or Path(data).exists()
-    if images and not is_lmdb(data):
+    if not is_lmdb(data):
         if Path(data).resolve() in (out.resolve(), *out.resolve().parents):
             raise ValueError(f"--out '{out}' lies in the folder of your images, and its pictures would become some")
-        size, cache = size or SIZE, out.parent / "datasets"
-        data = world.of_first(str(ensure_lmdb(data, cache, size)) if world.is_first else None)
+        world, size = World.here(), size or SIZE
+        data = world.of_first(str(ensure_lmdb(data, out.parent / "datasets", size)) if world.is_first else None)
     return LMDBDataset(data, size, cache=True)
 
 
@@ -164,15 +142,12 @@ def _say_start(trainer: Trainer, resumed: bool) -> None:
 
 
 def summary(names: Sequence[str]) -> str:
-    """The modules of parameters, e.g. "D.from_rgb, D.blocks 32 64, G.synthesis.blocks 4 8".
-
-    Of a mapping that shares codes, the source's copy is another module than the generator's own.
-    """
+    """The modules of parameters, e.g. "D.from_rgb, D.blocks 32 64, G.synthesis.blocks 4 8"."""
     modules: dict[str, set[int]] = {}
     for name in names:
-        module, block, rest = name.partition(".blocks.")
+        module, _, block = name.partition(".blocks.")
         if block:
-            modules.setdefault(f"{module}.blocks", set()).add(int(rest.partition(".")[0]))
+            modules.setdefault(f"{module}.blocks", set()).add(int(block.partition(".")[0]))
         else:
             copied = name.startswith("G.mapping.source.")
             modules.setdefault(COPY if copied else ".".join(name.split(".")[:2]), set())

@@ -19,12 +19,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-import stylegan2.pocket  # noqa: F401  (rendered sets can be named as sources)
 from stylegan2 import checkpoints
 from stylegan2.course.drive import drive_folder
 from stylegan2.course.scales import FullModels, Models, PocketModels
+from stylegan2.data.prepare import ensure_lmdb
 from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
+from stylegan2.pocket.nets.judge import Judge
+from stylegan2.pocket.nets.perceptual import distance_for
+from stylegan2.pocket.studies.scoreboard import read_rows
+from stylegan2.published.clip_model import ClipModel
 from stylegan2.published.fetch import FetchError
 from stylegan2.published.zoo import BY_COURSE, Zoo
 from stylegan2.runtime import keep_memory_warm
@@ -39,25 +43,18 @@ JUDGE_AT_FULL = "the judge has only ever seen rendered faces: what it says about
 
 @dataclass
 class Course:
-    """The course's surroundings at one scale.
+    """The course at one scale."""
 
-    Attributes:
-        root: the course's folder (the one with `notebooks/` in it).
-        chosen: the models of the scale.
-        budget: "course" for learners; "test" makes every training a matter of seconds.
-        results: a folder for what notebooks make; None: `build/` in the course's folder.
-    """
-
-    root: Path
-    chosen: Models
-    budget: str
+    root: Path  # the course's folder (the one with `notebooks/` in it)
+    chosen: Models  # the models of the scale
+    budget: str  # "course" for learners; "test" makes every training a matter of seconds
     device: torch.device
-    results: Path | None = None
-    _settled: bool = field(default=False, repr=False)  # has anything been said or done that depends on the scale?
+    results: Path | None = None  # a folder for what notebooks make; None: `build/` in the course's folder
+    _settled: bool = field(default=False, repr=False)  # has anything been done that depends on the scale?
 
     @property
     def models(self) -> Models:
-        """Those of the scale, which from now on stays."""
+        """Those of the scale, which cannot change from now on."""
         self._settled = True
         return self.chosen
 
@@ -80,24 +77,24 @@ class Course:
 
     @property
     def shipped(self) -> Path:
-        """The models that come with the course, and what was measured of them."""
+        """Folder of the models that come with the course, and of measurements of them."""
         return PocketModels(self.root).folder
 
     @property
     def build(self) -> Path:
         """Where notebooks write runs and pictures; safe to delete. The variable COURSE_OUT names another folder."""
-        if os.environ.get(RESULTS):
-            return Path(os.environ[RESULTS])
+        if elsewhere := os.environ.get(RESULTS):
+            return Path(elsewhere)
         return self.results / self.scratch.name if self.results else self.scratch
 
     @property
     def scratch(self) -> Path:
-        """A folder of this machine for what is read at random, and soon made again: datasets, small files."""
+        """A folder of this machine for datasets and small files, which are read at random and soon made again."""
         return self.root / "build" / ("course" if self.scale == "pocket" else "course-full")
 
     @property
     def training(self) -> dict:
-        """Settings of `TrainConfig` that go with the scale, where they are not its defaults."""
+        """Settings of `TrainConfig` at this scale that are not its defaults."""
         return self.models.training(self.device, tiny=self.budget == "test")
 
     @property
@@ -106,14 +103,14 @@ class Course:
         return torch.cuda.device_count() if self.device.type == "cuda" else 2
 
     def steps(self, course: int, test: int) -> int:
-        """One of two budgets, e.g. how many images to train on: `course` for learners, `test` for automatic checks."""
+        """One of two numbers, e.g. of images to train on: `course` for learners, `test` for automatic checks."""
         return course if self.budget == "course" else self.models.fewer(test)
 
     def file(self, name: str = "photo") -> Path:
         """The file of a model, as commands take it: "photo", "encoder", or WORLD_METHOD; fetched if need be.
 
-        If the first one cannot be had, and nothing has been done yet that depends on the scale, the course goes on at
-        pocket scale and says so. Raises CourseError: there is none, or it cannot be had; says what to do.
+        If the first one cannot be fetched, and nothing depends on the scale yet, the course goes on at pocket scale and
+        says so. Raises CourseError, with what to do, where there is no such model or it cannot be fetched.
         """
         try:
             path = self.chosen.file(name)
@@ -122,13 +119,13 @@ class Course:
             if self._settled:
                 raise CourseError(f"{why}; or {SMALLER}") from None
             self.chosen = PocketModels(self.root)
-            print(f"{self.chosen.says}, since full scale cannot be had ({why})")
+            print(f"{self.chosen.description}, since full scale cannot be had ({why})")
             path = self.chosen.file(name)
         self._settled = True
         return path
 
     def source(self) -> checkpoints.Checkpoint:
-        """The model everything starts from: a generator of photos of faces, with its discriminator."""
+        """The model that everything starts from: a generator of photos of faces, with its discriminator."""
         return checkpoints.load(self.file("photo"), device=self.device)
 
     def target(self, method: str = "baseline", domain: str = "webtoon") -> checkpoints.Checkpoint:
@@ -136,49 +133,44 @@ class Course:
         return checkpoints.load(self.file(f"{domain}_{method}"), device=self.device)
 
     def worlds(self, method: str = "freeze-sg") -> dict[str, Generator]:
-        """The generators of all worlds by a method that there are, by world, webtoons first."""
+        """The generators of all worlds made by a method, by world, webtoons first."""
         return self._generators({world: f"{world}_{method}" for world in self.models.worlds})
 
     def methods(self, names: Sequence[str], domain: str = "webtoon") -> dict[str, Generator]:
-        """The generators of a world by those of the methods that there are, by method."""
+        """The generators of a world made by those methods, by method; methods that nobody used are left out."""
         return self._generators({name: f"{domain}_{name}" for name in names})
 
     def _generators(self, wanted: dict[str, str]) -> dict[str, Generator]:
-        """What cannot be fetched is said, and left out. Raises CourseError where nothing is left."""
-        present, found, why = self.models.names(), {}, "none were made"
+        """Generators of {key: model}; what cannot be fetched is named and left out. CourseError if nothing is left."""
+        generators, why = {}, "none were made"
         for name, model in wanted.items():
-            if model in present:
-                try:
-                    path = self.models.file(model)
-                except FetchError as error:
-                    print(f"without {name}: {error}")
-                    why = str(error)
-                else:
-                    found[name] = checkpoints.load(path, device=self.device, g_ema_only=True).g_ema
-        if not found:
+            if model not in self.models.names():
+                continue
+            try:
+                path = self.models.file(model)
+            except FetchError as error:
+                print(f"without {name}: {error}")
+                why = str(error)
+            else:
+                generators[name] = checkpoints.load(path, device=self.device, g_ema_only=True).g_ema
+        if not generators:
             raise CourseError(f"no models {', '.join(wanted.values())}: {why}")
-        return found
+        return generators
 
     def scoreboard(self, name: str = "scoreboard") -> list[dict]:
         """Rows of the shipped comparison of methods ("scoreboard") or of their settings ("sweeps"), at pocket scale."""
-        from stylegan2.pocket.studies.scoreboard import read_rows
-
         return read_rows(self.shipped / f"{name}.json")
 
     @cached_property
-    def judge(self):
-        """The network that reads attributes and landmarks off a face. It was made for the pocket world."""
-        from stylegan2.pocket.nets.judge import Judge
-
+    def judge(self) -> Judge:
+        """The network that reads attributes and landmarks of a face. It was trained in the pocket world."""
         if self.scale != "pocket":
             print(JUDGE_AT_FULL)
         return Judge.load(self.file("judge"), self.device)
 
     @cached_property
-    def clip(self):
+    def clip(self) -> ClipModel:
         """The network that says how well a text describes a face."""
-        from stylegan2.published.clip_model import ClipModel
-
         if self.chosen.scale != "pocket":
             self.file("photo")  # first: where it cannot be had, the course goes on at pocket scale
         return ClipModel.load(self.models.clip(), self.device)
@@ -193,21 +185,19 @@ class Course:
         return encoder.around(g.mapping)
 
     @cached_property
-    def looks(self):
-        """What says how different two images look."""
-        from stylegan2.pocket.nets.perceptual import distance_for
-
+    def perceptual_distance(self):
+        """The perceptual distance between two images."""
         try:
             return distance_for(self.resolution, self.file("judge"), self.device, self.models.weights)
         except ConnectionError as error:
             raise CourseError(f"{error}; or {SMALLER}") from None
 
     def photos(self, n: int) -> Tensor:
-        """Photos of the world that the source knows, which it has never seen, [n, 3, R, R] in [-1, 1]."""
+        """Photos of the source's world that it was not trained on, [n, 3, R, R] in [-1, 1]."""
         return self.models.photos(n, self.device)
 
     def record(self, name: str = "photo") -> dict[str, str]:
-        """What says exactly which model a picture is of, for a panel's "Copy settings"."""
+        """Path and hash of a model, for a panel's "Copy settings"."""
         path = self.file(name)
         model = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
         return {"model": model, "sha256": checkpoints.sha256(path)[:16]}
@@ -215,11 +205,8 @@ class Course:
     def dataset(self, source: str | os.PathLike = "pocket:webtoon") -> Path:
         """An LMDB of `source` at the course's resolution, prepared at first use.
 
-        Args:
-            source: a folder or a zip of images, an LMDB, or a rendered set ("pocket:webtoon", "pocket:photo?n=2000").
+        `source`: a folder or zip of images, an LMDB, or a rendered set ("pocket:webtoon", "pocket:photo?n=2000").
         """
-        from stylegan2.data.prepare import ensure_lmdb
-
         workers = min(8, os.cpu_count() or 2)
         return Path(ensure_lmdb(source, self.scratch / "datasets", self.resolution, workers))
 
@@ -247,9 +234,9 @@ def setup(scale: str = "auto", drive: bool = False, seed: int = 0) -> Course:
         ValueError: for an unknown scale or budget.
         CourseError: outside the course's folder.
     """
-    asked, scale = scale, os.environ.get(SCALE) or scale
+    wanted, scale = scale, os.environ.get(SCALE) or scale
     budget = os.environ.get("COURSE_BUDGET", "course")
-    for who, name in (("SCALE", asked), (f"the variable {SCALE}", scale)):
+    for who, name in (("SCALE", wanted), (f"the variable {SCALE}", scale)):
         if name not in SCALES:
             raise ValueError(f"{who} is {name!r}, expected one of: {', '.join(SCALES)}")
     if budget not in BUDGETS:
@@ -260,30 +247,26 @@ def setup(scale: str = "auto", drive: bool = False, seed: int = 0) -> Course:
     if device.type == "cpu":
         keep_memory_warm()
     root = find_root()
-    kept, words = drive_folder() if drive else (None, "")
-    models, why = choose_models(root, scale, device, kept)
-    if asked not in ("auto", scale):
+    results, drive_words = drive_folder() if drive else (None, "")
+    models, why = choose_models(root, scale, device, results)
+    if wanted not in ("auto", scale):
         why += f" by the variable {SCALE}"
     machine = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    print(f"{models.says}{why} on {machine}, PyTorch {torch.__version__}")
-    if words:
-        print(words)
-    return Course(root, models, budget, device, kept)
+    print(f"{models.description}{why} on {machine}, PyTorch {torch.__version__}")
+    if drive_words:
+        print(drive_words)
+    return Course(root, models, budget, device, results)
 
 
-def choose_models(root: Path, scale: str, device: torch.device, kept: Path | None = None) -> tuple[Models, str]:
-    """The models of a scale, and why, where that needs a word: full scale falls back to pocket.
+def choose_models(root: Path, scale: str, device: torch.device, downloads: Path | None = None) -> tuple[Models, str]:
+    """The models of a scale, and why where full scale falls back to pocket.
 
-    Args:
-        root: the course's folder.
-        scale: one of `SCALES`.
-        device: where it will be computed.
-        kept: a folder for downloads; None: the course's own.
+    `downloads`: a folder for them; None: the course's own.
     """
     if scale == "pocket" or (scale == "auto" and device.type != "cuda"):
         return PocketModels(root), ""
     own = root / "checkpoints" / "full"
-    zoo = Zoo(kept / "models" if kept else own, scratch=own)
+    zoo = Zoo(downloads / "models" if downloads else own, scratch=own)
     if obstacle := zoo.obstacle(BY_COURSE["photo"]):
         return PocketModels(root), f", since full scale cannot be had ({' '.join(obstacle.split())})"
     return FullModels(root, zoo), ""

@@ -11,10 +11,9 @@ OURS = "MyDrive/cartoonize"
 
 
 def drive_folder() -> tuple[Path | None, str]:
-    """The course's folder on the user's Drive, mounted if need be; what PyTorch and the hub fetch goes there, too.
+    """The course's folder on the user's Drive (mounted if need be) or None, and what to say.
 
-    Returns:
-        the folder, or None where there is no Drive; and what to say.
+    What PyTorch and the hub fetch goes there, too.
     """
     try:
         from google.colab import drive

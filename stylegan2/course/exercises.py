@@ -1,7 +1,7 @@
 """Exercises that check themselves: `check("00-truncation", my_function)` says exact, close, or how far off.
 
-Each exercise holds a reference answer and the inputs to compare on. An answer that is still `...` is told so
-kindly: the notebooks run top to bottom with nothing filled in.
+Each exercise holds a reference answer and the inputs to compare on. An answer that is still `...` counts as not given:
+the notebooks run top to bottom with nothing filled in.
 """
 
 from __future__ import annotations
@@ -31,27 +31,14 @@ def _normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _truncate(w: Tensor, w_mean: Tensor, psi: float) -> Tensor:
-    return w_mean + psi * (w - w_mean)
-
-
-def _ada_step(p: float, r_t: float, batch: int) -> float:
-    step = batch * 4 / 100_000
-    return min(max(p + (step if r_t > 0.6 else -step), 0.0), 1.0)
-
-
-def _share(r: int, swap_resolution: int, width: float) -> float:
-    return 1 / (1 + math.exp(-(math.log2(r / swap_resolution) + 0.5) / width))
+def _sums(*seeds: int) -> list[dict[int, Tensor]]:
+    """Running RGB sums {r: [2, 3, r, r]}, one dict per seed."""
+    return [{r: _normal(2, 3, r, r, seed=seed + r) for r in (4, 8, 16, 32)} for seed in seeds]
 
 
 def _origin(name: str, swap_resolution: int) -> str:
     part, *rest = name.split(".")
     return "target" if part == "synthesis" and int(rest[1]) >= swap_resolution else "source"
-
-
-def _sums(*seeds: int) -> list[dict[int, Tensor]]:
-    """Running RGB sums {r: [2, 3, r, r]}, one dict per seed."""
-    return [{r: _normal(2, 3, r, r, seed=seed + r) for r in (4, 8, 16, 32)} for seed in seeds]
 
 
 def _pareto(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -67,11 +54,6 @@ def _factorise(a: Tensor, count: int) -> Tensor:
     return vectors * vectors[range(count), vectors.abs().argmax(dim=1)].sign()[:, None]
 
 
-def _cleanest(changes: Tensor, column: int) -> int:
-    sizes = changes.abs()
-    return int((sizes[:, column] / sizes.sum(dim=1)).argmax())
-
-
 def _mix(row: Tensor, col: Tensor, layers: Sequence[int]) -> Tensor:
     chosen = torch.zeros(row.shape[-2], 1, dtype=torch.bool)
     chosen[list(layers)] = True
@@ -83,12 +65,8 @@ def _similarities(images: Tensor, text: Tensor, encode: Callable, mean: Tensor, 
     return functional.normalize(seen, dim=1) @ text.T
 
 
-_TEXTS = functional.normalize(_normal(5, 6))
-_COLOURS = torch.tensor([0.5, 0.4, 0.3])[:, None, None], torch.tensor([0.2, 0.3, 0.4])[:, None, None]
-
-
-def _look(x: Tensor) -> Tensor:
-    """A stand-in for CLIP's image tower: [N, 3, 4, 4] -> [N, 6]."""
+def _encode(x: Tensor) -> Tensor:
+    """In place of CLIP's image tower: [N, 3, 4, 4] -> [N, 6]."""
     return x.flatten(1) @ _normal(48, 6, seed=9)
 
 
@@ -97,10 +75,6 @@ def _crossing(holds: Callable[[float], bool], low: float, high: float, rounds: i
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
-
-
-def _combine(start: Tensor, ends: Sequence[Tensor], strengths: Sequence[float]) -> Tensor:
-    return start + sum(s * (end - start) for s, end in zip(strengths, ends, strict=True))
 
 
 def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
@@ -120,9 +94,12 @@ def _side(left: Sequence[float], right: Sequence[float], mouth: Sequence[float])
     return max(4.0 * math.dist(left, right), 3.6 * math.dist(middle, mouth))
 
 
+_TEXTS = functional.normalize(_normal(5, 6))
+_COLOURS = torch.tensor([0.5, 0.4, 0.3])[:, None, None], torch.tensor([0.2, 0.3, 0.4])[:, None, None]
+
 EXERCISES: dict[str, Exercise] = {
     "00-truncation": Exercise(
-        _truncate,
+        lambda w, w_mean, psi: w_mean + psi * (w - w_mean),
         [(_normal(3, 8), _normal(8, seed=1), psi) for psi in (0.7, 0.0, -0.5, 1.4)],
         "start at the mean and go psi times the way to w",
     ),
@@ -137,7 +114,7 @@ EXERCISES: dict[str, Exercise] = {
         [
             ((0, 0, 10, 10), (5, 0, 15, 10)),
             ((0, 0, 4, 4), (4, 0, 8, 4)),
-            ((1, 2, 5, 9), (1, 2, 5, 9)),
+            ((1, 2, 5, 9),) * 2,
             ((0, 0, 9, 9), (3, 3, 5, 5)),
         ],
         "intersection over union: where both are, over where at least one is; boxes apart share nothing",
@@ -158,11 +135,8 @@ EXERCISES: dict[str, Exercise] = {
         "an f-string with :05d pads with zeros; LMDB wants bytes, so .encode() it",
     ),
     "02-crop": Exercise(
-        lambda width, height: (
-            (width - min(width, height)) // 2,
-            (height - min(width, height)) // 2,
-            (width + min(width, height)) // 2,
-            (height + min(width, height)) // 2,
+        lambda width, height: tuple(
+            (side + sign * min(width, height)) // 2 for sign in (-1, 1) for side in (width, height)
         ),
         [(640, 480), (480, 640), (64, 64)],
         "the shorter side fits whole; half of what is too much goes off at each end",
@@ -173,7 +147,7 @@ EXERCISES: dict[str, Exercise] = {
         "after half_life / batch iterations a weight must have shrunk to one half",
     ),
     "03-ada": Exercise(
-        _ada_step,
+        lambda p, r_t, batch: min(max(p + batch * 4 / 100_000 * (1 if r_t > 0.6 else -1), 0.0), 1.0),
         [(0.2, 0.7, 16), (0.2, 0.5, 16), (0.0, 0.1, 16), (1.0, 0.9, 8)],
         "one move is batch * 4 / 100_000, up when r_t is above 0.6, down when it is below; p stays within 0 and 1",
     ),
@@ -191,10 +165,7 @@ EXERCISES: dict[str, Exercise] = {
         [(_normal(2, 10, 8), _normal(2, 10, 8, seed=1), k) for k in (4, 1, 10)],
         "codes lie along dimension 1: the first k of one tensor, then the others of the other one",
     ),
-    "04-same": Exercise(
-        {"a", "d"},
-        hint="ask two things of each: which parameters learn, and which codes can move",
-    ),
+    "04-same": Exercise({"a", "d"}, hint="ask two things of each: which parameters learn, and which codes can move"),
     "05-structure": Exercise(
         lambda own, other, resolutions: sum((own[r] - other[r]).square().mean() for r in resolutions),
         [(*_sums(0, 100), resolutions) for resolutions in ((4, 8, 16), (8,), (4, 32))],
@@ -215,7 +186,7 @@ EXERCISES: dict[str, Exercise] = {
         "a point stays unless another one is at most as large in both numbers, and smaller in one of them",
     ),
     "06-share": Exercise(
-        _share,
+        lambda r, swap_resolution, width: 1 / (1 + math.exp(-(math.log2(r / swap_resolution) + 0.5) / width)),
         [(16, 16, 1.0), (8, 16, 1.0), (64, 16, 0.5), (4, 64, 2.0)],
         "x = log2(r / swap_resolution) + 1/2 goes into 1 / (1 + exp(-x / width))",
     ),
@@ -251,13 +222,13 @@ EXERCISES: dict[str, Exercise] = {
         "psi pulls w towards the mean first; what the edit adds is never scaled",
     ),
     "07-cleanest": Exercise(
-        _cleanest,
+        lambda changes, column: int((changes.abs()[:, column] / changes.abs().sum(dim=1)).argmax()),
         [(_normal(6, 5), 2), (torch.tensor([[2.0, 2.0], [0.1, 1.0], [-1.0, 0.05]]), 0), (_normal(4, 9, seed=3), 8)],
         "sizes without their signs; a row's share of the attribute is its size over the sum of the row's sizes",
     ),
     "08-similarity": Exercise(
         _similarities,
-        [(gain * _normal(3, 3, 4, 4), _TEXTS, _look, *_COLOURS) for gain in (0.4, 1.5)],
+        [(gain * _normal(3, 3, 4, 4), _TEXTS, _encode, *_COLOURS) for gain in (0.4, 1.5)],
         "from -1..1 to 0..1, clamp, minus the mean, over the sd; encode; to length 1; a matrix product with text.T",
     ),
     "08-crossing": Exercise(
@@ -267,7 +238,7 @@ EXERCISES: dict[str, Exercise] = {
         "return the upper end",
     ),
     "08-combine": Exercise(
-        _combine,
+        lambda start, ends, strengths: start + sum(s * (e - start) for s, e in zip(strengths, ends, strict=True)),
         [
             (_normal(2, 10, 8), [_normal(2, 10, 8, seed=1), _normal(2, 10, 8, seed=2)], [1.0, 1.5]),
             (_normal(1, 4, 8), [_normal(1, 4, 8, seed=3)], [-0.5]),
@@ -309,14 +280,9 @@ EXERCISES: dict[str, Exercise] = {
 
 
 def check(name: str, answer: Any) -> str:
-    """Compare an answer with the reference; prints and returns the verdict.
+    """Compare an answer (a function, or the value itself) with the reference; prints and returns the verdict.
 
-    Args:
-        name: of the exercise.
-        answer: a function, or the value itself; `...` (or a function that returns it) counts as not answered.
-
-    Raises:
-        ValueError: for an unknown name.
+    `...`, or a function that returns it, counts as not answered. Raises ValueError for an unknown name.
     """
     if name not in EXERCISES:
         raise ValueError(f"no exercise {name!r}; there are: {', '.join(EXERCISES)}")
@@ -329,7 +295,7 @@ def _verdict(exercise: Exercise, answer: Any) -> str:
     if not exercise.inputs:
         return _unanswered(answer) or _compare(exercise, answer, exercise.reference)
     if not callable(answer):
-        return "not answered yet" if answer in (None, ...) else "this asks for a function"
+        return _unanswered(answer) or "this asks for a function"
     verdicts = []
     for inputs in exercise.inputs:
         handed = [x.clone() if isinstance(x, Tensor) else x for x in inputs]
@@ -348,15 +314,11 @@ def _unanswered(value: Any) -> str:
 
 
 def _compare(exercise: Exercise, given: Any, expected: Any) -> str:
-    if isinstance(expected, (Tensor, float)):
-        return _compare_numbers(exercise, given, torch.as_tensor(expected))
-    if given == expected and type(given) is type(expected):
-        return "exact"
-    return f"not yet: got {given!r}. Hint: {exercise.hint}"
-
-
-def _compare_numbers(exercise: Exercise, given: Any, expected: Tensor) -> str:
-    given = torch.as_tensor(given)
+    if not isinstance(expected, (Tensor, float)):
+        if given == expected and type(given) is type(expected):
+            return "exact"
+        return f"not yet: got {given!r}. Hint: {exercise.hint}"
+    given, expected = torch.as_tensor(given), torch.as_tensor(expected)
     if given.shape != expected.shape:
         return f"not yet: shape {list(given.shape)}, expected {list(expected.shape)}. Hint: {exercise.hint}"
     difference = (given.double() - expected.double()).abs().max().item()

@@ -5,78 +5,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from stylegan2 import checkpoints
+from stylegan2.editing import latents
 from stylegan2.files import CourseError
+from stylegan2.pocket import world
 from stylegan2.published import clip_files
 from stylegan2.published.zoo import BY_COURSE, Zoo
 
 POCKET_SIZE, FULL_SIZE = 64, 256
-PHOTOS_SEED = 910_000  # of rendered photos that no training draws from
+PHOTOS_SEED = 910_000  # of rendered photos that no training uses
 BATCH = 16
 GIB_FOR_BATCH = 12  # for 16 images at 256 pixels, config-f: 10.2 in float32 (benchmarks/README.md), and some room
 CLIP = "ViT-B/32"
 
 
-class Models(Protocol):
-    """The models of a scale.
+class PocketModels:
+    """What is in `checkpoints/pocket` of the course's folder.
 
-    Attributes:
-        scale: its name.
-        says: what it is, in words.
+    Attributes (of `FullModels` too):
+        scale, description: its name, and what it is, in words.
         resolution: side of all images in pixels.
         worlds: what the source was fine-tuned to, webtoons first.
         weights: a folder with files that the scale's tools need, None: their own cache.
     """
 
-    scale: str
-    says: str
-    resolution: int
-    worlds: tuple[str, ...]
-    weights: Path | None
-
-    def names(self) -> list[str]:
-        """Of all fine-tuned models, WORLD_METHOD."""
-
-    def file(self, name: str) -> Path:
-        """The file of "photo", "encoder", "judge" or WORLD_METHOD. Raises CourseError, FetchError: it cannot be had."""
-
-    def clip(self) -> Path:
-        """The file of a CLIP, for `ClipModel.load`."""
-
-    def photos(self, n: int, device: torch.device) -> Tensor:
-        """Photos that the source has not seen, [n, 3, R, R] in [-1, 1]."""
-
-    def training(self, device: torch.device, tiny: bool) -> Mapping:
-        """Settings of `TrainConfig` that are not its defaults; tiny: for tests."""
-
-    def fewer(self, count: int) -> int:
-        """A count of the test budget, made for pocket scale."""
-
-
-class PocketModels:
-    """What is in `checkpoints/pocket`.
-
-    Args:
-        root: the course's folder.
-    """
-
     scale, resolution, weights = "pocket", POCKET_SIZE, None
-    says = f"pocket scale ({POCKET_SIZE}-pixel faces, nothing to download)"
+    description = f"pocket scale ({POCKET_SIZE}-pixel faces, nothing to download)"
     worlds = ("webtoon", "storybook", "portrait")
 
     def __init__(self, root: Path):
         self.folder = root / "checkpoints" / "pocket"
 
     def names(self) -> list[str]:
+        """Of all fine-tuned models, WORLD_METHOD."""
         return sorted(path.stem for path in self.folder.glob("*_*.pt"))
 
     def file(self, name: str) -> Path:
+        """The file of "photo", "encoder", "judge" or WORLD_METHOD. Raises CourseError where there is none."""
         path = self.folder / f"{name}.pt"
         if "_" in name and name not in self.names():
             raise CourseError(f"no shipped model '{name}'; there are: {', '.join(self.names()) or 'none'}")
@@ -87,31 +57,28 @@ class PocketModels:
         return path
 
     def clip(self) -> Path:
+        """The file of a CLIP, for `ClipModel.load`."""
         return self.file("clip")
 
     def photos(self, n: int, device: torch.device) -> Tensor:
-        from stylegan2.pocket import world
-
+        """Photos that the source was not trained on, [n, 3, R, R] in [-1, 1]."""
         faces = world.sample("photo", n, seed=PHOTOS_SEED)
         return world.render(faces, "photo", self.resolution).float().div(127.5).sub(1).to(device)
 
     def training(self, device: torch.device, tiny: bool) -> dict:
+        """Settings of `TrainConfig` that are not its defaults; tiny: for tests."""
         return {"batch": BATCH, "r1_gamma": 0.2}
 
     def fewer(self, count: int) -> int:
+        """A number of steps or images for tests at this scale, from that for pocket scale."""
         return count
 
 
 class FullModels:
-    """The published models, and the judge of the pocket world, since there is no other.
-
-    Args:
-        root: the course's folder.
-        zoo: where they are fetched to.
-    """
+    """The published models, fetched by the zoo, and the judge of the pocket world, since there is no other."""
 
     scale, resolution = "full", FULL_SIZE
-    says = f"full scale ({FULL_SIZE}-pixel faces, published models, each fetched when a cell asks for it)"
+    description = f"full scale ({FULL_SIZE}-pixel faces, published models, each fetched when a cell asks for it)"
     worlds = ("webtoon", "disney", "metfaces")
 
     def __init__(self, root: Path, zoo: Zoo):
@@ -121,6 +88,7 @@ class FullModels:
         return sorted(name for name in BY_COURSE if "_" in name)
 
     def file(self, name: str) -> Path:
+        """As of `PocketModels`; FetchError: it cannot be fetched."""
         if name == "judge":
             return self._pocket.file(name)
         if name not in BY_COURSE:
@@ -143,12 +111,9 @@ class FullModels:
             return self._pocket.clip()
 
     def photos(self, n: int, device: torch.device) -> Tensor:
-        """Of the source's own, since no photographs may be shipped: faces that nobody has seen."""
-        from stylegan2 import checkpoints
-        from stylegan2.editing import latents
-
+        """Rendered by the source itself, since no photographs may be shipped."""
         g = checkpoints.load(self.file("photo"), device, g_ema_only=True).g_ema
-        return latents.draw(g, latents.ws_from_seeds(g, range(PHOTOS_SEED, PHOTOS_SEED + n), 0.7)).clamp(-1, 1)
+        return latents.render(g, latents.ws_from_seeds(g, range(PHOTOS_SEED, PHOTOS_SEED + n), 0.7)).clamp(-1, 1)
 
     def training(self, device: torch.device, tiny: bool) -> dict:
         if tiny:
@@ -161,3 +126,6 @@ class FullModels:
 
     def fewer(self, count: int) -> int:
         return max(2, count // 8)
+
+
+Models = PocketModels | FullModels

@@ -1,4 +1,4 @@
-"""Read a prepared LMDB: the dataset, and what is known of it. (Its order and batches: :mod:`stylegan2.batches`.)"""
+"""Read a prepared LMDB: the dataset, and a summary of it. (Its order and batches: :mod:`stylegan2.batches`.)"""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import math
 import os
 import shlex
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,6 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from stylegan2.batches import batches
 from stylegan2.files import counted
 
 CACHE_LIMIT = 1 << 30  # bytes: 87,000 images of 64 px, 5,400 of 256 px
@@ -36,8 +34,8 @@ _ENVIRONMENTS: dict[str, tuple[tuple[int, int], object]] = {}  # real path -> ((
 def open_reader(path: str | os.PathLike):
     """The read-only LMDB environment of `path`, opened once per process (LMDB allows no more) and shared.
 
-    A file that was replaced since is reopened; a forked worker goes on with its parent's map, which is read-only and
-    lock-free. Raises FileNotFoundError or ValueError where there is nothing to read.
+    A file that was replaced since is reopened; a forked worker uses its parent's map, which is read-only and lock-free.
+    Raises FileNotFoundError or ValueError where there is nothing to read.
     """
     real = os.path.realpath(path)
     try:
@@ -45,8 +43,8 @@ def open_reader(path: str | os.PathLike):
     except (FileNotFoundError, NotADirectoryError):
         raise _no_lmdb(path) from None
     identity = (stat.st_dev, stat.st_ino)
-    known, environment = _ENVIRONMENTS.get(real, (None, None))
-    if known != identity:
+    opened, environment = _ENVIRONMENTS.get(real, (None, None))
+    if opened != identity:
         close_reader(path)
         try:
             environment = lmdb.open(real, max_readers=32, readonly=True, lock=False, readahead=False, meminit=False)
@@ -64,30 +62,25 @@ def _again(path: str | os.PathLike) -> str:
 
 def _no_lmdb(path: str | os.PathLike) -> Exception:
     """The error for a path that is no LMDB folder."""
-    text = os.fspath(path)
+    text, make = os.fspath(path), "python -m stylegan2 prepare"
     if text.startswith("pocket:"):
-        name = text.removeprefix("pocket:").partition("?")[0]
-        return ValueError(
-            f"'{text}' is a rendered set, no dataset yet; make one: "
-            f"python -m stylegan2 prepare {shlex.quote(text)} --out data/{name}.lmdb"
-        )
+        own = f"{shlex.quote(text)} --out data/{text.removeprefix('pocket:').partition('?')[0]}.lmdb"
+        return ValueError(f"'{text}' is a rendered set, no dataset yet; make one: {make} {own}")
     if not os.path.exists(path):
-        own = f"{os.path.splitext(text)[0]}.lmdb"  # never a .zip, which would be read as images
-        return FileNotFoundError(
-            f"no dataset at '{text}'; make one: python -m stylegan2 prepare IMAGES --out {shlex.quote(own)}"
-        )
+        own = shlex.quote(f"{os.path.splitext(text)[0]}.lmdb")  # never a .zip, which would be read as images
+        return FileNotFoundError(f"no dataset at '{text}'; make one: {make} IMAGES --out {own}")
     what = "a folder without data.mdb" if os.path.isdir(path) else "a file"
+    own = f"{shlex.quote(text)} --out OUT.lmdb"
     return ValueError(
-        f"'{path}' is not an LMDB but {what}; if it holds images, turn it into a dataset first: "
-        f"python -m stylegan2 prepare {shlex.quote(text)} --out OUT.lmdb"
+        f"'{path}' is not an LMDB but {what}; if it holds images, turn it into a dataset first: {make} {own}"
     )
 
 
 def close_reader(path: str | os.PathLike) -> None:
     """Close the shared environment of `path`, if open; datasets reopen it at their next read."""
-    known = _ENVIRONMENTS.pop(os.path.realpath(path), None)
-    if known is not None:
-        known[1].close()
+    _, environment = _ENVIRONMENTS.pop(os.path.realpath(path), (None, None))
+    if environment is not None:
+        environment.close()
 
 
 def is_lmdb(path: str | os.PathLike) -> bool:
@@ -121,10 +114,8 @@ def read_sizes(path: str | os.PathLike) -> tuple[int, ...]:
 class LMDBDataset(Dataset):
     """Images of one size from a prepared LMDB (ours or the original's).
 
-    `dataset[i]` or `dataset[i, flip]` -> uint8 tensor [3, H, W], 0..255, RGB; `flip` mirrors left and right. Works in
-    DataLoader workers (fork and spawn), pickles, and can be held in memory (`cache=True`: if it fits `cache_limit`
-    bytes, every image is decoded once, at the first read).
-
+    `dataset[i]` or `dataset[i, flip]` -> uint8 tensor [3, H, W], 0..255, RGB; `flip` mirrors left and right. With
+    `cache`, and if it fits `cache_limit` bytes, every image is decoded once, at the first read, and held in memory.
     Raises FileNotFoundError (no such path) or ValueError (not an LMDB, empty, no such resolution).
     """
 
@@ -168,19 +159,12 @@ class LMDBDataset(Dataset):
         pair = item if isinstance(item, tuple) else (item, False)
         return self.batch([pair])[0].contiguous()  # [3, H, W]
 
-    def _checked(self, index: int) -> int:
-        """The index counted from the front. Raises IndexError outside of the dataset."""
-        index = index + self.length if index < 0 else index
-        if not 0 <= index < self.length:
-            raise IndexError(f"image {index} of '{self.path}', which has {self.length} (0 to {self.length - 1})")
-        return index
-
     def batch(self, pairs: Sequence[tuple[int, bool]]) -> torch.Tensor:
-        """A list of (index, flip) -> uint8 [N, 3, H, W].
-
-        Decoded images stay as they come, pixel by pixel (channels_last): nothing is rearranged on the way.
-        """
-        indices, flips = [self._checked(index) for index, _ in pairs], torch.tensor([bool(flip) for _, flip in pairs])
+        """(index, flip) of each -> uint8 [N, 3, H, W], in the order of memory in which they were decoded."""
+        for index, _ in pairs:
+            if not -self.length <= index < self.length:
+                raise IndexError(f"image {index} of '{self.path}', which has {self.length} (0 to {self.length - 1})")
+        indices, flips = [index % self.length for index, _ in pairs], torch.tensor([bool(flip) for _, flip in pairs])
         if self.is_cached:
             images = self.cached()._pixels[torch.tensor(indices)]  # a copy
         else:
@@ -216,12 +200,12 @@ class LMDBDataset(Dataset):
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_pixels": None, "_wants_cache": False}  # a worker reads from disk, it needs no copy
+        return {**self.__dict__, "_pixels": None, "_wants_cache": False}  # a worker reads from disk
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What `inspect` finds out. `mean` and `std` per channel (RGB) are on the 0..255 scale, over up to 256 images."""
+    """The result of `inspect`. `mean` and `std` per channel (RGB) are on the 0..255 scale, over up to 256 images."""
 
     path: str
     length: int
@@ -236,11 +220,10 @@ class DatasetInfo:
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{size} px" for size in self.sizes)
-        state = "" if self.complete else " (not finished: run prepare again to continue)"
+        images = counted(self.length, "image") + " (not finished: run prepare again to continue)" * (not self.complete)
         mean, std = (" ".join(f"{value:.1f}" for value in values) for values in (self.mean, self.std))
         return (
-            f"{self.path}: {counted(self.length, 'image')}{state}, {sizes}, {self.format}, "
-            f"{self.bytes / 2**20:.1f} MiB\n"
+            f"{self.path}: {images}, {sizes}, {self.format}, {self.bytes / 2**20:.1f} MiB\n"
             f"  keys {', '.join(self.keys)}\n"
             f"  mean {mean}, standard deviation {std} (RGB, 0..255)"
         )
@@ -275,17 +258,3 @@ def read_meta(path: str | os.PathLike) -> dict:
     with open_reader(path).begin() as txn:
         raw = txn.get(META_KEY)
     return json.loads(raw) if raw else {}
-
-
-def throughput(
-    path: str | os.PathLike, resolution: int | None = None, seconds: float = 1.0, workers: int = 0, batch: int = 16
-) -> float:
-    """Images per second, read and decoded in random order, over about `seconds` (starting workers not counted)."""
-    dataset = LMDBDataset(path, resolution)
-    batch = min(batch, dataset.length)
-    stream = batches(dataset, batch, seed=0, workers=workers)
-    next(stream)
-    count, begin = 0, time.perf_counter()
-    while time.perf_counter() - begin < seconds:
-        count += len(next(stream))
-    return count / (time.perf_counter() - begin)

@@ -15,13 +15,7 @@ from PIL import Image, ImageFile, ImageOps
 
 # Plain pictures only: EPS, for one, would start an interpreter.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
-RESAMPLE = {
-    "lanczos": Image.Resampling.LANCZOS,
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "box": Image.Resampling.BOX,
-    "nearest": Image.Resampling.NEAREST,
-}
+RESAMPLE = {name: Image.Resampling[name.upper()] for name in ("lanczos", "bicubic", "bilinear", "box", "nearest")}
 MAX_PIXELS = 89_478_485  # Pillow's own default: a quarter of a gibibyte of RGB
 MAX_REDUCED = 3 * MAX_PIXELS  # of a JPEG, which can be decoded at half the width, or less
 
@@ -98,12 +92,11 @@ def _known_formats() -> tuple[str, ...]:
 
 
 def decode(data: bytes, shrink_to: int | None = None) -> Image.Image:
-    """Bytes of an image file -> upright RGB image.
+    """Bytes of an image file -> upright RGB image. Raises Refused for anything that is not a whole, sane picture.
 
-    `shrink_to`: a JPEG whose short side is at least 4x this many pixels may be decoded at a reduced scale (never below
-    2x), which makes large photos several times faster. A JPEG of more than `MAX_PIXELS` (and at most `MAX_REDUCED`)
-    always is. The image's attribute `reduced` says by how much. Raises Refused with a reason for anything that is not a
-    whole, sane picture.
+    `shrink_to`: a JPEG whose short side is at least 4x this many pixels is decoded at a reduced scale (never below 2x),
+    which is several times faster. A JPEG of more than `MAX_PIXELS` (and at most `MAX_REDUCED`) always is. The image's
+    attribute `reduced` says by how much.
     """
     most = MAX_REDUCED if data[:3] == b"\xff\xd8\xff" else MAX_PIXELS
     try:
@@ -169,24 +162,16 @@ BRANDS = {  # of the container that begins with "ftyp"
     **dict.fromkeys((b"avif", b"avis"), f"an AVIF picture, which this Pillow cannot open: {EXPORT}"),
     b"crx ": DEVELOP,
 }
-STARTS = (
-    (b"%PDF", f"a PDF document: {EXPORT}"),
-    (b"8BPS", f"a Photoshop file (PSD): {EXPORT}"),
-    (b"gimp xcf", f"a GIMP file (XCF): {EXPORT}"),
-    (b"%!PS", f"a PostScript file: {EXPORT}"),
-    (b"\xff\x0a", f"a JPEG XL picture: {EXPORT}"),
-    (b"\0\0\0\x0cJXL ", f"a JPEG XL picture: {EXPORT}"),
-    (b"FUJIFILMCCD-RAW", DEVELOP),
-    (b"IIRO", DEVELOP),  # Olympus
-    (b"IIRS", DEVELOP),
-    (b"MMOR", DEVELOP),
-    (b"IIU\0", DEVELOP),  # Panasonic
-    (b"\x1aE\xdf\xa3", FRAME),  # Matroska, WebM
-    (b"PK\x03\x04", UNPACK),
-    (b"\x1f\x8b", UNPACK),
-    (b"7z\xbc\xaf", UNPACK),
-    (b"Rar!", UNPACK),
-)
+STARTS = {  # words: how such a file may begin
+    f"a PDF document: {EXPORT}": (b"%PDF",),
+    f"a Photoshop file (PSD): {EXPORT}": (b"8BPS",),
+    f"a GIMP file (XCF): {EXPORT}": (b"gimp xcf",),
+    f"a PostScript file: {EXPORT}": (b"%!PS",),
+    f"a JPEG XL picture: {EXPORT}": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
+    DEVELOP: (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0"),  # the last ones are Olympus's and Panasonic's
+    FRAME: (b"\x1aE\xdf\xa3",),  # Matroska, WebM
+    UNPACK: (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!"),
+}
 RAW_TAGS = (50706, 50740)  # DNGVersion, DNGPrivateData
 REDUCED, SUB_IFDS = 254, 330  # tags of TIFF: "a smaller version of another picture", and where that one lies
 
@@ -199,7 +184,7 @@ def kind_of(data: bytes) -> str | None:
         return DEVELOP  # Canon
     if data[:4] == b"RIFF" and data[8:11] == b"AVI":
         return FRAME
-    known = next((words for start, words in STARTS if data.startswith(start)), None)
+    known = next((words for words, starts in STARTS.items() if data.startswith(starts)), None)
     if known is None and data[:256].lstrip().lower().startswith((b"<svg", b"<?xml", b"<!doctype", b"<html")):
         is_svg = b"<svg" in data[:4096].lower()
         return f"a drawing (SVG): {EXPORT}" if is_svg else "a web page: download the picture itself"
@@ -209,10 +194,7 @@ def kind_of(data: bytes) -> str | None:
 def is_raw(data: bytes, tags) -> bool:
     """Is this TIFF a camera's raw picture (.CR2, .NEF, .ARW, .DNG), of which Pillow would open the small preview?
 
-    Args:
-        data: the file.
-        tags: `tag_v2` of its first picture.
+    tags: `tag_v2` of its first picture.
     """
-    if data[8:10] == b"CR" or any(tag in tags for tag in RAW_TAGS):
-        return True
-    return bool(tags.get(REDUCED, 0) & 1) and SUB_IFDS in tags
+    reduced = bool(tags.get(REDUCED, 0) & 1) and SUB_IFDS in tags
+    return data[8:10] == b"CR" or any(tag in tags for tag in RAW_TAGS) or reduced

@@ -1,9 +1,8 @@
 """Images -> LMDB: `prepare(source, out)` turns a folder, a zip or a rendered set into a dataset for training.
 
 The layout is the original's: PNG or JPEG bytes under `{size}-{index:05d}`, and `length`. Beside it, under keys the
-original's reader never asks for, lies a record of what has been done (`meta`, `skipped-...`). Both are written in the
-same transaction, so at any moment, even after a SIGKILL, the file holds a complete prefix of the dataset and knows
-where to go on.
+original's reader never asks for, lies a record of what has been done (`meta`, `skipped-...`), written in the same
+transaction: even after a SIGKILL the file holds a complete prefix of the dataset and knows where to go on.
 """
 
 from __future__ import annotations
@@ -48,16 +47,12 @@ class PrepareReport:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (name, reason), over all calls
     seconds: float = 0.0
 
-    @property
-    def rate(self) -> float:
-        """Images per second of this call (each counted once, whatever the number of sizes)."""
-        return max(self.written.values(), default=0) / max(self.seconds, 1e-9)
-
     def __str__(self) -> str:
         sizes = ", ".join(f"{size} px" for size in self.written)
+        rate = max(self.written.values(), default=0) / max(self.seconds, 1e-9)  # each image once, whatever its sizes
         lines = [
             f"{self.out}: {counted(self.length, 'image')} of {sizes}; {self.length - self.resumed:,} written in "
-            f"{self.seconds:.1f} s ({self.rate:,.0f} images/s), {self.resumed:,} were there, "
+            f"{self.seconds:.1f} s ({rate:,.0f} images/s), {self.resumed:,} were there, "
             f"{counted(len(self.skipped), 'file')} skipped"
         ]
         lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped[:20]]
@@ -91,7 +86,7 @@ def prepare(
 
     Files that are damaged or no images are skipped, and listed in the report. Raises FileNotFoundError or ValueError
     for a source or settings that cannot work, FileExistsError where `out` holds something else, OSError where
-    another process is writing to `out` (`locks.InUse`) or the disk is full.
+    another process is writing to `out` (`files.InUse`) or the disk is full.
     """
     listing = open_source(source, limit=limit, seed=seed, exclude=out)
     settings = _settings(listing, sizes, quality=quality, format=format, resample=resample, crop=crop)
@@ -104,24 +99,20 @@ def ensure_lmdb(
     size: int = 64,
     workers: int = 2,
     progress: bool = True,
-    limit: int | None = None,
-    seed: int | None = None,
-    **settings,
 ) -> Path:
     """An LMDB for any source: `source` itself if it is one, else prepared below `cache_dir` (once; resumed if need be).
 
-    The name below `cache_dir` holds a hash of the source's listing and of the settings (those of `prepare`: quality,
-    format, resample, crop), so a changed folder is prepared again and an unchanged one costs a listing. Raises what
-    `prepare` raises.
+    The name below `cache_dir` holds a hash of the source's listing and of the settings, so a changed folder is prepared
+    again and an unchanged one costs a listing. Raises what `prepare` raises.
     """
     if is_lmdb(source):
         return Path(source)
-    listing = open_source(source, limit=limit, seed=seed, exclude=cache_dir)
-    chosen = _settings(listing, size, **settings)
-    key = json.dumps([listing.fingerprint, asdict(chosen)], sort_keys=True)
+    listing = open_source(source, exclude=cache_dir)
+    settings = _settings(listing, size)
+    key = json.dumps([listing.fingerprint, asdict(settings)], sort_keys=True)
     slug = re.sub(r"[^A-Za-z0-9]+", "-", listing.title).strip("-")[:40]
     out = Path(cache_dir) / f"{slug}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    _prepare(listing, chosen, out, workers, progress, overwrite=False)
+    _prepare(listing, settings, out, workers, progress, overwrite=False)
     return out
 
 
@@ -129,9 +120,7 @@ def _settings(listing: Source, sizes: int | tuple[int, ...], format: str | None 
     """Normalised settings: sizes as an ascending tuple, the source's default format, no quality where there is none."""
     sizes = (sizes,) if isinstance(sizes, int) else tuple(sorted(set(sizes)))
     format = format or ("png" if listing.lossless_by_default else "jpeg")
-    if format == "png":
-        options["quality"] = None
-    return Settings(sizes=sizes, format=format, **options)
+    return Settings(sizes=sizes, format=format, **options | ({"quality": None} if format == "png" else {}))
 
 
 def _prepare(
@@ -141,10 +130,13 @@ def _prepare(
     if workers < 0:
         raise ValueError(f"workers={workers}: expected 0 (work in this process) or more")
     with only_writer(out):
-        record = before = _open_or_create(out, _Record.new(listing, settings), overwrite)
+        plain = {**asdict(settings), "sizes": list(settings.sizes)}  # as JSON gives it back
+        asked = _Record(RECORD_VERSION, listing.title, listing.fingerprint, plain, len(listing))
+        record = before = _open_or_create(out, asked, overwrite)
         if record.done < record.total:
             record = _run(out, record, listing, settings, workers, progress)
-        skipped = _read_skipped(out, record.skipped)
+        with open_reader(out).begin() as txn:
+            skipped = [tuple(json.loads(txn.get(_skipped_key(k)))) for k in range(record.skipped)]
         close_reader(out)  # so that any other code can open it now: LMDB allows one environment per process
     if not record.length:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
@@ -158,7 +150,7 @@ def _prepare(
 
 @dataclass(frozen=True)
 class _Record:
-    """What lies under `meta`: enough to refuse a mixture of settings and to go on where a run stopped."""
+    """The value of `meta`: enough to refuse a mixture of settings and to go on where a run stopped."""
 
     version: int
     source: str
@@ -169,39 +161,24 @@ class _Record:
     length: int = 0  # images stored
     skipped: int = 0  # items without image; length + skipped == done
 
-    @classmethod
-    def new(cls, listing: Source, settings: Settings) -> _Record:
-        plain = {**asdict(settings), "sizes": list(settings.sizes)}  # as JSON gives it back
-        return cls(RECORD_VERSION, listing.title, listing.fingerprint, plain, len(listing))
-
-    def differences(self, other: _Record) -> list[str]:
-        """In words, how `other` (what is asked for) differs from this (what lies there)."""
-        lines = [
-            f"{key}={self.settings.get(key)} there, {key}={value} asked for"
-            for key, value in other.settings.items()
-            if self.settings.get(key) != value
-        ]
-        if self.version != other.version:
+    def differences(self, asked: _Record) -> list[str]:
+        """In words, how what is asked for differs from what lies there (this)."""
+        pairs = [(key, self.settings.get(key), value) for key, value in asked.settings.items()]
+        lines = [f"{key}={stored} there, {key}={value} asked for" for key, stored, value in pairs if stored != value]
+        if self.version != asked.version:
             lines.append("written by another version of this package")
-        if (self.fingerprint, self.total) != (other.fingerprint, other.total):
-            lines.append(
-                f"{self.total} items of {self.source} there, {other.total} items of {other.source} asked for, "
-                "and their names, dates or contents differ"
-            )
+        if (self.fingerprint, self.total) != (asked.fingerprint, asked.total):
+            items = f"{self.total} items of {self.source} there, {asked.total} items of {asked.source} asked for"
+            lines.append(f"{items}, and their names, dates or contents differ")
         return lines
 
     def pairs(self) -> list[tuple[bytes, bytes]]:
-        """What the LMDB says of itself."""
+        """As keys and values of the LMDB."""
         return [(LENGTH_KEY, str(self.length).encode()), (META_KEY, json.dumps(asdict(self)).encode())]
 
 
 def _skipped_key(number: int) -> bytes:
     return f"skipped-{number:08d}".encode()
-
-
-def _read_skipped(out: Path, count: int) -> list[tuple[str, str]]:
-    with open_reader(out).begin() as txn:
-        return [tuple(json.loads(txn.get(_skipped_key(k)))) for k in range(count)]
 
 
 def _open_or_create(out: Path, asked: _Record, overwrite: bool) -> _Record:

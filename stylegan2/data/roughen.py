@@ -1,4 +1,4 @@
-"""Make images as imperfect as generated ones: what looks at them must not depend on their exact pixels."""
+"""Make images as imperfect as generated ones: a network that judges them must not depend on their exact pixels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ def roughen(images: Tensor, landmarks: Tensor, rng: torch.Generator, shared: boo
     """Move images by up to a twentieth of their side, soften them, add blotches and grain, change their light a little.
 
     Args:
-        images: [N, 3, H, W] in [-1, 1].
-        landmarks: [N, K, 2] in image sides.
+        images: [N, 3, H, W] in [-1, 1]; the result is differentiable by them.
+        landmarks: [N, K, 2] in image sides, moved along.
         rng: a generator on their device.
         shared: the same for all images, so that a batch gives what its images give one by one.
-
-    Returns:
-        Images (differentiable by those given), and the landmarks, moved along with them.
     """
     n, height, width = 1 if shared else len(images), *images.shape[2:]
 

@@ -1,7 +1,7 @@
 """Where images come from: a folder, a zip, or a rendered pocket set; all three look the same to `prepare`.
 
-Nothing here is trusted: names may try to escape, headers may lie, files may be cut off. Zip entries are read in memory
-and never extracted, and a damaged file costs one line in a report, never the run.
+Nothing here is trusted: names may lead out of the folder, headers may lie, files may be cut off. Zip entries are read
+in memory and never extracted, and a damaged file costs one line in a report, never the run.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import os
 import random
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -31,7 +32,7 @@ Images = dict[int, Image.Image]  # size in pixels -> RGB image of size x size
 class Source:
     """What folder, zip and rendered sets share."""
 
-    title: str  # short, without paths of the machine it came from
+    title: str  # short, without paths of the machine
     names: tuple[str, ...]  # one per item, in the order in which items are numbered
     fingerprint: str  # changes whenever names, sizes or contents of the items may have changed
     refused: dict[int, str] = field(default_factory=dict)  # item -> why it must not even be opened
@@ -72,7 +73,7 @@ class FolderSource(Source):
             with open(path, "rb") as file:
                 data = file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
-            if not self.root.is_dir():  # a drive that went away must not look like thousands of damaged files
+            if not self.root.is_dir():  # else a drive that was taken away would count as thousands of damaged files
                 raise FileNotFoundError(f"the source {self.root} is gone; bring it back and run again") from error
             raise Refused(f"cannot be read ({error.strerror or error})") from error
         if len(data) > MAX_FILE_BYTES:
@@ -113,12 +114,11 @@ def open_source(
     seed: int | None = None,
     exclude: str | os.PathLike | None = None,
 ) -> Source:
-    """Open a folder, a `.zip`, or `pocket:DOMAIN?n=1000&seed=0&start=0`.
+    """Open a folder, a `.zip`, or `pocket:DOMAIN?n=1000&seed=0&start=0`; of a folder that `crop` wrote, its faces.
 
     `limit` keeps the first so many items; `seed` shuffles the items of a folder or zip first (None: sorted by name);
-    `exclude` is a folder that is not listed (the output, should it lie inside the source). Of a folder that `crop`
-    wrote the faces are taken, and not what was left out.
-    Raises FileNotFoundError or ValueError saying what was given and what is expected.
+    `exclude` is a folder that is not listed (the output, should it lie inside the source). Raises FileNotFoundError or
+    ValueError saying what was given and what is expected.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit={limit}: expected a positive number of images, or None for all")
@@ -138,7 +138,8 @@ def open_source(
         exclude = exclude and Path(exclude).resolve()
         if path.resolve() == exclude:
             raise ValueError(f"'{text}' is both source and output: choose another folder for the output")
-        return _open_folder(path, limit, seed, exclude)
+        _, fields = _take(_walk(path, exclude), f"folder '{path}'", limit, seed)
+        return FolderSource(f"folder {path.name}", **fields, root=path)
     if not path.exists():
         raise FileNotFoundError(f"no such folder or zip: '{text}'; {_EXPECTED}")
     if not zipfile.is_zipfile(path):
@@ -146,50 +147,45 @@ def open_source(
     return _open_zip_source(path, limit, seed)
 
 
-def _pick(count: int, limit: int | None, seed: int | None) -> list[int]:
-    """Positions of the items to take, in order."""
-    order = list(range(count))
-    if seed is not None:
-        random.Random(seed).shuffle(order)
-    return order[:limit]
-
-
 def fingerprint_of(parts: list[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    """Left out silently. (`..` is no hidden file but leaves the folder, which is reported.)"""
+    parts = [part for part in name.split("/") if part not in (".", "..")]
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
-def _walk(root: Path, exclude: Path | None) -> Iterator[tuple[str, os.stat_result | None, str | None]]:
-    """All visible files below `root`: (relative name, stat or None, reason to refuse or None)."""
+def _take(items: Iterable[tuple], what: str, limit: int | None, seed: int | None) -> tuple[list[tuple], dict[str, Any]]:
+    """Items (name, text that changes with the contents, reason to refuse or None, ...) to take; a Source's fields."""
+    items = sorted(items, key=lambda item: item[0])
+    if not items:
+        raise ValueError(f"the {what} holds no files; {_EXPECTED}")
+    if seed is not None:
+        random.Random(seed).shuffle(items)
+    items = items[:limit]
+    refused = {k: item[2] for k, item in enumerate(items) if item[2]}
+    fingerprint = fingerprint_of([item[1] for item in items])
+    return items, {"names": tuple(item[0] for item in items), "fingerprint": fingerprint, "refused": refused}
+
+
+def _walk(root: Path, exclude: Path | None) -> Iterator[tuple[str, str, str | None]]:
+    """All visible files below `root`, as `_take` wants them."""
     for folder, subfolders, files in os.walk(root):
         here = Path(folder)
         links = [name for name in subfolders if (here / name).is_symlink()]
         subfolders[:] = [n for n in subfolders if not _hidden(n) and (here / n).resolve() != exclude]
-        for name in files + links:
-            if _hidden(name):
-                continue
-            path = here / name
-            relative = path.relative_to(root).as_posix()
+        for path in [here / name for name in files + links if not _hidden(name)]:
+            name = path.relative_to(root).as_posix()
             try:
                 stat = path.stat()
             except OSError as error:
-                yield relative, None, f"cannot be read ({error.strerror or error})"
+                yield name, name, f"cannot be read ({error.strerror or error})"
                 continue
             regular = path.is_file()  # a named pipe would block for ever
-            yield relative, stat, None if regular else "not a regular file (links to folders are not followed)"
-
-
-def _open_folder(root: Path, limit: int | None, seed: int | None, exclude: Path | None) -> FolderSource:
-    items = sorted(_walk(root, exclude), key=lambda item: item[0])
-    if not items:
-        raise ValueError(f"the folder '{root}' holds no files; {_EXPECTED}")
-    chosen = [items[k] for k in _pick(len(items), limit, seed)]
-    parts = [f"{name}|{stat.st_size}|{stat.st_mtime_ns}" if stat else name for name, stat, _ in chosen]
-    refused = {k: reason for k, (_, _, reason) in enumerate(chosen) if reason}
-    return FolderSource(f"folder {root.name}", tuple(n for n, _, _ in chosen), fingerprint_of(parts), refused, root)
+            reason = None if regular else "not a regular file (links to folders are not followed)"
+            yield name, f"{name}|{stat.st_size}|{stat.st_mtime_ns}", reason
 
 
 @functools.lru_cache(maxsize=2)
@@ -218,19 +214,12 @@ def _open_zip_source(path: Path, limit: int | None, seed: int | None) -> ZipSour
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise ValueError(f"'{path}' is a damaged zip archive ({error}); download or create it again") from error
-    visible = [k for k, info in enumerate(infos) if not info.is_dir() and not _zip_hidden(info.filename)]
-    visible.sort(key=lambda k: (infos[k].filename, k))
-    if not visible:
-        raise ValueError(f"the zip archive '{path}' holds no files; {_EXPECTED}")
-    entries = tuple(visible[k] for k in _pick(len(visible), limit, seed))
-    parts = [f"{infos[k].filename}|{infos[k].file_size}|{infos[k].CRC}" for k in entries]
-    refused = {n: reason for n, k in enumerate(entries) if (reason := _zip_refusal(infos[k]))}
-    names = tuple(infos[k].filename for k in entries)
-    return ZipSource(f"zip {path.name}", names, fingerprint_of(parts), refused, path, entries)
-
-
-def _zip_hidden(name: str) -> bool:
-    """Hidden entries are left out silently; `..` is no hidden file but an escape, to be reported."""
-    return _hidden("/".join(part for part in name.replace("\\", "/").split("/") if part not in (".", "..")))
+    items = [
+        (info.filename, f"{info.filename}|{info.file_size}|{info.CRC}", _zip_refusal(info), k)
+        for k, info in enumerate(infos)
+        if not info.is_dir() and not _hidden(info.filename.replace("\\", "/"))
+    ]
+    items, fields = _take(items, f"zip archive '{path}'", limit, seed)
+    return ZipSource(f"zip {path.name}", **fields, archive=path, entries=tuple(item[3] for item in items))

@@ -1,15 +1,15 @@
-"""Your photo as a cartoon: its codes, found in the source model, drawn by models that were fine-tuned from it.
+"""Your photo as a cartoon: its codes, found in the source model, rendered by models that were fine-tuned from it.
 
-    ws, outside, stopped = find_codes(source, photos, looks, encoder)
+    ws, outside, stopped = find_codes(source, photos, distance, encoder)
     cartoons = cartoonize(source, {"webtoon": webtoon}, ws, swap_resolution=16)
 
-Two dials: from which resolution on the cartoon model draws (below it, the photo's own structure stays), and how much of
-it (its weights blended into the source's).
+Two dials: the first resolution that the cartoon model renders (below it, the photo's own structure stays), and its
+strength (how far its weights are blended into the source's).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -17,122 +17,125 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import check_fits, draw
+from stylegan2.editing.latents import check_fits, render
 from stylegan2.editing.layer_swapping import swap, swap_images
-from stylegan2.editing.projection import INTERRUPTED, ProjectConfig, Projection, project
+from stylegan2.editing.optimise import INTERRUPTED
+from stylegan2.editing.projection import ProjectConfig, Projection, project
 from stylegan2.encoder import Encoder
 from stylegan2.networks import Generator
 from stylegan2.runtime import how_many_fit, in_parts, slices
 
 STEPS = 100
-CLOSE = ProjectConfig(STEPS, stir=0.0, l2=0.02)  # ten codes, held near the encoder's answer
+CLOSE = ProjectConfig(STEPS, stir=0.0, l2=0.02)  # one code per layer, held near the encoder's answer
 CAREFUL = ProjectConfig(STEPS, space="w", l2=0.5)  # one code, held near the mean face
 ENCODING = 200  # bytes that the encoder takes for each byte of a photo (config-f, `benchmarks.dry_run`)
-How = Callable[[Tensor, bool], tuple[ProjectConfig, Tensor | None]]
 
 
 @torch.no_grad()
-def is_outside(source: Generator, photos: Tensor, looks, encoder: Encoder | None) -> Tensor:
-    """Do photos come from a world that the model does not know? bool [N].
+def is_outside(source: Generator, photos: Tensor, distance, encoder: Encoder | None) -> Tensor:
+    """Do photos [N, 3, R, R] in [-1, 1] come from a world that the model does not know? bool [N].
 
-    Then not even the rough look of the encoder's answer is right (`looks.far`), and a free search would find codes
-    that draw smears, in every style. Without an encoder nobody knows: no photo is.
-
-    Args:
-        source: the model of photos.
-        photos: [N, 3, R, R] in [-1, 1].
-        looks: perceptual distance.
-        encoder: the source's.
+    Then even the rough likeness of the encoder's answer is wrong (`distance.far`), and a free search would find codes
+    that render smears, in every style. Without an encoder all photos count as known. `distance` is a perceptual one.
     """
     if encoder is None:
         return torch.zeros(len(photos), dtype=torch.bool)
 
-    def distance(part: slice) -> Tensor:
-        some = photos[part]
-        return looks(source.synthesis(encoder(some), "const"), looks.of(some))
+    def to_answer(part: slice) -> Tensor:
+        return distance(source.synthesis(encoder(photos[part]), "const"), distance.of(photos[part]))
 
-    return (in_parts(source.synthesis, len(photos), distance) > looks.far).cpu()
+    return (in_parts(source.synthesis, len(photos), to_answer) > distance.far).cpu()
 
 
 @torch.no_grad()
 def encode(encoder: Encoder, photos: Tensor) -> Tensor:
-    """The encoder's codes of any number of photos, as many at once as fit: [N, 3, R, R] -> ws [N, L, w_dim]."""
+    """The encoder's codes of any number of photos: [N, 3, R, R] -> ws [N, L, w_dim]."""
     at_once = how_many_fit(len(photos), ENCODING * photos[0].nbytes, photos.device)
     return torch.cat([encoder(photos[part]) for part in slices(len(photos), at_once)])
 
 
 def plan(
-    photos: Tensor, outside: bool, encoder: Encoder | None, steps: int = STEPS
+    photos: Tensor, outside: bool, encoder: Encoder | None, steps: int = STEPS, known: ProjectConfig | None = None
 ) -> tuple[ProjectConfig, Tensor | None]:
-    """How to look for codes, and where to begin (None: the mean face): see `CLOSE` and `CAREFUL`."""
+    """How to look for the codes of photos, and where to begin (None: the mean face).
+
+    Args:
+        outside: are they of an unknown world (`is_outside`)? Then as `CAREFUL` says.
+        known: settings for photos of the known world; None: `CLOSE`, held near nothing where there is no encoder.
+    """
     steps = max(1, steps)
     if outside:
-        return replace(CAREFUL, steps=steps), None
+        return replace(CAREFUL, steps=steps, l2=(known and known.l2) or CAREFUL.l2), None
     if encoder is None:
-        return replace(CLOSE, steps=steps, l2=0.0), None
-    return replace(CLOSE, steps=steps), encode(encoder, photos)
+        return replace(known or replace(CLOSE, l2=0.0), steps=steps), None
+    return replace(known or CLOSE, steps=steps), encode(encoder, photos)
 
 
 def search(
-    source: Generator, photos: Tensor, looks, outside: Tensor, how: How, progress: bool = True
+    source: Generator,
+    photos: Tensor,
+    distance,
+    encoder: Encoder | None,
+    outside: Tensor,
+    steps: int = STEPS,
+    known: ProjectConfig | None = None,
+    progress: bool = True,
 ) -> dict[int, Projection]:
-    """Look for the codes of photos of a known world, then, in another way, for those of unknown ones.
+    """Look for the codes of photos of the known world, then for those of unknown ones, each as `plan` says.
 
     Args:
-        source, photos, looks: see `is_outside`.
+        source, photos, distance, encoder: see `is_outside`.
         outside: bool [N].
-        how: (some of the photos, are they of an unknown world?) -> settings, and where to begin; see `plan`.
-        progress: a bar, should it take long.
+        steps: of each search; 0: the encoder's answer as it is (ValueError without one).
+        known: see `plan`.
 
     Returns:
         {number of a photo: its codes [1, L, w_dim]}; Ctrl-C ends all of it, then some are missing.
     """
-    found: dict[int, Projection] = {}
+    if not steps:
+        if encoder is None:
+            raise ValueError(
+                "steps is 0 and there is no encoder: nothing would be looked for; give an encoder (--encoder), or steps"
+            )
+        codes = encode(encoder, photos).split(1)
+        return {i: Projection(known or CLOSE, ws, stopped="encoder only") for i, ws in enumerate(codes)}
+    projections: dict[int, Projection] = {}
     for far in (False, True):
         these = (outside == far).nonzero()[:, 0].tolist()
         if these:
-            config, start = how(photos[these], far)
-            together = project(source, photos[these], looks, config, start, progress=progress)
-            found |= {i: replace(together, ws=together.ws[k : k + 1]) for k, i in enumerate(these)}
+            config, start = plan(photos[these], far, encoder, steps, known)
+            together = project(source, photos[these], distance, config, start, progress=progress)
+            projections |= {i: replace(together, ws=together.ws[k : k + 1]) for k, i in enumerate(these)}
             if together.stopped == INTERRUPTED:
                 break
-    return dict(sorted(found.items()))
+    return dict(sorted(projections.items()))
 
 
 def find_codes(
     source: Generator,
     photos: Tensor,
-    looks,
+    distance,
     encoder: Encoder | None = None,
     steps: int = STEPS,
     outside: Tensor | None = None,
     progress: bool = True,
 ) -> tuple[Tensor, Tensor, bool]:
-    """Codes that draw photos, and that other models can draw too. Ctrl-C ends the search and keeps what there is.
+    """Codes that render photos, in other models too. Ctrl-C ends the search and keeps what there is.
 
     Args:
-        source, photos, looks, encoder: see `is_outside`.
-        steps: of the search; 0: the encoder's answer as it is.
+        source, photos, distance, encoder, steps: see `search`, also for errors.
         outside: bool [N], which photos to treat carefully; None: those of `is_outside`.
-        progress: a bar, should it take long.
 
     Returns:
         ws [N, L, w_dim], `outside`, and whether Ctrl-C stopped the search before its end.
-
-    Raises:
-        ValueError: no steps and no encoder.
     """
-    if not steps and encoder is None:
-        raise ValueError("steps is 0 and there is no encoder: nothing would be looked for")
-    outside = is_outside(source, photos, looks, encoder) if outside is None else outside
+    outside = is_outside(source, photos, distance, encoder) if outside is None else outside
+    projections = search(source, photos, distance, encoder, outside, steps, progress=progress)
     ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encode(encoder, photos)
-    ws, stopped = ws.clone(), False
-    if steps:
-        found = search(source, photos, looks, outside, lambda some, far: plan(some, far, encoder, steps), progress)
-        for i, one in found.items():  # after Ctrl-C the others keep what they began with
-            ws[i] = one.ws[0]
-        stopped = any(one.stopped == INTERRUPTED for one in found.values())
-    return ws, outside, stopped
+    ws = ws.clone()
+    for i, one in projections.items():  # after Ctrl-C the others keep what they began with
+        ws[i] = one.ws[0]
+    return ws, outside, any(one.stopped == INTERRUPTED for one in projections.values())
 
 
 @torch.no_grad()
@@ -144,48 +147,43 @@ def cartoonize(
     width: float = 0.0,
     strength: float = 1.0,
 ) -> dict[str, Tensor]:
-    """The same codes in every style.
+    """The same codes ws [N, L, w_dim] in every style: {style: [N, 3, R, R] in about [-1, 1]}.
 
     Args:
         source: the model that the codes were found in.
         styles: models fine-tuned from it, by name.
-        ws: [N, L, w_dim].
-        swap_resolution: the first resolution that a style draws; 4: all of them.
+        swap_resolution: the first resolution that a style renders; 4: all of them.
         width, strength: see `layer_swapping.swap`.
 
-    Returns:
-        {style: [N, 3, R, R] in about [-1, 1]}.
-
-    Raises:
-        ValueError: codes or models that do not fit each other, or impossible dials.
+    Raises ValueError for codes or models that do not fit each other, or impossible dials.
     """
     check_fits(source, ws, "source")
-    if strength == 1 and width == 0:  # the two models draw by turns: none is copied
+    if strength == 1 and width == 0:  # no model is copied
         return {name: swap_images(source, style, ws, swap_resolution) for name, style in styles.items()}
     return {
-        name: draw(swap(source, style, swap_resolution, width, strength=strength), ws, batch=len(ws))
+        name: render(swap(source, style, swap_resolution, width, strength=strength), ws, batch=len(ws))
         for name, style in styles.items()
     }
 
 
 def sheet(
     photos: Tensor,
-    drawn: Tensor,
+    rendered: Tensor,
     cartoons: Mapping[str, Tensor],
     side: int = 192,
     seen: Sequence[Image.Image | None] | None = None,
 ) -> Image.Image:
-    """A row for each photo: the photo, what the source draws of it, and every style; names above.
+    """A row for each photo: the photo, what the source renders of it, and every style; names above.
 
     Args:
-        photos, drawn: [N, 3, R, R] in [-1, 1].
+        photos, rendered: [N, 3, R, R] in [-1, 1].
         cartoons: of `cartoonize`.
         side: of a face in pixels, at least.
         seen: the whole photos with what was taken, as `photos.Portrait` has them: a column at the left; None: without.
     """
     columns = {
         name: [display.to_pil(image, side=side) for image in display.to_uint8(images)]
-        for name, images in {"photo": photos, "drawn again": drawn, **cartoons}.items()
+        for name, images in {"photo": photos, "drawn again": rendered, **cartoons}.items()
     }
     if seen is not None and any(seen):
         columns = {"what was taken": [display.fitted(picture, columns["photo"][0].width) for picture in seen]} | columns

@@ -4,15 +4,14 @@
     ws = ws_from_seeds(g, [14], truncation=0.7)
     image = g.synthesis(move(ws, directions, {0: 4.0, 3: -2.0}), "const")
 
-An edit is ws + degree * vector on some of the layers' codes (arXiv 2007.06600, equation 1). Truncation comes first and
-the edit after it: `ws` has been truncated when it gets here, and psi never scales the degree. What a direction does to
-faces, :mod:`stylegan2.pocket.studies.effects` measures.
+An edit is ws + degree * vector on some of the layers' codes (arXiv 2007.06600, equation 1). `ws` has been truncated
+before: psi never scales the degree. :mod:`stylegan2.pocket.studies.changes` measures what a direction does to faces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from stylegan2 import display, files
 from stylegan2.checkpoints import CheckpointError
-from stylegan2.editing.latents import check_fits, draw
+from stylegan2.editing.latents import check_fits, render
 from stylegan2.editing.layers import parse_layers
 from stylegan2.files import counted
 from stylegan2.networks import Generator
@@ -34,24 +33,13 @@ EXPECTED = "expected directions, as `factorize` writes them"
 # -------------------------------------------------------------------------------------------------------- what they are
 @dataclass
 class Directions:
-    """K directions in W.
+    """K directions in W. Raises ValueError for shapes, lengths, layers or names that do not fit."""
 
-    Attributes:
-        vectors: [K, w_dim], of length 1 (float32, CPU).
-        values: [K], how much each matters by the method that found it, the largest first: eigenvalues (SeFa), standard
-            deviations of w (GANSpace); NaN where that was not written down.
-        layers: which of the L codes they move; None: all of them.
-        names: one each; empty: "direction 0", "direction 1", ...
-        made_from: plain values: "method", "layers", "normalise", "generator" (its fingerprint), "sha256" of the file.
-
-    Raises:
-        ValueError: shapes that do not fit, vectors of another length than 1, no layers, or a name given twice.
-    """
-
-    vectors: Tensor
-    values: Tensor
-    layers: tuple[int, ...] | None
-    names: list[str] = field(default_factory=list)
+    vectors: Tensor  # [K, w_dim], of length 1 (float32, CPU)
+    values: Tensor  # [K], the largest first: eigenvalues (SeFa), standard deviations of w (GANSpace); NaN: unknown
+    layers: tuple[int, ...] | None  # which of the L codes they move; None: all of them
+    names: list[str] = field(default_factory=list)  # one each; empty: "direction 0", "direction 1", ...
+    # plain values: "method", "layers", "normalise", "generator" (its fingerprint), "sha256" of the file
     made_from: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -59,13 +47,27 @@ class Directions:
         self.layers = None if self.layers is None else tuple(int(i) for i in self.layers)
         self.made_from = dict(self.made_from)
         self.names = list(self.names) or [f"direction {k}" for k in range(len(self.vectors))]
-        _check(self)
+        if self.vectors.ndim != 2 or len(self) == 0 or self.values.shape != self.vectors.shape[:1]:
+            shapes = f"vectors {list(self.vectors.shape)} and values {list(self.values.shape)}"
+            raise ValueError(f"{shapes}: expected [K, w_dim] and [K], K at least 1")
+        lengths = self.vectors.norm(dim=1)
+        if not ((lengths - 1).abs() < 1e-3).all():
+            raise ValueError(f"vectors must have length 1, theirs go from {lengths.min():.3g} to {lengths.max():.3g}")
+        if self.layers is not None and (not self.layers or min(self.layers) < 0):
+            raise ValueError(f"layers {self.layers}: expected at least one number, from 0")
+        if len(self.names) != len(self):
+            names = counted(len(self.names), "name")
+            raise ValueError(f"{names} for {counted(len(self), 'direction')}: expected one each")
+        if twice := sorted({name for name in self.names if self.names.count(name) > 1}):
+            raise ValueError(f"every direction needs a name of its own: {', '.join(twice)} is given twice")
+        if not all(isinstance(name, str) and name.strip() for name in self.names):
+            raise ValueError(f"names {self.names}: expected text that is not empty")
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def index(self, which: int | str) -> int:
-        """Number of a direction, given by number or by name. Raises ValueError, with a list, for one there is not."""
+        """Number of a direction, given by number or by name. Raises ValueError for one there is not."""
         if isinstance(which, str):
             if which not in self.names:
                 raise ValueError(f"no direction is called {which!r}; there are: {', '.join(self.names)}")
@@ -77,25 +79,20 @@ class Directions:
     def select(self, which: Iterable[int | str]) -> Directions:
         """Some of them, by number or name, in the order given."""
         rows = [self.index(w) for w in which]
-        names = [self.names[k] for k in rows]
-        return Directions(self.vectors[rows], self.values[rows], self.layers, names, self.made_from)
+        return replace(self, vectors=self.vectors[rows], values=self.values[rows], names=[self.names[k] for k in rows])
 
     def rename(self, which: int | str, name: str) -> None:
         """Call a direction by what it does ("pose"). Raises ValueError for a name that another one has."""
         names = list(self.names)
         names[self.index(which)] = name
-        _check_names(names)
-        self.names = names
+        self.names = replace(self, names=names).names
 
     def mix(self, degrees: Mapping[int | str, float], name: str) -> Directions:
-        """One direction made of several: sum of degree * vector, brought to length 1.
+        """sum of degree * vector, brought to length 1, as one direction. Raises ValueError for degrees that are all 0.
 
-        Its value is what it would have been found with: for eigenvectors of A'A (SeFa) v'A'Av, the mean of their
-        values, weighted by the squared degrees; for standard deviations (GANSpace) the variances are averaged so.
-        `made_from["degree"]` keeps the length of the sum, the degree that gives the very mixture.
-
-        Raises:
-            ValueError: degrees that are all 0, or a direction there is not.
+        Its value is v'A'Av for eigenvectors of A'A (SeFa): the mean of their values, weighted by the squared degrees;
+        for standard deviations (GANSpace) the variances are averaged so. `made_from["degree"]` is the length of the
+        sum.
         """
         used = {self.index(which): float(degree) for which, degree in degrees.items() if degree}
         summed = sum((degree * self.vectors[k] for k, degree in used.items()), torch.zeros(self.vectors.shape[1]))
@@ -120,64 +117,33 @@ class Directions:
     def load(path: str | Path) -> Directions:
         """Open a file of `save`, or a `factor.pt` of the original's closed_form_factorization.py; nothing is executed.
 
-        The latter holds eigenvectors alone, of the weights as they are; they move all codes. There an edit comes before
-        truncation: its degree d at psi is ours psi * d.
-
-        Raises:
-            CheckpointError: there is no such file, or it is something else.
+        The latter holds eigenvectors of the weights as they are, which move all codes. There an edit comes before
+        truncation: its degree d at psi is ours psi * d. Raises CheckpointError for a file that is neither.
         """
         try:
             content = files.read(Path(path))
         except CheckpointError as error:  # says what the file is; but not a checkpoint was expected
             raise CheckpointError(f"{str(error).split(f'; {files.EXPECTED}')[0]}; {EXPECTED}") from error
-        if isinstance(content, dict) and isinstance(content.get("eigvec"), Tensor):
-            return _original(path, content)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise CheckpointError(f"'{path}' holds no directions ({_what(content)}); {EXPECTED}")
+        original = isinstance(content, dict) and isinstance(content.get("eigvec"), Tensor)
         try:
-            return Directions(*(content[k] for k in ("vectors", "values", "layers", "names", "made_from")))
+            if original:
+                return _of_the_original(content)
+            if isinstance(content, dict) and content.get("format") == FORMAT:
+                return Directions(*(content[k] for k in ("vectors", "values", "layers", "names", "made_from")))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise CheckpointError(f"'{path}' holds damaged directions ({error}); {EXPECTED}") from error
+            kind = "eigenvectors" if original else "directions"
+            raise CheckpointError(f"'{path}' holds damaged {kind} ({error}); {EXPECTED}") from error
+        what = f"a {type(content).__name__}"
+        if isinstance(content, dict):
+            what = f"format {content['format']!r}" if "format" in content else "a checkpoint or another dictionary"
+        raise CheckpointError(f"'{path}' holds no directions ({what}); {EXPECTED}")
 
 
-def _original(path: str | Path, content: dict[str, Any]) -> Directions:
+def _of_the_original(content: dict[str, Any]) -> Directions:
     """Of {"ckpt": file, "eigvec": [w_dim, K], a column each}."""
     vectors, ckpt = content["eigvec"], str(content.get("ckpt", ""))
     made_from = {"method": "sefa", "normalise": False, "checkpoint": ckpt.replace("\\", "/").rpartition("/")[2]}
-    try:
-        return Directions(vectors.T, torch.full(vectors.shape[-1:], torch.nan), None, made_from=made_from)
-    except ValueError as error:
-        raise CheckpointError(f"'{path}' holds damaged eigenvectors ({error}); {EXPECTED}") from error
-
-
-def _what(content: Any) -> str:
-    if not isinstance(content, dict):
-        return f"a {type(content).__name__}"
-    return f"format {content['format']!r}" if "format" in content else "a checkpoint or another dictionary"
-
-
-def _check(d: Directions) -> None:
-    if d.vectors.ndim != 2 or len(d.vectors) == 0 or d.values.shape != d.vectors.shape[:1]:
-        shapes = f"vectors {list(d.vectors.shape)} and values {list(d.values.shape)}"
-        raise ValueError(f"{shapes}: expected [K, w_dim] and [K], K at least 1")
-    lengths = d.vectors.norm(dim=1)
-    if not ((lengths - 1).abs() < 1e-3).all():
-        raise ValueError(f"vectors must have length 1, theirs go from {lengths.min():.3g} to {lengths.max():.3g}")
-    if d.layers is not None and (not d.layers or min(d.layers) < 0):
-        raise ValueError(f"layers {d.layers}: expected at least one number, from 0")
-    if len(d.names) != len(d.vectors):
-        raise ValueError(
-            f"{counted(len(d.names), 'name')} for {counted(len(d.vectors), 'direction')}: expected one each"
-        )
-    _check_names(d.names)
-
-
-def _check_names(names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"every direction needs a name of its own: {', '.join(twice)} is given twice")
-    if not all(isinstance(name, str) and name.strip() for name in names):
-        raise ValueError(f"names {list(names)}: expected text that is not empty")
+    return Directions(vectors.T, torch.full(vectors.shape[-1:], torch.nan), None, made_from=made_from)
 
 
 def upright(vectors: Tensor) -> Tensor:
@@ -193,20 +159,15 @@ def move(
     degrees: Mapping[int | str, float | Tensor],
     layers: str | Sequence[int] | None = None,
 ) -> Tensor:
-    """Edited codes: ws + sum of degree * vector on the chosen layers; the other layers stay as they are.
+    """ws [N, L, w_dim] + sum of degree * vector on the chosen layers; the other layers stay as they are.
 
     Args:
-        ws: [N, L, w_dim], already truncated: psi must never scale an edit.
-        directions: of the same w_dim.
-        degrees: {number or name: degree}, of either sign; a tensor [N] gives every image a degree of its own. Degrees
-            are lengths in W. (In the pocket models w lies about 8 from the mean w; from 5 on faces fall apart.)
+        ws: already truncated: psi must never scale an edit.
+        degrees: {number or name: degree}, lengths in W; a tensor [N] gives every image a degree of its own. (In the
+            pocket models w lies about 8 from the mean w; from 5 on faces fall apart.)
         layers: as for `parse_layers`, which codes to move; None: those that the directions were found for.
 
-    Returns:
-        new ws [N, L, w_dim].
-
-    Raises:
-        ValueError: a direction there is not, layers that the model does not have, or another w_dim.
+    Raises ValueError for a direction there is not, layers that the model does not have, or another w_dim.
     """
     if ws.ndim != 3 or ws.shape[2] != directions.vectors.shape[1]:
         raise ValueError(f"ws must be [N, L, {directions.vectors.shape[1]}] for these directions, got {list(ws.shape)}")
@@ -232,22 +193,15 @@ def strip(
     noise: str = "const",
     faces: Sequence[str] | None = None,
 ) -> dict[str, Tensor]:
-    """The same codes at every degree, through one or several generators, for `display.rows` or `picture`.
+    """The same codes at every degree, through one or several generators: {"FACE NAME": [len(degrees), 3, R, R]}.
 
     Args:
         generators: {name: G} of one w_dim and one number of codes: a source and models fine-tuned from it.
-        ws: [N, L, w_dim], already truncated, as a rule from the source's mapping.
-        directions, which: the direction to move along, by number or name.
-        degrees: one per column, of both signs.
-        layers: see `move`.
+        ws, directions, layers: as in `move`, with its errors.
+        which: the direction to move along, by number or name.
+        degrees: one per column.
         noise: "const" (each model's fixed images: all columns have the same) or "none".
-        faces: what to call the N faces; may be left out for one face.
-
-    Returns:
-        {"face name": [len(degrees), 3, R, R]}, a face's rows below each other.
-
-    Raises:
-        ValueError: as of `move`; names that do not fit the faces; or codes that a generator does not take.
+        faces: what to call the N faces, each by a name of its own; may be left out for one face.
     """
     faces = [""] if faces is None and len(ws) == 1 else list(map(str, faces if faces is not None else range(len(ws))))
     if len(set(faces)) != len(ws):
@@ -257,7 +211,7 @@ def strip(
     amounts, rows = torch.tensor(list(degrees), dtype=ws.dtype), {}
     for face, code in zip(faces, ws, strict=True):
         moved = move(code.expand(len(amounts), -1, -1), directions, {which: amounts}, layers)
-        rows |= {f"{face} {name}".strip(): draw(g, moved, noise) for name, g in generators.items()}
+        rows |= {f"{face} {name}".strip(): render(g, moved, noise) for name, g in generators.items()}
     return rows
 
 

@@ -32,8 +32,8 @@ def bars(values: Mapping[str, float], highlight: Sequence[str] = (), xlabel: str
     """Horizontal bars with their numbers; the names in `highlight` in colour, the others grey."""
     figure, (axis,) = _plots(7, 0.5 + 0.42 * len(values))
     colours = ["#7a5cff" if name in highlight else "#c9c9d2" for name in values]
-    drawn = axis.barh([figure_text(name) for name in values], list(values.values()), color=colours)
-    axis.bar_label(drawn, [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in values.values()], padding=4)
+    rectangles = axis.barh([figure_text(name) for name in values], list(values.values()), color=colours)
+    axis.bar_label(rectangles, [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in values.values()], padding=4)
     axis.invert_yaxis()
     axis.set(xlabel=xlabel)
     axis.margins(x=0.12)
@@ -50,7 +50,6 @@ def paths(
 
     Args:
         named: {line: {point: (x, y)}}; points are joined in the order given, and their names written beside them.
-        xlabel, ylabel: of the axes.
         limits: {name: x} to mark by dotted vertical lines, e.g. the floor and the ceiling of a measure.
     """
     figure, (axis,) = _plots(7, 4.2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from stylegan2.checkpoints import fingerprint
 from stylegan2.editing.directions import Directions, upright
@@ -17,24 +16,17 @@ from stylegan2.networks import Generator, MappingNetwork, SharedMapping
 def principal_directions(
     g: Generator, layers: str | Sequence[int] = "all", count: int | None = None, samples: int = 10_000, seed: int = 0
 ) -> Directions:
-    """The directions along which the mapping's codes vary most.
+    """The directions along which the mapping's codes vary most, those with the largest standard deviation of w first.
 
-    They do not depend on the layers where one w drives all of them: then the layers only decide what a step does. In a
-    model with two mappings (`SharedMapping`, of FreezeStyle) the w is that of the mapping that makes the layers' codes.
+    Where one w drives all layers, `layers` only says which codes a step moves. In a model with two mappings
+    (`SharedMapping`, of FreezeStyle) the w is that of the mapping that makes these layers' codes.
 
     Args:
-        g: a generator.
         layers: which codes to move, see `parse_layers`; where there are two mappings, codes of one of them.
         count: how many to keep, at most w_dim; None: all of them.
-        samples: seeded z to map, at least w_dim.
-        seed: of the samples.
+        samples, seed: z to map, at least w_dim of them.
 
-    Returns:
-        Directions, largest standard deviation of w first; each has its component of largest size positive.
-
-    Raises:
-        ValueError: layers that the model does not have or whose codes come from two mappings, too few samples, or an
-            impossible count.
+    Raises ValueError for layers that do not exist or come from two mappings, too few samples, or an impossible count.
     """
     chosen = parse_layers(layers, g.num_ws)
     mapping = _mapping_of(g, chosen)
@@ -42,7 +34,9 @@ def principal_directions(
         raise ValueError(f"samples is {samples}, expected at least {g.w_dim}, one per direction")
     if count is not None and not 1 <= count <= g.w_dim:
         raise ValueError(f"count is {count}, expected 1 to {g.w_dim}, the number of directions in W")
-    covariance = torch.cov(_codes(mapping, samples, seed).T)
+    z = torch.randn(samples, mapping.z_dim, generator=torch.Generator().manual_seed(seed))
+    w = torch.cat([mapping.w(chunk.to(mapping.w_mean.device)).cpu().double() for chunk in z.split(1000)])
+    covariance = torch.cov(w.T)  # [w_dim, w_dim]
     variances, vectors = torch.linalg.eigh(covariance)  # ascending; vectors are columns
     spread = variances.flip(0).clamp_min(0).sqrt()[:count]
     made_from = {"method": "ganspace", "layers": layers_text(layers), "samples": samples, "seed": seed}
@@ -61,10 +55,3 @@ def _mapping_of(g: Generator, layers: tuple[int, ...]) -> MappingNetwork:
             f"{k}-{last} from its own, so they vary differently; choose layers from one of these ranges"
         )
     return g.mapping.source
-
-
-def _codes(mapping: MappingNetwork, samples: int, seed: int) -> Tensor:
-    """w of seeded z, [samples, w_dim] in float64 (CPU)."""
-    rng = torch.Generator().manual_seed(seed)
-    z = torch.randn(samples, mapping.z_dim, generator=rng)
-    return torch.cat([mapping.w(chunk.to(mapping.w_mean.device)).cpu().double() for chunk in z.split(1000)])

@@ -8,17 +8,14 @@ import torch
 from torch import Tensor
 
 from stylegan2.bars import bar
-from stylegan2.draws import step_generator
-from stylegan2.networks import Generator, Noise
+from stylegan2.inputs import step_generator
+from stylegan2.networks import Generator, Noise, Stage
 from stylegan2.runtime import images_at_once, in_parts, slices
 from stylegan2.setting_types import check_seed
 
 
 def z_from_seeds(z_dim: int, seeds: Iterable[int]) -> Tensor:
-    """One latent per seed, the same whatever the batch: standard normal z [N, z_dim] (float32, CPU).
-
-    Raises ValueError for a seed that is not 0 to 2^63 - 1.
-    """
+    """Standard normal z [N, z_dim] (float32, CPU). Raises ValueError for a seed that is not 0 to 2^63 - 1."""
     rows = [torch.randn(z_dim, generator=torch.Generator().manual_seed(check_seed(seed))) for seed in seeds]
     return torch.stack(rows) if rows else torch.empty(0, z_dim)
 
@@ -31,36 +28,26 @@ def ws_from_seeds(g: Generator, seeds: Iterable[int], truncation: float = 1.0) -
 
 def noise_from_seeds(g: Generator, seeds: Iterable[int]) -> list[Tensor]:
     """Random noise for every convolution, [N, 1, R, R] each: a seed's own, the same whatever the batch."""
-    each = [g.synthesis.draw_noise(1, step_generator(seed, 0, stream=2)) for seed in seeds]
+    each = [g.synthesis.sample_noise(1, step_generator(seed, 0, stream=2)) for seed in seeds]
     return [torch.cat(layer) for layer in zip(*each, strict=True)]
 
 
 def blend(a: Tensor, b: Tensor, amount: float | Tensor) -> Tensor:
-    """Straight line between two codes in W: 0 gives a, 1 gives b; beyond that it goes on.
-
-    Args:
-        a, b: [..., L, w_dim].
-        amount: a number: the result has the codes' shape; or a tensor [T], on any device: one code for each of its
-            numbers, [T, ..., L, w_dim].
-    """
+    """a + amount (b - a), for codes [..., L, w_dim]; for a tensor of T amounts (on any device) [T, ..., L, w_dim]."""
     if not isinstance(amount, Tensor):
         return torch.lerp(a, b, float(amount))
     return torch.lerp(a, b, amount.to(a).reshape(-1, *[1] * a.ndim))
 
 
 def loop(keys: Tensor, frames: int) -> Tensor:
-    """A seamless round trip through K codes: [K, L, w_dim] -> [K * frames, L, w_dim].
-
-    Between two keys the blend eases in and out (3t^2 - 2t^3), so that the motion has no kinks.
-    """
+    """From code to code and back to the first, easing in and out (3t^2 - 2t^3): [K, L, w_dim] -> [K * frames, ...]."""
     t = torch.arange(frames, dtype=torch.float32, device=keys.device) / frames
     t = (3 * t**2 - 2 * t**3)[None, :, None, None]
-    following = keys.roll(-1, dims=0)
-    return torch.lerp(keys[:, None], following[:, None], t).flatten(0, 1)
+    return torch.lerp(keys[:, None], keys.roll(-1, dims=0)[:, None], t).flatten(0, 1)
 
 
 def check_fits(g: Generator, ws: Tensor, name: str = "") -> None:
-    """Raises ValueError for codes [..., L, w_dim] that a generator (called `name`, if that is given) cannot draw."""
+    """Raises ValueError for codes [..., L, w_dim] that a generator (called `name`, if that is given) cannot render."""
     if ws.shape[-2:] != (g.num_ws, g.w_dim):
         who = f"'{name}'" if name else "the generator"
         raise ValueError(
@@ -76,27 +63,34 @@ def noise_of(noise: Noise, part: slice) -> Noise:
     return [image if image is None or len(image) == 1 else image[part] for image in noise]
 
 
+def finish(g: Generator, ws: Tensor, noise: Noise, after: Stage | None = None) -> Tensor:
+    """The image [N, 3, R, R] that g makes of a stage, of its own or of another model; None: from its constant."""
+    for stage in g.synthesis.stages(ws, noise, after):
+        image = stage.rgb
+    return image
+
+
 @torch.no_grad()
-def draw_rgbs(g: Generator, ws: Tensor, noise: Noise = "const") -> dict[int, Tensor]:
+def render_rgbs(g: Generator, ws: Tensor, noise: Noise = "const") -> dict[int, Tensor]:
     """The running RGB sum of every resolution, of many codes: ws [N, L, w_dim] -> {4: [N, 3, 4, 4], ..., R: images}."""
-    noises = g.synthesis.draw_noise(len(ws), noise)
+    noises = g.synthesis.sample_noise(len(ws), noise)
     parts = slices(len(ws), images_at_once(g.synthesis, len(ws)))
     each = [g.synthesis(ws[part], noise_of(noises, part), return_rgbs=True)[1] for part in parts]
     return {r: torch.cat([rgbs[r] for rgbs in each]) for r in each[0]}
 
 
 @torch.no_grad()
-def draw(g: Generator, ws: Tensor, noise: Noise = "const", batch: int = 16) -> Tensor:
+def render(g: Generator, ws: Tensor, noise: Noise = "const", batch: int = 16) -> Tensor:
     """Images of many codes, a few at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1].
 
     Args:
-        noise: see `SynthesisNetwork.draw_noise`.
-        batch: codes drawn at once, at most: fewer on a GPU that has no room for them.
+        noise: see `SynthesisNetwork.sample_noise`.
+        batch: codes rendered at once, at most: fewer on a GPU that has no room for them.
     """
 
-    def drawn(chunk: slice) -> Tensor:
-        codes = ws[chunk]  # noise is drawn for all of these, so that it does not depend on the memory
-        noises = g.synthesis.draw_noise(len(codes), noise_of(noise, chunk))
+    def rendered(chunk: slice) -> Tensor:
+        codes = ws[chunk]  # noise is sampled for all of these, so that it does not depend on the memory
+        noises = g.synthesis.sample_noise(len(codes), noise_of(noise, chunk))
         return in_parts(g.synthesis, len(codes), lambda part: g.synthesis(codes[part], noise_of(noises, part)))
 
-    return torch.cat([drawn(chunk) for chunk in bar(slices(len(ws), batch), "draw", "batch")])
+    return torch.cat([rendered(chunk) for chunk in bar(slices(len(ws), batch), "render", "batch")])

@@ -1,13 +1,13 @@
 """Layer swapping: the low resolutions of one generator, the high ones of another (arXiv 2010.05334, section 2).
 
-A generator and one fine-tuned from it still understand each other's features: the blocks of one may go on where the
+A generator and one fine-tuned from it still understand each other's features: the blocks of one can go on where the
 blocks of the other stop. Low resolutions decide pose and structure, high ones rendering. With the photo model as source
-and the cartoon model as target a photo's structure is drawn as a cartoon (arXiv 2106.12445); exchanged, a cartoon's
+and the cartoon model as target a photo's structure is rendered as a cartoon (arXiv 2106.12445); exchanged, a cartoon's
 proportions are rendered as a photo (Toonify).
 
 `swap_resolution` is the first resolution taken from the target. What passes from one model to the other is all that a
 block leaves behind: its features *and* the sum of the colours so far. `swap` makes a new generator, `swap_images`
-draws with the two there are, `strip` draws every cut.
+renders with the two there are, `strip` renders every cut.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from stylegan2.editing.latents import noise_of
+from stylegan2.editing.latents import finish, noise_of
 from stylegan2.networks import Generator, Noise, Stage, resolutions
 from stylegan2.runtime import images_at_once, in_parts, slices
 
@@ -33,21 +33,17 @@ def cuts(resolution: int) -> list[int]:
 def target_share(sizes: Sequence[int], swap_resolution: int, width: float = 0.0) -> dict[int, float]:
     """How much of each resolution's block comes from the target: {resolution: share from 0 to 1}.
 
-    Over x = log2(r / swap_resolution) + 1/2 the share is the logistic function 1 / (1 + exp(-x / width)). The cut
-    (x = 0) lies halfway between `swap_resolution` and the resolution below it, so width 0 is the limit of small widths:
-    0 below the cut, 1 above it.
+    Over x = log2(r / swap_resolution) + 1/2 the share is the logistic function 1 / (1 + exp(-x / width)). The cut (x =
+    0) lies halfway between `swap_resolution` and the resolution below it; width 0 is 0 below the cut, 1 above.
 
-    Toonify's numbers in ours: its `blend_width` counts convolutions, of which a resolution has two, so b there is b / 2
-    here. Its `resolution` r (level 0) is the middle of a soft cut, as here; a hard one keeps all of r of the source, so
-    that it is our swap_resolution 2 r.
+    Toonify's `blend_width` counts convolutions, of which a resolution has two: b there is b / 2 here. Its `resolution`
+    (level 0) is the middle of a soft cut, as here; a hard one keeps all of r of the source: it is our 2 r.
 
     Args:
-        sizes: the model's resolutions, 4, 8, ..., R.
-        swap_resolution: one of them, the first that is (mainly) the target's.
+        sizes: the model's resolutions, 4, 8, ..., R; swap_resolution is one of them.
         width: softness of the cut, in resolutions (octaves): 0 hard; 0.5: 73 % on its own side of the cut.
 
-    Raises:
-        ValueError: a swap resolution that the model does not have, or a width that is negative or not finite.
+    Raises ValueError for a swap resolution that the model does not have, or a width that is negative or not finite.
     """
     if swap_resolution not in sizes:
         raise ValueError(
@@ -73,33 +69,29 @@ def swap(
 ) -> Generator:
     """A new generator: below `swap_resolution` the source's blocks, from there on the target's.
 
-    The other direction is `swap(target, source, ...)`. All of a block goes with it: weights, biases, strength and fixed
-    images of the noise, the constant at 4x4.
+    All of a block goes with it: weights, biases, strength and fixed images of the noise, the constant at 4x4. It is in
+    eval mode, without gradients, and computes in the models' `compute_dtype`, or in the wider of two.
 
     Args:
-        source, target: generators of the same sizes, the one fine-tuned from the other (or both from a third); they
-            stay as they are.
+        source, target: generators of the same sizes, the one fine-tuned from the other (or both from a third).
         swap_resolution: first resolution taken from the target; see `cuts`.
         width: above 0 blends the blocks around the cut, as in Toonify; see `target_share`.
         mapping: whose mapping makes the codes. The source's by default: then a seed is the same w in both.
         strength: of the target's blocks: 0 the source, 0.5 halfway between the weights of both, 1 the target.
 
-    Returns:
-        a copy in eval mode, without gradients. It computes in the models' `compute_dtype`, or in the wider of two.
-
-    Raises:
-        ValueError: models that do not fit each other, or impossible settings.
+    Raises ValueError for models that do not fit each other, or impossible settings.
     """
     _check_pair(source, target)
     models = {"source": source, "target": target}
     if mapping not in models:
         raise ValueError(f"mapping is {mapping!r}, expected 'source' or 'target'")
     check_dials(source.resolution, swap_resolution, width, strength)
-    shares = target_share(source.synthesis.resolutions, swap_resolution, width)
     g = copy.deepcopy(source)
     g.mapping = copy.deepcopy(models[mapping].mapping)
-    for r, share in shares.items():
-        _blend(g.synthesis.blocks[str(r)], target.synthesis.blocks[str(r)], share * strength)
+    for r, share in target_share(source.synthesis.resolutions, swap_resolution, width).items():
+        theirs = target.synthesis.blocks[str(r)].state_dict()
+        for name, tensor in g.synthesis.blocks[str(r)].state_dict().items():
+            tensor.lerp_(theirs[name], share * strength)  # exact at 0 and 1
     g.synthesis.compute_dtype = torch.promote_types(source.synthesis.compute_dtype, target.synthesis.compute_dtype)
     return g.eval().requires_grad_(False)
 
@@ -111,26 +103,16 @@ def check_dials(resolution: int, swap_resolution: int, width: float, strength: f
         raise ValueError(f"strength is {strength}, expected 0 (the source) to 1 (the target)")
 
 
-def _blend(block: nn.Module, other: nn.Module, share: float) -> None:
-    """Move every tensor of `block` towards its counterpart in place; shares 0 and 1 are exact."""
-    theirs = other.state_dict()
-    for name, tensor in block.state_dict().items():
-        tensor.lerp_(theirs[name], share)
-
-
 def _check_pair(source: Generator, target: Generator) -> None:
     """ValueError with all differences unless the blocks of the two can be exchanged."""
-    sizes = [
-        {
-            "resolution": g.resolution,
-            "w_dim": g.w_dim,
-            "channels": g.synthesis.channels,
-            "clamp": None if g.synthesis.clamp is None else float(g.synthesis.clamp),
-            "device": str(g.mapping.w_mean.device),
-        }
-        for g in (source, target)
-    ]
-    differences = [f"{name} {ours} and {sizes[1][name]}" for name, ours in sizes[0].items() if ours != sizes[1][name]]
+
+    def sizes(g: Generator) -> dict[str, object]:
+        clamp = None if g.synthesis.clamp is None else float(g.synthesis.clamp)
+        plain = {"resolution": g.resolution, "w_dim": g.w_dim, "channels": g.synthesis.channels, "clamp": clamp}
+        return plain | {"device": str(g.mapping.w_mean.device)}
+
+    ours, theirs = sizes(source), sizes(target)
+    differences = [f"{name} {ours[name]} and {theirs[name]}" for name in ours if ours[name] != theirs[name]]
     if differences:
         raise ValueError(
             f"source and target do not fit each other: {'; '.join(differences)}. Layers can be swapped between a model "
@@ -147,71 +129,57 @@ def swap_images(
     noise: Noise = "const",
     target_ws: Tensor | None = None,
 ) -> Tensor:
-    """Images of a hard swap, drawn by the two models: the source draws up to the cut, the target goes on from there.
+    """Images of a hard swap [N, 3, R, R], about in [-1, 1]: the source renders up to the cut, the target goes on there.
 
-    The same images as those of `swap(source, target, swap_resolution).synthesis(ws, noise)` where both models compute
-    in one type; no generator is copied.
+    The same as `swap(source, target, swap_resolution).synthesis(ws, noise)` where both models compute in one type; no
+    generator is copied.
 
     Args:
-        source, target: generators of the same sizes.
         ws: [N, L, w_dim], as a rule from `source.mapping`.
-        swap_resolution: first resolution drawn by the target; see `cuts`.
-        noise: see `SynthesisNetwork.draw_noise`; drawn once. "const": the fixed images of the model that draws.
+        swap_resolution: first resolution rendered by the target; see `cuts`.
+        noise: see `SynthesisNetwork.sample_noise`; sampled once. "const": the fixed images of the model that renders.
         target_ws: [N, L, w_dim], codes for the target's layers, e.g. from its own mapping; None: `ws`. (At the cut one
             code drives two layers: the source's last tRGB has it from `ws`, the target's up-convolution from here.)
 
-    Returns:
-        [N, 3, R, R], roughly in [-1, 1].
-
-    Raises:
-        ValueError: models that do not fit each other, a swap resolution they do not have, or wrong shapes.
+    Raises ValueError for models that do not fit each other, a swap resolution they do not have, or wrong shapes.
     """
     target_share(source.synthesis.resolutions, swap_resolution)  # refuses what is no resolution of theirs
     noise, target_ws = _prepare(source, target, ws, noise, target_ws)
 
-    def drawn(part: slice) -> Tensor:
+    def rendered(part: slice) -> Tensor:
         noises, after = noise_of(noise, part), None
         if swap_resolution > 4:
             stages = source.synthesis.stages(ws[part], noises)
             after = next(stage for stage in stages if stage.resolution == swap_resolution // 2)
-        return _finish(target, target_ws[part], noises, after)
+        return finish(target, target_ws[part], noises, after)
 
-    return in_parts(target.synthesis, len(ws), drawn)
+    return in_parts(target.synthesis, len(ws), rendered)
 
 
 @torch.no_grad()
 def compare(
     source: Generator, target: Generator, ws: Tensor, swap_resolution: int, target_ws: Tensor | None = None
 ) -> Tensor:
-    """The same faces by the source, by the target, and swapped, each with its model's fixed noise.
+    """The same faces by the source, by the target, and swapped, each with its model's fixed noise: [3, N, 3, R, R].
 
-    The images of `source.synthesis`, `target.synthesis` and `swap_images`, in little more than the time of two: the
-    target draws above the cut for both.
-
-    Args:
-        source, target, ws, swap_resolution, target_ws: as in `swap_images`.
-
-    Returns:
-        [3, N, 3, R, R], roughly in [-1, 1].
-
-    Raises:
-        ValueError: as `swap_images`.
+    In little more than the time of two, since the target renders above the cut for both. Arguments and errors as those
+    of `swap_images`.
     """
     target_share(source.synthesis.resolutions, swap_resolution)
     _, target_ws = _prepare(source, target, ws, "const", target_ws)
-    parts = slices(len(ws), images_at_once(target.synthesis, 2 * len(ws)) // 2)  # the target draws two of each
+    parts = slices(len(ws), images_at_once(target.synthesis, 2 * len(ws)) // 2)  # the target renders two of each
     if len(parts) > 1:
-        drawn = [compare(source, target, ws[part], swap_resolution, target_ws[part]) for part in parts]
-        return torch.cat(drawn, dim=1)
+        each = [compare(source, target, ws[part], swap_resolution, target_ws[part]) for part in parts]
+        return torch.cat(each, dim=1)
     stages = {stage.resolution: stage for stage in source.synthesis.stages(ws, "const")}
     of_source = stages[source.resolution].rgb
     if swap_resolution == 4:
-        of_target = _finish(target, target_ws, "const", after=None)
+        of_target = finish(target, target_ws, "const", after=None)
         return torch.stack([of_source, of_target, of_target])
     cut = swap_resolution // 2
     own = next(stage for stage in target.synthesis.stages(target_ws, "const") if stage.resolution == cut)
     both = Stage(cut, torch.cat([own.x, stages[cut].x.to(own.x.dtype)]), torch.cat([own.rgb, stages[cut].rgb]))
-    images = _finish(target, target_ws.repeat(2, 1, 1), "const", after=both)
+    images = finish(target, target_ws.repeat(2, 1, 1), "const", after=both)
     return torch.stack([of_source, *images.chunk(2)])
 
 
@@ -224,34 +192,25 @@ def strip(
     target_ws: Tensor | None = None,
     names: tuple[str, str] = ("source", "target"),
 ) -> dict[str, Tensor]:
-    """The same faces at every cut, from all source to all target, for `display.rows`.
+    """The same faces at every cut, from all source to all target, for `display.rows`. Errors as those of `swap_images`.
 
-    The source draws once, and the target goes on from each of its stages.
-
-    Args:
-        source, target, ws, noise, target_ws: as in `swap_images`. The noise is the same in all rows.
-        names: of the first and of the last row.
-
-    Returns:
-        {"source", "from R", ..., "from 8", "target"}: [N, 3, R, R] each, roughly in [-1, 1]. "from 8": 8x8 and above
-        come from the target.
-
-    Raises:
-        ValueError: models that do not fit each other, or wrong shapes.
+    {"source", "from R", ..., "from 8", "target"}: [N, 3, R, R] each; "from 8": 8x8 and above come from the target;
+    `names` are the first and the last. The source renders once, and the target goes on from each of its stages; the
+    noise is the same in all rows.
     """
     noise, target_ws = _prepare(source, target, ws, noise, target_ws)
 
-    def drawn(part: slice) -> dict[str, Tensor]:
+    def rendered(part: slice) -> dict[str, Tensor]:
         noises = noise_of(noise, part)
-        rows = {names[1]: _finish(target, target_ws[part], noises, after=None)}
+        rows = {names[1]: finish(target, target_ws[part], noises, after=None)}
         for stage in source.synthesis.stages(ws[part], noises):
             if stage.resolution == source.resolution:
                 rows[names[0]] = stage.rgb
             else:
-                rows[f"from {2 * stage.resolution}"] = _finish(target, target_ws[part], noises, stage)
+                rows[f"from {2 * stage.resolution}"] = finish(target, target_ws[part], noises, stage)
         return dict(reversed(rows.items()))
 
-    parts = [drawn(part) for part in slices(len(ws), images_at_once(source.synthesis, len(ws)))]
+    parts = [rendered(part) for part in slices(len(ws), images_at_once(source.synthesis, len(ws)))]
     return {name: torch.cat([rows[name] for rows in parts]) for name in parts[0]}
 
 
@@ -265,12 +224,5 @@ def _prepare(
             f"ws is {list(ws.shape)} and target_ws is {list(target_ws.shape)}: one code of each per image is needed"
         )
     if noise not in ("const", "none"):  # "const" stays: each model has fixed images of its own
-        noise = source.synthesis.draw_noise(len(ws), noise)
+        noise = source.synthesis.sample_noise(len(ws), noise)
     return noise, ws if target_ws is None else target_ws
-
-
-def _finish(g: Generator, ws: Tensor, noise: Noise, after: Stage | None) -> Tensor:
-    """The image [N, 3, R, R] that g makes of a stage of another model (None: from its own constant)."""
-    for stage in g.synthesis.stages(ws, noise, after):
-        image = stage.rgb
-    return image

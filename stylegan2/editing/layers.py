@@ -12,13 +12,11 @@ def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
     """Named sets of layers of a model with `num_ws` codes (L = 2 log2(resolution) - 2).
 
     coarse 0-1 (4x4 and the way to 8x8), middle 2-5 (8x8 to 32x32), fine the rest: the ranges in which SeFa's authors
-    factorise a 256-pixel model with 14 codes. They are fixed from below, since a resolution means the same in a model
-    of any size that shows the whole face. What a range decides is each model's own: in large ones coarse layers hold
-    pose and outline, middle ones features, fine ones colours and texture (arXiv 1812.04948, section 3.1); in the
-    64-pixel photo model pose, hair, eyes and nose are all in 0-2, and the fine layers hold a tint of the skin
-    (:mod:`stylegan2.pocket.studies.ownership` measures it).
+    factorise a 256-pixel model with 14 codes. Presets that would be empty in a small model are left out.
 
-    Presets that would be empty in a small model are left out: one of 16 pixels has no fine layers.
+    What a range decides is each model's own: in large ones coarse layers hold pose and outline, middle ones features,
+    fine ones colours and texture (arXiv 1812.04948, section 3.1); in the 64-pixel photo model pose, hair, eyes and nose
+    are all in 0-2, and the fine layers hold a tint of the skin (:mod:`stylegan2.pocket.studies.ownership`).
     """
     cuts = {"all": (0, num_ws), "coarse": (0, 2), "middle": (2, 6), "fine": (6, num_ws)}
     return {name: tuple(range(low, min(high, num_ws))) for name, (low, high) in cuts.items() if low < num_ws}
@@ -27,19 +25,18 @@ def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
 def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
     """Layers by preset ("coarse"), as text ("3", "0-4", "2,5-7") or as numbers, sorted and each once.
 
-    Raises:
-        ValueError: for text of another form, no layers at all, or layers that the model does not have.
+    Raises ValueError for text of another form, no layers at all, or layers that the model does not have.
     """
     presets = layer_presets(num_ws)
-    if isinstance(layers, str) and layers.strip() in presets:
-        found = presets[layers.strip()]
+    if isinstance(layers, str):
+        numbers = presets.get(layers.strip()) or _numbers(layers, presets)
     else:
-        found = _numbers(layers, presets) if isinstance(layers, str) else tuple(int(i) for i in layers)
-    wrong = sorted({i for i in found if not 0 <= i < num_ws})
-    if wrong or not found:
+        numbers = [int(i) for i in layers]
+    wrong = sorted({i for i in numbers if not 0 <= i < num_ws})
+    if wrong or not numbers:
         what = f"has no layers {', '.join(map(str, wrong))}" if wrong else "needs at least one layer"
         raise ValueError(f"layers {layers!r}: a model with {num_ws} codes {what}; expected 0 to {num_ws - 1}")
-    return tuple(sorted(set(found)))
+    return tuple(sorted(set(numbers)))
 
 
 def layers_text(layers: str | Sequence[int]) -> str:
@@ -47,9 +44,9 @@ def layers_text(layers: str | Sequence[int]) -> str:
     return layers if isinstance(layers, str) else ",".join(map(str, layers))
 
 
-def _numbers(text: str, presets: dict) -> tuple[int, ...]:
-    """ "2,5-7" -> (2, 5, 6, 7)."""
-    found: list[int] = []
+def _numbers(text: str, presets: dict) -> list[int]:
+    """ "2,5-7" -> [2, 5, 6, 7]"""
+    numbers: list[int] = []
     for part in text.split(","):
         ends = [end.strip() for end in part.split("-")]
         if len(ends) > 2 or not all(end.isdigit() for end in ends):
@@ -59,5 +56,5 @@ def _numbers(text: str, presets: dict) -> tuple[int, ...]:
         first, last = int(ends[0]), int(ends[-1])
         if first > last:
             raise ValueError(f"layers {text!r}: expected the smaller number first, as in {last}-{first}")
-        found += range(first, last + 1)
-    return tuple(found)
+        numbers += range(first, last + 1)
+    return numbers

@@ -3,8 +3,8 @@
 Both compare feature maps whose vectors are brought to length 1 at every place (arXiv 1801.03924, section 3): edges and
 shapes count, not how strong they are.
 
-    looks = JudgeDistance(judge)               # or LpipsDistance(), for photographs
-    distance = looks(images, looks.of(target))  # [N]
+    distance = JudgeDistance(judge)                    # or LpipsDistance(), for photographs
+    numbers = distance(images, distance.of(target))    # [N]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class LpipsDistance(nn.Module):
     """LPIPS with VGG features (arXiv 1801.03924), for photographs; see `published.pretrained.lpips_distance`.
 
     Args:
-        weights, device: of `lpips_distance`, which fetches what is not there and says so if it cannot.
+        weights, device: of `lpips_distance`.
 
     Attributes:
         far: photographs are what full-scale models know, so none is too far.

@@ -1,4 +1,4 @@
-"""From a picture file to what a generator's images are like, and the networks that compare them."""
+"""From a picture file to the faces in it, cut and sized as a generator's images."""
 
 from __future__ import annotations
 
@@ -23,21 +23,12 @@ ALIGN = ("auto", "yes", "no")
 
 @dataclass(frozen=True)
 class Cutting:
-    """Which square of a photo is taken.
+    """Which square of a photo is taken. Raises ValueError for impossible values."""
 
-    Attributes:
-        align: "yes": the face, turned and cut as `collect.align` does it; "no": the middle square; "auto":
-            a picture of the generator's own size as it is, any other aligned.
-        face: "1" for the face that is found most surely, "2" for the next, ..., or "all".
-        box: (left, top, side) in pixels of the upright photo: that square instead.
-
-    Raises:
-        ValueError: anything else.
-    """
-
-    align: str = "auto"
-    face: str = "1"
-    box: tuple[float, float, float] | None = None
+    align: str = "auto"  # "yes": the face, turned and cut by `collect.align`; "no": the middle square; "auto": a
+    # picture of the generator's own size as it is, any other aligned
+    face: str = "1"  # the one that is found most surely, "2": the next, ..., or "all"
+    box: tuple[float, float, float] | None = None  # left, top, side in pixels of the upright photo: that square instead
 
     def __post_init__(self) -> None:
         if self.align not in ALIGN:
@@ -64,17 +55,11 @@ def parse_box(text: str | None) -> tuple[float, float, float] | None:
 
 @dataclass(frozen=True)
 class Portrait:
-    """One face, ready for a generator.
+    """One face, ready for a generator."""
 
-    Attributes:
-        image: a square RGB image.
-        how: it was cut, in words.
-        seen: the whole photo, small, with the square that was taken; None where no face was sought.
-    """
-
-    image: Image.Image
-    how: str
-    seen: Image.Image | None = None
+    image: Image.Image  # square, RGB
+    how: str  # it was cut, in words
+    seen: Image.Image | None = None  # the whole photo, small, with the square that was taken; None: no face was sought
 
     @property
     def tensor(self) -> Tensor:
@@ -85,18 +70,11 @@ class Portrait:
 def portraits(
     photo: Image.Image, resolution: int, cutting: Cutting = AUTO, people: Sequence[align.Person] | None = None
 ) -> list[Portrait]:
-    """The faces of a photo that are asked for.
+    """The faces of an upright RGB photo that are asked for. `people`: of `align.find_people`, where they are known.
 
-    Args:
-        photo: upright RGB.
-        resolution: side of a portrait in pixels. Up to `POCKET`, faces lie as rendered ones do, above it as in FFHQ.
-        people: of `align.find_people`, where they are known already.
-
-    Raises:
-        align.NoFace: there is none.
-        ValueError: there are not so many.
+    Up to `POCKET` pixels, faces lie as rendered ones do, above it as in FFHQ. Raises align.NoFace where there is none,
+    ValueError where there are not so many.
     """
-    frame = align.POCKET if resolution <= POCKET else align.FFHQ
     if cutting.box is not None:
         square = align.box_square(*cutting.box) / getattr(photo, "reduced", 1)  # in pixels of the photo as it is stored
         return [Portrait(align.cut(photo, square, resolution), "the square given")]
@@ -108,20 +86,21 @@ def portraits(
     chosen = range(len(people)) if cutting.face == "all" else [int(cutting.face) - 1]
     if chosen[0] >= len(people):
         raise ValueError(f"face {cutting.face} was asked for, but {len(people)} were found in this photo")
-    return [_portrait(photo, people, i, resolution, frame) for i in chosen]
-
-
-def _portrait(photo: Image.Image, people: Sequence[align.Person], i: int, resolution: int, frame) -> Portrait:
-    face = align.cut(photo, align.square_of(people[i], frame), resolution)
-    return Portrait(face, f"face {i + 1} of {len(people)}", align.marked(photo, people, frame, SEEN, {i}))
+    frame = align.POCKET if resolution <= POCKET else align.FFHQ
+    return [
+        Portrait(
+            align.cut(photo, align.square_of(people[i], frame), resolution),
+            f"face {i + 1} of {len(people)}",
+            align.marked(photo, people, frame, SEEN, {i}),
+        )
+        for i in chosen
+    ]
 
 
 def open_photo(path: str | os.PathLike) -> Image.Image:
     """A picture file as an upright RGB image; JPEG files of enormous size come reduced, see `images.decode`.
 
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no picture; says what it is, and what to do.
+    Raises OSError where it cannot be read; ValueError for no picture, which says what it is and what to do.
     """
     try:
         return decode(Path(path).read_bytes())
@@ -140,19 +119,13 @@ def names_of(name: str, count: int, taken: Container[str] = ()) -> list[str]:
 def read_photos(
     paths: Mapping[str, str | os.PathLike], resolution: int, cutting: Cutting = AUTO, taken: Container[str] = ()
 ) -> dict[str, Portrait]:
-    """The portraits of picture files, by name, see `names_of`.
+    """The portraits of picture files {name: path}, named by `names_of`; see `portraits`. `taken`: no names of these.
 
-    Args:
-        paths: files by name.
-        resolution, cutting: see `portraits`.
-        taken: names that none may have.
-
-    Raises:
-        ValueError: no pictures, or one without what is asked for (the message names it).
+    Raises ValueError for no pictures, or one without what is asked for (the message names it).
     """
     if not paths:
         raise ValueError("there are no pictures: expected at least one file")
-    found: dict[str, Portrait] = {}
+    by_name: dict[str, Portrait] = {}
     for name, path in paths.items():
         photo = open_photo(path)
         try:
@@ -161,11 +134,10 @@ def read_photos(
             raise align.NoFace(f"'{path}': {error}, or take its middle square (--align no)") from error
         except ValueError as error:
             raise ValueError(f"'{path}': {error}") from error
-        names = names_of(name, len(faces), {*found, *taken})
-        found |= dict(zip(names, faces, strict=True))
-    return found
+        by_name |= dict(zip(names_of(name, len(faces), {*by_name, *taken}), faces, strict=True))
+    return by_name
 
 
-def stacked(found: Mapping[str, Portrait], device: torch.device | str = "cpu") -> Tensor:
+def stacked(portraits: Mapping[str, Portrait], device: torch.device | str = "cpu") -> Tensor:
     """Portraits as [N, 3, R, R] in [-1, 1]."""
-    return torch.stack([portrait.tensor for portrait in found.values()]).to(device)
+    return torch.stack([portrait.tensor for portrait in portraits.values()]).to(device)

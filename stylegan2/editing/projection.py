@@ -1,13 +1,13 @@
-"""From an image to codes that draw it: projection (arXiv 1912.04958, section 5 and appendix D), and pivotal tuning.
+"""From an image to codes that render it: projection (arXiv 1912.04958, section 5 and appendix D), and pivotal tuning.
 
-    found = project(g, images, looks, ProjectConfig(space="w+"))      # from the mean face
-    found = project(g, images, looks, ProjectConfig(), start=encoder(images))  # from an encoder's codes
-    drawn = g.synthesis(found.ws, found.noise)
+    projection = project(g, images, distance, ProjectConfig(space="w+"))      # from the mean face
+    projection = project(g, images, distance, start=encoder(images))          # from an encoder's codes
+    rendered = g.synthesis(projection.ws, projection.noise)
 
-The published schedule: the learning rate rises over the first twentieth of the run and falls over the last quarter, w
-is stirred by noise that fades out, and the generator's noise images are fitted too, but kept noise: a regulariser
-forbids them to look like anything. Here they stay fixed unless that is asked for, so that the codes alone draw the
-face, in every generator that was fine-tuned from this one.
+The published schedule: the learning rate rises over the first twentieth of the run and falls over the last quarter,
+fading noise is added to w, and the generator's noise images are fitted too, under a regulariser that keeps them noise.
+Here they stay fixed unless that is asked for, so that the codes alone render the face, in every generator that was
+fine-tuned from this one.
 """
 
 from __future__ import annotations
@@ -17,128 +17,94 @@ import pickletools
 import zipfile
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from stylegan2 import files
 from stylegan2.bars import bar
 from stylegan2.checkpoints import CheckpointError
 from stylegan2.editing.latents import noise_of
+from stylegan2.editing.optimise import DONE, LatentSearch, frozen, read_result, write_result
 from stylegan2.editing.perceptual import psnr
-from stylegan2.editing.styleclip import frozen
 from stylegan2.networks import Generator
 from stylegan2.runtime import images_at_once, pick_device, slices
 
 FORMAT = "stylegan2 projection"
-INTERRUPTED = "interrupted"  # why a search ended: Ctrl-C
-RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls
-STIR_UNTIL = 0.75  # part of the run after which w is stirred no more
+STIR_UNTIL = 0.75  # part of the run after which no more noise is added to w
 SPREAD_SAMPLES = 10_000  # codes that give the mean w and how far w lies from it
 
 
 @dataclass(frozen=True)
 class ProjectConfig:
-    """How to look for the codes.
+    """How to look for the codes. Raises ValueError for numbers that cannot work."""
 
-    Attributes:
-        steps: of Adam.
-        lr: step size at its highest.
-        space: "w": one code for all layers, which stays a face the generator knows; "w+": one for each, nearer to the
-            image.
-        pixels: weight of the mean squared difference of pixels.
-        looks: weight of the perceptual distance.
-        stir: noise added to w at the beginning, in spreads of w; it fades with the square of the time.
-        l2: weight of the mean squared distance from the first codes, in spreads of w: for an encoder's start.
-        fit_noise: fit the noise images too.
-        noise_weight: of their regulariser.
-
-    Raises:
-        ValueError: numbers that cannot work.
-    """
-
-    steps: int = 300
-    lr: float = 0.1
-    space: Literal["w", "w+"] = "w+"
-    pixels: float = 1.0
-    looks: float = 1.0
-    stir: float = 0.05
-    l2: float = 0.0
-    fit_noise: bool = False
-    noise_weight: float = 1e5
+    steps: int = 300  # of Adam
+    lr: float = 0.1  # step size at its highest
+    space: Literal["w", "w+"] = "w+"  # one code for all layers, surely a face; or one for each, nearer to the image
+    pixels: float = 1.0  # weight of the mean squared difference of pixels
+    perceptual: float = 1.0  # weight of the perceptual distance
+    stir: float = 0.05  # noise added to w at the beginning, in spreads of w; it fades with the square of the time
+    l2: float = 0.0  # weight of the mean squared distance from the first codes, in spreads of w: for an encoder's start
+    fit_noise: bool = False  # fit the noise images too
+    noise_weight: float = 1e5  # of their regulariser
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.lr <= 0 or min(self.pixels, self.looks, self.stir, self.l2, self.noise_weight) < 0:
+        weights = {name: getattr(self, name) for name in ("pixels", "perceptual", "stir", "l2", "noise_weight")}
+        if self.steps < 1 or self.lr <= 0 or min(weights.values()) < 0:
+            given = ", ".join(f"{name} {value:g}" for name, value in weights.items())
             raise ValueError(
-                f"steps is {self.steps}, lr {self.lr:g}, pixels {self.pixels:g}, looks {self.looks:g}, stir "
-                f"{self.stir:g}, l2 {self.l2:g}: expected steps >= 1, lr > 0, the others >= 0"
+                f"steps is {self.steps}, lr {self.lr:g}, {given}: expected steps >= 1, lr > 0, the others >= 0"
             )
         if self.space not in ("w", "w+"):
             raise ValueError(f"space is {self.space!r}, expected 'w' (one code) or 'w+' (one per layer)")
-        if not self.pixels and not self.looks:
-            raise ValueError("pixels and looks are both 0: nothing would be compared")
+        if not self.pixels and not self.perceptual:
+            raise ValueError("pixels and perceptual are both 0: nothing would be compared")
 
 
 @dataclass(frozen=True)
 class Projection:
-    """What was found for N images.
-
-    Attributes:
-        config: what was asked for.
-        ws: [N, L, w_dim]; not truncated, and not to be.
-        noise: "const", or the fitted noise images, a list of [N, 1, R, R].
-        history: one row per step: {"step", "loss", "psnr" (median, dB)}.
-        stopped: "done" or "interrupted".
-        made_from: plain values, e.g. the generator's fingerprint, the photo's name.
-    """
+    """Codes of N images."""
 
     config: ProjectConfig
-    ws: Tensor
-    noise: str | list[Tensor] = "const"
-    history: list[dict[str, float]] = field(default_factory=list)
-    stopped: str = "done"
-    made_from: dict[str, Any] = field(default_factory=dict)
+    ws: Tensor  # [N, L, w_dim]; not truncated, and not to be
+    noise: str | list[Tensor] = "const"  # or the fitted noise images, [N, 1, R, R] each
+    history: list[dict[str, float]] = field(default_factory=list)  # rows {"step", "loss", "psnr" (median, dB)}
+    stopped: str = DONE  # or "interrupted"
+    made_from: dict[str, Any] = field(default_factory=dict)  # plain values, e.g. the generator's fingerprint
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write codes, settings and history, atomically."""
+        """Write a `.pt` file, atomically."""
         noise = self.noise if isinstance(self.noise, str) else [x.cpu().contiguous() for x in self.noise]
-        plain = {"config": asdict(self.config), "history": self.history, "stopped": self.stopped}
-        content = {"format": FORMAT, "ws": self.ws.cpu().contiguous(), "noise": noise, "made_from": self.made_from}
-        files.write(Path(path), content | plain)
+        write_result(path, FORMAT, self, ws=self.ws.cpu().contiguous(), noise=noise)
 
     @staticmethod
     def load(path: str | os.PathLike, device: torch.device | str = "auto") -> Projection:
-        """Open a file of `save`; nothing in it is executed.
-
-        Raises:
-            CheckpointError: there is no such file, or it is something else.
-        """
-        if first := _of_the_original(Path(path)):
+        """Open a file of `save`; nothing in it is executed. Raises CheckpointError for a file that is none."""
+        if first := _first_photo_of_the_original(Path(path)):
             raise CheckpointError(
                 f"'{path}' was written by projector.py of the original programs (its first photo: {first}): its codes "
                 "draw the photo with noise images of their own, and some truncated once more, which is not read here; "
                 "project the photos again: python -m stylegan2 project CKPT PHOTO --out projected"
             )
-        content, device = files.read(Path(path)), pick_device(device)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise CheckpointError(f"'{path}' holds no projection: expected a file that `project` wrote")
-        try:
+        device = pick_device(device)
+
+        def make(content: dict[str, Any], plain: list) -> Projection:
             noise = content["noise"]
             noise = noise if isinstance(noise, str) else [x.to(device) for x in noise]
-            rest = (content[name] for name in ("history", "stopped", "made_from"))
-            return Projection(ProjectConfig(**content["config"]), content["ws"].to(device), noise, *rest)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise CheckpointError(f"'{path}' is damaged or of an older version ({error}): project again") from error
+            return Projection(ProjectConfig(**content["config"]), content["ws"].to(device), noise, *plain)
+
+        refusal = "holds no projection: expected a file that `project` wrote"
+        return read_result(path, FORMAT, make, refusal, again="project again")
 
 
-def _of_the_original(path: Path) -> str | None:
+def _first_photo_of_the_original(path: Path) -> str | None:
     """The first photo's name of a file {name: {"latent", "noise", "img" or "r_img", ...}}, else None.
 
-    Seen from the words in its pickle, which is not opened: it may hold NumPy arrays, which a safe reader refuses.
+    Known by the words in its pickle, which is not opened: it may hold NumPy arrays, which a safe reader refuses.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -150,15 +116,8 @@ def _of_the_original(path: Path) -> str | None:
     return None if ours or not {"img", "r_img"} & set(words) else words[0]
 
 
-def learning_rate(config: ProjectConfig, step: int) -> float:
-    """Linear up over the first part of the run, a half cosine down over the last."""
-    up = (step + 1) / config.steps / RAMP_UP
-    down = min(1.0, (1 - step / config.steps) / RAMP_DOWN)
-    return config.lr * min(1.0, up) * (0.5 - 0.5 * torch.tensor(torch.pi * down).cos().item())
-
-
 def stirring(config: ProjectConfig, step: int) -> float:
-    """How strongly w is stirred, in spreads of w: falls to 0 with the square of the time left."""
+    """How much noise is added to w, in spreads of w: falls to 0 with the square of the time left."""
     return config.stir * max(0.0, 1 - step / config.steps / STIR_UNTIL) ** 2
 
 
@@ -186,90 +145,67 @@ def spread(g: Generator, samples: int = SPREAD_SAMPLES) -> float:
     return float((w - w.mean(0)).square().sum(1).mean().sqrt())
 
 
-class Search:
-    """A projection under way, step by step.
+class Search(LatentSearch):
+    """A projection under way, step by step. Raises ValueError for images or codes of another shape.
 
     Every image is fitted by itself: a batch gives what its images give one by one, up to rounding.
 
     Args:
-        g: draws; its weights stay as they are.
+        g: renders the codes; its weights stay as they are.
         images: [N, 3, R, R] in [-1, 1], of the generator's size.
-        looks: perceptual distance, see :mod:`stylegan2.editing.perceptual`.
+        distance: perceptual distance, see :mod:`stylegan2.editing.perceptual`.
         config: what to do.
         start: codes to begin with, [N, L, w_dim]; None: the mean w.
-        seed: of the stirring.
-
-    Attributes:
-        history: see `Projection`.
-
-    Raises:
-        ValueError: images or codes of another shape.
     """
 
-    def __init__(self, g: Generator, images: Tensor, looks, config: ProjectConfig, start=None, seed: int = 0):
+    def __init__(self, g: Generator, images: Tensor, distance, config: ProjectConfig, start=None, seed: int = 0):
         _check(g, images, start)
-        self.g, self.images, self.looks, self.config = g, images, looks, config
-        if start is None:
-            start = g.mapping.mean_ws.expand(len(images), -1, -1)
-        rows = g.num_ws if config.space == "w+" else 1
+        self.images, self.distance = images, distance
+        start = g.mapping.mean_ws.expand(len(images), -1, -1) if start is None else start
         start = start.detach().float()
-        self.start = start if rows > 1 else start.mean(1, keepdim=True)
+        self.start = start if config.space == "w+" else start.mean(1, keepdim=True)
         self.spread, self.rng = spread(g), torch.Generator().manual_seed(seed)
-        self.ws = self.start.clone().requires_grad_()
-        self.fitted = [x.clone().requires_grad_() for x in self._first_noise()] if config.fit_noise else []
-        self.optimiser = torch.optim.Adam([self.ws, *self.fitted], lr=config.lr, betas=(0.9, 0.999))
-        self.history: list[dict[str, float]] = []
+        self.ws, self.fitted = self.start.clone().requires_grad_(), []
+        if config.fit_noise:
+            noise = g.synthesis.sample_noise(len(images), torch.Generator().manual_seed(0))
+            self.fitted = [x.expand(len(images), -1, -1, -1).clone().requires_grad_() for x in noise]
+        super().__init__(g, distance, config, len(images), [self.ws, *self.fitted])
         with torch.no_grad():
-            self.target = looks.of(images)
-
-    def _first_noise(self) -> list[Tensor]:
-        n = len(self.images)
-        return [x.expand(n, -1, -1, -1) for x in self.g.synthesis.draw_noise(n, torch.Generator().manual_seed(0))]
+            self.target = distance.of(images)
 
     @property
     def codes(self) -> Tensor:
-        """Where the codes are now, ws [N, L, w_dim]."""
+        """The codes by now, ws [N, L, w_dim]."""
         return self.ws.expand(-1, self.g.num_ws, -1)
 
     def step(self) -> dict[str, float]:
         """One step of Adam; returns its row of `history`."""
-        number, config = len(self.history), self.config
-        self.optimiser.param_groups[0]["lr"] = learning_rate(config, number)
-        stir = torch.randn(1, 1, self.g.w_dim, generator=self.rng).to(self.ws.device)  # one for all: see above
-        stir = stir * (stirring(config, number) * self.spread / self.g.w_dim**0.5)
-        self.optimiser.zero_grad(set_to_none=True)
-        at_once = images_at_once(self.g.synthesis, len(self.images), graph=True)
-        with frozen(self.g, self.looks):
-            parts = [self._backward(part, stir) for part in slices(len(self.images), at_once)]
-        loss, decibels = (torch.cat(of_parts) for of_parts in zip(*parts, strict=True))
-        row = {"step": number, "loss": float(loss.mean()), "psnr": float(decibels.median())}
-        self.history.append(row)
-        self.optimiser.step()
-        self._settle_noise()
+        stir = torch.randn(1, 1, self.g.w_dim, generator=self.rng).to(self.ws.device)  # one for all images
+        self.stir = stir * (stirring(self.config, len(self.history)) * self.spread / self.g.w_dim**0.5)
+        row = super().step()
+        with torch.no_grad():
+            for x in self.fitted:  # noise keeps mean 0 and variance 1
+                x.sub_(x.mean((2, 3), keepdim=True)).mul_(x.square().mean((2, 3), keepdim=True).add(1e-12).rsqrt())
         return row
 
-    def _backward(self, part: slice, stir: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the gradient of some of the images; -> loss and PSNR of each, without graphs."""
+    def _backward(self, part: slice, number: int) -> tuple[Tensor, Tensor]:
         config, images, fitted = self.config, self.images[part], noise_of(self.fitted, part)
-        drawn = self.g.synthesis(self.codes[part] + stir, fitted or "const")
-        loss = config.pixels * (drawn - images).square().mean((1, 2, 3))
-        loss = loss + config.looks * self.looks(drawn, [features[part] for features in self.target])
+        rendered = self.g.synthesis(self.codes[part] + self.stir, fitted or "const")
+        loss = config.pixels * (rendered - images).square().mean((1, 2, 3))
+        loss = loss + config.perceptual * self.distance(rendered, [features[part] for features in self.target])
         if config.l2:
             away = (self.ws[part] - self.start[part]).square().sum(2).mean(1) / self.spread**2
             loss = loss + config.l2 * away
         if fitted:
             loss = loss + config.noise_weight * noise_pattern(fitted)
         loss.sum().backward()
-        return loss.detach(), psnr(drawn.detach(), images)
+        return loss.detach(), psnr(rendered.detach(), images)
 
-    @torch.no_grad()
-    def _settle_noise(self) -> None:
-        """Fitted noise keeps mean 0 and variance 1."""
-        for x in self.fitted:
-            x.sub_(x.mean((2, 3), keepdim=True)).mul_(x.square().mean((2, 3), keepdim=True).add(1e-12).rsqrt())
+    def _row(self, loss: Tensor, decibels: Tensor) -> dict[str, float]:
+        return {"loss": float(loss.mean()), "psnr": float(decibels.median())}
 
-    def found(self, stopped: str = "done") -> Projection:
-        """What there is by now."""
+    def result(self, stopped: str = DONE) -> Projection:
+        """The result by now."""
         noise = [x.detach().clone() for x in self.fitted] or "const"
         return Projection(self.config, self.codes.detach().clone(), noise, list(self.history), stopped)
 
@@ -277,87 +213,66 @@ class Search:
 def project(
     g: Generator,
     images: Tensor,
-    looks,
+    distance,
     config: ProjectConfig | None = None,
     start: Tensor | None = None,
     on_step: Callable[[Search], None] | None = None,
     progress: bool = True,
 ) -> Projection:
-    """Find codes that draw the images. An interruption (stop button, Ctrl-C) ends early and keeps what there is.
+    """Find codes that render the images. An interruption (stop button, Ctrl-C) ends early and keeps what there is.
 
-    Args:
-        g, images, looks, config, start: see `Search`.
-        on_step: called after every step.
-        progress: a bar, should it take long.
-
-    Raises:
-        ValueError: images or codes of another shape.
+    Arguments and errors as those of `Search`; `on_step` is called after every step; `progress`: a bar, should it take
+    long.
     """
-    config = config or ProjectConfig()
-    run = Search(g, images, looks, config, start)
-    try:
-        with bar(what="project", unit="step", shown=progress, total=config.steps) as shown:
-            for _ in range(config.steps):
-                row = run.step()
-                shown.set_postfix(to_photo=f"{row['psnr']:.1f} dB", refresh=False)
-                shown.update()
-                if on_step is not None:
-                    on_step(run)
-    except KeyboardInterrupt:
-        return run.found(INTERRUPTED)
-    return run.found()
+    search = Search(g, images, distance, config or ProjectConfig(), start)
+    return search.result(search.run("project", _to_photo, on_step, progress))
+
+
+def _to_photo(row: dict[str, float]) -> dict[str, str]:
+    return {"to_photo": f"{row['psnr']:.1f} dB"}
 
 
 def tune(
     g: Generator,
-    found: Projection,
+    projection: Projection,
     images: Tensor,
-    looks,
+    distance,
     steps: int = 100,
     lr: float = 1e-3,
     progress: bool = True,
 ) -> Generator:
-    """Pivotal tuning (arXiv 2106.05744, equation 2): a copy of G that draws these very images from the codes found.
+    """Pivotal tuning (arXiv 2106.05744, equation 2): a copy of G that renders these very images from the codes found.
 
     The codes stay; the synthesis network learns. What it did for faces far from these codes hardly changes, and edits
     of the codes keep working.
 
     Args:
         g: stays as it is.
-        found: codes of the images.
-        images: [N, 3, R, R] in [-1, 1].
-        looks: perceptual distance.
-        steps, lr: of Adam.
-        progress: a bar, should it take long.
-
-    Raises:
-        ValueError: images of another shape, or numbers that cannot work.
+        projection: codes of the images.
+        images, distance: as in `Search`, with its errors.
+        steps, lr: of Adam; ValueError for numbers that cannot work.
     """
     if steps < 1 or lr <= 0:
         raise ValueError(f"steps is {steps}, lr {lr:g}: expected steps >= 1, lr > 0")
-    _check(g, images, found.ws)
+    _check(g, images, projection.ws)
     tuned = deepcopy(g)
-    optimiser = torch.optim.Adam([p.requires_grad_(True) for p in _weights(tuned)], lr)
+    optimiser = torch.optim.Adam(tuned.synthesis.requires_grad_(True).parameters(), lr)
     with torch.no_grad():
-        target = looks.of(images)
-    with frozen(looks), bar(what="tune", unit="step", shown=progress, total=steps) as shown:
+        target = distance.of(images)
+    with frozen(distance), bar(what="tune", unit="step", shown=progress, total=steps) as shown:
         for _ in range(steps):
             optimiser.zero_grad(set_to_none=True)
             at_once, decibels = images_at_once(tuned.synthesis, len(images), graph=True), []
             for part in slices(len(images), at_once):
                 wanted, share = images[part], len(images[part]) / len(images)
-                drawn = tuned.synthesis(found.ws[part], noise_of(found.noise, part))
-                loss = (drawn - wanted).square().mean() + looks(drawn, [x[part] for x in target]).mean()
+                rendered = tuned.synthesis(projection.ws[part], noise_of(projection.noise, part))
+                loss = (rendered - wanted).square().mean() + distance(rendered, [x[part] for x in target]).mean()
                 (share * loss).backward()
-                decibels.append(psnr(drawn.detach(), wanted))
+                decibels.append(psnr(rendered.detach(), wanted))
             optimiser.step()
-            shown.set_postfix(to_photo=f"{float(torch.cat(decibels).median()):.1f} dB", refresh=False)
+            shown.set_postfix(_to_photo({"psnr": float(torch.cat(decibels).median())}), refresh=False)
             shown.update()
     return tuned.requires_grad_(False)
-
-
-def _weights(g: Generator) -> list[nn.Parameter]:
-    return list(g.synthesis.parameters())
 
 
 def _check(g: Generator, images: Tensor, start: Tensor | None) -> None:

@@ -19,29 +19,22 @@ from stylegan2.networks import Generator
 
 
 def style_weights(g: Generator, layers: str | Sequence[int] = "all", to_rgb: Sequence[int] = ()) -> Tensor:
-    """A: the weights of the affine layers that make the styles of the chosen convolutions, below each other.
+    """A: the weights of the affine layers that make the styles of the chosen convolutions, [C, w_dim] (float64, CPU).
 
-    Weights as they are stored, without the gain of the equalised learning rate: it is the same for all of them, so
-    that it scales the eigenvalues and leaves the directions alone. tRGB layers, which only colour, are left out.
+    Without the gain of the equalised learning rate, which is the same for all of them and only scales the eigenvalues.
 
     Args:
-        g: a generator.
-        layers: as for `parse_layers`. Code i makes the styles of the i-th convolution; the last code has none (it
-            drives nothing but the last tRGB), and adds no rows.
+        layers: as for `parse_layers`. The last code drives no convolution, only the last tRGB, and adds no rows.
         to_rgb: resolutions whose tRGB weights are added at the end: [4] in the original code, which does not normalise;
             the image's own in the authors' code, when all layers are chosen.
 
-    Returns:
-        [C, w_dim], C the number of styles (float64, CPU).
-
-    Raises:
-        ValueError: layers or resolutions that the model does not have, or no convolution among the layers.
+    Raises ValueError for layers or resolutions that the model does not have, or no convolution among the layers.
     """
     convs = g.synthesis.convs
     chosen = [convs[i].affine for i in parse_layers(layers, g.num_ws) if i < len(convs)]
     if not chosen:
-        raise ValueError(f"layers {layers!r}: code {len(convs)} drives the last tRGB alone; expected some of 0 to "
-                         f"{len(convs) - 1}, which have a convolution to factorise")  # fmt: skip
+        why = f"code {len(convs)} drives the last tRGB alone"
+        raise ValueError(f"layers {layers!r}: {why}; expected some of 0 to {len(convs) - 1}, which have a convolution")
     unknown = [r for r in to_rgb if r not in g.synthesis.resolutions]
     if unknown:
         raise ValueError(f"to_rgb {unknown}: expected some of the resolutions {g.synthesis.resolutions}")
@@ -56,23 +49,16 @@ def factorize(
     count: int | None = None,
     to_rgb: Sequence[int] = (),
 ) -> Directions:
-    """The directions that change the styles of the chosen layers most.
+    """The directions that change the styles of the chosen layers most, those with the largest eigenvalue first.
 
     The eigenvectors of A'A are the right singular vectors of A, and its eigenvalues the squared singular values.
 
     Args:
-        g: a generator.
         layers: which weights to factorise and which codes to move, see `parse_layers` ("coarse", "0-3,7").
         normalise: bring every row of A (one style's weights) to length 1 first, as the authors' code does: all styles
             count the same. False: the equation as in the paper.
         count: how many to keep, at most w_dim and the number of styles; None: all of them.
-        to_rgb: see `style_weights`.
-
-    Returns:
-        Directions, largest eigenvalue first; each has its component of largest size positive.
-
-    Raises:
-        ValueError: as of `style_weights`, or an impossible count.
+        to_rgb: see `style_weights`, also for errors.
     """
     a = style_weights(g, layers, to_rgb)  # [C, w_dim]
     if normalise:

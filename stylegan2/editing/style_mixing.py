@@ -6,10 +6,10 @@
 A column gives the chosen layers, a row everything else. In the paper coarse layers bring pose, hair style and shape of
 the face, middle ones smaller features, fine ones colours; `pocket.studies.ownership` measures it for a model.
 
-A code can also be cut across: with `channels` only some components of the chosen layers' codes are exchanged (the
-authors of arXiv 2106.12445 cut at 10 of 512). Unlike layers, the components of w have no order and no meaning each:
-every layer turns all of them into its styles by a full matrix. Exchanging half of them acts like a blend half way: in
-the pocket model both take about half of every group of attributes (of pose 50 and 47 %, of the mouth 57 and 54 %).
+With `channels` only some components of the chosen layers' codes are exchanged (the authors of arXiv 2106.12445 cut at
+10 of 512). Unlike layers, the components of w have no order and no meaning each: every layer turns all of them into its
+styles by a full matrix. Exchanging half of them acts like a blend half way: in the pocket model both take about half of
+every group of attributes (of pose 50 and 47 %, of the mouth 57 and 54 %).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import check_fits, draw
+from stylegan2.editing.latents import check_fits, finish, render
 from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator, Noise, Stage
 from stylegan2.runtime import in_parts
 
-BATCH = 16  # images drawn at once
+BATCH = 16  # images rendered at once
 GAP, EDGE, LINE = 2, 8, 20  # pixels: between faces, between the ends and the mixes, height of a line of text
 
 Layers = str | Sequence[int]
@@ -40,35 +40,30 @@ Layers = str | Sequence[int]
 def mix(
     ws_row: Tensor, ws_col: Tensor, layers: Layers, channels: Sequence[int] | None = None, amount: float = 1.0
 ) -> Tensor:
-    """The row's codes, with the column's in the chosen layers.
+    """The row's codes, with the column's in the chosen layers: [..., L, w_dim] each; leading sizes are broadcast.
 
     Args:
-        ws_row, ws_col: [..., L, w_dim] each; leading sizes are broadcast.
         layers: a preset, numbers or text such as "0-4,7" (see `parse_layers`); an empty tuple exchanges nothing.
-        channels: exchange only these components of the chosen codes, 0 to w_dim - 1; None: all. See `scale_channels`.
+        channels: exchange only these components of the chosen codes, 0 to w_dim - 1; None: all.
         amount: 1 takes the column's, 0 keeps the row's, between them lies a straight blend.
 
-    Returns:
-        [..., L, w_dim]
-
-    Raises:
-        ValueError: codes of different L or w_dim, or layers or channels that they do not have.
+    Raises ValueError for codes of different L or w_dim, or layers or channels that they do not have.
     """
     if ws_row.shape[-2:] != ws_col.shape[-2:]:
         raise ValueError(
             f"the rows' codes are {list(ws_row.shape)} and the columns' {list(ws_col.shape)}: the number of layers and "
             "w_dim must be the same, as between a model and one fine-tuned from it"
         )
-    return torch.lerp(ws_row, ws_col, amount * _chosen(layers, channels, ws_row))  # exact at 0 and 1
-
-
-def _chosen(layers: Layers, channels: Sequence[int] | None, ws: Tensor) -> Tensor:
-    """1 where the column's code goes, 0 elsewhere: [L, w_dim]."""
-    num_ws, w_dim = ws.shape[-2:]
-    chosen = ws.new_zeros(num_ws, w_dim)
+    num_ws, w_dim = ws_row.shape[-2:]
+    channels = list(range(w_dim) if channels is None else channels)
+    wrong = sorted({c for c in channels if not 0 <= c < w_dim})
+    if wrong or not channels:
+        what = f"no component {wrong[0]}" if wrong else "at least one component to exchange"
+        raise ValueError(f"channels: expected 0 to {w_dim - 1}, the components of this model's w; there is {what}")
+    share = ws_row.new_zeros(num_ws, w_dim)
     for layer in _numbers(layers, num_ws):
-        chosen[layer, _check_channels(channels, w_dim)] = 1
-    return chosen
+        share[layer, channels] = amount
+    return torch.lerp(ws_row, ws_col, share)  # exact at 0 and 1
 
 
 def _numbers(layers: Layers, num_ws: int) -> tuple[int, ...]:
@@ -85,35 +80,9 @@ def layers_name(layers: Layers, num_ws: int) -> str:
 
 
 def layer_label(layer: int, num_ws: int) -> str:
-    """A layer's number and where it draws: "3: 16x16". The last code drives no convolution, only the last tRGB."""
+    """A layer and the resolution it drives, "3: 16x16"; the last code drives no convolution, only the last tRGB."""
     side = 4 * 2 ** ((layer + 1) // 2)
     return f"{layer}: colours" if layer == num_ws - 1 else f"{layer}: {side}x{side}"
-
-
-def _check_channels(channels: Sequence[int] | None, w_dim: int) -> list[int]:
-    found = list(range(w_dim) if channels is None else channels)
-    wrong = sorted({c for c in found if not 0 <= c < w_dim})
-    if wrong or not found:
-        what = f"no component {wrong[0]}" if wrong else "at least one component to exchange"
-        raise ValueError(f"channels: expected 0 to {w_dim - 1}, the components of this model's w; there is {what}")
-    return found
-
-
-def scale_channels(first: int, last: int, w_dim: int, of: int = 512) -> range:
-    """The same share of a smaller or larger w: components `first` to `last` of `of`, for a w with `w_dim` of them.
-
-    The cut that the authors of arXiv 2106.12445 use at 10 of 512 lies at 2 of 128.
-
-    Raises:
-        ValueError: for a range that is not among 0 to of - 1, or that leaves nothing at this size.
-    """
-    found = range(round(first * w_dim / of), round((last + 1) * w_dim / of))
-    if not 0 <= first <= last < of or not found:
-        raise ValueError(
-            f"channels {first} to {last} of {of}: expected a range within 0 to {of - 1}, wide enough for a w with "
-            f"{w_dim} components"
-        )
-    return found
 
 
 # ------------------------------------------------------------------------------------------------------------ images
@@ -129,66 +98,42 @@ def mix_images(
     noise: Noise = "const",
     amount: float = 1.0,
 ) -> Tensor:
-    """Every row's face mixed with every column's.
+    """Every row's face mixed with every column's, [R, L, w_dim] and [C, L, w_dim]: [R, C, 3, H, W], about in [-1, 1].
 
-    What lies below the first exchanged layer is the same along a row and is drawn once.
-
-    Args:
-        g: draws the images.
-        row_ws, col_ws: [R, L, w_dim] and [C, L, w_dim].
-        layers, channels, amount: as in `mix`.
-        noise: see `SynthesisNetwork.draw_noise`; one noise for all images, so that only codes differ between them.
-
-    Returns:
-        [R, C, 3, H, W], roughly in [-1, 1].
-
-    Raises:
-        ValueError: as `mix`, or codes that are not the generator's.
+    What lies below the first exchanged layer is the same along a row and is rendered once. The noise (see
+    `SynthesisNetwork.sample_noise`) is one for all images. Other arguments and errors as those of `mix`.
     """
     if row_ws.ndim != 3 or col_ws.ndim != 3:
         raise ValueError(f"codes must be [N, L, w_dim], got {list(row_ws.shape)} and {list(col_ws.shape)}")
     mixed = mix(row_ws[:, None], col_ws[None], layers, channels, amount)  # [R, C, L, w_dim]
-    noises = g.synthesis.draw_noise(1, noise)
+    noises = g.synthesis.sample_noise(1, noise)
     first = min(_numbers(layers, row_ws.shape[1]), default=row_ws.shape[1])
     at_once = max(1, BATCH // max(1, len(col_ws)))  # rows
     parts = zip(row_ws.split(at_once), mixed.split(at_once), strict=True)
-    return torch.cat([_draw_rows(g, rows, codes, first, noises) for rows, codes in parts])
+    return torch.cat([_render_rows(g, rows, codes, first, noises) for rows, codes in parts])
 
 
-def _draw_rows(g: Generator, row_ws: Tensor, mixed: Tensor, first: int, noises: Noise) -> Tensor:
+def _render_rows(g: Generator, row_ws: Tensor, mixed: Tensor, first: int, noises: Noise) -> Tensor:
     """Codes [R, C, L, w_dim] that differ from row_ws [R, L, w_dim] only from code `first` on -> [R, C, 3, H, W]."""
-    columns = mixed.shape[1]
-    shared = _stage_below(g, row_ws, first, noises)
-    codes, whose = mixed.flatten(0, 1), torch.arange(len(row_ws)).repeat_interleave(columns)
-
-    def drawn(part: slice) -> Tensor:
-        after = shared and Stage(shared.resolution, shared.x[whose[part]], shared.rgb[whose[part]])
-        for stage in g.synthesis.stages(codes[part], noises, after):
-            image = stage.rgb
-        return image
-
-    return in_parts(g.synthesis, len(codes), drawn).unflatten(0, mixed.shape[:2])
-
-
-def _stage_below(g: Generator, ws: Tensor, first: int, noises: Noise) -> Stage | None:
-    """The last stage before the image that code `first` and those after it have no part in; None: there is none."""
     blocks = min(first // 2, len(g.synthesis.resolutions) - 1)  # block i uses codes up to 2 i + 1
-    stages = list(islice(g.synthesis.stages(ws, noises), blocks))  # no more than these are drawn
-    return stages[-1] if stages else None
+    stages = list(islice(g.synthesis.stages(row_ws, noises), blocks))  # those that no exchanged code has a part in
+    codes, whose = mixed.flatten(0, 1), torch.arange(len(row_ws)).repeat_interleave(mixed.shape[1])
+
+    def rendered(part: slice) -> Tensor:
+        rows = whose[part]
+        after = Stage(stages[-1].resolution, stages[-1].x[rows], stages[-1].rgb[rows]) if stages else None
+        return finish(g, codes[part], noises, after)
+
+    return in_parts(g.synthesis, len(codes), rendered).unflatten(0, mixed.shape[:2])
 
 
 @dataclass(frozen=True)
 class MixGrid:
-    """Mixes and the faces that they were made of; images roughly in [-1, 1].
+    """Mixes and the faces that they were made of, rendered by each of K generators; images about in [-1, 1]."""
 
-    Attributes:
-        images: [R, C, 3, H, W].
-        rows, columns: the ends, [K, R, 3, H, W] and [K, C, 3, H, W], drawn by each of K generators.
-    """
-
-    images: Tensor
-    rows: Tensor
-    columns: Tensor
+    images: Tensor  # [R, C, 3, H, W]
+    rows: Tensor  # [K, R, 3, H, W]
+    columns: Tensor  # [K, C, 3, H, W]
 
     def picture(
         self, row_names: Sequence = (), column_names: Sequence = (), scale: int = 1, side: int | None = None
@@ -200,13 +145,12 @@ class MixGrid:
         corner = [None] * (len(self.rows) + 1)  # beside each other: the rows' ends, and the space before the mixes
         space = Image.new("RGB", (EDGE - 2 * GAP,) * 2, display.PAPER)
 
-        def drawn(images: Tensor) -> list[Image.Image]:
+        def faces(images: Tensor) -> list[Image.Image]:
             return [display.to_pil(image, scale, side) for image in display.to_uint8(images)]
 
-        cells = [[*corner, *drawn(faces)] for faces in self.columns] + [[space]]
-        cells += [
-            [*drawn(ends), space, *drawn(mixes)] for ends, mixes in zip(self.rows.unbind(1), self.images, strict=True)
-        ]
+        cells = [[*corner, *faces(ends)] for ends in self.columns] + [[space]]
+        pairs = zip(self.rows.unbind(1), self.images, strict=True)
+        cells += [[*faces(ends), space, *faces(mixes)] for ends, mixes in pairs]
         columns = [*[""] * len(corner), *map(str, column_names)] if column_names else ()
         rows = [*[""] * (len(self.columns) + 1), *map(str, row_names)] if row_names else ()
         return display.table(cells, columns, rows, gap=GAP, band=LINE)
@@ -222,28 +166,21 @@ def mix_grid(
     noise: Noise = "const",
     ends: Sequence[Generator] = (),
 ) -> MixGrid:
-    """All mixes of rows and columns, with their ends.
+    """All mixes of rows and columns, with their ends. Arguments and errors as those of `mix_images`.
 
-    To mix across domains, give codes of the source's mapping, a target as `g`, and both as `ends`: one w means nearly
-    the same person to a model and to one fine-tuned from it.
-
-    Args:
-        g: draws the mixes.
-        row_ws, col_ws, layers, channels, noise: as in `mix_images`.
-        ends: generators that draw the rows' and columns' own faces; () for `g` alone.
-
-    Raises:
-        ValueError: as `mix_images`, or a model among `ends` that takes other codes.
+    To mix across domains, give codes of the source's mapping, a target as `g`, and both as `ends`, the generators that
+    render the rows' and columns' own faces: one w means nearly the same person to a model and to one fine-tuned from
+    it. () is `g` alone.
     """
     for model in (g, *ends):
         check_fits(model, row_ws)
-    noise = noise if noise in ("const", "none") else g.synthesis.draw_noise(1, noise)  # fixed noise is a model's own
+    noise = noise if noise in ("const", "none") else g.synthesis.sample_noise(1, noise)  # fixed noise is a model's own
     images = mix_images(g, row_ws, col_ws, layers, channels, noise)
-    rows, columns = (draw_ends(ends or (g,), ws, noise) for ws in (row_ws, col_ws))
+    rows, columns = (render_ends(ends or (g,), ws, noise) for ws in (row_ws, col_ws))
     return MixGrid(images, rows, columns)
 
 
 @torch.no_grad()
-def draw_ends(models: Sequence[Generator], ws: Tensor, noise: Noise = "const") -> Tensor:
+def render_ends(models: Sequence[Generator], ws: Tensor, noise: Noise = "const") -> Tensor:
     """The same codes through K models: [N, L, w_dim] -> [K, N, 3, H, W]."""
-    return torch.stack([draw(g, ws, noise, BATCH) for g in models])
+    return torch.stack([render(g, ws, noise, BATCH) for g in models])

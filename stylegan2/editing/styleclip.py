@@ -5,11 +5,11 @@
     images = g.synthesis(edit.at(1.5), "const")      # more of it, without optimising again; -1.0: the opposite
     cartoons = webtoon.synthesis(edit.at(1.5), "const")
 
-A code w0 in W+ is moved until CLIP sees the text in its image. What comes out is a code w1, and with it a direction:
-`w0 + strength (w1 - w0)` walks along it, through any generator that was fine-tuned from this one.
+A code w0 in W+ is moved to w1, in whose image CLIP sees the text. `w0 + strength (w1 - w0)` then goes along the line
+through both, in any generator that was fine-tuned from this one.
 
-With `together`, many codes are moved by one common offset. What is the same for all faces is the text; what would fool
-CLIP differs from face to face, and averages out. Such an edit fits faces that it has never seen:
+With `together`, many codes are moved by one offset. What would fool CLIP differs from face to face and averages out, so
+the edit also fits other faces:
 
     edit = optimise(g, clip, many, EditConfig("red hair", together=True))
     images = g.synthesis(edit.onto(ws, 1.0), "const")
@@ -18,68 +18,44 @@ CLIP differs from face to face, and averages out. Such an edit fits faces that i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylegan2 import files
-from stylegan2.bars import bar
 from stylegan2.data.roughen import roughen
 from stylegan2.editing import figures
-from stylegan2.editing.latents import draw
+from stylegan2.editing.latents import render
 from stylegan2.editing.layers import parse_layers
-from stylegan2.files import CheckpointError
+from stylegan2.editing.optimise import DONE, LatentSearch, read_result, write_result
 from stylegan2.networks import Generator
 from stylegan2.published.clip_model import ClipModel
-from stylegan2.runtime import images_at_once, pick_device, slices
+from stylegan2.runtime import pick_device
 
 FORMAT = "stylegan2 text edit"
 PLAIN = "a face"  # what all images show
-RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls (arXiv 1912.04958, D)
 IMPROVES = 1e-3  # a mean loss that falls by less in `patience` steps has converged
 
 
 @dataclass(frozen=True)
 class EditConfig:
-    """What to change, and how.
+    """What to change, and how. Raises ValueError for an empty text, or numbers that cannot work."""
 
-    Attributes:
-        text: what the image should show: "red hair", "a person with a big smile".
-        neutral: what it shows now, e.g. "brown hair"; then the image is moved along the direction from this text to
-            `text` rather than towards `text` itself. None: without.
-        steps: of Adam, at most.
-        lr: step size in units of w, at its highest.
-        l2: weight of the squared distance to the first code, summed over layers and components.
-        keep: weight of what CLIP sees change besides the text, see `TextLoss`; 0: the paper's loss without its identity
-            term.
-        layers: which codes may move: a preset or numbers, see `parse_layers`.
-        space: "w+": every layer's code moves by itself; "w": all of them move alike, which stays nearer to faces.
-        together: one offset for all codes, instead of one for each.
-        views: how many slightly moved, softened, noisy copies of the image CLIP looks at in every step; 0: the image
-            as it is. What only one exact picture shows is no edit (the random views of arXiv 2106.14843).
-        patience: stop when the mean loss of so many steps is no lower than that of as many before; 0: never.
-
-    Raises:
-        ValueError: for an empty text, or numbers that cannot work.
-    """
-
-    text: str
-    neutral: str | None = None
-    steps: int = 40
-    lr: float = 0.1
-    l2: float = 0.002
-    keep: float = 0.0
-    layers: str | tuple[int, ...] = "all"
-    space: Literal["w+", "w"] = "w+"
-    together: bool = False
-    views: int = 1
-    patience: int = 10
+    text: str  # what the image should show: "red hair", "a person with a big smile"
+    neutral: str | None = None  # what it shows now, e.g. "brown hair": it is moved from this to `text`
+    steps: int = 40  # of Adam, at most
+    lr: float = 0.1  # step size in units of w, at its highest
+    l2: float = 0.002  # weight of the squared distance to the first code, summed over layers and components
+    keep: float = 0.0  # weight of what CLIP sees change besides the text, see `TextLoss`
+    layers: str | tuple[int, ...] = "all"  # which codes may move: a preset or numbers, see `parse_layers`
+    space: Literal["w+", "w"] = "w+"  # every layer's code moves by itself; or all alike, which stays nearer to faces
+    together: bool = False  # one offset for all codes, instead of one for each
+    views: int = 1  # slightly moved, softened, noisy copies that CLIP looks at in every step; 0: the image as it is.
+    # What only one exact picture shows is no edit (the random views of arXiv 2106.14843)
+    patience: int = 10  # stop when the mean loss of so many steps is no lower than that of as many before; 0: never
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -97,38 +73,25 @@ class EditConfig:
 
 @dataclass(frozen=True)
 class TextEdit:
-    """A finished edit: where it began, where it ended, and every code on the line through both.
-
-    Attributes:
-        config: what was asked for.
-        start, end: codes ws [N, L, w_dim] before and after.
-        history: one row per step: {"step", "loss", "similarity" (mean cosine of image and text), "moved" (root mean
-            square distance from the start)}.
-        stopped: "done" (all steps), "converged" (early stop) or "interrupted".
-        made_from: plain values that say what it is an edit of, e.g. the generator's fingerprint.
-    """
+    """A finished edit: where it began, where it ended, and every code on the line through both."""
 
     config: EditConfig
-    start: Tensor
-    end: Tensor
+    start: Tensor  # codes ws [N, L, w_dim] before ...
+    end: Tensor  # ... and after
+    # rows {"step", "loss", "similarity" (mean cosine of image and text), "moved" (root mean square distance)}
     history: list[dict[str, float]] = field(default_factory=list)
-    stopped: str = "done"
-    made_from: dict[str, Any] = field(default_factory=dict)
+    stopped: str = DONE  # or "converged" (early stop), or "interrupted"
+    made_from: dict[str, Any] = field(default_factory=dict)  # plain values, e.g. the generator's fingerprint
 
     def at(self, strength: float) -> Tensor:
         """start + strength (end - start): 0 the original, 1 the optimised code; above exaggerates, below 0 opposes."""
         return torch.lerp(self.start, self.end, float(strength))
 
     def onto(self, ws: Tensor, strength: float = 1.0) -> Tensor:
-        """Other codes, moved as these were: ws + strength (end - start).
+        """Other codes, moved as these were: ws [N, L, w_dim] + strength (end - start).
 
-        Args:
-            ws: [N, L, w_dim]. After an edit `together`, or of one face, any number of any faces; otherwise as many as
-                were optimised, and each moves as its counterpart did.
-            strength: see `at`.
-
-        Raises:
-            ValueError: codes of another model, or another number of them.
+        After an edit `together`, or of one face, of any number of faces; otherwise of as many as were optimised, each
+        of which moves as its counterpart did. Raises ValueError for codes of another model, or another number of them.
         """
         way = self.end - self.start
         way = (way[:1] if self.config.together else way).to(ws)
@@ -143,28 +106,20 @@ class TextEdit:
         return figures.curves(self.history, names, "step", "step")
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write codes, settings and history, atomically."""
-        rest = {
-            "config": asdict(self.config),
-            "history": self.history,
-            "stopped": self.stopped,
-            "made_from": self.made_from,
-        }
-        codes = {"start": self.start.cpu().contiguous(), "end": self.end.cpu().contiguous()}
-        files.write(Path(path), {"format": FORMAT, **codes, **rest})
+        """Write a `.pt` file, atomically."""
+        write_result(path, FORMAT, self, start=self.start.cpu().contiguous(), end=self.end.cpu().contiguous())
 
     @staticmethod
     def load(path: str | os.PathLike, device: torch.device | str = "auto") -> TextEdit:
-        """Open a saved edit; nothing in the file is executed. Raises CheckpointError for a file that is none."""
-        content, device = files.read(Path(path)), pick_device(device)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise CheckpointError(f"'{path}' is no text edit: expected a file that `edit --latents` wrote")
-        try:
+        """Open a file of `save`; nothing in it is executed. Raises CheckpointError for a file that is none."""
+        device = pick_device(device)
+
+        def make(content: dict[str, Any], plain: list) -> TextEdit:
             codes = [content[name].to(device) for name in ("start", "end")]
-            rest = (content[name] for name in ("history", "stopped", "made_from"))
-            return TextEdit(EditConfig(**content["config"]), *codes, *rest)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise CheckpointError(f"'{path}' is damaged or of an older version ({error}): make it again") from error
+            return TextEdit(EditConfig(**content["config"]), *codes, *plain)
+
+        refusal = "is no text edit: expected a file that `edit --latents` wrote"
+        return read_result(path, FORMAT, make, refusal, again="make it again")
 
 
 class TextLoss:
@@ -172,36 +127,35 @@ class TextLoss:
 
         (1 - cos(image, text)) + keep |across|^2
 
-    The first part is equation 1 of arXiv 2103.17249. The second stands for its identity term, whose network knows only
-    photographs of people: `across` is how far the image's vector has moved since the first image, but for what it moved
-    along the text's own direction, that is, what the text says beyond "a face". (Without it, an image may come nearer
-    to "red clothes" by showing nothing else.) With a neutral text, the direction from it to the text takes the place of
-    both: what the two say, the image need not show.
+    The first part is equation 1 of arXiv 2103.17249. The second replaces its identity term, whose network knows only
+    photographs of people: `across` is how far the image's vector has moved since the first image, without its part
+    along the text's own direction (what the text says beyond "a face"). Without it, an image may come nearer to "red
+    clothes" by showing nothing else. With a neutral text, the direction from it to the text replaces both.
     """
 
     def __init__(self, clip: ClipModel, config: EditConfig, images: Tensor):
         self.clip, self.views, self.keep, self.first = clip, config.views, config.keep, images.detach()
         self.text = self.goal = clip.encode_texts(config.text)  # [1, E]
-        plain = clip.encode_texts(PLAIN)
-        self.way = F.normalize(self.text - (self.text * plain).sum() * plain, dim=1)
-        if config.neutral is not None:
+        if config.neutral is None:
+            plain = clip.encode_texts(PLAIN)
+            self.way = F.normalize(self.text - (self.text * plain).sum() * plain, dim=1)
+        else:
             self.goal = self.way = F.normalize(self.text - clip.encode_texts(config.neutral), dim=1)
 
     def __call__(self, images: Tensor, step: int = 0, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """-> the loss [N], and the cosine of image and text [N]. `step` chooses the views; `part`: of the first images,
-        those that these were."""
-        seen = self._look(images, step)  # [V, N, E]
-        loss = 1 - (seen * self.goal).sum(2)
+        """-> the loss and the cosine of image and text, [N] each. `step` chooses the views, `part` the first images."""
+        now = self._embed(images, step)  # [V, N, E]
+        loss = 1 - (now * self.goal).sum(2)
         if self.keep:
             with torch.no_grad():  # through the same views: what a view does to an image is no change
-                before = self._look(self.first[part], step)
-            change = seen - before
+                before = self._embed(self.first[part], step)
+            change = now - before
             across = change - (change * self.way).sum(2, keepdim=True) * self.way
             loss = loss + self.keep * across.square().sum(2)
-        return loss.mean(0), (seen * self.text).sum(2).mean(0).detach()
+        return loss.mean(0), (now * self.text).sum(2).mean(0).detach()
 
-    def _look(self, images: Tensor, step: int) -> Tensor:
-        """What CLIP sees in V views of the images, or in the images as they are: unit vectors [V, N, E]."""
+    def _embed(self, images: Tensor, step: int) -> Tensor:
+        """CLIP's unit vectors of V views of the images, or of the images as they are: [V, N, E]."""
         if not self.views:
             return self.clip.encode_images(images)[None]
         rng = torch.Generator(images.device).manual_seed(step)
@@ -218,97 +172,61 @@ def check_words(clip: ClipModel, config: EditConfig) -> list[str]:
     return list(dict.fromkeys(word for text in texts for word in clip.unknown_words(text)))
 
 
-def learning_rate(config: EditConfig, step: int) -> float:
-    """Linear up over the first part of the run, a half cosine down over the last."""
-    up = (step + 1) / config.steps / RAMP_UP
-    down = min(1.0, (1 - step / config.steps) / RAMP_DOWN)  # above 0 in the last step too
-    return config.lr * min(1.0, up) * (0.5 - 0.5 * torch.tensor(torch.pi * down).cos().item())
-
-
-@contextmanager
-def frozen(*modules: torch.nn.Module) -> Iterator[None]:
-    """No gradients for the weights of these modules; afterwards as before."""
-    wanted = [p for module in modules for p in module.parameters() if p.requires_grad]
-    for p in wanted:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in wanted:
-            p.requires_grad_(True)
-
-
-class Optimisation:
-    """A text edit under way, step by step: what `optimise` does at once and the panel between two looks at its buttons.
+class Optimisation(LatentSearch):
+    """A text edit under way, step by step.
 
     Unless they are moved together, every code is optimised by itself: a batch gives what its codes give one by one, up
     to rounding (and up to an early stop, which looks at the mean). The noise is the fixed one.
 
     Args:
-        g: draws the images; its weights stay as they are.
+        g: renders the images; its weights stay as they are.
         clip: compares them with the text.
         ws: codes [N, L, w_dim], truncated or not: nothing is truncated afterwards.
         config: what to do.
 
     Attributes:
         images: [N, 3, R, R], of the codes that the last row of `history` is about.
-        history: see `TextEdit`.
 
-    Raises:
-        ValueError: wrong shapes, layers that g does not have, or a text of which CLIP knows no word.
+    Raises ValueError for wrong shapes, layers that g does not have, or a text of which CLIP knows no word.
     """
 
     def __init__(self, g: Generator, clip: ClipModel, ws: Tensor, config: EditConfig):
         check_words(clip, config)
-        self.g, self.clip, self.config, self.start = g, clip, config, ws.detach().float()
+        self.start = ws.detach().float()
         chosen = parse_layers(config.layers, g.synthesis.num_ws)
         self.chosen = torch.tensor(chosen, device=ws.device)
-        rows = len(chosen) if config.space == "w+" else 1
-        offsets = 1 if config.together else len(ws)
+        rows, offsets = len(chosen) if config.space == "w+" else 1, 1 if config.together else len(ws)
         self.moved = torch.zeros(offsets, rows, g.w_dim, device=ws.device, requires_grad=True)
-        self.optimiser = torch.optim.Adam([self.moved], lr=config.lr)
-        self.history: list[dict[str, float]] = []
-        self.images = draw(g, self.start, batch=len(ws))
+        super().__init__(g, clip, config, len(ws), [self.moved])
+        self.images = render(g, self.start, batch=len(ws))
         self.loss = TextLoss(clip, config, self.images)
 
     @property
     def codes(self) -> Tensor:
-        """Where the codes are now, ws [N, L, w_dim]."""
+        """The codes by now, ws [N, L, w_dim]."""
         moved = self.moved.expand(len(self.start), len(self.chosen), -1)
         return self.start.index_add(1, self.chosen, moved)
 
     @property
     def stopped(self) -> str:
         """Why there is nothing left to do ("done", "converged"), or ""."""
-        if len(self.history) >= self.config.steps:
-            return "done"
-        return "converged" if _converged(self.history, self.config.patience) else ""
-
-    def step(self) -> dict[str, float]:
-        """One step of Adam; returns its row of `history`."""
-        number = len(self.history)
-        self.optimiser.param_groups[0]["lr"] = learning_rate(self.config, number)
-        self.optimiser.zero_grad(set_to_none=True)
-        at_once = images_at_once(self.g.synthesis, len(self.start), graph=True)
-        with frozen(self.g, self.clip):
-            parts = [self._backward(part, number) for part in slices(len(self.start), at_once)]
-        self.images, total, similarity, distance = (torch.cat(of_parts) for of_parts in zip(*parts, strict=True))
-        row = {"loss": total.mean(), "similarity": similarity.mean(), "moved": distance.mean().sqrt()}
-        self.history.append({"step": number, **{name: float(value.detach()) for name, value in row.items()}})
-        self.optimiser.step()
-        return self.history[-1]
+        return super().stopped or "converged" * _converged(self.history, self.config.patience)
 
     def _backward(self, part: slice, number: int) -> tuple[Tensor, ...]:
-        """Add the gradient of some of the codes; -> images, loss, similarity and squared distance, without graphs."""
         images = self.g.synthesis(self.codes[part], "const")
         loss, similarity = self.loss(images, number, part)
         distance = (self.codes[part] - self.start[part]).square().sum((1, 2))
         total = loss + self.config.l2 * distance
         total.sum().backward()
-        return images.detach(), total.detach(), similarity, distance.detach()
+        return total.detach(), similarity, distance.detach(), images.detach()
+
+    def _row(self, total: Tensor, similarity: Tensor, distance: Tensor, images: Tensor) -> dict[str, float]:
+        self.images = images
+        row = {"loss": total.mean(), "similarity": similarity.mean(), "moved": distance.mean().sqrt()}
+        return {name: float(value) for name, value in row.items()}
 
     def edit(self, stopped: str = "") -> TextEdit:
-        """What there is by now."""
+        """The result by now."""
         return TextEdit(self.config, self.start, self.codes.detach(), list(self.history), stopped or self.stopped)
 
 
@@ -322,35 +240,19 @@ def optimise(
 ) -> TextEdit:
     """Move codes until CLIP sees a text in their images (equation 1 of arXiv 2103.17249; see `TextLoss`).
 
-    An interruption (the kernel's stop button, Ctrl-C) ends the edit early and keeps what there is.
-
-    Args:
-        g, clip, ws, config: see `Optimisation`.
-        on_step: called after every step.
-        progress: a bar, should it take long.
-
-    Raises:
-        ValueError: wrong shapes, or layers that g does not have.
+    An interruption (the kernel's stop button, Ctrl-C) ends the edit early and keeps what there is. Arguments and errors
+    as those of `Optimisation`; `on_step` is called after every step; `progress`: a bar, should it take long.
     """
-    run = Optimisation(g, clip, ws, config)
-    try:
-        with bar(what=config.text, unit="step", shown=progress, total=config.steps) as shown:
-            while not run.stopped:
-                row = run.step()
-                shown.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "similarity")}, refresh=False)
-                shown.update()
-                if on_step is not None:
-                    on_step(run)
-    except KeyboardInterrupt:
-        return run.edit("interrupted")
-    return run.edit()
+    search = Optimisation(g, clip, ws, config)
+
+    def format_row(row: dict[str, float]) -> dict[str, str]:
+        return {name: f"{row[name]:.3f}" for name in ("loss", "similarity")}
+
+    return search.edit(search.run(config.text, format_row, on_step, progress))
 
 
 def _converged(history: Sequence[dict[str, float]], patience: int) -> bool:
-    """Has the mean loss of the last `patience` steps not improved on that of as many before them?
-
-    Means, since every step looks at another view, and one lucky view is no progress.
-    """
+    """Has the mean loss of the last `patience` steps not improved on that of as many before? (Views make one noisy.)"""
     if not patience or len(history) < 2 * patience:
         return False
     losses = [row["loss"] for row in history[-2 * patience :]]

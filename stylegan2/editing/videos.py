@@ -1,12 +1,12 @@
-"""Videos: frames that are drawn when they are asked for, along a path of codes or of any number; and their files.
+"""Videos: frames that are rendered when they are asked for, along a path of codes or of any number; and their files.
 
-    frames = videos.interpolation(g, [1, 5, 9])                                          three faces and back
-    frames = videos.interpolation({"photo": source, "webtoon": target}, [1, 5, 9])       the same w in both
+    frames = videos.walk(g, ws_from_seeds(g, [1, 5, 9], 0.7))                            three faces and back
+    frames = videos.walk({"photo": source, "webtoon": target}, ws)                       the same w in both
     frames = videos.sweep(g, lambda psi: ws_from_seeds(g, [3], psi), videos.there_and_back(0, 1.5, 48), "psi {:.2f}")
     videos.save(frames, "faces.mp4")
     videos.show(frames)
 
-Noise stays the same in all frames; otherwise hair and skin would flicker.
+Noise is the same in all frames; otherwise hair and skin would flicker.
 """
 
 from __future__ import annotations
@@ -30,23 +30,14 @@ from stylegan2.bars import bar
 from stylegan2.editing import latents
 from stylegan2.networks import Generator, Noise
 
-SIDE = 256  # pixels of a face, about and at least, if nothing else is said
+SIDE = 256  # pixels of a face, about and at least, by default
 Generators = Generator | Mapping[str, Generator]
 ENDINGS = (".mp4", ".gif")
 MOST_SHOWN = 4_000_000  # bytes of a video inside a notebook
-SMALLER = "draw fewer or smaller frames, or take kind='mp4'"
 
 
 class Lazy(Sequence[Image.Image]):
-    """Pictures of a list of values, each drawn when it is asked for: `save` never holds them all.
-
-    Args:
-        render: value -> picture, all of one size.
-        values: one per frame.
-
-    Raises:
-        ValueError: without values.
-    """
+    """Pictures render(value) of a list of values, each made when it is asked for: `save` never holds them all."""
 
     def __init__(self, render: Callable[[Any], Image.Image], values: Iterable[Any]):
         self.render, self.values = render, list(values)
@@ -59,31 +50,26 @@ class Lazy(Sequence[Image.Image]):
     def __getitem__(self, i):
         """A picture, or a list of them for a slice. Raises IndexError beyond the end."""
         if isinstance(i, slice):
-            return [self[j] for j in range(*i.indices(len(self)))]
+            return [self.render(value) for value in self.values[i]]
         if not -len(self) <= i < len(self):
             raise IndexError(f"frame {i} of {len(self)}")
-        return self._draw(i % len(self))
-
-    def _draw(self, i: int) -> Image.Image:
         return self.render(self.values[i])
 
 
 class Frames(Lazy):
-    """Pictures of codes, drawn by one or several generators side by side, a few codes at a time.
+    """Pictures of codes, rendered by one or several generators side by side, a few codes at a time.
 
     Args:
-        generators: one; or {caption: generator}, which all draw the same codes.
+        generators: one; or {caption: generator}, which all render the same codes.
         ws: [T, L, w_dim], a code per frame; or [T, N, L, w_dim], N faces in a row (several generators then stand below
             each other).
         captions: a line above every frame, if any.
-        noise: "const" (each generator's fixed images), "none", a list as in `SynthesisNetwork.draw_noise`, or a
-            `torch.Generator`, from which noise for one image is drawn once.
-        scale: enlargement, a whole factor; None: what brings faces to about `side` pixels.
-        side: see `scale`; larger faces stay as they are.
-        batch: codes drawn at once. A frame always shares its batch with the same others, so its pixels never change.
+        noise: "const" (each generator's fixed images), "none", a list as in `SynthesisNetwork.sample_noise`, or a
+            `torch.Generator`, from which noise for one image is sampled once.
+        scale: enlargement, a whole factor; None: what brings faces to about `side` pixels, or leaves them larger.
+        batch: codes at once. A frame always shares its batch with the same others, so its pixels never change.
 
-    Raises:
-        ValueError: codes that a generator does not take, captions of another number, "random" noise, or no frames.
+    Raises ValueError for codes that a generator does not take, other noise, or no frames.
     """
 
     def __init__(
@@ -97,21 +83,30 @@ class Frames(Lazy):
         side: int = SIDE,
     ):
         self.generators = _named(generators)
-        self.ws = _check_codes(ws[:, None] if ws.ndim == 3 else ws, self.generators)
+        self.ws = ws[:, None] if ws.ndim == 3 else ws
+        if self.ws.ndim != 4:
+            raise ValueError(f"codes are {list(ws.shape)}, expected [frames, L, w_dim] or [frames, faces, L, w_dim]")
+        for name, g in self.generators.items():
+            latents.check_fits(g, self.ws, name)
         self.captions = None if captions is None else list(captions)
-        if self.captions is not None and len(self.captions) != len(ws):
+        if captions is not None and len(self.captions) != len(ws):
             raise ValueError(f"expected a caption for each of {len(ws)} frames, got {len(self.captions)}")
-        self.noise = _fixed(noise, next(iter(self.generators.values())))
+        if isinstance(noise, str) and noise not in ("const", "none"):
+            raise ValueError(f"noise is {noise!r}, expected 'const', 'none' or a torch.Generator: it would flicker")
+        first = next(iter(self.generators.values()))
+        self.noise = noise if isinstance(noise, str) else first.synthesis.sample_noise(1, noise)
         largest = max(g.resolution for g in self.generators.values())
         self.scale, self.batch = scale or display.enlargement(largest, side), max(1, batch // self.ws.shape[1])
-        self._chunk: tuple[int, dict[str, Tensor]] | None = None  # the images drawn last, and of which batch
+        self._chunk: tuple[int, dict[str, Tensor]] | None = None  # the images rendered last, and of which batch
         super().__init__(self._frame, range(len(ws)))
 
     def _frame(self, i: int) -> Image.Image:
         number, at = divmod(i, self.batch)
         if self._chunk is None or self._chunk[0] != number:
             self._chunk = number, self._images(self.ws[number * self.batch : (number + 1) * self.batch])
-        pictures = [self._label(name, images[at]) for name, images in self._chunk[1].items()]
+        rows = {name: images[at] for name, images in self._chunk[1].items()}  # [N, 3, R, R] each
+        pictures = [display.grid(images, len(images), self.scale) for images in rows.values()]
+        pictures = [display.label(row, name) if name else row for name, row in zip(rows, pictures, strict=True)]
         several = self.ws.shape[1] > 1
         picture = display.stack(pictures) if several else display.beside(pictures)
         return picture if self.captions is None else display.label(picture, self.captions[i])
@@ -119,13 +114,8 @@ class Frames(Lazy):
     def _images(self, ws: Tensor) -> dict[str, Tensor]:
         """ws [B, N, L, w_dim] -> {name: uint8 [B, N, 3, R, R]} on the CPU"""
         flat = ws.flatten(0, 1)
-        drawn = {name: latents.draw(g, flat, self.noise, len(flat)) for name, g in self.generators.items()}
-        return {name: display.to_uint8(images).cpu().unflatten(0, ws.shape[:2]) for name, images in drawn.items()}
-
-    def _label(self, name: str, images: Tensor) -> Image.Image:
-        """images [N, 3, R, R] in a row, below their generator's name if it has one."""
-        row = display.grid(images, len(images), self.scale)
-        return display.label(row, name) if name else row
+        rendered = {name: latents.render(g, flat, self.noise, len(flat)) for name, g in self.generators.items()}
+        return {name: display.to_uint8(images).cpu().unflatten(0, ws.shape[:2]) for name, images in rendered.items()}
 
 
 def _named(generators: Generators) -> dict[str, Generator]:
@@ -135,42 +125,11 @@ def _named(generators: Generators) -> dict[str, Generator]:
     return generators
 
 
-def _check_codes(ws: Tensor, generators: Mapping[str, Generator]) -> Tensor:
-    if ws.ndim != 4:
-        raise ValueError(f"codes are {list(ws.shape)}, expected [frames, L, w_dim] or [frames, faces, L, w_dim]")
-    for name, g in generators.items():
-        latents.check_fits(g, ws, name)
-    return ws
-
-
-def _fixed(noise: Noise, g: Generator) -> Noise:
-    """Noise that is the same in every frame."""
-    if isinstance(noise, str) and noise not in ("const", "none"):
-        raise ValueError(f"noise is {noise!r}, expected 'const', 'none' or a torch.Generator: the frames would flicker")
-    return noise if isinstance(noise, str) else g.synthesis.draw_noise(1, noise)
-
-
-def interpolation(
-    generators: Generators, seeds: Sequence[int], frames_per_key: int = 48, truncation: float = 0.7, **settings: Any
-) -> Frames:
-    """From face to face and back to the first, without a jump where the video starts again.
-
-    Args:
-        generators: one; or {caption: generator}: the first one's mapping makes the codes, all draw them.
-        seeds: of the faces, at least two.
-        frames_per_key: frames from one face to the next; the motion eases in and out.
-        truncation: psi.
-        settings: noise, scale, side, batch, captions, as in `Frames`.
-
-    Raises:
-        ValueError: fewer than two seeds or frames below 1, and as `Frames`.
-    """
-    first = next(iter(_named(generators).values()))
-    return walk(generators, latents.ws_from_seeds(first, seeds, truncation), frames_per_key, **settings)
-
-
 def walk(generators: Generators, keys: Tensor, frames_per_key: int = 48, **settings: Any) -> Frames:
-    """`interpolation` between codes [K, L, w_dim] instead of seeds; K is at least 2."""
+    """From code to code [K, L, w_dim] and back to the first, easing in and out, without a jump where it starts again.
+
+    `frames_per_key` from one to the next; generators, settings and errors as those of `Frames`.
+    """
     if len(keys) < 2:
         raise ValueError(f"faces to go between: {len(keys)}, expected at least two, such as seeds 1,5,9")
     if frames_per_key < 1:
@@ -179,14 +138,7 @@ def walk(generators: Generators, keys: Tensor, frames_per_key: int = 48, **setti
 
 
 def there_and_back(low: float, high: float, frames: int) -> list[float]:
-    """`frames` numbers that start at `low`, reach `high` halfway and return: a round that can be repeated.
-
-    low + (high - low) (1 - cos 2 pi t) / 2, so that the motion rests at both ends and never jumps. (An odd number of
-    frames passes `high` between two of them.)
-
-    Raises:
-        ValueError: for fewer than two frames.
-    """
+    """low + (high - low) (1 - cos 2 pi t) / 2: a round that rests at both ends. Raises ValueError below 2 frames."""
     if frames < 2:
         raise ValueError(f"there are {frames} frames, expected at least 2 to go there and back")
     return [low + (high - low) * (1 - math.cos(2 * math.pi * i / frames)) / 2 for i in range(frames)]
@@ -203,14 +155,10 @@ def sweep(
     """What one number does to the codes: degrees of a direction, strength of an edit, psi.
 
     Args:
-        generators: one, or {caption: generator}.
         ws_of: amount -> [L, w_dim], or [N, L, w_dim] for N faces.
         amounts: one per frame, e.g. of `there_and_back`.
         caption: a line above every frame, in which the amount is put: "degree {:+.1f}".
-        settings: noise, scale, side, batch, as in `Frames`.
-
-    Raises:
-        ValueError: no amounts, and as `Frames`.
+        generators, settings: as in `Frames`, with its errors.
     """
     amounts = [float(amount) for amount in amounts]
     if not amounts:
@@ -225,15 +173,8 @@ def sweep(
 def save(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24, progress: bool = True) -> Path:
     """Write frames atomically as GIF (a path that ends in .gif) or MP4 (H.264, plays everywhere).
 
-    Args:
-        frames: pictures of one size, which may be drawn while they are written. An MP4 has even sides: a last odd row
-            or column is cut off.
-        path: of the file.
-        fps: frames a second.
-        progress: a bar, should it take long.
-
-    Raises:
-        ValueError: another ending, no frames, frames of several sizes, or fps below 1.
+    The frames may be rendered meanwhile. An MP4 loses a last odd row or column. Raises ValueError for another ending,
+    no frames, frames of several sizes, or fps below 1.
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
@@ -260,14 +201,12 @@ def show(
 
     Args:
         video: a file (.mp4 or .gif), shown as it is; or frames.
-        fps: of frames.
-        kind: what frames become: "gif" (GitHub and the site show it too), or "mp4" (smaller, with a time line; in an
-            open notebook only).
+        fps, kind: what frames become: "gif" (GitHub and the site show it too), or "mp4" (smaller, with a time line; in
+            an open notebook only).
         width: of the picture on the page, in pixels; None: as it is.
         colours: of a "gif"; few keep it small.
 
-    Raises:
-        ValueError: another file or kind; or more than 4 MB, which would make the notebook slow to open.
+    Raises ValueError for another file or kind, or more than 4 MB, which would make the notebook slow to open.
     """
     from IPython.display import Image as Shown
     from IPython.display import Video
@@ -282,7 +221,10 @@ def show(
     if f".{kind}" not in ENDINGS:
         raise ValueError(f"a video is one of {', '.join(ENDINGS)}, got {kind!r}")
     if len(data) > MOST_SHOWN:
-        raise ValueError(f"the video has {len(data) / 1e6:.1f} MB, at most {MOST_SHOWN / 1e6:g} are shown: {SMALLER}")
+        raise ValueError(
+            f"the video has {len(data) / 1e6:.1f} MB, at most {MOST_SHOWN / 1e6:g} are shown: render fewer or smaller "
+            "frames, or take kind='mp4'"
+        )
     if kind == "gif":
         return Shown(data=data, format="gif", width=width)
     return Video(data=data, embed=True, mimetype="video/mp4", width=width, html_attributes="controls loop autoplay")

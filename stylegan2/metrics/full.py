@@ -1,14 +1,13 @@
 """The measures of papers, at full scale: FID, KID, precision and recall, perceptual path length, structure distance.
 
-    real = open_images("data/webtoon.lmdb", g.resolution)
+    real = image_sets.open_images("data/webtoon.lmdb", g.resolution)
     print(image_distances(GeneratedImages(g, 50_000), real))  # {"fid": ..., "kid": ..., "precision": ..., ...}
-    print(perceptual_path_length(g))
-    print(structure_distance(photos, cartoons).mean())
+    print(format_results(measure_generator(g, MEASURES, real, source)))
 
 Networks and formulas of the first three are torch-fidelity's, which holds itself to the numbers of the original
-implementations, has all three, and is maintained. (clean-fid has rested since 2022 and lacks precision and recall;
-torchmetrics takes its Inception from torch-fidelity.) The loop over the images is ours, so that an image is drawn once
-for all networks.
+implementations, has all three, and is maintained. (clean-fid has had no release since 2022 and lacks precision and
+recall; torchmetrics takes its Inception from torch-fidelity.) The loop over the images is ours, so that an image is
+rendered once for all networks.
 """
 
 from __future__ import annotations
@@ -22,35 +21,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from stylegan2.metrics import path_length, structure
-from stylegan2.metrics.image_sets import GeneratedImages, Images, SourceImages, batches, open_images
+from stylegan2.metrics.image_sets import GeneratedImages, Images, batches
 from stylegan2.metrics.measure import Measure
-from stylegan2.metrics.path_length import path_lengths, perceptual_path_length
-from stylegan2.metrics.structure import measure_structure, structure_distance
 from stylegan2.networks import Generator
 from stylegan2.published import pretrained
 from stylegan2.published.pretrained import FIDELITY, Extractor, Where, need
 from stylegan2.runtime import pick_device
-
-__all__ = [
-    "COMPARED",
-    "MEASURES",
-    "GeneratedImages",
-    "Images",
-    "SourceImages",
-    "extract_features",
-    "fid",
-    "format_results",
-    "image_distances",
-    "kid",
-    "load_networks",
-    "measure_generator",
-    "measure_structure",
-    "open_images",
-    "path_lengths",
-    "perceptual_path_length",
-    "precision_recall",
-    "structure_distance",
-]
 
 MEASURES = {"fid": "inception", "kid": "inception", "pr": "vgg", "ppl": "lpips", "structure": "dino"}  # -> its network
 COMPARED = ("fid", "kid", "pr")  # measures that need real images
@@ -70,13 +46,13 @@ FEW = 10_000  # images, below which FID says more about their number than about 
 def extract_features(
     images: Images, extractors: Mapping[str, Extractor], batch: int = 32, device="auto", what: str | None = "images"
 ) -> dict[str, Tensor]:
-    """What each network sees in each image, in one pass over the images: {network: features [N, F] on the CPU}."""
-    device, found = pick_device(device), {name: [] for name in extractors}
+    """Every network's features of every image, in one pass over the images: {network: [N, F] on the CPU}."""
+    device, features = pick_device(device), {name: [] for name in extractors}
     for chunk in batches(images, batch, what):
         chunk = chunk.to(device)
         for name, extractor in extractors.items():
-            found[name].append(extractor(chunk).cpu())
-    return {name: torch.cat(parts) for name, parts in found.items()}
+            features[name].append(extractor(chunk).cpu())
+    return {name: torch.cat(parts) for name, parts in features.items()}
 
 
 def fid(generated: Tensor, real: Tensor) -> dict[str, float]:
@@ -96,8 +72,8 @@ def kid(generated: Tensor, real: Tensor) -> dict[str, float]:
     """
     module = need("torch_fidelity.metric_kid", FIDELITY)
     subset = min(KID_SUBSET, len(generated), len(real))
-    found = module.kid_features_to_metric(generated, real, kid_subset_size=subset, verbose=False)
-    return {"kid": found[module.KEY_METRIC_KID_MEAN], "kid_sd": found[module.KEY_METRIC_KID_STD]}
+    result = module.kid_features_to_metric(generated, real, kid_subset_size=subset, verbose=False)
+    return {"kid": result[module.KEY_METRIC_KID_MEAN], "kid_sd": result[module.KEY_METRIC_KID_STD]}
 
 
 def precision_recall(generated: Tensor, real: Tensor) -> dict[str, float]:
@@ -107,8 +83,8 @@ def precision_recall(generated: Tensor, real: Tensor) -> dict[str, float]:
     """
     module = need("torch_fidelity.metric_prc", FIDELITY)
     options = {"prc_neighborhood": NEIGHBOURS, "prc_batch_size": 2500, "save_cpu_ram": True}  # all pairs at once: 30 GB
-    found = module.prc_features_to_metric(generated, real, **options, verbose=False)
-    return {"precision": found[module.KEY_METRIC_PRECISION], "recall": found[module.KEY_METRIC_RECALL]}
+    result = module.prc_features_to_metric(generated, real, **options, verbose=False)
+    return {"precision": result[module.KEY_METRIC_PRECISION], "recall": result[module.KEY_METRIC_RECALL]}
 
 
 FORMULAS = {"fid": fid, "kid": kid, "pr": precision_recall}
@@ -117,14 +93,9 @@ FORMULAS = {"fid": fid, "kid": kid, "pr": precision_recall}
 def load_networks(measures: Sequence[str], weights: Where = None, device="auto") -> dict[str, Callable]:
     """The networks that measures need: {name: network}.
 
-    Args:
-        measures: some of `MEASURES`.
-        weights: a folder with the files of all networks; the file of Inception, or of the one network that is needed;
-            None: PyTorch's cache, filled from the network.
-        device: where to compute.
-
-    Raises:
-        ImportError, FileNotFoundError, ConnectionError, ValueError: a missing package or file; says what to do.
+    weights: a folder with the files of all networks; the file of Inception, or of the one network that is needed; None:
+    PyTorch's cache, filled from the network. Raises ImportError, FileNotFoundError, ConnectionError or ValueError for a
+    missing package or file; says what to do.
     """
     wanted = _networks_of(measures)
     if weights is not None and not Path(weights).exists():
@@ -147,20 +118,14 @@ def image_distances(
     batch: int = 32,
     device: torch.device | str = "auto",
 ) -> dict[str, float]:
-    """How far generated images are from real ones.
+    """How far generated images are from real ones: {"fid", "kid", "kid_sd", "precision", "recall"}, as asked for.
 
     Args:
         generated, real: two sets of images, of any and of different number.
         measures: some of "fid", "kid", "pr" (precision and recall).
         networks: {"inception": extractor, "vgg": extractor}, as far as needed; default: the published ones.
-        batch: images that a network looks at together.
-        device: where the networks are.
 
-    Returns:
-        {"fid", "kid", "kid_sd", "precision", "recall"}, as far as asked for.
-
-    Raises:
-        ValueError: fewer than 4 images, or another measure. As `load_networks` besides.
+    Raises ValueError for fewer than 4 images, or another measure; and as `load_networks`.
     """
     _check_measures(measures, COMPARED)
     if min(len(generated), len(real)) <= NEIGHBOURS:
@@ -170,11 +135,11 @@ def image_distances(
     extractors = {name: networks[name] for name in _networks_of(measures)}
     named = {"generated": generated, "real": real}
     sets = [extract_features(images, extractors, batch, device, name) for name, images in named.items()]
-    found: dict[str, float] = {}
+    distances: dict[str, float] = {}
     for measure in measures:
         pair = [features[MEASURES[measure]] for features in sets]
-        found |= FORMULAS[measure](*(p.to(device) for p in pair) if measure == "pr" else pair)
-    return found
+        distances |= FORMULAS[measure](*(p.to(device) for p in pair) if measure == "pr" else pair)
+    return distances
 
 
 def _check_measures(measures: Sequence[str], known: Sequence[str]) -> None:
@@ -193,19 +158,16 @@ def measure_generator(
     weights: Where = None,
     batch: int = 32,
 ) -> dict:
-    """Several measures of one generator as plain values, ready for JSON. Networks are loaded before anything is drawn.
+    """Measures of one generator as plain values, ready for JSON. Networks are loaded before anything is rendered.
 
     Args:
-        g: the generator; networks work on its device.
         measures: some of `MEASURES`.
         real: real images of its resolution, for "fid", "kid" and "pr".
         source: the generator that it was fine-tuned from, for "structure".
         count: generated images (at most 5,000 pairs for "ppl" and 1,000 for "structure").
         weights: see `load_networks`.
-        batch: images at once.
 
-    Raises:
-        ValueError: an unknown measure, or one whose real images or source are not given. As `load_networks` besides.
+    Raises ValueError for an unknown measure, or one whose real images or source are not given; and as `load_networks`.
     """
     _check_measures(measures, tuple(MEASURES))
     compared = [measure for measure in measures if measure in COMPARED]
@@ -215,35 +177,36 @@ def measure_generator(
         raise ValueError("structure compares with the model that this one was fine-tuned from: give it (--source)")
     device = g.mapping.w_mean.device
     networks = load_networks(measures, weights, device)
-    found: dict = {"resolution": g.resolution}
+    results: dict = {"resolution": g.resolution}
     if compared:
-        found |= {"images": count, "real_images": len(real)}
-        found |= image_distances(GeneratedImages(g, count), real, compared, networks, batch, device)
+        results |= {"images": count, "real_images": len(real)}
+        results |= image_distances(GeneratedImages(g, count), real, compared, networks, batch, device)
     if "ppl" in measures:
         pairs = min(count, path_length.PAIRS)
-        found |= {"ppl": perceptual_path_length(g, pairs, networks["lpips"], batch=max(1, batch // 2))}
-        found |= {"ppl_pairs": pairs}
+        ppl = path_length.perceptual_path_length(g, pairs, networks["lpips"], batch=max(1, batch // 2))
+        results |= {"ppl": ppl, "ppl_pairs": pairs}
     if "structure" in measures:
         pairs = min(count, structure.PAIRS)
-        by_code = measure_structure(source, g, pairs, networks["dino"], max(1, batch // 4))
-        found |= {f"structure_{key}": asdict(measure) for key, measure in by_code.items()}
-    return found
+        by_code = structure.measure_structure(source, g, pairs, networks["dino"], max(1, batch // 4))
+        results |= {f"structure_{key}": asdict(measure) for key, measure in by_code.items()}
+    return results
 
 
-def format_results(found: Mapping) -> str:
+LINES = {  # a result: how it is written
+    "fid": "FID {fid:.4g}",
+    "kid": "KID {kid:.4g} (sd {kid_sd:.2g} over 100 subsets)",
+    "precision": "precision {precision:.3f}, recall {recall:.3f}",
+    "ppl": "PPL {ppl:.4g} ({ppl_pairs:,} pairs in W, steps at the end)",
+}
+
+
+def format_results(results: Mapping) -> str:
     """The result of `measure_generator`, one measure a line."""
     lines = []
-    if "images" in found:
-        few = min(found["images"], found["real_images"]) < FEW
-        note = " (few images make FID larger: compare it only with FID of as many)" if few and "fid" in found else ""
-        lines.append(f"{found['images']:,} generated against {found['real_images']:,} real images{note}")
-    if "fid" in found:
-        lines.append(f"FID {found['fid']:.4g}")
-    if "kid" in found:
-        lines.append(f"KID {found['kid']:.4g} (sd {found['kid_sd']:.2g} over 100 subsets)")
-    if "precision" in found:
-        lines.append(f"precision {found['precision']:.3f}, recall {found['recall']:.3f}")
-    if "ppl" in found:
-        lines.append(f"PPL {found['ppl']:.4g} ({found['ppl_pairs']:,} pairs in W, steps at the end)")
-    lines += [str(Measure(**value)) for key, value in found.items() if key.startswith("structure_")]
+    if "images" in results:
+        few = min(results["images"], results["real_images"]) < FEW
+        note = " (few images make FID larger: compare it only with FID of as many)" if few and "fid" in results else ""
+        lines.append(f"{results['images']:,} generated against {results['real_images']:,} real images{note}")
+    lines += [text.format(**results) for name, text in LINES.items() if name in results]
+    lines += [str(Measure(**value)) for key, value in results.items() if key.startswith("structure_")]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Sets of images to measure: drawn from a generator by seeds, or read from a dataset, folder or zip; all uint8."""
+"""Sets of images to measure: rendered from seeds, or read from a dataset, folder or zip; all uint8."""
 
 from __future__ import annotations
 
@@ -15,23 +15,18 @@ from stylegan2.data.dataset import LMDBDataset, is_lmdb
 from stylegan2.data.images import Settings
 from stylegan2.data.sources import open_source
 from stylegan2.display import to_uint8
-from stylegan2.editing.latents import draw, noise_from_seeds, z_from_seeds
+from stylegan2.editing.latents import noise_from_seeds, render, z_from_seeds
 from stylegan2.networks import Generator, MappingNetwork
 
 Images = Tensor | Dataset  # [N, 3, H, W], uint8 or float in [-1, 1], at once or image by image
 
 
 class GeneratedImages(Dataset):
-    """Images of seeds, drawn when they are asked for: item i -> uint8 [3, R, R], on the generator's device.
+    """Images of seeds, rendered when they are asked for: item i -> uint8 [3, R, R], on the generator's device.
 
-    One seed is one image, noise included, whatever is drawn beside it; no files are needed.
-
-    Args:
-        g: the generator.
-        count: how many.
-        truncation: psi; published numbers are for 1, without truncation.
-        first_seed: item i is the image of seed `first_seed` + i.
-        mapping: makes the codes; default `g`'s. With the source's mapping, source and target share their codes.
+    Item i is the image of seed `first_seed` + i, noise included, whatever is rendered beside it. Published numbers are
+    for `truncation` 1. `mapping` makes the codes, default `g`'s: with the source's mapping, source and target share
+    their codes.
     """
 
     def __init__(
@@ -53,14 +48,13 @@ class GeneratedImages(Dataset):
         """Several at once; what a `DataLoader` asks for."""
         seeds = [self.first_seed + index for index in indices]
         ws = self.mapping(z_from_seeds(self.mapping.z_dim, seeds), self.truncation)
-        return list(to_uint8(draw(self.g, ws, noise_from_seeds(self.g, seeds), len(ws))))
+        return list(to_uint8(render(self.g, ws, noise_from_seeds(self.g, seeds), len(ws))))
 
 
 class SourceImages(Dataset):
     """Images of a folder, a zip or a rendered set, cropped and resized as `prepare` does: item i -> uint8 [3, S, S].
 
-    Raises:
-        FileNotFoundError, ValueError: no such source; and, when its turn comes, for a file that is no image.
+    Raises FileNotFoundError or ValueError for no such source, and, when its turn comes, for a file that is no image.
     """
 
     def __init__(self, path: str | os.PathLike, size: int):
@@ -85,14 +79,13 @@ class SourceImages(Dataset):
 def open_images(path: str | os.PathLike, size: int) -> Dataset:
     """Real images of `size` px: a prepared dataset (LMDB) as it is; a folder, zip or rendered set by `SourceImages`.
 
-    Raises:
-        FileNotFoundError, ValueError: nothing there, or a dataset without images of that size.
+    Raises FileNotFoundError or ValueError for nothing there, or a dataset without images of that size.
     """
     return LMDBDataset(path, size) if is_lmdb(path) else SourceImages(path, size)
 
 
 def batches(images: Images, batch: int, what: str | None) -> Iterator[Tensor]:
     """All images in order, uint8 [n, 3, H, W]; a progress bar called `what`, should it take long."""
-    loader = DataLoader(images, batch, generator=torch.Generator())  # without one it would draw from the global state
+    loader = DataLoader(images, batch, generator=torch.Generator())  # without one it would use the global one
     for chunk in bar(loader, what or "", "batch", what is not None):
         yield to_uint8(chunk)

@@ -26,21 +26,19 @@ IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB
 def vit_keys(model: nn.Module, images: Tensor) -> Tensor:
     """Keys of the last block, all heads side by side: images [N, 3, H, W] -> [N, 1 + patches, D], class token first.
 
-    Args:
-        model: a timm `VisionTransformer`; images are resized to the side it was built for.
-        images: uint8, or float in [-1, 1].
+    Of a timm `VisionTransformer`. Images (uint8, or float in [-1, 1]) are resized to the side it was built for.
     """
     side = model.patch_embed.img_size[0]
     pixels = to_uint8(images).to(next(model.parameters())) / 255
     pixels = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
     mean, sd = (pixels.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_SD))
-    seen: list[Tensor] = []
-    hook = model.blocks[-1].attn.qkv.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    outputs: list[Tensor] = []
+    hook = model.blocks[-1].attn.qkv.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
         model.forward_features((pixels - mean) / sd)
     finally:
         hook.remove()
-    return seen[0].chunk(3, dim=-1)[1]  # queries, keys, values: [N, T, D] each
+    return outputs[0].chunk(3, dim=-1)[1]  # queries, keys, values: [N, T, D] each
 
 
 def self_similarity(keys: Tensor) -> Tensor:
@@ -49,36 +47,27 @@ def self_similarity(keys: Tensor) -> Tensor:
     return keys @ keys.transpose(1, 2)
 
 
-def structure_distance(
-    source_images: Images, target_images: Images, model: nn.Module | None = None, batch: int = 8
+def structure_distances(
+    source: Images, targets: Sequence[Images], model: nn.Module | None = None, batch: int = 8
 ) -> Tensor:
-    """How differently two images of a pair are composed, whatever their colours: [N], 0 for the same image.
+    """How differently the two images of a pair are composed, whatever their colours: [K, N], 0 for the same image.
 
-    The Frobenius norm of the difference between the two self-similarities, squared and divided by the number of its
-    entries: the mean square, as the authors' code has it.
+    The mean square of the difference between the two self-similarities, as the authors' code has it.
 
     Args:
-        source_images, target_images: N images each, of any size.
-        model: a timm `VisionTransformer`; default DINO ViT-B/8, on a GPU where there is one.
-        batch: pairs at once.
-
-    Raises:
-        ValueError: sets of different size. Without a model also as `pretrained.dino`.
+        source, targets: N images, of any size; K sets of N images. Raises ValueError for sets of different size.
+        model: a timm `VisionTransformer`; default DINO ViT-B/8, with the errors of `pretrained.dino`.
     """
-    if len(source_images) != len(target_images):
-        raise ValueError(f"images must be pairs: got {len(source_images)} of the source, {len(target_images)} others")
+    for images in targets:
+        if len(images) != len(source):
+            raise ValueError(f"images must be pairs: got {len(source)} of the source, {len(images)} others")
     model = model or dino()
-    return _structure_distances(source_images, [target_images], model, batch)[0]
-
-
-def _structure_distances(source: Images, targets: Sequence[Images], model: nn.Module, batch: int) -> Tensor:
-    """Structure distances of one set to K others of as many images, [K, N]."""
-    device, found = next(model.parameters()).device, []
+    device, distances = next(model.parameters()).device, []
     others = (batches(images, batch, None) for images in targets)
     for chunks in zip(batches(source, batch, "structure"), *others, strict=True):
         first, *rest = (self_similarity(vit_keys(model, chunk.to(device))) for chunk in chunks)
-        found.append(torch.stack([(first - other).square().mean((1, 2)) for other in rest]).cpu())
-    return torch.cat(found, dim=1)
+        distances.append(torch.stack([(first - other).square().mean((1, 2)) for other in rest]).cpu())
+    return torch.cat(distances, dim=1)
 
 
 def measure_structure(
@@ -86,16 +75,13 @@ def measure_structure(
 ) -> dict[str, Measure]:
     """Mean structure distance of a fine-tuned generator's images to its source's, between 0 and unrelated faces.
 
-    Returns:
-        {"same_w": one code through both, made by the source's mapping, "same_z": each through its own mapping}.
-
-    Raises:
-        ValueError: generators whose codes differ in shape. Without a model also as `pretrained.dino`.
+    {"same_w": one code through both, made by the source's mapping, "same_z": each through its own mapping}. Raises
+    ValueError for generators whose codes differ in shape, and as `structure_distances`.
     """
     model = model or dino(device=source.mapping.w_mean.device)
     same_w = GeneratedImages(target, pairs, mapping=source.mapping)
     same_z, other = (GeneratedImages(target, pairs, first_seed=first) for first in (0, pairs))
-    distances = _structure_distances(GeneratedImages(source, pairs), [same_w, same_z, other], model, batch)
+    distances = structure_distances(GeneratedImages(source, pairs), [same_w, same_z, other], model, batch)
     *values, ceiling = distances.mean(1).tolist()
     kinds = "an image against itself", "another face"
     names = [("same_w", "structure distance, same w"), ("same_z", "structure distance, same z")]

@@ -1,4 +1,4 @@
-"""What panels are made of: sliders and choices that report while they are moved, values from JSON, a bar."""
+"""What panels are made of: sliders and choices that report while they are moved, values from JSON, a progress bar."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ STYLE = {"description_width": "90px"}  # of every control: labels of one width
 TIP = "tooltip" if "tooltip" in w.IntSlider.class_trait_names() else "description_tooltip"
 
 
-def tip(text: str) -> dict[str, str]:
-    """A control's explanation, as an argument of its class."""
-    return {TIP: text}
+def labelled(label: str, help: str = "") -> dict[str, Any]:
+    """A control's label and explanation, as arguments of its class."""
+    return {"description": label, "style": STYLE, TIP: help}
 
 
 def int_slider(label: str, value: int, low: int, high: int, help: str = "") -> w.IntSlider:
     """A slider over whole numbers that reports while it is dragged."""
-    return w.IntSlider(value, low, high, description=label, continuous_update=True, style=STYLE, **tip(help))
+    return w.IntSlider(value, low, high, **labelled(label, help))
 
 
 def float_slider(
     label: str, value: float, low: float, high: float, step: float = 0.05, help: str = ""
 ) -> w.FloatSlider:
     """A slider over numbers that reports while it is dragged."""
-    return w.FloatSlider(value, min=low, max=high, step=step, description=label, style=STYLE, **tip(help))
+    return w.FloatSlider(value, min=low, max=high, step=step, **labelled(label, help))
 
 
 def psi_slider(value: float, help: str = "0: the mean face, 1: untouched") -> w.FloatSlider:
-    """Truncation, from the opposite face to beyond the face."""
+    """Truncation psi, from the opposite face to beyond the face."""
     return float_slider("ψ", value, -1.0, 2.0, 0.05, help)
 
 
 def steps_slider(label: str, options: list, value: Any, help: str = "") -> w.SelectionSlider:
     """A slider over a few values, or (name, value) pairs."""
-    return w.SelectionSlider(options=options, value=value, description=label, style=STYLE, **tip(help))
+    return w.SelectionSlider(options=options, value=value, **labelled(label, help))
 
 
 def choice(label: str, options: list, value: Any = None) -> w.ToggleButtons | w.Dropdown:
@@ -53,8 +53,7 @@ def choice(label: str, options: list, value: Any = None) -> w.ToggleButtons | w.
 
 def text_field(label: str, value: str = "", help: str = "", placeholder: str = "") -> w.Text:
     """A line of text that counts when Enter is pressed."""
-    words = {"description": label, "placeholder": placeholder, **tip(help)}
-    return w.Text(value, **words, continuous_update=False, style=STYLE)
+    return w.Text(value, placeholder=placeholder, continuous_update=False, **labelled(label, help))
 
 
 def uploaded_files(value: Any) -> list[tuple[str, bytes]]:
@@ -69,52 +68,41 @@ def uploaded_files(value: Any) -> list[tuple[str, bytes]]:
 def option_values(control: w.ValueWidget) -> list:
     """Every value that a choice offers, without their names; [] for controls that are no choice."""
     options = getattr(control, "options", ())
-    if isinstance(options, Mapping):
-        return list(options.values())
     return [option[1] if isinstance(option, tuple) and len(option) == 2 else option for option in options]
 
 
 def assign(controls: Mapping[str, w.ValueWidget], values: Mapping[str, Any]) -> None:
     """Set controls, in their own order; twice, because one may widen what another accepts."""
-    for _ in range(2):
-        for name, control in controls.items():
-            if name in values:
-                control.value = values[name]
+    for name, control in [*controls.items()] * 2:
+        if name in values:
+            control.value = values[name]
 
 
-def put(controls: Mapping[str, w.ValueWidget], values: Mapping[str, Any]) -> None:
+def assign_checked(controls: Mapping[str, w.ValueWidget], values: Mapping[str, Any]) -> None:
     """Set controls to values as JSON gives them: all that are named, or none where one is impossible.
 
-    Raises:
-        ValueError: a value that its control refuses or would change (beyond the end of a slider, not among the
-            options), with what it accepts.
+    Raises ValueError for a value that its control refuses or would change, with what it accepts.
     """
     before = {name: control.value for name, control in controls.items()}
     named = {name: control for name, control in controls.items() if name in values}
-    try:
-        for name, control in named.items():  # without a look: what comes later may widen what this one accepts
-            _try(control, values[name])
-        for name, control in named.items():
-            if not (_try(control, values[name]) and _same(control.value, values[name])):
-                raise ValueError(f"{name} is {values[name]!r}, expected {_expected(control)}")
-    except ValueError:
-        assign(controls, before)
-        raise
+    for name, control in named.items():  # whether it succeeds shows below: a later control may widen an earlier one
+        _accepts(control, values[name])
+    for name, control in named.items():
+        if not _accepts(control, values[name]):
+            expected = _expected(control)
+            assign(controls, before)
+            raise ValueError(f"{name} is {values[name]!r}, expected {expected}")
 
 
-def _try(control: w.ValueWidget, value: Any) -> bool:
-    """Set a control; False if it refuses. A tuple among the options comes from JSON as a list."""
+def _accepts(control: w.ValueWidget, value: Any) -> bool:
+    """Set a control; False if it refuses or changes the value. A tuple among the options comes from JSON as a list."""
     as_json = {json.dumps(option): option for option in option_values(control)}
     try:
         control.value = as_json.get(json.dumps(value), value)
     except TraitError:
         return False
-    return True
-
-
-def _same(held: Any, given: Any) -> bool:
-    held, given = json.loads(json.dumps(held)), json.loads(json.dumps(given))
-    return held == given and isinstance(held, bool) == isinstance(given, bool)
+    same = json.loads(json.dumps(control.value)) == json.loads(json.dumps(value))
+    return same and isinstance(control.value, bool) == isinstance(value, bool)
 
 
 def _expected(control: w.ValueWidget) -> str:
@@ -127,27 +115,28 @@ def _expected(control: w.ValueWidget) -> str:
     return "true or false" if isinstance(control.value, bool) else f"a value like {control.value!r}"
 
 
-def parse_settings(text: str) -> dict[str, Any]:
-    """What "Copy settings" gave, as a dictionary. Raises ValueError for text that is no JSON object."""
+def parse_settings(settings: str | Mapping[str, Any]) -> dict[str, Any]:
+    """What "Copy settings" gave, as a dictionary of its own. Raises ValueError for text that is no JSON object."""
+    if not isinstance(settings, str):
+        return dict(settings)
     try:
-        settings = json.loads(text)
+        parsed = json.loads(settings)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error}): expected what a panel's Copy settings gives") from None
-    if not isinstance(settings, dict):
-        raise ValueError(f'expected settings such as {{"seed": 3}}, got {text.strip()[:40]}')
-    return settings
+    if not isinstance(parsed, dict):
+        raise ValueError(f'expected settings such as {{"seed": 3}}, got {settings.strip()[:40]}')
+    return parsed
 
 
-# ---------------------------------------------------------------------------------------------------------------- bar
+# ----------------------------------------------------------------------------------------------------------- progress
 
 
 class Progress:
-    """A bar with the time left, shown while something is drawn; `box` is the widget."""
+    """A bar with the time left, shown while a film is rendered; `box` is the widget."""
 
     def __init__(self):
         self.bar, self.text = w.IntProgress(layout=w.Layout(width="150px")), w.HTML()
-        self.box = w.HBox([self.bar, self.text])
-        self.hide()
+        self.box = w.HBox([self.bar, self.text], layout=w.Layout(display="none"))
 
     def hide(self) -> None:
         """Take it out of sight."""
@@ -164,12 +153,7 @@ class Progress:
             now = time.monotonic()
             if now - shown > 0.1 or done == total:  # messages to the browser cost time too
                 shown = now
-                self._show(done, total, now - begin)
+                self.bar.value = done if total else 0
+                left = (now - begin) / done * (total - done)
+                self.text.value = f"{done} of {total} frames, about {left:.0f} s left" if total else f"{done} frames"
             yield item
-
-    def _show(self, done: int, total: int, seconds: float) -> None:
-        if total:
-            self.bar.value = done
-            self.text.value = f"{done} of {total} frames, about {seconds / done * (total - done):.0f} s left"
-        else:
-            self.text.value = f"{done} frames"

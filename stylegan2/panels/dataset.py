@@ -42,7 +42,7 @@ def dataset_panel(dataset: LMDBDataset) -> Panel:
     def fit_pages(change) -> None:
         controls["page"].max = _last_page(dataset, change["new"])
 
-    controls["columns"].observe(fit_pages, "value")  # before the panel's own, so that it draws a page that exists
+    controls["columns"].observe(fit_pages, "value")  # before the panel's own, so that it renders a page that exists
     return Panel(partial(render_dataset, dataset), controls, "dataset", record={"dataset": dataset.path.name})
 
 

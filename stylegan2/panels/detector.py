@@ -18,8 +18,8 @@ from stylegan2.collect import detectors
 from stylegan2.collect.align import cut
 from stylegan2.collect.crops import CropConfig, square_around
 from stylegan2.collect.detectors import Face
-from stylegan2.panels.controls import STYLE, choice, float_slider, int_slider
-from stylegan2.panels.panel import Panel
+from stylegan2.panels.controls import choice, float_slider, int_slider, labelled
+from stylegan2.panels.panel import Panel, pick
 
 HEIGHT, CELL, COLUMNS, GAP = 620, 96, 4, 8  # pixels: of the page, of a crop; crops in a row; between page and crops
 KEPT, SMALL, SQUARE = "#14b86a", "#ff3b6b", "#7a5cff"
@@ -30,37 +30,25 @@ LOWEST = 0.05  # sureness from which a network's faces are looked for
 
 @dataclass
 class Desk:
-    """Pages, and what was found on them.
-
-    Attributes:
-        pages: RGB images by name.
-        found: (page, detector, what was asked of it) -> faces, so that only these cost time.
-    """
+    """RGB pages by name, and the faces found on them, by what was searched for: only a search costs time."""
 
     pages: Mapping[str, Image.Image]
     found: dict[tuple, list[Face]] = field(default_factory=dict)
 
     def faces(self, page: str, detector: str, sure: float, known_only: bool = False) -> list[Face] | None:
-        """All faces of a page that are sure enough (0 to 1), whatever their size.
+        """All faces of a page that are sure enough (0 to 1, see `detectors.make`), whatever their size.
 
-        Args:
-            page, detector: names.
-            sure: see `detectors.make`.
-            known_only: do not look for them: None if nobody has yet.
-
-        Raises:
-            ValueError: an unknown page.
+        `known_only`: None instead of a search. Raises ValueError for an unknown page.
         """
-        if page not in self.pages:
-            raise ValueError(f"no page {page!r}; there are: {', '.join(self.pages)}")
+        image = pick("page", page, self.pages)
         scored = detector in NETWORKS  # of their answers the surer ones can be chosen afterwards
-        asked = LOWEST if scored else sure
-        key = (page, detector, asked)
+        lowest = LOWEST if scored else sure
+        key = (page, detector, lowest)
         if key not in self.found:
             if known_only:
                 return None
-            detect = detectors.make(detector, min_size=LEAST, sure=asked)
-            self.found[key] = detectors.on_pages(detect, self.pages[page])
+            detect = detectors.make(detector, min_size=LEAST, sure=lowest)
+            self.found[key] = detectors.on_pages(detect, image)
         return [face for face in self.found[key] if not scored or face.score >= sure]
 
 
@@ -74,19 +62,15 @@ def render_detection(
     lift: float = 0.25,
     preview: bool = False,
 ) -> Image.Image:
-    """A page with the faces found on it, and the squares that are cut.
-
-    Green boxes are kept, red ones are too small, violet squares are what is cut.
+    """A page with the faces found on it: kept ones green, too small ones red, and in violet the squares that are cut.
 
     Args:
-        desk: pages.
-        page: name of one.
+        desk, page: pages, and the name of one.
         detector, sure: see `Desk.faces`.
         min_size, margin, lift: see `CropConfig`.
         preview: where the faces are not known yet, the page alone.
 
-    Raises:
-        ValueError: an unknown page or detector, or settings that cannot work.
+    Raises ValueError for an unknown page or detector, or settings that cannot work.
     """
     config = CropConfig(detector, size=CELL, margin=margin, lift=lift, min_size=min_size)
     found, image = desk.faces(page, detector, sure, known_only=preview), desk.pages[page]
@@ -114,21 +98,13 @@ def _page(image: Image.Image, faces: list[Face], kept: list[Face], config: CropC
 
 
 def detector_panel(pages: Mapping[str, Image.Image], record: Mapping[str, Any] | None = None) -> Panel:
-    """Try detectors on pages, live.
-
-    Args:
-        pages: RGB images by name; at least one.
-        record: see `Panel`.
-
-    Raises:
-        ValueError: no page.
-    """
+    """Try detectors on RGB pages by name, live; `record` as in `Panel`. Raises ValueError without a page."""
     if not pages:
         raise ValueError("there are no pages: expected at least one")
-    here = [name for name in detectors.NAMES if detectors.is_here(name)]
+    installed = [name for name in detectors.NAMES if detectors.is_here(name)]
     controls = {
-        "page": w.Dropdown(options=list(pages), description="page", style=STYLE),
-        "detector": choice("detector", here),
+        "page": w.Dropdown(options=list(pages), **labelled("page")),
+        "detector": choice("detector", installed),
         "sure": float_slider("sure", 0.4, LOWEST, 1.0, 0.05, "how sure it must be"),
         "min_size": int_slider("smallest", 48, LEAST, 200, "face that is kept, in pixels"),
         "margin": float_slider("margin", 0.4, 0.0, 1.0, 0.05, "around the face, in faces"),

@@ -1,10 +1,8 @@
 """The directions panel: a slider per direction moves one face in two worlds; mixtures can be named and kept.
 
-    presets = {name: sefa.factorize(photo, name, count=6) for name in ("all", "coarse", "middle", "fine")}
-    words = {name: judge_names(measure_directions(judge, photo, d), numbers=False) for name, d in presets.items()}
-    directions_panel(photo, {"webtoon": webtoon}, presets, words).show()
-
-`render_directions` is its callback, a plain function from settings to a picture; `film` are the frames of its video.
+presets = {name: sefa.factorize(photo, name, count=6) for name in ("all", "coarse", "middle", "fine")}
+words = {name: judge_names(measure_directions(judge, photo, d), numbers=False) for name, d in presets.items()}
+directions_panel(photo, {"webtoon": webtoon}, presets, words).show()
 """
 
 from __future__ import annotations
@@ -28,48 +26,32 @@ from stylegan2.editing import videos
 from stylegan2.editing.directions import Directions, move
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.networks import Generator
-from stylegan2.panels.controls import STYLE, TIP, choice, int_slider, psi_slider
-from stylegan2.panels.panel import Panel, pick, with_source
+from stylegan2.panels.controls import TIP, choice, int_slider, labelled, psi_slider
+from stylegan2.panels.panel import Panel, Worlds, pick
 
 NOTHING = "none"  # the choice of no saved direction
 SIDE, GAP, LINE = 296, 4, 20  # pixels: of a large picture, between pictures, of a caption
 SMALL = (SIDE - LINE - GAP) // 2  # of the pictures before the edit
 FRAMES = 72  # of a video, at 24 a second
+SLIDERS = 6  # or fewer, where a preset has fewer directions
 LIMIT = 5.0  # degrees: beyond that the pocket models' faces fall apart
-# Room for what a direction does, as far as the page has it.
-WIDE = {"style": {"description_width": "270px"}, "layout": {"width": "480px", "max_width": "99%"}}
+WIDE = {"style": {"description_width": "270px"}, "layout": {"width": "480px", "max_width": "99%"}}  # room for words
 
 
 @dataclass
-class Scene:
-    """What the panel can show.
+class Scene(Worlds):
+    """What the panel can show."""
 
-    Attributes:
-        source: makes the codes, and the first picture.
-        targets: models fine-tuned from it, by name.
-        directions: {preset: Directions}, found in the source.
-        kept: saved directions by name, each the only one of its Directions.
-        before: the last face without an edit, so that moving a slider draws two images only.
-    """
-
-    source: Generator
-    targets: Mapping[str, Generator]
-    directions: Mapping[str, Directions]
-    kept: dict[str, Directions] = field(default_factory=dict)
-    before: dict[tuple, list[Image.Image]] = field(default_factory=dict)
-
-    def models(self, style: str) -> dict[str, Generator]:
-        """The source and one target. Raises ValueError for an unknown style."""
-        return with_source(self.source, self.targets, style)
+    directions: Mapping[str, Directions]  # by preset, found in the source
+    kept: dict[str, Directions] = field(default_factory=dict)  # saved ones by name, one in each
 
 
 def edited_ws(
     scene: Scene, ws: Tensor, preset: str, saved: str = NOTHING, saved_degree: float = 0.0, **degrees: float
 ) -> Tensor:
-    """ws [N, L, w_dim] after all sliders: `degree_0`, `degree_1`, ... of the preset, and the saved direction.
+    """ws [N, L, w_dim] moved by all sliders: `degree_0`, `degree_1`, ... of the preset, and the saved direction.
 
-    Raises:
-        ValueError: a preset, a saved direction or a number that there is not.
+    Raises ValueError for an unknown preset, saved direction or number.
     """
     numbered = {int(name.removeprefix("degree_")): degree for name, degree in degrees.items() if degree}
     ws = move(ws, pick("preset", preset, scene.directions), numbered)
@@ -78,54 +60,37 @@ def edited_ws(
 
 @torch.no_grad()
 def render_directions(
-    scene: Scene,
-    style: str,
-    preset: str = "all",
-    seed: int = 3,
-    truncation: float = 0.7,
-    **sliders: Any,
+    scene: Scene, style: str, preset: str = "all", seed: int = 3, truncation: float = 0.7, **sliders: Any
 ) -> Image.Image:
     """One face before (small) and after the edit (large), in the source and in one style: the same codes in both.
 
     Args:
         scene: models and directions.
-        style: which of its targets.
-        preset: which of its directions the sliders are.
-        seed: of the face.
-        truncation: psi, of the face before the edit; the edit is not scaled by it.
+        style, preset: which of its targets, and which of its directions the sliders are.
+        seed, truncation: of the face before the edit; the edit is not scaled by psi.
         sliders: see `edited_ws`.
 
-    Raises:
-        ValueError: a style, preset, saved direction or slider that there is not.
+    Raises ValueError for an unknown style, preset, saved direction or slider.
     """
     models = scene.models(style)
     ws = ws_from_seeds(scene.source, [seed], truncation)
     edited, face = edited_ws(scene, ws, preset, **sliders), (style, seed, truncation)
-    shown = [edited]
-    if face not in scene.before and not torch.equal(edited, ws):
-        shown = [ws, edited]  # before and after in one batch
-    images = torch.stack([g.synthesis(torch.cat(shown), "const") for g in models.values()])  # [models, N, 3, R, R]
-    if face not in scene.before:
-        scene.before.clear()
-        scene.before[face] = [display.sized(image, SMALL) for image in images[:, 0]]
-    before = [display.table([[small]], [f"{n}, before"]) for n, small in zip(models, scene.before[face], strict=True)]
+    both = not scene.knows("before", face) and not torch.equal(edited, ws)
+    codes = torch.cat([ws, edited]) if both else edited  # before and after in one batch
+    images = torch.stack([g.synthesis(codes, "const") for g in models.values()])  # [models, N, 3, R, R]
+    small = scene.latest("before", face, lambda: [display.sized(image, SMALL) for image in images[:, 0]])
+    before = [display.table([[image]], [f"{name}, before"]) for name, image in zip(models, small, strict=True)]
     after = display.table([images[:, -1]], list(models), gap=GAP, band=LINE, side=SIDE)
     return display.beside([display.stack(before, GAP), after], GAP)
 
 
 @torch.no_grad()
-def film(
+def directions_video(
     scene: Scene, style: str, preset: str = "all", seed: int = 3, truncation: float = 0.7, **sliders: Any
 ) -> videos.Frames:
-    """The edit swings from its opposite to itself and back, without a jump where it starts again; fixed noise.
+    """The edit goes from its opposite to itself and back, with fixed noise; arguments as in `render_directions`.
 
-    With one slider moved, that is a sweep of one direction, as far to both sides as the slider stands.
-
-    Args:
-        scene, style, preset, seed, truncation, sliders: as for `render_directions`.
-
-    Raises:
-        ValueError: no slider moved, or as of `render_directions`.
+    Raises ValueError: no slider moved, or as of `render_directions`.
     """
     models = scene.models(style)
     ws = ws_from_seeds(scene.source, [seed], truncation)
@@ -137,70 +102,78 @@ def film(
 
 # ------------------------------------------------------------------------------------------------------------ the panel
 class DirectionsPanel(Panel):
-    """`Panel` with sliders that are renamed with the preset, and a place to keep mixtures.
+    """Move a face along the first six directions of a preset, and see it in the source and in one style.
 
     Args:
-        scene: models and directions.
-        words: {preset: what each direction does}, for the sliders.
+        source, targets: a generator and models fine-tuned from it, by name.
+        directions: {preset: Directions} of the source, e.g. of `sefa.factorize` for each of the layer presets.
+        words: {preset: what each direction does}, of `judge_names(..., numbers=False)`.
         library: folder of the saved directions; None: `directions` beside the folder of saved pictures.
-        settings: as for `Panel`.
+        record: see `Panel`.
+
+    Raises ValueError without targets or directions.
     """
 
     def __init__(
         self,
-        scene: Scene,
-        controls: Mapping[str, w.ValueWidget],
-        words: Mapping[str, Sequence[str]],
+        source: Generator,
+        targets: Mapping[str, Generator],
+        directions: Mapping[str, Directions],
+        words: Mapping[str, Sequence[str]] | None = None,
         library: str | Path | None = None,
-        **settings: Any,
+        record: Mapping[str, Any] | None = None,
     ):
+        if not targets or not directions:
+            raise ValueError(f"expected at least one target and one preset, got {len(targets)} and {len(directions)}")
+        count = min(SLIDERS, *map(len, directions.values()))
+        longest = math.ceil(10 * LIMIT * math.sqrt(count)) / 10  # a mixture of so many directions, at right angles
+        controls = {
+            "style": choice("style", list(targets)),
+            "seed": int_slider("seed", 3, 0, 999, "which face"),
+            "truncation": psi_slider(0.7, "of the face before the edit; 0: the mean face"),
+            "preset": choice("layers", list(directions)),
+            **{f"degree_{k}": _degree_slider(f"{k}", LIMIT) for k in range(count)},
+            "saved": w.Dropdown(options=[NOTHING], value=NOTHING, **labelled("saved")),
+            "saved_degree": _degree_slider("how far along the saved direction", longest),
+        }
+        self.scene, self.words = Scene(source, targets, directions), words or {}
         self.name = w.Text(placeholder="name of this mixture, e.g. pose", layout=w.Layout(width="220px"))
         tools = [self._button("Keep mixture", self.keep, "tag"), self._button("Reload", self.reload, "refresh")]
-        settings |= {"video": partial(film, scene), "below": [w.HBox([self.name, *tools])]}
-        super().__init__(partial(render_directions, scene), controls, "directions", **settings)
-        self.scene, self.words = scene, words
+        render, video = (partial(function, self.scene) for function in (render_directions, directions_video))
+        below = [w.HBox([self.name, *tools])]
+        super().__init__(render, controls, "directions", record=record, video=video, below=below)
+        self.sliders = [control for name, control in self.controls.items() if name.startswith("degree_")]
         self.library = Path(library or self.folder.parent / "directions")
         self._label_sliders()
         self._guarded(self.reload)
 
-    @property
-    def _sliders(self) -> list[w.FloatSlider]:
-        return [control for name, control in self.controls.items() if name.startswith("degree_")]
-
     def _label_sliders(self) -> None:
         preset = self.controls["preset"].value
         texts = slider_labels(self.scene.directions[preset], self.words.get(preset))
-        for slider, text in zip(self._sliders, texts, strict=False):
+        for slider, text in zip(self.sliders, texts, strict=False):
             slider.description = text
             setattr(slider, TIP, text)
 
     def _changed(self, change) -> None:
         """Another preset has other sliders, at 0; a saved direction comes as far as it was saved."""
-        if change["owner"] is self.controls["preset"]:
+        changed, controls = change["owner"], self.controls
+        if changed is controls["preset"]:
             self._label_sliders()
         if not self._quiet:  # what the learner did, not a reset or pasted settings
             with self._silence():
-                self._adapt(change["owner"])
+                if changed is controls["preset"]:
+                    for slider in self.sliders:
+                        slider.value = 0.0
+                if changed is controls["saved"]:
+                    kept = self.scene.kept.get(changed.value)
+                    controls["saved_degree"].value = float(kept.made_from.get("degree", 0.0)) if kept else 0.0
         super()._changed(change)
 
-    def _adapt(self, changed: w.ValueWidget) -> None:
-        if changed is self.controls["preset"]:
-            for slider in self._sliders:
-                slider.value = 0.0
-        if changed is self.controls["saved"]:
-            kept = self.scene.kept.get(changed.value)
-            degree = 0.0 if kept is None else float(kept.made_from.get("degree", 0.0))
-            self.controls["saved_degree"].value = degree
-
     def keep(self, name: str | None = None) -> Path:
-        """Save the sliders' mixture under a name, as a direction of its own; "saved" offers it from now on.
+        """Save the sliders' mixture as a direction of its own, which "saved" offers from now on; returns its file.
 
-        Args:
-            name: e.g. "pose"; None: what stands in the text field.
-
-        Raises:
-            ValueError: no name, one that is taken, no slider moved, or a step along a saved direction: it cannot be
-                mixed in, as it may move other layers.
+        `name` is such as "pose"; None: what stands in the text field. Raises ValueError: no name, one that is taken, no
+        slider moved, or a step along a saved direction, which cannot be mixed in, as it may move other layers.
         """
         name = (self.name.value if name is None else name).strip()
         stem = re.sub(r"\W+", "_", name.lower()).strip("_")
@@ -214,40 +187,37 @@ class DirectionsPanel(Panel):
                 f"the saved direction {self.controls['saved'].value!r} cannot be part of a mixture, as it may move "
                 "other layers: put its slider to 0 first"
             )
-        degrees = {k: slider.value for k, slider in enumerate(self._sliders)}
+        degrees = {k: slider.value for k, slider in enumerate(self.sliders)}
         self.scene.directions[self.controls["preset"].value].mix(degrees, name).save(path)
         self.reload()
         self._tell_saved(path)
         return path
 
     def reload(self) -> list[str]:
-        """Offer what lies in the folder.
-
-        Returns:
-            names of the directions there.
+        """Offer the directions in the folder; returns their names.
 
         Raises:
             CheckpointError: which files were left out: none of directions, of another model's size, or with a name that
                 another file has too. The others are offered.
         """
-        found, broken = {}, []
+        kept, errors = {}, []
         for path in sorted(self.library.glob("*.pt")):
             try:
-                found |= self._open(path, [NOTHING, *found])
+                kept |= self._open(path, [NOTHING, *kept])
             except ValueError as error:
-                broken.append(str(error))
-        self.scene.kept = found
+                errors.append(str(error))
+        self.scene.kept = kept
         control = self.controls["saved"]
-        chosen = control.value if control.value in found else NOTHING
+        chosen = control.value if control.value in kept else NOTHING
         with self._silence():
-            control.options = [NOTHING, *found]
+            control.options = [NOTHING, *kept]
             control.value = chosen
-        if broken:
-            raise CheckpointError("; ".join(broken))
-        return list(found)
+        if errors:
+            raise CheckpointError("; ".join(errors))
+        return list(kept)
 
     def _open(self, path: Path, taken: Sequence[str]) -> dict[str, Directions]:
-        """{name: direction} of a file. Raises ValueError, which names the file, if they cannot be offered."""
+        """{name: direction} of a file. Raises ValueError, which names it, if they cannot be offered."""
         directions = Directions.load(path)
         try:
             move(self.scene.source.mapping.mean_ws[None], directions, {})
@@ -270,46 +240,7 @@ def slider_labels(directions: Directions, words: Sequence[str] | None = None) ->
     return labels
 
 
-def directions_panel(
-    source: Generator,
-    targets: Mapping[str, Generator],
-    directions: Mapping[str, Directions],
-    words: Mapping[str, Sequence[str]] | None = None,
-    library: str | Path | None = None,
-    record: Mapping[str, Any] | None = None,
-    count: int = 6,
-) -> DirectionsPanel:
-    """Move a face along the first directions of a preset, and see it in the source and in one style.
-
-    Args:
-        source, targets: a generator and models fine-tuned from it, by name.
-        directions: {preset: Directions} of the source, e.g. of `sefa.factorize` for each of the layer presets.
-        words: {preset: what each direction does}, of `judge_names(..., numbers=False)`.
-        library, record: see `DirectionsPanel`.
-        count: sliders; fewer where a preset has fewer directions.
-
-    Raises:
-        ValueError: no targets or no directions.
-    """
-    if not targets or not directions:
-        raise ValueError(f"expected at least one target and one preset, got {len(targets)} and {len(directions)}")
-    count = min(count, *(len(d) for d in directions.values()))
-    controls = {
-        "style": choice("style", list(targets)),
-        "seed": int_slider("seed", 3, 0, 999, "which face"),
-        "truncation": psi_slider(0.7, "of the face before the edit; 0: the mean face"),
-        "preset": choice("layers", list(directions)),
-        **{f"degree_{k}": _degree_slider(f"{k}", LIMIT) for k in range(count)},
-        "saved": w.Dropdown(options=[NOTHING], value=NOTHING, description="saved", style=STYLE),
-        "saved_degree": _degree_slider("how far along the saved direction", _longest(count)),
-    }
-    scene = Scene(source, targets, directions)
-    return DirectionsPanel(scene, controls, words or {}, library, record=record)
-
-
-def _longest(count: int) -> float:
-    """The length of a mixture of so many directions (at right angles), each as far as it goes; in whole tenths."""
-    return math.ceil(10 * LIMIT * math.sqrt(count)) / 10
+directions_panel = DirectionsPanel  # the name by which notebooks call it, as with the panels that are functions
 
 
 def _degree_slider(label: str, limit: float) -> w.FloatSlider:

@@ -25,18 +25,7 @@ from stylegan2 import display
 from stylegan2.checkpoints import Checkpoint
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import int_slider, steps_slider
-from stylegan2.panels.freeze_plan import (
-    FROZEN,
-    PARTLY,
-    SOURCE,
-    TRAINS,
-    Blueprint,
-    Part,
-    Plan,
-    call,
-    notes,
-    wiring,
-)
+from stylegan2.panels.freeze_plan import FROZEN, PARTLY, SOURCE, TRAINS, Blueprint, Part, Plan, call, notes, wiring
 from stylegan2.panels.panel import Panel
 from stylegan2.transfer import FreezeD, FreezeFC, FreezeG, FreezeSG, FreezeStyle, Method
 
@@ -45,11 +34,8 @@ from stylegan2.transfer import FreezeD, FreezeFC, FreezeG, FreezeSG, FreezeStyle
 FILL = {TRAINS: "#ffe0c9", FROZEN: "#d3e8f8", SOURCE: "#e0d8ff", PARTLY: "#ececf0"}
 EDGE = {TRAINS: "#e2762f", FROZEN: "#3f8bc2", SOURCE: "#7a5cff", PARTLY: "#8a8a94"}
 NOTE = {"good": ("#e4f5ea", "#1f7a4d"), "plain": ("#f3f3f6", "#44444c"), "bad": ("#fde4e1", "#b3261e")}
-LEGEND = {
-    TRAINS: ("trains", 314),
-    FROZEN: ("frozen", 236),
-    SOURCE: ("from the source's mapping", 156),
-}  # from the right
+# a colour's distance from the right, and what it means
+LEGEND = {TRAINS: (314, "trains"), FROZEN: (236, "frozen"), SOURCE: (156, "from the source's mapping")}
 GREY = "#71717c"
 LEFT, BLOCK, GAP, LAYER, FACE = 146, 116, 22, 34, 64  # widths: mapping, block, between blocks, layer, image
 MAPPING_Y, CHIP_Y, BLOCK_Y, D_Y, NOTES_Y = 64, 166, 204, 336, 400
@@ -57,20 +43,18 @@ WORDS = {"const": "const", "conv0": "up\nconv", "conv1": "conv", "to_rgb": "tRGB
 
 
 class _Sheet:
-    """Shapes and texts in pixels from the upper left corner. Matplotlib draws all shapes of a kind at once."""
+    """Shapes and texts in pixels from the upper left corner. Matplotlib renders all shapes of a kind at once."""
 
     def __init__(self, width: int, height: int):
         self.size = width, height
         self.boxes, self.lines, self.marks, self.texts = [], [], {}, []
 
-    def text(
-        self, x: float, y: float, text: str, size: int = 12, colour: str = display.INK, anchor: str = "lm"
-    ) -> None:
-        self.texts.append((x, y, text, size, colour, anchor))
+    def text(self, x: float, y: float, text: str, size=12, colour: Any = display.INK, anchor="lm") -> None:
+        self.texts.append(((x, y), text, colour, display.font(size), anchor))
 
-    def box(self, x: float, y: float, size: tuple[float, float], colours: tuple[str, str], round_by=5, line=1) -> None:
+    def box(self, x: float, y: float, size: tuple[float, float], colours: tuple[str, str], radius=5, line=1) -> None:
         """`colours`: inside, edge."""
-        style = f"round,pad=0,rounding_size={round_by}"
+        style = f"round,pad=0,rounding_size={radius}"
         self.boxes.append(FancyBboxPatch((x, y), *size, boxstyle=style, fc=colours[0], ec=colours[1], lw=line))
 
     def line(self, *points: tuple[float, float], colour: str = GREY) -> None:
@@ -89,7 +73,7 @@ class _Sheet:
         self.line(start, end)
         self.mark(*end, "v" if start[0] == end[0] else ">" if end[0] > start[0] else "<")
 
-    def finished(self) -> Image.Image:
+    def picture(self) -> Image.Image:
         width, height = self.size
         figure = Figure((width / 72, height / 72), 72)  # a point is a pixel
         down = Affine2D().scale(1, -1).translate(0, height)
@@ -103,8 +87,8 @@ class _Sheet:
         canvas.draw()
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
         pen = ImageDraw.Draw(picture)
-        for x, y, text, size, colour, anchor in self.texts:
-            pen.text((x, y), text, colour, display.font(size), anchor=anchor, align="center")
+        for at, text, colour, font, anchor in self.texts:
+            pen.text(at, text, colour, font, anchor=anchor, align="center")
         return picture
 
 
@@ -113,59 +97,59 @@ def _colours(part: Part | str) -> tuple[str, str]:
     return FILL[state], EDGE[state]
 
 
-def draw_plan(
+def block_diagram(
     plan: Plan, face: Image.Image | None = None, idle_methods: Sequence[Method] = (), room: int = 2
 ) -> Image.Image:
-    """The block diagram of a plan, about 930 x 460 pixels for a 64-pixel model.
+    """A plan as blocks, about 930 x 460 pixels for a 64-pixel model.
 
     Args:
-        plan: what to draw.
-        face: what to show where the generator's image comes out; None: an empty frame.
+        plan: what to show.
+        face: where the generator's image comes out; None: an empty frame.
         idle_methods: those that change nothing, to be named (see `Blueprint.idle`).
-        room: for so many notes below; the rest of them is left out.
+        room: how many notes to write below, at most.
     """
     left = {r: LEFT + 12 + i * (BLOCK + GAP) for i, r in enumerate(plan.resolutions)}
     width = max(left.values()) + BLOCK + GAP + 4 + FACE + 14
     sheet = _Sheet(width, NOTES_Y + room * 30 + 2)
     sheet.text(14, 20, f"methods = {call(plan.methods)}", 16)
-    for state, (words, before) in LEGEND.items():
+    for state, (before, words) in LEGEND.items():
         sheet.box(width - 14 - before - 20, 13, (14, 14), _colours(state), 3)
         sheet.text(width - 14 - before, 20, words)
-    sheet.flake(width - 14 - LEGEND[FROZEN][1] - 13, 20)
-    _draw_heading(sheet, MAPPING_Y - 18, "generator", plan.g.values())
-    _draw_codes(sheet, plan, left)
+    sheet.flake(width - 14 - LEGEND[FROZEN][0] - 13, 20)
+    _add_heading(sheet, MAPPING_Y - 18, "generator", plan.g.values())
+    _add_codes(sheet, plan, left)
     for r, x in left.items():
-        _draw_block(sheet, plan, r, x)
-    _draw_heading(sheet, D_Y - 26, "discriminator", plan.d.values())
-    _draw_discriminator(sheet, plan, left, width - FACE - 14)
+        _add_block(sheet, plan, r, x)
+    _add_heading(sheet, D_Y - 26, "discriminator", plan.d.values())
+    _add_discriminator(sheet, plan, left, width - FACE - 14)
     for i, (kind, sentence) in enumerate(notes(plan, idle_methods)[:room]):
         paper, ink = NOTE[kind]
         sheet.box(14, NOTES_Y + i * 30, (width - 28, 25), (paper, paper))
         sheet.text(24, NOTES_Y + i * 30 + 13, sentence, 13, ink)
-    picture = sheet.finished()
+    picture = sheet.picture()
     shown = display.fitted(None, FACE) if face is None else face.resize((FACE, FACE), Image.Resampling.BICUBIC)
     picture.paste(display.framed(shown, GREY, 1), (width - FACE - 14, BLOCK_Y + 36 - FACE // 2))
     return picture
 
 
-def _draw_heading(sheet: _Sheet, y: float, name: str, parts: Iterable[Part]) -> None:
+def _add_heading(sheet: _Sheet, y: float, name: str, parts: Iterable[Part]) -> None:
     """'generator: frozen X of Y parameters', and a bar."""
-    total, frozen = (sum(values) for values in zip(*((p.parameters, p.frozen) for p in parts), strict=True))
+    total, frozen = map(sum, zip(*parts, strict=True))
     sheet.text(14, y, name, 14)
     sheet.text(124, y, f"frozen {frozen:,} of {total:,} parameters", colour=GREY)
     for share, state in ((1.0, TRAINS), (frozen / total, FROZEN)):
         sheet.box(390, y - 4, (160 * share, 8), (EDGE[state],) * 2, 0, 0)
 
 
-def _draw_codes(sheet: _Sheet, plan: Plan, left: Mapping[int, int]) -> None:
+def _add_codes(sheet: _Sheet, plan: Plan, left: Mapping[int, int]) -> None:
     """The mapping (and the source's), the codes that come out, and lines to the layers that they drive."""
     driven: dict[int, list[float]] = {}
     for name, code in wiring(plan.resolutions).items():
         driven.setdefault(code, []).append(_middle(name, left))
     own, source = MAPPING_Y + 20, MAPPING_Y + 64
-    _draw_mapping(sheet, own, "mapping", plan.g["mapping"].parameters, plan.g["mapping"].state)
+    _add_mapping(sheet, own, "mapping", plan.g["mapping"].parameters, plan.g["mapping"].state)
     if plan.copied:
-        _draw_mapping(sheet, source, "source's mapping", plan.copied, SOURCE)
+        _add_mapping(sheet, source, "source's mapping", plan.copied, SOURCE)
     for code, state in enumerate(plan.codes):
         x, y = sum(driven[code]) / len(driven[code]), source if state == SOURCE else own
         sheet.line((LEFT - 14, y), (x, y), (x, CHIP_Y), colour=EDGE[state])
@@ -176,7 +160,7 @@ def _draw_codes(sheet: _Sheet, plan: Plan, left: Mapping[int, int]) -> None:
     sheet.text(14, CHIP_Y, f"codes ws, 0 to {len(plan.codes) - 1}", colour=GREY)
 
 
-def _draw_mapping(sheet: _Sheet, y: float, name: str, parameters: int, state: str) -> None:
+def _add_mapping(sheet: _Sheet, y: float, name: str, parameters: int, state: str) -> None:
     sheet.box(14, y - 19, (LEFT - 28, 38), _colours(state))
     sheet.text(22, y - 8, name)
     sheet.text(22, y + 8, f"{parameters:,}", 11, GREY)
@@ -191,9 +175,9 @@ def _middle(name: str, left: Mapping[int, int]) -> float:
     return left[int(r)] + 4 + LAYER / 2 + place * (BLOCK - 8 - LAYER) / 2
 
 
-def _draw_block(sheet: _Sheet, plan: Plan, r: int, x: float) -> None:
+def _add_block(sheet: _Sheet, plan: Plan, r: int, x: float) -> None:
     parts = {name: part for name, part in plan.g.items() if name.startswith(f"{r}.")}
-    whole = Part(sum(p.parameters for p in parts.values()), sum(p.frozen for p in parts.values()))
+    whole = Part(*map(sum, zip(*parts.values(), strict=True)))
     sheet.box(x, BLOCK_Y, (BLOCK, 72), _colours(whole), 8, 1.5)
     for name, part in parts.items():
         middle = _middle(name, {r: x})
@@ -214,18 +198,18 @@ def _write_size(sheet: _Sheet, x: float, y: float, name: str, part: Part) -> Non
     sheet.text(x + BLOCK - 7, y, f"{n:,}" if display.font(11).getlength(f"{n:,}") < space else short, 11, GREY, "rm")
 
 
-def _draw_discriminator(sheet: _Sheet, plan: Plan, left: Mapping[int, int], x: float) -> None:
+def _add_discriminator(sheet: _Sheet, plan: Plan, left: Mapping[int, int], x: float) -> None:
     """Below the generator, read from right to left: each block under the one that draws at its resolution."""
-    height, y, middle = 44, D_Y + 22, x + FACE / 2
+    height, y, middle, parts = 44, D_Y + 22, x + FACE / 2, plan.d
     sheet.arrow((middle, BLOCK_Y + 36 + FACE / 2), (middle, D_Y - 3))
-    sheet.box(x, D_Y, (FACE, height), _colours(plan.d["from_rgb"]), 8, 1.5)
+    sheet.box(x, D_Y, (FACE, height), _colours(parts["from_rgb"]), 8, 1.5)
     sheet.text(middle, y - 8, "fromRGB", 11, anchor="mm")
-    sheet.text(middle, y + 9, f"{plan.d['from_rgb'].parameters:,}", 11, GREY, "mm")
+    sheet.text(middle, y + 9, f"{parts['from_rgb'].parameters:,}", 11, GREY, "mm")
     sheet.arrow((x, y), (max(left.values()) + BLOCK + 3, y))
     for r, at in left.items():
-        name, end = ("head", LEFT - 18) if r == 4 else (f"{r}x{r}", at - GAP + 3)
-        sheet.box(at, D_Y, (BLOCK, height), _colours(plan.d["head" if r == 4 else str(r)]), 8, 1.5)
-        _write_size(sheet, at, y, name, plan.d["head" if r == 4 else str(r)])
+        name, part, end = ("head", parts["head"], LEFT - 18) if r == 4 else (f"{r}x{r}", parts[str(r)], at - GAP + 3)
+        sheet.box(at, D_Y, (BLOCK, height), _colours(part), 8, 1.5)
+        _write_size(sheet, at, y, name, part)
         sheet.arrow((at, y), (end, y))
     sheet.text(14, y, "real or drawn?", colour=GREY)
 
@@ -237,7 +221,7 @@ def diagram(checkpoint: Checkpoint, methods: Sequence[Method] = ()) -> Image.Ima
     """
     blueprint = Blueprint.of(checkpoint)
     plan, idle = blueprint.plan(methods), blueprint.idle(methods)
-    picture = draw_plan(plan, _mean_face(checkpoint.g_ema), idle, room=len(notes(plan, idle)))
+    picture = block_diagram(plan, _mean_face(checkpoint.g_ema), idle, room=len(notes(plan, idle)))
     return picture.quantize(256, dither=Image.Dither.NONE)
 
 
@@ -253,8 +237,7 @@ def methods_for(freeze_d: int, freeze_g: int, freeze_mapping: bool, k: int) -> l
     """The methods for what the panel's controls say.
 
     Args:
-        freeze_d: freeze D at this resolution and above; 0: nothing of it.
-        freeze_g: freeze G up to this resolution; 0: nothing of the synthesis network.
+        freeze_d, freeze_g: freeze D at this resolution and above, G up to this one; 0: nothing of it.
         freeze_mapping: the mapping does not train.
         k: codes from the source's mapping. (Where the mapping alone is frozen, `FreezeFC` takes all.)
     """
@@ -267,48 +250,47 @@ def methods_for(freeze_d: int, freeze_g: int, freeze_mapping: bool, k: int) -> l
     return methods + ([FreezeStyle(k)] if k else [])
 
 
-def render_plan(
-    blueprint: Blueprint, face: Image.Image | None, freeze_d: int, freeze_g: int, freeze_mapping: bool, k: int
-) -> Image.Image:
-    """The panel's picture; arguments as in `methods_for`."""
-    methods = methods_for(freeze_d, freeze_g, freeze_mapping, k)
-    return draw_plan(blueprint.plan(methods), face, blueprint.idle(methods))
+def render_plan(blueprint: Blueprint, face: Image.Image | None, **settings: Any) -> Image.Image:
+    """The panel's picture; settings as in `methods_for`."""
+    methods = methods_for(**settings)
+    return block_diagram(blueprint.plan(methods), face, blueprint.idle(methods))
 
 
 class PlannerPanel(Panel):
-    """A panel that also writes the call below its controls, as text to copy."""
+    """What trains, what does not, and which codes come from the source: move the sliders and see.
 
-    def __init__(self, *args: Any, **settings: Any):
+    Below the controls stands the call that makes the methods, as text to copy. Raises ValueError for a model without a
+    discriminator.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, record: Mapping[str, Any] | None = None):
+        blueprint, g = Blueprint.of(checkpoint), checkpoint.g_ema
+        sizes, codes = g.synthesis.resolutions, g.num_ws
+        controls = {
+            "freeze_d": _resolutions("freeze D", [(f"from {r} up", r) for r in sizes[:0:-1]], 32, "towards the image"),
+            "freeze_g": _resolutions("freeze G", [(f"up to {r}", r) for r in sizes], 8, "constant to this resolution"),
+            "freeze_mapping": w.Checkbox(False, description="freeze the mapping"),
+            "k": int_slider(
+                "source codes", min(4, codes), 0, codes, "how many of the codes the source's mapping makes"
+            ),
+        }
         self.code = w.HTML()
-        super().__init__(*args, **settings, below=[self.code])
+        render = partial(render_plan, blueprint, _mean_face(g))
+        super().__init__(render, controls, "freeze-plan", record=record, below=[self.code])
 
     @property
     def call(self) -> str:
         """The call for the controls as they stand."""
         return call(methods_for(**self.settings))
 
-    def _draw(self) -> None:
-        super()._draw()
+    def _render_full(self) -> None:
+        super()._render_full()
         self.code.value = f"to copy: <code style='user-select:all'>{self.call}</code>"
 
 
-def planner_panel(checkpoint: Checkpoint, record: Mapping[str, Any] | None = None) -> PlannerPanel:
-    """What trains, what does not, and which codes come from the source: move the sliders and see.
-
-    Raises ValueError for a model without a discriminator.
-    """
-    blueprint, g = Blueprint.of(checkpoint), checkpoint.g_ema
-    sizes, codes = g.synthesis.resolutions, g.num_ws
-    controls = {
-        "freeze_d": _resolutions("freeze D", [(f"from {r} up", r) for r in sizes[:0:-1]], 32, "towards the image"),
-        "freeze_g": _resolutions("freeze G", [(f"up to {r}", r) for r in sizes], 8, "constant to this resolution"),
-        "freeze_mapping": w.Checkbox(False, description="freeze the mapping"),
-        "k": int_slider("source codes", min(4, codes), 0, codes, "how many of the codes the source's mapping makes"),
-    }
-    return PlannerPanel(partial(render_plan, blueprint, _mean_face(g)), controls, "freeze-plan", record=record)
+planner_panel = PlannerPanel  # the name by which notebooks call it, as with the panels that are functions
 
 
 def _resolutions(label: str, options: list[tuple[str, int]], value: int, help: str) -> w.SelectionSlider:
     options = [("nothing", 0), *options]
-    value = value if value in dict(options).values() else 0
-    return steps_slider(label, options, value, help)
+    return steps_slider(label, options, value if value in dict(options).values() else 0, help)

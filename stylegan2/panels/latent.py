@@ -28,37 +28,27 @@ def render_latent(
         seed, second: of the two codes.
         blend: 0 gives the first, 1 the second, beyond that it goes on.
         truncation: psi.
-        noise: "const", "none" or "random".
-        noise_seed: which random noise.
+        noise, noise_seed: "const", "none" or "random", and which random noise.
     """
     ends = latents.ws_from_seeds(g, [seed, second], truncation)
     middle = latents.blend(ends[:1], ends[1:], blend)
-    images = latents.draw(g, torch.cat([ends, middle]), g.synthesis.draw_noise(1, _noise(noise, noise_seed))).cpu()
+    images = latents.render(g, torch.cat([ends, middle]), g.synthesis.sample_noise(1, _noise(noise, noise_seed))).cpu()
     large = display.to_pil(images[2], side=SIDE)
     first, last = (display.sized(image, large.width // 3) for image in images[:2])
     return display.stack([large, display.table([[first, display.fitted(None, first.width), last]], gap=0)], gap=6)
 
 
 def _noise(noise: str, seed: int) -> Noise:
-    """What `draw_noise` takes for the panel's word."""
+    """What `sample_noise` takes for the panel's word."""
     return torch.Generator().manual_seed(seed) if noise == "random" else noise
 
 
 def latent_video(
-    g: Generator,
-    seed: int,
-    second: int,
-    blend: float = 0.0,
-    truncation: float = 0.8,
-    noise: str = "const",
-    noise_seed: int = 0,
-    frames: int = 60,
+    g: Generator, seed: int, second: int, truncation: float, noise: str, noise_seed: int, blend: float = 0.0, frames=60
 ) -> videos.Frames:
-    """From the first face to the second and back, `frames` each way; arguments as in `render_latent`.
-
-    The whole way is shown, whatever `blend` says.
-    """
-    return videos.interpolation(g, [seed, second], frames, truncation, noise=_noise(noise, noise_seed), side=SIDE)
+    """From the first face to the second and back, `frames` each way, whatever `blend` is; see `render_latent`."""
+    keys = latents.ws_from_seeds(g, [seed, second], truncation)
+    return videos.walk(g, keys, frames, noise=_noise(noise, noise_seed), side=SIDE)
 
 
 def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel:

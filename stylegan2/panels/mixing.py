@@ -2,8 +2,7 @@
 
     mixing_panel(source, {"webtoon": webtoon, "storybook": storybook}).show()
 
-A column gives the layers whose boxes are ticked, a row all the others. `render_mixing` is the callback, a plain
-function from settings to a picture; `mix_video` blends the ticked layers over and back.
+A column gives the layers whose boxes are ticked, a row all the others.
 """
 
 from __future__ import annotations
@@ -22,72 +21,64 @@ from stylegan2 import display
 from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
-from stylegan2.editing.style_mixing import Layers, MixGrid, draw_ends, layer_label, layers_name, mix_images
+from stylegan2.editing.style_mixing import Layers, MixGrid, layer_label, layers_name, mix_images, render_ends
 from stylegan2.networks import Generator
-from stylegan2.panels.controls import STYLE, choice, int_slider, psi_slider, tip
-from stylegan2.panels.panel import SOURCE, Panel, pick
+from stylegan2.panels.controls import choice, int_slider, labelled, psi_slider
+from stylegan2.panels.panel import SOURCE, Panel, Worlds, pick
 
-ROWS, COLUMNS = 2, 3  # of mixes: few, so that a redraw stays below 0.1 s on one core
+ROWS, COLUMNS = 2, 3  # of mixes: few, so that rendering stays below 0.1 s on one core
 BLANK = 0.78  # light grey, of images in [-1, 1]: what a preview leaves out
 SIDE = 128  # pixels of a face, about
 
 
 def render_mixing(
-    source: Generator,
-    targets: Mapping[str, Generator],
+    worlds: Worlds,
     style: str,
     layers: Layers,
     channels: tuple[int, int] | None = None,
     row_seed: int = 1,
     column_seed: int = 10,
     truncation: float = 0.7,
-    rows: int = ROWS,
-    columns: int = COLUMNS,
     amount: float = 1.0,
-    seen: dict[str, tuple[tuple, Tensor]] | None = None,
     preview: bool = False,
 ) -> Image.Image:
     """Mixes of faces in rows and columns, the faces themselves beside and above them.
 
-    All codes are of the source's mapping. Where a target draws the mixes, every face at the ends is drawn twice: by the
-    source, and by the target.
+    All codes are of the source's mapping. Where a target renders the mixes, every face at the ends is rendered twice:
+    by the source, and by the target.
 
     Args:
-        source: a generator.
-        targets: generators fine-tuned from it, by name.
-        style: who draws the mixes: one of the targets, or "photo" for the source.
+        worlds: models, which keep the last faces at the ends.
+        style: which model renders the mixes: one of the targets, or "photo" for the source.
         layers: from the columns' faces, see `style_mixing.mix`.
         channels: first and last component of those layers' codes that are exchanged; None: all.
-        row_seed, column_seed: the first of consecutive seeds.
-        truncation: psi.
-        rows, columns: how many faces.
+        row_seed, column_seed, truncation: the first of consecutive seeds, and psi.
         amount: 1 takes the columns' codes, 0 keeps the rows', between them lies a blend.
-        seen: keeps the faces at the ends between calls, so that other layers draw the mixes only.
-        preview: draw the first row of mixes only, and no ends that were not seen: grey squares are in their place.
+        preview: render the first row of mixes only, and grey squares in place of other ends than the last ones.
 
-    Raises:
-        ValueError: an unknown style, or layers or channels that the model does not have.
+    Raises ValueError for an unknown style, or layers or channels that the model does not have.
     """
-    drawer = pick("style", style, {SOURCE: source, **targets})
-    drawers = [source] if style == SOURCE else [source, drawer]
-    seeds = {"rows": range(row_seed, row_seed + rows), "columns": range(column_seed, column_seed + columns)}
+    source, g = worlds.source, pick("style", style, {SOURCE: worlds.source, **worlds.targets})
+    models = [source] if style == SOURCE else [source, g]
+    seeds = {"rows": range(row_seed, row_seed + ROWS), "columns": range(column_seed, column_seed + COLUMNS)}
     ws = {side: ws_from_seeds(source, numbers, truncation) for side, numbers in seeds.items()}
-    seen, ends = {} if seen is None else seen, {}
+    ends = {}
     for side, codes in ws.items():
         faces = (style, *seeds[side], truncation)
-        if seen.get(side, ())[:1] == (faces,):
-            ends[side] = seen[side][1]
-        elif preview:
-            ends[side] = _blank(source, len(drawers), len(codes))
+        if preview and not worlds.knows(side, faces):
+            ends[side] = _blank(source, len(models), len(codes))
         else:
-            ends[side] = draw_ends(drawers, codes)
-            seen[side] = faces, ends[side]
+            ends[side] = worlds.latest(side, faces, partial(render_ends, models, codes))
     part = None if channels in (None, (0, source.w_dim - 1)) else range(channels[0], channels[1] + 1)
-    first = ws["rows"][: 1 if preview else rows]
-    mixes = mix_images(drawer, first, ws["columns"], layers, part, amount=amount)
-    grid = MixGrid(torch.cat([mixes, _blank(source, rows - len(first), columns)]), ends["rows"], ends["columns"])
+    first = ws["rows"][: 1 if preview else ROWS]
+    mixes = mix_images(g, first, ws["columns"], layers, part, amount=amount)
+    grid = MixGrid(torch.cat([mixes, _blank(source, ROWS - len(first), COLUMNS)]), ends["rows"], ends["columns"])
     picture = grid.picture(list(seeds["rows"]), list(seeds["columns"]), side=SIDE)
-    return display.label(picture, _caption(style, layers_name(layers, source.num_ws), part, amount))
+    name = layers_name(layers, source.num_ws)
+    words = [f"layers {name}" if name else "nothing"]
+    words += [f"channels {part[0]}-{part[-1]} only"] if part else []
+    words += [f"{amount:.0%} of the way"] if amount != 1 else []
+    return display.label(picture, f"drawn by {style}; from the columns: {', '.join(words)}")
 
 
 def _blank(g: Generator, *counts: int) -> Tensor:
@@ -95,35 +86,20 @@ def _blank(g: Generator, *counts: int) -> Tensor:
     return torch.full((*counts, 3, g.resolution, g.resolution), BLANK, device=g.mapping.w_mean.device)
 
 
-def _caption(style: str, layers: str, channels: range | None, amount: float) -> str:
-    parts = [f"layers {layers}" if layers else "nothing"]
-    parts += [f"channels {channels[0]}-{channels[-1]} only"] if channels else []
-    parts += [f"{amount:.0%} of the way"] if amount != 1 else []
-    return f"drawn by {style}; from the columns: {', '.join(parts)}"
-
-
-def mix_video(
-    source: Generator, targets: Mapping[str, Generator], frames: int = 72, seen: dict | None = None, **settings
-) -> videos.Lazy:
+def mix_video(worlds: Worlds, frames: int = 72, **settings: Any) -> videos.Lazy:
     """The chosen layers go from the rows' faces over to the columns' and back, in a straight line of codes.
 
-    Arguments and errors are those of `render_mixing`; `amount` is what changes. `frames`: of the whole
-    round, at least two.
+    Arguments and errors are those of `render_mixing`; `amount` is what changes. `frames`: of the whole round, at least
+    two.
     """
-    seen = {} if seen is None else seen
-    draw = partial(render_mixing, source, targets, **settings, seen=seen)
-    return videos.Lazy(lambda amount: draw(amount=amount), videos.there_and_back(0, 1, frames))
+    render = partial(render_mixing, worlds, **settings)
+    return videos.Lazy(lambda amount: render(amount=amount), videos.there_and_back(0, 1, frames))
 
 
 class LayerBoxes(w.VBox):
-    """A box to tick for every layer, and buttons that tick a preset's boxes.
+    """A box to tick for each of `num_ws` layers, and buttons that tick a preset's boxes.
 
-    Args:
-        num_ws: how many layers.
-        value: which of them are ticked at first.
-
-    Attributes:
-        value: numbers of the ticked layers, ascending; may be set. TraitError for layers that there are not.
+    `value` holds the numbers of the ticked layers, ascending; it may be set. TraitError for unknown layers.
     """
 
     value = Tuple()
@@ -165,33 +141,21 @@ class LayerBoxes(w.VBox):
         return tuple(sorted(set(proposal["value"])))
 
 
-def mixing_panel(
-    source: Generator,
-    targets: Mapping[str, Generator],
-    record: Mapping[str, Any] | None = None,
-    rows: int = ROWS,
-    columns: int = COLUMNS,
-) -> Panel:
-    """Mix faces live: which layers, which part of their codes, whose faces, and which model draws the mixes.
+def mixing_panel(source: Generator, targets: Mapping[str, Generator], record: Mapping[str, Any] | None = None) -> Panel:
+    """Mix faces live: which layers, which part of their codes, whose faces, and which model renders the mixes.
 
-    Args:
-        source: makes all codes.
-        targets: generators fine-tuned from it, by name.
-        record: what says exactly which models these are, for "Copy settings"; see `Course.record`.
-        rows, columns: how many faces; a redraw takes about as long as their product.
+    `source` makes all codes, `targets` are fine-tuned from it, by name; `record` as in `Panel`.
     """
     last = source.w_dim - 1
     controls = {
         "style": choice("drawn by", [SOURCE, *targets]),
         "layers": LayerBoxes(source.num_ws, layer_presets(source.num_ws)["coarse"]),
         "channels": w.IntRangeSlider(
-            value=(0, last), min=0, max=last, description="channels", style=STYLE, **tip("components of each code")
+            value=(0, last), min=0, max=last, **labelled("channels", "components of each code")
         ),
         "row_seed": int_slider("rows from", 1, 0, 999, "seed of the first row"),
         "column_seed": int_slider("columns from", 10, 0, 999, "seed of the first column"),
         "truncation": psi_slider(0.7),
     }
-    seen: dict = {}
-    settings = {"rows": rows, "columns": columns, "seen": seen}
-    render, video = (partial(draw, source, targets, **settings) for draw in (render_mixing, mix_video))
+    render, video = (partial(function, Worlds(source, targets)) for function in (render_mixing, mix_video))
     return Panel(render, controls, "mixing", record=record, preview=True, video=video)

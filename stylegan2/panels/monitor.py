@@ -18,9 +18,8 @@ from stylegan2.trainer import Trainer
 class TrainingMonitor:
     """A live view of a run: the same latents at every sample (a timeline), and the losses so far.
 
-    Give `on_sample` and `on_log` to `Trainer.run`. To stop, interrupt the kernel: the run saves and returns.
-
-    columns: fixed latents to follow; most: rows to keep, evenly spread over the run.
+    To stop, interrupt the kernel: the run saves and returns. `columns`: fixed latents to follow; `most`: rows to keep,
+    evenly spread over the run.
     """
 
     def __init__(self, columns: int = 8, most: int = 7):

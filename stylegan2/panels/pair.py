@@ -29,8 +29,8 @@ from stylegan2.pocket.nets.judge import Judge, Reading
 SIDE = 256  # pixels of each of the three pictures, or the model's own size where that is more
 GAP, BAND = 8, 24  # pixels between pictures, and of a line of text
 OWN, SOURCES, EDGE = (255, 210, 63), (47, 209, 255), (24, 24, 32)  # landmarks of this picture, of the source; outlines
-LINES = (("eye_left_outer", "eye_left_inner"), ("eye_right_inner", "eye_right_outer"), ("mouth_left", "mouth_right"))
-LINES = tuple(tuple(map(world.LANDMARKS.index, ends)) for ends in LINES)
+EYES = (("eye_left_outer", "eye_left_inner"), ("eye_right_inner", "eye_right_outer"))
+LINES = [[world.LANDMARKS.index(name) for name in ends] for ends in (*EYES, ("mouth_left", "mouth_right"))]
 
 
 @torch.no_grad()
@@ -42,7 +42,7 @@ def pair_images(
     same: Literal["w", "z"] = "w",
     swap_resolution: int = 16,
 ) -> Tensor:
-    """The three images of one seed, drawn with each model's fixed noise: source, target, swapped.
+    """The three images of one seed, each with its model's fixed noise: source, target, swapped.
 
     Args:
         source, target: generators of the same sizes, the target fine-tuned from the source.
@@ -54,8 +54,7 @@ def pair_images(
     Returns:
         [3, 3, R, R], roughly in [-1, 1].
 
-    Raises:
-        ValueError: for another `same`, or models or a resolution that cannot be swapped.
+    Raises ValueError for another `same`, or models or a resolution that cannot be swapped.
     """
     if same not in ("w", "z"):
         raise ValueError(f"same is {same!r}, expected 'w' (one code through both) or 'z' (each its own mapping)")
@@ -80,16 +79,13 @@ def render_pair(
     """Source, target and swapped face of one seed, large, and how far their landmarks lie apart.
 
     Args:
-        source: the generator that the targets were fine-tuned from.
-        targets: generators by name.
+        source, targets, target: a generator, those fine-tuned from it by name, and which of them.
         judge: reads the landmarks.
-        target: name of the one to show.
         same, seed, truncation, swap_resolution: as in `pair_images`.
         landmarks: draw them: this picture's yellow, the source's blue, a line between the two that belong together.
         preview: the faces alone, without what the judge reads, which takes a third of the time.
 
-    Raises:
-        ValueError: for a name that is not among the targets, and as `pair_images`.
+    Raises ValueError for a name that is not among the targets, and as `pair_images`.
     """
     images = pair_images(source, pick("target", target, targets), seed, truncation, same, swap_resolution)
     pictures = [display.to_pil(image, side=SIDE) for image in images.cpu()]
@@ -97,17 +93,13 @@ def render_pair(
     notes = [f"seed {seed}, psi {truncation:g}, same {same}", "", ""]
     if not preview:
         reading = judge.read(images)
-        notes[1:] = [f"landmark error {error:.3f} eye distances" for error in _errors(judge, reading)]
+        first = Reading(*(value[:1].expand_as(value) for value in vars(reading).values()))  # the source, three times
+        errors = measures.landmark_error(judge, first, reading).tolist()[1:]
+        notes[1:] = [f"landmark error {error:.3f} eye distances" for error in errors]
         for picture, points in zip(pictures, reading.landmarks.tolist(), strict=True):
             if landmarks:
                 _draw_landmarks(picture, points, reading.landmarks[0].tolist())
     return display.table([pictures, notes], titles, gap=(GAP, 0), band=BAND)
-
-
-def _errors(judge: Judge, reading: Reading) -> list[float]:
-    """How far the landmarks of the second and the third face lie from the first one's."""
-    first = Reading(*(value[:1].expand_as(value) for value in vars(reading).values()))  # the source, three times
-    return measures.landmark_error(judge, first, reading).tolist()[1:]
 
 
 def _draw_landmarks(picture: Image.Image, points: list[list[float]], of_source: list[list[float]]) -> None:
@@ -130,13 +122,9 @@ def pair_panel(
     seed: int = 0,
     records: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Panel:
-    """Compare a source with what was fine-tuned from it, face by face.
+    """Compare a source with what was fine-tuned from it, face by face, beginning with that seed.
 
-    Args:
-        source, targets, judge: as in `render_pair`.
-        seed: to begin with.
-        records: {"source", or a target's name: what says exactly which model that is}, for "Copy settings"; see
-            `Course.record`.
+    `records`: {"source", or a target's name: what says exactly which model that is}, see `Course.record`.
     """
     controls = {
         "target": choice("target", list(targets)),

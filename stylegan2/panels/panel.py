@@ -2,7 +2,7 @@
 
 A panel is thin: it turns controls into keyword arguments of a plain function `render(**settings) -> PIL image`, which
 is tested without any widget. It shows errors inside itself, never queues work (while you drag, only the latest position
-is drawn), and leaves a static picture in the output for readers without a kernel (GitHub, the course's site).
+is rendered), and leaves a static picture in the output for readers without a kernel (GitHub, the course's site).
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,15 @@ from stylegan2.display import jpeg_bytes, save
 from stylegan2.editing import videos
 from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
-from stylegan2.panels.controls import Progress, assign, parse_settings, put
+from stylegan2.panels.controls import Progress, assign, assign_checked, parse_settings
 
-DELAY = 0.01  # seconds without a newer position before it is drawn: what piled up meanwhile is read first
-PATIENCE = 0.1  # but so many seconds after the first one at the latest, so that the picture follows a steady drag
+DELAY = 0.01  # seconds to wait for a newer position before rendering
+PATIENCE = 0.1  # seconds from the first unrendered position to rendering, at most: the picture follows a steady drag
 SETTLE = 0.25  # seconds without a newer position before the full picture replaces a preview
 TOOLS = "320px"  # width of buttons and messages, about that of a slider: so there is room for the picture beside them
 LIVE_QUALITY = 95  # of the JPEG on show: encoded in 0.2 ms where a PNG takes 4; "Save picture" writes every bit
+SOURCE = "photo"  # what the source is called in captions
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class Panel:
@@ -41,12 +44,9 @@ class Panel:
         controls: {argument: widget}, in the order to show them.
         title: file name of saved pictures and alternative text.
         folder: where "Save picture" writes; None: build/panels in the course's folder, or here outside of it.
-        record: more settings for "Copy settings" (e.g. the checkpoint's hash), so that the JSON rebuilds the picture;
-            or a function that gives them, where they depend on the controls.
-        preview: a quicker `render` for while a control is moved; True: `render` itself with `preview=True`. The full
-            picture follows when the controls rest.
-        video: called like `render`; returns the frames of a film (best with a length, for the bar). None: no film.
-        fps: frames a second of that film.
+        record: more settings for "Copy settings" (e.g. a checkpoint's hash); a function where they depend on controls.
+        preview: `render` takes `preview=True`, and then is quicker: for while a control is moved.
+        video: called like `render`; returns the frames of a video (best with a length, for the bar); None: no video.
         above, below: more widgets, above the controls and below the buttons.
     """
 
@@ -57,20 +57,19 @@ class Panel:
         title: str = "panel",
         folder: str | Path | None = None,
         record: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
-        preview: Callable[..., Image.Image] | bool = False,
+        preview: bool = False,
         video: Callable[..., Iterable[Image.Image]] | None = None,
-        fps: int = 24,
         above: Sequence[w.Widget] = (),
         below: Sequence[w.Widget] = (),
     ):
         self.render, self.controls, self.title = render, dict(controls), title
         self.folder, self._record = Path(folder or _panels_folder()), record or {}
-        self.preview, self.video, self.fps = preview, video, fps
+        self.preview, self.video = preview, video
         self.defaults = self.settings
         self.picture: Image.Image | None = None
         self._finished = False  # is `picture` the full one of the controls as they stand?
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting_since: float | None = None  # the first change that no picture shows yet
+        self._waiting_since: float | None = None  # time of the first change that no picture shows yet
         self._quiet = False
         self.image = w.Image(format="jpeg", layout=w.Layout(object_fit="contain", max_width="100%"))
         self.message, self.progress = w.HTML(layout=w.Layout(max_width=TOOLS)), Progress()
@@ -82,13 +81,12 @@ class Panel:
             control.observe(self._changed, "value")
 
     def _tools(self) -> list[w.Widget]:
+        video = [self._button("Save video", self._save_video_or_stop, "film")] if self.video is not None else []
         buttons = [self._button("Reset", self.reset, "undo"), self._button("Save picture", self.save, "download")]
-        if self.video is not None:
-            buttons.append(self._button("Save video", self._film_or_stop, "film"))
-        buttons.append(self._button("Copy settings", self.show_settings, "copy"))
+        buttons += [*video, self._button("Copy settings", self.show_settings, "copy")]
         text = "paste settings here, then Enter"
         self.pasted = w.Text(placeholder=text, continuous_update=False, layout=w.Layout(width="300px"))
-        self.pasted.observe(lambda change: self._paste(change["new"]), "value")
+        self.pasted.observe(lambda _: self._guarded(self._apply_pasted), "value")
         return [w.HBox(buttons, layout=w.Layout(flex_flow="row wrap", max_width=TOOLS)), self.pasted]
 
     def _button(self, text: str, action: Callable[[], Any], icon: str) -> w.Button:
@@ -106,10 +104,10 @@ class Panel:
         """What "Copy settings" says besides the controls."""
         return self._record() if callable(self._record) else self._record
 
-    # ------------------------------------------------------------------------------------------------------- drawing
+    # ----------------------------------------------------------------------------------------------------- rendering
 
     def _changed(self, _) -> None:
-        """Draw soon; a newer change replaces this one. Without a running event loop (scripts, tests): draw now."""
+        """Render soon; a newer change replaces this one. Without a running event loop (scripts, tests): render now."""
         if self._quiet:
             return
         self._finished = False
@@ -121,11 +119,11 @@ class Panel:
         if self._waiting_since is None:
             self._waiting_since = loop.time()
         elif loop.time() > self._waiting_since + PATIENCE:
-            return  # the drawing is due, and will see this position
-        self._at(min(loop.time() + DELAY, self._waiting_since + PATIENCE), self._draw_soon)
+            return  # rendering is due, and will see this position
+        self._at(min(loop.time() + DELAY, self._waiting_since + PATIENCE), self._render_due)
 
     def _at(self, when: float, action: Callable[[], None]) -> None:
-        """Call `action` at that time of the event loop, instead of what is due."""
+        """Call `action` at that time of the event loop, instead of what was to be called."""
         self._cancel()
         self._timer = asyncio.get_running_loop().call_at(when, action)
 
@@ -134,31 +132,29 @@ class Panel:
             self._timer.cancel()
         self._timer = None
 
-    def _draw_soon(self) -> None:
-        """A preview at once and the picture when the controls have come to rest; without a preview, the picture."""
-        if self.preview is False:
+    def _render_due(self) -> None:
+        """A preview now and the picture when the controls have come to rest; without a preview, the picture."""
+        if not self.preview:
             self.update()
             return
         self._waiting_since = None
-        self._guarded(lambda: self._put(self._render_preview()))
+        self._guarded(self._render_preview)
         self._at(asyncio.get_running_loop().time() + SETTLE, self.update)
 
-    def _render_preview(self) -> Image.Image:
-        if self.preview is True:
-            return self.render(**self.settings, preview=True)
-        return self.preview(**self.settings)
+    def _render_preview(self) -> None:
+        self._display(self.render(**self.settings, preview=True))
 
     def update(self) -> None:
-        """Draw the picture for the controls as they stand; an error is shown in the panel."""
-        self._guarded(self._draw)
+        """Render the picture for the controls as they stand; an error is shown in the panel."""
+        self._guarded(self._render_full)
 
-    def _draw(self) -> None:
+    def _render_full(self) -> None:
         self._cancel()
         self._waiting_since = None
-        self._put(self.render(**self.settings))
+        self._display(self.render(**self.settings))
         self._finished = True
 
-    def _put(self, picture: Image.Image) -> None:
+    def _display(self, picture: Image.Image) -> None:
         self.picture = picture
         self.image.value = jpeg_bytes(picture, LIVE_QUALITY)
         self.message.value = ""
@@ -167,15 +163,15 @@ class Panel:
         try:
             action()
         except Exception as error:  # whatever it is, the learner must see it here and not in a log
-            self.tell(error)
+            self.show_error(error)
 
-    def tell(self, error: Exception) -> None:
-        """Show an error below the controls."""
+    def show_error(self, error: Exception) -> None:
+        """Write an error below the controls."""
         self.message.value = f"<b style='color:#b00020'>{type(error).__name__}:</b> {escape(str(error), False)}"
 
     @contextmanager
     def _silence(self) -> Iterator[None]:
-        """Changes made here draw nothing."""
+        """Changes made here render nothing."""
         self._quiet = True
         try:
             yield
@@ -183,32 +179,32 @@ class Panel:
             self._quiet = False
 
     def reset(self) -> None:
-        """Put every control back to where it began, and draw once."""
+        """Put every control back to where it began, and render once."""
         with self._silence():
             assign(self.controls, self.defaults)
-        self._draw()
+        self._render_full()
 
-    # --------------------------------------------------------------------------------------------- pictures and films
+    # -------------------------------------------------------------------------------------------- pictures and videos
 
     def save(self) -> Path:
-        """Write the picture of the controls as they stand as PNG with a number of its own; the path is returned."""
+        """Write the picture of the controls as they stand as a new PNG; returns its path."""
         if not self._finished:
-            self._draw()
+            self._render_full()
         path = save(self.picture, self._next_path(".png"))
         self._tell_saved(path)
         return path
 
     def save_video(self) -> Path:
-        """Write the film of the controls as they stand as MP4, with a bar, show it below the picture; returns its path.
+        """Write the video of the controls as they stand as MP4 and show it below the picture; returns its path.
 
-        If that fails or is interrupted, nothing is left of it. Raises ValueError for a panel without films.
+        If that fails or is interrupted, no file is left. Raises ValueError for a panel without videos.
         """
         if self.video is None:
             raise ValueError(f"the panel '{self.title}' has no video: give Panel a function `video`")
         self.message.value = ""
         path = self._next_path(".mp4")
         try:
-            videos.save(self.progress.watch(self.video(**self.settings)), path, self.fps, progress=False)
+            videos.save(self.progress.watch(self.video(**self.settings)), path, progress=False)
         finally:
             self.progress.hide()
         width, layout = 384 if self.picture is None else self.picture.width, w.Layout(max_width="100%")
@@ -216,16 +212,16 @@ class Panel:
         self._tell_saved(path)
         return path
 
-    def _film_or_stop(self) -> None:
-        """An interrupted kernel ends the film, not the panel."""
+    def _save_video_or_stop(self) -> None:
+        """An interrupted kernel ends the video, not the panel."""
         try:
             self.save_video()
         except KeyboardInterrupt:
             self.message.value = "stopped; no video was written"
 
     def _next_path(self, ending: str) -> Path:
-        taken = [int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"{self.title}-[0-9]*{ending}")]
-        return self.folder / f"{self.title}-{1 + max(taken, default=0):03d}{ending}"
+        numbers = [int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"{self.title}-[0-9]*{ending}")]
+        return self.folder / f"{self.title}-{1 + max(numbers, default=0):03d}{ending}"
 
     def _tell_saved(self, path: Path) -> None:
         self.message.value = f"saved as <code>{escape('/'.join(path.parts[-3:]), False)}</code>"
@@ -241,22 +237,21 @@ class Panel:
         return text
 
     def apply(self, settings: str | Mapping[str, Any]) -> None:
-        """Set the controls to what "Copy settings" gave, or a dictionary, and draw; others stay as they are.
+        """Set the controls to what "Copy settings" gave, or a dictionary, and render; others stay as they are.
 
         Raises:
-            ValueError: no JSON object; a name that this panel does not have; a value that a control does not accept;
-                or settings of another model than the panel's. The controls then stay as they were.
+            ValueError: no JSON object, an unknown name, an impossible value, or settings of another model than the
+                panel's. The controls then stay as they were.
         """
-        settings = parse_settings(settings) if isinstance(settings, str) else dict(settings)
-        before = self.settings
+        settings, before = parse_settings(settings), self.settings
         with self._silence():
-            put(self.controls, settings)
+            assign_checked(self.controls, settings)
             try:
                 self._check_record({name: settings[name] for name in settings.keys() - self.controls.keys()})
             except ValueError:
                 assign(self.controls, before)
                 raise
-        self._draw()
+        self._render_full()
 
     def _check_record(self, given: Mapping[str, Any]) -> None:
         """Settings that are no controls must say what this panel's record says."""
@@ -271,19 +266,15 @@ class Panel:
                     f"open a panel with that one, or leave {name} out"
                 )
 
-    def _paste(self, text: str) -> None:
-        """Apply what was pasted; the field is cleared where that went well, and kept to be mended where not."""
-
-        def apply() -> None:
+    def _apply_pasted(self) -> None:
+        """Apply the pasted text; it is cleared where that went well, and kept to be mended where not."""
+        if text := self.pasted.value.strip():
             self.apply(text)
             self.pasted.value = ""
 
-        if text.strip():
-            self._guarded(apply)
-
     def show(self) -> None:
-        """Draw, then display the live panel and, for readers without a kernel, the picture itself."""
-        self._draw()
+        """Render, then display the live panel and, for readers without a kernel, the picture itself."""
+        self._render_full()
         display(StaticAndLive(self.box, self.picture))
 
 
@@ -292,9 +283,6 @@ def _panels_folder() -> Path:
         return find_root() / "build" / "panels"
     except CourseError:
         return Path("build/panels")
-
-
-WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class StaticAndLive:
@@ -309,16 +297,31 @@ class StaticAndLive:
         return {"text/plain": repr(self.box), WIDGET: view, "image/jpeg": picture}
 
 
-SOURCE = "photo"  # what the source is called in captions
-
-
 def pick(what: str, name: str, options: Mapping[str, Any]) -> Any:
-    """One of the options by name. Raises ValueError, which lists them, for a name that is not among them."""
+    """One of the options by name. Raises ValueError, which lists them, for an unknown name."""
     if name not in options:
         raise ValueError(f"unknown {what} {name!r}: expected one of {', '.join(options) or 'none, as there are none'}")
     return options[name]
 
 
-def with_source(source: Generator, targets: Mapping[str, Generator], style: str) -> dict[str, Generator]:
-    """The source and one target, by what they are called in captions. Raises ValueError for an unknown style."""
-    return {SOURCE: source, style: pick("style", style, targets)}
+@dataclass
+class Worlds:
+    """A generator, models fine-tuned from it by name, and what was rendered last, so that it need not be again."""
+
+    source: Generator
+    targets: Mapping[str, Generator]
+    memory: dict[str, Any] = field(default_factory=dict, kw_only=True)
+
+    def models(self, style: str) -> dict[str, Generator]:
+        """The source and one target, by their names in captions. Raises ValueError for an unknown style."""
+        return {SOURCE: self.source, style: pick("style", style, self.targets)}
+
+    def knows(self, what: str, key: Hashable) -> bool:
+        """Would `latest` give it at once?"""
+        return what in self.memory and self.memory[what][0] == key
+
+    def latest(self, what: str, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` gives for this key, kept until another key is asked for."""
+        if not self.knows(what, key):
+            self.memory[what] = key, make()
+        return self.memory[what][1]

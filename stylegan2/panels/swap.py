@@ -1,16 +1,12 @@
 """The layer-swapping panel: a face from below the cut, swapped, and from above it; all its cuts; who owns what.
 
-    swap_panel(source, {"webtoon": webtoon, "storybook": storybook}).show()
-
-`render_swap` is its callback, a plain function from settings to a picture; in `swap_video` the cut wanders from one end
-to the other and back; `share_bars` draws `target_share` alone.
+swap_panel(source, {"webtoon": webtoon, "storybook": storybook}).show()
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-from functools import lru_cache, partial
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
@@ -23,8 +19,8 @@ from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layer_swapping import cuts, strip, swap, swap_images, target_share
 from stylegan2.networks import Generator
-from stylegan2.panels.controls import STYLE, choice, float_slider, int_slider, psi_slider, steps_slider
-from stylegan2.panels.panel import Panel, with_source
+from stylegan2.panels.controls import choice, float_slider, int_slider, labelled, psi_slider, steps_slider
+from stylegan2.panels.panel import Panel, Worlds
 
 BETWEEN, GAP = 5, 2  # pixels between the large pictures, and between the small ones
 WIDTH = 3 * 256 + 2 * BETWEEN  # of the whole
@@ -34,69 +30,63 @@ TARGET, REST = (122, 92, 255), (226, 226, 232)  # colours of the target's share,
 
 @torch.no_grad()
 def render_swap(
-    source: Generator,
-    targets: Mapping[str, Generator],
+    worlds: Worlds,
     style: str,
     swap_resolution: int,
     width: float = 0.0,
     seed: int = 0,
     truncation: float = 0.8,
     reverse: bool = False,
-    seen: dict[tuple, dict[str, Tensor]] | None = None,
     preview: bool = False,
 ) -> Image.Image:
     """One face: source | swapped | target, below it at every hard cut, below that each resolution's share.
 
-    All pictures are drawn from one code, of the source's mapping, with the fixed noise.
+    All pictures are rendered from one code, of the source's mapping, with the fixed noise.
 
     Args:
-        source: a generator.
-        targets: generators fine-tuned from it, by name.
-        style: which of them.
+        worlds, style: models, which keep the cuts of the last face; and which of the targets.
         swap_resolution: first resolution taken from the right-hand model.
         width: of the cut in the large middle picture, see `target_share`; the small pictures stay hard cuts.
-        seed: of the face.
-        truncation: psi.
+        seed, truncation: of the face.
         reverse: exchange the roles: the target below the cut (on the left), the source above it.
-        seen: keeps the cuts of the last face between calls, so that moving the cut or its width draws one image only.
-        preview: of a face that was not seen, draw the large pictures only: half the time.
+        preview: of another face than the last, render the large pictures only: half the time.
 
-    Raises:
-        ValueError: an unknown style, a resolution that the models do not have, or an impossible width.
+    Raises ValueError for an unknown style, a resolution that the models do not have, or an impossible width.
     """
-    (left, low), (right, high) = _ends(source, targets, style, reverse)
-    shares = target_share(cuts(source.resolution), swap_resolution, width)
-    ws = ws_from_seeds(source, [seed], truncation)
+    (left, low), (right, high) = _ends(worlds, style, reverse)
+    shares = target_share(cuts(low.resolution), swap_resolution, width)
+    ws = ws_from_seeds(worlds.source, [seed], truncation)
     face = (style, seed, truncation, reverse)
-    seen = {} if seen is None else seen
-    if face not in seen and not preview:
-        seen.clear()
-        seen[face] = _every_cut(low, high, ws)
-    at = seen.get(face) or _only_the_large(low, high, ws, None if width else swap_resolution)
+    if preview and not worlds.knows("cuts", face):
+        at = _ends_and_cut(low, high, ws, None if width else swap_resolution)
+    else:
+        at = worlds.latest("cuts", face, lambda: strip(low, high, ws, names=("none", "from 4")))
     chosen = f"from {swap_resolution}"
     soft = f", width {width:g}" if width else ""
     swapped = swap(low, high, swap_resolution, width).synthesis(ws, "const") if width else at[chosen]
     large = {left: at["none"], f"swapped {chosen}{soft}": swapped, right: at["from 4"]}
-    parts = [_row(large, BETWEEN), _row(at, GAP, chosen), _shares_of(right, shares)]
-    return display.stack(parts, gap=8)
+    return display.stack(
+        [_row(large, BETWEEN), _row(at, GAP, chosen), share_bars(shares, title=f"share of {right} in each resolution")],
+        gap=8,
+    )
 
 
-def _ends(
-    source: Generator, targets: Mapping[str, Generator], style: str, reverse: bool
-) -> list[tuple[str, Generator]]:
-    """(name, model) below the cut and above it. Raises ValueError for a style that there is not."""
-    ends = list(with_source(source, targets, style).items())
+def _ends(worlds: Worlds, style: str, reverse: bool) -> list[tuple[str, Generator]]:
+    """(name, model) below the cut and above it. Raises ValueError for an unknown style."""
+    ends = list(worlds.models(style).items())
     return ends[::-1] if reverse else ends
 
 
-def _shares_of(right: str, shares: Mapping[int, float]) -> Image.Image:
-    return share_bars(shares, WIDTH, f"share of {right} in each resolution")
+def _ends_and_cut(low: Generator, high: Generator, ws: Tensor, cut: int | None) -> dict[str, Tensor | None]:
+    """As `strip`, but None for all cuts between the ends except this one."""
+    names = ["none", *(f"from {r}" for r in reversed(cuts(low.resolution)))]
+    images = dict.fromkeys(names) | {"none": low.synthesis(ws, "const"), "from 4": high.synthesis(ws, "const")}
+    return images if cut in (None, 4) else images | {f"from {cut}": swap_images(low, high, ws, cut)}
 
 
 @torch.no_grad()
 def swap_video(
-    source: Generator,
-    targets: Mapping[str, Generator],
+    worlds: Worlds,
     style: str,
     swap_resolution: int | None = None,
     width: float = 0.0,
@@ -105,73 +95,49 @@ def swap_video(
     reverse: bool = False,
     frames: int = 144,
 ) -> videos.Lazy:
-    """The cut wanders: nothing from the right-hand model, then block by block all of it, and back.
+    """The cut moves: nothing from the right-hand model, then block by block all of it, and back.
 
     Between two cuts the weights of one block (with a soft cut: of several) go over from one model to the other in a
     straight line. Above the shares stand the face of the model below the cut, the mixture, and the one above it.
-
-    Arguments and errors are those of `render_swap`, but that all cuts are shown, whatever `swap_resolution` says.
-    `frames`: of the whole round, at least two.
+    Arguments and errors are those of `render_swap`, but all cuts are shown, whatever `swap_resolution` is. `frames`: of
+    the whole round, at least two.
     """
-    (left, low), (right, high) = _ends(source, targets, style, reverse)
-    way, ws = _Way(low, high, width), ws_from_seeds(source, [seed], truncation)
+    (left, low), (right, high) = _ends(worlds, style, reverse)
+    stops, mixture = _stops(cuts(low.resolution), width), swap(low, high, 4)
+    ws = ws_from_seeds(worlds.source, [seed], truncation)
     first, last = (g.synthesis(ws, "const") for g in (low, high))
 
     @torch.no_grad()
     def picture(position: float) -> Image.Image:
-        g, shares = way.at(position)
-        large = {left: first, "swapped": g.synthesis(ws, "const"), right: last}
-        return display.stack([_row(large, BETWEEN), _shares_of(right, shares)], gap=8)
+        shares = _shares_at(stops, position)
+        _blend_blocks(mixture, low, high, shares)
+        large = {left: first, "swapped": mixture.synthesis(ws, "const"), right: last}
+        return display.stack(
+            [_row(large, BETWEEN), share_bars(shares, title=f"share of {right} in each resolution")], gap=8
+        )
 
-    return videos.Lazy(picture, videos.there_and_back(0, len(way) - 1, frames))
-
-
-class _Way:
-    """Models from all `low` to all `high`, one cut after the other, and what lies between two of them."""
-
-    def __init__(self, low: Generator, high: Generator, width: float):
-        sizes = cuts(low.resolution)
-        soft = width > 0  # then the cut at 4 is not quite `high` yet
-        self.stops = [None, *reversed(sizes)] + ["all"] * soft
-        self.shares = [dict.fromkeys(sizes, 0.0), *(target_share(sizes, r, width) for r in reversed(sizes))]
-        self.shares += [dict.fromkeys(sizes, 1.0)] * soft
-        self.ends, self.width = {None: low, "all": high}, width
-        self.mixture = copy.deepcopy(low)
-        self._model = lru_cache(maxsize=2)(self._make)  # the two around a position; the film needs no others
-
-    def __len__(self) -> int:
-        return len(self.stops)
-
-    def _make(self, stop: int) -> Mapping[str, Tensor]:
-        where = self.stops[stop]
-        low, high = self.ends.values()
-        g = self.ends[where] if where in self.ends else swap(low, high, where, self.width)
-        return g.synthesis.state_dict()
-
-    def at(self, position: float) -> tuple[Generator, dict[int, float]]:
-        """The model at 0 (low) to len - 1 (high), the same object every time; and each resolution's share of `high`."""
-        stop = min(int(position), len(self) - 2)
-        amount = position - stop
-        before, after = self._model(stop), self._model(stop + 1)
-        for name, tensor in self.mixture.synthesis.state_dict().items():
-            torch.lerp(before[name], after[name], amount, out=tensor)
-        pairs = zip(self.shares[stop].items(), self.shares[stop + 1].values(), strict=True)
-        return self.mixture, {r: a + (b - a) * amount for (r, a), b in pairs}
+    return videos.Lazy(picture, videos.there_and_back(0, len(stops) - 1, frames))
 
 
-def _every_cut(low: Generator, high: Generator, ws: Tensor) -> dict[str, Tensor]:
-    """{"none": [1, 3, R, R], "from R": ..., ..., "from 4": ...}, named by the first resolution taken from `high`."""
-    return dict(zip(_names(low), strip(low, high, ws).values(), strict=True))
+def _stops(sizes: Sequence[int], width: float) -> list[dict[int, float]]:
+    """The shares of each resolution without a cut, at every cut, and with all of the model on the right."""
+    stops = [dict.fromkeys(sizes, 0.0), *(target_share(sizes, r, width) for r in reversed(sizes))]
+    return [*stops, dict.fromkeys(sizes, 1.0)] if width else stops  # a hard cut at 4 takes all of it
 
 
-def _names(g: Generator) -> list[str]:
-    return ["none", *(f"from {r}" for r in reversed(cuts(g.resolution)))]
+def _shares_at(stops: Sequence[Mapping[int, float]], position: float) -> dict[int, float]:
+    """Shares between two stops, which are 0 to len - 1."""
+    stop = min(int(position), len(stops) - 2)
+    pairs = zip(stops[stop].items(), stops[stop + 1].values(), strict=True)
+    return {r: a + (b - a) * (position - stop) for (r, a), b in pairs}
 
 
-def _only_the_large(low: Generator, high: Generator, ws: Tensor, cut: int | None) -> dict[str, Tensor | None]:
-    """As `_every_cut`, but None for all cuts between the ends except this one."""
-    drawn = dict.fromkeys(_names(low)) | {"none": low.synthesis(ws, "const"), "from 4": high.synthesis(ws, "const")}
-    return drawn if cut in (None, 4) else drawn | {f"from {cut}": swap_images(low, high, ws, cut)}
+def _blend_blocks(mixture: Generator, low: Generator, high: Generator, shares: Mapping[int, float]) -> None:
+    """Set every block of `mixture` to that blend of the two models' weights, in place."""
+    for r, share in shares.items():
+        ends = [g.synthesis.blocks[str(r)].state_dict() for g in (low, high)]
+        for name, tensor in mixture.synthesis.blocks[str(r)].state_dict().items():
+            torch.lerp(ends[0][name], ends[1][name], share, out=tensor)
 
 
 def share_bars(shares: Mapping[int, float], width: int = WIDTH, title: str = "", height: int = 36) -> Image.Image:
@@ -192,10 +158,7 @@ def share_bars(shares: Mapping[int, float], width: int = WIDTH, title: str = "",
 
 
 def _row(images: Mapping[str, Tensor | None], gap: int, chosen: str | None = None) -> Image.Image:
-    """{name: [1, 3, R, R]} side by side, as large as the width allows, below their names; a frame around `chosen`.
-
-    In the place of None there is a plain square.
-    """
+    """{name: [1, 3, R, R], or None for a plain square}, scaled to the whole width; a frame around `chosen`."""
     side = (WIDTH - gap * (len(images) - 1)) // len(images)
     plain = Image.new("RGB", (side, side), REST)
     faces = {name: plain if image is None else display.sized(image[0], side) for name, image in images.items()}
@@ -206,16 +169,14 @@ def _row(images: Mapping[str, Tensor | None], gap: int, chosen: str | None = Non
 
 def swap_panel(source: Generator, targets: Mapping[str, Generator], record: Mapping[str, Any] | None = None) -> Panel:
     """Swap layers live: style, cut, its width, the face, and which of the two models lies below the cut."""
-    sizes = cuts(source.resolution)
+    sizes, help = cuts(source.resolution), "first resolution taken from the model on the right"
     controls = {
         "style": choice("style", list(targets)),
-        "swap_resolution": steps_slider(
-            "swap from", sizes, sizes[min(2, len(sizes) - 1)], "first resolution taken from the model on the right"
-        ),
+        "swap_resolution": steps_slider("swap from", sizes, sizes[min(2, len(sizes) - 1)], help),
         "width": float_slider("width", 0.0, 0.0, 2.0, 0.1, "0: a hard cut; above: the blocks around it are blended"),
         "seed": int_slider("seed", 14, 0, 999, "which face"),
         "truncation": psi_slider(0.8),
-        "reverse": w.Checkbox(False, description="exchange the roles", style=STYLE),
+        "reverse": w.Checkbox(False, **labelled("exchange the roles")),
     }
-    render, video = partial(render_swap, source, targets, seen={}), partial(swap_video, source, targets)
+    render, video = (partial(function, Worlds(source, targets)) for function in (render_swap, swap_video))
     return Panel(render, controls, "swap", record=record, preview=True, video=video)

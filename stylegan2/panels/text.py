@@ -2,9 +2,8 @@
 
     text_panel(photo, {"webtoon": webtoon}, clip).show()
 
-`render_text` is its callback, a plain function from settings to a picture. What takes seconds, the optimisation, runs
-when its button is pressed, shows its images while it runs, and can be stopped; the strength is then a slider like any
-other. `Scene` keeps finished edits, so that nothing is optimised twice.
+The optimisation takes seconds: it runs when its button is pressed, shows its images meanwhile, and can be stopped.
+`Scene` keeps finished edits, so that nothing is optimised twice.
 """
 
 from __future__ import annotations
@@ -27,58 +26,42 @@ from stylegan2.editing.layers import layer_presets
 from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit, check_words, optimise
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import choice, float_slider, int_slider, parse_settings, psi_slider, text_field
-from stylegan2.panels.panel import LIVE_QUALITY, Panel, with_source
+from stylegan2.panels.panel import LIVE_QUALITY, Panel, Worlds
 from stylegan2.published.clip_model import ClipModel
 
 SIDE, GAP, LINE = 256, 4, 20  # pixels: of a picture, between pictures, of a caption
 PLOT = 56  # height of the loss plot
 CURVE = (122, 92, 255)
 FRAMES = 72  # of a video
-ASKED = ("text", "neutral", "layers", "steps", "l2", "keep", "found_on", "seed", "truncation")  # these make an edit
-WORDS = ASKED[:7]  # those that are settings of the edit; the others choose the face
+FACE = ("seed", "truncation")  # settings that choose the face
+ASKED = ("text", "neutral", "layers", "steps", "l2", "keep", "found_on", *FACE)  # all that an edit depends on
 THIS_FACE, MANY_FACES = "this face", "16 faces"  # what an edit is found on; one way for many fits every face
 MANY = range(16)  # their seeds
 SHOW_EVERY = 4  # steps between two pictures of an optimisation under way
 
 
 @dataclass
-class Scene:
-    """What the panel can show, and the edits that are there.
+class Scene(Worlds):
+    """What the panel can show."""
 
-    Attributes:
-        source: makes the codes, and is optimised through.
-        targets: models fine-tuned from it, by name.
-        clip: compares image and text.
-        edits: by what was asked for, see `key`.
-        drawn: every model's last images by what they show: another strength draws one of each, another style one pair.
-    """
-
-    source: Generator
-    targets: Mapping[str, Generator]
     clip: ClipModel
-    edits: dict[tuple, TextEdit] = field(default_factory=dict)
-    drawn: dict[str, dict[tuple, Tensor]] = field(default_factory=dict)
-
-    def models(self, style: str) -> dict[str, Generator]:
-        """The source and one target. Raises ValueError for a style that there is not."""
-        return with_source(self.source, self.targets, style)
+    edits: dict[tuple, TextEdit] = field(default_factory=dict)  # finished ones, by `key`
 
     def images(self, name: str, g: Generator, wanted: Mapping[tuple, Tensor]) -> list[Tensor]:
-        """Images [3, R, R]; those that the model drew last are not drawn again.
+        """Images [3, R, R] of the model g called `name`, of {what they show: codes [1, L, w_dim]}.
 
-        Args:
-            name, g: the model.
-            wanted: codes [1, L, w_dim] by what tells them from others.
+        Only those are rendered that were not among the last ones.
         """
-        known = self.drawn.get(name, {})
-        if missing := {shown: ws for shown, ws in wanted.items() if shown not in known}:
+        known = self.memory.get(name, {})
+        if missing := {what: ws for what, ws in wanted.items() if what not in known}:
             known = known | dict(zip(missing, g.synthesis(torch.cat([*missing.values()]), "const"), strict=True))
-        self.drawn[name] = {shown: known[shown] for shown in wanted}
-        return [*self.drawn[name].values()]
+        self.memory[name] = {what: known[what] for what in wanted}
+        return [*self.memory[name].values()]
 
 
 def config_of(text: str, neutral: str = "", found_on: str = THIS_FACE, **settings: Any) -> EditConfig:
-    """The controls' values as settings of an edit; an empty neutral text is none."""
+    """The controls' values as settings of an edit; an empty neutral text is none, and `FACE` is left out."""
+    settings = {name: value for name, value in settings.items() if name not in FACE}
     return EditConfig(text, neutral.strip() or None, together=found_on == MANY_FACES, **settings)
 
 
@@ -95,51 +78,40 @@ def edit_for(scene: Scene, on_step: Callable[[Optimisation], None] | None = None
     return scene.edits[key(asked)]
 
 
-def _job(scene: Scene, seed: int, truncation: float, **words: Any) -> tuple[Tensor, EditConfig]:
-    """Codes to optimise, ws [N, L, w_dim], and what to do with them."""
-    config = config_of(**words)
-    return ws_from_seeds(scene.source, MANY if config.together else [seed], truncation), config
+def _job(scene: Scene, **asked: Any) -> tuple[Tensor, EditConfig]:
+    """Codes to optimise, ws [N, L, w_dim], and how."""
+    config = config_of(**asked)
+    return ws_from_seeds(scene.source, MANY if config.together else [asked["seed"]], asked["truncation"]), config
 
 
 @torch.no_grad()
 def render_text(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -> Image.Image:
     """The face before and after the edit, in the source and in one style, above the curve of the loss.
 
-    Where the edit of these settings is not there yet, the face is shown as it is: see `edit_for`.
+    Where the edit of these settings (`ASKED`) is not there yet, the face is shown as it is: see `edit_for`. `strength`
+    is 0 before, 1 as optimised; see `TextEdit.at`.
 
-    Args:
-        scene: models, CLIP, and finished edits.
-        style: which of its targets.
-        strength: 0 before, 1 as optimised; see `TextEdit.at`.
-        asked: `ASKED`: text, neutral, layers, steps, l2, keep, found_on, seed, truncation.
-
-    Raises:
-        ValueError: a style that there is not, or settings that make no edit.
+    Raises ValueError for an unknown style, or settings that make no edit.
     """
     models, edit = scene.models(style), scene.edits.get(key(asked))
-    config_of(**{name: asked[name] for name in WORDS})  # refuses impossible settings here too
+    config_of(**asked)  # refuses impossible settings here too
     start = ws_from_seeds(scene.source, [asked["seed"]], asked["truncation"])
     face = (asked["seed"], asked["truncation"])
     wanted = {face: start}
     if edit is not None:
         wanted[*face, key(asked), len(edit.history), strength] = edit.onto(start, strength)
     images = {name: scene.images(name, g, wanted) for name, g in models.items()}
-    caption = "press Edit" if edit is None else f"{asked['text']}, {strength:+.2f}"
-    picture = _faces(images, caption)
-    return picture if edit is None else display.stack([picture, loss_strip(edit, picture.width)], gap=4)
-
-
-def _faces(images: Mapping[str, list[Tensor]], after: str) -> Image.Image:
-    """{model: [before, after]}, [3, R, R] each, side by side; one image alone is both."""
-    rows = [
+    after = "press Edit" if edit is None else f"{asked['text']}, {strength:+.2f}"
+    rows = [  # one image alone is both
         display.table([[pair[0], pair[-1]]], [f"{name}, before", f"{name}: {after}"], gap=GAP, band=LINE, side=SIDE)
         for name, pair in images.items()
     ]
-    return display.stack(rows, gap=0)
+    picture = display.stack(rows, gap=0)
+    return picture if edit is None else display.stack([picture, loss_strip(edit, picture.width)], gap=4)
 
 
 def loss_strip(edit: TextEdit, width: int) -> Image.Image:
-    """The loss over the steps as a small line, with how the optimisation ended."""
+    """The loss over the steps as a small curve, with how the optimisation ended."""
     canvas = Image.new("RGB", (width, PLOT), display.PAPER)
     pen, losses = ImageDraw.Draw(canvas), [row["loss"] for row in edit.history]
     if not losses:
@@ -152,59 +124,92 @@ def loss_strip(edit: TextEdit, width: int) -> Image.Image:
     return canvas
 
 
-def film(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -> videos.Frames:
+def text_video(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -> videos.Frames:
     """The strength from 0 to where the slider stands and back, in both models.
 
-    Raises:
-        ValueError: no edit yet, or strength 0.
+    Raises ValueError: no edit yet, or strength 0.
     """
     edit = scene.edits.get(key(asked))
     if edit is None or not strength:
         raise ValueError("nothing to show: press Edit first, and move the strength away from 0")
-    path = videos.there_and_back(0, strength, FRAMES)
-    words = asked["text"].replace("{", "{{").replace("}", "}}")
+    strengths = videos.there_and_back(0, strength, FRAMES)
+    caption = asked["text"].replace("{", "{{").replace("}", "}}") + " {:+.1f}"
     start = ws_from_seeds(scene.source, [asked["seed"]], asked["truncation"])
-    return videos.sweep(scene.models(style), lambda amount: edit.onto(start, amount)[0], path, f"{words} {{:+.1f}}")
+    return videos.sweep(scene.models(style), lambda amount: edit.onto(start, amount)[0], strengths, caption)
 
 
 class TextPanel(Panel):
-    """`Panel` with an optimisation that starts at a button and can be stopped.
+    """Edit a face by a text, live: prompt, neutral text, layers, steps; then the strength, in two worlds.
 
-    Its settings also say after how many steps the edit on show ended: with them comes the same picture.
+    The optimisation starts at a button and can be stopped. Found on 16 faces, an edit takes longer, and then fits every
+    seed. The settings also say after how many steps the edit on show ended: with them comes the same picture.
 
     Args:
-        scene: models and CLIP.
-        controls, settings: as for `Panel`.
+        source, targets, clip: a generator, models fine-tuned from it by name, and what compares image and text.
+        record: see `Panel`.
     """
 
-    def __init__(self, scene: Scene, controls: Mapping[str, w.ValueWidget], **settings: Any):
-        buttons = [self._button("Edit", self.start, "magic"), self._button("Stop", self.stop, "stop")]
-        settings |= {"video": partial(film, scene), "above": [w.HBox(buttons, layout=w.Layout(flex_flow="row wrap"))]}
-        super().__init__(partial(render_text, scene), controls, "text", **settings)
-        self.scene = scene
+    def __init__(
+        self,
+        source: Generator,
+        targets: Mapping[str, Generator],
+        clip: ClipModel,
+        record: Mapping[str, Any] | None = None,
+    ):
+        controls = {
+            "text": text_field("text", "red hair", "what the face should show"),
+            "neutral": text_field("neutral text", "", "what it shows now, or nothing"),
+            "found_on": choice("found on", [THIS_FACE, MANY_FACES]),
+            "strength": float_slider(
+                "strength", 1.0, -3.0, 4.0, 0.05, "0 before, 1 as optimised, below 0 the opposite"
+            ),
+            "style": choice("style", list(targets)),
+            "seed": int_slider("seed", 3, 0, 999, "which face"),
+            "truncation": psi_slider(0.8, "of the face before the edit"),
+            "layers": choice("layers", list(layer_presets(source.num_ws))),
+            "steps": int_slider("steps", EditConfig.steps, 5, 300, "of the optimisation, at most"),
+            "l2": float_slider(
+                "stay near", EditConfig.l2, 0.0, 0.02, 0.0005, "weight of the distance to the first code"
+            ),
+            "keep": float_slider(
+                "keep the rest", EditConfig.keep, 0.0, 3.0, 0.1, "weight of what else CLIP sees change"
+            ),
+        }
+        controls["l2"].readout_format = ".4f"
+        self.scene = Scene(source, targets, clip)
         self._task: asyncio.Task | None = None
+        buttons = [self._button("Edit", self.start, "magic"), self._button("Stop", self.stop, "stop")]
+        render, video = (partial(function, self.scene) for function in (render_text, text_video))
+        above = [w.HBox(buttons, layout=w.Layout(flex_flow="row wrap"))]
+        super().__init__(render, controls, "text", record=record, video=video, above=above)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As `Panel.record`, with the settings of an edit that have no control."""
+        edit = self.scene.edits.get(key(self.asked))
+        fixed = {name: getattr(EditConfig, name) for name in ("lr", "space", "views", "patience")}
+        return {**super().record, **fixed, "steps_done": 0 if edit is None else len(edit.history)}
 
     @property
     def asked(self) -> dict[str, Any]:
         """What the edit depends on, as the controls say it."""
-        return {name: self.settings[name] for name in ASKED}
+        return {name: self.controls[name].value for name in ASKED}
 
     def start(self) -> None:
         """Optimise for the controls as they stand. In a notebook other buttons keep working meanwhile."""
-        config = config_of(**{name: self.asked[name] for name in WORDS})  # an impossible setting is said at once
-        check_words(self.scene.clip, config)
+        check_words(self.scene.clip, config_of(**self.asked))  # an impossible setting is said at once
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self._forget_interrupted()
             edit_for(self.scene, **self.asked)
-            self._draw()
+            self._render_full()
             return
         self.stop()
         self._task = loop.create_task(self._run())
 
     async def _run(self) -> None:
-        """The steps, with a look at the buttons after each."""
+        """The steps; after each, buttons that were pressed meanwhile take effect."""
         self._forget_interrupted()
         asked = self.asked
         if key(asked) not in self.scene.edits:
@@ -213,20 +218,17 @@ class TextPanel(Panel):
                 while not run.stopped:
                     row = run.step()
                     if row["step"] % SHOW_EVERY == 0:
-                        self._show_step(run)
+                        self.image.value = display.jpeg_bytes(display.to_pil(run.images[0], side=SIDE), LIVE_QUALITY)
+                        words = f"step {row['step'] + 1} of {run.config.steps}, loss {row['loss']:.3f}"
+                        self.message.value = words
                     await asyncio.sleep(0)
                 self.scene.edits[key(asked)] = run.edit()
             except asyncio.CancelledError:
                 self.scene.edits[key(asked)] = run.edit("interrupted")
             except Exception as error:  # inside a task nobody would see it
-                self.tell(error)
+                self.show_error(error)
                 return
         self.update()
-
-    def _show_step(self, run: Optimisation) -> None:
-        row, steps = run.history[-1], run.config.steps
-        self.image.value = display.jpeg_bytes(display.to_pil(run.images[0], side=SIDE), LIVE_QUALITY)
-        self.message.value = f"step {row['step'] + 1} of {steps}, loss {row['loss']:.3f}"
 
     def stop(self) -> None:
         """End a running optimisation; what there is by then is the edit."""
@@ -241,12 +243,12 @@ class TextPanel(Panel):
 
     def apply(self, settings: str | Mapping[str, Any]) -> None:
         """As `Panel.apply`; the edit of the settings is made, with as many steps as it had."""
-        settings = parse_settings(settings) if isinstance(settings, str) else dict(settings)
+        settings = parse_settings(settings)
         done = settings.pop("steps_done", 0)
         super().apply(settings)
         if done:
             edit_for(self.scene, partial(_stop_after, done), **self.asked)
-            self._draw()
+            self._render_full()
 
     def _forget_interrupted(self) -> None:
         """An edit that was stopped is made anew when it is asked for again."""
@@ -254,13 +256,10 @@ class TextPanel(Panel):
         if edit is not None and edit.stopped == "interrupted":
             del self.scene.edits[key(self.asked)]
 
-    def _put(self, picture: Image.Image) -> None:
-        super()._put(picture)
-        self._note_unknown_words()  # below every picture that the words made
-
-    def _note_unknown_words(self) -> None:
-        texts = f"{self.settings['text']} {self.settings['neutral']}"
-        if unknown := self.scene.clip.unknown_words(texts):
+    def _display(self, picture: Image.Image) -> None:
+        """As `Panel._display`, with the words that CLIP does not know below it."""
+        super()._display(picture)
+        if unknown := self.scene.clip.unknown_words(f"{self.settings['text']} {self.settings['neutral']}"):
             self.message.value = f"this CLIP never saw: {', '.join(unknown)}"
 
 
@@ -269,42 +268,4 @@ def _stop_after(steps: int, run: Optimisation) -> None:
         raise KeyboardInterrupt
 
 
-def text_panel(
-    source: Generator,
-    targets: Mapping[str, Generator],
-    clip: ClipModel,
-    text: str = "red hair",
-    record: Mapping[str, Any] | None = None,
-) -> TextPanel:
-    """Edit a face by a text, live: prompt, neutral text, layers, steps; then the strength, in two worlds.
-
-    Found on 16 faces, an edit takes longer, and then fits every seed.
-
-    Args:
-        source, targets: a generator and models fine-tuned from it, by name.
-        clip: compares image and text.
-        text: to begin with.
-        record: see `Panel`.
-    """
-    controls = {
-        "text": text_field("text", text, "what the face should show"),
-        "neutral": text_field("neutral text", "", "what it shows now, or nothing"),
-        "found_on": choice("found on", [THIS_FACE, MANY_FACES]),
-        "strength": float_slider("strength", 1.0, -3.0, 4.0, 0.05, "0 before, 1 as optimised, below 0 the opposite"),
-        "style": choice("style", list(targets)),
-        "seed": int_slider("seed", 3, 0, 999, "which face"),
-        "truncation": psi_slider(0.8, "of the face before the edit"),
-        "layers": choice("layers", list(layer_presets(source.num_ws))),
-        "steps": int_slider("steps", EditConfig.steps, 5, 300, "of the optimisation, at most"),
-        "l2": float_slider("stay near", EditConfig.l2, 0.0, 0.02, 0.0005, "weight of the distance to the first code"),
-        "keep": float_slider("keep the rest", EditConfig.keep, 0.0, 3.0, 0.1, "weight of what else CLIP sees change"),
-    }
-    controls["l2"].readout_format = ".4f"
-    scene = Scene(source, targets, clip)
-    fixed = {name: getattr(EditConfig, name) for name in ("lr", "space", "views", "patience")}
-
-    def whole_record() -> dict[str, Any]:
-        edit = scene.edits.get(key({name: controls[name].value for name in ASKED}))
-        return {**(record or {}), **fixed, "steps_done": 0 if edit is None else len(edit.history)}
-
-    return TextPanel(scene, controls, record=whole_record)
+text_panel = TextPanel  # the name by which notebooks call it, as with the panels that are functions

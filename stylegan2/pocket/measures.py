@@ -6,14 +6,15 @@
     print(attribute_coverage(judge, images, reference))
     print(measure_landmark_error(judge, photos, cartoons, "photo", "webtoon"))
 
-A number means little by itself, so each stands between two others, measured by the same judge on as many faces. The
-*floor* is what perfect images would score (real against real, or the same attributes drawn in both domains), the
-*ceiling* what unrelated ones score (another domain, or random pairs). Every function takes images (float [N, 3, H, W]
-in [-1, 1] or uint8) or a `Reading` of them, so that several measures can share one look.
+Each number stands between two others, measured by the same judge on as many faces. The *floor* is what perfect images
+would score (real against real, or the same attributes rendered in both domains), the *ceiling* what unrelated ones
+score (another domain, or random pairs). Every function takes images (float [N, 3, H, W] in [-1, 1] or uint8) or a
+`Reading` of them, so that several measures can share one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,6 @@ from stylegan2.pocket.nets.judge import SIZE, Judge, Reading, correlation
 Images = Tensor | Reading
 REFERENCE_SEED = 900_000  # sequences of faces on which nothing was trained
 CLEAR = 0.3  # an attribute can be followed when its best agreement is this far above chance
-HALF_SD = 0.5  # two continuous attributes agree when they differ by less than this many sd
 
 
 def read(judge: Judge, images: Images) -> Reading:
@@ -35,26 +35,21 @@ def read(judge: Judge, images: Images) -> Reading:
     return images if isinstance(images, Reading) else judge.read(images)
 
 
-# -------------------------------------------------------------------------------------------------- pocket distance
+# ---------------------------------------------------------------------------------------------------- pocket distance
 @dataclass(frozen=True)
 class FeatureStatistics:
-    """Mean [F] and covariance [F, F] of the judge's features over n images, in double precision."""
+    """Mean [F] and covariance [F, F] of the judge's features of a set of images, in double precision."""
 
     mean: Tensor
     covariance: Tensor
-    n: int
 
 
 def feature_statistics(judge: Judge, images: Images) -> FeatureStatistics:
-    """What the pocket distance keeps of an image set; compute once for a set that is compared often.
-
-    Raises:
-        ValueError: for fewer than two images.
-    """
+    """What the pocket distance keeps of an image set. Raises ValueError for fewer than two images."""
     features = read(judge, images).features.double()
     if len(features) < 2:
         raise ValueError(f"a covariance needs at least 2 images, got {len(features)}")
-    return FeatureStatistics(features.mean(0), torch.cov(features.T), len(features))
+    return FeatureStatistics(features.mean(0), torch.cov(features.T))
 
 
 def _sqrt(matrix: Tensor) -> Tensor:
@@ -66,8 +61,8 @@ def _sqrt(matrix: Tensor) -> Tensor:
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2), the distance of two Gaussians (arXiv 1706.08500, eq. 6).
 
-    The trace of the root comes from the symmetric C_a^1/2 C_b C_a^1/2, which has the same eigenvalues as C_a C_b: no
-    complex numbers, and singular covariances (fewer images than features) do no harm.
+    The root's trace is that of (C_a^1/2 C_b C_a^1/2)^1/2, which is symmetric: no complex numbers, and singular
+    covariances (fewer images than features) do no harm.
     """
     root = _sqrt(a.covariance)
     cross = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp_min(0).sqrt().sum()
@@ -78,8 +73,8 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
 def pocket_distance(judge: Judge, a: Images | FeatureStatistics, b: Images | FeatureStatistics) -> float:
     """Fréchet distance of two image sets on the judge's features. Not FID: other features, another scale.
 
-    It falls with the number of images, so compare only distances over as many images. 100 is the total variance of
-    rendered faces of all domains.
+    It falls with the number of images: compare only equally many. 100 is the total variance over all
+    domains.
     """
     a, b = (s if isinstance(s, FeatureStatistics) else feature_statistics(judge, s) for s in (a, b))
     return frechet_distance(a, b)
@@ -95,47 +90,32 @@ class Reference:
     other_domain: str
     other: Reading
 
-    def __len__(self) -> int:
-        return len(self.first)
 
-
-def rendered_reference(judge: Judge, domain: str, n: int = 1000, other_domain: str | None = None) -> Reference:
-    """Render and read 3n faces. `other_domain` (default: webtoon, for webtoon photo) gives the ceiling.
-
-    Raises:
-        ValueError: for an unknown domain.
-    """
-    other_domain = other_domain or ("photo" if domain == "webtoon" else "webtoon")
-    drawn = [(domain, 0), (domain, n), (other_domain, 2 * n)]
+def rendered_reference(judge: Judge, domain: str, n: int = 1000) -> Reference:
+    """Render and read 3n faces; the other domain is webtoon, for webtoon photo. Raises ValueError: unknown domain."""
+    other_domain = "photo" if domain == "webtoon" else "webtoon"
     first, second, other = (
-        judge.read(world.render(world.sample(d, n, seed=REFERENCE_SEED, start=start), d, SIZE)) for d, start in drawn
+        judge.read(world.render(world.sample(d, n, seed=REFERENCE_SEED, start=start), d, SIZE))
+        for d, start in ((domain, 0), (domain, n), (other_domain, 2 * n))
     )
     return Reference(domain, first, second, other_domain, other)
 
 
-def _reference(judge: Judge, domain: str | Reference, n: int) -> Reference:
-    return domain if isinstance(domain, Reference) else rendered_reference(judge, domain, n)
-
-
 def _same_count(reading: Reading, reference: Reference) -> None:
-    if len(reading) != len(reference):
+    n, expected = len(reading), len(reference.first)
+    if n != expected:
         raise ValueError(
-            f"{len(reading)} images against {len(reference)} rendered ones: this measure depends on the number, so "
-            f"give as many (rendered_reference(judge, {reference.domain!r}, n={len(reading)}))"
+            f"{n} images against {expected} rendered ones: this measure depends on the number, so give as many "
+            f"(rendered_reference(judge, {reference.domain!r}, n={n}))"
         )
 
 
-def measure_pocket_distance(judge: Judge, images: Images, domain: str | Reference) -> Measure:
+def measure_pocket_distance(judge: Judge, images: Images, reference: Reference) -> Measure:
     """Pocket distance of images to a rendered domain, between real against real and another domain.
 
-    Args:
-        domain: its name, or a `Reference` of as many faces (renders nothing).
-
-    Raises:
-        ValueError: for an unknown domain or a reference of another number of faces.
+    Raises ValueError for a reference of another number of faces.
     """
     reading = read(judge, images)
-    reference = _reference(judge, domain, len(reading))
     _same_count(reading, reference)
     real = feature_statistics(judge, reference.first)
     value, floor, ceiling = (pocket_distance(judge, s, real) for s in (reading, reference.second, reference.other))
@@ -151,33 +131,28 @@ def _pair(judge: Judge, source: Images, target: Images) -> tuple[Reading, Readin
 
 
 def landmark_error(judge: Judge, source: Images, target: Images) -> Tensor:
-    """How far the landmarks of each pair lie apart, [N]: mean distance, in units of the source's eye distance.
-
-    Raises:
-        ValueError: for sets of different size.
-    """
+    """Mean distance of the landmarks of each pair, [N], in the source's eye distances. Raises ValueError: no pairs."""
     source, target = _pair(judge, source, target)
     apart = (source.landmarks - target.landmarks).norm(dim=2).mean(1)
     return apart / source.interocular().clamp_min(1e-3)
 
 
 def same_faces(judge: Judge, source_domain: str, target_domain: str, n: int) -> tuple[Reading, Reading]:
-    """n faces by the source domain's statistics, rendered in both domains and read: what keeping all looks like."""
+    """n faces by the source domain's statistics, rendered in both domains and read: all attributes are kept."""
     faces = world.sample(source_domain, n, seed=REFERENCE_SEED)
     first, second = (judge.read(world.render(faces, domain, SIZE)) for domain in (source_domain, target_domain))
     return first, second
 
 
 def shuffled(reading: Reading) -> Reading:
-    """The same readings, none at its own place (turned on by half): random pairs."""
-    half = max(1, len(reading) // 2)
-    return Reading(*(value.roll(half, 0) for value in vars(reading).values()))
+    """The same readings, turned on by half: paired with the old ones, random pairs."""
+    return reading.map(lambda part: part.roll(max(1, len(reading) // 2), 0))
 
 
 def measure_landmark_error(
     judge: Judge, source: Images, target: Images, source_domain: str, target_domain: str
 ) -> Measure:
-    """Mean landmark error of pairs, between the same attributes drawn in both domains and random pairs.
+    """Mean landmark error of pairs, between the same attributes rendered in both domains and random pairs.
 
     The floor is not 0: a storybook head is rounder than a photo's. That much has to change.
     """
@@ -188,19 +163,9 @@ def measure_landmark_error(
     return Measure("landmark error", float(value), float(floor), float(ceiling), *kinds, len(source))
 
 
-def _columns() -> dict[str, list[int]]:
-    """Attribute -> its columns in a reading: one, three of a colour, or one for each choice."""
-    columns: dict[str, list[int]] = {}
-    for attribute in world.ATTRIBUTES:
-        names = [attribute.name, *(f"{attribute.name}_{channel}" for channel in "rgb")]
-        names += [f"{attribute.name}: {choice}" for choice in attribute.choices]
-        found = [world.VECTOR_NAMES.index(name) for name in names if name in world.VECTOR_NAMES]
-        if found:
-            columns[attribute.name] = found
-    return columns
-
-
-COLUMNS = _columns()
+COLUMNS: dict[str, list[int]] = {}  # attribute -> its columns in a reading: one, three of a colour, or one per choice
+for column, name in enumerate(world.VECTOR_NAMES):
+    COLUMNS.setdefault(re.sub("_[rgb]$|: .*", "", name), []).append(column)
 DECIDED = [a.name for a in world.ATTRIBUTES if a.kind in ("binary", "categorical")]  # yes or no, or one of several
 
 
@@ -211,12 +176,7 @@ def _decisions(reading: Reading, name: str) -> Tensor:
 
 
 def attribute_agreement(judge: Judge, source: Images, target: Images) -> dict[str, float]:
-    """How well each attribute of the source is found in the target.
-
-    Returns:
-        {attribute: correlation} (colours: mean of three) and, for flags and choices, {attribute: share of equal
-        readings}.
-    """
+    """How well the target keeps each attribute: a correlation; for flags and choices the share of equal readings."""
     source, target = _pair(judge, source, target)
     return {name: _agreement(source, target, name) for name in COLUMNS}
 
@@ -226,17 +186,6 @@ def _agreement(source: Reading, target: Reading, name: str) -> float:
         return float((_decisions(source, name) == _decisions(target, name)).float().mean())
     pairs = [(source.attributes[:, c], target.attributes[:, c]) for c in COLUMNS[name]]
     return sum(float(correlation(a, b)) for a, b in pairs) / len(pairs)
-
-
-def attributes_within(judge: Judge, source: Images, target: Images) -> dict[str, float]:
-    """Share of pairs whose readings differ by less than half an sd of the source, per continuous or colour attribute.
-
-    Unlike the correlation it also falls when everybody smiles a little more than before.
-    """
-    source, target = _pair(judge, source, target)
-    apart = (source.attributes - target.attributes).abs() / source.attributes.std(0).clamp_min(1e-3)
-    close = (apart < HALF_SD).float().mean(0)  # [A]
-    return {name: float(close[columns].mean()) for name, columns in COLUMNS.items() if name not in DECIDED}
 
 
 @dataclass(frozen=True)
@@ -263,27 +212,21 @@ class Agreement:
 def measure_attribute_agreement(
     judge: Judge, source: Images, target: Images, source_domain: str, target_domain: str, names: Sequence[str] = ()
 ) -> Agreement:
-    """`attribute_agreement` with its best and chance; `names` (default: all) in the order to show.
-
-    Raises:
-        ValueError: for an unknown attribute or sets of different size.
-    """
+    """`attribute_agreement` with its best and chance, of `names` (default: all). Raises ValueError: unknown names."""
     unknown = [name for name in names if name not in COLUMNS]
     if unknown:
         raise ValueError(f"unknown attributes {unknown}: expected some of {', '.join(COLUMNS)}")
     source, target = _pair(judge, source, target)
     pairs = [(source, target), same_faces(judge, source_domain, target_domain, len(source)), (source, shuffled(target))]
-    found = [attribute_agreement(judge, *pair) for pair in pairs]
-    return Agreement(*({name: f[name] for name in names or COLUMNS} for f in found), faces=len(source))
+    shares = [attribute_agreement(judge, *pair) for pair in pairs]
+    return Agreement(*({name: share[name] for name in names or COLUMNS} for share in shares), faces=len(source))
 
 
 # ------------------------------------------------------------------------------------------ variety: repeats, coverage
-def nearest_distances(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance to the nearest other face [N], and which one it is [N], from features [N, F]."""
+def nearest_distances(features: Tensor) -> Tensor:
+    """Distance of each face to the nearest other one, [N], from features [N, F]."""
     apart = torch.cdist(features, features)
-    apart.fill_diagonal_(float("inf"))
-    nearest = apart.min(dim=1)
-    return nearest.values, nearest.indices
+    return apart.fill_diagonal_(float("inf")).min(dim=1).values
 
 
 @dataclass(frozen=True)
@@ -294,13 +237,11 @@ class Repeats:
         share: of generated faces that have a nearer twin than 95 % of rendered faces have (the floor is about 0.05).
         floor: the same of other rendered faces.
         spacing: median distance to the nearest other face, relative to rendered faces (1: as varied).
-        twins: [M, 2], the closest pairs, closest first: to be looked at.
     """
 
     share: float
     floor: float
     spacing: float
-    twins: Tensor
     faces: int
 
     def __str__(self) -> str:
@@ -310,25 +251,13 @@ class Repeats:
         )
 
 
-def repeats(judge: Judge, images: Images, domain: str | Reference = "photo", quantile: float = 0.05) -> Repeats:
-    """Share of faces whose nearest other face is nearer than all but `quantile` of as many rendered faces have one.
-
-    Raises:
-        ValueError: as `measure_pocket_distance`.
-    """
+def repeats(judge: Judge, images: Images, reference: Reference) -> Repeats:
+    """How many faces have a twin, against as many rendered ones. Raises ValueError as `measure_pocket_distance`."""
     reading = read(judge, images)
-    reference = _reference(judge, domain, len(reading))
     _same_count(reading, reference)
-    rendered, control = (nearest_distances(r.features)[0] for r in (reference.first, reference.second))
-    near, which = nearest_distances(reading.features)
-    limit = rendered.quantile(quantile)
-    order = near.argsort()[:16]
-    twins = torch.stack([order, which[order]], dim=1)
-    twins = twins.sort(dim=1).values.unique(dim=0)
-    twins = twins[(reading.features[twins[:, 0]] - reading.features[twins[:, 1]]).norm(dim=1).argsort()]
-    spacing = float(near.median() / rendered.median())
-    shares = (float((d < limit).float().mean()) for d in (near, control))
-    return Repeats(*shares, spacing, twins, len(reading))
+    near, rendered, control = (nearest_distances(r.features) for r in (reading, reference.first, reference.second))
+    share, floor = (float((distance < rendered.quantile(0.05)).float().mean()) for distance in (near, control))
+    return Repeats(share, floor, float(near.median() / rendered.median()), len(reading))
 
 
 @dataclass(frozen=True)
@@ -344,10 +273,10 @@ class Coverage:
     rate: Mapping[str, tuple[float, float]]
     faces: int
 
-    def missing(self, least: float = 0.35, common: float = 0.03) -> list[str]:
-        """What hardly occurs: sd, or rate of what more than `common` have, under `least` of the rendered."""
-        flat = [name for name, (_, sd, _, real) in self.spread.items() if sd < least * real]
-        return flat + [name for name, (rate, real) in self.rate.items() if real > common and rate < least * real]
+    def missing(self) -> list[str]:
+        """What hardly occurs: sd, or rate of what more than 3 % have, under 0.35 of the rendered."""
+        flat = [name for name, (_, sd, _, real) in self.spread.items() if sd < 0.35 * real]
+        return flat + [name for name, (rate, real) in self.rate.items() if real > 0.03 and rate < 0.35 * real]
 
     def __str__(self) -> str:
         lines = [f"{'attribute':26}{'mean':>8}{'sd':>8}   rendered:{'mean':>8}{'sd':>8}   ({self.faces:,} faces)"]
@@ -356,26 +285,23 @@ class Coverage:
         return "\n".join([*lines, f"hardly there: {', '.join(self.missing()) or 'nothing'}"])
 
 
-def attribute_coverage(judge: Judge, images: Images, domain: str | Reference) -> Coverage:
-    """Are all attributes there, and as varied as in the domain? `domain`: a name, or a `Reference` of any size."""
+def attribute_coverage(judge: Judge, images: Images, reference: Reference) -> Coverage:
+    """Are all attributes present, and as varied as in the reference, which may be of any size?"""
     reading = read(judge, images)
-    real = _reference(judge, domain, len(reading)).first
-    spread, rate = {}, {}
+    both, spread, rate = (reading, reference.first), {}, {}
     for c, name in enumerate(world.VECTOR_NAMES):
-        predicted, true = reading.attributes[:, c], real.attributes[:, c]
-        if name.split(": ")[0] not in DECIDED:
-            spread[name] = (float(predicted.mean()), float(predicted.std()), float(true.mean()), float(true.std()))
-        elif ": " not in name:
-            rate[name] = tuple(float((t > 0.5).float().mean()) for t in (predicted, true))
+        attribute, _, choice = name.partition(": ")
+        if attribute not in DECIDED:
+            read_and_real = (r.attributes[:, c] for r in both)
+            spread[name] = tuple(float(number) for v in read_and_real for number in (v.mean(), v.std()))
         else:
-            attribute, choice = name.split(": ")
-            index = next(a for a in world.ATTRIBUTES if a.name == attribute).choices.index(choice)
-            rate[name] = tuple(float((_decisions(r, attribute) == index).float().mean()) for r in (reading, real))
+            index = COLUMNS[attribute].index(c) if choice else 1
+            rate[name] = tuple(float((_decisions(r, attribute) == index).float().mean()) for r in both)
     return Coverage(spread, rate, len(reading))
 
 
 def report_model(judge: Judge, images: Images, domain: str) -> dict:
-    """Everything about one model's images in numbers, ready for JSON: distance, repeats, what is hardly there."""
+    """One model's images in numbers, ready for JSON: distance, repeats, what is hardly there."""
     reading = read(judge, images)
     reference = rendered_reference(judge, domain, len(reading))
     distance, repeated = measure_pocket_distance(judge, reading, reference), repeats(judge, reading, reference)

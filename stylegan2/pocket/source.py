@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-import numpy as np
-from PIL import Image
-
 from stylegan2.data.images import Settings
 from stylegan2.data.sources import Images, Source, fingerprint_of, register
+from stylegan2.display import to_pil
 from stylegan2.pocket import world
 
 
 @dataclass(frozen=True)
 class PocketSource(Source):
-    """Faces drawn by `stylegan2.pocket.world`, at each size directly, so that every size is sharp and lossless."""
+    """Faces rendered at each size directly, so that every size is sharp and lossless."""
 
     domain: str = ""
     seed: int = 0
@@ -26,13 +24,8 @@ class PocketSource(Source):
 
     def load(self, indices: range, settings: Settings) -> list[Images | str]:
         faces = world.sample(self.domain, len(indices), seed=self.seed, start=self.start + indices.start)
-        drawn = {size: _hwc(world.render(faces, self.domain, size)) for size in settings.sizes}
-        return [{size: Image.fromarray(pixels[k]) for size, pixels in drawn.items()} for k in range(len(indices))]
-
-
-def _hwc(batch) -> np.ndarray:
-    """uint8 [n, 3, H, W], tensor or array -> contiguous uint8 array [n, H, W, 3]."""
-    return np.ascontiguousarray(np.asarray(batch).transpose(0, 2, 3, 1))
+        rendered = {size: world.render(faces, self.domain, size) for size in settings.sizes}
+        return [{size: to_pil(images[k]) for size, images in rendered.items()} for k in range(len(indices))]
 
 
 def open_pocket(text: str, limit: int | None) -> PocketSource:
@@ -42,18 +35,16 @@ def open_pocket(text: str, limit: int | None) -> PocketSource:
     options = {"n": world.TARGET_SET_SIZE, "seed": 0, "start": 0}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in options or not value.isdecimal():
-            raise ValueError(
-                f"'{key}={value}' in '{text}': expected whole numbers n, seed and start, "
-                f"as in 'pocket:{domain}?n=1000&seed=0&start=0'"
-            )
+            expected = f"expected whole numbers n, seed and start, as in 'pocket:{domain}?n=1000&seed=0&start=0'"
+            raise ValueError(f"'{key}={value}' in '{text}': {expected}")
         options[key] = int(value)
     count = options["n"] if limit is None else min(limit, options["n"])
     if count < 1:
         raise ValueError(f"n=0 in '{text}': expected at least one face")
     names = tuple(f"{domain}-{options['seed']}-{options['start'] + k}" for k in range(count))
-    version = str(world.VERSION)
     title = f"pocket {domain} (seed {options['seed']}, from {options['start']})"
-    return PocketSource(title, names, fingerprint_of([version, *names]), {}, domain, options["seed"], options["start"])
+    fingerprint = fingerprint_of([str(world.VERSION), *names])
+    return PocketSource(title, names, fingerprint, {}, domain, options["seed"], options["start"])
 
 
 register("pocket", open_pocket)

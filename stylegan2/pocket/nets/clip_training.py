@@ -1,21 +1,20 @@
-"""Training of the pocket CLIP on rendered faces of all domains and what can be said of them.
+"""Training of the pocket CLIP on rendered faces of all domains and their captions.
 
 The loss is CLIP's (arXiv 2103.00020, figure 3): in a batch of N faces and N captions each face must find its caption,
-and each caption its face. Captions are drawn anew at every step (`pocket.random_captions`), from one fragment to a
+and each caption its face. Captions are sampled anew at every step (`pocket.random_captions`), from one fragment to a
 whole description, so that a text such as "red hair" means something by itself. Faces are roughened as for the judge:
-generated ones are softer than rendered ones. :mod:`stylegan2.published.clip_model` uses the result.
-
-What so small a network learns first is what tells many faces of a batch apart: hair, skin, clothes, background,
-glasses. Smiles and poses, which tell few apart, would take it many times as long.
+generated ones are softer than rendered ones. So small a network learns first what tells many faces of a batch apart:
+hair, skin, clothes, background, glasses; smiles and poses would take it many times as long.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -34,7 +33,7 @@ from stylegan2.published.clip_files import openai_clip
 from stylegan2.published.clip_model import MEAN, SD, TOKENS, ClipModel, tokenize
 from stylegan2.runtime import pick_device, pick_dtype
 
-FACES_SEED = 710_000  # sequences of faces that no data set, no judge and no evaluation draws from
+FACES_SEED = 710_000  # sequences of faces that no data set, no judge and no evaluation uses
 EVALUATION_SEED = 810_000
 CHUNK = 500  # faces rendered by a worker at a time
 ARCHITECTURE = {
@@ -78,7 +77,6 @@ class ClipConfig(FitConfig):
         return (cores - 1 if cores > 2 else 0) if self.workers is None else self.workers
 
 
-# ---------------------------------------------------------------------------------------------------------- the faces
 @dataclass
 class Pool:
     """Rendered faces and what can be said of them: of each as it is, and of its mirror image."""
@@ -97,28 +95,23 @@ def render_pool(config: ClipConfig) -> Pool:
     jobs = []
     for *of, count, seed in sets_of_faces(config.own_faces, config.cross_faces, FACES_SEED + 10 * config.seed):
         jobs += [(*of, seed, start, min(CHUNK, count - start)) for start in range(0, count, CHUNK)]
-    parts = list(_in_workers(_render_part, jobs, config.processes))
-    images, sayable, mirrored, domains = zip(*parts, strict=True)
-    return Pool(torch.cat(images), *([x for part in parts for x in part] for parts in (sayable, mirrored, domains)))
-
-
-def _in_workers(work, jobs: Sequence, processes: int) -> Iterable:
-    if not processes:
-        yield from map(work, jobs)
-        return
-    with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        yield from pool.map(work, jobs)
+    if config.processes:
+        with ProcessPoolExecutor(config.processes, get_context("spawn"), torch.set_num_threads, (1,)) as workers:
+            parts = list(workers.map(_render_part, jobs))
+    else:
+        parts = list(map(_render_part, jobs))
+    images, *lists = zip(*parts, strict=True)
+    return Pool(torch.cat(images), *(list(chain(*parts)) for parts in lists))
 
 
 def _render_part(job: tuple[str, str, int, int, int]) -> tuple[Tensor, list, list, list[str]]:
     statistics, domain, seed, start, count = job
     faces = world.sample(statistics, count, seed=seed, start=start)
-    images = world.render(faces, domain, SIZE)
-    return images, phrases(faces), phrases(faces.mirror()), [domain] * count
+    return world.render(faces, domain, SIZE), phrases(faces), phrases(faces.mirror()), [domain] * count
 
 
 class Batches(Dataset):
-    """Step -> the faces of that step, which of them are mirrored, and the tokens of their captions: by (seed, step)."""
+    """Step -> its faces, which are mirrored, and the tokens of their captions: a function of (seed, step) alone."""
 
     def __init__(self, pool: Pool, config: ClipConfig, first: int = 0):
         self.pool, self.config, self.first = pool, config, first
@@ -128,10 +121,9 @@ class Batches(Dataset):
 
     def __getitem__(self, i: int) -> tuple[Tensor, Tensor, Tensor]:
         """faces [B], mirrored [B] (bool), tokens [B, T]: as many columns as the longest caption needs."""
-        size, step = self.config.batch, self.first + i
         if i >= len(self):
             raise IndexError(i)
-        rng = step_rng(self.config.seed, step)
+        size, rng = self.config.batch, step_rng(self.config.seed, self.first + i)
         chosen = torch.randint(len(self.pool), (size,), generator=rng)
         mirrored = torch.rand(size, generator=rng) < 0.5
         pairs = list(zip(chosen.tolist(), mirrored.tolist(), strict=True))
@@ -141,7 +133,6 @@ class Batches(Dataset):
         return chosen, mirrored, tokens[:, : int(tokens.argmax(1).max()) + 1]
 
 
-# -------------------------------------------------------------------------------------------------------- the training
 class _Run(Fit):
     def __init__(self, config: ClipConfig, device: torch.device):
         super().__init__(config, lambda: openai_clip().model.CLIP(**ARCHITECTURE).float(), device)
@@ -201,46 +192,33 @@ def train_clip(
     scratch: str | os.PathLike = "build/pocket",
     progress: bool = True,
 ) -> ClipModel:
-    """Train a pocket CLIP, save it at `path` and what it can beside it as `.json`; called again, it goes on.
-
-    Args:
-        path: where the weights go, usually checkpoints/pocket/clip.pt.
-        config: lengths and sizes.
-        device: "auto", "cpu" or "cuda".
-        scratch: folder for the state of an unfinished training.
-        progress: a bar.
-    """
+    """Train a pocket CLIP; arguments as of `Fit.train`, and a device: "auto", "cpu" or "cuda"."""
     config = config or ClipConfig()
-    return _Run(config, pick_device(device)).train(Path(path), render_pool(config), scratch, progress)
+    return _Run(config, pick_device(device)).train(path, render_pool(config), scratch, progress)
 
 
-# ------------------------------------------------------------------------------------------------------ what it can do
 @torch.no_grad()
 def measure_retrieval(model: ClipModel, rounds: int = 25, among: int = 32) -> dict[str, dict[str, float]]:
-    """How often the right caption is found among `among`, on faces that it never saw, all of one domain.
+    """How often the right one of `among` captions is found, on faces that it never saw, all of one domain.
 
-    Captions are `pocket.captions`, whole sentences as a person would say them; in each round all are different, though
-    some differ in a word.
-
-    Returns:
-        {domain: {"caption": share of faces whose caption is the most similar one, "face": share of captions whose face
-        is, "chance": 1 / among}}.
+    Captions are whole sentences (`pocket.captions`), all different in each round, if only in a word.
+    -> {domain: {"caption": share of faces whose caption is the most similar one, "face": share of captions whose face
+    is, "chance": 1 / among}}.
     """
     return {domain: _retrieve(model, domain, rounds, among) for domain in world.DOMAINS}
 
 
 def _retrieve(model: ClipModel, domain: str, rounds: int, among: int) -> dict[str, float]:
     faces = world.sample(domain, 2 * rounds * among, seed=EVALUATION_SEED)
-    texts, device = world.captions(faces), model.mean.device
-    found, start = {"caption": [], "face": []}, 0
+    texts, right = enumerate(world.captions(faces)), torch.arange(among, device=model.mean.device)
+    shares = {"caption": [], "face": []}
     for _ in range(rounds):
         chosen: dict[str, int] = {}
         while len(chosen) < among:  # each caption once
-            chosen.setdefault(texts[start], start)
-            start += 1
-        images = world.render(faces[list(chosen.values())], domain, SIZE).float().div(127.5).sub(1)
-        scores = model.encode_images(images.to(device)) @ model.encode_texts(list(chosen)).T
-        right = torch.arange(among, device=device)
-        found["caption"].append(float((scores.argmax(1) == right).float().mean()))
-        found["face"].append(float((scores.argmax(0) == right).float().mean()))
-    return {name: sum(values) / rounds for name, values in found.items()} | {"chance": 1 / among}
+            number, text = next(texts)
+            chosen.setdefault(text, number)
+        images = to_float(world.render(faces[list(chosen.values())], domain, SIZE))
+        scores = model.encode_images(images.to(right.device)) @ model.encode_texts(list(chosen)).T
+        for name, axis in (("caption", 1), ("face", 0)):
+            shares[name].append(float((scores.argmax(axis) == right).float().mean()))
+    return {name: sum(values) / rounds for name, values in shares.items()} | {"chance": 1 / among}

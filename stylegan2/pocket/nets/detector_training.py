@@ -1,7 +1,5 @@
 """Training of the pocket face detector, on rendered webtoon pages whose faces are known.
 
-    python -m stylegan2 pocket detector
-
 Windows of pages are cut at random places and sizes, mirrored and tinted; the loss is CenterNet's (arXiv 1904.07850,
 equations 1 to 4): a focal loss for the heat map, absolute differences for place and size.
 """
@@ -27,12 +25,12 @@ from stylegan2.collect.detectors import Detector, on_pages, overlap
 from stylegan2.collect.face_detector import CELL, TYPICAL, FaceNet, load
 from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
 from stylegan2.pocket.nets.judge import to_float
-from stylegan2.pocket.world.pages import Strip, make_strip
+from stylegan2.pocket.world.pages import Page, make_page
 from stylegan2.runtime import pick_device
 
 WINDOW = 192  # pixels: a side of what the network learns from
 EVALUATION_SEED = 1_000_000  # of pages that no training sees
-HIT = 0.5  # intersection over union from which a box counts as found
+HIT = 0.5  # least intersection over union of a box with the face that it finds
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class DetectorConfig(FitConfig):
 
     windows: int = 24_000  # shown in all
     batch: int = 16
-    pages: int = 240  # of four panels, drawn once
+    pages: int = 240  # of four panels, rendered once
     lr: float = 3e-3  # at its highest; falls to 0 along a cosine
     seed: int = 0
     save_every: int = 3_000  # windows between two states to continue from
@@ -50,13 +48,8 @@ class DetectorConfig(FitConfig):
     smallest_batch = 1
 
 
-def cut_window(rng: random.Random, page: Strip) -> tuple[Tensor, Tensor]:
-    """A random square of a page as the network sees it.
-
-    Returns:
-        uint8 [3, WINDOW, WINDOW], and the boxes of the faces in its pixels, [N, 4]. Faces whose middle lies outside are
-        not among them, even if their rim is in sight.
-    """
+def cut_window(rng: random.Random, page: Page) -> tuple[Tensor, Tensor]:
+    """A random square of a page: uint8 [3, WINDOW, WINDOW], and the boxes of all faces in its pixels, [N, 4]."""
     width, height = page.image.size
     side = min(width * rng.uniform(0.5, 1.3), height)
     x, y = rng.uniform(min(0, width - side), max(0, width - side)), rng.uniform(0, height - side)
@@ -98,12 +91,7 @@ def truth(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 def loss_of(maps: Tensor, wanted: Tensor, cells: Tensor) -> dict[str, Tensor]:
-    """The three parts of the loss.
-
-    Args:
-        maps: of the network, [N, 4, h, w].
-        wanted, cells: of `truth`, [N, 4, h, w] and bool [N, h, w].
-    """
+    """The loss's parts, of maps [N, 4, h, w] and what `truth` wants: [N, 4, h, w] and bool [N, h, w]."""
     heat, count = maps[:, 0], cells.sum().clamp_min(1)
     log_p, log_not_p = F.logsigmoid(heat), F.logsigmoid(-heat)
     p = heat.sigmoid()
@@ -126,8 +114,8 @@ class _Run(Fit):
         self.optimiser = torch.optim.Adam(self.model.parameters(), config.lr)
         self.schedule = warm_cosine(self.optimiser, config.steps, 0.05)
 
-    def batch(self, pages: Sequence[Strip]) -> tuple[Tensor, Tensor, Tensor]:
-        """Windows float [B, 3, W, W], the maps and cells they should give; by (seed, step)."""
+    def batch(self, pages: Sequence[Page]) -> tuple[Tensor, Tensor, Tensor]:
+        """Windows float [B, 3, W, W], and the maps and cells they should give; of (seed, step) alone."""
         rng = random.Random(f"{self.config.seed} {self.step}")
         windows = [cut_window(rng, rng.choice(pages)) for _ in range(self.config.batch)]
         x = to_float(torch.stack([pixels for pixels, _ in windows]).to(self.device))
@@ -137,13 +125,13 @@ class _Run(Fit):
         maps, cells = (torch.stack(part).to(self.device) for part in zip(*wanted, strict=True))
         return x, maps, cells
 
-    def losses(self, pages: Sequence[Strip]) -> dict[str, Tensor]:
+    def losses(self, pages: Sequence[Page]) -> dict[str, Tensor]:
         x, maps, cells = self.batch(pages)
         return loss_of(self.model(x), maps, cells)
 
-    def finish(self, path: Path, pages: Sequence[Strip], meta: dict) -> tuple[None, dict]:
+    def finish(self, path: Path, pages: Sequence[Page], meta: dict) -> tuple[None, dict]:
         self.model.save(path, meta)
-        unseen = [make_strip(EVALUATION_SEED + i) for i in range(self.held_out)]
+        unseen = [make_page(EVALUATION_SEED + i) for i in range(self.held_out)]
         return None, {"held out": evaluate(load(path), unseen)}
 
 
@@ -155,39 +143,27 @@ def train_detector(
     held_out: int = 100,
     progress: bool = True,
 ) -> None:
-    """Train a detector, save it at `path` and what it finds beside it as `.json`; goes on after a stop.
-
-    Args:
-        path: where the weights go, usually checkpoints/pocket/detector.pt.
-        config: lengths.
-        device: "auto", "cpu" or "cuda".
-        scratch: folder for the state of an unfinished training.
-        held_out: pages to measure it on.
-        progress: bars.
-    """
+    """Train a detector; arguments as of `Fit.train`, a device, and how many pages to measure it on (`held_out`)."""
     run = _Run(config or DetectorConfig(), pick_device(device), held_out)
     first, count = run.config.seed * run.config.pages, run.config.pages
-    pages = [make_strip(seed) for seed in bar(range(first, first + count), "pages", "page", progress)]
-    run.train(Path(path), pages, scratch, progress)
+    pages = [make_page(seed) for seed in bar(range(first, first + count), "pages", "page", progress)]
+    run.train(path, pages, scratch, progress)
 
 
-def evaluate(detector: Detector, pages: Sequence[Strip]) -> dict[str, float]:
-    """What a detector finds on pages with known faces.
+def evaluate(detector: Detector, pages: Sequence[Page]) -> dict[str, float]:
+    """A detector on pages with known faces: {"pages", "faces", "recall", "precision", "pages_per_second"}.
 
-    Returns:
-        {"pages", "faces", "recall" (faces that a box of its own covers, `HIT`), "precision" (boxes that cover a face),
-        "pages_per_second"}.
+    Recall: the share of faces with a box of their own that covers them (`HIT`); precision: of boxes that cover a face.
     """
-    started, found = time.perf_counter(), []
-    for page in bar(pages, "detect", "page"):
-        found.append([face.box for face in on_pages(detector, page.image)])
-    seconds = time.perf_counter() - started
-    hits = sum(count_hits(boxes, page.boxes) for boxes, page in zip(found, pages, strict=True))
+    started = time.perf_counter()
+    boxes = [[face.box for face in on_pages(detector, page.image)] for page in bar(pages, "detect", "page")]
+    seconds, faces = time.perf_counter() - started, sum(len(page.boxes) for page in pages)
+    hits = sum(count_hits(found, page.boxes) for found, page in zip(boxes, pages, strict=True))
     return {
         "pages": len(pages),
-        "faces": sum(len(page.boxes) for page in pages),
-        "recall": round(hits / max(1, sum(len(page.boxes) for page in pages)), 4),
-        "precision": round(hits / max(1, sum(map(len, found))), 4),
+        "faces": faces,
+        "recall": round(hits / max(1, faces), 4),
+        "precision": round(hits / max(1, sum(map(len, boxes))), 4),
         "pages_per_second": round(len(pages) / seconds, 1),
     }
 

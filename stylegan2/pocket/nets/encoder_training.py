@@ -1,9 +1,9 @@
 """Training of an in-domain encoder: image in, codes out, through a generator that stays as it is (arXiv 2004.00049).
 
-What it learns from are images: half of them generated, whose codes are known, and half rendered, whose codes nobody
-knows. Both must come back when their codes are drawn (equation 3 of the paper, with our perceptual distance in place
-of VGG's), and the codes of the generated ones must be the right ones. Training on images is what makes it in-domain:
-an encoder that has seen generated ones only gives codes that fit no real face.
+Half of its images are generated, with known codes, and half rendered, without. Both must come back when their codes go
+through the generator (equation 3 of the paper, with our perceptual distance in place of VGG's), and the codes of the
+generated ones must be the right ones. Training on images makes it in-domain: an encoder that has seen generated ones
+only gives codes that fit no real face.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from stylegan2.pocket.nets.judge import to_float
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.runtime import pick_device, pick_dtype
 
-FACES_SEED = 720_000  # a sequence of faces that no data set, no judge and no evaluation draws from
+FACES_SEED = 720_000  # a sequence of faces that no data set, no judge and no evaluation uses
 EVALUATION_SEED = 820_000
 WIDTHS = {64: 32, 32: 64, 16: 96, 8: 128, 4: 32}  # narrow at the end: the last filter has w_dim times codes rows
 
@@ -37,7 +37,7 @@ class EncoderConfig(FitConfig):
 
     images: int = 200_000  # shown in all: an hour on one core, minutes on a GPU
     batch: int = 16  # half generated, half rendered
-    faces: int = 12_000  # rendered photos to learn from, seen in a mirror half of the time
+    faces: int = 12_000  # rendered photos to learn from, mirrored half of the time
     psi: float = 0.9  # of the generated ones: the codes it gives lie about as far from the mean
     pixels: float = 1.0  # weights: of the mean squared difference of pixels
     looks: float = 0.5  # of the perceptual distance
@@ -55,16 +55,17 @@ class EncoderConfig(FitConfig):
 
 
 class _Run(Fit):
-    def __init__(self, config: EncoderConfig, g: Generator, looks: JudgeDistance, device: torch.device):
-        super().__init__(config, lambda: Encoder(g.resolution, g.num_ws, g.w_dim, _widths(g.resolution)), device)
-        self.g, self.looks = deepcopy(g).to(device).eval().requires_grad_(False), looks.to(device)
+    def __init__(self, config: EncoderConfig, g: Generator, distance: JudgeDistance, device: torch.device):
+        widths = {4 << k: WIDTHS.get(4 << k, WIDTHS[64]) for k in range(g.resolution.bit_length() - 2)}
+        super().__init__(config, lambda: Encoder(g.resolution, g.num_ws, g.w_dim, widths), device)
+        self.g, self.distance = deepcopy(g).to(device).eval().requires_grad_(False), distance.to(device)
         self.settings["generator"] = checkpoints.fingerprint(self.g)
         self.dtype = self.g.synthesis.compute_dtype = self.model.compute_dtype = pick_dtype("auto", device)
         self.optimiser = torch.optim.Adam(self.model.parameters(), config.lr, betas=(0.9, 0.99))
         self.schedule = warm_cosine(self.optimiser, config.steps, 0.02)
 
     def batch(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """Images [B, 3, R, R], generated ones first, and the codes of those [B/2, L, w_dim], by (seed, step)."""
+        """Images [B, 3, R, R], generated ones first, and the codes of those [B/2, L, w_dim]; of (seed, step) alone."""
         half, rng = self.config.batch // 2, self.rng()
         z = torch.randn(half, self.g.z_dim, generator=rng).to(self.device)
         chosen, flips = torch.randint(len(faces), (half,), generator=rng), torch.rand(half, generator=rng) < 0.5
@@ -76,14 +77,14 @@ class _Run(Fit):
     def losses(self, faces: Tensor) -> dict[str, Tensor]:
         images, ws = self.batch(faces)
         codes = self.model(images)
-        drawn = self.g.synthesis(codes, "const")
+        answer = self.g.synthesis(codes, "const")
         with torch.autocast(self.device.type, self.dtype, self.dtype == torch.bfloat16):
             with torch.no_grad():
-                target = self.looks.of(images)
-            looks = self.looks(drawn, target).mean()
+                target = self.distance.of(images)
+            distance = self.distance(answer, target).mean()
         return {
-            "pixels": self.config.pixels * (drawn - images).square().mean(),
-            "looks": self.config.looks * looks,
+            "pixels": self.config.pixels * (answer - images).square().mean(),
+            "looks": self.config.looks * distance,
             "codes": self.config.codes * (codes[: len(ws)] - ws).square().mean(),
         }
 
@@ -93,44 +94,27 @@ class _Run(Fit):
         return encoder, {"psnr": measure(encoder, self.g, self.config.psi)}
 
 
-def _widths(resolution: int) -> dict[int, int]:
-    """Channels by resolution: `WIDTHS`, and those of 64 above."""
-    return {4 << k: WIDTHS.get(4 << k, WIDTHS[64]) for k in range(resolution.bit_length() - 2)}
-
-
 def train_encoder(
     path: str | os.PathLike,
     g: Generator,
-    looks: JudgeDistance,
+    distance: JudgeDistance,
     config: EncoderConfig | None = None,
     device: str = "auto",
     scratch: str | os.PathLike = "build/pocket",
     progress: bool = True,
 ) -> Encoder:
-    """Train an encoder for a generator, save it at `path` and what it can beside it as `.json`; goes on after a stop.
-
-    Args:
-        path: where the weights go, usually checkpoints/pocket/encoder.pt.
-        g: the generator whose codes it shall give; stays as it is.
-        looks: perceptual distance.
-        config: lengths and weights.
-        device: "auto", "cpu" or "cuda".
-        scratch: folder for the state of an unfinished training.
-        progress: a bar.
-    """
-    run = _Run(config or EncoderConfig(), g, looks, pick_device(device))
+    """Train an encoder for g, which stays as it is; `path`, `scratch` and `progress` as of `Fit.train`."""
+    run = _Run(config or EncoderConfig(), g, distance, pick_device(device))
     faces = world.render(world.sample("photo", run.config.faces, seed=FACES_SEED), "photo", g.resolution)
-    return run.train(Path(path), faces, scratch, progress)
+    return run.train(path, faces, scratch, progress)
 
 
 @torch.no_grad()
 def measure(encoder: Encoder, g: Generator, psi: float, count: int = 100) -> dict[str, float]:
-    """Median PSNR in dB of images drawn from their codes, on faces it never saw: {"generated", "rendered"}."""
-    where, rng = g.mapping.w_mean.device, torch.Generator().manual_seed(EVALUATION_SEED)
-    z = torch.randn(count, g.z_dim, generator=rng).to(where)
+    """Median PSNR in dB of images from their codes, on faces it never saw: {"generated", "rendered"}."""
+    device, rng = g.mapping.w_mean.device, torch.Generator().manual_seed(EVALUATION_SEED)
+    z = torch.randn(count, g.z_dim, generator=rng).to(device)
     rendered = world.render(world.sample("photo", count, seed=EVALUATION_SEED), "photo", g.resolution)
-    sets = {
-        "generated": g.synthesis(g.mapping(z, psi), "const").clamp(-1, 1),
-        "rendered": to_float(rendered.to(where)),
-    }
+    generated = g.synthesis(g.mapping(z, psi), "const").clamp(-1, 1)
+    sets = {"generated": generated, "rendered": to_float(rendered.to(device))}
     return {name: float(psnr(g.synthesis(encoder(x), "const"), x).median()) for name, x in sets.items()}

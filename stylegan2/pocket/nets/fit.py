@@ -25,10 +25,9 @@ FORMAT = "stylegan2 pocket network, in training"
 
 
 class FitConfig:
-    """What the dataclasses of settings have in common; they have fields `batch`, `seed` and `save_every`.
+    """What the dataclasses of settings share; they have fields `batch`, `seed` and `save_every`.
 
-    Raises:
-        ValueError: for numbers that cannot work.
+    Raises ValueError for numbers that cannot work.
     """
 
     unit = "images"  # name of the field that says how many are shown in all
@@ -73,7 +72,7 @@ class Fit:
         step: batches learned from.
         settings: plain values; a saved state is resumed only by a training with the same ones.
         extra: tensors that are saved and resumed besides the network's.
-        measured: what the result can, once `train` is through.
+        measured: the result's errors, once `train` is through.
     """
 
     clip_norm = 1.0  # of the gradient
@@ -130,11 +129,16 @@ class Fit:
             self.extra = {name: value.to(self.device) for name, value in content["extra"].items()}
             self.step = content["step"]
 
-    def train(self, path: Path, pool: Any, scratch: str | os.PathLike, progress: bool = True) -> Any:
-        """Train to the end, save the weights at `path` and what they can beside it as `.json`.
+    def train(self, path: str | os.PathLike, pool: Any, scratch: str | os.PathLike, progress: bool = True) -> Any:
+        """Train to the end; called again after an interruption, it goes on from the last state. -> as `finish`.
 
-        The state is kept in `scratch` every `save_every` images; after an interruption the next call goes on from it.
+        Args:
+            path: where the weights go; a JSON file with settings and errors goes beside them.
+            pool: what `batches` takes from.
+            scratch: folder for the state, which is written every `save_every` images and removed at the end.
+            progress: a bar.
         """
+        path = Path(path)
         state = Path(scratch) / f"{path.stem}_training.pt"
         if state.is_file():
             self.resume(state)
@@ -176,15 +180,12 @@ def step_rng(seed: int, step: int, device: torch.device | str = "cpu") -> torch.
 
 
 def mirrored(images: Tensor, chosen: Tensor) -> Tensor:
-    """Images [N, 3, H, W], those where `chosen` (bool [N]) is true seen in a mirror."""
+    """Images [N, 3, H, W], those where `chosen` (bool [N]) is true flipped left to right."""
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
 def sets_of_faces(own: int, cross: int, seed: int) -> Iterator[tuple[str, str, int, int]]:
-    """(statistics, domain, count, seed) for every domain's faces drawn in every domain, other people in each.
-
-    `own` faces where both are the same, `cross` where they differ.
-    """
+    """(statistics, domain, count, seed) for all pairs, other people in each; `own` faces where both are the same."""
     for d, domain in enumerate(world.DOMAINS):
         for statistics in world.DOMAINS:
             yield statistics, domain, own if statistics == domain else cross, seed + d

@@ -6,15 +6,14 @@
     reading.column("smile")                  # [N]
 
 It knows all four domains, so it measures how much of a face survives the way from photo to cartoon. Its features define
-the *pocket distance* between image sets (:mod:`stylegan2.metrics`). It errs, and every result says by how much:
-:func:`evaluate_judge` measures it on faces that it never saw. :mod:`stylegan2.pocket.nets.judge_training` trains it.
+the *pocket distance* between image sets (:mod:`stylegan2.pocket.measures`). :func:`evaluate_judge` measures its errors
+on faces that it never saw. :mod:`stylegan2.pocket.nets.judge_training` trains it.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +29,10 @@ from stylegan2.runtime import pick_device
 
 AXES = 48  # principal axes of the features that are kept: 99 % of the variance, and sets of a few hundred faces suffice
 SHAPE_GAIN = 10.0  # landmarks lie within a few tenths of an image side: brings them to about unit spread
-SIZE = 64  # pixels of the images that it looks at
+SIZE = 64  # pixels of a side of its input
 FORMAT = "stylegan2 pocket judge"
 EYES = (world.LANDMARKS.index("eye_left"), world.LANDMARKS.index("eye_right"))
-EVALUATION_SEED = 800_000  # sequences of faces that neither a data set nor the judge's training draws from
-
+EVALUATION_SEED = 800_000  # sequences of faces that neither a data set nor the judge's training uses
 
 GROUPS: dict[str, list[int]] = {}  # categorical attribute -> its one-hot columns in `Faces.vector()`
 for column, name in enumerate(world.VECTOR_NAMES):
@@ -64,9 +62,13 @@ class Reading:
     def __len__(self) -> int:
         return len(self.attributes)
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> Reading:
+        """Every part changed."""
+        return Reading(*map(change, vars(self).values()))
+
     def __getitem__(self, which: slice | Tensor) -> Reading:
         """Of some of the faces."""
-        return Reading(*(part[which] for part in vars(self).values()))
+        return self.map(lambda part: part[which])
 
     def column(self, name: str) -> Tensor:
         """One attribute, [N]. Raises ValueError for a name that is not in `pocket.VECTOR_NAMES`."""
@@ -75,12 +77,8 @@ class Reading:
         return self.attributes[:, world.VECTOR_NAMES.index(name)]
 
     def interocular(self) -> Tensor:
-        """Distance between the eyes in image sides, [N]: the unit of landmark errors."""
+        """Distance between the centres of the eyes in image sides, [N]: the unit of landmark errors."""
         return interocular(self.landmarks)
-
-    def cpu(self) -> Reading:
-        """The same reading in main memory."""
-        return Reading(*(part.cpu() for part in vars(self).values()))
 
     @staticmethod
     def concatenate(parts: Iterable[Reading]) -> Reading:
@@ -138,10 +136,10 @@ GLIMPSE_SIZE, GLIMPSE_REACH = 16, 0.5  # samples per side; from middle to edge, 
 
 
 class Glimpses(nn.Module):
-    """A second look at eyes, nose, mouth and ears: upright pieces of the image, each seen by its own small network.
+    """Eyes, nose, mouth and ears: pieces of the image around landmarks, each seen by its own small network.
 
-    Averaged over the whole image, things of two or three pixels (iris, lids, corners of the mouth) are lost. Taken at
-    the landmarks and turned upright, they always lie in the same place (spatial transformer, arXiv 1506.02025).
+    Averaged over the whole image, things of two or three pixels (iris, lids, corners of the mouth) are lost. In upright
+    pieces they always lie in the same place (spatial transformer, arXiv 1506.02025).
     """
 
     def __init__(self, out_features: int = 32):
@@ -176,11 +174,10 @@ class Glimpses(nn.Module):
 
 
 class Judge(nn.Module):
-    """Convolutions down to 4x4, a way back up to 32x32 for the landmarks, and a second look at the landmarks.
+    """Convolutions down to 4x4, and back up to 32x32 for the landmarks.
 
     A landmark is the mean position under a softmax over the 32x32 map (soft-argmax), which is far more precise than
-    regression: the map says where, the mean says it to fractions of a pixel. Attributes are then read from three
-    things: the whole image, the places of the landmarks relative to each other, and glimpses at the landmarks.
+    regression. Attributes are read from the whole image, the landmarks' places relative to each other, and glimpses.
     """
 
     def __init__(self, widths: tuple[int, int, int, int] = (32, 56, 96, 144), neck: int = 32, features: int = 160):
@@ -239,15 +236,12 @@ class Judge(nn.Module):
 
     @torch.inference_mode()
     def _read(self, images: Tensor) -> Reading:
-        return self(to_float(images.to(self.grid.device))).cpu()
+        return self(to_float(images.to(self.grid.device))).map(Tensor.cpu)
 
     def read(self, images: Tensor, batch: int = 64) -> Reading:
-        """Read any number of images, float in [-1, 1] or uint8, in batches and without gradients.
+        """Read any number of images, float in [-1, 1] or uint8, on any device; the reading is on the CPU.
 
-        The images may lie on any device; the reading is on the CPU, see :mod:`stylegan2.runtime`.
-
-        Raises:
-            ValueError: for no images, or a tensor that is no batch of images.
+        Raises ValueError for no images, or a tensor that is no batch of images.
         """
         if len(images) == 0:
             raise ValueError("there are no images to read")
@@ -260,28 +254,20 @@ class Judge(nn.Module):
     def save(self, path: str | os.PathLike) -> None:
         """Write the weights as float16 (about 1.4 MB), atomically."""
         state = {k: v.half() if v.is_floating_point() else v for k, v in self.state_dict().items()}
-        content = {
-            "format": FORMAT,
-            "version": 1,
-            "renderer": world.VERSION,
-            "attributes": list(world.VECTOR_NAMES),
-            "landmarks": list(world.LANDMARKS),
-            "state": {k: v.cpu() for k, v in state.items()},
-        }
-        files.write(Path(path), content)
+        faces = {"attributes": list(world.VECTOR_NAMES), "landmarks": list(world.LANDMARKS)}
+        content = {"format": FORMAT, "version": 1, "renderer": world.VERSION, **faces}
+        files.write(Path(path), content | {"state": {k: v.cpu() for k, v in state.items()}})
 
     @staticmethod
     def load(path: str | os.PathLike, device: torch.device | str = "auto") -> Judge:
         """Open a saved judge in evaluation mode, without gradients for its weights.
 
-        Raises:
-            FileNotFoundError: there is no such file.
-            CheckpointError: the file is no judge, or one for another renderer.
+        Raises FileNotFoundError, and CheckpointError for a file that is no judge, or one for another renderer.
         """
         content = read_dict(path)
         for key, here in (("attributes", world.VECTOR_NAMES), ("landmarks", world.LANDMARKS)):
             if tuple(content[key]) != tuple(here):
-                raise CheckpointError(f"'{path}' reads other {key} than the renderer draws: train it again")
+                raise CheckpointError(f"'{path}' reads other {key} than the renderer's: train it again")
         judge = Judge()
         expected = {name: tuple(value.shape) for name, value in judge.state_dict().items()}
         check_entries("judge", content["state"], expected)
@@ -300,18 +286,15 @@ def _probabilities(logits: Tensor) -> Tensor:
 
 # ------------------------------------------------------------------------------------------------------------- files
 def read_dict(path: str | os.PathLike, expected: str = FORMAT) -> dict:
-    """Open a dict that `files.write` wrote; nothing in it is executed.
+    """A dict that `files.write` wrote, with `expected` as its "format"; nothing in it is executed.
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        CheckpointError: the file is something else than `expected`.
+    Raises FileNotFoundError, and CheckpointError for a file that is something else.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).is_file():
         raise FileNotFoundError(f"no judge at '{path}': `make pocket` trains one")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        content = files.read(path)
+    except CheckpointError as error:
         raise CheckpointError(f"'{path}' cannot be read: expected a file of the {expected!r} format") from error
     if not isinstance(content, dict) or content.get("format") != expected:
         raise CheckpointError(f"'{path}' is something else: expected a file of the {expected!r} format")
@@ -322,11 +305,9 @@ def read_dict(path: str | os.PathLike, expected: str = FORMAT) -> dict:
 def evaluate_judge(judge: Judge, per_domain: int = 500, seed: int = 1) -> dict:
     """The judge's errors on rendered faces that it never saw.
 
-    Returns:
-        {domain: {"landmarks": {"mean", "p95", "by_point"}, "domain_accuracy", "correlation": {attribute: r},
-        "mae": {attribute: in sd of the domain}, "accuracy": {flag or choice: share right}, "commonest": {flag or
-        choice: share of the commonest, which is what blind guessing gets right}}}. Landmark errors are in
-        units of the distance between the eyes, p95 over faces and points.
+    -> {domain: {"landmarks": {"mean", "p95", "by_point"}, "domain_accuracy", "correlation": {attribute: r}, "mae":
+    {attribute: in sd of the domain}, "accuracy": {flag or choice: share right}, "commonest": {flag or choice: share of
+    its commonest value, the accuracy of a blind guess}}}; landmark errors in distances between the eyes.
     """
     return {domain: _evaluate_domain(judge, domain, per_domain, seed) for domain in world.DOMAINS}
 
@@ -351,14 +332,9 @@ def _evaluate_domain(judge: Judge, domain: str, n: int, seed: int) -> dict:
         "correlation": {name: _short(correlation(read[:, c], truth[:, c])) for c, name in names.items()},
         "mae": {name: _short((read[:, c] - truth[:, c]).abs().mean() / truth[:, c].std()) for c, name in names.items()},
         "accuracy": {name: _short(hits.float().mean()) for name, hits in right.items()},
-        "commonest": commonest(truth),
+        "commonest": {world.VECTOR_NAMES[c]: _short(truth[:, c].mean().maximum(1 - truth[:, c].mean())) for c in FLAGS}
+        | {name: _short(truth[:, columns].mean(0).max()) for name, columns in GROUPS.items()},
     }
-
-
-def commonest(truth: Tensor) -> dict[str, float]:
-    """Share of the commonest value of each flag and choice in attribute vectors [N, A]."""
-    flags = {world.VECTOR_NAMES[c]: _short(truth[:, c].mean().maximum(1 - truth[:, c].mean())) for c in FLAGS}
-    return flags | {name: _short(truth[:, columns].mean(0).max()) for name, columns in GROUPS.items()}
 
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:
@@ -377,9 +353,8 @@ COLOURS = ("hair_colour", "eye_colour", "background", "clothes_colour")
 
 def format_evaluation(result: Mapping) -> str:
     """The main lines of `evaluate_judge` as a table, one column per domain."""
-    columns = [_main_numbers(errors) for errors in result.values()]
     lines = [f"{'':38}" + "".join(f"{domain:>11}" for domain in result)]
-    for row in zip(*columns, strict=True):
+    for row in zip(*map(_main_numbers, result.values()), strict=True):
         lines.append(f"{row[0][0]:38}" + "".join(f"{value:11.3f}" for _, value in row))
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
-"""Training of the judge on freshly rendered faces of all domains; see :mod:`stylegan2.pocket.nets.judge`.
+"""Training of the judge on rendered faces of all domains; see :mod:`stylegan2.pocket.nets.judge`.
 
-Faces are drawn by the statistics of every domain and rendered in every domain, cross pairs too: otherwise the judge
-would learn that a webtoon smiles and has pink hair, and would read that into a picture instead of out of it.
+Faces of every domain's statistics are rendered in every domain, cross pairs too: otherwise the judge would learn that a
+webtoon smiles and has pink hair, and would read that into a picture instead of out of it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from stylegan2.pocket.nets.judge import (
 )
 from stylegan2.runtime import pick_device, pick_dtype
 
-TRAINING_SEED = 700_000  # sequences of faces that no data set and no evaluation draws from
+TRAINING_SEED = 700_000  # sequences of faces that no data set and no evaluation uses
 POOL_FORMAT = "stylegan2 pocket faces for the judge"
 HEAT_SD = 1.0 / 32  # of the wanted heat around a landmark, in image sides: one cell of the map
 MIRRORED = [world.VECTOR_NAMES.index(name) for name in ("yaw", "roll", "parting", "gaze", "light")]
@@ -57,7 +57,6 @@ class JudgeConfig(FitConfig):
     no_effect = ("save_every", "evaluation_faces", "precision")
 
 
-# ---------------------------------------------------------------------------------------------------------- the faces
 @dataclass
 class Pool:
     """Rendered faces and what is known of them."""
@@ -70,9 +69,6 @@ class Pool:
     def __len__(self) -> int:
         return len(self.images)
 
-    def pick(self, index: Tensor) -> Pool:
-        return Pool(*(part[index] for part in vars(self).values()))
-
 
 def render_pool(own: int, cross: int, seed: int = 0) -> Pool:
     """Render `own` faces for each domain and `cross` for each ordered pair of two domains."""
@@ -84,7 +80,7 @@ def render_pool(own: int, cross: int, seed: int = 0) -> Pool:
 
 
 def kept_pool(config: JudgeConfig, folder: Path) -> Pool:
-    """The pool of a config, rendered once and kept in `folder`: a training that goes on need not draw it again."""
+    """The pool of a config, rendered once and kept in `folder`: a training that goes on need not render it again."""
     made_for = [world.VERSION, config.own_faces, config.cross_faces, config.seed]
     path = folder / "judge_pool.pt"
     if path.is_file():
@@ -104,7 +100,7 @@ def _mirror_order() -> list[int]:
 
 
 def mirror(pool: Pool, chosen: Tensor) -> Pool:
-    """The faces where `chosen` (bool [N]) is true seen in a mirror, with what is known of them."""
+    """The faces, those where `chosen` (bool [N]) is true flipped left to right."""
     attributes = pool.attributes.clone()
     attributes[:, MIRRORED] *= torch.where(chosen, -1.0, 1.0)[:, None]
     flipped = pool.landmarks[:, _mirror_order()] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
@@ -112,7 +108,6 @@ def mirror(pool: Pool, chosen: Tensor) -> Pool:
     return Pool(mirrored(pool.images, chosen), attributes, landmarks, pool.domain)
 
 
-# -------------------------------------------------------------------------------------------------------- the training
 class _Run(Fit):
     clip_norm = 5.0
 
@@ -131,9 +126,10 @@ class _Run(Fit):
         epoch, first = divmod(done, len(pool) // size * size)
         shuffle = torch.Generator().manual_seed((self.config.seed + 1000 * epoch) % 2**63)
         order, rng = torch.randperm(len(pool), generator=shuffle), self.rng()
-        picked = mirror(pool.pick(order[first : first + size]), torch.rand(size, generator=rng) < 0.5)
-        images, landmarks = roughen(to_float(picked.images), picked.landmarks, rng)
-        return Pool(images.contiguous(memory_format=torch.channels_last), picked.attributes, landmarks, picked.domain)
+        chosen = Pool(*(part[order[first : first + size]] for part in vars(pool).values()))
+        faces = mirror(chosen, torch.rand(size, generator=rng) < 0.5)
+        images, landmarks = roughen(to_float(faces.images), faces.landmarks, rng)
+        return Pool(images.contiguous(memory_format=torch.channels_last), faces.attributes, landmarks, faces.domain)
 
     def losses(self, pool: Pool) -> dict[str, Tensor]:
         """Landmarks: distance, and cross entropy of the heat against a small Gaussian, which keeps it in one place.
@@ -165,9 +161,9 @@ class _Run(Fit):
 
 @torch.no_grad()
 def _set_feature_axes(judge: Judge, pool: Pool) -> None:
-    """Principal axes of the features over rendered faces of all domains, scaled to a total variance of 100.
+    """Principal axes of the features over rendered faces of all domains, with a total variance of 100.
 
-    Units are brought to sd 1 first; those that hardly ever fire (a ReLU can die) are not blown up.
+    Units are brought to sd 1 first, except those that are hardly ever above 0.
     """
     chosen = pool.images[:: max(1, len(pool) // 4000)]
     features = torch.cat([judge.raw(to_float(part)).features for part in chosen.split(64)]).double()
@@ -187,16 +183,8 @@ def train_judge(
     progress: bool = True,
     **settings,
 ) -> Judge:
-    """Train a judge, save it at `path` and its errors beside it as `.json`; called again, a killed training goes on.
-
-    Args:
-        path: where the weights go, usually checkpoints/pocket/judge.pt.
-        images, seed, settings: fields of `JudgeConfig`.
-        scratch: folder for the rendered faces and the state of an unfinished training.
-        progress: a bar, and the table of errors at the end.
-    """
-    config, path = JudgeConfig(images=images, seed=seed, **settings), Path(path)
-    run = _Run(config)
+    """Train a judge; `path` and `scratch` as of `Fit.train`, the rest of `JudgeConfig`. progress: also a table."""
+    run = _Run(config := JudgeConfig(images=images, seed=seed, **settings))
     judge = run.train(path, kept_pool(config, Path(scratch)), scratch, progress)
     if progress:
         print(format_evaluation(run.measured["errors"]))

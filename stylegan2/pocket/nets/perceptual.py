@@ -1,14 +1,13 @@
-"""How different two images look, by the judge's first layers; and the distance for a size of images.
+"""Perceptual distance by the judge's first layers; and the distance for a size of images.
 
-looks = JudgeDistance(judge)
-distance = looks(images, looks.of(target))  # [N]
+distance = JudgeDistance(judge)
+distance(images, distance.of(target))  # [N]
 """
 
 from __future__ import annotations
 
 import os
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,14 +18,11 @@ from stylegan2.published.fetch import Where
 
 
 class JudgeDistance(nn.Module):
-    """By the judge's maps of 32, 16 and 8 pixels; it was trained on rendered faces of all domains.
-
-    Args:
-        judge: its weights stay as they are.
+    """By the judge's maps of 32, 16 and 8 pixels; its weights stay as they are.
 
     Attributes:
-        far: between a face of the pocket world and what our encoder's codes draw of it, it is less (0.3 to 1.8);
-            between a photograph and what they draw of that, more (2.1 and above).
+        far: between a face of the pocket world and its image from our encoder's codes it is less (0.3 to 1.8), between
+            a photograph and its image from them more (2.1 and above).
     """
 
     far = 1.95
@@ -49,20 +45,8 @@ class JudgeDistance(nn.Module):
         return sum((a - b).square().sum(1).mean((1, 2)) for a, b in maps)
 
 
-def distance_for(
-    resolution: int,
-    judge: str | os.PathLike,
-    device: torch.device | str = "auto",
-    weights: Where = None,
-):
-    """What compares images of that size: the judge's layers for pocket faces, LPIPS for photographs.
-
-    Args:
-        resolution: side of the images.
-        judge: its file.
-        device: where it computes.
-        weights: where LPIPS finds its own, see `perceptual.LpipsDistance`.
-    """
+def distance_for(resolution: int, judge: str | os.PathLike, device="auto", weights: Where = None):
+    """The distance for images of that side: by a judge's file for pocket faces, else LPIPS (with its `weights`)."""
     if resolution > POCKET:
         return LpipsDistance(weights, device)
     return JudgeDistance(Judge.load(judge, device))

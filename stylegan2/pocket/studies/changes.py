@@ -1,24 +1,34 @@
 """What did an edit do to faces? Read by the judge before and after it, attribute by attribute, in standard deviations.
 
-sd = attribute_spread(judge.read(images_of_many_seeds))
-changes = measure_changes(judge.read(before), judge.read(after), sd)
-print(describe_changes(changes))             # "smile +1.4 sd, turned left 0.6 sd"
-others_mean(changes, ["smile"])              # how far everything else moved
+    sd = attribute_spread(judge.read(images_of_many_seeds))
+    changes = measure_changes(judge.read(before), judge.read(after), sd)
+    describe_changes(changes)                                   # "smile 1.4 sd, turned left 0.6 sd"
+    others_mean(changes, ["smile"])                             # how far everything else moved
+
+A direction of W is compared on both sides of where the faces were:
+
+    effects = measure_directions(judge, g, directions)
+    judge_names(effects)                                        # ["turned right 1.8 sd, smile 0.4 sd", ...]
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from stylegan2.bars import bar
+from stylegan2.editing.directions import Directions, move
+from stylegan2.editing.latents import render, ws_from_seeds
+from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.measures import COLUMNS
-from stylegan2.pocket.nets.judge import Reading
+from stylegan2.pocket.nets.judge import GROUPS, Judge, Reading
 
-LEAST_SD = 0.1  # what hardly varies in a model's faces must not make every breath of it a great change
+LEAST_SD = 0.1  # else a tiny change of what hardly varies in a model's faces would count as large
 UNSEEN = ("jaw", "brow_thickness", "hair_length", "eye_open")  # the judge reads these badly: correlation under 0.45
 
 WORDS = {  # attribute of one column -> what less and what more of it looks like
@@ -60,10 +70,9 @@ class Change:
     """How one attribute changed over a set of faces, in sd.
 
     Attributes:
-        mean: change of the faces' mean. Signed where the attribute is one number; of a colour, or of the probabilities
-            of several choices, the root mean square over their columns.
+        mean: change of the faces' mean, signed; of a colour, or of several choices, the root mean square over columns.
         each: mean over the faces of a face's own change, without sign.
-        words: what it looks like, e.g. "turned left", "darker hair", "hair: long".
+        words: such as "turned left", "darker hair", "hair: long".
     """
 
     mean: float
@@ -77,14 +86,9 @@ def attribute_spread(reading: Reading) -> Tensor:
 
 
 def measure_changes(before: Reading, after: Reading, sd: Tensor) -> dict[str, Change]:
-    """Every attribute's change between two readings of the same faces.
+    """Every attribute's change between two readings of the same faces in the same order; else ValueError.
 
-    Args:
-        before, after: N faces each, in the same order.
-        sd: [A], see `attribute_spread`. Take it from many faces of the source, so that all edits have one unit.
-
-    Raises:
-        ValueError: for readings of different numbers of faces.
+    sd: [A], see `attribute_spread`. Take it from many faces of the source, so that all edits have one unit.
     """
     if len(before) != len(after):
         raise ValueError(f"expected the same faces before and after, got {len(before)} and {len(after)}")
@@ -104,9 +108,9 @@ def _change(name: str, moved: Tensor) -> Change:
 def _words(name: str, mean: Tensor) -> str:
     """Of a colour: lighter or darker, or the channel that rose against the others; of choices: the one that gained."""
     thing = name.replace("_colour", "").replace("_style", "").replace("2", " below")
-    if name in ("hair_style", "beard", "collar"):
-        choices = next(a.choices for a in world.ATTRIBUTES if a.name == name)
-        return f"{thing}: {choices[int(mean.argmax())]}"
+    if name in GROUPS:
+        choice = world.VECTOR_NAMES[GROUPS[name][int(mean.argmax())]].partition(": ")[2]
+        return f"{thing}: {choice}"
     grey, tint = mean.mean(), mean - mean.mean()
     if grey.abs() > tint.abs().max():
         return f"{'lighter' if grey > 0 else 'darker'} {thing}"
@@ -114,33 +118,78 @@ def _words(name: str, mean: Tensor) -> str:
 
 
 def describe_changes(changes: Mapping[str, Change], most: int = 3, least: float = 0.25) -> str:
-    """The greatest changes of the mean in words, e.g. "turned left 1.9 sd, smile 0.5 sd"; "little" if there are none.
-
-    Args:
-        changes: of `measure_changes`.
-        most: how many to name.
-        least: smaller changes are not worth a word.
-    """
-    ranked = sorted(
-        (c for name, c in changes.items() if name not in UNSEEN and abs(c.mean) >= least), key=lambda c: -abs(c.mean)
-    )
-    return ", ".join(f"{c.words} {abs(c.mean):.1f} sd" for c in ranked[:most]) or "little"
+    """The `most` greatest changes of at least `least` sd, e.g. "turned left 1.9 sd, smile 0.5 sd"; else "little"."""
+    seen = [change for name, change in changes.items() if name not in UNSEEN and abs(change.mean) >= least]
+    ranked = sorted(seen, key=lambda change: -abs(change.mean))
+    return ", ".join(f"{change.words} {abs(change.mean):.1f} sd" for change in ranked[:most]) or "little"
 
 
 def others_mean(changes: Mapping[str, Change], meant: Collection[str], each: bool = False) -> float:
-    """How far everything that was not meant moved: mean over the other attributes of |change of the mean|, in sd.
+    """How far all but the `meant` attributes moved: mean of |change of the mean|, in sd.
 
-    Args:
-        changes: of `measure_changes`.
-        meant: attributes that the edit is about.
-        each: of |a face's own change| instead, which also sees what goes up in one face and down in another (and the
-            judge's own unrest).
-
-    Raises:
-        ValueError: for an attribute that there is not.
+    each: of a face's own change instead, which also sees what goes up in one face and down in another (and the judge's
+    own errors). Raises ValueError for an unknown attribute.
     """
     unknown = sorted(set(meant) - set(changes))
     if unknown:
         raise ValueError(f"unknown attributes {unknown}: expected some of {', '.join(changes)}")
     rest = [c.each if each else abs(c.mean) for name, c in changes.items() if name not in meant]
     return float(torch.tensor(rest).mean())
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A direction's changes, attribute by attribute.
+
+    Attributes:
+        along: half of the change from -degree to +degree. What both signs do (mostly damage) cancels out.
+        plus, minus: changes from the unedited faces to either side.
+    """
+
+    along: dict[str, Change]
+    plus: dict[str, Change]
+    minus: dict[str, Change]
+
+
+@torch.no_grad()
+def measure_directions(
+    judge: Judge,
+    g: Generator,
+    directions: Directions,
+    degree: float = 3.0,
+    seeds: Sequence[int] = range(64),
+    truncation: float = 0.7,
+    layers: str | Sequence[int] | None = None,
+    sd: Tensor | None = None,
+) -> list[Effect]:
+    """Move many faces along every direction, both ways, and let the judge compare them. About 1.5 s per direction.
+
+    Args:
+        degree: how far, to both sides; not above 0 is a ValueError.
+        seeds, truncation: the faces.
+        layers: see `move`.
+        sd: [A], unit of the changes; None: `attribute_spread` of 200 faces of g at this truncation.
+    """
+    if not degree > 0:
+        raise ValueError(f"degree is {degree}, expected a number above 0: both signs are measured")
+
+    def read(ws: Tensor) -> Reading:
+        return judge.read(render(g, ws, batch=32))
+
+    if sd is None:
+        sd = attribute_spread(read(ws_from_seeds(g, range(200), truncation)))
+    ws = ws_from_seeds(g, seeds, truncation)
+    before, effects = read(ws), []
+    for k in bar(range(len(directions)), "judge", "direction"):
+        plus, minus = (read(move(ws, directions, {k: sign * degree}, layers)) for sign in (1, -1))
+        sides = (measure_changes(before, side, sd) for side in (plus, minus))
+        across = measure_changes(minus, plus, sd)
+        along = {name: replace(change, mean=change.mean / 2, each=change.each / 2) for name, change in across.items()}
+        effects.append(Effect(along, *sides))
+    return effects
+
+
+def judge_names(effects: Iterable[Effect], most: int = 2, numbers: bool = True) -> list[str]:
+    """Effects of a positive degree in words, "turned right 1.8 sd, smile 0.4 sd"; numbers=False: without sizes."""
+    names = [describe_changes(effect.along, most) for effect in effects]
+    return names if numbers else [re.sub(r" [\d.]+ sd", "", name) for name in names]

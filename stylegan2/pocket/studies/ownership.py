@@ -1,40 +1,36 @@
-"""Which layers own which part of a face? Codes are exchanged layer by layer, and the judge reads what that did.
+"""Which layers own which part of a face? Codes are exchanged layer by layer, and the judge reads what that changes.
 
     alone = measure_ownership(g, judge)                                # each layer by itself
     alone.figure()                                                     # layers x groups of attributes
     ranges = measure_ownership(g, judge, layer_ranges(g.num_ws), pairs=50)
     ranges.face_layers()                                               # the range nearest to "only the face"
 
-Pairs of faces are drawn, and the first face of each gets the second one's codes in some layers. Two shares of what an
-exchange of *all* layers does, per attribute:
+The first face of each pair gets the second one's codes in some layers. An attribute's share of the way to the second
+face, over pairs and columns in sd, where `whole` is what an exchange of *all* layers changes:
 
-    taken = sum(change * whole) / sum(whole^2)         how far towards the second face: 0 not at all, 1 all the way
-    moved = mean|change| / mean|whole|                 how far in any direction
-
-with the changes by those layers (`change`) and by all (`whole`) in sd, over pairs and columns. Layers that turn the
-eyes into other eyes, but not into the second face's, move much and take little. `moved` has the judge's unrest in it.
+    taken = sum(change * whole) / sum(whole^2)         0 not at all, 1 all the way
 
 The authors of arXiv 2106.12445 report (in their README) layers that exchange eyes, nose and mouth only, while hair,
 shape of the face and colours stay. The score of a set of layers says how near it comes to that, from -1 to 1:
 
     score = mean taken over FACE - mean taken over STAYS
 
-In the pocket photo model there are no such layers. The best of 55 ranges, 3-4, scores 0.09 on 200 other pairs: it takes
-45 % of the mouth and 57 % of background and clothes, but only 10 % of the eyes. Eyes, nose, outline, hair and pose are
-all in layers 0-2, and layers 4-9 hold little but the warmth of the skin.
+The pocket photo model has no such layers. The best of 55 ranges, 3-4, scores 0.09 on 200 other pairs: it takes 45 % of
+the mouth and 57 % of background and clothes, but only 10 % of the eyes. Eyes, nose, outline, hair and pose are all in
+layers 0-2, and layers 4-9 hold little but the warmth of the skin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from stylegan2.bars import bar
-from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.editing.layers import parse_layers
 from stylegan2.editing.style_mixing import Layers, layer_label, layers_name, mix
 from stylegan2.networks import Generator
@@ -63,61 +59,43 @@ ALL_COLUMNS = COLUMNS | {"outline": list(range(WIDTH, WIDTH + 2 * len(OUTLINE)))
 
 @dataclass(frozen=True)
 class Owned:
-    """What one set of layers takes and moves; shares of what all layers do.
-
-    Attributes:
-        layers: whose codes were exchanged.
-        taken, moved: {group: share}, the mean over the group's attributes.
-        attributes: {attribute: taken}.
-    """
+    """What one set of layers takes: {group: mean share of its attributes} and {attribute: share}."""
 
     layers: tuple[int, ...]
     taken: dict[str, float]
-    moved: dict[str, float]
     attributes: dict[str, float]
 
     @property
     def score(self) -> float:
         """How near these layers come to exchanging the face only: taken of FACE - taken of STAYS."""
-        return _mean([self.taken[name] for name in FACE]) - _mean([self.taken[name] for name in STAYS])
+        return fmean([self.taken[name] for name in FACE]) - fmean([self.taken[name] for name in STAYS])
 
     def __str__(self) -> str:
-        said = ", ".join(f"{name} {share:.0%}" for name, share in self.taken.items())
-        return f"layers {layers_name(self.layers, 1 + max(self.layers))}: score {self.score:+.2f}; taken: {said}"
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in self.taken.items())
+        return f"layers {layers_name(self.layers, 1 + max(self.layers))}: score {self.score:+.2f}; taken: {shares}"
 
 
 @dataclass(frozen=True)
 class Ownership:
-    """The study's result.
+    """The study's result: one entry per set of layers in the order asked for, of so many pairs of faces at psi."""
 
-    Attributes:
-        found: one entry per set of layers, in the order asked for.
-        num_ws: codes that the model has.
-        pairs, truncation: how many pairs of faces, and their psi.
-    """
-
-    found: tuple[Owned, ...]
+    sets: tuple[Owned, ...]
     num_ws: int
     pairs: int
     truncation: float
 
     def face_layers(self) -> Owned:
-        """The set with the greatest score, the smaller of two. Of many sets the best looks better than it is: measure
-        it again on other seeds (`first_seed`)."""
-        return max(self.found, key=lambda owned: (round(owned.score, 3), -len(owned.layers)))
-
-    def data(self) -> dict[str, Any]:
-        """Plain values, for a JSON file."""
-        return asdict(self)
+        """The set with the greatest score, the smaller of two. Chosen from many, its score is too good: measure it
+        again on other seeds (`first_seed`)."""
+        return max(self.sets, key=lambda owned: (round(owned.score, 3), -len(owned.layers)))
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.pairs} pairs of faces, psi {self.truncation:g}", *map(str, self.found)])
+        return "\n".join([f"{self.pairs} pairs of faces, psi {self.truncation:g}", *map(str, self.sets)])
 
-    def figure(self, kind: Literal["taken", "moved"] = "taken"):
+    def figure(self):
         """A matplotlib figure: sets of layers x groups, each share as colour and in %."""
-        rows = {self._label(owned.layers): list(getattr(owned, kind).values()) for owned in self.found}
-        words = {"taken": "of the way to the other face", "moved": "of the movement when all codes are exchanged"}
-        return heat_map(rows, list(GROUPS), f"{kind}: % {words[kind]}")
+        rows = {self._label(owned.layers): list(owned.taken.values()) for owned in self.sets}
+        return heat_map(rows, list(GROUPS), "taken: % of the way to the other face")
 
     def _label(self, layers: tuple[int, ...]) -> str:
         return layer_label(*layers, self.num_ws) if len(layers) == 1 else layers_name(layers, self.num_ws)
@@ -142,36 +120,31 @@ def measure_ownership(
     """Exchange codes between pairs of faces, one set of layers after the other, and read what that changes.
 
     Args:
-        g: draws the faces, with its fixed noise.
-        judge: reads them.
         sets: layers each, as in `parse_layers`; None: every layer by itself. A set costs `pairs` images.
-        pairs: of seeds: first_seed + i is mixed with first_seed + pairs + i.
+        pairs: of seeds, at least 2: first_seed + i is mixed with first_seed + pairs + i.
         truncation: psi.
-        first_seed: another one gives other pairs.
-        progress: a bar, should it take long.
         channels: exchange only these components of the codes, as in `mix`; None: all.
 
-    Raises:
-        ValueError: fewer than 2 pairs, or layers or channels that the model does not have.
+    Raises ValueError for fewer pairs, or layers or channels that the model does not have.
     """
     if pairs < 2:
         raise ValueError(f"pairs is {pairs}, expected at least 2")
     sets = [(i,) for i in range(g.num_ws)] if sets is None else [parse_layers(s, g.num_ws) for s in sets]
     ws = ws_from_seeds(g, range(first_seed, first_seed + 2 * pairs), truncation)
     first, second = ws[:pairs], ws[pairs:]
-    readings = [judge.read(draw(g, codes)) for codes in (first, second)]
+    readings = [judge.read(render(g, codes)) for codes in (first, second)]
     before, after = map(_values, readings)
     sd = _spread(Reading.concatenate(readings))
     whole = (after - before) / sd
-    found = []
+    owned = []
     for layers in bar(sets, "layers", "set", progress):
-        mixed = _values(judge.read(draw(g, mix(first, second, layers, channels))))
-        found.append(_owned(layers, (mixed - before) / sd, whole))
-    return Ownership(tuple(found), g.num_ws, pairs, truncation)
+        mixed = _values(judge.read(render(g, mix(first, second, layers, channels))))
+        owned.append(_owned(layers, (mixed - before) / sd, whole))
+    return Ownership(tuple(owned), g.num_ws, pairs, truncation)
 
 
 def _values(reading: Reading) -> Tensor:
-    """Attributes, then the outline's landmarks seen from between the eyes, in eye distances: [N, A + 8]."""
+    """Attributes, then the outline's landmarks relative to the middle of the eyes, in eye distances: [N, A + 8]."""
     points, between = reading.landmarks, reading.landmarks[:, list(EYES)].mean(1, keepdim=True)
     outline = (points[:, OUTLINE] - between) / reading.interocular().clamp_min(1e-3)[:, None, None]
     return torch.cat([reading.attributes, outline.flatten(1)], dim=1)
@@ -186,21 +159,14 @@ def _spread(reading: Reading) -> Tensor:
 def _owned(layers: tuple[int, ...], change: Tensor, whole: Tensor) -> Owned:
     """change, whole: [N, A + 8] in sd."""
     names = [name for group in GROUPS.values() for name in group]
-    shares = {name: _shares(change[:, ALL_COLUMNS[name]], whole[:, ALL_COLUMNS[name]]) for name in names}
-    by_group = {group: [shares[name] for name in members] for group, members in GROUPS.items()}
-    taken, moved = ({group: _mean([s[k] for s in members]) for group, members in by_group.items()} for k in (0, 1))
-    return Owned(layers, taken, moved, {name: share[0] for name, share in shares.items()})
+    shares = {name: _share(change[:, ALL_COLUMNS[name]], whole[:, ALL_COLUMNS[name]]) for name in names}
+    taken = {group: fmean([shares[name] for name in members]) for group, members in GROUPS.items()}
+    return Owned(layers, taken, shares)
 
 
-def _shares(change: Tensor, whole: Tensor) -> tuple[float, float]:
-    """(taken, moved) of one attribute from its columns [N, K]; 0 where even all layers change nothing."""
-    taken = (change * whole).sum() / whole.square().sum().clamp_min(1e-12)
-    far, all_the_way = (t.square().mean(1).sqrt().mean() for t in (change, whole))
-    return float(taken), float(far / all_the_way.clamp_min(1e-6))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _share(change: Tensor, whole: Tensor) -> float:
+    """Taken of one attribute from its columns [N, K]; 0 where even all layers change nothing."""
+    return float((change * whole).sum() / whole.square().sum().clamp_min(1e-12))
 
 
 def heat_map(rows: Mapping[str, Sequence[float]], columns: Sequence[str], title: str = "", ylabel: str = "layers"):

@@ -1,6 +1,6 @@
 """Which method keeps the most of a face, at what price? Train them all alike, measure them all alike.
 
-    python -m stylegan2 scoreboard                     # rows that are there already are skipped
+    python -m stylegan2 scoreboard                     # rows that exist already are skipped
     python -m stylegan2 scoreboard --jobs 8 --device cuda
 
 An *entry* is one training: a domain, a method, a seed. All entries start from the same source, see as many images and
@@ -38,9 +38,9 @@ from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import ensure_lmdb
 from stylegan2.display import to_uint8
-from stylegan2.draws import step_generator
-from stylegan2.editing.latents import draw
+from stylegan2.editing.latents import render
 from stylegan2.editing.layer_swapping import swap_images
+from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.judge import Judge, Reading
@@ -48,12 +48,14 @@ from stylegan2.runtime import pick_device
 from stylegan2.trainer import Trainer
 from stylegan2.transfer import METHODS, FreezeD, FreezeG, FreezeSG, Method, StructureLoss, constructor, method
 
+SIZE = 64
 SOURCE_DOMAIN = "photo"
 TARGETS = tuple(domain for domain in world.DOMAINS if domain != SOURCE_DOMAIN)
 SWAPS = (None, 16, 32)  # first resolution from the target; None: all of it
-BATCH = 16  # images drawn at once
+BATCH = 16  # images swapped together
 CODES_SEED = 1  # of the codes that all entries are measured on
 NUMBERS = ("domain_distance", "landmark_error_same_w", "landmark_error_same_z", "attributes_kept_same_w")
+BUDGET = ("images", "batch", "faces")
 
 
 @dataclass(frozen=True)
@@ -72,43 +74,31 @@ class Entry:
         return f"{self.domain}-{name}-seed{self.seed}"
 
 
-def methods_study(domains: Iterable[str] = TARGETS, seeds: Iterable[int] = (0,), size: int = 64) -> list[Entry]:
+def methods_study(domains: Iterable[str] = TARGETS, seeds: Iterable[int] = (0,)) -> list[Entry]:
     """Every method of METHODS on every domain with every seed."""
-    return [Entry(d, name, tuple(method(name, size)), s) for s in seeds for d in domains for name in METHODS]
+    return [Entry(d, name, tuple(method(name, SIZE)), s) for s in seeds for d in domains for name in METHODS]
 
 
-def sweep_study(domain: str = "webtoon", seeds: Iterable[int] = (0,), size: int = 64) -> list[Entry]:
-    """What the methods' own settings do: how far FreezeSG reaches, what StructureLoss weighs and how it compares."""
+def sweep_study(domain: str = "webtoon", seeds: Iterable[int] = (0,)) -> list[Entry]:
+    """The methods' own settings: how far FreezeSG reaches, what StructureLoss weighs and how it compares."""
     settings = [FreezeSG(4, 2), FreezeSG(16, 6)]
     settings += [StructureLoss(weight=100.0), StructureLoss(relative=True), StructureLoss(weight=3.0, relative=True)]
     # the first is the fourth of: mapping frozen or not x codes taken or not (see FreezeSG)
     named = {"FreezeG(8), mapping free": FreezeG(8, mapping=False)} | {constructor(m): m for m in settings}
-    return [Entry(domain, name, (FreezeD(size // 2), m), seed) for seed in seeds for name, m in named.items()]
-
-
-# ------------------------------------------------------------------------------------------------------------ one entry
+    return [Entry(domain, name, (FreezeD(SIZE // 2), m), seed) for seed in seeds for name, m in named.items()]
 
 
 @dataclass(frozen=True)
 class Study:
-    """What all entries have in common.
+    """What all entries have in common."""
 
-    Attributes:
-        source: the model to fine-tune.
-        judge: what measures.
-        work: folder of results, models and rendered references.
-        images, batch: budget of every training.
-        faces: codes that each number is measured on.
-        device: "cpu", "cuda" or "auto".
-    """
-
-    source: Path = Path("checkpoints/pocket/photo.pt")
-    judge: Path = Path("checkpoints/pocket/judge.pt")
-    work: Path = Path("build/pocket/scoreboard")
-    images: int = 24_000
+    source: Path = Path("checkpoints/pocket/photo.pt")  # the model to fine-tune.
+    judge: Path = Path("checkpoints/pocket/judge.pt")  # what measures.
+    work: Path = Path("build/pocket/scoreboard")  # folder of results, models and rendered references.
+    images: int = 24_000  # budget of every training.
     batch: int = 32
-    faces: int = 2000
-    device: str = "auto"
+    faces: int = 2000  # codes that each number is measured on.
+    device: str = "auto"  # "cpu", "cuda" or "auto".
 
     def result(self, entry: Entry) -> Path:
         """Where an entry's numbers go."""
@@ -121,15 +111,16 @@ class Study:
 
     def made_with(self, entry: Entry) -> dict:
         """Everything that an entry's numbers depend on."""
-        budget = {"images": self.images, "batch": self.batch, "faces": self.faces}
+        budget = {name: getattr(self, name) for name in BUDGET}
         return budget | {"methods": [str(m) for m in entry.methods]} | self.made_from
 
-    def check(self, path: Path, told: dict, entry: Entry) -> None:
-        """Hold what a file says of how it was made against this study. Raises ValueError naming what differs."""
+    def check(self, path: Path, stored: dict, entry: Entry) -> None:
+        """Compare what a file says of how it was made with this study. Raises ValueError naming what differs."""
         wanted = self.made_with(entry)
-        differ = [f"{k}: {told[k]!r} there, {wanted[k]!r} here" for k in wanted if told.get(k, wanted[k]) != wanted[k]]
+        differ = [k for k in wanted if stored.get(k, wanted[k]) != wanted[k]]
         if differ:
-            raise ValueError(f"'{path}' is of another study ({'; '.join(differ)}): give another folder for this one")
+            values = "; ".join(f"{k}: {stored[k]!r} there, {wanted[k]!r} here" for k in differ)
+            raise ValueError(f"'{path}' is of another study ({values}): give another folder for this one")
 
     def model(self, entry: Entry) -> Path:
         """Where its generator goes."""
@@ -137,7 +128,7 @@ class Study:
 
     def dataset(self, domain: str) -> LMDBDataset:
         """The domain's rendered faces, in memory."""
-        return LMDBDataset(ensure_lmdb(f"pocket:{domain}", self.work / "datasets", 64), cache=True)
+        return LMDBDataset(ensure_lmdb(f"pocket:{domain}", self.work / "datasets", SIZE), cache=True)
 
     def config(self, entry: Entry) -> TrainConfig:
         """Settings of an entry's training."""
@@ -157,34 +148,32 @@ class Study:
 
 def train_entry(study: Study, entry: Entry, progress: bool = True) -> Generator:
     """The entry's averaged generator: trained now, or read where that was done before."""
-    if study.model(entry).exists():
-        found = checkpoints.load(study.model(entry), study.device, g_ema_only=True)
-        study.check(
-            study.model(entry), {k: v for k, v in found.info.items() if k in ("images", "methods", "source")}, entry
-        )
-        return found.g_ema
+    path = study.model(entry)
+    if path.exists():
+        model = checkpoints.load(path, study.device, g_ema_only=True)
+        study.check(path, {k: model.info[k] for k in ("images", "methods", "source") if k in model.info}, entry)
+        return model.g_ema
     source = checkpoints.load(study.source, study.device)
-    trainer = Trainer.fine_tune(
-        study.config(entry), study.dataset(entry.domain), source, entry.methods, pick_device(study.device)
-    )
+    data, config = study.dataset(entry.domain), study.config(entry)
+    trainer = Trainer.fine_tune(config, data, source, entry.methods, pick_device(study.device))
     trainer.run(progress=progress)
-    if trainer.step < trainer.config.steps:
+    if trainer.step < config.steps:
         raise KeyboardInterrupt(f"{entry.key}: stopped at {trainer.images_seen:,} images; the same command goes on")
     meta = {"images": study.images, "seed": entry.seed, "methods": [str(m) for m in entry.methods]}
     meta |= {"source": study.made_from["source"]}
     meta |= {"frozen": trainer.frozen, "precision": trainer.precision, "renderer": world.VERSION}
-    checkpoints.save(study.model(entry), g_ema=trainer.g_ema, half=True, meta=meta)
-    shutil.rmtree(trainer.folder / "snapshots")  # gigabytes for a study, and all that matters is saved
-    return checkpoints.load(study.model(entry), study.device, g_ema_only=True).g_ema  # as shipped: float16
+    checkpoints.save(path, g_ema=trainer.g_ema, half=True, meta=meta)
+    shutil.rmtree(trainer.folder / "snapshots")  # gigabytes for a study, and what matters is saved
+    return checkpoints.load(path, study.device, g_ema_only=True).g_ema  # as shipped: float16
 
 
 def run_entry(study: Study, entry: Entry, progress: bool = True) -> dict:
     """Train and measure one entry; its numbers, one dict per swap, also written to `study.result(entry)`."""
     path = study.result(entry)
     if path.exists():
-        found = json.loads(path.read_text())
-        study.check(path, found, entry)
-        return found
+        result = json.loads(path.read_text())
+        study.check(path, result, entry)
+        return result
     begin = time.time()
     target = train_entry(study, entry, progress)
     trained = time.time()
@@ -195,11 +184,8 @@ def run_entry(study: Study, entry: Entry, progress: bool = True) -> dict:
     return result
 
 
-# ------------------------------------------------------------------------------------------------------------ measuring
-
-
 class Ruler:
-    """Everything that a domain's entries are measured against, rendered and read once and kept in a file."""
+    """What a domain's entries are measured against, rendered and read once and kept in a file."""
 
     def __init__(self, study: Study, domain: str):
         self.study, self.domain = study, domain
@@ -213,22 +199,22 @@ class Ruler:
 
     @cached_property
     def readings(self) -> dict[str, Reading]:
-        """ "real": faces of the domain; "as_source", "as_target": the same attributes drawn in both domains."""
+        """ "real": faces of the domain; "as_source", "as_target": the same attributes rendered in both domains."""
         if not self.path.exists():
             self._make()
         stored = torch.load(self.path, weights_only=True)
-        return {name: Reading(**{k: v.float() for k, v in values.items()}) for name, values in stored.items()}
+        return {name: Reading(**parts).map(Tensor.float) for name, parts in stored.items()}
 
     def _make(self) -> None:
         n = self.study.faces
         real = measures.rendered_reference(self.judge, self.domain, n)
         as_source, as_target = measures.same_faces(self.judge, SOURCE_DOMAIN, self.domain, n)
-        found = {"real": real.first, "more_real": real.second, "as_source": as_source, "as_target": as_target}
-        files.write(self.path, {name: vars(reading) for name, reading in found.items()})
+        readings = {"real": real.first, "more_real": real.second, "as_source": as_source, "as_target": as_target}
+        files.write(self.path, {name: vars(reading) for name, reading in readings.items()})
 
     @cached_property
     def floor(self) -> float:
-        """Landmark error of perfect structure: the same attributes drawn in both domains."""
+        """Landmark error of perfect structure: the same attributes rendered in both domains."""
         pair = self.readings["as_source"], self.readings["as_target"]
         return float(measures.landmark_error(self.judge, *pair).mean())
 
@@ -237,22 +223,22 @@ class Ruler:
         return measures.pocket_distance(self.judge, reading, self.readings["real"])
 
     def attributes_kept(self, source: Reading, target: Reading) -> float:
-        """Share of the attributes that can be kept that is kept (`metrics.Agreement.mean`)."""
+        """Share of the attributes that can be kept that is kept (`measures.Agreement.mean`)."""
         best = self.readings["as_source"], self.readings["as_target"]
         pairs = (source, target), best, (source, measures.shuffled(target))
         return measures.Agreement(*(measures.attribute_agreement(self.judge, *p) for p in pairs), len(source)).mean()
 
 
 def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int | None, dict[str, float]]]:
-    """The numbers of a target for every swap: (swap, {name: value}).
-
-    The domain distance is of images from the target's own codes (the same-z ones).
-    """
+    """(swap, {name: value}) of a target for every swap. The domain distance is of the same-z images."""
     device, ruler = pick_device(study.device), Ruler(study, domain)
-    source = checkpoints.load(study.source, device, g_ema_only=True).g_ema
-    target = target.to(device)
+    source, target = checkpoints.load(study.source, device, g_ema_only=True).g_ema, target.to(device)
     z = torch.randn(study.faces, source.z_dim, generator=step_generator(CODES_SEED, 0))
-    from_source = ruler.judge.read(to_uint8(draw(source, source.mapping(z))))
+    from_source = ruler.judge.read(to_uint8(render(source, source.mapping(z))))
+
+    def error(reading: Reading) -> float:
+        return float(measures.landmark_error(ruler.judge, from_source, reading).mean())
+
     bounds = {
         "distance_floor": ruler.distance(ruler.readings["more_real"]),
         "distance_ceiling": ruler.distance(ruler.readings["as_source"]),
@@ -260,17 +246,13 @@ def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int 
     }
     for swap in SWAPS:
         same_w, same_z = (ruler.judge.read(images(source, target, z, same, swap)) for same in ("w", "z"))
-        yield (
-            swap,
-            {
-                "domain_distance": ruler.distance(same_z),
-                "landmark_error_same_w": float(measures.landmark_error(ruler.judge, from_source, same_w).mean()),
-                "landmark_error_same_z": float(measures.landmark_error(ruler.judge, from_source, same_z).mean()),
-                "attributes_kept_same_w": ruler.attributes_kept(from_source, same_w),
-                **bounds,
-                "ceiling": float(measures.landmark_error(ruler.judge, from_source, measures.shuffled(same_z)).mean()),
-            },
-        )
+        numbers = {
+            "domain_distance": ruler.distance(same_z),
+            "landmark_error_same_w": error(same_w),
+            "landmark_error_same_z": error(same_z),
+            "attributes_kept_same_w": ruler.attributes_kept(from_source, same_w),
+        }
+        yield swap, numbers | bounds | {"ceiling": error(measures.shuffled(same_z))}
 
 
 @torch.no_grad()
@@ -279,17 +261,14 @@ def images(source: Generator, target: Generator, z: Tensor, same: str, swap: int
 
     Args:
         same: "w": the target gets the source's codes; "z": the codes of its own mapping.
-        swap: below this resolution the source draws, with its own codes; None: nowhere.
+        swap: below this resolution the layers are the source's, with its own codes; None: nowhere.
     """
     ws = source.mapping(z)
     own = ws if same == "w" else target.mapping(z)
     if swap is None:
-        return to_uint8(draw(target, own))
+        return to_uint8(render(target, own))
     pairs = zip(ws.split(BATCH), own.split(BATCH), strict=True)
     return to_uint8(torch.cat([swap_images(source, target, a, swap, target_ws=b) for a, b in pairs]))
-
-
-# -------------------------------------------------------------------------------------------------------- many entries
 
 
 def run(study: Study, entries: Sequence[Entry], jobs: int = 1) -> list[dict]:
@@ -312,7 +291,7 @@ def _run_all(study: Study, left: Sequence[Entry], jobs: int) -> None:
             bar.update()
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _quiet_worker, (threads,)) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), torch.set_num_threads, (threads,)) as pool:
         started = {pool.submit(run_entry, study, entry, False): entry for entry in left}
         for future in as_completed(started):
             numbers = future.result()["measured"][0]
@@ -320,23 +299,16 @@ def _run_all(study: Study, left: Sequence[Entry], jobs: int) -> None:
             bar.update()
 
 
-def _quiet_worker(threads: int) -> None:
-    torch.set_num_threads(threads)
-
-
-# ------------------------------------------------------------------------------------------------------------- the rows
-
-
 def rows(results: Iterable[dict]) -> list[dict]:
     """Results of entries -> one row per domain, method and swap, its numbers as mean and sd over the seeds.
 
-    sd is null for a single seed. `floor` and `ceiling` bound the landmark errors: the same attributes drawn in both
-    domains, and random pairs of these images. `distance_floor` and `distance_ceiling` bound the domain distance: other
-    rendered faces of the domain, and rendered photos.
+    sd is null for a single seed. `floor` and `ceiling` bound the landmark errors: the same attributes rendered in both
+    domains, and random pairs. `distance_floor` and `distance_ceiling` bound the domain distance: other rendered faces
+    of the domain, and rendered photos.
     """
     groups: dict[tuple, list[dict]] = {}
     for result in results:
-        budget = {name: result[name] for name in ("images", "batch", "faces")}
+        budget = {name: result[name] for name in BUDGET}
         for measured in result["measured"]:
             groups.setdefault((result["domain"], result["method"], measured["swap"]), []).append(measured | budget)
     return [
@@ -344,28 +316,26 @@ def rows(results: Iterable[dict]) -> list[dict]:
             "domain": domain,
             "method": name,
             "swap": swap,
-            **{number: _spread([m[number] for m in found]) for number in NUMBERS},
-            **{bound: found[0][bound] for bound in ("floor", "distance_floor", "distance_ceiling")},
-            "ceiling": statistics.fmean(m["ceiling"] for m in found),
-            "seeds": len(found),
-            **{name: found[0][name] for name in ("images", "batch", "faces")},
+            **{number: _spread([seed[number] for seed in seeds]) for number in NUMBERS},
+            **{bound: seeds[0][bound] for bound in ("floor", "distance_floor", "distance_ceiling")},
+            "ceiling": statistics.fmean(seed["ceiling"] for seed in seeds),
+            "seeds": len(seeds),
+            **{name: seeds[0][name] for name in BUDGET},
         }
-        for (domain, name, swap), found in groups.items()
+        for (domain, name, swap), seeds in groups.items()
     ]
-
-
-def read_rows(path: str | os.PathLike) -> list[dict]:
-    """Rows of a scoreboard.json. Raises FileNotFoundError, saying how to make one, and ValueError for another file."""
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"no scoreboard at '{path}': python -m stylegan2 scoreboard makes it")
-    found = json.loads(path.read_text())
-    if not isinstance(found, list) or not all(
-        isinstance(row, dict) and {"domain", *NUMBERS} <= set(row) for row in found
-    ):
-        raise ValueError(f"'{path}' is no scoreboard: expected a list of rows with domain, method, swap and numbers")
-    return found
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": statistics.fmean(values), "sd": statistics.stdev(values) if len(values) > 1 else None}
+
+
+def read_rows(path: str | os.PathLike) -> list[dict]:
+    """Rows of a scoreboard.json. Raises FileNotFoundError, saying how to make one, and ValueError for another file."""
+    path, needed = Path(path), {"domain", *NUMBERS}
+    if not path.exists():
+        raise FileNotFoundError(f"no scoreboard at '{path}': python -m stylegan2 scoreboard makes it")
+    stored = json.loads(path.read_text())
+    if not isinstance(stored, list) or not all(isinstance(row, dict) and needed <= set(row) for row in stored):
+        raise ValueError(f"'{path}' is no scoreboard: expected a list of rows with domain, method, swap and numbers")
+    return stored

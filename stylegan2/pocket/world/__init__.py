@@ -4,8 +4,8 @@
     images = render(faces, "photo")             # uint8 [8, 3, 64, 64]
     cartoons = render(faces, "webtoon")         # the same people in another world
 
-``photo`` is endless; each target domain is the fixed set of faces 0..TARGET_SET_SIZE-1 of seed 0. Drawing is settled
-per :data:`VERSION`: shipped models were trained on it.
+``photo`` is endless; each target domain is the fixed set of faces 0..TARGET_SET_SIZE-1 of seed 0. The pictures of one
+:data:`VERSION` never change: shipped models were trained on them.
 """
 
 from __future__ import annotations
@@ -13,51 +13,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylegan2.pocket.world import draw, geometry
+from stylegan2.pocket.world import features, geometry, head
 from stylegan2.pocket.world.captions import captions, random_captions
-from stylegan2.pocket.world.faces import (
-    ATTRIBUTES,
-    DOMAINS,
-    VECTOR_NAMES,
-    VERSION,
-    Attribute,
-    Faces,
-    check_domain,
-    sample,
-)
-from stylegan2.pocket.world.features import features, glasses
+from stylegan2.pocket.world.faces import ATTRIBUTES, VECTOR_NAMES, VERSION, Attribute, Faces, sample
 from stylegan2.pocket.world.geometry import LANDMARKS
+from stylegan2.pocket.world.scene import Scene, background, finish
+from stylegan2.pocket.world.styles import DOMAINS, check_domain
 
 TARGET_SET_SIZE = 1000  # images of a target domain: small on purpose, as in the paper's cartoon sets
-CHUNK_PIXELS = 32 * 64 * 64  # drawn at once: larger batches fall out of the processor's cache
+CHUNK_PIXELS = 32 * 64 * 64  # rendered at once: larger batches fall out of the processor's cache
 
 __all__ = [
-    "ATTRIBUTES",
-    "DOMAINS",
-    "LANDMARKS",
-    "TARGET_SET_SIZE",
-    "VECTOR_NAMES",
-    "VERSION",
-    "Attribute",
-    "Faces",
-    "captions",
-    "dataset_size",
-    "landmarks",
-    "random_captions",
-    "render",
-    "sample",
-]
-
-
-def dataset_size(domain: str) -> int | None:
-    """Images in a domain's data set: TARGET_SET_SIZE for targets, None (endless) for photo."""
-    check_domain(domain)
-    return None if domain == "photo" else TARGET_SET_SIZE
+    "ATTRIBUTES", "DOMAINS", "LANDMARKS", "TARGET_SET_SIZE", "VECTOR_NAMES", "VERSION", "Attribute", "Faces",
+    "captions", "landmarks", "random_captions", "render", "sample",
+]  # fmt: skip
 
 
 @torch.no_grad()
 def render(faces: Faces, domain: str, size: int = 64) -> Tensor:
-    """Draw faces in a domain, whichever they were sampled for: uint8 [N, 3, size, size].
+    """Render faces in a domain, whichever they were sampled for: uint8 [N, 3, size, size].
 
     Raises ValueError for an unknown domain or a size under 16.
     """
@@ -67,27 +41,31 @@ def render(faces: Faces, domain: str, size: int = 64) -> Tensor:
     out = torch.empty(len(faces), 3, size, size, dtype=torch.uint8)
     step = max(1, CHUNK_PIXELS // (size * size))
     for first in range(0, len(faces), step):
-        out[first : first + step] = _draw(draw.Scene(faces[first : first + step], style, size))
+        out[first : first + step] = _paint(Scene(faces[first : first + step], style, size))
     return out
 
 
-def _draw(scene: draw.Scene) -> Tensor:
+def _paint(scene: Scene) -> Tensor:
     """Back to front; returns uint8 [n, 3, H, W]."""
-    hair, face = draw.Hair(scene), draw.face_distance(scene)
-    draw.background(scene)
-    draw.hair_behind(scene, hair)
-    draw.neck(scene, face)
-    draw.clothes(scene)
-    draw.ears(scene)
-    draw.head(scene, hair, face)
-    features(scene, face)
-    draw.hair_in_front(scene, hair)
-    glasses(scene)
-    draw.finish(scene)
+    hair, face = head.Hair(scene), head.face_distance(scene)
+    background(scene)
+    head.hair_behind(scene, hair)
+    head.neck(scene, face)
+    head.clothes(scene)
+    head.ears(scene)
+    head.head(scene, hair, face)
+    features.nose(scene)
+    features.eyes(scene)
+    features.brows(scene)
+    features.beard(scene, face)
+    features.mouth(scene)
+    head.hair_in_front(scene, hair)
+    features.glasses(scene)
+    finish(scene)
     return scene.rgb.mul_(255.0).add_(0.5).clamp_(0, 255).to(torch.uint8)
 
 
 def landmarks(faces: Faces, domain: str) -> Tensor:
-    """Landmarks [N, len(LANDMARKS), 2] as (x, y) in image sides (0..1, y down) of faces drawn in a domain."""
+    """Landmarks [N, len(LANDMARKS), 2] as (x, y) in image sides (0..1, y down) of faces rendered in a domain."""
     style = check_domain(domain)
     return geometry.landmarks(geometry.geometry(faces, style), style.zoom)

@@ -1,7 +1,7 @@
-"""What a pocket face is: its attributes, how each domain draws them by lot, and how it is told in words.
+"""The attributes of a pocket face, and how each domain samples them.
 
-Every number comes from an integer hash of (VERSION, domain, seed, index, attribute slot), so a face does not depend on
-how many others are sampled with it.
+Every number comes from an integer hash of (VERSION, domain, seed, index, attribute), so a face does not depend on how
+many others are sampled with it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,9 @@ import torch
 from torch import Tensor
 
 from stylegan2.pocket.world import styles
-from stylegan2.pocket.world.styles import STYLES, Style
+from stylegan2.pocket.world.styles import COLLARS, Palette, Style, check_domain
 
-Palette = dict[str, tuple[float, float, float]]  # colour name -> RGB in 0..1
 VERSION = 1
-DOMAINS = ("photo", "webtoon", "storybook", "portrait")
-COLLARS = ("crew", "v-neck", "shirt", "turtleneck", "ruff")
 GLASSES = ("none", "round", "square", "oval")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full beard")
 
@@ -88,33 +85,27 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     _c("texture", "phase of strands, grain and pattern; means nothing by itself", 0.0),
 )
 BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
-_UNREGRESSED = ("texture", "glasses_colour")  # invisible or mostly invisible: nothing for a judge to read
+_UNREGRESSED = ("texture", "glasses_colour")  # invisible or mostly invisible: nothing that the judge could read
 
 
-def _vector_names() -> tuple[str, ...]:
-    names: list[str] = []
-    for attribute in ATTRIBUTES:
-        if attribute.name in _UNREGRESSED:
-            continue
-        if attribute.kind == "colour":
-            names += [f"{attribute.name}_{channel}" for channel in "rgb"]
-        elif attribute.name == "glasses":
-            names.append("glasses")
-        elif attribute.kind == "categorical":
-            names += [f"{attribute.name}: {choice}" for choice in attribute.choices]
-        else:
-            names.append(attribute.name)
-    return tuple(names)
+def _targets(attribute: Attribute, value: Tensor) -> dict[str, Tensor]:
+    """Regression targets [N] by name of an attribute's values."""
+    name = attribute.name
+    if name in _UNREGRESSED:
+        return {}
+    if attribute.kind == "colour":
+        return {f"{name}_{channel}": (value[:, k] - 0.5) * 4.0 for k, channel in enumerate("rgb")}
+    if name == "glasses":
+        return {name: (value > 0).float()}
+    if attribute.kind == "categorical":
+        return {f"{name}: {choice}": (value == k).float() for k, choice in enumerate(attribute.choices)}
+    if attribute.kind == "binary":
+        return {name: value.float()}
+    middle, half = (attribute.low + attribute.high) / 2, (attribute.high - attribute.low) / 2
+    return {name: (value - middle) / half * 2.0}
 
 
-VECTOR_NAMES = _vector_names()
-
-
-def check_domain(domain: str) -> Style:
-    """The style of a domain; raises ValueError that lists the right names."""
-    if domain not in STYLES:
-        raise ValueError(f"unknown domain {domain!r}: expected one of {', '.join(DOMAINS)}")
-    return STYLES[domain]
+VECTOR_NAMES = tuple(name for attribute in ATTRIBUTES for name in _targets(attribute, torch.zeros(1, 3)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,23 +160,8 @@ class Faces:
 
     def vector(self) -> Tensor:
         """Regression targets [N, len(VECTOR_NAMES)], about zero mean and unit spread; flags and choices are 0 or 1."""
-        columns: list[Tensor] = []
-        for attribute in ATTRIBUTES:
-            if attribute.name in _UNREGRESSED:
-                continue
-            value = self.values[attribute.name]
-            if attribute.kind == "colour":
-                columns += [(value[:, k] - 0.5) * 4.0 for k in range(3)]
-            elif attribute.name == "glasses":
-                columns.append((value > 0).float())
-            elif attribute.kind == "categorical":
-                columns += [(value == k).float() for k in range(len(attribute.choices))]
-            elif attribute.kind == "binary":
-                columns.append(value.float())
-            else:
-                middle, half = (attribute.low + attribute.high) / 2, (attribute.high - attribute.low) / 2
-                columns.append((value - middle) / half * 2.0)
-        return torch.stack(columns, dim=1)  # [N, A]
+        targets = [_targets(attribute, self.values[attribute.name]) for attribute in ATTRIBUTES]
+        return torch.stack([column for columns in targets for column in columns.values()], dim=1)  # [N, A]
 
 
 def _as_values(attribute: Attribute, change: float | str | Sequence[float] | Tensor, old: Tensor) -> Tensor:
@@ -211,8 +187,8 @@ def _key(text: str, multiplier: int) -> np.uint64:
     return np.uint64(zlib.crc32(text.encode()) * multiplier % 2**64)
 
 
-class _Lots:
-    """Draws for faces start..start+n-1: a stream of its own for every attribute name."""
+class _Sampler:
+    """Random numbers of faces start..start+n-1 (tensors [n]), independent for every name."""
 
     def __init__(self, domain: str, n: int, seed: int, start: int) -> None:
         index = np.arange(start, start + n, dtype=np.uint64)
@@ -222,23 +198,29 @@ class _Lots:
         bits = _hash(self.base + _key(name, 0xD1B54A32D192ED03))
         return torch.from_numpy((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53).float()  # [n] in [0, 1)
 
-    def bump(self, name: str) -> Tensor:
-        """Triangular in -1..1, standard deviation 0.41 (the sum of two uniforms): the middle is likelier."""
+    def triangular(self, name: str) -> Tensor:
+        """In -1..1, standard deviation 0.41 (the sum of two uniforms): the middle is likelier."""
         return self.uniform(name + "/1") + self.uniform(name + "/2") - 1.0
 
     def chance(self, name: str, p: float | Tensor) -> Tensor:
+        """1 with probability ``p``, else 0."""
         return (self.uniform(name) < p).long()
 
-    def choice(self, name: str, names: Sequence[str], weights: dict[str, float]) -> Tensor:
-        cumulative = torch.tensor([weights.get(key, 0.0) for key in names]).cumsum(0)
-        picked = torch.searchsorted(cumulative, self.uniform(name) * cumulative[-1], right=True)
-        return picked.clamp_max(len(names) - 1)
+    def choice(self, name: str, weights: Sequence[float]) -> Tensor:
+        """Indices of the weights."""
+        cumulative = torch.tensor(weights, dtype=torch.float32).cumsum(0)
+        chosen = torch.searchsorted(cumulative, self.uniform(name) * cumulative[-1], right=True)
+        return chosen.clamp_max(len(weights) - 1)
 
-    def colour(self, name: str, table: Palette, weights: dict[str, float], spread: float) -> Tensor:
-        """A colour of the table, its lightness varied by ``spread`` and every channel by a third of that."""
-        base = torch.tensor(list(table.values()))[self.choice(name, tuple(table), weights)]  # [n, 3]
-        shift = torch.stack([self.bump(f"{name}/{k}") for k in range(3)], dim=1) * (spread / 3)
-        return (base * (1.0 + spread * self.bump(name + "/light")[:, None]) * (1.0 + shift)).clamp_(0.0, 1.0)
+    def channels(self, name: str) -> Tensor:
+        """Triangular numbers [n, 3]."""
+        return torch.stack([self.triangular(f"{name}/{k}") for k in range(3)], dim=1)
+
+    def colour(self, name: str, palette: Palette, weights: Sequence[float], spread: float) -> Tensor:
+        """A colour of the palette, its lightness varied by ``spread`` and every channel by a third of that: [n, 3]."""
+        base = torch.tensor(list(palette.values()))[self.choice(name, weights)]
+        light = 1.0 + spread * self.triangular(name + "/light")[:, None]
+        return (base * light * (1.0 + self.channels(name) * (spread / 3))).clamp_(0.0, 1.0)
 
 
 def sample(domain: str, n: int, seed: int = 0, start: int = 0) -> Faces:
@@ -246,66 +228,60 @@ def sample(domain: str, n: int, seed: int = 0, start: int = 0) -> Faces:
     style = check_domain(domain)
     if n < 0 or start < 0:
         raise ValueError(f"n and start must not be negative, got n={n}, start={start}")
-    lots = _Lots(domain, n, seed, start)
-    values = {a.name: lots.bump(a.name) for a in ATTRIBUTES if a.kind == "continuous" and a.low < 0}
-    values |= {a.name: lots.uniform(a.name) for a in ATTRIBUTES if a.kind == "continuous" and a.low == 0}
-    values |= _sample_colours(lots, style)
-    values |= _sample_choices(lots, style)
-    values |= _sample_pose_and_face(lots, style, values)
+    rng = _Sampler(domain, n, seed, start)
+    continuous = [a for a in ATTRIBUTES if a.kind == "continuous"]
+    values = {a.name: rng.triangular(a.name) if a.low < 0 else rng.uniform(a.name) for a in continuous}
+    values |= _sample_colours(rng, style) | _sample_choices(rng, style) | _sample_pose_and_face(rng, style, values)
     if style.natural:
-        _match_skin(lots, values)
+        _match_skin(rng, values)
     return Faces({name: values[name] for name in BY_NAME})
 
 
-_FRAMES = {"black": 5, "brown": 3, "gold": 2, "silver": 1, "red": 1, "blue": 1}
-_DARK_HAIR = {"black": 5, "dark brown": 4, "brown": 1.5, "grey": 0.7}
-_DARK_EYES = {"dark brown": 3, "brown": 2, "amber": 0.4}
-
-
-def _sample_colours(lots: _Lots, style: Style) -> dict[str, Tensor]:
-    background = lots.colour("background", styles.BACKGROUND_COLOURS, style.backgrounds, 0.15)
-    lighter = 1.0 + 0.28 * lots.bump("background2")[:, None]
-    tint = torch.stack([lots.bump(f"background2/{k}") for k in range(3)], dim=1) * 0.12
+def _sample_colours(rng: _Sampler, style: Style) -> dict[str, Tensor]:
+    background = rng.colour("background", styles.BACKGROUND_COLOURS, style.backgrounds, 0.15)
+    lighter = 1.0 + 0.28 * rng.triangular("background2")[:, None]
     return {
-        "hair_colour": lots.colour("hair_colour", styles.HAIR_COLOURS, style.hair_colours, 0.16),
-        "eye_colour": lots.colour("eye_colour", styles.EYE_COLOURS, style.eye_colours, 0.15),
-        "clothes_colour": lots.colour("clothes_colour", styles.CLOTHES_COLOURS, style.clothes, 0.15),
-        "glasses_colour": lots.colour("glasses_colour", styles.GLASSES_COLOURS, _FRAMES, 0.1),
+        "hair_colour": rng.colour("hair_colour", styles.HAIR_COLOURS, style.hair_colours, 0.16),
+        "eye_colour": rng.colour("eye_colour", styles.EYE_COLOURS, style.eye_colours, 0.15),
+        "clothes_colour": rng.colour("clothes_colour", styles.CLOTHES_COLOURS, style.clothes, 0.15),
+        "glasses_colour": rng.colour("glasses_colour", styles.GLASSES_COLOURS, (5, 3, 2, 1, 1, 1), 0.1),
         "background": background,
-        "background2": (background * lighter + tint).clamp_(0.0, 1.0),
+        "background2": (background * lighter + rng.channels("background2") * 0.12).clamp_(0.0, 1.0),
     }
 
 
-def _match_skin(lots: _Lots, values: dict[str, Tensor]) -> None:
-    """Most people with dark skin have dark hair and eyes: redraw four of five of those that came out pale."""
+def _match_skin(rng: _Sampler, values: dict[str, Tensor]) -> None:
+    """Most people with dark skin have dark hair and eyes: sample anew four of five colours of theirs."""
     dark = (values["skin"] < 0.42)[:, None]
-    dark_hair = lots.colour("dark hair", styles.HAIR_COLOURS, _DARK_HAIR, 0.16)
-    dark_eyes = lots.colour("dark eyes", styles.EYE_COLOURS, _DARK_EYES, 0.15)
-    for name, other in (("hair_colour", dark_hair), ("eye_colour", dark_eyes)):
-        redraw = dark & lots.chance(f"match {name}", 0.8).bool()[:, None]
-        values[name] = torch.where(redraw, other, values[name])
+    dark_hair = {"black": 5, "dark brown": 4, "brown": 1.5, "grey": 0.7}
+    dark_eyes = {"dark brown": 3, "brown": 2, "amber": 0.4}
+    for name, stream, palette, weights, spread in (
+        ("hair_colour", "dark hair", styles.HAIR_COLOURS, dark_hair, 0.16),
+        ("eye_colour", "dark eyes", styles.EYE_COLOURS, dark_eyes, 0.15),
+    ):
+        other = rng.colour(stream, palette, [weights.get(key, 0) for key in palette], spread)
+        again = dark & rng.chance(f"match {name}", 0.8).bool()[:, None]
+        values[name] = torch.where(again, other, values[name])
 
 
-def _sample_choices(lots: _Lots, style: Style) -> dict[str, Tensor]:
-    hair = lots.choice("hair_style", styles.HAIR_NAMES, style.hair)
+def _sample_choices(rng: _Sampler, style: Style) -> dict[str, Tensor]:
+    hair = rng.choice("hair_style", style.hair)
     cropped = torch.tensor([name in ("shaved", "receding", "crop", "side part", "afro") for name in styles.HAIR_NAMES])
-    beardable = torch.where(cropped[hair], 1.7 * style.beard, 0.12 * style.beard)
-    kind = lots.choice("beard", BEARDS, {"stubble": 3, "moustache": 2, "goatee": 2.5, "full beard": 4})
+    bearded = rng.chance("has beard", torch.where(cropped[hair], 1.7 * style.beard, 0.12 * style.beard))
     return {
         "hair_style": hair,
-        "collar": lots.choice("collar", COLLARS, style.collars),
-        "beard": kind * lots.chance("has beard", beardable),
-        "glasses": lots.choice("glasses", GLASSES, {"round": 1, "square": 1, "oval": 0.7})
-        * lots.chance("has glasses", style.glasses),
-        "freckles": lots.chance("freckles", style.freckles),
-        "earrings": lots.chance("earrings", torch.where(cropped[hair], 0.3 * style.earrings, style.earrings)),
+        "collar": rng.choice("collar", style.collars),
+        "beard": rng.choice("beard", (0, 3, 2, 2.5, 4)) * bearded,
+        "glasses": rng.choice("glasses", (0, 1, 1, 0.7)) * rng.chance("has glasses", style.glasses),
+        "freckles": rng.chance("freckles", style.freckles),
+        "earrings": rng.chance("earrings", torch.where(cropped[hair], 0.3 * style.earrings, style.earrings)),
     }
 
 
-def _sample_pose_and_face(lots: _Lots, style: Style, values: dict[str, Tensor]) -> dict[str, Tensor]:
+def _sample_pose_and_face(rng: _Sampler, style: Style, values: dict[str, Tensor]) -> dict[str, Tensor]:
     mean, spread = style.smile
-    opened = lots.chance("opens mouth", style.open_mouth)
-    sign = lots.uniform("parting side").sub(0.5).sign()
+    opened = rng.chance("opens mouth", style.open_mouth)
+    side = rng.uniform("parting side").sub(0.5).sign()
     return {
         "yaw": (values["yaw"] * 2 * style.yaw_spread).clamp_(-1, 1),
         "pitch": values["pitch"] * 0.8,
@@ -313,10 +289,10 @@ def _sample_pose_and_face(lots: _Lots, style: Style, values: dict[str, Tensor]) 
         "light": (values["light"] * 1.4).clamp_(-1, 1),
         "skin": values["skin"] ** style.skin_power,
         "gaze": values["gaze"] * 0.6,
-        "parting": sign * (0.25 + 0.75 * lots.uniform("parting")),
-        "smile": (mean + 2 * spread * lots.bump("smile")).clamp_(-1, 1),
-        "mouth_open": opened * (0.35 + 0.65 * lots.uniform("mouth_open")),
-        "eye_open": 0.35 + 0.65 * lots.uniform("eye_open").sqrt(),
-        "fringe": (1.6 * lots.uniform("fringe") - 0.6).clamp_min_(0.0),
-        "blush": lots.uniform("blush") ** 2,
+        "parting": side * (0.25 + 0.75 * rng.uniform("parting")),
+        "smile": (mean + 2 * spread * values["smile"]).clamp_(-1, 1),
+        "mouth_open": opened * (0.35 + 0.65 * values["mouth_open"]),
+        "eye_open": 0.35 + 0.65 * values["eye_open"].sqrt(),
+        "fringe": (1.6 * values["fringe"] - 0.6).clamp_min_(0.0),
+        "blush": values["blush"] ** 2,
     }

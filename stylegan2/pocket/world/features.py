@@ -1,7 +1,4 @@
-"""The small shapes of a pocket face: eyes, brows, nose, mouth, beard and glasses.
-
-Both eyes (brows, lenses) are drawn in one pass: every pixel measures from the nearer one, with x counted outwards.
-"""
+"""The small shapes of a pocket face: eyes, brows, nose, mouth, beard and glasses."""
 
 from __future__ import annotations
 
@@ -9,8 +6,8 @@ import torch
 from torch import Tensor
 
 from stylegan2.pocket.world import shapes
-from stylegan2.pocket.world.draw import Scene, luma, rgb
 from stylegan2.pocket.world.faces import BEARDS, GLASSES
+from stylegan2.pocket.world.scene import Scene, luma, rgb
 
 
 class Eyes:
@@ -19,32 +16,22 @@ class Eyes:
     def __init__(self, scene: Scene) -> None:
         g = scene.g
         self.band = band = scene.band(-0.42, 0.42)
-        self.right = band.x > g.mid
-        self.sign = torch.where(self.right, 1.0, -1.0)
-        self.w = torch.where(self.right, g.eye_w[1], g.eye_w[0])
-        self.x = (band.x - torch.where(self.right, g.eye_x[1], g.eye_x[0])) * self.sign
+        right, self.side, self.x = band.nearer_eye()
+        self.w = torch.where(right, g.eye_w[1], g.eye_w[0])
         self.u = self.x / self.w
         self.v = band.y - g.eye_y + g.eye_tilt * self.x
         arch = 1 - self.u * self.u
-        self.upper = self.v + g.eye_up * (arch + 0.12 * self.u * arch)  # > 0 below the upper lid
-        self.lower = self.v - g.eye_down * arch  # < 0 above the lower lid
         slope = (1 + (1.7 * g.eye_up * self.u / self.w) ** 2).sqrt()
-        self.upper, self.lower = self.upper / slope, self.lower / slope
+        self.upper = (self.v + g.eye_up * (arch + 0.12 * self.u * arch)) / slope  # > 0 below the upper lid
+        self.lower = (self.v - g.eye_down * arch) / slope  # < 0 above the lower lid
         self.open = shapes.coverage(torch.maximum(-self.upper, self.lower), band.px)
 
 
-def sockets(scene: Scene, eyes: Eyes) -> None:
-    """Soft shade around the eyes and under the brow."""
-    s, band = scene.style, eyes.band
-    if s.socket:
-        deep = shapes.bell(eyes.x + 0.02, eyes.v + 0.035, 0.20, 0.14)
-        band.multiply(0.42 * s.socket * deep, (0.62, 0.47, 0.45))
-
-
 def eyes(scene: Scene) -> None:
-    """White, iris, pupil, lights and lids of both eyes."""
-    e = Eyes(scene)
-    sockets(scene, e)
+    """White, iris, pupil, lights and lids of both eyes, with soft shade around them and under the brow."""
+    e, s = Eyes(scene), scene.style
+    if s.socket:
+        e.band.multiply(0.42 * s.socket * shapes.bell(e.x + 0.02, e.v + 0.035, 0.20, 0.14), (0.62, 0.47, 0.45))
     _eyeball(scene, e)
     _lids(scene, e)
 
@@ -54,17 +41,14 @@ def _eyeball(scene: Scene, e: Eyes) -> None:
     white = rgb((0.97, 0.955, 0.94)) * (0.86 if s.finish == "paint" else 1.0)
     under_lid = shapes.step(e.upper, 0.075 if not s.hard else 0.05, 0.0)
     band.paint(e.open, white * (1 - 0.45 * (under_lid * (1 - 0.2 * s.hard)).unsqueeze(1)))
-    ix = e.x - e.sign * (0.34 * f["gaze"] + 0.16 * g.sin) * e.w * 0.8
+    ix = e.x - e.side * (0.34 * f["gaze"] + 0.16 * g.sin) * e.w * 0.8
     iy = e.v + 0.18 * (g.eye_up - g.eye_down)
-    r = (ix * ix * (1.0 + 0.25 * s.hard) + iy * iy).sqrt()
-    if s.hard:
-        r = (ix * ix * 1.30 + iy * iy * 0.86).sqrt()
+    r = (ix * ix * 1.30 + iy * iy * 0.86).sqrt() if s.hard else (ix * ix + iy * iy).sqrt()
     colour = scene.c["eye_colour"]
     inner = (colour * 1.35 + 0.06).clamp(0, 1)
     glow = (0.25 + 0.75 * shapes.step(iy, -0.6 * g.iris, 0.9 * g.iris)) * shapes.step(r, g.iris * 1.05, g.iris * 0.7)
-    band.paint(
-        e.open * shapes.coverage(r - g.iris, band.px), colour * 0.42 + (inner - colour * 0.42) * glow.unsqueeze(1)
-    )
+    iris = colour * 0.42 + (inner - colour * 0.42) * glow.unsqueeze(1)
+    band.paint(e.open * shapes.coverage(r - g.iris, band.px), iris)
     band.paint(e.open * shapes.coverage(r - g.iris * s.pupil, band.px), colour * 0.10 + 0.01)
     _catch_lights(scene, e, ix, iy)
 
@@ -72,7 +56,7 @@ def _eyeball(scene: Scene, e: Eyes) -> None:
 def _catch_lights(scene: Scene, e: Eyes, ix: Tensor, iy: Tensor) -> None:
     """Reflections of the light, on the same side in both eyes."""
     g, s, band = scene.g, scene.style, e.band
-    side = torch.where(scene.f["light"] < 0, -1.0, 1.0) * e.sign
+    side = torch.where(scene.f["light"] < 0, -1.0, 1.0) * e.side
     spot = shapes.circle(ix - side * 0.38 * g.iris, iy + 0.40 * g.iris, s.catch * g.iris + 0.004)
     band.add(e.open * shapes.coverage(spot, band.px), (1, 1, 1))
     if s.second_catch:
@@ -98,10 +82,9 @@ def brows(scene: Scene) -> None:
     """Brows: arched strokes, thick inside and thin outside."""
     g, s = scene.g, scene.style
     band = scene.band(-0.62, 0.12)
-    right = band.x > g.mid
-    sign = torch.where(right, 1.0, -1.0)
+    right, _, x = band.nearer_eye()
     half = torch.where(right, g.eye_w[1], g.eye_w[0]) * 1.12
-    u = (band.x - torch.where(right, g.eye_x[1], g.eye_x[0])) * sign / half
+    u = x / half
     centre = g.brow_y + 0.030 * u * u - (g.brow_angle - 0.010) * u
     thick = g.brow_th * (0.95 - 0.55 * shapes.step(u, -0.4, 1.0))
     d = torch.maximum((band.y - centre).abs() - thick, (u.abs() - 1) * half)
@@ -117,12 +100,11 @@ def nose(scene: Scene) -> None:
 
 def _shaded_nose(scene: Scene) -> None:
     """A nose made of light: bright ridge and tip, shade on the far side, two nostrils."""
-    g, s, f = scene.g, scene.style, scene.f
-    band = scene.band(-0.25, 0.55)
+    g, s, band = scene.g, scene.style, scene.band(-0.25, 0.55)
     t = shapes.step(band.y, g.eye_y - 0.08, g.nose_y)
     ridge = g.mid * 0.92 + (g.nose_x - g.mid * 0.92) * t
     x, y = band.x - ridge, band.y - g.nose_y
-    side = f["light"]
+    side = scene.f["light"]
     length = t * shapes.step(y, 0.05, -0.02)
     wide = g.nose_w * (0.45 + 0.55 * t * t)
     shade = shapes.bell(x + side.sign() * wide * 0.95, 0 * y, wide * 0.9, 1.0) * length
@@ -140,9 +122,8 @@ def _shaded_nose(scene: Scene) -> None:
 def _mark_nose(scene: Scene) -> None:
     """A short stroke and a dab of shade."""
     g, band = scene.g, scene.band(0.0, 0.55)
-    x, y = band.x - g.nose_x, band.y - g.nose_y
+    x, y, w = band.x - g.nose_x, band.y - g.nose_y, g.nose_w
     side = torch.where(g.sin.abs() > 0.1, g.sin, -scene.f["light"]).sign()
-    w = g.nose_w
     band.multiply(0.55 * shapes.coverage(shapes.ellipse(x, y - 0.012, w * 0.9, w * 0.42), band.px), (0.72, 0.52, 0.50))
     stroke = shapes.capsule(x * side, y, 0.2 * w, -1.1 * w, 0.85 * w, 0.0 * w) - 0.008
     band.paint(0.75 * shapes.coverage(stroke, band.px), scene.skin * 0.35)
@@ -151,8 +132,7 @@ def _mark_nose(scene: Scene) -> None:
 def _button_nose(scene: Scene) -> None:
     """A round soft nose with its own light."""
     g, band = scene.g, scene.band(0.0, 0.55)
-    x, y = band.x - g.nose_x, band.y - g.nose_y
-    w = g.nose_w
+    x, y, w = band.x - g.nose_x, band.y - g.nose_y, g.nose_w
     red = (scene.skin * rgb((1.0, 0.76, 0.72))).clamp(0, 1)
     band.multiply(0.55 * shapes.bell(x, y - 0.035, w * 1.2, w * 0.75), (0.72, 0.50, 0.46))
     band.paint(0.85 * shapes.coverage(shapes.ellipse(x, y, w, w * 0.72), 0.05), red)
@@ -182,23 +162,20 @@ def mouth(scene: Scene) -> None:
     """Lips, the line between them, and teeth and tongue when open."""
     g, s, f = scene.g, scene.style, scene.f
     m = Mouth(scene)
-    band = m.band
+    band, low = m.band, m.inner_low.clamp_min(0)
     made_up = f["lips"].unsqueeze(1)
     red = scene.skin * (1 - 0.25 * made_up) * rgb((0.86, 0.54, 0.52)) + made_up * rgb((0.20, 0.02, 0.05))
     upper = (m.y < 0.5 * (m.inner_up + m.inner_low)).float().unsqueeze(1)
     band.paint(shapes.coverage(m.lips, band.px * 1.2) * s.lips, red.clamp(0, 1) * (1 - 0.17 * upper))
-    gloss = shapes.bell(m.u, m.y - m.inner_low.clamp_min(0) - 0.75 * g.lip, 0.42, 0.016)
-    band.add(0.26 * s.shine * gloss)
+    band.add(0.26 * s.shine * shapes.bell(m.u, m.y - low - 0.75 * g.lip, 0.42, 0.016))
     hole = shapes.coverage(m.open, band.px) * (g.gape > 0.004)
     band.paint(hole, rgb((0.20, 0.055, 0.06)))
     band.paint(hole * shapes.step(m.y, 0.30 * g.gape, 0.65 * g.gape), rgb((0.72, 0.30, 0.30)))
     teeth = m.inner_up + 0.42 * g.gape - m.y
     band.paint(hole * shapes.coverage(-teeth, band.px) * shapes.step(f["smile"], -0.1, 0.2), rgb((0.96, 0.94, 0.90)))
     _mouth_line(scene, m)
-    band.multiply(
-        0.30 * shapes.bell(m.u, m.y - m.inner_low.clamp_min(0) - 2.6 * g.lip - 0.012, 0.6, 0.022) * (1 - s.hard),
-        (0.55, 0.42, 0.40),
-    )
+    below = shapes.bell(m.u, m.y - low - 2.6 * g.lip - 0.012, 0.6, 0.022)
+    band.multiply(0.30 * below * (1 - s.hard), (0.55, 0.42, 0.40))
 
 
 def _mouth_line(scene: Scene, m: Mouth) -> None:
@@ -214,11 +191,11 @@ def _mouth_line(scene: Scene, m: Mouth) -> None:
 
 
 def beard(scene: Scene, face: Tensor) -> None:
-    """Facial hair: a mask of jaw, chin or upper lip, in the colour of the hair; stubble is a thin veil of it."""
+    """Facial hair: a mask of jaw, chin or upper lip, in the colour of the hair; stubble is a thin layer of it."""
     g, s, f = scene.g, scene.style, scene.f
-    if not bool((f["beard"] > 0).any()):
-        return
     band, kind = scene.band(-0.1, 1), f["beard"]
+    if not kind.any():
+        return
     x, y, inside = band.x - g.mouth_x, band.y - g.mouth_y, face[:, band.rows]
     t = (x / g.w).abs()
     cheek = -0.115 + 0.17 * shapes.step(t, 0.24, 0.55) - 0.85 * (t - 0.55).clamp_min(0) ** 1.4
@@ -241,14 +218,14 @@ def beard(scene: Scene, face: Tensor) -> None:
 def glasses(scene: Scene) -> None:
     """Frames with a bridge and temples, and a faint light on the lenses."""
     g, s, f = scene.g, scene.style, scene.f
-    if not bool((f["glasses"] > 0).any()):
-        return
     band, kind = scene.band(-0.5, 0.6), f["glasses"]
-    right = band.x > g.mid
-    sign = torch.where(right, 1.0, -1.0)
-    halves = [torch.minimum(1.30 * w + 0.022, (x - g.mid).abs() - 0.022) for x, w in zip(g.eye_x, g.eye_w, strict=True)]
+    if not kind.any():
+        return
+    right, side, x = band.nearer_eye()
+    halves = [
+        torch.minimum(1.30 * w + 0.022, (eye - g.mid).abs() - 0.022) for eye, w in zip(g.eye_x, g.eye_w, strict=True)
+    ]
     half = torch.where(right, halves[1], halves[0])
-    x = (band.x - torch.where(right, g.eye_x[1], g.eye_x[0])) * sign
     y = band.y - g.eye_y - 0.012
     is_round, square = kind == GLASSES.index("round"), kind == GLASSES.index("square")
     tall = torch.maximum(*halves) * torch.where(is_round, 1.0, torch.where(square, 0.80, 0.74))
@@ -258,19 +235,10 @@ def glasses(scene: Scene) -> None:
     colour = scene.c["glasses_colour"]
     glare = shapes.coverage(lens + 0.03, 0.06) * shapes.bell(x + y + 0.06, 0 * y, 0.05, 1)
     band.add(0.10 * shapes.coverage(lens, band.px) + 0.16 * glare)
-    ear = g.w * (1 - 0.30 * sign * g.sin) - torch.where(right, g.eye_x[1], -g.eye_x[0]) + g.mid * sign
+    ear = g.w * (1 - 0.30 * side * g.sin) - torch.where(right, g.eye_x[1], -g.eye_x[0]) + g.mid * side
     bridge = torch.maximum((y + 0.035).abs() - 0.013, x + half)
     temple = torch.maximum((y + 0.03).abs() - 0.014, torch.maximum(half - x, x - ear))
     frame = torch.minimum(lens.abs() - thick, torch.minimum(bridge, temple) + 9 * (kind == 0))
     band.multiply(0.25 * shapes.coverage(frame - 0.02, 0.06) * (1 - s.hard), (0.5, 0.4, 0.4))
     band.fill(frame, colour)
     band.add(0.25 * shapes.coverage(lens.abs() - thick * 0.3, band.px) * shapes.step(y, 0.0, -0.15) * (1 - s.hard))
-
-
-def features(scene: Scene, face: Tensor) -> None:
-    """Everything on the face, back to front."""
-    nose(scene)
-    eyes(scene)
-    brows(scene)
-    beard(scene, face)
-    mouth(scene)

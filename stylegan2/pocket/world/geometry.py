@@ -9,169 +9,93 @@ the head's half width and moves by the turn of the head: x = w (a cos yaw + z si
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
 from stylegan2.pocket.world.faces import Faces
-from stylegan2.pocket.world.styles import HAIR_STYLES, Style
+from stylegan2.pocket.world.styles import HAIR_FIELDS, HAIR_STYLES, Style
 
-LANDMARKS = (
-    "eye_left",
-    "eye_right",
-    "eye_left_outer",
-    "eye_left_inner",
-    "eye_right_inner",
-    "eye_right_outer",
-    "brow_left",
-    "brow_right",
-    "nose_tip",
-    "mouth_left",
-    "mouth_right",
-    "mouth_centre",
-    "chin",
-    "hair_line",
-    "face_left",
-    "face_right",
-)  # left and right of the image, not of the person
+LANDMARKS = (  # left and right of the image, not of the person
+    "eye_left", "eye_right", "eye_left_outer", "eye_left_inner", "eye_right_inner", "eye_right_outer",
+    "brow_left", "brow_right", "nose_tip", "mouth_left", "mouth_right", "mouth_centre",
+    "chin", "hair_line", "face_left", "face_right",
+)  # fmt: skip
 YAW, PITCH, ROLL = math.radians(32), math.radians(12), math.radians(14)
-HAIR_FIELDS = (
-    "side",
-    "top",
-    "end0",
-    "end1",
-    "flare",
-    "wave",
-    "curl",
-    "open_w",
-    "hairline",
-    "sweep",
-    "side_end",
-    "bun",
-    "tail",
-)
 
 
-@dataclass
-class Geometry:
-    """Positions and sizes of one batch in one domain, each [N, 1, 1]."""
-
-    sin: Tensor
-    cos: Tensor
-    pitch: Tensor
-    roll: Tensor
-    cx: Tensor
-    cy: Tensor
-    w: Tensor
-    h: Tensor
-    jaw: Tensor
-    eye_x: tuple[Tensor, Tensor]
-    eye_w: tuple[Tensor, Tensor]
-    eye_y: Tensor
-    eye_up: Tensor
-    eye_down: Tensor
-    eye_tilt: Tensor
-    iris: Tensor
-    mid: Tensor
-    brow_y: Tensor
-    brow_angle: Tensor
-    brow_th: Tensor
-    nose_x: Tensor
-    nose_y: Tensor
-    nose_w: Tensor
-    mouth_x: Tensor
-    mouth_y: Tensor
-    mouth_w: Tensor
-    bend: Tensor
-    gape: Tensor
-    lip: Tensor
-    hair: dict[str, Tensor]
-    hair_x: Tensor
-    line_x: Tensor
-    hairline: Tensor
-    sweep: Tensor
-    part_x: Tensor
-    rx: Tensor
-    top: Tensor
-    end: Tensor
+class Geometry(SimpleNamespace):
+    """Positions and sizes of one batch in one domain: tensors [N, 1, 1], a (left, right) pair of them for an eye's
+    centre and half width, and ``hair``, a dictionary of them by HAIR_FIELDS."""
 
 
-def _column(value: Tensor) -> Tensor:
-    return value.float().view(-1, 1, 1)
+def columns(faces: Faces) -> dict[str, Tensor]:
+    """All attributes but colours as float tensors [N, 1, 1]."""
+    return {name: value.float().view(-1, 1, 1) for name, value in faces.values.items() if value.ndim == 1}
 
 
 def geometry(faces: Faces, style: Style) -> Geometry:
     """Place the features of faces in a domain."""
-    f = {name: _column(value) for name, value in faces.values.items() if value.ndim == 1}
-    angle = f["yaw"] * YAW
-    sin, cos = angle.sin(), angle.cos()
-    pitch = (f["pitch"] * PITCH).sin()
-    w = style.head_w * (1 + 0.085 * f["face_width"])
-    h = style.head_h * (1 + 0.055 * f["face_height"])
-    scale = h / style.head_h
-    place = {"sin": sin, "cos": cos, "pitch": pitch, "roll": f["roll"] * ROLL, "w": w, "h": h}
-    place |= {"cx": -0.10 * w * sin, "cy": style.centre_y + 0.0 * w, "jaw": style.jaw + style.jaw_gain * f["jaw"]}
-    place |= _place_eyes(f, style, w, scale, sin, cos, pitch)
-    place |= _place_nose_and_mouth(f, style, w, scale, sin, cos, pitch)
-    place |= _place_hair(faces, f, style, w, h, sin, pitch)
-    return Geometry(**place)
+    f = columns(faces)
+    yaw = f["yaw"] * YAW
+    g = Geometry(sin=yaw.sin(), cos=yaw.cos(), pitch=(f["pitch"] * PITCH).sin(), roll=f["roll"] * ROLL)
+    g.w = style.head_w * (1 + 0.085 * f["face_width"])
+    g.h = style.head_h * (1 + 0.055 * f["face_height"])
+    g.cx, g.cy = -0.10 * g.w * g.sin, style.centre_y + 0.0 * g.w
+    g.jaw = style.jaw + style.jaw_gain * f["jaw"]
+    g.chin_x = 0.34 * g.w * g.sin
+    _place_eyes(g, f, style)
+    _place_nose_and_mouth(g, f, style)
+    _place_hair(g, f, style, faces.hair_style)
+    return g
 
 
-def _place_eyes(f: dict, style: Style, w: Tensor, scale: Tensor, sin: Tensor, cos: Tensor, pitch: Tensor) -> dict:
+def _place_eyes(g: Geometry, f: dict[str, Tensor], style: Style) -> None:
     gap = style.eye_gap * (1 + 0.10 * f["eye_spacing"])
     size = style.eye_w * (1 + 0.16 * f["eye_size"])
     height = (1 + 0.18 * f["eye_size"]) * (0.42 + 0.58 * f["eye_open"])
-    raised = 0.035 * f["brow_height"]
-    return {
-        "eye_x": (w * (-gap * cos + 0.62 * sin), w * (gap * cos + 0.62 * sin)),
-        "eye_w": (size * (cos + 0.45 * sin).clamp(0.4, 1.12), size * (cos - 0.45 * sin).clamp(0.4, 1.12)),
-        "eye_y": style.eye_y * scale + 0.62 * w * pitch,
-        "eye_up": style.eye_up * height,
-        "eye_down": style.eye_down * (1 + 0.18 * f["eye_size"]) * (0.7 + 0.3 * f["eye_open"]),
-        "eye_tilt": 0.16 * f["eye_tilt"],
-        "iris": style.iris * (1 + 0.16 * f["eye_size"]),
-        "mid": 0.68 * w * sin,
-        "brow_y": (style.brow_y - raised) * scale + 0.68 * w * pitch,
-        "brow_angle": 0.045 * f["brow_angle"],
-        "brow_th": style.brow_th * (1 + 0.45 * f["brow_thickness"]),
-    }
+    scale = g.h / style.head_h
+    g.eye_x = (g.w * (-gap * g.cos + 0.62 * g.sin), g.w * (gap * g.cos + 0.62 * g.sin))
+    g.eye_w = (size * (g.cos + 0.45 * g.sin).clamp(0.4, 1.12), size * (g.cos - 0.45 * g.sin).clamp(0.4, 1.12))
+    g.eye_y = style.eye_y * scale + 0.62 * g.w * g.pitch
+    g.eye_up = style.eye_up * height
+    g.eye_down = style.eye_down * (1 + 0.18 * f["eye_size"]) * (0.7 + 0.3 * f["eye_open"])
+    g.eye_tilt = 0.16 * f["eye_tilt"]
+    g.iris = style.iris * (1 + 0.16 * f["eye_size"])
+    g.mid = 0.68 * g.w * g.sin
+    g.brow_y = (style.brow_y - 0.035 * f["brow_height"]) * scale + 0.68 * g.w * g.pitch
+    g.brow_angle = 0.045 * f["brow_angle"]
+    g.brow_th = style.brow_th * (1 + 0.45 * f["brow_thickness"])
 
 
-def _place_nose_and_mouth(
-    f: dict, style: Style, w: Tensor, scale: Tensor, sin: Tensor, cos: Tensor, pitch: Tensor
-) -> dict:
-    return {
-        "nose_x": 0.98 * w * sin,
-        "nose_y": style.nose_y * scale * (1 + 0.06 * f["nose_size"]) + 0.95 * w * pitch,
-        "nose_w": style.nose_w * (1 + 0.30 * f["nose_size"]),
-        "mouth_x": 0.72 * w * sin,
-        "mouth_y": style.mouth_y * scale + 0.75 * w * pitch,
-        "mouth_w": style.mouth_w * (1 + 0.20 * f["mouth_width"] + 0.16 * f["smile"]) * cos,
-        "bend": 0.085 * f["smile"] * style.mouth_w / 0.165,
-        "gape": 0.135 * f["mouth_open"] * (style.mouth_w / 0.165) ** 0.5,
-        "lip": style.lip * (0.55 + 0.75 * f["lips"]),
-    }
+def _place_nose_and_mouth(g: Geometry, f: dict[str, Tensor], style: Style) -> None:
+    scale = g.h / style.head_h
+    g.nose_x = 0.98 * g.w * g.sin
+    g.nose_y = style.nose_y * scale * (1 + 0.06 * f["nose_size"]) + 0.95 * g.w * g.pitch
+    g.nose_w = style.nose_w * (1 + 0.30 * f["nose_size"])
+    g.mouth_x = 0.72 * g.w * g.sin
+    g.mouth_y = style.mouth_y * scale + 0.75 * g.w * g.pitch
+    g.mouth_w = style.mouth_w * (1 + 0.20 * f["mouth_width"] + 0.16 * f["smile"]) * g.cos
+    g.bend = 0.085 * f["smile"] * style.mouth_w / 0.165
+    g.gape = 0.135 * f["mouth_open"] * (style.mouth_w / 0.165) ** 0.5
+    g.lip = style.lip * (0.55 + 0.75 * f["lips"])
 
 
-def _place_hair(faces: Faces, f: dict, style: Style, w: Tensor, h: Tensor, sin: Tensor, pitch: Tensor) -> dict:
-    table = torch.tensor(list(HAIR_STYLES.values()))[faces.hair_style]  # [N, 13]
-    hair = {name: _column(table[:, k]) for k, name in enumerate(HAIR_FIELDS)}
+def _place_hair(g: Geometry, f: dict[str, Tensor], style: Style, hair_style: Tensor) -> None:
+    table = torch.tensor(list(HAIR_STYLES.values()))[hair_style]  # [N, len(HAIR_FIELDS)]
+    g.hair = hair = {name: table[:, k].view(-1, 1, 1) for k, name in enumerate(HAIR_FIELDS)}
     volume = style.hair_gain * (0.55 + 0.9 * f["hair_volume"])
     fringed = f["fringe"] * (1 - hair["bun"]) * torch.where(hair["side_end"] < 1, 0.55, 1.0) * (hair["hairline"] > -0.8)
     brow = style.brow_y - 0.035 * f["brow_height"]
-    line = hair["hairline"] * h * 0.92 * (1 - fringed) + (brow + 0.02) * fringed
-    return {
-        "hair": hair,
-        "hair_x": -0.14 * w * sin,
-        "line_x": 0.40 * w * sin,
-        "hairline": line + 0.55 * w * pitch,
-        "sweep": hair["sweep"] * (1 - 0.8 * fringed),
-        "part_x": w * (0.42 * f["parting"] + 0.45 * sin),
-        "rx": w + hair["side"] * volume,
-        "top": h + hair["top"] * volume,
-        "end": hair["end0"] + (hair["end1"] - hair["end0"]) * f["hair_length"],
-    }
+    g.hair_x = -0.14 * g.w * g.sin
+    g.line_x = 0.40 * g.w * g.sin
+    g.hairline = hair["hairline"] * g.h * 0.92 * (1 - fringed) + (brow + 0.02) * fringed + 0.55 * g.w * g.pitch
+    g.sweep = hair["sweep"] * (1 - 0.8 * fringed)
+    g.part_x = g.w * (0.42 * f["parting"] + 0.45 * g.sin)
+    g.rx = g.w + hair["side"] * volume
+    g.top = g.h + hair["top"] * volume
+    g.end = hair["end0"] + (hair["end1"] - hair["end0"]) * f["hair_length"]
 
 
 def hairline_at(g: Geometry, x: Tensor) -> Tensor:
@@ -180,41 +104,34 @@ def hairline_at(g: Geometry, x: Tensor) -> Tensor:
     return g.hairline + g.sweep * g.h * 0.55 * t * t
 
 
-def chin_shift(g: Geometry) -> Tensor:
-    """How far the chin moves sideways when the head turns."""
-    return 0.34 * g.w * g.sin
-
-
 def landmarks(g: Geometry, zoom: float) -> Tensor:
-    """Landmarks [N, len(LANDMARKS), 2] as (x, y) in image sides, 0..1, exact for what is drawn.
+    """Landmarks [N, len(LANDMARKS), 2] as (x, y) in image sides, 0..1, exact for what is rendered.
 
     (The hair line is without its strands; the portrait domain's brush moves edges by up to half a pixel at 64.)
     """
-    left, right = g.eye_x
+    (left, right), (left_w, right_w) = g.eye_x, g.eye_w
     corner = 0.5 * g.bend
     face_y = 0.10 * g.h
-    centre_shift = chin_shift(g) * 0.55
-    tilt = [-g.eye_tilt * width for width in g.eye_w]
+    face_x = g.chin_x * 0.55
     points = [
         (left, g.eye_y),
         (right, g.eye_y),
-        (left - g.eye_w[0], g.eye_y + tilt[0]),
-        (left + g.eye_w[0], g.eye_y - tilt[0]),
-        (right - g.eye_w[1], g.eye_y - tilt[1]),
-        (right + g.eye_w[1], g.eye_y + tilt[1]),
+        (left - left_w, g.eye_y - g.eye_tilt * left_w),
+        (left + left_w, g.eye_y + g.eye_tilt * left_w),
+        (right - right_w, g.eye_y + g.eye_tilt * right_w),
+        (right + right_w, g.eye_y - g.eye_tilt * right_w),
         (left, g.brow_y),
         (right, g.brow_y),
         (g.nose_x, g.nose_y),
         (g.mouth_x - g.mouth_w, g.mouth_y - corner),
         (g.mouth_x + g.mouth_w, g.mouth_y - corner),
         (g.mouth_x, g.mouth_y + corner),
-        (chin_shift(g), g.h + 0.0 * g.w),
+        (g.chin_x, g.h),
         (g.line_x, hairline_at(g, g.line_x)),
-        (centre_shift - g.w, face_y),
-        (centre_shift + g.w, face_y),
+        (face_x - g.w, face_y),
+        (face_x + g.w, face_y),
     ]
-    x = torch.cat([p[0].expand_as(g.w) for p in points], dim=1).squeeze(2)  # [N, K]
-    y = torch.cat([p[1].expand_as(g.w) for p in points], dim=1).squeeze(2)
+    x, y = (torch.cat([point[k] for point in points], dim=1).squeeze(2) for k in (0, 1))  # [N, K]
     sin, cos = g.roll.sin().squeeze(2), g.roll.cos().squeeze(2)
     u, v = cos * x - sin * y + g.cx.squeeze(2), sin * x + cos * y + g.cy.squeeze(2)
     return torch.stack([u, v], dim=2) * (0.5 * zoom) + 0.5

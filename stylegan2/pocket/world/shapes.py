@@ -1,4 +1,4 @@
-"""Antialiased signed-distance drawing in plain torch.
+"""Antialiased shapes from signed distances, in plain torch.
 
 A shape is a distance field: negative inside, zero on the edge, positive outside, in units of half the image side
 (coordinates run from -1 to 1). Coverage is the field clipped over one pixel, which antialiases without supersampling.

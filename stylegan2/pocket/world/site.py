@@ -1,11 +1,11 @@
-"""A small webtoon site on this machine: to try the crawler, and to test it, without troubling anybody.
+"""A small webtoon site on this machine, to try and test the crawler without loading a real one.
 
     with LocalSite() as site:
         crawl(CrawlConfig(site.url("webtoons"), "pages", rights_confirmed=True, site="webtoons",
                           manners=Manners(delay=0.05, allow_local=site.allowed)))
 
 Its pages are built as those of the real sites are (lists, viewers, pictures in `data-url`, a Referer that is needed),
-its pictures are rendered webtoon pages. Faults can be switched on, path by path.
+its pictures are rendered webtoon pages. Each path can be given a fault.
 """
 
 from __future__ import annotations
@@ -21,76 +21,67 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
+
+from stylegan2.pocket.world.pages import make_page
 
 TITLE_NO = 95
 PER_PAGE = 2  # episodes on a page of a list
 
 
 @functools.lru_cache(maxsize=256)
-def strip_jpeg(episode: int, number: int) -> bytes:
+def page_jpeg(episode: int, number: int) -> bytes:
     """A rendered webtoon page as a JPEG."""
-    from stylegan2.pocket.world.pages import make_strip
-
     data = io.BytesIO()
-    make_strip(2_000_000 + 100 * episode + number, panels=3).image.save(data, "jpeg", quality=92)
+    make_page(2_000_000 + 100 * episode + number, panels=3).image.save(data, "jpeg", quality=92)
     return data.getvalue()
 
 
 @dataclass
 class Fault:
-    """What goes wrong at a path.
+    """What goes wrong at a path."""
 
-    Attributes:
-        times: so many times, then no more.
-        status: instead of 200.
-        headers: sent with it.
-        slow: seconds before the answer.
-        cut: send only this part of the body.
-        drip: seconds before every tenth of the body.
-        body: another body.
-        kind: another type.
-    """
-
-    times: int = 1
+    times: int = 1  # as often as this
     status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    slow: float = 0.0
-    cut: float = 1.0
-    drip: float = 0.0
-    body: bytes | None = None
-    kind: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)  # sent as well
+    slow: float = 0.0  # seconds before the answer
+    cut: float = 1.0  # send only this part of the body
+    drip: float = 0.0  # seconds before every tenth of the body
+    body: bytes | None = None  # instead of the page's
+    kind: str | None = None  # Content-Type instead of the page's
 
 
 @dataclass(frozen=True)
 class Request:
-    """One that came."""
+    """A request that came in."""
 
-    path: str
+    path: str  # with query
     time: float
     referer: str | None
     agent: str
 
 
 class LocalSite:
-    """A web server on 127.0.0.1, at a free port, while the `with` block lasts.
+    """A web server on 127.0.0.1, at a free port, while the `with` block lasts (or from `start` to `stop`).
 
     Args:
-        episodes: of the one title it has.
+        episodes: of its one title.
         pictures: of each episode.
         picture: (episode, number) -> bytes of a picture.
         delay: what its robots.txt asks for, in seconds.
 
     Attributes:
-        faults: path -> what goes wrong there; paths are with query, as in `requests`.
-        requests: all that came, in order.
+        faults: path, with or without query -> what goes wrong there.
+        requests: all that came in, in order.
     """
+
+    title = "Ep. {} - A face / in the crowd?"  # of an episode, by number
 
     def __init__(
         self,
         episodes: int = 3,
         pictures: int = 2,
-        picture: Callable[[int, int], bytes] = strip_jpeg,
+        picture: Callable[[int, int], bytes] = page_jpeg,
         delay: float = 0.0,
     ):
         self.episodes, self.pictures, self.picture, self.delay = episodes, pictures, picture, delay
@@ -98,14 +89,12 @@ class LocalSite:
         self.requests: list[Request] = []
 
     def start(self) -> LocalSite:
-        """Serve until `stop`."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, self))
-        self._server.daemon_threads = True
-        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()  # seconds until `stop` is seen
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.daemon_threads, self._server.site = True, self
+        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()  # looks for `stop` every 0.02 s
         return self
 
     def stop(self) -> None:
-        """Serve no more."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -128,8 +117,7 @@ class LocalSite:
     def url(self, site: str = "webtoons") -> str:
         """Where a crawl begins: a title's list as "webtoons" or "naver" build it, a "gallery", a "list" of addresses.
 
-        Raises:
-            ValueError: another name.
+        Raises ValueError for another name.
         """
         paths = {
             "webtoons": f"/en/fantasy/rendered/list?title_no={TITLE_NO}",
@@ -149,86 +137,73 @@ class LocalSite:
 
     def page(self, path: str, query: dict[str, str], referer: str | None) -> tuple[int, str, bytes]:
         """Status, type and body of a path."""
-        route = {
-            "/robots.txt": self._robots,
+        texts = {
+            "/robots.txt": lambda query: f"User-agent: *\nDisallow: /secret/\nCrawl-delay: {self.delay:g}\n",
+            "/pictures.txt": lambda query: "\n".join(["# one address per line", *self._image_urls(1), ""]),
+            "/api/article/list": self._naver_list,
             "/en/fantasy/rendered/list": self._webtoons_list,
             "/en/fantasy/rendered/viewer": self._webtoons_viewer,
-            "/api/article/list": self._naver_list,
-            "/webtoon/list": lambda query: ("text/html", "<html><script>/* draws the list */</script></html>"),
+            "/webtoon/list": lambda query: "<html><script>/* draws the list */</script></html>",
             "/webtoon/detail": self._naver_detail,
             "/gallery": self._gallery,
-            "/pictures.txt": self._pictures,
-        }.get(path)
-        if route is not None:
-            kind, body = route(query)
-            return 200, kind, body.encode()
+        }
+        if path in texts:
+            kind = "text/html" if not path.startswith("/api") else "application/json"
+            return 200, "text/plain" if path.endswith(".txt") else kind, texts[path](query).encode()
         if path.startswith(("/image/", "/secret/")):
-            if referer is None:  # as the real servers do: pictures are for readers of the page
+            if referer is None:  # as on the real servers: pictures are for readers of the page
                 return 403, "text/plain", b"no Referer"
             numbers = path.removesuffix(".jpg").split("/")[-2:]
             if all(number.isdecimal() for number in numbers):
                 return 200, "image/jpeg", self.picture(*map(int, numbers))
         return 404, "text/html", b"<html>not found</html>"
 
-    def _robots(self, query) -> tuple[str, str]:
-        return "text/plain", f"User-agent: *\nDisallow: /secret/\nCrawl-delay: {self.delay:g}\n"
+    def _image_urls(self, episode: int | str) -> list[str]:
+        return [f"{self.base}/image/{int(episode)}/{number}.jpg" for number in range(1, self.pictures + 1)]
 
-    def _image_urls(self, episode: int) -> list[str]:
-        return [f"{self.base}/image/{episode}/{number}.jpg" for number in range(1, self.pictures + 1)]
+    def _episodes(self, page: int) -> dict[int, str]:
+        """Number -> title of the episodes on a page of the list, the newest first."""
+        numbers = range(self.episodes, 0, -1)[(page - 1) * PER_PAGE : page * PER_PAGE]
+        return {number: self.title.format(number) for number in numbers}
 
-    def _title(self, episode: int) -> str:
-        return f"Ep. {episode} - A face / in the crowd?"
-
-    def _webtoons_list(self, query) -> tuple[str, str]:
-        numbers = list(range(self.episodes, 0, -1))  # the newest first
-        last = -(-len(numbers) // PER_PAGE)
-        page = min(int(query.get("page", 1)), last)
+    def _webtoons_list(self, query: dict[str, str]) -> str:
+        last = -(-self.episodes // PER_PAGE)
         items = "".join(
             f'<li data-episode-no="{n}"><a href="/en/fantasy/rendered/viewer?title_no={TITLE_NO}&amp;episode_no={n}">'
-            f'<span class="subj"><span>{html.escape(self._title(n))}</span></span></a></li>'
-            for n in numbers[(page - 1) * PER_PAGE : page * PER_PAGE]
+            f'<span class="subj"><span>{html.escape(title)}</span></span></a></li>'
+            for n, title in self._episodes(min(int(query.get("page", 1)), last)).items()
         )
-        return "text/html", f'<html><body><ul id="_listUl">{items}</ul></body></html>'
+        return f'<html><body><ul id="_listUl">{items}</ul></body></html>'
 
-    def _webtoons_viewer(self, query) -> tuple[str, str]:
-        urls = self._image_urls(int(query.get("episode_no", 1)))
+    def _webtoons_viewer(self, query: dict[str, str]) -> str:
+        urls = self._image_urls(query.get("episode_no", 1))
         images = "".join(f'<img src="{self.base}/blank.gif" data-url="{url}?type=q90">' for url in urls)
-        return "text/html", f'<html><body><div id="_imageList">{images}</div><img src="/ad.png"></body></html>'
+        return f'<html><body><div id="_imageList">{images}</div><img src="/ad.png"></body></html>'
 
-    def _naver_list(self, query) -> tuple[str, str]:
-        page = int(query.get("page", 1))
-        numbers = list(range(self.episodes, 0, -1))[(page - 1) * PER_PAGE : page * PER_PAGE]
-        rows = [{"no": n, "subtitle": self._title(n)} for n in numbers]
-        return "application/json", json.dumps({"titleId": TITLE_NO, "articleList": rows})
+    def _naver_list(self, query: dict[str, str]) -> str:
+        rows = [{"no": n, "subtitle": title} for n, title in self._episodes(int(query.get("page", 1))).items()]
+        return json.dumps({"titleId": TITLE_NO, "articleList": rows})
 
-    def _naver_detail(self, query) -> tuple[str, str]:
-        images = "".join(f'<img src="{url}">' for url in self._image_urls(int(query.get("no", 1))))
-        return "text/html", f'<html><body><div class="wt_viewer">{images}</div></body></html>'
+    def _naver_detail(self, query: dict[str, str]) -> str:
+        images = "".join(f'<img src="{url}">' for url in self._image_urls(query.get("no", 1)))
+        return f'<html><body><div class="wt_viewer">{images}</div></body></html>'
 
-    def _gallery(self, query) -> tuple[str, str]:
+    def _gallery(self, query: dict[str, str]) -> str:
         images = "".join(f'<figure><img src="{url}"></figure>' for url in self._image_urls(1))
-        return "text/html", f'<html><body>{images}<img src="/secret/1/1.jpg"></body></html>'
-
-    def _pictures(self, query) -> tuple[str, str]:
-        return "text/plain", "# one address per line\n" + "\n".join(self._image_urls(1)) + "\n"
+        return f'<html><body>{images}<img src="/secret/1/1.jpg"></body></html>'
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers with the site's pages, and their faults."""
-
-    def __init__(self, site: LocalSite, *args):
-        self.site = site
-        super().__init__(*args)
+    """Answers with the site's pages and faults."""
 
     def do_GET(self) -> None:
-        parts = urlsplit(self.path)
+        site, parts = self.server.site, urlsplit(self.path)
         referer, agent = self.headers.get("Referer"), self.headers.get("User-Agent", "")
-        self.site.requests.append(Request(self.path, time.monotonic(), referer, agent))
-        fault = self.site.faults.get(self.path) or self.site.faults.get(parts.path) or Fault(0)
+        site.requests.append(Request(self.path, time.monotonic(), referer, agent))
+        fault = site.faults.get(self.path) or site.faults.get(parts.path) or Fault(0)
         fault = fault if fault.times > 0 else Fault(0)
         fault.times -= 1
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        status, kind, body = self.site.page(parts.path, query, referer)
+        status, kind, body = site.page(parts.path, dict(parse_qsl(parts.query)), referer)
         if fault.status != 200:
             status, kind, body = fault.status, "text/html", b"<html>error</html>"
         time.sleep(fault.slow)
@@ -243,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         part = max(1, -(-len(body) // 10)) if fault.drip else max(1, len(body))
         sent = body[: round(len(body) * fault.cut)]
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the other end had enough
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client went away
             for start in range(0, len(sent), part):
                 time.sleep(fault.drip)
                 self.wfile.write(sent[start : start + part])
@@ -252,4 +227,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *args) -> None:
-        """Not a word: notebooks show what is printed."""
+        """Print nothing: notebooks would show it."""

@@ -8,18 +8,18 @@ import torch
 
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import Judge
-from stylegan2.pocket.world.pages import DOMAIN, _touch, face_boxes, make_strip
+from stylegan2.pocket.world.pages import DOMAIN, _touch, face_boxes, make_page
 
 
 def test_a_seed_gives_one_page_and_another_gives_another():
-    a, b, c = make_strip(3), make_strip(3), make_strip(4)
+    a, b, c = make_page(3), make_page(3), make_page(4)
     assert np.array_equal(a.image, b.image) and a.boxes == b.boxes
     assert a.boxes != c.boxes and a.image.size != c.image.size
 
 
 def test_pages_are_tall_and_their_boxes_lie_on_them():
     for seed in range(6):
-        page = make_strip(seed, panels=5, width=300)
+        page = make_page(seed, panels=5, width=300)
         assert page.image.width == 300 and page.image.height > 700 and page.image.mode == "RGB"
         for x0, y0, x1, y1 in page.boxes:
             assert 0 <= x0 < x1 <= 300 and 0 <= y0 < y1 <= page.image.height
@@ -43,7 +43,7 @@ def test_the_judge_sees_a_face_in_every_box():
     judge = Judge.load("checkpoints/pocket/judge.pt")
     crops, wide = [], 0.0
     for seed in range(4):
-        page = make_strip(seed)
+        page = make_page(seed)
         for x0, y0, x1, y1 in page.boxes:
             side = (x1 - x0) / 0.55  # of the whole rendered picture
             left, top = (x0 + x1) / 2 - side / 2, (y0 + y1) / 2 - 0.63 * side
@@ -61,4 +61,4 @@ def test_the_judge_sees_a_face_in_every_box():
 def test_pages_that_cannot_be_are_refused():
     for wrong in ({"panels": 0}, {"width": 100}):
         with pytest.raises(ValueError, match="at least 1 panel and 160 pixels"):
-            make_strip(0, **wrong)
+            make_page(0, **wrong)

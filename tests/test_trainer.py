@@ -17,7 +17,6 @@ import torch
 from tiny_training import (
     Pictures,
     Trainer,
-    one_thread,  # noqa: F401  (applies to every test here)
     random_pictures,
     tiny_config,
     tiny_networks,
@@ -542,7 +541,7 @@ def test_two_threads_give_the_same_bits_every_time(tmp_path):
     torch.set_num_threads(2)
     try:
         for run in "ab":
-            numbers = {"images": 48, "batch": 16, "snapshot_images": 10**6, "sample_images": 10**6}
+            numbers = {"images": 24, "batch": 8, "snapshot_images": 10**6, "sample_images": 10**6}
             config = TrainConfig(tmp_path / run, precision="float32", workers=0, fine_tune=True, **numbers)
             trainer = trainer_module.Trainer.fine_tune(config, random_pictures(32, 64), source, [], torch.device("cpu"))
             found.append(trainer.run(progress=False))

@@ -10,12 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_clip import tiny_clip
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
+from tiny_training import tiny_networks
 
-from stylegan2.editing.latents import draw, ws_from_seeds
+from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, optimise
 from stylegan2.pocket import world as pocket
 from stylegan2.pocket.measures import COLUMNS
@@ -85,7 +82,7 @@ class Mirror:
 def world():
     g, clip = tiny_networks(16, 6, 2)[0].eval(), tiny_clip()
     judge = Mirror(16)
-    smiles = value(judge.read(draw(g, ws_from_seeds(g, range(12), 0.8))), "smile")
+    smiles = value(judge.read(render(g, ws_from_seeds(g, range(12), 0.8))), "smile")
     middle = float(smiles.median()) + 1e-4  # half of the faces are above
     return g, clip, judge, middle
 
@@ -96,11 +93,11 @@ def test_a_row_is_what_was_measured(world):
     prompt = Prompt("a smile", above("smile", middle), ("smile", "yaw"), settings, strength=1.5)
     (row,) = run(g, clip, judge, [prompt], faces=4, truncation=0.8, seeds=range(12), progress=False)
     ws = ws_from_seeds(g, range(12), 0.8)
-    everyone = judge.read(draw(g, ws))
+    everyone = judge.read(render(g, ws))
     has = value(everyone, "smile") > middle
     lacking = (~has).nonzero()[:4, 0]
     edit = optimise(g, clip, ws[lacking], EditConfig("a smile", **settings))
-    after = judge.read(draw(g, edit.at(1.5)))
+    after = judge.read(render(g, edit.at(1.5)))
     changes = measure_changes(everyone[lacking], after, attribute_spread(everyone))
     assert row["text"] == "a smile" and row["strength"] == 1.5 and row["settings"] == settings and row["faces"] == 4
     assert row["had"] == pytest.approx(float(has.float().mean())) and 0 < row["had"] < 1
@@ -116,9 +113,9 @@ def test_an_edit_together_is_found_on_other_faces(world):
     prompt = Prompt("a smile", above("smile", middle), ("smile",), settings, strength=1.5)
     (row,) = run(g, clip, judge, [prompt], faces=4, seeds=range(12), learn=range(90, 95), progress=False)
     ws = ws_from_seeds(g, range(12), 0.8)
-    lacking = (value(judge.read(draw(g, ws)), "smile") <= middle).nonzero()[:4, 0]
+    lacking = (value(judge.read(render(g, ws)), "smile") <= middle).nonzero()[:4, 0]
     edit = optimise(g, clip, ws_from_seeds(g, range(90, 95), 0.8), EditConfig("a smile", **settings))
-    after = judge.read(draw(g, ws[lacking] + 1.5 * (edit.end - edit.start)[:1]))
+    after = judge.read(render(g, ws[lacking] + 1.5 * (edit.end - edit.start)[:1]))
     assert row["crossed"] == float((value(after, "smile") > middle).float().mean())
 
 

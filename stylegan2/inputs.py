@@ -1,4 +1,4 @@
-"""The random numbers behind a batch of generated images, drawn once and shared."""
+"""The random numbers behind a batch of generated images, sampled once and shared."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from stylegan2.networks import MappingNetwork, Stage
 
 
 @dataclass(frozen=True)
-class Draws:
+class Inputs:
     """What two generators must have in common for their images to be comparable."""
 
     z: Tensor  # [2, N, z_dim], the two codes of style mixing
     crossover: int  # the layer where the second one takes over
     noise: list[Tensor | None]  # one image per convolution, [N, 1, R, R]
 
-    def part(self, share: slice) -> Draws:
+    def part(self, share: slice) -> Inputs:
         """Those of some of the images."""
         noise = [None if image is None else image[share] for image in self.noise]
-        return Draws(self.z[:, share], self.crossover, noise)
+        return Inputs(self.z[:, share], self.crossover, noise)
 
     def ws(self, mapping: MappingNetwork) -> Tensor:
         """The codes that a mapping makes of z, mixed: [N, L, w_dim]."""
@@ -33,7 +33,7 @@ class Draws:
 class Fakes:
     """Generated images and how they came about; part of autograd's graph where one was wanted."""
 
-    draws: Draws
+    inputs: Inputs
     ws: Tensor  # [N, L, w_dim]
     stages: dict[int, Stage]  # by resolution
 

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
+import command
 import pytest
 from PIL import Image
-from tiny_training import (
-    one_thread,  # noqa: F401  (applies to every test here)
-    tiny_networks,
-)
-from typer.testing import CliRunner
+from tiny_training import tiny_networks
 
-from stylegan2 import checkpoints, cli
+from stylegan2 import checkpoints
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.style_mixing import mix_grid
 
-
-def call(*words, code: int = 0) -> str:
-    """What `mix` says; its exit code must be `code`."""
-    result = CliRunner().invoke(cli.app, ["mix", *map(str, words)])
-    assert result.exit_code == code and "Traceback" not in result.output, f"{result.output}\n{result.exception!r}"
-    return result.output if code == 0 else result.stderr
+call = partial(command.call, "mix")
 
 
 @pytest.fixture(scope="module")

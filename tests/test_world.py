@@ -188,10 +188,6 @@ def test_faces_slice_concatenate_and_vector():
     assert torch.equal(vector[:9, VECTOR_NAMES.index("glasses")] > 0, faces.glasses > 0)
 
 
-def test_target_sets_are_fixed_and_photo_endless():
-    assert [world.dataset_size(d) for d in DOMAINS] == [None, 1000, 1000, 1000]
-
-
 def test_errors_name_the_right_choices():
     faces = sample("photo", 1)
     for call in (lambda: sample("comic", 1), lambda: render(faces, "comic"), lambda: landmarks(faces, "comic")):

@@ -1,0 +1,130 @@
+"""What every search for latent codes shares: learning rate, a step of Adam, the loop, and the file of its result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2 import files
+from stylegan2.bars import bar
+from stylegan2.files import CheckpointError
+from stylegan2.networks import Generator
+from stylegan2.runtime import images_at_once, slices
+
+RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls (arXiv 1912.04958, D)
+DONE, INTERRUPTED = "done", "interrupted"  # why a search ended: after all steps; by Ctrl-C or the stop button
+PLAIN = ("history", "stopped", "made_from")  # the last fields of every result
+
+
+def learning_rate(config, step: int) -> float:
+    """Linear up over the first part of the run, a half cosine down over the last; at its highest `config.lr`."""
+    up = (step + 1) / config.steps / RAMP_UP
+    down = min(1.0, (1 - step / config.steps) / RAMP_DOWN)  # above 0 in the last step too
+    return config.lr * min(1.0, up) * (0.5 - 0.5 * torch.tensor(torch.pi * down).cos().item())
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """No gradients for the weights of these modules; afterwards as before."""
+    trainable = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for p in trainable:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in trainable:
+            p.requires_grad_(True)
+
+
+class LatentSearch:
+    """A search under way, step by step. A subclass says what is optimised and what the loss is.
+
+    Args:
+        g, critic: render the images, and compare them; the weights of both stay as they are.
+        config: has `steps` and `lr`.
+        count: images.
+        variables: tensors that Adam moves.
+
+    Attributes:
+        history: one row per step.
+    """
+
+    def __init__(self, g: Generator, critic: nn.Module, config, count: int, variables: list[Tensor]):
+        self.g, self.critic, self.config, self.count = g, critic, config, count
+        self.optimiser = torch.optim.Adam(variables, lr=config.lr)
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def stopped(self) -> str:
+        """Why there is nothing left to do, or ""."""
+        return DONE if len(self.history) >= self.config.steps else ""
+
+    def step(self) -> dict[str, float]:
+        """One step of Adam; returns its row of `history`."""
+        number = len(self.history)
+        self.optimiser.param_groups[0]["lr"] = learning_rate(self.config, number)
+        self.optimiser.zero_grad(set_to_none=True)
+        at_once = images_at_once(self.g.synthesis, self.count, graph=True)
+        with frozen(self.g, self.critic):
+            parts = [self._backward(part, number) for part in slices(self.count, at_once)]
+        self.history.append(
+            {"step": number} | self._row(*(torch.cat(of_parts) for of_parts in zip(*parts, strict=True)))
+        )
+        self.optimiser.step()
+        return self.history[-1]
+
+    def _backward(self, part: slice, number: int) -> tuple[Tensor, ...]:
+        """Add the gradient of some of the images; -> what `_row` sums up, of each image, without graphs."""
+        raise NotImplementedError
+
+    def _row(self, *of_images: Tensor) -> dict[str, float]:
+        """The numbers of a step, the loss first."""
+        raise NotImplementedError
+
+    def run(
+        self, what: str, format_row: Callable[[dict], dict[str, str]], on_step: Callable | None, progress: bool
+    ) -> str:
+        """All steps that are left; returns why they ended: as `stopped`, or `INTERRUPTED`.
+
+        Args:
+            what, format_row: words before the progress bar, and what it says of a row.
+            on_step: called with the search after every step.
+        """
+        try:
+            with bar(what=what, unit="step", shown=progress, total=self.config.steps) as shown:
+                while not self.stopped:
+                    shown.set_postfix(format_row(self.step()), refresh=False)
+                    shown.update()
+                    if on_step is not None:
+                        on_step(self)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        return self.stopped
+
+
+def write_result(path: str | os.PathLike, format: str, result, **tensors: Any) -> None:
+    """Write tensors, and a result's settings and history, atomically."""
+    plain = {name: getattr(result, name) for name in PLAIN}
+    files.write(Path(path), {"format": format, "config": asdict(result.config)} | tensors | plain)
+
+
+def read_result(path: str | os.PathLike, format: str, make: Callable[[dict, list], Any], refusal: str, again: str):
+    """make(content, the values of `PLAIN`) of a file of `write_result`; nothing in it is executed.
+
+    Raises CheckpointError for no such file; another one (`refusal` says what was expected); or a damaged one (`again`:
+    what to do).
+    """
+    content = files.read(Path(path))
+    if not isinstance(content, dict) or content.get("format") != format:
+        raise CheckpointError(f"'{path}' {refusal}")
+    try:
+        return make(content, [content[name] for name in PLAIN])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(f"'{path}' is damaged or of an older version ({error}): {again}") from error
