@@ -33,7 +33,7 @@ from benchmarks import ROOT
 from stylegan2 import checkpoints
 from stylegan2.cli.common import EXPECTED
 from stylegan2.collect import crops, polite
-from stylegan2.collect.crawl import CrawlConfig, Manifest, crawl
+from stylegan2.collect.crawl import CrawlConfig, Manifest, crawl, smaller_side
 from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.images import Refused, decode
@@ -200,7 +200,7 @@ def manifest(folder: Path, rng: random.Random) -> int:
     path = folder / "m.jsonl"
     path.write_bytes(broken(whole, rng) + json.dumps(last).encode())
     rows = Manifest(path)
-    return sum(rows.has(url) or rows.is_useless(url, 200) for url in rows.rows) + len(read_rows(path))
+    return sum(rows.has(url) or 0 < smaller_side(row) < 200 for url, row in rows.rows.items()) + len(read_rows(path))
 
 
 def prompt(folder: Path, rng: random.Random) -> torch.Tensor:

@@ -54,8 +54,6 @@ def test_one_square_is_cut_whatever_the_frame_but_larger():
     np.testing.assert_allclose(wide - wide.mean(0), 2 * (narrow - narrow.mean(0)))
     with pytest.raises(ValueError, match="one point"):
         square_of(person((1, 1), (1, 1), (1, 1)))
-    with pytest.raises(ValueError, match="above 0"):
-        Frame(eyes=0)
 
 
 def painted(degrees: float = 0.0) -> Image.Image:

@@ -362,7 +362,7 @@ def test_weights_are_found_in_a_file_a_folder_or_the_cache(tmp_path, monkeypatch
 def test_without_a_network_the_error_says_what_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(fetch, "silence", lambda *_: "no network")
-    with pytest.raises(ConnectionError, match=f"{pretrained.VGG.url} .*no network.* put it at '{tmp_path}.*--weights"):
+    with pytest.raises(ConnectionError, match=f"{pretrained.VGG.url}: no network: .* put it at '{tmp_path}.*--weights"):
         pretrained.VGG.find()
 
 

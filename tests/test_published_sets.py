@@ -137,7 +137,7 @@ def test_an_archive_that_leads_elsewhere_is_refused(drive, tmp_path):
 def test_sums_are_found_wherever_they_stand():
     md5 = "0123456789abcdef" * 2
     content = {"a": [{"image": {"file_path": "x/1.png", "file_md5": md5}}, {"file_path": "2.png", "file_md5": "short"}]}
-    assert dict(find_sums(content)) == {"1.png": md5}
+    assert find_sums(json.dumps(content).encode()) == {"1.png": md5}
 
 
 def test_the_verb_fetches_and_names_the_licence(drive, tmp_path, monkeypatch):

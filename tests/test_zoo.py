@@ -125,7 +125,7 @@ def test_a_mirror_is_a_folder_or_an_address(drive, weights, tmp_path, monkeypatc
 
 def test_a_file_put_there_by_hand_is_taken_if_it_is_one(drive, weights, tmp_path):
     (tmp_path / f"{NAME}.pt").write_bytes(weights)
-    assert fetch(tmp_path) == Zoo(tmp_path).check(NAME) and not drive.asked
+    assert fetch(tmp_path) == fetch(tmp_path) and not drive.asked
     assert json.loads((tmp_path / RECORD).read_text())[f"{NAME}.pt"]["from"] == "put here by hand"
     (tmp_path / "Disney.pt").write_bytes(b"<!doctype html><html>quota exceeded</html>")
     with pytest.raises(FetchError, match="no checkpoint.*Disney.pt' is a web page, probably a download quota notice"):
@@ -216,7 +216,7 @@ def test_downloads_can_go_through_another_file_system(drive, weights, tmp_path, 
     there, here = tmp_path / "drive", tmp_path / "here"
     path = Zoo(there, scratch=here).fetch(NAME, progress=False)
     assert left(there) == [path.name, RECORD] and left(here) == []
-    assert loaded(path) == loaded(tmp_path / "whole.pt") and Zoo(there).check(NAME) == path
+    assert loaded(path) == loaded(tmp_path / "whole.pt") and fetch(there) == path
 
 
 def test_before_a_download_its_size_is_said(drive, weights, tmp_path, capsys, monkeypatch):
@@ -231,9 +231,8 @@ def test_before_a_download_its_size_is_said(drive, weights, tmp_path, capsys, mo
 def test_a_file_that_changed_is_refused(drive, weights, tmp_path):
     path = fetch(tmp_path)
     path.write_bytes(weights[:-1] + b"x")
-    for attempt in (lambda: fetch(tmp_path), lambda: Zoo(tmp_path).check(NAME)):
-        with pytest.raises(FetchError, match=rf"is not what {NAME} was at first.*delete its entry in '.*{RECORD}'"):
-            attempt()
+    with pytest.raises(FetchError, match=rf"is not what {NAME} was at first.*delete its entry in '.*{RECORD}'"):
+        fetch(tmp_path)
     path.unlink()
     drive.files[ID] = weights[:-1] + b"y"  # another one where it came from
     with pytest.raises(FetchError, match="is not what"):
@@ -270,9 +269,7 @@ def test_one_model_that_cannot_be_had_does_not_keep_us_from_the_next(weights, tm
     assert result.exit_code == 2 and "error: the mirror has no" in result.stderr
 
 
-def test_what_is_not_here_or_unknown_is_said(tmp_path):
-    with pytest.raises(FetchError, match=f"not here: python -m stylegan2 download {NAME}"):
-        Zoo(tmp_path).check(NAME)
+def test_what_is_unknown_is_said(tmp_path):
     with pytest.raises(FetchError, match="no published model 'x'; there are: ffhq256"):
         Zoo(tmp_path).path("x")
     assert len(MODELS) == 12 == len({model.drive for model in MODELS.values()}) == len(BY_COURSE)

@@ -198,6 +198,6 @@ def download(
     if not wanted:
         wide = max(map(len, MODELS))
         for name, model in MODELS.items():
-            typer.echo(f"{name:{wide}}  {'here' if zoo.has(name) else '-':4}  {model.says}")
+            typer.echo(f"{name:{wide}}  {'here' if zoo.has(name) else '-':4}  {model.description}")
         for name, known in sets.SETS.items():
-            typer.echo(f"--dataset {name}: {known.says}; {known.licence}")
+            typer.echo(f"--dataset {name}: {known.description}; {known.licence}")

@@ -4,8 +4,8 @@
     people = find_people(photo)                  # eyes and mouth of every face, the surest first
     face = cut(photo, square_of(people[0]), 256)
 
-Two points decide all: the line between the eyes, and the line from the eyes to the mouth. What lies outside the photo
-is mirrored.
+Two lines decide all: the one between the eyes, and the one from the eyes to the mouth. What lies outside the photo is
+mirrored.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from PIL import Image, ImageDraw
 from stylegan2 import display
 from stylegan2.collect import detectors
 
-SUPERSAMPLING = 4  # a square is drawn this much larger, then shrunk
+SUPERSAMPLING = 4  # a turned square is resampled this much larger, then shrunk
 SMALLEST = 16  # pixels of a face
 CORNERS = 0.94  # BlazeFace points at the middle of the lips; the recipe means their corners, which lie this far down
-TAKEN, LEFT = "#ff3b6b", "#8a8a94"  # colours of the squares that are taken, and of others
+TAKEN, OTHER = "#ff3b6b", "#8a8a94"  # colours of the squares that are taken, and of others
 
 
 class NoFace(ValueError):
@@ -37,10 +37,6 @@ class Frame:
     eyes: float = 4.0  # side of the square in distances between the eyes, at least
     mouth: float = 3.6  # side in distances from eyes to mouth, at least
     below: float = 0.1  # how far below the eyes the centre lies, in distances from eyes to mouth; negative: above them
-
-    def __post_init__(self) -> None:
-        if not (self.eyes > 0 and self.mouth > 0 and math.isfinite(self.below)):
-            raise ValueError(f"{self}: expected eyes and mouth above 0")
 
 
 FFHQ = Frame()
@@ -60,8 +56,7 @@ class Person:
 def find_people(image: Image.Image, detector=None) -> list[Person]:
     """The faces of an upright RGB photo, the surest first, by `detectors.make("photo")` or another detector.
 
-    Raises:
-        NoFace: there is none.
+    Raises NoFace: there is none.
     """
     detector = detector or detectors.make("photo", min_size=SMALLEST)
     people = [_person(face) for face in detector(image)]
@@ -84,8 +79,7 @@ def _person(face: detectors.Face) -> Person:
 def square_of(person: Person, frame: Frame = FFHQ) -> np.ndarray:
     """Corners of the square to cut: upper left, lower left, lower right, upper right, float [4, 2] in pixels.
 
-    Raises:
-        ValueError: eyes and mouth in one point.
+    Raises ValueError: eyes and mouth in one point.
     """
     left, right, mouth = (np.array(p, dtype=float) for p in (person.left_eye, person.right_eye, person.mouth))
     middle = (left + right) / 2
@@ -101,7 +95,7 @@ def square_of(person: Person, frame: Frame = FFHQ) -> np.ndarray:
 
 
 def _turned(vector: np.ndarray) -> np.ndarray:
-    """By a quarter, from "right" to "down"."""
+    """Turned by 90 degrees, from "right" to "down"."""
     return np.array([-vector[1], vector[0]])
 
 
@@ -113,12 +107,9 @@ def box_square(left: float, top: float, side: float) -> np.ndarray:
 
 
 def cut(image: Image.Image, corners: np.ndarray, size: int) -> Image.Image:
-    """The square (see `square_of`, `box_square`) of an RGB photo as an image of size x size pixels.
+    """The square (see `square_of`, `box_square`) of an RGB photo as an image of size x size pixels, mirrored outside.
 
-    What lies outside the photo is mirrored.
-
-    Raises:
-        ValueError: a square whose centre lies outside the photo, or that is much larger than it.
+    Raises ValueError: a square whose centre lies outside the photo, or that is much larger than it.
     """
     centre, side = corners.mean(0), math.dist(corners[0], corners[1])
     if not (0 <= centre[0] <= image.width and 0 <= centre[1] <= image.height) or side > 4 * max(image.size):
@@ -133,8 +124,8 @@ def cut(image: Image.Image, corners: np.ndarray, size: int) -> Image.Image:
     if corners[0, 1] == corners[3, 1] and corners[0, 0] == corners[1, 0]:  # upright: a resize does it, ten times faster
         return image.resize((size, size), Image.Resampling.LANCZOS, box=(*corners[0], *corners[2]))
     large = (size * SUPERSAMPLING,) * 2
-    drawn = image.transform(large, Image.Transform.QUAD, tuple(corners.ravel()), Image.Resampling.BILINEAR)
-    return drawn.resize((size, size), Image.Resampling.LANCZOS)
+    turned = image.transform(large, Image.Transform.QUAD, tuple(corners.ravel()), Image.Resampling.BILINEAR)
+    return turned.resize((size, size), Image.Resampling.LANCZOS)
 
 
 def _mirrored(image: Image.Image, corners: np.ndarray) -> tuple[Image.Image, np.ndarray]:
@@ -145,8 +136,7 @@ def _mirrored(image: Image.Image, corners: np.ndarray) -> tuple[Image.Image, np.
     if before.any() or after.any():  # mirrored from the whole photo: a cut-out alone may be too narrow
         pixels = np.pad(pixels, ((before[1], after[1]), (before[0], after[0]), (0, 0)), mode="reflect")
     (x0, y0), (x1, y1) = low + before, high + before
-    pixels = pixels[y0:y1, x0:x1]
-    return Image.fromarray(np.ascontiguousarray(pixels)), corners - low
+    return Image.fromarray(np.ascontiguousarray(pixels[y0:y1, x0:x1])), corners - low
 
 
 def marked(
@@ -156,21 +146,16 @@ def marked(
     side: int = 640,
     taken: Container[int] | None = None,
 ) -> Image.Image:
-    """The photo with every face's square, eyes and mouth, and its number: to choose from, or to see what was taken.
+    """The RGB photo, resized to a longest side of `side` pixels, with every face's square, eyes, mouth and number.
 
-    Args:
-        image: RGB.
-        people: of `find_people`.
-        frame: of the squares.
-        side: longest side of the answer in pixels.
-        taken: positions of those that were; the others stay grey. None: all.
+    `taken`: positions of the faces that are taken; the others are grey. None: all.
     """
     factor = side / max(image.size)
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    size = tuple(max(1, round(length * factor)) for length in image.size)
     shown = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     pen = ImageDraw.Draw(shown)
-    for i in sorted(range(len(people)), key=lambda i: taken is not None and i in taken):  # those on top
-        person, colour = people[i], TAKEN if taken is None or i in taken else LEFT
+    for i in sorted(range(len(people)), key=lambda i: taken is not None and i in taken):  # the taken on top
+        person, colour = people[i], TAKEN if taken is None or i in taken else OTHER
         corners = [tuple(point) for point in square_of(person, frame) * factor]
         pen.line([*corners, corners[0]], fill=colour, width=3)
         for x, y in (person.left_eye, person.right_eye, person.mouth):

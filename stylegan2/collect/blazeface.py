@@ -3,10 +3,9 @@
     detector = BlazeFace()
     faces = detector(photo)               # [Face(box, score, landmarks), ...], the surest first
 
-The `WIDE` network proposes faces on the whole picture and on four parts of it; it sees small ones, and a cat. The
-`CLOSE` network then looks at each of them at the size it knows best, as it is and mirrored: it says how sure it is, and
-where eyes, nose, mouth and ears are. On the pictures that this was tried on, faces got 0.6 and more (in front 0.8), and
-a cat, coins or a cup of coffee 0.4 and less.
+The `WIDE` network proposes faces on the whole picture and on four parts of it. The `CLOSE` network then scores each of
+them at the size it knows best, as it is and mirrored, and places eyes, nose, mouth and ears. On our test pictures faces
+scored 0.6 and more (from the front 0.8), and a cat, coins or a cup of coffee 0.4 and less.
 """
 
 from __future__ import annotations
@@ -23,32 +22,32 @@ from PIL import Image, ImageOps
 from stylegan2.collect.boxes import MIN_SIZE, Face, distinct
 
 MODELS = Path(__file__).with_name("models")
-LONGEST = 800  # pixels of the copy on which faces are sought
-PART = 0.6  # of a side: four parts of the picture, for small faces
-PROPOSED = 0.3  # how sure the first network must be
+LONGEST = 800  # pixels: longest side of the copy on which faces are sought
+PART = 0.6  # sides of the four parts of the picture, in sides of the picture
+PROPOSED = 0.3  # least score of a proposal of the first network
 AROUND = 2.75  # side of the square that the second network sees, in faces
-SURE = 0.5  # how sure the second one must be
-FAR_LESS = 0.6  # faces with less than this part of the surest one's score are left out
-MOST = 64  # proposals that are looked at closely, the surest
+SURE = 0.5  # least score of the second network
+FAR_LESS = 0.6  # faces with less than this part of the best score are left out
+MOST = 64  # proposals that the second network sees, the surest
 MIRRORED = (1, 0, 2, 3, 5, 4)  # landmarks of a mirrored face: eyes and ears change places
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A network's file and the places of its answers (MediaPipe's SSD anchors, all of one size)."""
+    """A network's file and its anchors (MediaPipe's SSD, all of one size)."""
 
     file: str  # in `MODELS`
     side: int  # of its input in pixels
-    cells: tuple[tuple[int, int], ...]  # (pixels to a cell, answers for each cell) of its maps, in their order
+    cells: tuple[tuple[int, int], ...]  # (pixels to a cell, anchors of each cell) of its maps, in their order
     outputs: tuple[str, str]  # names of the scores [1, N, 1] and of boxes and points [1, N, 16]
 
     def anchors(self) -> np.ndarray:
         """Middles of the cells, in parts of the input, [N, 2]."""
         rows = []
-        for pixels, answers in self.cells:
+        for pixels, anchors in self.cells:
             count = self.side // pixels
             y, x = np.mgrid[0:count, 0:count] + 0.5
-            rows.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2) / count, answers, 0))
+            rows.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2) / count, anchors, 0))
         return np.concatenate(rows)
 
 
@@ -59,8 +58,6 @@ CLOSE = Layout(
 
 
 class _Network:
-    """One of them: a picture in, faces out."""
-
     def __init__(self, layout: Layout):
         self.layout, self.anchors, self.lock = layout, layout.anchors(), Lock()
         self.network = cv2.dnn.readNetFromTFLite(str(MODELS / layout.file))
@@ -72,10 +69,10 @@ class _Network:
         x = np.asarray(small, np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
         with self.lock:  # several panels may ask at once
             self.network.setInput(np.ascontiguousarray(x))
-            logits, found = self._forward()
+            logits, regressed = self._forward()
         scores = 1 / (1 + np.exp(-np.clip(logits[:, 0], -80, 80)))
         best = np.flatnonzero(scores >= sure)
-        points = found[best].reshape(-1, 8, 2) / side  # middle, size, and six points, from the cell's middle
+        points = regressed[best].reshape(-1, 8, 2) / side  # middle, size, and six points, from the cell's middle
         places = np.arange(8) != 1  # all but the size
         points[:, places] += self.anchors[best][:, None]
         points = points * max(width, height)
@@ -97,7 +94,7 @@ def _face(points: np.ndarray, score: float) -> Face:
 
 @cache
 def _network(layout: Layout) -> _Network:
-    """Read once: it takes longer than to look at a picture."""
+    """Read once, which takes longer than one run."""
     return _Network(layout)
 
 
@@ -113,30 +110,30 @@ class BlazeFace:
         copy = image.copy()
         copy.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR, reducing_gap=2.0)
         factor = image.width / copy.width
-        looked = []
+        scored = []
         for face in self._proposals(copy)[:MOST]:
             if face.side * factor < self.min_size / 2:
                 continue
-            if face.side * AROUND >= CLOSE.side:  # the copy shows enough of it
-                looked += [found.scaled(factor) for found in self._look_closely(copy, face)]
+            if face.side * AROUND >= CLOSE.side:  # the copy has enough pixels
+                scored += [close.scaled(factor) for close in self._look_closely(copy, face)]
             else:
-                looked += self._look_closely(image, face.scaled(factor))
-        found = distinct([face for face in looked if face.score >= self.sure and face.side >= self.min_size])
-        return [face for face in found if face.score >= FAR_LESS * found[0].score]
+                scored += self._look_closely(image, face.scaled(factor))
+        faces = distinct([face for face in scored if face.score >= self.sure and face.side >= self.min_size])
+        return [face for face in faces if face.score >= FAR_LESS * faces[0].score]
 
     def _proposals(self, image: Image.Image) -> list[Face]:
         """Of the whole picture and, unless the network sees it all already, of four parts that overlap."""
-        found = self.wide(image, PROPOSED)
+        proposals = self.wide(image, PROPOSED)
         width, height = (round(PART * side) for side in image.size)
         if max(width, height) > WIDE.side:
             for x in (0, image.width - width):
                 for y in (0, image.height - height):
                     part = image.crop((x, y, x + width, y + height))
-                    found += [face.moved(x, y) for face in self.wide(part, PROPOSED)]
-        return distinct(found)
+                    proposals += [face.moved(x, y) for face in self.wide(part, PROPOSED)]
+        return distinct(proposals)
 
     def _look_closely(self, image: Image.Image, face: Face) -> list[Face]:
-        """What the second network makes of a proposal: the mean of both views, or nothing."""
+        """A proposal as the second network sees it, the mean of both views, or nothing."""
         half = round(face.side * AROUND / 2)
         x, y = (round(v) for v in face.middle)
         around = image.crop((x - half, y - half, x + half, y + half))
@@ -147,12 +144,10 @@ class BlazeFace:
 
     def _best(self, image: Image.Image, near: float) -> Face | None:
         """The surest face whose middle lies near that of the picture, or None."""
-        least = max(0.05, 2 * self.sure - 1)  # less in one view, and the mean of both cannot be sure enough
+        least = max(0.05, 2 * self.sure - 1)  # with less in one view the mean of both cannot reach `sure`
         middle = image.width / 2
-        for face in self.close(image, least):
-            if all(abs(v - middle) <= near for v in face.middle):
-                return face
-        return None
+        faces = self.close(image, least)
+        return next((face for face in faces if all(abs(v - middle) <= near for v in face.middle)), None)
 
 
 def _unmirrored(face: Face, width: int) -> Face:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 MIN_SIZE = 32  # pixels of a face
-SMALLEST = 8  # pixels of a face: below that nothing can be told
+SMALLEST = 8  # pixels of a face: none can be recognised below that
 SAME = 0.4  # boxes that share more than this part of their union are one face
 
 
@@ -18,8 +18,7 @@ class Face:
 
     box: tuple[float, float, float, float]  # (x0, y0, x1, y1)
     score: float  # how sure the detector is; comparable within one detector only
-    # [6, 2] as BlazeFace gives them: the person's right eye, left eye, tip of the nose, middle of the mouth, right and
-    # left ear
+    # [6, 2] of BlazeFace: the person's right eye, left eye, tip of the nose, middle of the mouth, right and left ear
     landmarks: np.ndarray | None = None
 
     @property
@@ -52,10 +51,10 @@ def overlap(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) ->
     return shared / np.maximum(areas - shared, 1e-9)
 
 
-def distinct(faces: Sequence[Face], same: float = SAME) -> list[Face]:
+def distinct(faces: Sequence[Face]) -> list[Face]:
     """The faces without those that lie on a better one (non-maximum suppression), the best first."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
-        if all(overlap(face.box, other.box) <= same for other in kept):
+        if all(overlap(face.box, other.box) <= SAME for other in kept):
             kept.append(face)
     return kept

@@ -5,8 +5,8 @@
     pages/001-the-beginning/0001.jpg    pictures as they came, in order
     pages/manifest.jsonl                where each came from, when, and its hash; what was refused, and why
 
-Run it again to go on: what is there is never fetched twice, and no file of another address is ever replaced. Manners
-are those of :mod:`stylegan2.collect.polite`; where the pictures are is the business of :mod:`stylegan2.collect.sites`.
+Run it again to go on: what is there is never fetched twice, and no file of another address is ever replaced.
+:mod:`stylegan2.collect.polite` fetches; :mod:`stylegan2.collect.sites` knows where the pictures are.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from stylegan2.data.images import Refused, decode
 from stylegan2.files import append_row, counted, only_writer, read_rows, write_bytes
 
 MANIFEST = "manifest.jsonl"
-KNOWN = {"url": str, "status": str}  # what every row says
-STORED = {"file": str, "sha256": str, "bytes": int}  # what the row of a picture says, too
+KNOWN = {"url": str, "status": str}  # entries of every row
+STORED = {"file": str, "sha256": str, "bytes": int}  # further ones of a stored picture's row
 ENDINGS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF8": "gif", b"RIFF": "webp"}
 PERMISSION = (
     "Pictures of a webtoon belong to those who drew it. The original course used works with their authors' written "
@@ -38,10 +38,7 @@ PERMISSION = (
 
 @dataclass(frozen=True)
 class CrawlConfig:
-    """What is collected.
-
-    Raises PermissionError for rights that are not confirmed, ValueError for an address or numbers that cannot work.
-    """
+    """What is collected. Raises PermissionError: rights not confirmed; ValueError: a wrong address or number."""
 
     url: str  # a title's list, one episode, or any page with pictures
     out: str | os.PathLike  # folder to write
@@ -68,25 +65,25 @@ class CrawlConfig:
 
 @dataclass
 class CrawlReport:
-    """What a crawl did. `print(report)` says it."""
+    """What a crawl did, also in words: `print(report)`."""
 
     out: str
     episodes: int = 0
     stored: int = 0
-    known: int = 0  # there already: not asked for again
-    too_small: int = 0  # smaller than `min_side`, as wanted
+    known: int = 0  # there already: not fetched again
+    too_small: int = 0  # smaller than `min_side`
     refused: list[tuple[str, str]] = field(default_factory=list)  # (address of a picture, episode or list, reason)
-    useless: list[tuple[str, str]] = field(default_factory=list)  # by an earlier run for what they are: not asked again
+    useless: list[tuple[str, str]] = field(default_factory=list)  # refused for good by an earlier run
     notes: list[str] = field(default_factory=list)
 
     @property
     def left_out(self) -> list[str]:
-        """Addresses of what was promised and did not come; without what is too small."""
+        """Addresses of what was refused, now or before, without what is too small."""
         return [url for url, _ in self.refused + self.useless]
 
     @property
     def summary(self) -> str:
-        """What came, in a line."""
+        """The numbers, in a line."""
         before = f", {len(self.useless)} had been before" * bool(self.useless)
         small = f", {self.too_small} too small" * bool(self.too_small)
         return (
@@ -97,7 +94,7 @@ class CrawlReport:
 
     @property
     def reasons(self) -> list[str]:
-        """What did not come and why, a line for each reason; then what is worth knowing besides."""
+        """What was refused and why, a line for each reason; then the notes."""
         grouped: dict[str, list[str]] = {}
         for url, reason in self.refused + self.useless:
             grouped.setdefault(reason, []).append(url)
@@ -111,25 +108,20 @@ class CrawlReport:
         return "\n  ".join([self.summary, *self.reasons])
 
 
-def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: bool = True) -> CrawlReport:
-    """Collect the pictures; run it again to go on. Ctrl-C loses nothing.
-
-    Args:
-        config: what.
-        session: fetches; None: one with the config's manners.
-        progress: a bar, should it take long.
+def crawl(config: CrawlConfig, progress: bool = True) -> CrawlReport:
+    """Collect the pictures; an interrupted crawl goes on when it is run again.
 
     Raises:
         sites.SiteError: no adapter for the address, a site that has changed, or none of the episodes is there.
-        polite.Stopped: the host refuses, or fails for too long; what was stored stays.
+        polite.Stopped: the host refuses or fails too often; what was stored stays.
         polite.NotAllowed, polite.Missing: the address itself, or every episode, is forbidden or not there.
         InUse: another process writes into this folder.
     """
     site, out = site_for(config.url, config.site, config.selector), Path(config.out)
-    with only_writer(out), session or PoliteSession(config.manners) as fetcher:
-        work = _Work(config, site, fetcher, Manifest(out / MANIFEST))
+    with only_writer(out), PoliteSession(config.manners) as session:
+        work = _Work(config, site, session, Manifest(out / MANIFEST))
         with bar(what="crawl", unit="img", shown=progress) as shown:
-            listing = site.episodes(fetcher, config.url)
+            listing = site.episodes(session, config.url)
             for episode in work.wanted(listing):
                 for _ in work.episode(episode):
                     shown.update()
@@ -138,14 +130,14 @@ def crawl(config: CrawlConfig, session: PoliteSession | None = None, progress: b
                     break
             else:
                 work.note_missing(listing)
-        work.report.notes += fetcher.notes
+        work.report.notes += session.notes
     if work.failed and not work.report.stored + work.report.known:
         raise work.failed[0]
     return work.report
 
 
 class _Work:
-    """One crawl under way; `failed` is what episodes in a row failed with."""
+    """One crawl; `failed` holds the errors of episodes that failed in a row."""
 
     def __init__(self, config: CrawlConfig, site: Site, session: PoliteSession, manifest: Manifest):
         self.config, self.site, self.session, self.manifest = config, site, session, manifest
@@ -157,18 +149,18 @@ class _Work:
         return self.config.limit is not None and self.report.stored + self.report.known >= self.config.limit
 
     def wanted(self, listing: Listing) -> list[Episode]:
-        """Those that were asked for. Raises SiteError where none of them is there."""
+        """Those that were asked for. Raises SiteError: none of them is there."""
         first, last = self.config.episodes or (0, 1 << 62)
-        found = [episode for episode in listing if first <= episode.number <= last]
-        if not found:
+        wanted = [episode for episode in listing if first <= episode.number <= last]
+        if not wanted:
             numbers = [episode.number for episode in listing]
-            there = spans(numbers, min(numbers), max(numbers))
+            listed = spans(numbers, min(numbers), max(numbers))
             why = f" ({listing.end})" * listing.cut
-            raise SiteError(f"{self.config.url} has no episode {spans([], first, last, True)}, only {there}{why}")
-        return found
+            raise SiteError(f"{self.config.url} has no episode {spans([], first, last, True)}, only {listed}{why}")
+        return wanted
 
     def note_missing(self, listing: Listing) -> None:
-        """Report numbers that were asked for, or that the numbering of a list promises, and are not in the list."""
+        """Report numbers that were asked for, or that a list leaves out, and are not there."""
         numbers = [episode.number for episode in listing]
         if self.config.episodes is None and not listing.end:
             return
@@ -178,10 +170,9 @@ class _Work:
             self.report.refused.append((self.config.url, what + (listing.end or "it is the address of one episode")))
 
     def episode(self, episode: Episode) -> Iterator[None]:
-        """Its pictures, one after the other. One that is missing, forbidden or empty does not keep us from the next.
+        """Store its pictures, one after the other; an episode that is missing, forbidden or empty is reported.
 
-        Raises:
-            SiteError: the same was the matter with as many before it as `Manners.patience` allows.
+        Raises SiteError: `Manners.patience` episodes in a row failed.
         """
         try:
             check_host(episode.url, self.config.url, self.site.hosts)
@@ -203,16 +194,18 @@ class _Work:
             yield
 
     def _image(self, ref: ImageRef, stem: str) -> None:
+        row = self.manifest.rows.get(ref.url, {})
         if self.manifest.has(ref.url):
             self.report.known += 1
-            return
-        if self.manifest.is_useless(ref.url, self.config.min_side):
-            row = self.manifest.rows[ref.url]
-            if "width" in row:
+        elif row.get("status") == "useless" and smaller_side(row) < self.config.min_side:  # it would be refused again
+            if smaller_side(row):
                 self.report.too_small += 1
             else:
                 self.report.useless.append((ref.url, str(row.get("reason"))))
-            return
+        else:
+            self._fetch(ref, stem)
+
+    def _fetch(self, ref: ImageRef, stem: str) -> None:
         try:
             check_host(ref.url, ref.referer, self.site.image_hosts + self.config.image_hosts, "--image-host")
             self._store(ref, self.session.get(ref.url, ref.referer), stem)
@@ -221,12 +214,12 @@ class _Work:
             self._note(ref, str(error), "useless" if isinstance(error, Refused) else "forbidden")
 
     def _note(self, ref: ImageRef, reason: str, status: str, **more: int) -> None:
-        """Write it down once. What is "useless" is not asked for again; the rest may be there next time."""
+        """Record it once. What is "useless" is not fetched again; the rest may be there next time."""
         if self.manifest.rows.get(ref.url, {}).get("reason") != reason:
             self.manifest.add({"url": ref.url, "page": ref.referer, "status": status, "reason": reason, **more})
 
     def _store(self, ref: ImageRef, answer: Answer, stem: str) -> None:
-        """Write a picture that is one. Raises Refused otherwise."""
+        """Write a picture. Raises Refused: it is none."""
         ending = next((e for magic, e in ENDINGS.items() if answer.content.startswith(magic)), None)
         if ending is None:
             raise Refused(f"no JPEG, PNG, GIF or WebP ({answer.kind or 'unknown type'})")
@@ -256,7 +249,7 @@ def check_host(url: str, page: str, hosts: tuple[str, ...], option: str = "") ->
 
 
 def spans(numbers: Iterable[int], first: int, last: int, missing: bool = False) -> str:
-    """Which numbers of first to last there are, or are not: ([1, 2, 3, 7], 1, 7) -> "1-3, 7", or "4-6"."""
+    """The numbers from first to last, or the missing ones, in words: ([1, 2, 3, 7], 1, 7) -> "1-3, 7", or "4-6"."""
     inside = sorted({n for n in numbers if first <= n <= last})
     gaps = [(a + 1, b - 1) for a, b in pairwise([first - 1, *inside, last + 1]) if b - a > 1]
     if not missing:
@@ -265,13 +258,18 @@ def spans(numbers: Iterable[int], first: int, last: int, missing: bool = False) 
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps)
 
 
-def _says(row: dict, types: dict[str, type]) -> bool:
+def _has(row: dict, types: dict[str, type]) -> bool:
     """Has it these entries, of these types?"""
     return all(isinstance(row.get(name), kind) for name, kind in types.items())
 
 
+def smaller_side(row: dict) -> int:
+    """Of a picture that was too small, in pixels; 0: it was refused for another reason."""
+    return min(row["width"], row["height"]) if _has(row, {"width": int, "height": int}) else 0
+
+
 class Manifest:
-    """What is known of every address, one JSON object a line; the last row of an address counts."""
+    """The record of every address, one JSON object a line; the last row of an address counts."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -279,7 +277,7 @@ class Manifest:
         self._by_hash: dict[str, str] = {}
         self._owner: dict[str, str] = {}  # file -> the address it was stored for
         for row in read_rows(path):
-            if _says(row, KNOWN) and (row["status"] != "stored" or _says(row, STORED)):
+            if _has(row, KNOWN) and (row["status"] != "stored" or _has(row, STORED)):
                 self._take(row)
 
     def _take(self, row: dict) -> None:
@@ -297,14 +295,8 @@ class Manifest:
         path = self.path.parent / file
         try:
             return path.is_file() and path.stat().st_size == size
-        except (OSError, ValueError):  # no name that a file can have
+        except (OSError, ValueError):  # no valid file name
             return False
-
-    def is_useless(self, url: str, min_side: int) -> bool:
-        """Was it refused for what it is, and would it be again?"""
-        row = self.rows.get(url, {})
-        side = min(row["width"], row["height"]) if _says(row, {"width": int, "height": int}) else 0
-        return row.get("status") == "useless" and side < min_side
 
     def file_of(self, digest: str) -> str | None:
         """The file that holds these very bytes, or None."""
@@ -313,7 +305,7 @@ class Manifest:
         return file if row.get("sha256") == digest and self._is_whole(file, row["bytes"]) else None
 
     def free_name(self, url: str, stem: str, ending: str, digest: str) -> str:
-        """A name for the picture of an address, which no other one has: titles and numbers may be equal."""
+        """A name for the picture of an address that no other address has: titles and numbers may be equal."""
         name = f"{stem}.{ending}"
         path, owner = self.path.parent / name, self._owner.get(name)
         if owner == url or (owner is None and not path.exists()):

@@ -1,12 +1,12 @@
-"""Faces cut out of pages: `crop("pages", "crops")` finds them, cuts squares, and leaves out what is no use.
+"""Faces cut out of pages: `crop("pages", "crops")` finds them, cuts squares, and leaves out bad ones and duplicates.
 
     crops/faces/*.png        one square per face: a folder for `prepare`
     crops/rejected/*.png     what was left out, small
     crops/crops.jsonl        every page and every face found on it, kept or not, and why
     crops/contact_sheet.jpg  all of them to look at
 
-Pages that are done are not done again, so a run that was interrupted goes on, and new pages can be added at any time.
-Only what the list of faces names is ever removed.
+Pages that are done are not done again: an interrupted run goes on, and new pages can be added. Only files that the list
+of faces names are ever removed.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ from stylegan2.setting_types import check_types
 MANIFEST, SHEET, REJECTED = CROPS, "contact_sheet.jpg", "rejected"
 TWIN = "duplicate of "  # begins the reason of a face that is one; a file follows
 THUMB = 96  # pixels of what was left out
-OURS = (".jsonl", ".json", ".txt")  # what crawlers and we write beside pages: not worth a word
-LOOKED_AT = 6  # pages on which the detectors are compared
-SEEN = 0.6  # faces down to this part of `min_size` are looked for, so that the report can say how many were too small
+OURS = (".jsonl", ".json", ".txt")  # written beside pages by crawlers and by us: not reported
+COMPARED = 6  # pages on which the detectors are compared
+SOUGHT = 0.6  # faces down to this part of `min_size` are looked for, so that the report can say how many were too small
 HASH_SIDE = 16  # a hash has 256 bits: with 64, different rendered faces look like twins
-CLEARLY = 3  # grey levels of 255: in plain places every saving turns the smaller differences round
+CLEARLY = 3  # grey levels of 255: JPEG turns smaller differences round
 BLUR_SIDE = 128  # sharpness is compared at one size
 COLUMNS, SIDE = 12, 80  # of the contact sheet: pictures in a row, pixels of a picture
+LIMITS = dict(size=(16, 4096), min_size=(16, 4096), margin=(0, 3), lift=(-1, 1), sharp=(0, 1000), twins=(0, 1))
 
 
 @dataclass(frozen=True)
@@ -68,28 +69,21 @@ class CropConfig:
         check_types(self)
         if self.detector not in ("auto", *detectors.NAMES):
             raise ValueError(f"detector is {self.detector!r}, expected auto or one of {', '.join(detectors.NAMES)}")
-        if not 16 <= self.size <= 4096 or self.min_size < 16:
-            raise ValueError(f"size is {self.size}, min_size {self.min_size}: expected 16 to 4096, and at least 16")
-        if not 0 <= self.margin <= 3 or not -1 <= self.lift <= 1:
-            raise ValueError(f"margin is {self.margin}, lift {self.lift}: expected 0 to 3, and -1 to 1")
-        if self.sharp < 0 or not 0 <= self.twins <= 1:
-            raise ValueError(f"sharp is {self.sharp}, twins {self.twins}: expected 0 or more, and 0 to 1")
+        for name, (low, high) in LIMITS.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected {low} to {high}")
 
     @property
     def settings(self) -> dict[str, object]:
-        """What decides on the crops, as plain values: of a detector's own file its hash."""
+        """All settings as plain values: of the cascade's file its hash."""
         file = self.cascade and Path(self.cascade)
         own = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file and file.is_file() else file and str(file)
         return {k: v for k, v in asdict(self).items() if k != "cascade"} | {"cascade": own}
 
-    def detect(self) -> Detector:
-        """The detector. Raises what `detectors.make` raises."""
-        return detectors.make(self.detector, self.cascade, round(SEEN * self.min_size), self.sure)
-
 
 @dataclass(frozen=True)
 class CropReport:
-    """What lies in the folder now. `print(report)` says it."""
+    """What lies in the folder now, also in words: `print(report)`."""
 
     out: str
     pages: int
@@ -100,17 +94,13 @@ class CropReport:
     seconds: float = 0.0
     detector: str = ""  # and, where it was chosen, why
 
-    @property
-    def rate(self) -> float:
-        """Pages per second of this run."""
-        return (self.pages - self.known) / max(self.seconds, 1e-9)
-
     def __str__(self) -> str:
         left_out = ", ".join(f"{n} {reason}" for reason, n in self.rejected.items()) or "none"
+        rate = (self.pages - self.known) / max(self.seconds, 1e-9)
         lines = [
             f"{self.out}: {counted(self.kept, 'face')} kept, left out: {left_out}; "
             f"{counted(self.pages, 'page')}, {self.known} were done "
-            f"({self.rate:.1f} pages/s), {counted(len(self.skipped), 'file')} skipped; detector: {self.detector}"
+            f"({rate:.1f} pages/s), {counted(len(self.skipped), 'file')} skipped; detector: {self.detector}"
         ]
         lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped[:10]]
         return "\n".join(lines + [f"  ... and {len(self.skipped) - 10} more"] * (len(self.skipped) > 10))
@@ -125,15 +115,10 @@ def crop(
 ) -> CropReport:
     """Cut the faces out of every picture of a folder, a zip, or of one picture; run it again to go on.
 
-    Args:
-        src: where the pages are.
-        out: folder to write, see the module.
-        config: what is cut.
-        overwrite: begin anew though `out` holds faces cut with other settings or from elsewhere; those are removed.
-        progress: a bar, should it take long.
+    `overwrite` begins anew though `out` holds faces cut with other settings or from elsewhere, and removes those.
 
     Raises:
-        ValueError: no pictures there, or no face on any page; says what to try.
+        ValueError: no pictures, or no face on any page; says what to try.
         FileNotFoundError, ConnectionError: no such source, or a detector that cannot be fetched.
         FileExistsError: `out` holds faces cut with other settings or from elsewhere, or pictures that are not ours.
         InUse: another process writes there.
@@ -142,7 +127,7 @@ def crop(
     source = _open(Path(src), out)
     pages = [i for i, name in enumerate(source.names) if not name.lower().endswith(OURS)]
     config, why = _decided(config, source, pages, out)
-    detect = config.detect()
+    detect = detectors.make(config.detector, config.cascade, round(SOUGHT * config.min_size), config.sure)
     with only_writer(out):
         work = _Work(out, config, _begin(out, config.settings | {"source": str(Path(src).resolve())}, overwrite))
         for i in bar(pages, "crop", "page", progress):
@@ -150,8 +135,10 @@ def crop(
         for i in pages:
             if work.is_orphaned(source.names[i]):
                 work.page(source, i, detect, again=True)
-        _write_sheet(out, work.rows)
-    kept, rejected = len(_kept(work.rows)), {reason: len(faces) for reason, faces in _left_out(work.rows).items()}
+        groups = _by_reason(work.rows)
+        _write_sheet(out, groups)
+    rejected = {reason: len(files) for reason, files in groups.items()}
+    kept = rejected.pop("kept")
     if not kept:
         raise ValueError(_nothing_kept(len(pages), rejected, work.skipped, config))
     seconds = time.perf_counter() - started
@@ -159,7 +146,7 @@ def crop(
 
 
 def _decided(config: CropConfig, source: Source, pages: list[int], out: Path) -> tuple[CropConfig, str]:
-    """The settings with a detector, and why it is that one: an earlier run's, or by looking at some of the pages."""
+    """The settings with a detector, and why it is that one: the earlier run's, or what suits some of the pages."""
     if config.detector != "auto":
         return config, config.detector
     if config.cascade is not None:
@@ -168,19 +155,19 @@ def _decided(config: CropConfig, source: Source, pages: list[int], out: Path) ->
     before = first.get("settings", {}).get("detector")
     if before in detectors.NAMES:
         return replace(config, detector=before), f"{before}, as before"
-    looked = []
-    for i in pages[:: max(1, len(pages) // LOOKED_AT)]:
-        if len(looked) < LOOKED_AT:
+    images = []
+    for i in pages[:: max(1, len(pages) // COMPARED)]:
+        if len(images) < COMPARED:
             with contextlib.suppress(Refused):
-                looked.append(decode(source.read(i)))
-    if not looked:
+                images.append(decode(source.read(i)))
+    if not images:
         return replace(config, detector="photo"), "photo"  # the report says that nothing could be read
-    name, why = detectors.choose(looked, round(SEEN * config.min_size))
+    name, why = detectors.choose(images, round(SOUGHT * config.min_size))
     return replace(config, detector=name), f"{name} ({why})"
 
 
 def _nothing_kept(pages: int, rejected: dict[str, int], skipped: list[tuple[str, str]], config: CropConfig) -> str:
-    """Why there is not one face, and what to do: that depends on where they were lost."""
+    """Why there is not one face, and what to do about it."""
     reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:5])
     reasons += f"; and {len(skipped) - 5} more" * (len(skipped) > 5)
     if len(skipped) == pages:
@@ -203,14 +190,13 @@ def _open(src: Path, out: Path) -> Source:
 
 
 class _Work:
-    """A folder being filled."""
-
     def __init__(self, out: Path, config: CropConfig, rows: dict[str, dict]):
         self.out, self.config = out, config
         self.rows = rows  # of the manifest, by page
-        self.hashes = {face["file"]: bytes.fromhex(face["hash"]) for face in _kept(rows)}  # of the faces kept
+        faces = [face for row in rows.values() for face in row.get("faces", ())]
+        self.hashes = {face["file"]: bytes.fromhex(face["hash"]) for face in faces if not face["reason"]}
         self.known = 0  # pages that were done before
-        self.skipped: list[tuple[str, str]] = []  # pages that cannot be read, and why; faces they had before stay
+        self.skipped: list[tuple[str, str]] = []  # pages that cannot be read, and why; their earlier faces stay
 
     def is_orphaned(self, name: str) -> bool:
         """Was a face of this page left out as the duplicate of one that is gone?"""
@@ -218,7 +204,7 @@ class _Work:
         return any(why.startswith(TWIN) and why.removeprefix(TWIN) not in self.hashes for why in reasons)
 
     def page(self, source: Source, i: int, detect: Detector, again: bool = False) -> None:
-        """Cut one page's faces, unless that was done before (and is not wanted again)."""
+        """Cut one page's faces, unless that was done before (and not `again`)."""
         name = source.names[i]
         try:
             if i in source.refused:
@@ -235,8 +221,8 @@ class _Work:
                 self._note({"page": name, "skipped": str(refusal)})
             return
         self._forget(name)
-        found = detectors.on_pages(detect, image)
-        faces = [self._face(image, face, _file_name(name, digest, n)) for n, face in enumerate(found, start=1)]
+        faces = enumerate(detectors.on_pages(detect, image), start=1)
+        faces = [self._face(image, face, _file_name(name, digest, number)) for number, face in faces]
         self._note({"page": name, "sha256": digest, "width": image.width, "height": image.height, "faces": faces})
 
     def _note(self, row: dict) -> None:
@@ -244,13 +230,13 @@ class _Work:
         append_row(self.out / MANIFEST, row)
 
     def _forget(self, name: str) -> None:
-        """Remove the faces of a page that has another content now."""
+        """Remove the faces of a page whose content has changed."""
         old = {face["file"] for face in self.rows.pop(name, {}).get("faces", ())}
         self.hashes = {file: own for file, own in self.hashes.items() if file not in old}
         _remove(self.out, old)
 
     def _face(self, image: Image.Image, face: Face, name: str) -> dict:
-        """Cut one face and write it: with the others, or with what is left out."""
+        """Cut one face and write it to `FACES` or `REJECTED`."""
         square = cut(image, square_around(face, image.size, self.config), self.config.size)
         own = difference_hash(square)
         reason = self._reason(face, square, own)
@@ -263,7 +249,7 @@ class _Work:
         return {"box": box, "score": round(face.score, 3), "file": name, "hash": own.hex(), "reason": reason}
 
     def _reason(self, face: Face, square: Image.Image, own: bytes) -> str | None:
-        """Why a face is left out; None: it is not."""
+        """Why a face is left out; None: it is kept."""
         if face.side < self.config.min_size:
             return "too small"
         if sharpness(square) < self.config.sharp:
@@ -273,26 +259,26 @@ class _Work:
 
 
 def square_around(face: Face, page: tuple[int, int], config: CropConfig) -> np.ndarray:
-    """Corners of the square to cut, see `align.cut`: moved into the page where it fits; else the page is mirrored."""
+    """Corners of the square to cut, see `align.cut`: moved into the page where it fits."""
     side = min(face.side * (1 + 2 * config.margin), 3 * max(page))
     x, y = face.middle
     corner = []
     for middle, length in zip((x, y - config.lift * face.side), page, strict=True):
-        low, high = (0, length - side) if side <= length else (-side / 2, length - side / 2)  # its middle stays on it
+        low, high = (0, length - side) if side <= length else (-side / 2, length - side / 2)  # the middle on the page
         corner.append(min(max(middle - side / 2, low), high))
     return box_square(*corner, side)
 
 
 def sharpness(image: Image.Image) -> float:
-    """Variance of the Laplacian over that of the picture itself, at one size: near 0 for a plain or a blurred one."""
-    side = min(BLUR_SIDE, image.width)  # a smaller picture is not enlarged: that would look like blur
+    """Variance of the Laplacian over that of the picture, at one size: near 0 for a plain or blurred one."""
+    side = min(BLUR_SIDE, image.width)  # enlarging would blur
     small = image.convert("L").resize((side, side), Image.Resampling.BOX)
     grey = np.asarray(small).astype(np.float32)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(grey.var(), 1.0))
 
 
 def difference_hash(image: Image.Image) -> bytes:
-    """Is a place brighter than the one at its left, and clearly? 16 x 16 such bits survive saving and resizing."""
+    """16 x 16 bits that survive saving and resizing: is a place clearly brighter than the one at its left?"""
     small = image.convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
     grey = np.asarray(small).astype(int)
     return np.packbits(grey[:, 1:] - grey[:, :-1] > CLEARLY).tobytes()
@@ -304,14 +290,14 @@ def hash_distance(a: bytes, b: bytes) -> float:
 
 
 def _file_name(page: str, digest: str, number: int) -> str:
-    """Harmless on every system, and of no other page: the hash is of its whole name and its content."""
+    """A name that is valid on every system and unique: its hash is of the page's whole name and content."""
     own = hashlib.sha256(f"{page}\n{digest}".encode()).hexdigest()[:8]
     stem = re.sub(r"[^A-Za-z0-9]+", "-", page.rpartition(".")[0] or page).strip("-")[-60:] or "page"
     return f"{stem}_{own}_{number}.png"
 
 
 def _begin(out: Path, settings: dict[str, object], overwrite: bool) -> dict[str, dict]:
-    """The rows that lie there, by page; a new manifest where there is none."""
+    """The rows of the manifest, by page; a new manifest where there is none."""
     path = out / MANIFEST
     first, *rows = read_rows(path) or [{}]
     before = first.get("settings", {})
@@ -336,51 +322,39 @@ def _begin(out: Path, settings: dict[str, object], overwrite: bool) -> dict[str,
 
 
 def _remove(out: Path, files: set[str]) -> None:
-    """Delete faces, kept or not. (A name that would lead elsewhere is none of ours.)"""
+    """Delete faces, kept or not, but no file of a name that leads elsewhere."""
     for file in files:
         for folder in (FACES, REJECTED):
             if Path(file).name == file:
                 (out / folder / file).unlink(missing_ok=True)
 
 
-def _faces(rows: Mapping[str, dict]) -> list[dict]:
-    return [face for row in rows.values() for face in row.get("faces", ())]
-
-
-def _kept(rows: Mapping[str, dict]) -> list[dict]:
-    return [face for face in _faces(rows) if not face["reason"]]
-
-
-def _left_out(rows: Mapping[str, dict]) -> dict[str, list[dict]]:
-    """Faces that were not kept, by reason."""
-    groups: dict[str, list[dict]] = {}
-    for face in _faces(rows):
-        if face["reason"]:
-            groups.setdefault(face["reason"].split(" of ")[0], []).append(face)
+def _by_reason(rows: Mapping[str, dict]) -> dict[str, list[str]]:
+    """Files of faces by the reason why they were left out; "kept": of the others."""
+    groups: dict[str, list[str]] = {"kept": []}
+    for face in (face for row in rows.values() for face in row.get("faces", ())):
+        groups.setdefault((face["reason"] or "kept").split(" of ")[0], []).append(face["file"])
     return groups
 
 
-def _write_sheet(out: Path, rows: Mapping[str, dict]) -> None:
+def _write_sheet(out: Path, groups: Mapping[str, list[str]]) -> None:
     """Faces kept, and those left out by reason, each with their number."""
-    groups = {"kept": [out / FACES / face["file"] for face in _kept(rows)]}
-    groups |= {why: [out / REJECTED / face["file"] for face in faces] for why, faces in _left_out(rows).items()}
     tables = []
-    for name, paths in groups.items():
+    for name, names in groups.items():
+        paths = [out / (FACES if name == "kept" else REJECTED) / file for file in names]
         if existing := [path for path in paths if path.is_file()]:
-            table = contact_sheet(existing, 240 if name == "kept" else 48)
-            wide = Image.new("RGB", (COLUMNS * SIDE, table.height), display.PAPER)
-            wide.paste(table)
-            tables.append(display.label(wide, f"{name}: {len(paths)}"))
+            sheet = contact_sheet(existing, 240 if name == "kept" else 48)
+            tables.append(display.label(sheet, f"{name}: {len(paths)}"))
     if tables:
         display.save(display.stack(tables, 8), out / SHEET)
 
 
 def contact_sheet(paths: Sequence[Path], most: int = 240) -> Image.Image:
     """Pictures (at least one) as a table; of more than `most` an even selection."""
-    chosen = [paths[i * len(paths) // min(most, len(paths))] for i in range(min(most, len(paths)))]
-    sheet = Image.new("RGB", (min(COLUMNS, len(chosen)) * SIDE, -(-len(chosen) // COLUMNS) * SIDE), display.PAPER)
-    for i, path in enumerate(chosen):
-        with Image.open(path) as image:
+    count = min(most, len(paths))
+    sheet = Image.new("RGB", (COLUMNS * SIDE, -(-count // COLUMNS) * SIDE), display.PAPER)
+    for i in range(count):
+        with Image.open(paths[i * len(paths) // count]) as image:
             small = image.convert("RGB").resize((SIDE - 2, SIDE - 2), Image.Resampling.LANCZOS)
         sheet.paste(small, (i % COLUMNS * SIDE, i // COLUMNS * SIDE))
     return sheet

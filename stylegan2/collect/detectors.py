@@ -32,17 +32,16 @@ ANIMEFACE = Published(
     sha256="9376d30ac38db6bda2a68b88b3b76bbd7e6aa33af47f7f5c76bc88ca75f1ce30",
     option="--cascade",
 )
-FETCHED = {"animeface": ANIMEFACE}
 NAMES = ("pocket", "animeface", "photo")
-NEIGHBOURS = 10  # of a cascade's windows that agree where it must be entirely sure
+NEIGHBOURS = 10  # windows of a cascade that must agree for `sure` = 1
 SHRINK = 1.1  # from one size of a cascade's picture to the next
-PLAINLY = 0.8  # how sure `pocket` is of a rendered face; in photos it is less of what it takes for one
+PLAINLY = 0.8  # score of `pocket` for rendered faces; of what it takes for a face in photos it is less
 Detector = Callable[[Image.Image], list[Face]]
 
 
 def is_here(name: str) -> bool:
     """Can this detector be made without fetching anything?"""
-    return name not in FETCHED or FETCHED[name].cached.is_file()
+    return name != "animeface" or ANIMEFACE.cached.is_file()
 
 
 def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: float | None = None):
@@ -52,11 +51,11 @@ def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_S
         name: one of `NAMES`.
         file: its cascade or network, or a folder with it, instead of the one that is shipped or fetched.
         min_size: smallest face in pixels.
-        sure: how sure it must be, from 0 to 1. Networks: their score; cascades: ten times as many neighbouring windows
-            must agree. None: the detector's own measure.
+        sure: how sure it must be, 0 to 1: the score of a network; of a cascade, a tenth of the windows that must agree.
+            None: the detector's own.
 
     Raises:
-        ValueError: an unknown name, a size or threshold that cannot be, or a file that is no such detector.
+        ValueError: an unknown name, a size or threshold out of range, or a file that is no such detector.
         FileNotFoundError, ConnectionError: its file is not there, or cannot be fetched; says what to do.
     """
     if name not in NAMES:
@@ -70,24 +69,19 @@ def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_S
         if file is not None:
             raise ValueError(f"'{file}': the detector for photos has its own files; leave out --cascade")
         return BlazeFace(min_size, **given)
-    return Cascade(FETCHED[name].find(file), min_size, **given)
+    return Cascade(ANIMEFACE.find(file), min_size, **given)
 
 
 class Cascade:
     """A cascade of local binary patterns (an XML file), by scikit-image, on an equalised grey picture.
 
-    OpenCV's own reader of these files is gone since OpenCV 5. As there, the picture is shrunk step by step and the
-    window stays; each window that passes counts as one vote for a face, and `NEIGHBOURS` times `sure` must agree.
-
-    Raises:
-        ValueError: a file that is no such cascade.
+    OpenCV 5 reads these files no more. As in OpenCV 4, the picture is shrunk step by step under a window of one size;
+    each window that passes is a vote, and `NEIGHBOURS` times `sure` must agree. Raises ValueError: another file.
     """
 
     def __init__(self, path: Path, min_size: int = MIN_SIZE, sure: float = 0.5):
         from skimage.feature import Cascade as Patterns
 
-        if not path.is_file():
-            raise FileNotFoundError(f"no cascade at '{path}'")
         try:
             self.cascade = Patterns(str(path))
         except (SyntaxError, AttributeError, IndexError, TypeError, ValueError, OverflowError, MemoryError) as error:
@@ -120,44 +114,35 @@ class Cascade:
 
 
 def choose(pages: Sequence[Image.Image], min_size: int = MIN_SIZE) -> tuple[str, str]:
-    """Which detector suits these pages? Looks at them with each, and counts the faces.
+    """The name of the detector that suits these pages, and why, by the number of faces that each finds on them.
 
-    A rendered page has faces that `pocket` is very sure of; of a drawn one `animeface` finds more than `photo`, which
-    finds some drawn faces too; of a photo it finds none.
-
-    Returns:
-        its name, and why.
-
-    Raises:
-        ValueError: none finds a face; says how to name one.
+    On rendered pages `pocket` is very sure of its faces; on drawn ones `animeface` finds more than `photo`, which finds
+    some drawn faces too; on photos it finds none. Raises ValueError: none finds a face; says how to name one.
     """
     counts, note = {"pocket": 0, "photo": 0}, ""
     for name in (*counts, "animeface"):
         try:
             detector = make(name, min_size=min_size)
-        except OSError:  # nor can it be fetched
+        except OSError:  # it is not here and cannot be fetched
             note = "; animeface, for drawn pages, is not here and could not be fetched (--cascade FILE)"
             continue
-        found = [face for page in pages for face in on_pages(detector, page)]
-        counts[name] = sum(name != "pocket" or face.score >= PLAINLY for face in found)
-    drawn = counts.get("animeface", 0)
-    seen = (
-        f"on {counted(len(pages), 'page')} "
-        + ", ".join(f"{name} finds {count}" for name, count in counts.items())
-        + note
-    )
+        faces = [face for page in pages for face in on_pages(detector, page)]
+        counts[name] = sum(name != "pocket" or face.score >= PLAINLY for face in faces)
+    why = ", ".join(f"{name} finds {count}" for name, count in counts.items())
+    why = f"on {counted(len(pages), 'page')} {why}{note}"
     if not any(counts.values()):
-        raise ValueError(f"no face was found to choose the detector by ({seen}): name it with --detector")
+        raise ValueError(f"no face was found to choose the detector by ({why}): name it with --detector")
+    drawn = counts.get("animeface", 0)
     if counts["pocket"] >= max(1, 0.7 * max(counts["photo"], drawn)):
-        return "pocket", seen
-    return ("animeface" if drawn > counts["photo"] else "photo"), seen
+        return "pocket", why
+    return ("animeface" if drawn > counts["photo"] else "photo"), why
 
 
 def on_pages(detector: Detector, image: Image.Image) -> list[Face]:
-    """Faces of a picture of any shape: a tall strip is seen in tiles, twice as high as it is wide.
+    """Faces of a picture of any shape, each once, from top to bottom: a tall strip in tiles twice as high as wide.
 
-    Neighbouring tiles share half of themselves, so every face that fits the page lies whole in one of them. What a
-    tile's edge cuts is left to the next. Returns every face once, from top to bottom.
+    Neighbouring tiles overlap by half, so every face that fits the page lies whole in one of them; faces that a tile's
+    edge cuts are left to the next.
     """
     width, height = image.size
     short, long = sorted(image.size)

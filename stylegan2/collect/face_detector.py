@@ -4,7 +4,7 @@
     faces = detector(page)                # [Face(box, score, None), ...]
 
 A fully convolutional network says for every cell of 8x8 pixels how sure it is that a face's middle lies there, where in
-the cell, and how large the face is. It is trained on pages whose faces are known (`pocket/nets`).
+the cell, and how large the face is. :mod:`stylegan2.pocket.nets.detector_training` trains it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHIPPED = Path("checkpoints/pocket/detector.pt")  # below the course's folder
 FORMAT = "stylegan2 pocket face detector"
 CELL = 8  # pixels of the input to a cell of the maps
 SHORT = 192  # the shorter side of a picture as the network sees it
-SMALLEST = 14  # pixels of a face as the network sees it: pictures with smaller ones are looked at enlarged, too
+SMALLEST = 14  # pixels of a face as the network sees it: for smaller ones it sees the picture enlarged, too
 SURE = 0.4  # confidence from which a peak is a face
 TYPICAL = 48.0  # pixels of a face: sizes are logarithms of multiples of it
 
@@ -44,9 +44,9 @@ class FaceNet(nn.Module):
     H and W are multiples of 16.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int] = (12, 24, 48, 64)):
+    def __init__(self):
         super().__init__()
-        a, b, c, d = widths
+        a, b, c, d = 12, 24, 48, 64  # channels
         self.fine = nn.Sequential(_conv(3, a, 2), _conv(a, b, 2), _conv(b, b), _conv(b, c, 2), _conv(c, c))
         self.wide = nn.Sequential(_conv(c, d, 2), _conv(d, d, 1, 2), _conv(d, d, 1, 2), _conv(d, d))
         self.up = nn.Conv2d(d, c, 1)
@@ -54,7 +54,7 @@ class FaceNet(nn.Module):
         self.maps = nn.Conv2d(c, 4, 1)
         nn.init.constant_(self.maps.bias, 0.0)
         with torch.no_grad():
-            self.maps.bias[0] = -4.0  # hardly any cell holds a face: or the first steps would only learn that
+            self.maps.bias[0] = -4.0  # few cells hold a face; else the first steps would only learn that
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, 3, H, W] in [-1, 1] -> [N, 4, H/8, W/8]"""
@@ -68,11 +68,7 @@ class FaceNet(nn.Module):
 
 
 def load(path: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: float = SURE) -> PocketDetector:
-    """The detector of a file; None: the shipped one.
-
-    Raises:
-        CheckpointError: there is no such file, or it is something else.
-    """
+    """The detector of a file; None: the shipped one. Raises CheckpointError: no such file, or something else."""
     path = _shipped() if path is None else Path(path)
     content = files.read(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT or not isinstance(content.get("state"), dict):
@@ -86,7 +82,7 @@ def load(path: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: 
 
 
 def _shipped() -> Path:
-    """Beside the code; where the package was installed without the course, in the course around the current folder."""
+    """Beside the code; where the package was installed without the course, in the course's folder."""
     beside = Path(__file__).parents[2] / SHIPPED
     try:
         return beside if beside.is_file() else find_root() / SHIPPED
@@ -105,12 +101,12 @@ class PocketDetector:
         for factor in self._factors(min(image.size)):
             x, real = as_input(image, factor)
             with torch.inference_mode():
-                found = decode(self.network(x)[0], self.sure)
-            faces += [Face(tuple(v / r for v, r in zip(f.box, real * 2, strict=True)), f.score) for f in found]
+                peaks = decode(self.network(x)[0], self.sure)
+            faces += [Face(tuple(v / r for v, r in zip(f.box, real * 2, strict=True)), f.score) for f in peaks]
         return distinct([face for face in faces if face.side >= self.min_size])
 
     def _factors(self, short: int) -> list[float]:
-        """Enlargements to look at: the usual one, and twice as large while faces would be too small to see."""
+        """Enlargements: the usual one, and twice as large while faces would be too small to be found."""
         factors = [SHORT / short]
         while self.min_size * factors[-1] < SMALLEST and factors[-1] < 1:
             factors.append(min(1.0, 2 * factors[-1]))
@@ -136,26 +132,3 @@ def decode(maps: Tensor, sure: float) -> list[Face]:
         x, y = (j + dx) * CELL, (i + dy) * CELL
         faces.append(Face((x - half, y - half, x + half, y + half), float(heat[i, j])))
     return faces
-
-
-def truth(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """What the maps should be, for boxes [N, 4] in pixels of the input.
-
-    Returns:
-        maps [4, h, w]: a bump of height 1 around every middle (equation 1 of the paper; its width grows with the face),
-        and in the middles' cells place and size; bool [h, w]: those cells.
-    """
-    h, w = height // CELL, width // CELL
-    maps, cells = torch.zeros(4, h, w), torch.zeros(h, w, dtype=torch.bool)
-    rows, columns = torch.arange(h)[:, None] + 0.5, torch.arange(w)[None] + 0.5
-    for x0, y0, x1, y1 in boxes.tolist():
-        x, y, side = (x0 + x1) / 2 / CELL, (y0 + y1) / 2 / CELL, (x1 - x0 + y1 - y0) / 2
-        if not (0 <= x < w and 0 <= y < h):
-            continue
-        i, j = int(y), int(x)
-        sigma = max(0.5, side / CELL / 8)
-        bump = torch.exp(-((columns - j - 0.5) ** 2 + (rows - i - 0.5) ** 2) / (2 * sigma**2))
-        maps[0] = torch.maximum(maps[0], bump)
-        maps[1, i, j], maps[2, i, j], maps[3, i, j] = x - j, y - i, math.log(side / TYPICAL)
-        cells[i, j] = True
-    return maps, cells

@@ -1,11 +1,11 @@
-"""Fetching from other people's servers with good manners, and without being led astray.
+"""Fetching from other people's servers politely and safely.
 
     session = PoliteSession(Manners(delay=1.0, contact="me@example.org"))
     page = session.get("https://example.org/list")
 
-One request at a time to a host, with a pause between two; robots.txt is asked first and obeyed, for redirects too; an
-honest User-Agent; what fails for the moment is tried again later and later; whoever refuses or fails several times in a
-row is left alone. Redirects to other hosts, and addresses inside your own network, are refused.
+One request at a time to a host, with pauses; robots.txt is read first and obeyed, for redirects too; an honest
+User-Agent; what fails temporarily is tried again after longer and longer waits; a host that refuses or fails several
+times in a row is left alone. Redirects to other hosts, and addresses inside your own network, are refused.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, Protocol
 from stylegan2 import __repository__, __version__
 
 AGENT = "cartoonize-yourself"  # what a robots.txt may name
-FOR_A_MOMENT = (429, 500, 502, 503, 504)  # try again later
+TEMPORARY = (429, 500, 502, 503, 504)  # try again later
 REFUSALS = (401, 403, 429, 451)
 NOT_THERE = (404, 410)
-NOTHING = "User-agent: *\nDisallow: /"  # a robots.txt that forbids all
+FORBID_ALL = "User-agent: *\nDisallow: /"  # a robots.txt
 REDIRECTS = (301, 302, 303, 307, 308)
 LEAST_DELAY = 0.5  # seconds between two requests to a server that is not yours
 LONGEST_WAIT = 120.0  # seconds; a server that asks for more is left alone
@@ -40,7 +40,7 @@ class Manners:
 
     delay: float = 1.0  # seconds between two requests to a host, at least; robots.txt may ask for more
     timeout: float = 20.0  # seconds without an answer after which a request has failed
-    retries: int = 4  # how often something that failed for the moment is tried again
+    retries: int = 4  # how often something that failed temporarily is tried again
     patience: int = 3  # refusals, or addresses that fail, in a row after which a host is left alone
     most_bytes: int = 32 << 20  # of one answer
     contact: str = ""  # a mail address or web page for the User-Agent, so that a site's owner can reach you
@@ -60,15 +60,15 @@ class Manners:
 
 
 class Stopped(ConnectionError):
-    """A host refuses, or fails for so long that it is left alone; the message says what to do."""
+    """A host refuses or fails too often, and is left alone; the message says what to do."""
 
 
 class NotAllowed(ValueError):
-    """This address is not fetched: robots.txt forbids it, or it leads where nothing of ours has to go."""
+    """This address is not fetched: robots.txt forbids it, or it is not safe."""
 
 
 class Missing(OSError):
-    """The server has no such page, or cannot give it whole now; `status` 0: it gave nothing that is an answer."""
+    """The server has no such page, or cannot give it whole now; `status` 0: there was no valid answer."""
 
     def __init__(self, message: str, status: int = 0):
         super().__init__(message)
@@ -77,7 +77,7 @@ class Missing(OSError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What came: the address after redirects, the body, its type."""
+    """An answer: the address after redirects, the body, its media type."""
 
     url: str
     content: bytes
@@ -85,7 +85,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """As UTF-8; what is none of it is replaced."""
+        """The body as UTF-8; invalid bytes are replaced."""
         return self.content.decode("utf-8", "replace")
 
 
@@ -101,7 +101,7 @@ class _Host:
 
 
 class PoliteSession:
-    """Fetches addresses one after the other, by a clock in seconds; `notes` say what the servers are like."""
+    """Fetches addresses one after the other, by a clock in seconds; `notes` say what was odd about the servers."""
 
     def __init__(
         self,
@@ -112,8 +112,8 @@ class PoliteSession:
         self.manners, self._clock, self._sleep = manners or Manners(), clock, sleep
         self.notes: list[str] = []
         self._hosts: dict[str, _Host] = {}
-        self._asked = ("", _Host())  # the address that is asked for just now, and its host
-        retry = _Retry(self.manners.retries, status_forcelist=FOR_A_MOMENT, raise_on_status=False)
+        self._asked = ("", _Host())  # the address of the current request, and its host
+        retry = _Retry(self.manners.retries, status_forcelist=TEMPORARY, raise_on_status=False)
         self._pools = urllib3.PoolManager(timeout=self.manners.timeout, retries=retry, ca_certs=certs.where())
         self._pools.pool_classes_by_scheme = {
             "http": _pool(urllib3.HTTPConnectionPool, self),
@@ -130,10 +130,10 @@ class PoliteSession:
         """The page or picture at an address.
 
         Raises:
-            NotAllowed: robots.txt forbids it; it is no http(s) address; it leads to another host or into a private
-                network; or it is too large.
-            Missing: there is no such thing, or it never comes whole.
-            Stopped: the host refuses, or has failed too often.
+            NotAllowed: robots.txt forbids it, it is no http(s) address, leads to another host or into a private
+                network, or is too large.
+            Missing: there is none, or it never comes whole.
+            Stopped: the host refuses or fails too often.
         """
         return self._follow(url, referer, self._check_robots)
 
@@ -143,25 +143,20 @@ class PoliteSession:
     def _check_robots(self, url: str, referer: str | None) -> None:
         host = self._host(url)
         if host.robots is None:
-            host.robots = Protego.parse(NOTHING)  # for as long as they cannot be read
+            host.robots = Protego.parse(FORBID_ALL)  # as long as it cannot be read
             host.robots, delay = self._read_robots(url, referer)
             host.delay = max(host.delay, delay)
         if not host.robots.can_fetch(url, AGENT):
             raise NotAllowed(f"the robots.txt of {urlsplit(url).netloc} forbids {url}")
 
     def _read_robots(self, url: str, referer: str | None) -> tuple[Protego, float]:
-        """The host's rules and delay.
-
-        A server that answers with 400 to 499 (but 429) has no rules, and all is allowed (RFC 9309, 2.3.1.3); one that
-        is out of order allows nothing (2.3.1.4). Referer is that of the page or picture that is wanted: servers of
-        pictures often refuse everything without one.
-        """
+        """The host's rules and delay; servers of pictures often refuse even them without a Referer."""
         address = urljoin(url, "/robots.txt")
         try:
             text = self._follow(address, referer).content.decode("utf-8-sig", "replace")
         except (Missing, NotAllowed, Stopped) as error:
             status = getattr(error, "status", 0)
-            if not 400 <= status < 500:
+            if not 400 <= status < 500:  # RFC 9309, 2.3.1.3 and 4: with 400 to 499 all is allowed, else nothing
                 kind = NotAllowed if isinstance(error, NotAllowed) else Stopped
                 raise kind(f"{address} cannot be read, so nothing is fetched from there: {error}") from error
             if status not in NOT_THERE:
@@ -174,7 +169,7 @@ class PoliteSession:
         return rules, delay
 
     def _follow(self, url: str, referer: str | None, check: Callable[[str, str | None], None] | None = None) -> Answer:
-        """The answer at the end of the redirects, all within the host; `check` is asked about every address."""
+        """The answer after redirects, all within the host; `check` is called for every address."""
         for _ in range(6):
             if check:
                 check(url, referer)
@@ -188,17 +183,17 @@ class PoliteSession:
         raise Missing(f"{url} leads in a circle")
 
     def _ask(self, url: str, referer: str | None) -> Answer | str:
-        """An answer, or where it is said to be; what fails for the moment is tried again."""
+        """An answer, or the address of a redirect; temporary failures are tried again."""
         host = self._host(url)
         self._asked = (url, host)
-        headers = {"User-Agent": self.manners.user_agent} | ({"Referer": referer} if referer else {})
+        sent = {"User-Agent": self.manners.user_agent} | ({"Referer": referer} if referer else {})
         try:
-            response = self._pools.urlopen("GET", url, headers=headers, redirect=False, preload_content=False)
+            response = self._pools.urlopen("GET", url, headers=sent, redirect=False, preload_content=False)
         except HTTPError as error:
             reason = error.reason if isinstance(error, MaxRetryError) else error
             raise self._given_up(f"{type(reason).__name__}: {reason}") from error
-        status = response.status
-        if status in FOR_A_MOMENT:
+        status, headers = response.status, response.headers
+        if status in TEMPORARY:
             raise self._given_up(f"status {status}")
         if status in REFUSALS:
             self._count_refusal(status)
@@ -207,8 +202,8 @@ class PoliteSession:
         if status >= 400:
             raise Missing(f"{url}: status {status}", status)
         if status != 200:
-            return response.headers.get("Location", "") if status in REDIRECTS else ""
-        return Answer(url, response.body, response.headers.get("Content-Type", "").partition(";")[0])
+            return headers.get("Location", "") if status in REDIRECTS else ""
+        return Answer(url, response.body, headers.get("Content-Type", "").partition(";")[0])
 
     def _given_up(self, why: str) -> Missing | Stopped:
         url, host = self._asked
@@ -229,14 +224,14 @@ class PoliteSession:
 
     # What follows is called by urllib3, for every connection and every try.
 
-    def met(self, address: str, host: str, port: int) -> None:
-        """Look at a new connection's other end: nobody else's server is asked quickly, none inside asked at all."""
+    def check_connection(self, address: str, host: str, port: int) -> None:
+        """Refuse a new connection to a private address; servers of others are not asked quickly."""
         if check_peer(address, host, port, self.manners.allow_local):
             known = self._asked[1]
             known.delay = max(known.delay, LEAST_DELAY)
 
     def send(self, request: Callable[[], urllib3.HTTPResponse]) -> urllib3.HTTPResponse:
-        """Send one request, when its host's pause is over; the answer comes with its `body`."""
+        """Send one request when its host's pause is over, and read the answer into its `body`."""
         host = self._asked[1]
         if (left := host.free_at - self._clock()) > 0:
             self._sleep(left)
@@ -250,9 +245,9 @@ class PoliteSession:
         return response
 
     def _body(self, response: urllib3.HTTPResponse) -> Iterator[bytes]:
-        """Its parts as they come; not more, and not for longer, than is decent."""
+        """Its parts as they come, up to a limit of bytes and of time."""
         deadline, size = self._clock() + 10 * self.manners.timeout, 0
-        while chunk := response.read1(CHUNK, decode_content=True):  # `read` would wait until so much is there
+        while chunk := response.read1(CHUNK, decode_content=True):  # `read` would wait for the whole chunk
             size += len(chunk)
             if size > self.manners.most_bytes:
                 raise NotAllowed(f"{self._asked[0]} is larger than {self.manners.most_bytes >> 20} MiB")
@@ -261,7 +256,7 @@ class PoliteSession:
             yield chunk
 
     def postpone(self, seconds: float, status: int | None) -> None:
-        """The last request failed for the moment: the next one waits so long."""
+        """The last request failed temporarily: the next one waits so long."""
         url, host = self._asked
         if status in REFUSALS:
             self._count_refusal(status)
@@ -271,7 +266,7 @@ class PoliteSession:
 
 
 class _Retry(urllib3.Retry):
-    """When to try again: when the server says, else after 1, 2, 4, ... seconds."""
+    """Tries again when the server says, else after 1, 2, 4, ... seconds; `PoliteSession.send` waits."""
 
     def increment(self, method=None, url=None, response=None, error=None, _pool=None, _stacktrace=None) -> _Retry:
         try:
@@ -282,17 +277,17 @@ class _Retry(urllib3.Retry):
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
     def sleep(self, response=None) -> None:
-        """`PoliteSession.send` waits."""
+        pass
 
 
 def _pool(kind: type[urllib3.HTTPConnectionPool], session: PoliteSession) -> type[urllib3.HTTPConnectionPool]:
-    """Connections whose other end is looked at before anything is sent, and requests that wait for their turn."""
+    """Connections whose address is checked before anything is sent, and requests that wait for their turn."""
 
     class Connection(kind.ConnectionCls):
         def _new_conn(self):
             sock = super()._new_conn()
             try:
-                session.met(sock.getpeername()[0], self.host, self.port)
+                session.check_connection(sock.getpeername()[0], self.host, self.port)
             except NotAllowed:
                 sock.close()
                 raise
@@ -308,11 +303,9 @@ def _pool(kind: type[urllib3.HTTPConnectionPool], session: PoliteSession) -> typ
     return Pool
 
 
-# -------------------------------------------------------------------------------------------------------- where to, not
-
-
+# ----------------------------------------------------------------------------------------------------------- addresses
 def check_address(url: str) -> str:
-    """ "host:port" of an http(s) address. Raises NotAllowed for something else, or one with a password."""
+    """ "host:port" of an http(s) address. Raises NotAllowed for another address, or one with a password."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
@@ -326,7 +319,7 @@ def check_address(url: str) -> str:
 
 
 def join(base: str, link: str) -> str:
-    """A link of a page as a whole address; one that is none stays as it is, and is refused when it is asked for."""
+    """A link of a page as a whole address; an invalid one stays as it is, and is refused when it is fetched."""
     try:
         return urljoin(base, link)
     except ValueError:
@@ -334,18 +327,18 @@ def join(base: str, link: str) -> str:
 
 
 def _same_host(a: str, b: str) -> bool:
-    """One host, and not from https to http; http to https is an ordinary step."""
+    """One host and scheme, or from http to https on their own ports."""
     one, two = urlsplit(a), urlsplit(b)
     if check_address(a) == check_address(b):
         return one.scheme == two.scheme
-    plain = one.port in (None, 80) and two.port in (None, 443)
-    return one.hostname == two.hostname and (one.scheme, two.scheme) == ("http", "https") and plain
+    own_ports = one.port in (None, 80) and two.port in (None, 443)
+    return one.hostname == two.hostname and (one.scheme, two.scheme) == ("http", "https") and own_ports
 
 
 def check_peer(address: str, host: str, port: int, allow_local: frozenset[str]) -> bool:
-    """Is the IP address that a connection to host and port went to on the public internet?
+    """Is the IP address of a connection to host and port on the public internet?
 
-    False for one inside that was allowed by name (see `Manners`); raises NotAllowed for one that was not.
+    False for a private one that is allowed (see `Manners`); raises NotAllowed for any other private one.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     real = _unwrapped(ip)

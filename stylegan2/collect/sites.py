@@ -4,8 +4,8 @@
     for episode in site.episodes(session, url):
         refs = site.images(session, episode)
 
-Sites change: where nothing is found, that is an error, not an empty success. A site's question for an age or a login is
-never answered; the message says so.
+Sites change: a page without pictures or episodes is an error, not an empty success. A site's question for an age or a
+login is never answered; the message names it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GATE = re.compile(r"age.?gate|adult|login|gdpr", re.IGNORECASE)  # in the path o
 
 
 class SiteError(ValueError):
-    """An address that no adapter knows, or a page that looks otherwise than it used to."""
+    """An address that no adapter knows, or a page that is not as it used to be."""
 
 
 class OtherKind(SiteError):
@@ -56,18 +56,14 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class Listing:
-    """The episodes behind an address, the first first; iterates over them."""
+    """The episodes behind an address, by number; iterates over them."""
 
     episodes: list[Episode]
     end: str = ""  # how their list ended, in words; empty: the address is no list
-    cut: bool = False  # did it end before its time?
+    cut: bool = False  # did it end too early?
 
     def __iter__(self) -> Iterator[Episode]:
         return iter(self.episodes)
-
-
-def _soup(text: str) -> BeautifulSoup:
-    return BeautifulSoup(text, "html.parser")
 
 
 def _query(url: str, **values: object) -> str:
@@ -78,7 +74,7 @@ def _query(url: str, **values: object) -> str:
 
 
 def _value(url: str, name: str) -> str | None:
-    """Of the address's query; None: it has no such value, or it is no address."""
+    """A value of the address's query; None: there is none, or it is no address."""
     try:
         return parse_qs(urlsplit(url).query).get(name, [None])[-1]
     except ValueError:
@@ -86,13 +82,13 @@ def _value(url: str, name: str) -> str | None:
 
 
 def _episode(url: str, name: str, title: str = "") -> Episode:
-    """The episode of an address, numbered by this value of its query."""
+    """The episode of an address, numbered by the value `name` of its query."""
     text = _value(url, name) or ""
     return Episode(int(text) if text.isdecimal() and len(text) < 10 else 0, title, url)
 
 
 def _led(asked: str, answered: str) -> str:
-    """Where a page led instead of showing itself; empty: nowhere else."""
+    """Where a page redirected to, in words; empty: nowhere else."""
     if urlsplit(asked)[1:3] == urlsplit(answered)[1:3]:
         return ""
     gate = ", where the site asks for your age or a login" * bool(GATE.search(urlsplit(answered).path))
@@ -106,12 +102,7 @@ def _changed(what: str, asked: str, answered: str) -> SiteError:
 
 
 def _all_pages(read: Callable[[str, int], tuple[str, list[Episode]]], url: str) -> Listing:
-    """Episodes of all pages of a list, by number.
-
-    Args:
-        read: address of the list, number of a page -> the page's own address, and its episodes.
-        url: address of the list; where the first page is elsewhere, the others are asked for there.
-    """
+    """Episodes of all pages of a list; `read(address, page)` gives the address after redirects, and the episodes."""
     episodes, end, cut = {}, f"only {MOST_PAGES} of its pages are read", True
     for page in range(1, MOST_PAGES + 1):
         try:
@@ -135,7 +126,7 @@ def _all_pages(read: Callable[[str, int], tuple[str, list[Episode]]], url: str) 
 
 def _pictures(answer: Answer, selector: str) -> list[ImageRef]:
     """The pictures of a page, in order, each once."""
-    soup = _soup(answer.text)
+    soup = BeautifulSoup(answer.text, "html.parser")
     base = soup.select_one("base[href]")
     base = join(answer.url, base["href"]) if base else answer.url
     urls = dict.fromkeys(join(base, url) for url in map(_source, soup.select(selector)) if url)
@@ -143,7 +134,7 @@ def _pictures(answer: Answer, selector: str) -> list[ImageRef]:
 
 
 def _source(image: Tag) -> str | None:
-    """Where a picture is: where lazy pages hide it, else the largest of several sizes, else its `src`."""
+    """The address of a picture: where lazy pages keep it, else the largest of several sizes, else its `src`."""
     sources = image.parent.find_all("source") if image.parent is not None and image.parent.name == "picture" else []
     sizes = [size for tag in (image, *sources) for size in _sizes(tag)]
     largest = max(sizes, key=lambda size: size[1], default=("", 0.0))[0]
@@ -151,13 +142,13 @@ def _source(image: Tag) -> str | None:
 
 
 def _address(tag: Tag, name: str) -> str:
-    """An attribute that holds an address, without the white space around it; empty: it holds none."""
+    """The address in an attribute, stripped; empty: it holds none."""
     url = str(tag.get(name) or "").strip()
     return "" if NO_ADDRESS.match(url) else url
 
 
 def _sizes(tag: Tag) -> Iterator[tuple[str, float]]:
-    """Addresses of one picture in several sizes (HTML, 4.8.4.2.2), with their widths, or densities."""
+    """Addresses of one picture in several sizes (HTML, 4.8.4.2.2), with their widths or densities."""
     for name in SEVERAL if not NO_FORMAT.search(str(tag.get("type") or "")) else ():
         for url, size in CANDIDATE.findall(str(tag.get(name) or "")):
             if not NO_ADDRESS.match(url) and not NO_FORMAT.search(url.partition("?")[0].rpartition(".")[2]):
@@ -173,18 +164,16 @@ class Site:
     one_host: bool = False  # the other hosts lead to the first
     image_hosts: tuple[str, ...] = ()  # from which its pictures may come; the page's own host always may
     needs: str = ""  # value that the address's query must have
-    number: str = ""  # value of the query that numbers an episode; empty: any page is one
+    number: str = ""  # value of the query that numbers an episode; empty: any page is an episode
     links: str = ""  # CSS of the episodes on a page of a list
     title: str = ""  # CSS of an episode's title within its link; empty: all of it
-    read_page: Callable[[PoliteSession, str, int], list[Episode] | None] | None = (
-        None  # of a list, tried before `links`
-    )
+    read_page: Callable[[PoliteSession, str, int], list[Episode] | None] | None = None  # of a list; before `links`
     pictures: str = "img"  # CSS of the pictures of an episode
     decoration: str | None = None  # part of the addresses of pictures that belong to the page, not to the episode
     motion: str | None = None  # word on the pages of episodes without pictures, which a script animates
 
     def episodes(self, session: PoliteSession, url: str) -> Listing:
-        """Episodes behind an address, of all pages of a list."""
+        """The episode at an address, or those of all pages of the list there."""
         parts = urlsplit(url)
         if not self.number:
             return Listing([Episode(1, parts.path.strip("/").replace("/", " "), url)])
@@ -197,11 +186,11 @@ class Site:
         return _all_pages(lambda url, page: self._listed(session, url, page), url)
 
     def _listed(self, session: PoliteSession, url: str, page: int) -> tuple[str, list[Episode]]:
-        """Where one page of the list is, and its episodes."""
+        """One page of the list: its address after redirects, and its episodes."""
         if self.read_page and (episodes := self.read_page(session, url, page)) is not None:
             return url, episodes
         answer, episodes = session.get(_query(url, page=page)), []
-        for link in _soup(answer.text).select(self.links):
+        for link in BeautifulSoup(answer.text, "html.parser").select(self.links):
             title = link.select_one(self.title) if self.title else link
             words = title.get_text(" ", strip=True) if title else ""
             episodes.append(_episode(join(answer.url, link["href"]), self.number, words))
@@ -230,7 +219,7 @@ NAVER_KINDS = {"WEBTOON": "webtoon", "BEST_CHALLENGE": "bestChallenge", "CHALLEN
 
 
 def _naver_list(session: PoliteSession, url: str, page: int) -> list[Episode] | None:
-    """One page of the list: a script makes the site's own page from this JSON. None: there is no JSON."""
+    """One page of the list, from the JSON of which a script makes the site's own page. None: there is no JSON."""
     title = _value(url, "titleId")
     try:
         answer = session.get(_query(join(url, "/api/article/list"), titleId=title, page=page), referer=url)
@@ -282,7 +271,7 @@ def site_for(url: str, name: str | None = None, selector: str = "img") -> Site:
     """
     if name is not None and name not in SITES:
         raise SiteError(f"site is {name!r}, expected one of {', '.join(SITES)}")
-    host = (urlsplit(url).hostname or "").lower()
+    host = urlsplit(url).hostname or ""
     name = name or next((n for n, site in SITES.items() if host in site.hosts), None)
     if name is None:
         known = ", ".join(site.hosts[0] for site in SITES.values() if site.hosts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -29,5 +28,4 @@ def drive_folder() -> tuple[Path | None, str]:
         why = " ".join(str(error).split()) or type(error).__name__
         return None, f"Drive is not used ({why}): downloads and results are lost with this machine"
     torch.hub.set_dir(str(folder / "torch"))  # VGG of LPIPS
-    os.environ["HF_HOME"] = str(folder / "huggingface")  # a copy of CLIP; read when that package is imported
     return folder, f"downloads and results are kept on Drive, in {OURS}"

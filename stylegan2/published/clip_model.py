@@ -5,8 +5,8 @@
     text = clip.encode_texts(["red hair", "a big smile"])  # [2, E]
     similarity = image @ text.T                            # cosines, [N, 2]
 
-The pocket model has OpenAI's architecture and token table, a thousandth of the size, and knows nothing but rendered
-faces (:mod:`stylegan2.pocket.nets.clip_training`). `clip.load(path)` opens it too.
+The pocket model (:mod:`stylegan2.pocket.nets.clip_training`) has OpenAI's architecture and token table, a thousandth of
+the size, and was trained on rendered faces. OpenAI's `clip.load` opens its file too.
 """
 
 from __future__ import annotations
@@ -37,12 +37,10 @@ EXAMPLES = ("red hair", "a big smile", "glasses", "blue eyes")  # of texts; thos
 
 
 class ClipModel(nn.Module):
-    """A CLIP that takes images as a generator draws them.
+    """A CLIP that takes images as a generator makes them; `size` is the side in pixels to which it resizes them.
 
     Args:
-        model: of `clip.load` or `clip.model.build_model`; taken over in float32, frozen.
-
-    Its `size` is the side of the images it looks at.
+        model: of `clip.load` or `clip.model.build_model`; it is made float32 and frozen.
     """
 
     def __init__(self, model: nn.Module):
@@ -57,8 +55,8 @@ class ClipModel(nn.Module):
     def load(name: str | os.PathLike, device: torch.device | str = "auto") -> ClipModel:
         """Open a file with a CLIP's weights, or one of OpenAI's by name ("ViT-B/32"; downloaded and hash-checked).
 
-        A file may be OpenAI's own (a TorchScript archive, of which nothing is run), a saved state dict, or one in
-        safetensors. All have OpenAI's names for the parameters.
+        A file may be OpenAI's own (a TorchScript archive, of which nothing is run), a saved state dict, or safetensors,
+        with OpenAI's names of the parameters.
 
         Raises:
             CheckpointError: a file that is no CLIP.
@@ -66,20 +64,19 @@ class ClipModel(nn.Module):
             ConnectionError: it cannot be downloaded; says what to put where.
         """
         device = pick_device(device)
-        if Path(name).is_file():
-            return ClipModel(_built(Path(name))).to(device)
-        names = openai_clip().available_models()
-        if str(name) not in names:
-            raise ValueError(
-                f"no CLIP '{name}': expected a file (`make pocket` makes one) or one of {', '.join(names)}"
-            )
-        return ClipModel(_built(clip_files.find(str(name)))).to(device)
+        path, names = Path(name), openai_clip().available_models()
+        if not path.is_file():
+            if str(name) not in names:
+                raise ValueError(
+                    f"no CLIP '{name}': expected a file (`make pocket` makes one) or one of {', '.join(names)}"
+                )
+            path = clip_files.find(str(name))
+        return ClipModel(_built(path)).to(device)
 
     def encode_images(self, images: Tensor) -> Tensor:
         """Images [N, 3, H, W], about [-1, 1] -> unit vectors [N, E], differentiable by the images.
 
-        A generator's values outside of [-1, 1] are clamped, as they are when a picture is shown. Raises ValueError for
-        anything that is no such batch.
+        Values outside of [-1, 1] are clamped, as when a picture is shown. Raises ValueError for any other batch.
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(f"images must be float [N, 3, H, W] in [-1, 1], got {images.dtype} {list(images.shape)}")
@@ -90,31 +87,25 @@ class ClipModel(nn.Module):
 
     @torch.no_grad()
     def encode_texts(self, texts: str | Sequence[str]) -> Tensor:
-        """Texts -> unit vectors [N, E]. Raises ValueError for an empty text, or one of more than 75 tokens (about 50
-        words).
-        """
+        """Texts -> unit vectors [N, E]. Raises ValueError: an empty text, or more than 75 tokens (about 50 words)."""
         return F.normalize(self.model.encode_text(tokenize(texts).to(self.mean.device)), dim=1)
 
     def unknown_words(self, text: str) -> list[str]:
-        """Words of a text that the model never saw; always empty for OpenAI's models.
-
-        The pocket model was trained on some 150 words; the rows of all other tokens in its table are zero.
-        """
+        """Words of a text that were not in the training (their rows of the token table are zero); OpenAI's know all."""
         clip = openai_clip()
         table = self.model.token_embedding.weight
-        words = _words(text)
-        tokens = [clip.tokenize(word)[0] for word in words]
-        return [w for w, row in zip(words, tokens, strict=True) if not table[row[1 : int(row.argmax())]].any(1).all()]
+        tokens = {word: clip.tokenize(word)[0] for word in _words(text)}
+        return [word for word, row in tokens.items() if not table[row[1 : int(row.argmax())]].any(1).all()]
 
     def known_words(self) -> list[str]:
         """Words of one token that the model was trained on, by the alphabet."""
-        decoder = openai_clip().clip._tokenizer.decoder  # the package has no public way from a token to its text
+        decoder = openai_clip().clip._tokenizer.decoder  # there is no public way from a token to its text
         texts = [decoder[k] for k in self.model.token_embedding.weight.any(1).nonzero().flatten().tolist()]
         whole = (text.removesuffix("</w>") for text in texts if text.endswith("</w>"))
         return sorted(word for word in whole if len(word) > 2 and word.isalpha() and word not in EMPTY | ENDINGS)
 
     def check_text(self, text: str) -> None:
-        """Raises ValueError for a text that says nothing to this model: it names words that are near."""
+        """Raises ValueError for a text without a word that this model knows; names similar ones that it knows."""
         unknown = set(self.unknown_words(text))
         if {word.lower() for word in _words(text) if word not in unknown} - EMPTY:
             return
@@ -137,8 +128,11 @@ def _words(text: str) -> list[str]:
 
 def is_clip(path: Path) -> bool:
     """Does a file hold a CLIP's weights? Raises CheckpointError for one that cannot be read."""
-    state = _state(path)
-    return isinstance(state, dict) and all(name in state for name in NEEDED)
+    return not _missing(_state(path))
+
+
+def _missing(state: object) -> list[str]:
+    return [name for name in NEEDED if not isinstance(state, dict) or name not in state]
 
 
 def tokenize(texts: str | Sequence[str]) -> Tensor:
@@ -165,7 +159,7 @@ def _state(path: Path) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise CheckpointError(f"'{path}' is damaged or truncated ({error}): fetch it again") from error
     if torchscript.looks_like(path):
-        # a mask that OpenAI's class makes anew: an attribute of its modules, neither parameter nor buffer
+        # without a mask that OpenAI's class makes anew: an attribute of its modules, neither parameter nor buffer
         return {name: value for name, value in torchscript.read(path).items() if not name.endswith(".attn_mask")}
     return files.read(path)
 
@@ -174,8 +168,7 @@ def _built(path: Path) -> nn.Module:
     """The CLIP of a file's weights; nothing in the file is executed."""
     build_model = openai_clip().model.build_model
     state = _state(path)
-    missing = [name for name in NEEDED if not isinstance(state, dict) or name not in state]
-    if missing:
+    if missing := _missing(state):
         raise CheckpointError(f"'{path}' is no CLIP of OpenAI's architecture: it lacks {', '.join(missing)}")
     try:
         return build_model(state)

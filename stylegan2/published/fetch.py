@@ -1,4 +1,4 @@
-"""The one way in which files of others are fetched: gone on with where it broke off, its size said before, checked."""
+"""The one way in which files of others are fetched: resumed where they broke off, announced with size, checked."""
 
 from __future__ import annotations
 
@@ -27,40 +27,36 @@ WORTH_SAYING = 5 << 20  # bytes of a download that is announced
 
 
 class FetchError(ConnectionError):
-    """A file cannot be had, or is not what it was; the message says what to do, `why` only the reason."""
+    """A file cannot be had, or has changed; the message says what to do, `why` only the reason."""
 
-    def __init__(self, message: str, why: str = ""):
+    def __init__(self, message: str, why: str | None = None):
         super().__init__(message)
-        self.why = why
+        self.why = why or message
+
+
+def failure(name: str, origin: str, why: str, remedy: str) -> FetchError:
+    """The error of a download; `remedy` says what to do."""
+    return FetchError(f"{name} cannot be fetched from {origin}: {why}: {remedy}", why)
 
 
 @dataclass(frozen=True)
 class Published:
-    """A file, mostly of weights, that somebody published.
-
-    Attributes:
-        name: what the file is called.
-        url: where it is published.
-        megabytes: its size, about.
-        sha256: how its SHA-256 begins; empty where the publisher does not say.
-        option: of our commands, that takes a file or folder instead.
-        folder: where it is kept; None: PyTorch's cache.
-    """
+    """A file, mostly of weights, that somebody published."""
 
     name: str
     url: str
-    megabytes: float
-    sha256: str = ""
-    option: str = "--weights"
-    folder: Path | None = None
+    megabytes: float  # its size, about; 0: unknown
+    sha256: str = ""  # how its SHA-256 begins; empty where the publisher does not say
+    option: str = "--weights"  # of our commands, that takes a file or folder instead
+    folder: Path | None = None  # where it is kept; None: PyTorch's cache
 
     @property
     def cached(self) -> Path:
-        """Where it lies once it was fetched."""
+        """Its path once it was fetched."""
         return (self.folder or Path(torch.hub.get_dir()) / "checkpoints") / self.name
 
     def find(self, where: Where = None) -> Path:
-        """The file that is named, the one of this name in a folder, or that in the cache, fetched if need be.
+        """The file at `where`, or the one of this name in that folder, or (None) that in the cache, fetched if need be.
 
         Raises FileNotFoundError or FetchError; both say what to download, and to where.
         """
@@ -74,41 +70,31 @@ class Published:
     def fetch(self) -> Path:
         """Fetch it into the cache, checked by its hash. Raises FetchError, which says what to do instead."""
         path, incoming = self.cached, self.cached.with_name(f".{self.name}")
+        remedy = (
+            f"download it elsewhere (about {self.megabytes:g} MB) and put it at '{path}', or into any folder as "
+            f"{self.name} and name that folder ({self.option} FOLDER)"
+        )
         if not 0 < self.megabytes < 5:
             size = f"about {self.megabytes:g} MB" if self.megabytes else "the bar says how much"
             print(f"fetching {self.name}, {size}, from {urlsplit(self.url).hostname}, once", file=sys.stderr)
-        download(self.url, incoming, self.name, self._complaint, announce=False)
+        download(self.url, incoming, self.name, remedy, announce=False)
         digest = files.sha256(incoming) if self.sha256 else ""
         if not digest.startswith(self.sha256):
             incoming.unlink()
             why = f'invalid hash value (expected "{self.sha256}", got "{digest}")'
-            raise FetchError(self._complaint(why), why)
+            raise failure(self.name, self.url, why, remedy)
         return incoming.replace(path)
 
-    def _complaint(self, why: str) -> str:
-        return (
-            f"cannot fetch {self.url} ({why}): download it elsewhere (about {self.megabytes:g} MB) and put it at "
-            f"'{self.cached}', or into any folder as {self.name} and name that folder ({self.option} FOLDER)"
-        )
 
-
-def download(
-    place: str | Path,
-    to: Path,
-    name: str,
-    complaint: Callable[[str], str],
-    progress: bool = True,
-    announce: bool = True,
-) -> None:
-    """Fetch an address, also one of Google Drive, or copy a file; cut off, it goes on next time.
+def download(place: str | Path, to: Path, name: str, remedy: str, progress: bool = True, announce: bool = True) -> None:
+    """Fetch an address, also one of Google Drive, or copy a file; a download that broke off is resumed next time.
 
     Args:
         place: address or file.
         to: the file to write; it has this name only when it is whole.
-        name: for people.
-        complaint: from a reason to the message of the error.
-        progress: a bar, with the time left.
-        announce: say the size of large ones before.
+        name: what bar and messages call it.
+        remedy: what to do where it fails.
+        announce: print the size of a large file before.
 
     Raises FetchError: refused, broken off, or no room for it.
     """
@@ -119,8 +105,9 @@ def download(
             _copy(place, to, shown)
             return
         if origin == place and (why := silence(place, PATIENCE)):
-            raise FetchError(complaint(why), why)
-        ask("download", complaint, url=place, output=str(to), progress=shown, resume=True, retries=RETRIES)
+            raise failure(name, origin, why, remedy)
+        settings = {"url": place, "output": str(to), "progress": shown, "resume": True, "retries": RETRIES}
+        ask("download", name, origin, remedy, **settings)
 
 
 def _copy(file: Path, to: Path, shown: Callable[[int, int], None]) -> None:
@@ -133,20 +120,19 @@ def _copy(file: Path, to: Path, shown: Callable[[int, int], None]) -> None:
             shown(done, total)
 
 
-def ask(verb: str, complaint: Callable[[str], str], **settings: Any) -> Any:
-    """A function of gdown's, patient, silent and without cookies; a refusal becomes a FetchError."""
+def ask(verb: str, name: str, origin: str, remedy: str, **settings: Any) -> Any:
+    """Call a function of gdown, without output and cookies; a refusal becomes a FetchError."""
     import gdown
     import requests
 
     try:
         return getattr(gdown, verb)(quiet=True, use_cookies=False, timeout=PATIENCE, **settings)
     except (gdown.exceptions.DownloadError, requests.RequestException, KeyError) as error:
-        why = _why(error)
-        raise FetchError(complaint(why), why) from None
+        raise failure(name, origin, _why(error), remedy) from None
 
 
 def _why(error: Exception) -> str:
-    """What Drive's pages, and servers, mean."""
+    """The reason that a page of Drive, or a server's answer, gives."""
     text, response = " ".join(str(error).split()), getattr(error, "response", None)
     status = getattr(response, "status_code", 0)
     if "Too many users" in text or "quota" in text.lower():
@@ -157,10 +143,7 @@ def _why(error: Exception) -> str:
 
 
 def silence(address: str, seconds: float = 3.0) -> str:
-    """Why a server takes no connection; "": it does. (Also for a folder, or where there is a proxy: who knows.)
-
-    Unlike a download, which is patient, this is soon over where there is no network.
-    """
+    """Why a server takes no connection within `seconds`; "": it does, or (a folder, a proxy) that cannot be known."""
     url = urlsplit(address)
     if not url.hostname or {"http", "https", "all"} & getproxies().keys():
         return ""
@@ -173,8 +156,9 @@ def silence(address: str, seconds: float = 3.0) -> str:
 
 @contextmanager
 def _progress(name: str, folder: Path, shown: bool, origin: str) -> Iterator[Callable[[int, int | None], None]]:
-    """What is called with the bytes done and in all: first it says the size, if there is an `origin`, and raises
-    FetchError where there is no room for it; then it moves a bar.
+    """A callback for (bytes done, bytes in all) that moves a bar.
+
+    The first call announces the size, if there is an `origin`, and raises FetchError where there is no room for it.
     """
     bars = []
 

@@ -1,7 +1,8 @@
-"""Networks that others trained, on which full-scale measures stand: Inception, VGG, LPIPS, DINO.
+"""Networks that others trained, for full-scale measures: Inception, VGG, LPIPS, DINO.
 
 Each needs a package (extra `full`) and a file of weights, which is fetched once into PyTorch's cache
-(`torch.hub.get_dir()`). Where there is no network, put the files named here into one folder and name that folder.
+(`torch.hub.get_dir()`), or taken from a folder that is named. All raise ImportError (no package), FileNotFoundError or
+ConnectionError (no weights), and ValueError (other weights).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ DINO = Published(
 
 @contextmanager
 def _fitting(path: Path, weights: Published) -> Iterator[None]:
-    """Errors of entries that do not fit a network as one that names the file and the right one."""
+    """Turn errors of entries that do not fit a network into one that names the file and the right one."""
     try:
         yield
     except (RuntimeError, KeyError, AttributeError, TypeError) as error:
@@ -59,27 +60,20 @@ def need(module: str, package: str) -> ModuleType:
         ) from error
 
 
-# ------------------------------------------------------------------------------------------------------------ networks
 def inception(weights: Where = None, device: torch.device | str = "auto") -> Extractor:
-    """The Inception of FID and KID: uint8 [N, 3, H, W], any size (it resizes as the original does) -> [N, 2048].
-
-    Raises:
-        ImportError, FileNotFoundError, ConnectionError, ValueError: no package, no weights, other weights.
-    """
+    """The Inception of FID and KID: uint8 [N, 3, H, W], any size (it resizes as the original does) -> [N, 2048]."""
     return _of_fidelity("FeatureExtractorInceptionV3", "2048", INCEPTION, weights, device)
 
 
 def vgg(weights: Where = None, device: torch.device | str = "auto") -> Extractor:
-    """The VGG-16 of precision and recall (arXiv 1904.06991): uint8 [N, 3, H, W], any size -> [N, 4096]. Errors: as
-    `inception`.
-    """
+    """The VGG-16 of precision and recall (arXiv 1904.06991): uint8 [N, 3, H, W], any size -> [N, 4096]."""
     return _of_fidelity("FeatureExtractorVGG16", "fc2_relu", VGG, weights, device)
 
 
 def _of_fidelity(kind: str, layer: str, weights: Published, where: Where, device: torch.device | str) -> Extractor:
     package = need("torch_fidelity", FIDELITY)
     path = weights.find(where)
-    files.read(path, mmap=True)  # torch-fidelity opens the file in a way that would run what a pickle says
+    files.read(path, mmap=True)  # raises for a pickle with code, which torch-fidelity would run
     with _fitting(path, weights):
         network = getattr(package, kind)(kind, [layer], feature_extractor_weights_path=str(path))
     network = network.to(pick_device(device))
@@ -89,13 +83,13 @@ def _of_fidelity(kind: str, layer: str, weights: Published, where: Where, device
 def lpips_distance(weights: Where = None, device: torch.device | str = "auto") -> Distance:
     """LPIPS on VGG-16 (arXiv 1801.03924, version 0.1): two batches [N, 3, H, W] in [-1, 1] -> [N].
 
-    The package brings what LPIPS learned; the VGG below it is the file of `vgg`. Errors: as `inception`.
+    The package brings what LPIPS learned; the VGG below it is the file of `vgg`.
     """
     package = need("lpips", LPIPS)
     path = VGG.find(weights)
     state = files.read(path)  # torchvision's names; lpips puts the same layers into slices: features.10 is slice3.10
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it asks torchvision in a way that is deprecated
+        warnings.simplefilter("ignore")  # it calls torchvision in a deprecated way
         network = package.LPIPS(net="vgg", pnet_rand=True, verbose=False)
     with _fitting(path, VGG):
         own = network.net.state_dict()
@@ -105,7 +99,7 @@ def lpips_distance(weights: Where = None, device: torch.device | str = "auto") -
 
 
 def dino(weights: Where = None, device: torch.device | str = "auto") -> nn.Module:
-    """DINO ViT-B/8 (arXiv 2104.14294), a timm `VisionTransformer` for images of 224 px. Errors: as `inception`."""
+    """DINO ViT-B/8 (arXiv 2104.14294), a timm `VisionTransformer` for images of 224 pixels."""
     package = need("timm", TIMM)
     path = DINO.find(weights)
     overlay = {"state_dict": files.read(path)}

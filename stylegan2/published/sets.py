@@ -1,9 +1,9 @@
-"""Sets of pictures that others published, for full scale: fetched once, checked, licence in hand.
+"""Sets of pictures that others published, for full scale: fetched once, checked, with their licences.
 
     folder = fetch("metfaces", "data")           # data/metfaces/*.png; go on with: prepare data/metfaces ...
 
-A picture gets its name only when it is whole; Ctrl-C, and the same command again, goes on. The names come from a server
-and are not trusted.
+A picture gets its name only when it is whole; an interrupted run is resumed by the same command. The names come from a
+server and are not trusted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import shutil
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stylegan2.bars import bar
 from stylegan2.data.images import Refused, decode
@@ -35,8 +34,8 @@ class PublishedSet(NamedTuple):
     drive: str  # id of a folder of pictures, or of one archive
     is_folder: bool  # which of the two
     licence: str  # in short
-    says: str  # what it is
-    sums: str = ""  # id of a JSON file that knows the pictures' MD5 sums
+    description: str
+    sums: str = ""  # id of a JSON file with the pictures' MD5 sums
 
 
 SETS = {
@@ -57,12 +56,7 @@ SETS = {
 
 
 def fetch(name: str, out: str | os.PathLike, progress: bool = True) -> Path:
-    """Fetch a set, or what is missing of it; returns what `prepare` takes, a folder of pictures or an archive.
-
-    Args:
-        name: one of `SETS`.
-        out: folder; the set gets a folder of its name there.
-        progress: bars.
+    """Fetch one of `SETS`, or what is missing of it, to out/NAME; returns a folder or archive for `prepare`.
 
     Raises:
         FetchError: an unknown name, or it cannot be had; says what to do.
@@ -81,40 +75,36 @@ def fetch(name: str, out: str | os.PathLike, progress: bool = True) -> Path:
 
 
 def _folder(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
-    """Every picture of a folder on Drive."""
-    complaint = _complaint(wanted, folder, f"the list of {folder.name}")
-    listed = ask("download_folder", complaint, id=wanted.drive, skip_download=True)
-    names = [(file.id, Path(file.path).name) for file in listed]  # nothing but names
-    pictures = [(id, name) for id, name in names if name.lower().endswith(ENDINGS) and not name.startswith(".")]
+    """Fetch every picture of a folder on Drive."""
+    words = f"the list of {folder.name}", "Google Drive", _remedy(wanted, folder)
+    listed = ask("download_folder", *words, id=wanted.drive, skip_download=True)
+    names = {Path(file.path).name: file.id for file in listed}  # without folders
+    pictures = [name for name in names if name.lower().endswith(ENDINGS) and not name.startswith(".")]
     sums = _sums(wanted, folder)
-    left = [(id, name) for id, name in pictures if not (folder / name).is_file()]
+    left = [name for name in pictures if not (folder / name).is_file()]
     if progress and left:
         print(f"fetching {folder.name}, {len(left):,} pictures, from Google Drive, once", file=sys.stderr)
-    for id, name in bar(left, folder.name, "img", progress):
-        incoming = _get(wanted, folder, id, name)
+    for name in bar(left, folder.name, "img", progress):
+        incoming = _get(wanted, folder, names[name], name)
         _check(incoming, sums.get(name))
         incoming.replace(folder / name)
     return folder
 
 
 def _get(wanted: PublishedSet, folder: Path, id: str, name: str, progress: bool = False) -> Path:
-    """A file of Drive's by its id, where what is not checked yet lies."""
+    """Fetch a file of Drive by its id, to where unchecked files lie."""
     incoming = folder / INCOMING / name
-    download(f"{DRIVE}/uc?id={id}", incoming, name, _complaint(wanted, folder, name), progress)
+    download(f"{DRIVE}/uc?id={id}", incoming, name, _remedy(wanted, folder), progress)
     return incoming
 
 
-def _complaint(wanted: PublishedSet, folder: Path, name: str) -> Callable[[str], str]:
-    return lambda why: f"{name} cannot be fetched from Google Drive: {why}: {_advice(wanted, folder)}"
-
-
-def _advice(wanted: PublishedSet, folder: Path) -> str:
+def _remedy(wanted: PublishedSet, folder: Path) -> str:
     kind = "drive/folders" if wanted.is_folder else "file/d"
     return f"open {DRIVE}/{kind}/{wanted.drive} in a browser and put what you get into '{folder}'"
 
 
 def _check(path: Path, md5: str | None) -> None:
-    """A whole picture, and the one that was published. Raises FetchError, and removes it, where not."""
+    """Raises FetchError, and removes the file, unless it is a whole picture and the one that was published."""
     data = path.read_bytes()
     try:
         if md5 is not None and hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
@@ -131,29 +121,30 @@ def _sums(wanted: PublishedSet, folder: Path) -> dict[str, str]:
         return {}
     path = _get(wanted, folder, wanted.sums, "sums.json")
     try:
-        return dict(find_sums(json.loads(path.read_bytes())))
+        return find_sums(path.read_bytes())
     except ValueError as error:
         raise FetchError(f"the list of sums of {folder.name} is no JSON ({error}): fetch it again") from error
     finally:
         path.unlink()
 
 
-def find_sums(content: Any) -> Iterator[tuple[str, str]]:
-    """Pairs of file name and MD5 sum, wherever they stand: as "..._path" (or file) and "..._md5" of one object."""
-    if isinstance(content, list):
-        for item in content:
-            yield from find_sums(item)
-    elif isinstance(content, dict):
-        for key, value in content.items():
-            yield from find_sums(value)
-            sum_key = re.sub(r"(path|file|name)$", "md5", key)
-            md5 = content.get(sum_key) if sum_key != key else None
-            if isinstance(value, str) and isinstance(md5, str) and re.fullmatch(r"[0-9a-f]{32}", md5):
-                yield Path(value).name, md5
+def find_sums(text: bytes) -> dict[str, str]:
+    """MD5 sums by file name, of JSON objects at any depth with "X_path" and "X_md5". Raises ValueError: no JSON."""
+    sums = {}
+
+    def note(entry: dict) -> None:
+        for key, md5 in entry.items():
+            stem, _, kind = key.rpartition("_")
+            path = entry.get(f"{stem}_path")
+            if kind == "md5" and isinstance(path, str) and re.fullmatch(r"[0-9a-f]{32}", str(md5)):
+                sums[Path(path).name] = md5
+
+    json.loads(text, object_hook=note)
+    return sums
 
 
 def _archive(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
-    """One archive: a zip stays as it is, `prepare` reads it; a tar is unpacked."""
+    """Fetch one archive: a zip stays as it is, since `prepare` reads it; a tar is unpacked."""
     done = [*folder.glob("*.zip"), *folder.glob("images")]
     if done:
         return done[0]
@@ -162,10 +153,10 @@ def _archive(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
         return incoming.replace(folder / f"{folder.name}.zip")
     if not tarfile.is_tarfile(incoming):
         incoming.unlink()
-        raise FetchError(f"what came as {folder.name} is neither a zip nor a tar: {_advice(wanted, folder)}")
+        raise FetchError(f"what came as {folder.name} is neither a zip nor a tar: {_remedy(wanted, folder)}")
     try:
         with tarfile.open(incoming) as archive:
-            archive.extractall(part, filter="data")  # nothing outside, no devices, no links that lead away
+            archive.extractall(part, filter="data")  # no files outside, no devices, no links that lead away
     except tarfile.TarError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise FetchError(f"the archive of {folder.name} is damaged, or would write outside ({error})") from error

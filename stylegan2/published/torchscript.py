@@ -1,7 +1,7 @@
 """TorchScript archives, such as OpenAI's files of CLIP: their numbers, without running the program that they hold.
 
 Such a zip holds the module as a pickle (`data.pkl`), its numbers in `data/`, and the program in `code/`, which is not
-looked at. In the pickle every module is an object of a class of that program: here it becomes a plain record.
+read. Every module in the pickle, an object of a class of that program, becomes a plain record.
 """
 
 from __future__ import annotations
@@ -28,17 +28,13 @@ class _Module(Record):
         self.update(state)
 
 
-def _untagged(value: Any, tag: str) -> Any:
-    return value
-
-
 class _ArchiveReader(Reader):
     allowed = {
         ("collections", "OrderedDict"): collections.OrderedDict,
         ("torch._utils", "_rebuild_tensor_v2"): rebuilt,
-        ("torch.jit._pickle", "build_intlist"): list,  # settings of modules, which are not looked at
+        ("torch.jit._pickle", "build_intlist"): list,  # settings of modules, which are not used
         ("torch.jit._pickle", "build_doublelist"): list,
-        ("torch.jit._pickle", "restore_type_tag"): _untagged,
+        ("torch.jit._pickle", "restore_type_tag"): lambda value, tag: value,
     } | {("torch", f"{name}Storage"): getattr(torch, name.lower()) for name in STORAGES}
 
     def __init__(self, archive: zipfile.ZipFile, folder: str):
@@ -50,7 +46,7 @@ class _ArchiveReader(Reader):
         return fresh(_Module) if module.split(".")[0] == "__torch__" else super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Tensor:
-        """All the numbers of a storage, in a row; wherever they were, they come to the CPU."""
+        """All the numbers of a storage, in a row, on the CPU."""
         _, dtype, key, _, _ = pid
         if key not in self.numbers:
             entry = self.archive.getinfo(f"{self.folder}/data/{key}")

@@ -1,12 +1,11 @@
-"""The published models of full scale: fetched once, verified ever after.
+"""The published models of full scale: fetched once, and verified at every use.
 
     zoo = Zoo(course_root / "checkpoints" / "full")
     path = zoo.fetch("NaverWebtoon_FreezeSG")       # already here, from a mirror, or from Google Drive
 
-Their publishers give no hashes: size and SHA-256 are written down at the first download, and a file that changes later
-is refused. Of a download only what draws and judges is kept (`KEPT`, about a quarter), and the hashes of both files are
-written down; a file that somebody put here by hand stays as it is. Their licences are not stated either: take them as
-for research only.
+Their publishers give no hashes: size and SHA-256 are recorded at the first download, and a file that changes later is
+refused. Of a download only `KEPT` (about a quarter) stays, and both hashes are recorded; a file put here by hand is not
+changed. Their licences are not stated either: take them as for research only.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Model(NamedTuple):
 
     drive: str  # its id on Google Drive
     course: str  # what notebooks call it: "photo", "encoder", or DOMAIN_METHOD
-    says: str  # what it is
+    description: str
 
 
 MODELS = {
@@ -64,8 +63,8 @@ class Zoo:
     """A folder of published models.
 
     Args:
-        folder: where they lie, and what is known of them (`RECORD`).
-        mirror: a folder or an address that has the files, asked instead of Google Drive; None: the variable `MIRROR`.
+        folder: where they lie, with the `RECORD` of their hashes.
+        mirror: a folder or an address that has the files, instead of Google Drive; None: the variable `MIRROR`.
         scratch: a folder for unfinished downloads; None: `folder`, too.
     """
 
@@ -80,79 +79,60 @@ class Zoo:
         return self.folder / f"{name}.pt"
 
     def has(self, name: str) -> bool:
-        """Is it here? (Whether it is what it was, `check` says.)"""
+        """Is it here? (`fetch` says whether it is unchanged.)"""
         return self.path(name).is_file()
 
-    def obstacle(self, name: str, seconds: float = 3.0) -> str:
-        """Why a model cannot be had, so far as is seen at once; "": it is here, or nothing is known to be in the way.
-
-        Nothing is fetched: a mirror's folder has the file or not, a server takes a connection within so many seconds
-        or not.
-        """
+    def obstacle(self, name: str) -> str:
+        """Why a model cannot be had, so far as is known without fetching it; "": it is here, or can probably be had."""
         if self.has(name):
             return ""
         place = self._place(name)
         if isinstance(place, Path):
             return "" if place.is_file() else self._missing(name)
-        no_network = silence(self.mirror or DRIVE, seconds)
+        no_network = silence(self.mirror or DRIVE)
         return f"no network to fetch its models; {MIRROR} names another place" if no_network else ""
 
-    def check(self, name: str) -> Path:
-        """A model that is here and is what it was. One that was put here by hand is looked at and written down.
-
-        Raises FetchError: it is not here, is no checkpoint, or is not what it was at first.
-        """
-        if not self.has(name):
-            raise FetchError(f"{name} is not here: python -m stylegan2 download {name}")
-        return self._verify(name, self.path(name), BY_HAND)
-
     def fetch(self, name: str, progress: bool = True) -> Path:
-        """A model that is here already, or is fetched now. Interrupted, it goes on next time.
+        """A model that is here, verified, or is fetched now; an interrupted download is resumed next time.
 
         Raises:
-            FetchError: it cannot be had, there is no room for it, or it is not what it was.
+            FetchError: it cannot be had, there is no room for it, or it has changed since it was recorded.
             InUse: another process fetches into this folder.
         """
         path = self.path(name)
         with files.only_writer(self.folder):
             incoming = self.incoming / path.name
             if path.is_file():
-                incoming.unlink(missing_ok=True)  # a kill may have come just before it was removed
+                incoming.unlink(missing_ok=True)  # left by a kill
                 return self._verify(name, path, BY_HAND)
             place = self._place(name)
             origin = str(place) if self.mirror else "Google Drive"
             if isinstance(place, Path) and not place.is_file():
                 raise FetchError(self._missing(name))
-            if not incoming.is_file():  # else a whole one, which a kill left behind
-                words = f"{name} cannot be fetched from {origin}", self._advice(name)
-                download(place, incoming, name, lambda why: f"{words[0]}: {why}: {words[1]}", progress)
+            if not incoming.is_file():  # else a whole one, left by a kill
+                download(place, incoming, name, self._remedy(name), progress)
             try:
                 self._verify(name, incoming, origin)
                 kept = self._slimmed(name, incoming)
             except FetchError:
-                incoming.unlink()  # or it would be taken for a whole one next time
+                incoming.unlink()  # or it would be taken for a whole download next time
                 raise
             try:
                 os.replace(kept, path)
             except OSError:  # another file system, such as a mounted Drive
-                download(kept, path, name, str, progress, announce=False)
+                download(kept, path, name, "", progress, announce=False)
                 kept.unlink()
             incoming.unlink(missing_ok=True)
             return self._verify(name, path, origin)
 
     def _slimmed(self, name: str, whole: Path) -> Path:
-        """What is kept of a download, as a file beside it whose hash is written down; itself where that is all of it.
-
-        Raises FetchError for a file that cannot be read.
-        """
+        """What is kept of a download, as a file beside it whose hash is recorded; itself where that is all of it."""
         slim = whole.with_name(f"slim-{whole.name}")
+        content = _readable(name, lambda: files.read(whole, mmap=True))
+        if not isinstance(content, dict) or content.keys() <= set(KEPT) or not {"g_ema", "e"} & content.keys():
+            return whole
         try:
-            content = _readable(name, lambda: files.read(whole, mmap=True))
-            if not isinstance(content, dict) or content.keys() <= set(KEPT) or not {"g_ema", "e"} & content.keys():
-                return whole
             files.write(slim, {key: content[key] for key in KEPT if key in content})
-        except FetchError:
-            raise
         except (OSError, RuntimeError):  # no room for both
             return whole
         record = self._record()
@@ -170,17 +150,17 @@ class Zoo:
             f"{self.mirror.rstrip('/')}/{quote(name)}.pt" if "://" in self.mirror else Path(self.mirror, f"{name}.pt")
         )
 
-    def _advice(self, name: str) -> str:
+    def _remedy(self, name: str) -> str:
         return (
             f"open {DRIVE}/file/d/{MODELS[name].drive}/view in a browser and put the file at '{self.path(name)}', or "
             f"set {MIRROR} to a folder or an address that has {name}.pt"
         )
 
     def _missing(self, name: str) -> str:
-        return f"the mirror has no '{self._place(name)}': {self._advice(name)}"
+        return f"the mirror has no '{self._place(name)}': {self._remedy(name)}"
 
     def _verify(self, name: str, path: Path, origin: str) -> Path:
-        """The file, if it is a checkpoint and what was written down; the first time it is written down."""
+        """The file, if it is a checkpoint and as recorded; the first time it is recorded."""
         record = self._record()
         known, seen = record.get(f"{name}.pt"), _seen(path)
         if known and known.get("seen") == seen:
@@ -207,7 +187,7 @@ class Zoo:
 
 
 def _readable(name: str, look: Callable):
-    """What `look` finds in a file; FetchError where that is no checkpoint."""
+    """What `look` returns; its CheckpointError as a FetchError."""
     try:
         return look()
     except CheckpointError as error:
@@ -215,6 +195,6 @@ def _readable(name: str, look: Callable):
 
 
 def _seen(path: Path) -> list[int]:
-    """What shows without reading a file that it changed: its size, and when it was written (ns)."""
+    """Size and time of writing (ns), which show a change without reading the file."""
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns]

@@ -6,6 +6,7 @@ equations 1 to 4): a focal loss for the heat map, absolute differences for place
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from stylegan2.bars import bar
 from stylegan2.collect.detectors import Detector, on_pages, overlap
-from stylegan2.collect.face_detector import FaceNet, load, truth
+from stylegan2.collect.face_detector import CELL, TYPICAL, FaceNet, load
 from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
 from stylegan2.pocket.nets.judge import to_float
 from stylegan2.pocket.world.pages import Page, make_page
@@ -66,8 +67,31 @@ def cut_window(rng: random.Random, page: Page) -> tuple[Tensor, Tensor]:
     return pixels.contiguous(), boxes
 
 
+def truth(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """What the maps should be, for boxes [N, 4] in pixels of the input.
+
+    Returns:
+        maps [4, h, w]: a bump of height 1 around every middle (equation 1 of the paper; its width grows with the face),
+        and in the middles' cells place and size; bool [h, w]: those cells.
+    """
+    h, w = height // CELL, width // CELL
+    maps, cells = torch.zeros(4, h, w), torch.zeros(h, w, dtype=torch.bool)
+    rows, columns = torch.arange(h)[:, None] + 0.5, torch.arange(w)[None] + 0.5
+    for x0, y0, x1, y1 in boxes.tolist():
+        x, y, side = (x0 + x1) / 2 / CELL, (y0 + y1) / 2 / CELL, (x1 - x0 + y1 - y0) / 2
+        if not (0 <= x < w and 0 <= y < h):
+            continue
+        i, j = int(y), int(x)
+        sigma = max(0.5, side / CELL / 8)
+        bump = torch.exp(-((columns - j - 0.5) ** 2 + (rows - i - 0.5) ** 2) / (2 * sigma**2))
+        maps[0] = torch.maximum(maps[0], bump)
+        maps[1, i, j], maps[2, i, j], maps[3, i, j] = x - j, y - i, math.log(side / TYPICAL)
+        cells[i, j] = True
+    return maps, cells
+
+
 def loss_of(maps: Tensor, wanted: Tensor, cells: Tensor) -> dict[str, Tensor]:
-    """The loss's parts, of maps [N, 4, h, w] and what `face_detector.truth` wants: [N, 4, h, w] and bool [N, h, w]."""
+    """The loss's parts, of maps [N, 4, h, w] and what `truth` wants: [N, 4, h, w] and bool [N, h, w]."""
     heat, count = maps[:, 0], cells.sum().clamp_min(1)
     log_p, log_not_p = F.logsigmoid(heat), F.logsigmoid(-heat)
     p = heat.sigmoid()
