@@ -197,7 +197,7 @@ def test_a_photo_that_the_model_does_not_know_is_held_near_a_face(folder, tmp_pa
     drawn = np.asarray(Image.open(tmp_path / "a" / "wide.png"))
     assert drawn.shape == np.asarray(Image.open(tmp_path / "a" / "me.png")).shape
     said = call(*words, *options(folder, tmp_path / "b", "--space", "w+"))
-    assert "what it draws may be no face" in said
+    assert "what it renders may be no face" in said
     assert Projection.load(tmp_path / "b" / "wide.pt").config.space == "w+"  # what is asked for is done
 
 

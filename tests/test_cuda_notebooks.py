@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stylegan2 import checkpoints, networks
+from stylegan2.layers import widths
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -46,7 +46,7 @@ def thin_course(tmp_path_factory) -> Path:
     (root / "notebooks").mkdir()
     (root / "checkpoints" / "pocket").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(networks.PRESETS, "pocket", replace(networks.PRESETS["pocket"], base=512, maximum=16))
+        patch.setattr(networks, "widths", lambda resolution, *_: widths(resolution, 512, 16))
         for path in SHIPPED.iterdir():
             copy = root / "checkpoints" / "pocket" / path.name
             if path.suffix != ".pt" or path.stem in ("judge", "clip", "encoder", "detector"):

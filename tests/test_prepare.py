@@ -441,7 +441,7 @@ def fake_pocket(monkeypatch):
         out = np.zeros((len(faces), 3, size, size), np.uint8)
         for k, (seed, index) in enumerate(faces):
             out[k] = np.random.default_rng([seed, index, size, len(domain)]).integers(0, 256, (3, size, size))
-        return out
+        return torch.from_numpy(out)
 
     module = types.SimpleNamespace(
         DOMAINS=("photo", "webtoon"), TARGET_SET_SIZE=40, VERSION=1, render=render,

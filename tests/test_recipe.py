@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from stylegan2 import checkpoints, networks, runs
+from stylegan2.layers import widths
 from stylegan2.pocket import recipe
 from stylegan2.pocket.nets import clip_training
 from stylegan2.pocket.nets.clip_training import ClipConfig
@@ -41,7 +42,7 @@ def made(tmp_path_factory):
     """The recipe's steps at a few images each, the source's long run stopped half-way and gone on with."""
     folder = tmp_path_factory.mktemp("recipe")
     lengths = {"warmup_images": 16, "photo_images": 48, "large_images": 128, "curve_images": 8, "target_images": 32}
-    lengths |= {"clip": ClipConfig(images=1024, own_faces=12, cross_faces=2), "text_faces": 2}
+    lengths |= {"clip": ClipConfig(images=512, own_faces=12, cross_faces=2), "text_faces": 2}
     lengths |= {"encoder": EncoderConfig(images=32, faces=8), "route_images": 2}
     lengths |= {"detector": DetectorConfig(windows=16, pages=1), "held_out_pages": 1}
     small = recipe.Recipe(
@@ -50,8 +51,7 @@ def made(tmp_path_factory):
     small.shipped.mkdir()
     (small.shipped / "judge.pt").write_bytes((SHIPPED / "judge.pt").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
-        thin = replace(networks.PRESETS["pocket"], base=512, maximum=16)
-        patch.setitem(networks.PRESETS, "pocket", thin)  # so wide are its layers at 64 pixels: 8 channels
+        patch.setattr(networks, "widths", lambda resolution, *_: widths(resolution, 512, 16))  # 8 channels at 64 px
         patch.setattr(recipe, "REPORT_FACES", 40)
         patch.setattr(recipe, "SHIPPED", {"webtoon": ("baseline", "freeze-sg")})
         patch.setattr(scoreboard, "METHODS", {name: scoreboard.METHODS[name] for name in ("baseline", "freeze-sg")})
@@ -62,7 +62,6 @@ def made(tmp_path_factory):
         recipe.make_photo(small)  # goes on from 32, and from 64 of the last run
         recipe.make_targets(small)
         recipe.make_scoreboard(small)
-        patch.setattr(clip_training, "measure_retrieval", partial(clip_training.measure_retrieval, rounds=1))
         patch.setattr(text_edits, "PROMPTS", text_edits.PROMPTS[:2])
         patch.setattr(text_edits, "run", partial(text_edits.run, learn=range(2)))
         patch.setattr(clip_training, "measure_retrieval", partial(clip_training.measure_retrieval, rounds=1))
