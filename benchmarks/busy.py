@@ -1,4 +1,4 @@
-"""How fast are we beside another program that uses all cores? By how OpenMP's threads wait for each other.
+"""How fast are we beside another program that uses all cores? By how many threads there are, and how they wait.
 
     python -m benchmarks.busy [--rounds 3] [--policies default chosen passive one-thread]
 
@@ -19,22 +19,24 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks import ROOT
-from stylegan2 import display
+from stylegan2 import runtime
 from stylegan2.config import TrainConfig
 from stylegan2.course import setup
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.editing import latents
 from stylegan2.editing.projection import ProjectConfig, project
+from stylegan2.panels.latent import latent_panel
 from stylegan2.runs import read_log
 from stylegan2.trainer import Trainer
 from stylegan2.transfer import method
 
 POLICIES = {  # variables of OpenMP; "chosen": what the package sets by itself
     "chosen": {},
-    "default": {"GOMP_SPINCOUNT": "300000"},  # what libgomp does without any of them
+    "default": {"GOMP_SPINCOUNT": "300000"},  # what libgomp does without any of them; also without `free_threads`
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
     "one-thread": {"OMP_NUM_THREADS": "1"},
 }
@@ -48,24 +50,25 @@ def rate(work: Callable[[], object], count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
-def work(images: int) -> None:
+def work(images: int, free_threads: bool) -> None:
     """What this process reaches, by task, as JSON."""
+    if not free_threads:
+        runtime.FEW_PIXELS = -1
     course = setup("pocket")
     source = course.source()
-    g = source.g_ema
-    ws = latents.ws_from_seeds(g, range(240), 0.7)
+    g, panel = source.g_ema, latent_panel(source.g_ema)
 
-    def slide() -> None:
-        for i in range(len(ws)):
-            display.to_pil(latents.render(g, ws[i : i + 1])[0], side=256)
+    def slide(count: int = 100) -> None:
+        with panel._silence():
+            for i in range(count):
+                panel.controls["blend"].value = (i % 50) / 50
+                panel.update()
 
-    slide()
-    photos, search = latents.render(g, ws[:1]).clamp(-1, 1), ProjectConfig(steps=25, space="w+")
-    distance = course.perceptual_distance
-    speeds = {
-        "slider, pictures/s": rate(slide, len(ws)),
-        "search, steps/s": rate(lambda: project(g, photos, distance, search, start=ws[1:2], progress=False), 25),
-    }
+    ws = latents.ws_from_seeds(g, range(2), 0.7)
+    photo, settings = latents.render(g, ws[:1]).clamp(-1, 1), ProjectConfig(steps=25, space="w+")
+    search = partial(project, g, photo, course.perceptual_distance, settings, ws[1:], progress=False)
+    slide(20), search()  # the first ones are slower
+    speeds = {"slider, pictures/s": rate(slide, 100), "search, steps/s": rate(search, 25)}
     data = LMDBDataset(course.dataset("pocket:webtoon?n=64"), 64, cache=True)
     with tempfile.TemporaryDirectory() as out:
         config = TrainConfig(
@@ -93,7 +96,7 @@ def measure(policy: str, images: int) -> dict[str, float]:
     """What a fresh process reaches under a policy, by task."""
     waiting = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
     environment = {name: value for name, value in os.environ.items() if name not in waiting} | POLICIES[policy]
-    command = [sys.executable, "-c", f"from benchmarks.busy import work; work({images})"]
+    command = [sys.executable, "-c", f"from benchmarks.busy import work; work({images}, {policy != 'default'})"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -20,14 +20,19 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, nn
 
 ROOM = 0.6  # of a GPU's free memory is what one batch may take: cuDNN and fragmentation need some as well
+FEW_PIXELS = 2 * 64 * 64  # of all images in work: up to here one thread is the better choice beside a busy program
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -68,6 +73,36 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
         has_float16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
         precision = "bfloat16" if has_bfloat16(device) else "float16" if has_float16 else "float32"
     return getattr(torch, precision)
+
+
+def free_cores() -> float:
+    """Cores that other programs left idle since the last call (of at least 0.1 s ago, else as it was then)."""
+    times, own, now = psutil.cpu_times(), sum(os.times()[:2]), time.monotonic()
+    before, latest = _cpu.get("at"), (now, times.idle + getattr(times, "iowait", 0.0) + own)
+    if before is None or now - before[0] >= 0.1:
+        _cpu["at"] = latest
+        if before is not None:
+            _cpu["free"] = (latest[1] - before[1]) / (now - before[0])
+    return _cpu.get("free", 1e9)
+
+
+_cpu: dict[str, Any] = {}  # "at": time, and seconds that cores were idle or ours, at the last call; "free": the answer
+
+
+@contextmanager
+def free_threads(pixels: int = 0) -> Iterator[None]:
+    """No more threads than other programs leave cores for, at least one; with many pixels in work, all threads.
+
+    Threads of short computations wait for each other most of the time, and in vain if another program has the core
+    (benchmarks/README.md, "Beside another program"). In long ones, more threads get a larger share of the machine.
+    """
+    before = torch.get_num_threads()
+    if pixels <= FEW_PIXELS:
+        torch.set_num_threads(max(1, min(before, int(free_cores() + 0.6))))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -266,3 +267,31 @@ def test_thin_files_keep_shapes_and_small_tensors(tmp_path):
     read = torch.load(tmp_path / "thin.pt", weights_only=True)
     assert read["weight"].shape == (64, 64) and torch.equal(read["kernel"], state["kernel"])
     assert (tmp_path / "thin.pt").stat().st_size < 4 * 64 * 64
+
+
+# ----------------------------------------------------------------------------------------------------- other programs
+@pytest.mark.parametrize(
+    ("free", "pixels", "threads"), [(2.0, 0, 2), (1.5, 0, 2), (1.0, 0, 1), (0.2, 64 * 64, 1), (0.2, 10**6, 2)]
+)
+def test_short_work_takes_the_threads_that_others_leave_cores_for(monkeypatch, free, pixels, threads):
+    monkeypatch.setattr(runtime, "free_cores", lambda: free)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with runtime.free_threads(pixels):
+            assert torch.get_num_threads() == threads
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_free_cores_are_those_that_were_idle_or_ours(monkeypatch):
+    """In half a second two cores were idle for 0.2 s and ours for 0.6: others had 0.2 of 1.0, so 1.6 were free."""
+    looks = iter([(10.0, 100.0, 5.0), (10.05, 100.1, 5.0), (10.5, 100.2, 5.6)])
+    monkeypatch.setattr(runtime, "_cpu", {})
+    for expected in (1e9, 1e9, 1.6):  # nothing to compare with, and a moment too short
+        now, idle, own = next(looks)
+        monkeypatch.setattr(runtime.time, "monotonic", lambda now=now: now)
+        monkeypatch.setattr(runtime.psutil, "cpu_times", lambda idle=idle: SimpleNamespace(idle=idle))
+        monkeypatch.setattr(runtime.os, "times", lambda own=own: (own, 0.0, 0.0, 0.0, 0.0))
+        assert runtime.free_cores() == pytest.approx(expected)

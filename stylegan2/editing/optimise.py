@@ -16,7 +16,7 @@ from stylegan2 import files
 from stylegan2.bars import bar
 from stylegan2.files import CheckpointError
 from stylegan2.networks import Generator
-from stylegan2.runtime import images_at_once, slices
+from stylegan2.runtime import free_threads, images_at_once, slices
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls (arXiv 1912.04958, D)
 DONE, INTERRUPTED = "done", "interrupted"  # why a search ended: after all steps; by Ctrl-C or the stop button
@@ -72,7 +72,7 @@ class LatentSearch:
         self.optimiser.param_groups[0]["lr"] = learning_rate(self.config, number)
         self.optimiser.zero_grad(set_to_none=True)
         at_once = images_at_once(self.g.synthesis, self.count, graph=True)
-        with frozen(self.g, self.critic):
+        with frozen(self.g, self.critic), free_threads(self.count * self.g.resolution**2):
             parts = [self._backward(part, number) for part in slices(self.count, at_once)]
         self.history.append(
             {"step": number} | self._row(*(torch.cat(of_parts) for of_parts in zip(*parts, strict=True)))

@@ -26,6 +26,7 @@ from stylegan2.editing import videos
 from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import Progress, assign, assign_checked, parse_settings
+from stylegan2.runtime import free_threads
 
 DELAY = 0.01  # seconds to wait for a newer position before rendering
 PATIENCE = 0.1  # seconds from the first unrendered position to rendering, at most: the picture follows a steady drag
@@ -161,7 +162,8 @@ class Panel:
 
     def _guarded(self, action: Callable[[], Any]) -> None:
         try:
-            action()
+            with free_threads():
+                action()
         except Exception as error:  # whatever it is, the learner must see it here and not in a log
             self.show_error(error)
 
