@@ -32,7 +32,6 @@ import torch
 from torch import Tensor, nn
 
 ROOM = 0.6  # of a GPU's free memory is what one batch may take: cuDNN and fragmentation need some as well
-FEW_PIXELS = 2 * 64 * 64  # of all images in work: up to here one thread is the better choice beside a busy program
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -87,18 +86,19 @@ def free_cores() -> float:
 
 
 _cpu: dict[str, Any] = {}  # "at": time, and seconds that cores were idle or ours, at the last call; "free": the answer
+free_cores()  # the first call has something to compare with
 
 
 @contextmanager
-def free_threads(pixels: int = 0) -> Iterator[None]:
-    """No more threads than other programs leave cores for, at least one; with many pixels in work, all threads.
+def free_threads() -> Iterator[None]:
+    """No more threads than other programs leave cores for, at least one.
 
-    Threads of short computations wait for each other most of the time, and in vain if another program has the core
-    (benchmarks/README.md, "Beside another program"). In long ones, more threads get a larger share of the machine.
+    For a panel's picture and a search: threads of short computations wait for each other most of the time, and in vain
+    if another program has the core (benchmarks/README.md, "Beside another program"). Other numbers of threads round
+    differently: a search decides once, at its start, and a training keeps its threads.
     """
     before = torch.get_num_threads()
-    if pixels <= FEW_PIXELS:
-        torch.set_num_threads(max(1, min(before, int(free_cores() + 0.6))))
+    torch.set_num_threads(max(1, min(before, int(free_cores() + 0.6))))
     try:
         yield
     finally:

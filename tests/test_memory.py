@@ -270,15 +270,13 @@ def test_thin_files_keep_shapes_and_small_tensors(tmp_path):
 
 
 # ----------------------------------------------------------------------------------------------------- other programs
-@pytest.mark.parametrize(
-    ("free", "pixels", "threads"), [(2.0, 0, 2), (1.5, 0, 2), (1.0, 0, 1), (0.2, 64 * 64, 1), (0.2, 10**6, 2)]
-)
-def test_short_work_takes_the_threads_that_others_leave_cores_for(monkeypatch, free, pixels, threads):
+@pytest.mark.parametrize(("free", "threads"), [(1e9, 2), (2.0, 2), (1.5, 2), (1.0, 1), (0.2, 1)])
+def test_a_panel_takes_the_threads_that_others_leave_cores_for(monkeypatch, free, threads):
     monkeypatch.setattr(runtime, "free_cores", lambda: free)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with runtime.free_threads(pixels):
+        with runtime.free_threads():
             assert torch.get_num_threads() == threads
         assert torch.get_num_threads() == 2
     finally:

@@ -72,7 +72,7 @@ class LatentSearch:
         self.optimiser.param_groups[0]["lr"] = learning_rate(self.config, number)
         self.optimiser.zero_grad(set_to_none=True)
         at_once = images_at_once(self.g.synthesis, self.count, graph=True)
-        with frozen(self.g, self.critic), free_threads(self.count * self.g.resolution**2):
+        with frozen(self.g, self.critic):
             parts = [self._backward(part, number) for part in slices(self.count, at_once)]
         self.history.append(
             {"step": number} | self._row(*(torch.cat(of_parts) for of_parts in zip(*parts, strict=True)))
@@ -98,7 +98,7 @@ class LatentSearch:
             on_step: called with the search after every step.
         """
         try:
-            with bar(what=what, unit="step", shown=progress, total=self.config.steps) as shown:
+            with free_threads(), bar(what=what, unit="step", shown=progress, total=self.config.steps) as shown:
                 while not self.stopped:
                     shown.set_postfix(format_row(self.step()), refresh=False)
                     shown.update()

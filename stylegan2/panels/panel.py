@@ -143,7 +143,7 @@ class Panel:
         self._at(asyncio.get_running_loop().time() + SETTLE, self.update)
 
     def _render_preview(self) -> None:
-        self._display(self.render(**self.settings, preview=True))
+        self._display(self._rendered(preview=True))
 
     def update(self) -> None:
         """Render the picture for the controls as they stand; an error is shown in the panel."""
@@ -152,8 +152,12 @@ class Panel:
     def _render_full(self) -> None:
         self._cancel()
         self._waiting_since = None
-        self._display(self.render(**self.settings))
+        self._display(self._rendered())
         self._finished = True
+
+    def _rendered(self, **more: bool) -> Image.Image:
+        with free_threads():
+            return self.render(**self.settings, **more)
 
     def _display(self, picture: Image.Image) -> None:
         self.picture = picture
@@ -162,8 +166,7 @@ class Panel:
 
     def _guarded(self, action: Callable[[], Any]) -> None:
         try:
-            with free_threads():
-                action()
+            action()
         except Exception as error:  # whatever it is, the learner must see it here and not in a log
             self.show_error(error)
 
