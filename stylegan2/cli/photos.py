@@ -137,7 +137,6 @@ def project(
     """
     import torch
 
-    from stylegan2.checkpoints import fingerprint
     from stylegan2.editing.cartoonize import is_outside, search
     from stylegan2.editing.optimise import INTERRUPTED as STOPPED
     from stylegan2.editing.photos import Cutting, parse_box, stacked
@@ -150,10 +149,9 @@ def project(
     config = ProjectConfig(steps=max(1, steps), space="w+" if free else space, l2=l2)
     cutting = Cutting(**square, box=parse_box(box))
     g = common.generator(checkpoint, device)
-    device = g.mapping.w_mean.device
-    e, distance = _encoder(encoder, g), distance_for(g.resolution, judge, device)
+    e, distance = _encoder(encoder, g), distance_for(g.resolution, judge, g.mapping.w_mean.device)
     portraits, left_out = read(photos, g.resolution, cutting, taken=("tuned",) if tune else ())
-    images = stacked(portraits, device)
+    images = stacked(portraits, g.mapping.w_mean.device)
     careful = torch.zeros(len(images), dtype=torch.bool)
     if steps:
         outside = is_outside(g, images, distance, e)
@@ -163,12 +161,7 @@ def project(
     codes = search(g, images, distance, e, careful, steps, config)
     if tune:
         g = _tuned(g, codes, images, distance, tune, out / "tuned.pt")
-    made_from = {"generator": fingerprint(g), "psi": 1.0}
-    for i, (name, portrait) in enumerate(portraits.items()):
-        if i in codes:
-            _keep(out / name, g, replace(codes[i], made_from=made_from | {"photo": name}), images[i : i + 1], portrait)
-        else:
-            typer.echo(f"{name}: not begun: you stopped the command first", err=True)
+    _keep_all(out, g, codes, images, portraits)
     if len(codes) < len(portraits) or any(one.stopped == STOPPED for one in codes.values()):
         _say_stopped(f"the codes of {len(codes)} of {counted(len(portraits), 'face')}, as far as found, are in {out}")
     common.end(left_out)
@@ -194,6 +187,18 @@ def _tuned(g, codes: dict, images, distance, steps: int, path: Path):
     tuned = tune(g, together, images[chosen], distance, steps)
     checkpoints.save(path, g_ema=tuned, meta={"tuned_from": checkpoints.fingerprint(g), "steps": steps})
     return tuned
+
+
+def _keep_all(out: Path, g, codes: dict, images, portraits: dict) -> None:
+    """Write what was found of each face; name those that were not begun."""
+    from stylegan2.checkpoints import fingerprint
+
+    made_from = {"generator": fingerprint(g), "psi": 1.0}
+    for i, (name, portrait) in enumerate(portraits.items()):
+        if i in codes:
+            _keep(out / name, g, replace(codes[i], made_from=made_from | {"photo": name}), images[i : i + 1], portrait)
+        else:
+            typer.echo(f"{name}: not begun: you stopped the command first", err=True)
 
 
 def _keep(path: Path, g, one, image, portrait) -> None:
@@ -262,7 +267,6 @@ def cartoonize(
     """
     import torch
 
-    from stylegan2 import display
     from stylegan2.editing import cartoonize as editing
     from stylegan2.editing.latents import render
     from stylegan2.editing.layer_swapping import check_dials
@@ -286,16 +290,23 @@ def cartoonize(
     ws, outside, stopped = editing.find_codes(source, images, distance, encoder, steps, outside)
     _say_unknown(portraits, outside, "it becomes the most similar face that the model can render")
     cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
-    for kind, rendered in cartoons.items():
-        for name, image in zip(portraits, rendered, strict=True):
-            display.save(display.to_pil(image, side=SIDE), out / f"{name}_{kind}.png")
-    seen = [portrait.seen for portrait in portraits.values()]
-    sheet = editing.sheet(images, render(source, ws, batch=len(ws)), cartoons, seen=seen)
-    path = display.save(sheet, out / "cartoons.png")
-    typer.echo(f"{counted(len(portraits), 'face')} in {counted(len(cartoons), 'style')}: {path}")
+    _keep_cartoons(out, images, render(source, ws, batch=len(ws)), cartoons, portraits)
     if stopped:
         _say_stopped("the cartoons were rendered with the codes that there were by then")
     common.end(left_out)
+
+
+def _keep_cartoons(out: Path, images, found, cartoons: dict, portraits: dict) -> None:
+    """Write every cartoon, and a sheet of all beside the photos and what the source renders of them."""
+    from stylegan2 import display
+    from stylegan2.editing.cartoonize import sheet
+
+    for kind, rendered in cartoons.items():
+        for name, image in zip(portraits, rendered, strict=True):
+            display.save(display.to_pil(image, side=SIDE), out / f"{name}_{kind}.png")
+    picture = sheet(images, found, cartoons, seen=[portrait.seen for portrait in portraits.values()])
+    path = display.save(picture, out / "cartoons.png")
+    typer.echo(f"{counted(len(portraits), 'face')} in {counted(len(cartoons), 'style')}: {path}")
 
 
 def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:
