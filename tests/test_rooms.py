@@ -47,6 +47,11 @@ def room(module: str) -> int:
     return ROOMS.index(first) if first in ROOMS else 0
 
 
+def test_every_folder_is_a_room():
+    folders = {path.parent.name for path in (ROOT / "stylegan2").glob("*/__init__.py")}
+    assert folders == {*ROOMS[1:], "checkpoints"}
+
+
 def test_nothing_imports_upward(graph):
     arrows = [f"{a} -> {b}" for a, found in graph.items() for b in sorted(found) if room(b) > room(a)]
     assert not arrows, "imports of a higher room:\n" + "\n".join(arrows)
