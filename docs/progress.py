@@ -20,7 +20,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Inputs the line from a thread, so that the clock moves while a long cell runs.
+    """Writes the line from a thread, so that the clock moves while a long cell runs.
 
     `plan` holds, for each notebook in order, its name and the seconds expected of each of its code cells. What is left
     is the sum over what is not done yet, times how much slower or faster than expected this machine has been so far.

@@ -1,6 +1,6 @@
 """How ADA moves and recolours pixels: by index, by a filtered warp, by a colour matrix. All twice differentiable.
 
-`augment.py` draws what is to be done; this file does it (arXiv 2006.06676, appendix B).
+`augment.py` samples what is to be done; this file does it (arXiv 2006.06676, appendix B).
 """
 
 import math

@@ -77,6 +77,8 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
 def free_cores() -> float:
     """Cores that other programs left idle since the last call (of at least 0.1 s ago, else as it was then)."""
     times, own, now = psutil.cpu_times(), sum(os.times()[:2]), time.monotonic()
+    if not times.idle:
+        return 1e9  # a sandbox that does not count
     before, latest = _cpu.get("at"), (now, times.idle + getattr(times, "iowait", 0.0) + own)
     if before is None or now - before[0] >= 0.1:
         _cpu["at"] = latest

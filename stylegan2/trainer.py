@@ -272,7 +272,16 @@ class Trainer(Iteration):
         snapshot = checkpoints.load(path, device=self.device)
         if snapshot.training is None or snapshot.g is None or snapshot.d is None:
             raise CheckpointError(f"'{path}' is a model without training state: it can be loaded, not resumed")
-        self._check_resumable(path, snapshot)
+        try:
+            self._check_resumable(path, snapshot)
+            self._take_over(snapshot)
+        except KeyError as error:
+            raise CheckpointError(
+                f"'{path}' has no entry {error}: it was written by another version; start a new run in another folder"
+            ) from error
+        return True
+
+    def _take_over(self, snapshot: checkpoints.Checkpoint) -> None:
         for name in ("g", "d", "g_ema"):
             getattr(self, name).load_state_dict(getattr(snapshot, name).state_dict())
         state = snapshot.training
@@ -282,7 +291,6 @@ class Trainer(Iteration):
         self.ada.load_state_dict(state["ada"], self.world.is_first)
         self._averages.load_state_dict(state["averages"])
         self.step, self.begun_as = state["step"], state["begun_as"]
-        return True
 
     def _newest_snapshot(self) -> Path | None:
         if snapshot_files(self.folder) and (self.folder / "config.json").exists():

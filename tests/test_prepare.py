@@ -31,6 +31,7 @@ from stylegan2.data import prepare as prep
 from stylegan2.data.dataset import LMDBDataset, inspect, open_reader
 from stylegan2.data.prepare import encode_all, ensure_lmdb, prepare
 from stylegan2.files import InUse, only_writer
+from stylegan2.pocket import world
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -460,6 +461,7 @@ def test_pocket_source_is_stored_without_loss(tmp_path, monkeypatch):
         dataset = LMDBDataset(report.out, size)
         np.testing.assert_array_equal(np.stack([image.numpy() for image in dataset]), drawn)
     assert quietly("pocket:photo?n=5", tmp_path / "five").length == 5
+    assert world.TARGET_SET_SIZE == 1000  # shipped targets learned from so many faces
     with pytest.raises(ValueError, match="into the source"):
         quietly("pocket:photo", tmp_path / "x", seed=1)
 

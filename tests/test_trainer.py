@@ -23,7 +23,7 @@ from tiny_training import (
     tiny_trainer,
 )
 
-from stylegan2 import checkpoints, runtime
+from stylegan2 import checkpoints, files, runtime
 from stylegan2 import trainer as trainer_module
 from stylegan2.config import TrainConfig
 from stylegan2.runs import RunLog, latest, read_log, snapshot_files
@@ -377,6 +377,17 @@ def test_a_model_without_training_state_cannot_be_resumed(tmp_path):
     checkpoints.save(tmp_path / "snapshots" / "000000016.pt", g_ema=g, g=g, d=d)
     with pytest.raises(checkpoints.CheckpointError, match="without training state"):
         tiny_trainer(tmp_path).run(progress=False)
+
+
+@pytest.mark.parametrize("entry", ["averages", "dataset_length"])
+def test_a_snapshot_of_another_version_says_so(tmp_path, entry):
+    tiny_trainer(tmp_path).run(progress=False)
+    path = latest(tmp_path)
+    content = files.read(path)
+    del content["training"][entry]
+    files.write(path, content)
+    with pytest.raises(checkpoints.CheckpointError, match=f"no entry '{entry}': it was written by another version"):
+        tiny_trainer(tmp_path, images=10**6).run(progress=False)
 
 
 WRONG = [

@@ -30,9 +30,7 @@ class Checkpoint:
     g: Generator | None = None  # in training; its parameters take gradients, and so do D's
     d: Discriminator | None = None
     info: dict[str, Any] = field(default_factory=dict)
-    meta: dict[str, Any] = field(
-        default_factory=dict
-    )  # as given to `save`, and entries that this version does not know
+    meta: dict[str, Any] = field(default_factory=dict)  # as given to `save`, with entries this version does not know
     training: dict[str, Any] | None = None  # the state of a run
 
     @property

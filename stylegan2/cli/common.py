@@ -268,7 +268,10 @@ def generators(paths: Mapping[str, Path], device) -> dict[str, Generator]:
     models = {name: generator(path, device) for name, path in paths.items()}
     ws = next(iter(models.values())).mapping.mean_ws
     for name, g in models.items():
-        check_fits(g, ws, name)
+        try:
+            check_fits(g, ws, name)
+        except ValueError as error:
+            raise ValueError(f"{error}; leave '{name}' out") from None
     return models
 
 
@@ -309,7 +312,7 @@ def check_ending(out: Path, *allowed: str, option: str = "--out") -> None:
 
 
 def check_file(path: Path, inputs: Iterable[Path] = ()) -> Path:
-    """The same path, if a file can be written there (its folder is made then): called before the work.
+    """The same path, if a file can be written there (writing it makes its folder): called before the work.
 
     Raises ValueError for a folder, one of the inputs, or a model of the course; OSError where nothing can be written.
     """
@@ -349,7 +352,7 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def leaving_out(path: Path, left_out: list[str], alone: bool = False) -> Iterator[None]:
+def leaving_out(path: Path | str, left_out: list[str], alone: bool = False) -> Iterator[None]:
     """One of many inputs: what is wrong with it is said, it joins `left_out`, and the others go on (if not `alone`)."""
     try:
         yield

@@ -13,7 +13,7 @@ OURS = "MyDrive/cartoonize"
 def drive_folder() -> tuple[Path | None, str]:
     """The course's folder on the user's Drive (mounted if need be) or None, and what to say.
 
-    What PyTorch and the hub fetch goes there, too.
+    What PyTorch fetches goes there, too.
     """
     try:
         from google.colab import drive

@@ -95,7 +95,7 @@ def search(
     if not steps:
         if encoder is None:
             raise ValueError(
-                "steps is 0 and there is no encoder: nothing would be looked for; give an encoder (--encoder), or steps"
+                "steps is 0 and there is no encoder: nothing would be looked for; give steps, or an encoder"
             )
         codes = encode(encoder, photos).split(1)
         return {i: Projection(known or CLOSE, ws, stopped="encoder only") for i, ws in enumerate(codes)}

@@ -93,6 +93,8 @@ class LatentSearch:
     ) -> str:
         """All steps that are left; returns why they ended: as `stopped`, or `INTERRUPTED`.
 
+        On a CPU the number of threads is chosen at the start, by what other programs leave; it changes how sums round.
+
         Args:
             what, format_row: words before the progress bar, and what it says of a row.
             on_step: called with the search after every step.
