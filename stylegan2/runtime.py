@@ -91,16 +91,21 @@ _cpu: dict[str, Any] = {}  # "at": time, and seconds that cores were idle or our
 free_cores()  # the first call has something to compare with
 
 
-@contextmanager
-def free_threads() -> Iterator[None]:
+def free_threads() -> int:
     """No more threads than other programs leave cores for, at least one.
 
     For a panel's picture and a search: threads of short computations wait for each other most of the time, and in vain
     if another program has the core (benchmarks/README.md, "Beside another program"). Other numbers of threads round
     differently: a search decides once, at its start, and a training keeps its threads.
     """
+    return max(1, min(torch.get_num_threads(), int(free_cores() + 0.6)))
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute on so many threads; afterwards on as many as before."""
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, min(before, int(free_cores() + 0.6))))
+    torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -276,7 +276,7 @@ def test_a_panel_takes_the_threads_that_others_leave_cores_for(monkeypatch, free
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with runtime.free_threads():
+        with runtime.threads(runtime.free_threads()):
             assert torch.get_num_threads() == threads
         assert torch.get_num_threads() == 2
     finally:

@@ -61,8 +61,6 @@ def factorize(
     """
     from stylegan2 import checkpoints
     from stylegan2.editing import ganspace, sefa
-    from stylegan2.pocket.nets.judge import Judge
-    from stylegan2.pocket.studies.changes import judge_names, measure_directions
 
     if to_rgb and algorithm != "sefa":
         raise ValueError("--to-rgb adds weights, and --algorithm ganspace looks at none")
@@ -77,7 +75,10 @@ def factorize(
     if not checkpoint.is_dir():
         directions.made_from["sha256"] = checkpoints.sha256(checkpoint)
     effects = [""] * len(directions)
-    if judge is not None:
+    if judge is not None:  # imported here: without it, a tenth of a second that nobody needs
+        from stylegan2.pocket.nets.judge import Judge
+        from stylegan2.pocket.studies.changes import judge_names, measure_directions
+
         reader = Judge.load(judge, device)
         effects = judge_names(measure_directions(reader, g, directions, degree), most=3)
     directions.save(out)

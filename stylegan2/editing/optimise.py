@@ -16,7 +16,7 @@ from stylegan2 import files
 from stylegan2.bars import bar
 from stylegan2.files import CheckpointError
 from stylegan2.networks import Generator
-from stylegan2.runtime import free_threads, images_at_once, slices
+from stylegan2.runtime import free_threads, images_at_once, slices, threads
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls (arXiv 1912.04958, D)
 DONE, INTERRUPTED = "done", "interrupted"  # why a search ended: after all steps; by Ctrl-C or the stop button
@@ -46,6 +46,8 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 class LatentSearch:
     """A search under way, step by step. A subclass says what is optimised and what the loss is.
 
+    On a CPU the number of threads is chosen when it begins, by what other programs leave; it changes how sums round.
+
     Args:
         g, critic: render the images, and compare them; the weights of both stay as they are.
         config: has `steps` and `lr`.
@@ -60,6 +62,7 @@ class LatentSearch:
         self.g, self.critic, self.config, self.count = g, critic, config, count
         self.optimiser = torch.optim.Adam(variables, lr=config.lr)
         self.history: list[dict[str, float]] = []
+        self._threads = free_threads()  # for all steps: another number rounds differently
 
     @property
     def stopped(self) -> str:
@@ -72,7 +75,7 @@ class LatentSearch:
         self.optimiser.param_groups[0]["lr"] = learning_rate(self.config, number)
         self.optimiser.zero_grad(set_to_none=True)
         at_once = images_at_once(self.g.synthesis, self.count, graph=True)
-        with frozen(self.g, self.critic):
+        with frozen(self.g, self.critic), threads(self._threads):
             parts = [self._backward(part, number) for part in slices(self.count, at_once)]
         self.history.append(
             {"step": number} | self._row(*(torch.cat(of_parts) for of_parts in zip(*parts, strict=True)))
@@ -93,14 +96,12 @@ class LatentSearch:
     ) -> str:
         """All steps that are left; returns why they ended: as `stopped`, or `INTERRUPTED`.
 
-        On a CPU the number of threads is chosen at the start, by what other programs leave; it changes how sums round.
-
         Args:
             what, format_row: words before the progress bar, and what it says of a row.
             on_step: called with the search after every step.
         """
         try:
-            with free_threads(), bar(what=what, unit="step", shown=progress, total=self.config.steps) as shown:
+            with bar(what=what, unit="step", shown=progress, total=self.config.steps) as shown:
                 while not self.stopped:
                     shown.set_postfix(format_row(self.step()), refresh=False)
                     shown.update()

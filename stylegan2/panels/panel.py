@@ -26,7 +26,7 @@ from stylegan2.editing import videos
 from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import Progress, assign, assign_checked, parse_settings
-from stylegan2.runtime import free_threads
+from stylegan2.runtime import free_threads, threads
 
 DELAY = 0.01  # seconds to wait for a newer position before rendering
 PATIENCE = 0.1  # seconds from the first unrendered position to rendering, at most: the picture follows a steady drag
@@ -156,7 +156,7 @@ class Panel:
         self._finished = True
 
     def _rendered(self, **more: bool) -> Image.Image:
-        with free_threads():
+        with threads(free_threads()):
             return self.render(**self.settings, **more)
 
     def _display(self, picture: Image.Image) -> None:
