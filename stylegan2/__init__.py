@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 __repository__ = "https://github.com/cartoonize-yourself/cartoonize-yourself"  # `docs/stamp.py` puts it everywhere else
 
 # OpenMP's threads wait for each other by spinning, 300,000 times by default: beside another busy program, which has
-# their core meanwhile, a training then has two fifths of its speed; with fewer turns it keeps more than half, and loses
-# nothing alone (benchmarks/README.md, "Beside another program"). Read when PyTorch loads, so it must be set before.
+# their core meanwhile, that is lost time; fewer turns lose less (benchmarks/README.md, "Beside another program"). Read
+# when PyTorch loads, so it must be set before.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
