@@ -91,13 +91,18 @@ _cpu: dict[str, Any] = {}  # "at": time, and seconds that cores were idle or our
 free_cores()  # the first call has something to compare with
 
 
-def free_threads() -> int:
+def free_threads(look: float = 0.0) -> int:
     """No more threads than other programs leave cores for, at least one.
+
+    look: watch them for so many seconds first; without, what they did since the last call counts.
 
     For a panel's picture and a search: threads of short computations wait for each other most of the time, and in vain
     if another program has the core (benchmarks/README.md, "Beside another program"). Other numbers of threads round
     differently: a search decides once, at its start, and a training keeps its threads.
     """
+    if look:
+        free_cores()
+        time.sleep(look)
     return max(1, min(torch.get_num_threads(), int(free_cores() + 0.6)))
 
 

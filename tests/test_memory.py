@@ -283,6 +283,13 @@ def test_a_panel_takes_the_threads_that_others_leave_cores_for(monkeypatch, free
         torch.set_num_threads(before)
 
 
+def test_who_computes_for_long_watches_others_first(monkeypatch):
+    did = []
+    monkeypatch.setattr(runtime, "free_cores", lambda: did.append("look") or 1.0)
+    monkeypatch.setattr(runtime.time, "sleep", did.append)
+    assert runtime.free_threads(look=0.1) == 1 and did == ["look", 0.1, "look"]
+
+
 def test_free_cores_are_those_that_were_idle_or_ours(monkeypatch):
     """In half a second two cores were idle for 0.2 s and ours for 0.6: others had 0.2 of 1.0, so 1.6 were free."""
     looks = iter([(10.0, 100.0, 5.0), (10.05, 100.1, 5.0), (10.5, 100.2, 5.6)])

@@ -62,7 +62,7 @@ class LatentSearch:
         self.g, self.critic, self.config, self.count = g, critic, config, count
         self.optimiser = torch.optim.Adam(variables, lr=config.lr)
         self.history: list[dict[str, float]] = []
-        self._threads = free_threads()  # for all steps: another number rounds differently
+        self._threads = free_threads(look=0.1)  # for all steps: another number rounds differently
 
     @property
     def stopped(self) -> str:
