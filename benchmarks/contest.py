@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,13 +22,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from benchmarks.ours import Ours
 from benchmarks.peers import PEERS
 from benchmarks.workloads import WORKLOADS, Job, Workload
 from stylegan2.runtime import keep_memory_warm
-
-FEWEST = 2  # timed repetitions of a contestant, however slow
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _start(workload: str, who: Contestant, device: str) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # "float32" means float32
     settings = torch.device(device), who.precision
     job = WORKLOADS[workload].make(Ours(*settings) if who.kind == "ours" else PEERS[who.kind][0](who.folder, *settings))
-    (job.warm_up or job.run)()
+    job.run()  # the first one is slower
     JOBS.append(job)
 
 
@@ -145,38 +145,28 @@ class Worker:
 
 
 # ------------------------------------------------------------------------------------------------------------- rounds
-def measure(
-    workload: str,
-    contestants: Sequence[Contestant],
-    device: str,
-    rounds: int,
-    budget: float,
-    progress: Callable[[str], None] = lambda name: None,
-) -> dict[str, Result]:
-    """Time all contestants; whoever fails has an error instead of seconds.
+def measure(workload: str, contestants: Sequence[Contestant], device: str, rounds: int) -> dict[str, Result]:
+    """Time all contestants, `rounds` repetitions each; whoever fails has an error instead of seconds."""
+    with ExitStack() as at_the_end:
+        workers: dict[str, Worker] = {}
+        bar = at_the_end.enter_context(tqdm(total=len(contestants) * (rounds + 1), desc=workload, unit="turn"))
 
-    Args:
-        budget: seconds of timed work after which a contestant sits out the rounds left (it has at least two).
-        progress: called with a contestant's name before it starts up and before every repetition.
-    """
-    workers: dict[str, Worker] = {}
-    try:
+        def ask(name: str, work: Callable, *arguments) -> Any:
+            bar.set_postfix_str(name)
+            answer = workers[name].ask(work, *arguments)
+            bar.update()
+            return answer
+
         for who in contestants:  # one by one: two busy processes on few cores wait for each other's threads
-            progress(who.name)
-            workers[who.name] = Worker()
-            workers[who.name].ask(_start, workload, who, device)
+            workers[who.name] = at_the_end.enter_context(closing(Worker()))
+            ask(who.name, _start, workload, who, device)
         for number in range(rounds):
             turns, first = [*workers.items()], number % len(workers)  # nobody is always first
             for name, worker in turns[first:] + turns[:first]:
-                progress(name)
-                seconds = worker.result.seconds
-                if (number < FEWEST or sum(seconds) <= budget) and (taken := worker.ask(_time)) is not None:
-                    seconds.append(taken)
+                if (taken := ask(name, _time)) is not None:
+                    worker.result.seconds.append(taken)
         _compare(workers)
         return {name: worker.result for name, worker in workers.items()}
-    finally:
-        for worker in workers.values():
-            worker.close()
 
 
 def _compare(workers: Mapping[str, Worker]) -> None:
