@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,21 +30,14 @@ from benchmarks.workloads import WORKLOADS, Job, Workload
 from stylegan2.runtime import keep_memory_warm
 
 
-@dataclass(frozen=True)
-class Contestant:
+class Contestant(NamedTuple):
     """Who computes, and how; warm: with our allocator settings (`keep_memory_warm`)."""
 
+    name: str  # in the report: "ours float32", "nvidia", "nvidia warm", ...
     kind: str  # "ours" or the name of a peer
     precision: str = "float32"  # or "mixed"
     warm: bool = False
     folder: Path | None = None  # of a peer
-
-    @property
-    def name(self) -> str:
-        """As it is called in the report: "ours float32", "nvidia", "nvidia warm", ..."""
-        if self.kind == "ours":
-            return f"ours {self.precision}"
-        return self.kind + " mixed" * (self.precision == "mixed") + " warm" * self.warm
 
 
 @dataclass
@@ -68,14 +61,15 @@ def entrants(w: Workload, folders: Mapping[str, Path], device: str, mixed: bool)
         folders: the peers that are there.
         mixed: does the machine have a lower precision in hardware?
     """
-    cuda = device == "cuda"
-    chosen = [Contestant("ours", warm=not cuda)] + [Contestant("ours", "mixed", warm=not cuda)] * mixed
+    cuda, chosen = device == "cuda", []
+    for precision in ("float32", "mixed")[: 1 + mixed]:
+        chosen.append(Contestant(f"ours {precision}", "ours", precision, warm=not cuda))
     for kind in (kind for kind in w.kinds if kind in folders):
-        chosen.append(Contestant(kind, folder=folders[kind]))
+        chosen.append(Contestant(kind, kind, folder=folders[kind]))
         if not cuda:
-            chosen.append(Contestant(kind, warm=True, folder=folders[kind]))
+            chosen.append(Contestant(f"{kind} warm", kind, warm=True, folder=folders[kind]))
         elif kind == "nvidia":  # the only peer with a lower precision
-            chosen.append(Contestant(kind, "mixed", folder=folders[kind]))
+            chosen.append(Contestant("nvidia mixed", kind, "mixed", folder=folders[kind]))
     return chosen
 
 
@@ -165,16 +159,9 @@ def measure(workload: str, contestants: Sequence[Contestant], device: str, round
             for name, worker in turns[first:] + turns[:first]:
                 if (taken := ask(name, _time)) is not None:
                     worker.result.seconds.append(taken)
-        _compare(workers)
+        outputs = {name: worker.ask(_output) for name, worker in workers.items()}
+        ours = outputs.pop("ours float32")
+        for name, output in outputs.items():
+            if output is not None and ours is not None:
+                workers[name].result.deviation = float(np.abs(output - ours).max() / ours.std(ddof=1))
         return {name: worker.result for name, worker in workers.items()}
-
-
-def _compare(workers: Mapping[str, Worker]) -> None:
-    """How far each contestant's output is from ours in float32, which is the first."""
-    reference = None
-    for name, worker in workers.items():
-        output = worker.ask(_output)
-        if name == "ours float32":
-            reference = output
-        elif output is not None and reference is not None:
-            worker.result.deviation = float(np.abs(output - reference).max() / reference.std(ddof=1))

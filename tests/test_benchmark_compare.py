@@ -90,7 +90,7 @@ class Alone:
 def test_contestants_take_turns_and_a_failure_is_recorded(monkeypatch):
     monkeypatch.setattr(contest, "Worker", Alone)
     monkeypatch.setattr(Alone, "turns", turns := [])
-    results = contest.measure("x", [Contestant("ours"), Contestant("ours", "mixed")], "cpu", rounds=3)
+    results = contest.measure("x", contest.entrants(WORK, {}, "cpu", True), "cpu", rounds=3)
     good, bad = results["ours float32"], results["ours mixed"]
     assert good.seconds == [1.0] * 3 and good.error is None
     assert bad.median is None and bad.error == "ValueError: cannot"
@@ -117,7 +117,7 @@ def test_a_worker_names_its_own_death(worker):
 
 
 def test_a_job_is_repeated_in_another_process(worker):
-    worker.ask(contest._start, "slider-64-b1", Contestant("ours"), "cpu")
+    worker.ask(contest._start, "slider-64-b1", Contestant("ours float32", "ours"), "cpu")
     assert 0 < worker.ask(contest._time) < 60 and worker.ask(contest._output).shape == (1, 3, 64, 64)
     assert worker.ask(os.getpid) != os.getpid()
 

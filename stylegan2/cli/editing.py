@@ -100,7 +100,7 @@ def apply_factor(
     index: int = 0,  # Which direction, by number.
     name: str | None = None,  # Which direction, by name.
     degree: float = 3.0,  # How far, to both sides; in pocket models 5 is much.
-    steps: Annotated[int, common.at_least(2)] = 5,  # Picture: degrees from -DEGREE to DEGREE.
+    steps: Annotated[int, typer.Option(min=2)] = 5,  # Picture: degrees from -DEGREE to DEGREE.
     frames: int = 72,  # Video: frames of one round.
     fps: Positive = 24,  # Video: frames a second.
     seeds: Faces = "1-4",
@@ -222,14 +222,13 @@ def _by_the_study(text: str):
     way = f"one way for all faces, learned on seeds {learned_on[0]}-{learned_on[-1]}" if learned_on else ""
     options = f"--layers {config.layers} --l2 {config.l2:g} --keep {config.keep:g}, strength {strength:g}"
     typer.echo(f"settings of the study: {way or 'every face by itself'}, {options}", err=True)
-    rows = json.loads(study.read_text(encoding="utf-8")) if prompt and study.is_file() else []
-    row = next((row for row in rows if row["text"] == prompt.text), None)
-    if row and not row["passed"]:
-        common.note(
-            f"do not expect much: in the study {text!r} appeared in {row['crossed']:.0%} of the faces "
-            f"({text_edits.ENOUGH:.0%} is good), and everything else moved by {row['others']:.2f} sd (below "
-            f"{text_edits.STILL} is good)"
-        )
+    for row in json.loads(study.read_text(encoding="utf-8")) if prompt and study.is_file() else ():
+        if row["text"] == prompt.text and not row["passed"]:
+            common.note(
+                f"do not expect much: in the study {text!r} appeared in {row['crossed']:.0%} of the faces "
+                f"({text_edits.ENOUGH:.0%} is good), and everything else moved by {row['others']:.2f} sd (below "
+                f"{text_edits.STILL} is good)"
+            )
     return config, learned_on, strength
 
 
