@@ -205,6 +205,18 @@ def _existing(path: Path) -> Path:
     raise FileNotFoundError(f"there is no file '{path}'{hint}")
 
 
+def at_least(low: int, high: int | None = None, **settings):
+    """An option that takes whole numbers from `low` on, or up to `high`; `settings` as of typer.Option."""
+
+    def check(param: typer.CallbackParam, value: int) -> int:
+        if value < low or (high is not None and value > high):
+            expected = f"at least {low}" if high is None else f"{low} to {high}"
+            raise ValueError(f"{param.name} is {value}, expected {expected}")
+        return value
+
+    return typer.Option(callback=check, **settings)
+
+
 Existing = Annotated[Path, typer.Option(callback=existing)]
 Input = Annotated[Path | None, typer.Option(callback=existing)]
 CheckpointPath = Annotated[
@@ -214,8 +226,8 @@ Others = Annotated[
     list[Path] | None,
     typer.Option("--with", help="A model that renders the same codes too; repeat.", callback=existing),
 ]
-Positive = Annotated[int, typer.Option(min=1)]
-Natural = Annotated[int, typer.Option(min=0)]
+Positive = Annotated[int, at_least(1)]
+Natural = Annotated[int, at_least(0)]
 Truncation = Annotated[float, typer.Option(min=-2, max=2, help="psi: 1 varied, 0 the mean face, 0.7 in between.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto: a GPU where there is one.")]
 

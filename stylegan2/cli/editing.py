@@ -100,7 +100,7 @@ def apply_factor(
     index: int = 0,  # Which direction, by number.
     name: str | None = None,  # Which direction, by name.
     degree: float = 3.0,  # How far, to both sides; in pocket models 5 is much.
-    steps: Annotated[int, typer.Option(min=2)] = 5,  # Picture: degrees from -DEGREE to DEGREE.
+    steps: Annotated[int, common.at_least(2)] = 5,  # Picture: degrees from -DEGREE to DEGREE.
     frames: int = 72,  # Video: frames of one round.
     fps: Positive = 24,  # Video: frames a second.
     seeds: Faces = "1-4",

@@ -60,7 +60,7 @@ def read(
 def align(
     photos: Photos,
     out: Path | None = None,  # Folder for the faces (NAME.png). [faces]
-    size: Annotated[int, typer.Option(min=16, max=4096)] = 256,  # Side of a face in pixels.
+    size: Annotated[int, common.at_least(16, 4096)] = 256,  # Side of a face in pixels.
     face: str = "1",  # Of several: 1 (the surest), 2, ..., or all.
     box: Box = None,
     marked: bool = True,  # Also NAME_faces.jpg: the photo, its faces, their numbers.

@@ -9,7 +9,7 @@ import typer
 
 from stylegan2 import files
 from stylegan2.cli import common
-from stylegan2.cli.common import MODELS, CheckpointPath, Device, Input, Positive, check_file, existing
+from stylegan2.cli.common import MODELS, CheckpointPath, Device, Input, Positive, at_least, check_file, existing
 from stylegan2.cli.options import Settings, verb
 
 JUDGE = MODELS / "judge.pt"
@@ -33,8 +33,8 @@ Compared = Settings(
     without=("batch",),
     source=typer.Option(callback=existing),
     judge=typer.Option(callback=existing),
-    images=typer.Option(min=1, help="Length of every training."),
-    faces=typer.Option(min=2),
+    images=at_least(1, help="Length of every training."),
+    faces=at_least(2),
 )
 
 
