@@ -468,9 +468,11 @@ def test_seeds():
             cli.parse_seeds(wrong)
     with pytest.raises(ValueError, match="at most 1,000,000 at once"):
         cli.parse_seeds("0-2000000")
-    for wrong in ("", "a", "1,", "-1", "3-1", "1-2-3", "1.5"):
+    for wrong in ("", "a", "1,", "-1", "1-2-3", "1.5"):
         with pytest.raises(ValueError, match="expected whole numbers and ranges"):
             cli.parse_seeds(wrong)
+    with pytest.raises(ValueError, match="expected the smaller number first, as in 1-3"):
+        cli.parse_seeds("3-1")
 
 
 def test_describe_says_what_is_in_a_checkpoint(model):
