@@ -222,7 +222,8 @@ def _by_the_study(text: str):
     way = f"one way for all faces, learned on seeds {learned_on[0]}-{learned_on[-1]}" if learned_on else ""
     options = f"--layers {config.layers} --l2 {config.l2:g} --keep {config.keep:g}, strength {strength:g}"
     typer.echo(f"settings of the study: {way or 'every face by itself'}, {options}", err=True)
-    for row in json.loads(study.read_text(encoding="utf-8")) if prompt and study.is_file() else ():
+    rows = json.loads(study.read_text(encoding="utf-8")) if prompt and study.is_file() else []
+    for row in rows:
         if row["text"] == prompt.text and not row["passed"]:
             common.note(
                 f"do not expect much: in the study {text!r} appeared in {row['crossed']:.0%} of the faces "
