@@ -19,14 +19,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from benchmarks import ROOT, contest, peers
 from benchmarks.contest import Result
 from benchmarks.workloads import WORKLOADS, Workload
 from stylegan2.runtime import has_bfloat16
 
-QUICK = {"rounds": 2, "budget": 0.0}
 OURS = ("ours float32", "ours mixed")
 UNSTEADY = 1.5  # slowest over fastest repetition
 BUSY = f"the slowest repetition took over {UNSTEADY} times as long as the fastest: the machine was busy meanwhile"
@@ -50,10 +48,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute (default: cpu)")
     add("--only", nargs="+", metavar="WORKLOAD", choices=WORKLOADS, help="these, in this order (default: all)")
     add("--rounds", type=int, default=5, help="repetitions of each contestant (default: 5)")
-    sits_out = f"after S seconds at a workload a contestant sits out, but has {contest.FEWEST} rounds (default: 90)"
-    add("--budget", type=float, default=90.0, metavar="S", help=sits_out)
     add("--json", type=Path, metavar="FILE", help="also write everything that was measured to FILE")
-    add("--quick", action="store_true", help=f"a first impression: {QUICK['rounds']} rounds")
     return p
 
 
@@ -69,8 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     impossible = [w.name for w in chosen if w.cuda_only and options.device != "cuda"]
     if options.only and impossible:
         p.error(f"--only {', '.join(impossible)}: needs --device cuda")
-    if options.quick:
-        vars(options).update(QUICK)
     print(run([w for w in chosen if w.name not in impossible], options))
 
 
@@ -82,13 +75,7 @@ def run(chosen: Sequence[Workload], options: argparse.Namespace) -> str:
     about |= {name: commit(folder) for name, folder in {"ours": ROOT, **folders}.items()}
     for w in chosen:
         who = contest.entrants(w, folders, device, mixed)
-        with tqdm(total=len(who) * (options.rounds + 1), desc=w.name, unit="turn", dynamic_ncols=True) as bar:
-
-            def progress(name: str, bar: tqdm = bar) -> None:
-                bar.set_postfix_str(name)
-                bar.update()
-
-            measured[w] = contest.measure(w.name, who, device, options.rounds, options.budget, progress)
+        measured[w] = contest.measure(w.name, who, device, options.rounds)
         if options.json:
             rows = {w.name: {who: asdict(r) for who, r in results.items()} for w, results in measured.items()}
             options.json.write_text(json.dumps({"machine": about, "workloads": rows}, indent=2))

@@ -14,37 +14,30 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from benchmarks.ours import Ours
 from benchmarks.peers import PEERS
 from benchmarks.workloads import WORKLOADS, Job, Workload
 from stylegan2.runtime import keep_memory_warm
 
-FEWEST = 2  # timed repetitions of a contestant, however slow
 
-
-@dataclass(frozen=True)
-class Contestant:
+class Contestant(NamedTuple):
     """Who computes, and how; warm: with our allocator settings (`keep_memory_warm`)."""
 
+    name: str  # in the report: "ours float32", "nvidia", "nvidia warm", ...
     kind: str  # "ours" or the name of a peer
     precision: str = "float32"  # or "mixed"
     warm: bool = False
     folder: Path | None = None  # of a peer
-
-    @property
-    def name(self) -> str:
-        """As it is called in the report: "ours float32", "nvidia", "nvidia warm", ..."""
-        if self.kind == "ours":
-            return f"ours {self.precision}"
-        return self.kind + " mixed" * (self.precision == "mixed") + " warm" * self.warm
 
 
 @dataclass
@@ -68,14 +61,15 @@ def entrants(w: Workload, folders: Mapping[str, Path], device: str, mixed: bool)
         folders: the peers that are there.
         mixed: does the machine have a lower precision in hardware?
     """
-    cuda = device == "cuda"
-    chosen = [Contestant("ours", warm=not cuda)] + [Contestant("ours", "mixed", warm=not cuda)] * mixed
+    cuda, chosen = device == "cuda", []
+    for precision in ("float32", "mixed")[: 1 + mixed]:
+        chosen.append(Contestant(f"ours {precision}", "ours", precision, warm=not cuda))
     for kind in (kind for kind in w.kinds if kind in folders):
-        chosen.append(Contestant(kind, folder=folders[kind]))
+        chosen.append(Contestant(kind, kind, folder=folders[kind]))
         if not cuda:
-            chosen.append(Contestant(kind, warm=True, folder=folders[kind]))
+            chosen.append(Contestant(f"{kind} warm", kind, warm=True, folder=folders[kind]))
         elif kind == "nvidia":  # the only peer with a lower precision
-            chosen.append(Contestant(kind, "mixed", folder=folders[kind]))
+            chosen.append(Contestant("nvidia mixed", kind, "mixed", folder=folders[kind]))
     return chosen
 
 
@@ -95,7 +89,7 @@ def _start(workload: str, who: Contestant, device: str) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # "float32" means float32
     settings = torch.device(device), who.precision
     job = WORKLOADS[workload].make(Ours(*settings) if who.kind == "ours" else PEERS[who.kind][0](who.folder, *settings))
-    (job.warm_up or job.run)()
+    job.run()  # the first one is slower
     JOBS.append(job)
 
 
@@ -145,46 +139,29 @@ class Worker:
 
 
 # ------------------------------------------------------------------------------------------------------------- rounds
-def measure(
-    workload: str,
-    contestants: Sequence[Contestant],
-    device: str,
-    rounds: int,
-    budget: float,
-    progress: Callable[[str], None] = lambda name: None,
-) -> dict[str, Result]:
-    """Time all contestants; whoever fails has an error instead of seconds.
+def measure(workload: str, contestants: Sequence[Contestant], device: str, rounds: int) -> dict[str, Result]:
+    """Time all contestants, `rounds` repetitions each; whoever fails has an error instead of seconds."""
+    with ExitStack() as at_the_end:
+        workers: dict[str, Worker] = {}
+        bar = at_the_end.enter_context(tqdm(total=len(contestants) * (rounds + 1), desc=workload, unit="turn"))
 
-    Args:
-        budget: seconds of timed work after which a contestant sits out the rounds left (it has at least two).
-        progress: called with a contestant's name before it starts up and before every repetition.
-    """
-    workers: dict[str, Worker] = {}
-    try:
+        def ask(name: str, work: Callable, *arguments) -> Any:
+            bar.set_postfix_str(name)
+            answer = workers[name].ask(work, *arguments)
+            bar.update()
+            return answer
+
         for who in contestants:  # one by one: two busy processes on few cores wait for each other's threads
-            progress(who.name)
-            workers[who.name] = Worker()
-            workers[who.name].ask(_start, workload, who, device)
+            workers[who.name] = at_the_end.enter_context(closing(Worker()))
+            ask(who.name, _start, workload, who, device)
         for number in range(rounds):
             turns, first = [*workers.items()], number % len(workers)  # nobody is always first
             for name, worker in turns[first:] + turns[:first]:
-                progress(name)
-                seconds = worker.result.seconds
-                if (number < FEWEST or sum(seconds) <= budget) and (taken := worker.ask(_time)) is not None:
-                    seconds.append(taken)
-        _compare(workers)
+                if (taken := ask(name, _time)) is not None:
+                    worker.result.seconds.append(taken)
+        outputs = {name: worker.ask(_output) for name, worker in workers.items()}
+        ours = outputs.pop("ours float32")
+        for name, output in outputs.items():
+            if output is not None and ours is not None:
+                workers[name].result.deviation = float(np.abs(output - ours).max() / ours.std(ddof=1))
         return {name: worker.result for name, worker in workers.items()}
-    finally:
-        for worker in workers.values():
-            worker.close()
-
-
-def _compare(workers: Mapping[str, Worker]) -> None:
-    """How far each contestant's output is from ours in float32, which is the first."""
-    reference = None
-    for name, worker in workers.items():
-        output = worker.ask(_output)
-        if name == "ours float32":
-            reference = output
-        elif output is not None and reference is not None:
-            worker.result.deviation = float(np.abs(output - reference).max() / reference.std(ddof=1))

@@ -21,9 +21,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
 import gdown  # noqa: F401  - imported before the processes part, as all that is slow to import
 import lmdb
@@ -33,27 +33,54 @@ from noise_pictures import noise_picture
 from tiny_training import tiny_networks, tiny_trainer
 
 from stylegan2 import checkpoints
-from stylegan2.collect.crawl import MANIFEST, CrawlConfig, crawl
+from stylegan2.collect.crawl import CrawlConfig, crawl
 from stylegan2.collect.polite import Manners
 from stylegan2.data.dataset import LMDBDataset, close_reader
-from stylegan2.data.images import decode
 from stylegan2.data.prepare import prepare
+from stylegan2.editing.photos import open_photo
 from stylegan2.files import read_rows
 from stylegan2.pocket.world.site import LocalSite
-from stylegan2.published.zoo import RECORD, Zoo
+from stylegan2.published.zoo import Zoo
 from stylegan2.runs import read_log
 
 MODEL = "ffhq256"
 
 
-@dataclass
-class Job:
+class Job(NamedTuple):
     """Work that can be killed."""
 
     name: str
     work: Callable[[Path], object]  # does it, in a folder, from wherever it stands
-    check: Callable[[Path], None]  # raises where something in the folder is half
     result: Callable[[Path], str]  # what came out, as a hash
+
+
+def check(folder: Path) -> None:
+    """Read whatever has a file's proper name. Raises where something is half."""
+    readers = {".pt": checkpoints.load, ".png": open_photo, ".csv": read_log, ".jsonl": manifest, ".mdb": pictures_of}
+    for path in sorted(folder.rglob("*")):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.name != "lock.mdb":
+            if path.suffix == ".json":
+                json.loads(path.read_text())
+            elif read := readers.get(path.suffix):
+                read(path)
+
+
+def manifest(path: Path) -> None:
+    for row in read_rows(path):
+        if row["status"] == "stored" and checkpoints.sha256(path.parent / row["file"]) != row["sha256"]:
+            raise ValueError(f"{row['file']} is not what the manifest says")
+
+
+def stored(path: Path) -> dict[bytes, bytes]:
+    """What an LMDB holds."""
+    close_reader(path)
+    with lmdb.open(str(path), readonly=True, lock=False) as env, env.begin() as txn:
+        return dict(txn.cursor())
+
+
+def pictures_of(path: Path) -> None:
+    for i in range(int(stored(path.parent).get(b"length", 0))):
+        assert LMDBDataset(path.parent)[i].shape == (3, 32, 32)
 
 
 def hashed(parts: Iterable[bytes]) -> str:
@@ -62,83 +89,36 @@ def hashed(parts: Iterable[bytes]) -> str:
 
 # ---------------------------------------------------------------------------------------------------------- the works
 def training() -> Job:
-    def work(folder: Path) -> None:
-        tiny_trainer(folder, images=480, snapshot_images=8, log_images=8).run(progress=False)
-
-    def check(folder: Path) -> None:
-        for path in folder.glob("snapshots/[0-9]*.pt"):
-            if checkpoints.load(path).training is None:
-                raise ValueError(f"{path.name} has no training state")
-        for path in folder.glob("samples/[0-9]*.png"):
-            decode(path.read_bytes())
-        if (folder / "config.json").exists():
-            json.loads((folder / "config.json").read_text())
-        read_log(folder / "log.csv")
-
     def result(folder: Path) -> str:
         newest = checkpoints.load(max(folder.glob("snapshots/[0-9]*.pt")))
         return hashed(t.numpy().tobytes() for net in (newest.g_ema, newest.d) for t in net.state_dict().values())
 
-    return Job("train", work, check, result)
+    settings = {"images": 480, "snapshot_images": 8, "log_images": 8}
+    return Job("train", lambda folder: tiny_trainer(folder, **settings).run(progress=False), result)
 
 
 def preparing(source: Path) -> Job:
-    def work(folder: Path) -> None:
-        prepare(source, folder / "faces.lmdb", 32, progress=False, workers=0)
+    def result(folder: Path) -> str:
+        return hashed(key + value for key, value in stored(folder / "faces.lmdb").items() if key != b"meta")
 
-    def stored(folder: Path) -> dict[bytes, bytes]:
-        path = folder / "faces.lmdb"
-        close_reader(path)
-        if not (path / "data.mdb").exists():
-            return {}
-        with lmdb.open(str(path), readonly=True, lock=False) as env, env.begin() as txn:
-            return dict(txn.cursor())
-
-    def check(folder: Path) -> None:
-        for i in range(int(stored(folder).get(b"length", 0))):
-            assert LMDBDataset(folder / "faces.lmdb")[i].shape == (3, 32, 32)
-
-    return Job(
-        "prepare", work, check,
-        lambda folder: hashed(key + value for key, value in stored(folder).items() if key != b"meta"),
-    )  # fmt: skip
+    return Job("prepare", lambda f: prepare(source, f / "faces.lmdb", 32, progress=False, workers=0), result)
 
 
-def downloading(base: str, digest: str) -> Job:
-    def check(folder: Path) -> None:
-        path = folder / f"{MODEL}.pt"
-        if path.exists() and checkpoints.sha256(path) != digest:
-            raise ValueError(f"{path.name} is not whole")
-        if (folder / RECORD).exists():
-            json.loads((folder / RECORD).read_text())
-
-    return Job(
-        "download",
-        lambda folder: Zoo(folder, base).fetch(MODEL, progress=False),
-        check,
-        lambda folder: checkpoints.sha256(folder / f"{MODEL}.pt"),
-    )
+def downloading(base: str) -> Job:
+    work = lambda folder: Zoo(folder, base).fetch(MODEL, progress=False)  # noqa: E731
+    return Job("download", work, lambda folder: checkpoints.sha256(folder / f"{MODEL}.pt"))
 
 
 def crawling(url: str, allowed: frozenset[str]) -> Job:
-    manners = Manners(0.0, allow_local=allowed)
+    def work(folder: Path) -> None:
+        manners = Manners(0.0, allow_local=allowed)
+        crawl(CrawlConfig(url, folder, True, "webtoons", manners=manners), progress=False)
 
-    def pictures(folder: Path) -> list[Path]:
-        return sorted(path for path in folder.rglob("[0-9]*.png") if path.is_file())
+    def result(folder: Path) -> str:
+        pictures = sorted(folder.rglob("[0-9]*.png"))
+        return hashed(str(path.relative_to(folder)).encode() + path.read_bytes() for path in pictures)
 
-    def check(folder: Path) -> None:
-        for path in pictures(folder):
-            decode(path.read_bytes())
-        for row in read_rows(folder / MANIFEST):
-            if row["status"] == "stored" and checkpoints.sha256(folder / row["file"]) != row["sha256"]:
-                raise ValueError(f"{row['file']} is not what the manifest says")
-
-    return Job(
-        "crawl",
-        lambda folder: crawl(CrawlConfig(url, folder, True, "webtoons", manners=manners), progress=False),
-        check,
-        lambda folder: hashed(str(path.relative_to(folder)).encode() + path.read_bytes() for path in pictures(folder)),
-    )
+    return Job("crawl", work, result)
 
 
 # -------------------------------------------------------------------------------------------------------------- killing
@@ -198,7 +178,7 @@ def trial(job: Job, folder: Path, kills: int, rng: random.Random) -> tuple[int, 
             ended = attempt(job, run, rng.uniform(0, 0.6 * seconds) if done < kills else None)
             done += not ended
             try:
-                job.check(run)
+                check(run)
             except Exception as error:
                 half += 1
                 print(f"{job.name}: after a kill: {type(error).__name__}: {error}")
@@ -224,8 +204,7 @@ def main() -> None:
         drive = Drive({f"{MODEL}.pt": (folder / "a.pt").read_bytes()}, pause=0.01)
         site = LocalSite(episodes=6, pictures=8, picture=lambda e, n: noise_picture(220, 100 * e + n, 4))
         with served(drive, lambda d: d.base) as base, served(site, lambda s: (s.url(), s.allowed)) as address:
-            digest = checkpoints.sha256(folder / "a.pt")
-            jobs = training(), preparing(folder / "pictures"), downloading(base, digest), crawling(*address)
+            jobs = training(), preparing(folder / "pictures"), downloading(base), crawling(*address)
             print("| work | kills | runs that came to their end, with the same result | files that were half |")
             print("|---|---|---|---|")
             for job in jobs:

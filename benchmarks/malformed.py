@@ -122,39 +122,37 @@ def archive(folder: Path, rng: random.Random) -> None:
 
 
 @cache
-def whole_dataset() -> bytes:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "pictures").mkdir()
-        for i in range(3):
-            (folder / "pictures" / f"{i}.png").write_bytes(noise_picture(16 + 8 * i, square=8))
-        prepare(folder / "pictures", folder / "whole.lmdb", 16, progress=False, workers=0)
-        return (folder / "whole.lmdb" / "data.mdb").read_bytes()
+def whole(name: str) -> bytes:
+    """A shipped file; or codes.pt, or data.mdb of a dataset, which are made."""
+    if (SHIPPED / name).exists():
+        return (SHIPPED / name).read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "whole" / name
+        if name == "codes.pt":
+            Projection(ProjectConfig(steps=2), torch.zeros(1, 10, 128)).save(path)
+        else:
+            for i in range(3):
+                (Path(folder) / f"{i}.png").write_bytes(noise_picture(16 + 8 * i, square=8))
+            prepare(folder, path.parent, 16, progress=False, workers=0)
+        return path.read_bytes()
 
 
 def dataset(folder: Path, rng: random.Random) -> torch.Tensor:
     """Cut off, or with another beginning. (LMDB maps its file and trusts the pages within: a page that is wrong in
     itself can end the process, so pages are left alone.)"""
-    begin, noise = whole_dataset()[: rng.randrange(4096)], rng.randbytes(rng.randrange(1, 9000))
-    (folder / "data.mdb").write_bytes(rng.choice((begin, noise, b"", broken(whole_dataset()[:24], rng))))
+    data = whole("data.mdb")
+    begin, noise = data[: rng.randrange(4096)], rng.randbytes(rng.randrange(1, 9000))
+    (folder / "data.mdb").write_bytes(rng.choice((begin, noise, b"", broken(data[:24], rng))))
     return LMDBDataset(folder)[0]
 
 
-@cache
-def whole_codes() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "codes.pt"
-        Projection(ProjectConfig(steps=2), torch.zeros(1, 10, 128)).save(path)
-        return path.read_bytes()
-
-
-def saved(whole: Callable[[], bytes], load: Callable[[Path], Any], folder: Path, rng: random.Random) -> Any:
+def saved(name: str, load: Callable[[Path], Any], folder: Path, rng: random.Random) -> Any:
     """A file of tensors, or one of two pickles that would run something."""
     path, trap, chance = folder / "broken.pt", Trap(folder / "was_run"), rng.random()
     if chance < 0.1:
         torch.save({"g_ema": trap, "e": 1}, path)
     else:
-        path.write_bytes(pickle.dumps({"g_ema": trap, "state": trap}) if chance < 0.2 else broken(whole(), rng))
+        path.write_bytes(pickle.dumps({"g_ema": trap, "state": trap}) if chance < 0.2 else broken(whole(name), rng))
     return load(path)
 
 
@@ -216,10 +214,10 @@ KINDS: dict[str, Read] = {
     "images": image,
     "zips": archive,
     "datasets": dataset,
-    "checkpoints": partial(saved, (SHIPPED / "photo.pt").read_bytes, checkpoints.load),
-    "encoders": partial(saved, (SHIPPED / "encoder.pt").read_bytes, checkpoints.load_encoder),
-    "judges": partial(saved, (SHIPPED / "judge.pt").read_bytes, Judge.load),
-    "codes": partial(saved, whole_codes, Projection.load),
+    "checkpoints": partial(saved, "photo.pt", checkpoints.load),
+    "encoders": partial(saved, "encoder.pt", checkpoints.load_encoder),
+    "judges": partial(saved, "judge.pt", Judge.load),
+    "codes": partial(saved, "codes.pt", Projection.load),
     "pages": page,
     "addresses": address,
     "settings": settings,
@@ -259,7 +257,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND")
     options = parser.parse_args()
-    before = {path: checkpoints.sha256(path) for path in sorted((ROOT / "checkpoints" / "pocket").glob("*.pt"))}
+    before = {path: checkpoints.sha256(path) for path in sorted(SHIPPED.glob("*.pt"))}
     print("| input | broken | still usable | clear error | failures |\n|---|---|---|---|---|")
     total = Tally()
     for kind in options.only:

@@ -1,14 +1,11 @@
 """From a moved control to the new picture: what every panel of the course needs, in the kernel.
 
-    python -m benchmarks.panels [--only swap ...] [--seconds 3] [--cpu]
+    python -m benchmarks.panels [--only swap ...] [--seconds 3]
 
 Every control is moved through its range, one at a time, with the other ones where they begin. A time is that from the
 event to the bytes of the JPEG in the image widget: render and encode. To it come at most `panel.DELAY` (10 ms), in
 which a newer position may arrive, and the way to the browser. A panel that has a preview is measured with it too: that
-is what follows the drag.
-
-On a busy machine that time says little. With `--cpu` it is the processor's time of this process, all threads together:
-with one thread (`OMP_NUM_THREADS=1`) what the clock would show on an idle machine.
+is what follows the drag. On a busy machine all this says little.
 
 A new panel joins with a line in `PANELS`.
 """
@@ -50,7 +47,6 @@ from stylegan2.runtime import keep_memory_warm
 
 GOAL = 0.05  # seconds
 POSITIONS = 8  # of a control
-Clock = Callable[[], float]
 
 
 @dataclass
@@ -116,7 +112,7 @@ def positions(control: w.ValueWidget) -> list[Any]:
     return list(dict.fromkeys(kind(round(x, 6)) for x in torch.linspace(low, high, POSITIONS).tolist()))
 
 
-def times(panel: Panel, name: str, action: Callable[[], None], clock: Clock) -> Iterator[float]:
+def times(panel: Panel, name: str, action: Callable[[], None]) -> Iterator[float]:
     """Seconds of `action` after each move of one control, which ends where it began."""
     control = panel.controls[name]
     begin = control.value
@@ -125,30 +121,30 @@ def times(panel: Panel, name: str, action: Callable[[], None], clock: Clock) -> 
             if value == control.value:
                 continue
             control.value = value
-            start = clock()
+            start = time.perf_counter()
             action()
-            yield clock() - start
+            yield time.perf_counter() - start
             if panel.message.value:
                 raise RuntimeError(f"{panel.title}, {name} = {value!r}: {panel.message.value}")
 
 
-def measure(panel: Panel, seconds: float = 0.0, clock: Clock = time.perf_counter) -> dict[str, float]:
+def measure(panel: Panel, seconds: float = 0.0) -> dict[str, float]:
     """Median seconds to the new picture by control; rounds are repeated for so many seconds (once at least)."""
     panel.update()
     taken: dict[str, list[float]] = {name: [] for name in panel.controls}
     end = time.perf_counter() + seconds
     while True:
         for name in taken:
-            taken[name] += times(panel, name, panel.update, clock)
+            taken[name] += times(panel, name, panel.update)
         if time.perf_counter() >= end:
             return {name: statistics.median(each) for name, each in taken.items() if each}
 
 
-def preview_seconds(panel: Panel, clock: Clock = time.perf_counter) -> float | None:
+def preview_seconds(panel: Panel) -> float | None:
     """Median seconds to a preview over all controls; None for a panel without."""
     if not panel.preview:
         return None
-    return statistics.median(t for name in panel.controls for t in times(panel, name, panel._render_preview, clock))
+    return statistics.median(t for name in panel.controls for t in times(panel, name, panel._render_preview))
 
 
 HEADER = f"| panel | median | slowest control | preview | within {1000 * GOAL:g} ms |\n|---|---|---|---|---|"
@@ -175,15 +171,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=PANELS, default=list(PANELS), metavar="PANEL")
     parser.add_argument("--seconds", type=float, default=3, help="for each panel")
-    parser.add_argument("--cpu", action="store_true", help="the processor's time instead of the clock's")
     options = parser.parse_args()
-    clock, what = (time.process_time, "CPU") if options.cpu else (time.perf_counter, "clock")
     keep_memory_warm()
     models = shipped()
-    print(f"from a moved control to the encoded picture, {what} ms, {torch.get_num_threads()} threads\n\n{HEADER}")
+    print(f"from a moved control to the encoded picture, ms, {torch.get_num_threads()} threads\n\n{HEADER}")
     for name in options.only:
         panel = PANELS[name](models)
-        print(row(name, measure(panel, options.seconds, clock), preview_seconds(panel, clock)), flush=True)
+        print(row(name, measure(panel, options.seconds), preview_seconds(panel)), flush=True)
 
 
 if __name__ == "__main__":

@@ -70,10 +70,7 @@ class Nvidia:
     def generator(self, g: Generator) -> Render:
         """Their generator with our weights, in eval mode (where it fuses modulation and convolution)."""
         net = self._their_generator(g).eval().requires_grad_(False)
-        return Render(
-            lambda z: net(z, None, noise_mode="const"),
-            lambda ws: net.synthesis(ws, noise_mode="const"),
-        )
+        return Render(lambda z: net(z, None, noise_mode="const"), lambda ws: net.synthesis(ws, noise_mode="const"))
 
     def _their_generator(self, g: Generator) -> nn.Module:
         net = importlib.import_module("training.networks").Generator(

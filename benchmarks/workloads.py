@@ -23,11 +23,10 @@ ITERATIONS = 16  # one round of the lazy regularisers: R1 once, path length four
 
 @dataclass
 class Job:
-    """run: one repetition. output: what is compared, if anything. warm_up: once before, by default a repetition."""
+    """run: one repetition. output: what is compared, if anything."""
 
     run: Callable[[], object]
     output: Callable[[], Tensor | None] = lambda: None
-    warm_up: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def train(resolution: int, preset: str, batch: int) -> Callable[[Ours], Job]:
         gamma = 2e-4 * resolution**2 / batch
         config = TrainConfig(tempfile.gettempdir(), batch=batch, r1_gamma=gamma, augment="fixed", augment_p=0.3)
         run = contestant.trainer(g, d, real, config)
-        return Job(lambda: run(ITERATIONS), warm_up=lambda: run(1))
+        return Job(lambda: run(ITERATIONS))
 
     return make
 

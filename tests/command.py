@@ -20,3 +20,10 @@ def call(*words, code: int = 0) -> str:
     """What a command says, or, where its exit code is to be another than 0, its errors alone."""
     result = invoke(*words, code=code)
     return result.stderr if code else result.output
+
+
+def refusal(*words) -> str:
+    """The one line that a command answers to what it cannot do, exit code 2."""
+    text = invoke(*words, code=2).stderr
+    assert text.startswith("error: ") and text.count("\n") == 1, text
+    return text

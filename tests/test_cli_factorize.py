@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command import call
+from command import call, invoke, refusal
 from PIL import Image
 from tiny_training import tiny_networks
-from typer.testing import CliRunner
 
-from stylegan2 import checkpoints, cli, display
+from stylegan2 import checkpoints, display
 from stylegan2.checkpoints import rosinality
 from stylegan2.editing import latents
 from stylegan2.editing.directions import Directions, move
@@ -115,8 +114,7 @@ def test_apply_factor_notes_that_directions_are_another_models(folder, factor, t
         ([webtoon, photo], "note: these directions were found in another model (photo.pt) than webtoon\n"),
     ):
         options = ["--factor", factor, "--out", tmp_path / "a.png", "--seeds", 1, "--steps", 2]
-        result = CliRunner().invoke(cli.app, list(map(str, ["apply-factor", paths[0], "--with", paths[1], *options])))
-        assert result.exit_code == 0 and result.stderr == note
+        assert invoke("apply-factor", paths[0], "--with", paths[1], *options).stderr == note
 
 
 @pytest.mark.parametrize("ending", ["gif", "mp4"])
@@ -161,14 +159,9 @@ def test_impossible_wishes_are_refused(folder, factor, tmp_path):
             "expected one of all, coarse, middle, fine",
         ),
         (("factorize", photo, "--out", tmp_path / "d.pt", "--count", 99), "count is 99, expected 1 to 8"),
-        (
-            ("factorize", photo, "--out", tmp_path / "d.pt", "--count", -1),
-            "--count is -1, expected at least 0",
-        ),
         ((*apply, "--out", tmp_path / "a.txt"), "--out must end in one of .png"),
         ((*apply, "--out", out, "--index", 4), "no direction 4: expected 0 to 3"),
         ((*apply, "--out", out, "--name", "pose"), "no direction is called 'pose'; there are: direction 0"),
-        ((*apply, "--out", out, "--steps", 1), "--steps is 1, expected at least 2"),
         ((*apply, "--out", out, "--degree", 0), "a degree above 0"),
         ((*apply, "--out", out, "--seeds", "x"), "seeds 'x': expected"),
         (("apply-factor", photo, "--factor", photo, "--out", out), "holds no directions"),
@@ -177,8 +170,7 @@ def test_impossible_wishes_are_refused(folder, factor, tmp_path):
             r"expected \[\.\.\., 6, 8\] for 'small'",
         ),
     ):
-        said = call(*words, code=2)
-        assert said.startswith("error: ") and re.search(message, said), said
+        assert re.search(message, refusal(*words))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -214,12 +206,11 @@ def test_a_factor_file_of_the_original_is_read(folder, tmp_path):
 def test_damaged_eigenvectors_and_colours_that_nobody_looks_at_are_refused(folder, tmp_path):
     torch.save({"ckpt": "a.pt", "eigvec": torch.zeros(8, 8)}, tmp_path / "factor.pt")
     words = ["apply-factor", folder / "photo.pt", "--factor", tmp_path / "factor.pt", "--out", tmp_path / "a.png"]
-    assert "damaged eigenvectors (vectors must have length 1" in call(*words, code=2)
+    assert "damaged eigenvectors (vectors must have length 1" in refusal(*words)
     words = ["factorize", folder / "photo.pt", "--out", tmp_path / "a.pt", "--to-rgb", 4]
-    assert "--algorithm ganspace looks at none" in call(*words, "--algorithm", "ganspace", code=2)
-    assert "to_rgb [5]" not in call(*words[:-1], 5, code=2) and "expected some of the resolutions" in call(
-        *words[:-1], 5, code=2
-    )
+    assert "--algorithm ganspace looks at none" in refusal(*words, "--algorithm", "ganspace")
+    said = refusal(*words[:-1], 5)
+    assert "to_rgb [5]" not in said and "expected some of the resolutions" in said
 
 
 @pytest.mark.parametrize("arrays", [False, True])
@@ -229,6 +220,6 @@ def test_codes_of_the_originals_projector_are_named_with_what_to_do(folder, tmp_
     codes = {"latent": torch.zeros(1, 8, 8), "noise": [torch.zeros(1, 1, 4, 4)], ("r_img" if arrays else "img"): image}
     torch.save({"me": codes, "you": codes}, tmp_path / "project.pt")
     words = ["mix", folder / "photo.pt", "--out", tmp_path / "m.png", "--rows", tmp_path / "project.pt", "--columns", 1]
-    said = call(*words, code=2)
+    said = refusal(*words)
     assert "was written by projector.py of the original programs (its first photo: me)" in said
     assert "project the photos again: python -m stylegan2 project" in said

@@ -50,10 +50,6 @@ def test_another_model_draws_codes_of_the_first(models, tmp_path):
     assert Image.open(out).tobytes() == expected(models[:2], [3], [4], "coarse", None, 1, 1).tobytes()
 
 
-def test_help_has_examples():
-    assert call("--help").count("python -m stylegan2 mix ") >= 3
-
-
 def test_the_verb_refuses(models, tmp_path):
     photo, _, small = models
     out = tmp_path / "out.png"
@@ -65,10 +61,8 @@ def test_the_verb_refuses(models, tmp_path):
         ((photo, "--out", out, "--rows", "a-b"), "rows 'a-b': expected"),
         ((photo, "--out", out, "--columns", "1-"), "columns '1-': expected"),
         ((photo, "--out", tmp_path / "out.pt"), "--out must end in one of .png"),
-        ((photo, "--out", out, "--scale", -1), "scale is -1"),
         ((photo, "--out", out, "--with", small), r"codes are \[4, 8, 8\], expected \[\.\.\., 6, 8\]"),
         ((tmp_path / "none.pt", "--out", out), "there is no file"),
     ):
-        said = call(*words, code=2)
-        assert said.startswith("error: ") and re.search(message, said), said
+        assert re.search(message, command.refusal("mix", *words))
     assert not list(tmp_path.iterdir())

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from stylegan2 import __version__
-from stylegan2.setting_types import check_seed
+from stylegan2.setting_types import parse_numbers
 
 if TYPE_CHECKING:
     from stylegan2.checkpoints import Checkpoint
@@ -31,7 +31,6 @@ FILMS = (".gif", ".mp4")
 PARTLY = 1  # done, but something was left out
 FAILED = 2  # wrong use, or nothing came of it
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
-MOST = 1_000_000  # seeds in one range
 UsageError = typer.BadParameter.__base__  # of the click that this typer brings along
 
 
@@ -234,16 +233,7 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto: a GPU w
 
 def parse_seeds(text: str, name: str = "seeds") -> list[int]:
     """Numbers of a text such as "0-3,8" -> [0, 1, 2, 3, 8]. Raises ValueError for anything else."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, dash, last = (piece.strip() for piece in part.partition("-"))
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise ValueError(f"{name} {text!r}: expected whole numbers and ranges, such as 7 or 0-31 or 1,5,20-29")
-        numbers = range(check_seed(int(first), name), check_seed(int(last or first), name) + 1)
-        if len(numbers) > MOST:
-            raise ValueError(f"{name} {part.strip()!r}: {len(numbers):,} numbers, expected at most {MOST:,} at once")
-        seeds += numbers
-    return seeds
+    return parse_numbers(text, name, "whole numbers and ranges, such as 7 or 0-31 or 1,5,20-29")
 
 
 def load(path: Path, device="auto", g_ema_only: bool = False) -> Checkpoint:

@@ -223,13 +223,13 @@ def _by_the_study(text: str):
     options = f"--layers {config.layers} --l2 {config.l2:g} --keep {config.keep:g}, strength {strength:g}"
     typer.echo(f"settings of the study: {way or 'every face by itself'}, {options}", err=True)
     rows = json.loads(study.read_text(encoding="utf-8")) if prompt and study.is_file() else []
-    row = next((row for row in rows if row["text"] == prompt.text), None)
-    if row and not row["passed"]:
-        common.note(
-            f"do not expect much: in the study {text!r} appeared in {row['crossed']:.0%} of the faces "
-            f"({text_edits.ENOUGH:.0%} is good), and everything else moved by {row['others']:.2f} sd (below "
-            f"{text_edits.STILL} is good)"
-        )
+    for row in rows:
+        if row["text"] == prompt.text and not row["passed"]:
+            common.note(
+                f"do not expect much: in the study {text!r} appeared in {row['crossed']:.0%} of the faces "
+                f"({text_edits.ENOUGH:.0%} is good), and everything else moved by {row['others']:.2f} sd (below "
+                f"{text_edits.STILL} is good)"
+            )
     return config, learned_on, strength
 
 

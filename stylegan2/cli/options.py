@@ -10,9 +10,8 @@
         overwrite: bool = False,  # a switch: --overwrite
     ) -> None:
 
-The help of a field is the comment behind it, or what the docstring says of it under "Attributes". Fields below a line
-of comment are a group of their own in the help. A dataclass is read as text, not imported: the modules of most need
-PyTorch, for which `--help` should not wait.
+The help of a field is the comment behind it. Fields below a line of comment are a group of their own in the help. A
+dataclass is read as text, not imported: the modules of most need PyTorch, for which `--help` should not wait.
 """
 
 from __future__ import annotations
@@ -51,7 +50,6 @@ class Settings:
     def parameters(self, others: tuple[str, ...]) -> list[inspect.Parameter]:
         """A parameter for every field but `others`."""
         nodes, lines = _module(self.path)
-        described = _attributes(ast.get_docstring(nodes[self.name]) or "")
         parameters = []
         for field in nodes[self.name].body:
             if not isinstance(field, ast.AnnAssign) or (name := field.target.id) in (*others, *self.without):
@@ -60,10 +58,10 @@ class Settings:
             if (self.only and name not in self.only) or kind.startswith("ClassVar"):
                 continue
             default = inspect.Parameter.empty if field.value is None else eval(ast.unparse(field.value), NAMES)
-            kind, text = eval(kind, NAMES), _comment(lines, field) or described.get(name, "")
+            kind = eval(kind, NAMES)
             kind = Annotated[kind, self.options[name]] if name in self.options else kind
             parameter = inspect.Parameter(name, KEYWORD, default=default, annotation=kind)
-            parameters.append(_option(parameter, text, _heading(lines, field)))
+            parameters.append(_option(parameter, _comment(lines, field), _heading(lines, field)))
         return parameters
 
 
@@ -156,16 +154,8 @@ def _heading(lines: list[bytes], field: ast.AST) -> str | None:
     return match and match[1].decode()
 
 
-def _attributes(docstring: str) -> dict[str, str]:
-    """{field: text} of a docstring's "Attributes"."""
-    section = docstring.partition("Attributes:\n")[2].partition("\n\n")[0]
-    entries = re.findall(r"^    (\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
-    return {name: text for names, text in entries for name in names.split(", ")}
-
-
 def _sentence(text: str, default: Any) -> str:
     """A help out of a comment: what speaks of Python goes, and the first word is written large if it is a word."""
-    text = re.sub(r",? see `[^`]*`", "", " ".join(text.split()))
     text = text.replace("None: ", "default: ") if default is None else re.sub(r"; None: .*", "", text)
     text = text[0].upper() + text[1:] if re.match(r"[a-z-]+ ", text) else text
     return text if not text or text[-1] in ".]" else f"{text}."

@@ -40,11 +40,8 @@ Space = Annotated[str, typer.Option(help=SPACE)]
 def read(
     photos: list[Path], resolution: int, cutting: Cutting, taken: Container[str] = ()
 ) -> tuple[dict[str, Portrait], list[str]]:
-    """The faces of photos by name, ready for a generator; says how each was cut.
-
-    Of several photos, those that cannot be read or have no face are named and left out: the second part of the answer.
-    Raises ValueError where none is left.
-    """
+    """The faces of photos by name, ready for a generator, and the photos left out (ValueError: all); says how each was
+    cut."""
     from stylegan2.editing.photos import read_photos
 
     portraits, left_out = {}, []
@@ -80,8 +77,7 @@ def align(
       python -m stylegan2 align profile.jpg --out faces --box 120,40,300
     """
     from stylegan2 import display
-    from stylegan2.collect.align import find_people
-    from stylegan2.collect.align import marked as draw_marked
+    from stylegan2.collect import align as module
     from stylegan2.editing.photos import Cutting, names_of, open_photo, parse_box, portraits
 
     cutting = Cutting("yes", face, parse_box(box))
@@ -91,14 +87,14 @@ def align(
     for name, path in common.captions_of(photos).items():
         with common.leaving_out(path, left_out, alone=len(photos) == 1):
             photo = open_photo(path)
-            people = [] if cutting.box else find_people(photo)
+            people = [] if cutting.box else module.find_people(photo)
             faces = portraits(photo, size, cutting, people)
             for own, portrait in zip(names_of(name, len(faces), done), faces, strict=True):
                 to = display.save(portrait.image, out / f"{own}.png")
                 typer.echo(f"{to}: {portrait.how}")
                 done.add(own)
             if marked and people:
-                display.save(draw_marked(photo, people), out / f"{name}_faces.jpg")
+                display.save(module.marked(photo, people), out / f"{name}_faces.jpg")
     if not done:
         raise ValueError(f"none of the {len(photos)} photos can be used: see above, and --box")
     common.end(left_out)
@@ -161,7 +157,7 @@ def project(
     codes = search(g, images, distance, e, careful, steps, config)
     if tune:
         g = _tuned(g, codes, images, distance, tune, out / "tuned.pt")
-    _keep_all(out, g, codes, images, portraits)
+    _keep(out, g, codes, images, portraits)
     if len(codes) < len(portraits) or any(one.stopped == STOPPED for one in codes.values()):
         _say_stopped(f"the codes of {len(codes)} of {counted(len(portraits), 'face')}, as far as found, are in {out}")
     common.end(left_out)
@@ -189,29 +185,25 @@ def _tuned(g, codes: dict, images, distance, steps: int, path: Path):
     return tuned
 
 
-def _keep_all(out: Path, g, codes: dict, images, portraits: dict) -> None:
-    """Write what was found of each face; name those that were not begun."""
+def _keep(out: Path, g, codes: dict, images, portraits: dict) -> None:
+    """Write the codes of each face, and a picture of what they render; name those that were not begun."""
+    from stylegan2 import display
     from stylegan2.checkpoints import fingerprint
+    from stylegan2.editing.perceptual import psnr
 
     made_from = {"generator": fingerprint(g), "psi": 1.0}
     for i, (name, portrait) in enumerate(portraits.items()):
-        if i in codes:
-            _keep(out / name, g, replace(codes[i], made_from=made_from | {"photo": name}), images[i : i + 1], portrait)
-        else:
+        if i not in codes:
             typer.echo(f"{name}: not begun: you stopped the command first", err=True)
-
-
-def _keep(path: Path, g, one, image, portrait) -> None:
-    """The codes of one face, and a picture of what they render."""
-    from stylegan2 import display
-    from stylegan2.editing.perceptual import psnr
-
-    one.save(Path(f"{path}.pt"))
-    rendered = g.synthesis(one.ws, one.noise)
-    picture = display.rows({"photo": image.cpu(), "drawn": rendered.cpu()}, side=SIDE)
-    display.save(picture if portrait.seen is None else display.beside([portrait.seen, picture]), Path(f"{path}.png"))
-    near = f"{psnr(rendered, image).item():.1f} dB (30: hard to tell apart; 15: other details)"
-    typer.echo(f"{path.name}: rendered to within {near}, {path}.pt ({one.stopped})")
+            continue
+        found, image = replace(codes[i], made_from=made_from | {"photo": name}), images[i : i + 1]
+        found.save(path := out / f"{name}.pt")
+        rendered = g.synthesis(found.ws, found.noise)
+        picture = display.rows({"photo": image.cpu(), "drawn": rendered.cpu()}, side=SIDE)
+        picture = picture if portrait.seen is None else display.beside([portrait.seen, picture])
+        display.save(picture, out / f"{name}.png")
+        near = f"{psnr(rendered, image).item():.1f} dB (30: hard to tell apart; 15: other details)"
+        typer.echo(f"{name}: rendered to within {near}, {path} ({found.stopped})")
 
 
 def _say_unknown(names: Iterable[str], outside, what: str) -> None:

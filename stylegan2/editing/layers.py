@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stylegan2.setting_types import parse_numbers
+
 
 def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
     """Named sets of layers of a model with `num_ws` codes (L = 2 log2(resolution) - 2).
@@ -29,7 +31,8 @@ def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
     """
     presets = layer_presets(num_ws)
     if isinstance(layers, str):
-        numbers = presets.get(layers.strip()) or _numbers(layers, presets)
+        expected = f"one of {', '.join(presets)}, or numbers such as 3, 0-4 or 2,5-7"
+        numbers = presets.get(layers.strip()) or parse_numbers(layers, "layers", expected)
     else:
         numbers = [int(i) for i in layers]
     wrong = sorted({i for i in numbers if not 0 <= i < num_ws})
@@ -42,19 +45,3 @@ def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
 def layers_text(layers: str | Sequence[int]) -> str:
     """Layers as they were asked for, as text that `parse_layers` reads: "coarse", "0-4", "2,5,6"."""
     return layers if isinstance(layers, str) else ",".join(map(str, layers))
-
-
-def _numbers(text: str, presets: dict) -> list[int]:
-    """ "2,5-7" -> [2, 5, 6, 7]"""
-    numbers: list[int] = []
-    for part in text.split(","):
-        ends = [end.strip() for end in part.split("-")]
-        if len(ends) > 2 or not all(end.isdigit() for end in ends):
-            raise ValueError(
-                f"layers {text!r}: expected one of {', '.join(presets)}, or numbers such as 3, 0-4 or 2,5-7"
-            )
-        first, last = int(ends[0]), int(ends[-1])
-        if first > last:
-            raise ValueError(f"layers {text!r}: expected the smaller number first, as in {last}-{first}")
-        numbers += range(first, last + 1)
-    return numbers
