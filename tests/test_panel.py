@@ -243,13 +243,6 @@ def test_saved_pictures_are_numbered(panel):
     assert [panel.save().name, panel.save().name] == ["swatch-001.png", "swatch-002.png"]
 
 
-def test_settings_rebuild_the_picture(panel):
-    panel.controls["red"].value = 42
-    settings = json.loads(panel.show_settings())
-    assert settings.pop("model") == "none"
-    assert swatch(**settings).tobytes() == panel.picture.tobytes()
-
-
 def encoded(panel) -> bytes:
     buffer = io.BytesIO()
     panel.picture.save(buffer, "PNG")
@@ -357,13 +350,6 @@ def test_latent_video_goes_to_the_second_face_and_back(g, noise):
     for i, blend in ((0, 0.0), (6, 1.0)):
         still = latent.render_latent(g, blend=blend, **settings).crop((0, 0, 384, 384))
         assert np.abs(np.asarray(still).astype(int) - np.asarray(frames[i])).max() <= 1
-
-
-def test_latent_panel_saves_a_video(g, tmp_path, monkeypatch):
-    panel = latent.latent_panel(g)
-    panel.folder = tmp_path
-    monkeypatch.setattr(panel, "video", lambda **settings: latent.latent_video(g, **settings, frames=3))
-    assert panel.save_video().stat().st_size > 0 and panel.message.value.startswith("saved")
 
 
 class Faces:

@@ -211,10 +211,3 @@ def test_the_film_closes_without_a_jump_and_leaves_the_models_as_they_are(source
         assert all(torch.equal(value, state[name]) for name, value in g.state_dict().items())
     with pytest.raises(ValueError, match="'disney'"):
         swap_video(Worlds(source, targets), "disney")
-
-
-def test_the_panel_saves_the_film(source, targets, tmp_path):
-    panel = swap_panel(source, targets)
-    panel.folder = tmp_path
-    panel.video = lambda **settings: swap_video(Worlds(source, targets), **settings, frames=4)
-    assert panel.save_video() == tmp_path / "swap-001.mp4" and (tmp_path / "swap-001.mp4").stat().st_size > 0

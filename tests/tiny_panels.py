@@ -24,7 +24,7 @@ def targets() -> dict[str, Generator]:
 
 
 def check_controls(panel: Panel, changes: dict) -> None:
-    """Every control moves the picture, which its settings rebuild; Reset brings the first one back."""
+    """Every control moves the picture, which its settings rebuild and film; Reset brings the first one back."""
     panel.update()
     first = panel.image.value
     assert list(changes) == list(panel.controls)
@@ -33,6 +33,7 @@ def check_controls(panel: Panel, changes: dict) -> None:
         panel.controls[name].value = value
         assert panel.image.value != before and panel.message.value == "", name
     assert panel.render(**changes).tobytes() == panel.picture.tobytes()
+    assert panel.video is None or panel.video(**changes)[0].width >= 32
     text, there = panel.show_settings(), panel.image.value
     assert json.loads(text) == json.loads(json.dumps({**panel.record, **changes}))
     panel.reset()

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stylegan2.collect.boxes import overlap
+from stylegan2.editing.directions import upright
 from stylegan2.editing.style_mixing import mix
 from stylegan2.pocket.studies.scoreboard_view import pareto
 
@@ -46,12 +47,6 @@ def _origin(name: str, swap_resolution: int) -> str:
     return "target" if part == "synthesis" and int(rest[1]) >= swap_resolution else "source"
 
 
-def _factorise(a: Tensor, count: int) -> Tensor:
-    rows = a / a.norm(dim=1, keepdim=True)
-    vectors = torch.linalg.svd(rows).Vh[:count]
-    return vectors * vectors[range(count), vectors.abs().argmax(dim=1)].sign()[:, None]
-
-
 def _similarities(images: Tensor, text: Tensor, encode: Callable, mean: Tensor, sd: Tensor) -> Tensor:
     seen = encode(((images * 0.5 + 0.5).clamp(0, 1) - mean) / sd)
     return functional.normalize(seen, dim=1) @ text.T
@@ -67,12 +62,6 @@ def _crossing(holds: Callable[[float], bool], low: float, high: float, rounds: i
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
-
-
-def _step(ws: Tensor, n: Tensor, degree: float, layers: Sequence[int]) -> Tensor:
-    moved = ws.clone()
-    moved[:, list(layers)] += degree * n
-    return moved
 
 
 def _side(left: Sequence[float], right: Sequence[float], mouth: Sequence[float]) -> float:
@@ -182,7 +171,7 @@ EXERCISES: dict[str, Exercise] = {
         hint="a tRGB shares its code with the up-convolution of the next block, and the cut lies between the two",
     ),
     "07-factorise": Exercise(
-        _factorise,
+        lambda a, count: upright(torch.linalg.svd(functional.normalize(a, dim=1)).Vh[:count]),
         [(_normal(40, 8), 3), (_normal(12, 5, seed=1), 5), (_normal(30, 6, seed=2) * _normal(30, 1), 2)],
         "every row to length 1; torch.linalg.svd(rows).Vh has the directions as rows, the largest value first; then "
         "multiply each by the sign of its entry of largest size",
@@ -243,7 +232,7 @@ EXERCISES: dict[str, Exercise] = {
         "the peak is the whole range: from -1 to 1 it is 2, squared 4; over the mean squared difference, in dB",
     ),
     "10-step": Exercise(
-        _step,
+        lambda ws, n, degree, layers: mix(ws, ws + degree * n, layers),
         [
             (_normal(2, 10, 8), _normal(8, seed=1), degree, layers)
             for degree, layers in ((2.0, [0, 1]), (-1.5, [4, 7, 9]))

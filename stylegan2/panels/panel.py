@@ -32,7 +32,7 @@ from stylegan2.runtime import free_threads, threads
 DELAY = 0.01  # seconds to wait for a newer position before rendering
 PATIENCE = 0.1  # seconds from the first unrendered position to rendering, at most: the picture follows a steady drag
 SETTLE = 0.25  # seconds without a newer position before the full picture replaces a preview
-TOOLS = "320px"  # width of buttons and messages, about that of a slider: so there is room for the picture beside them
+TOOLS = 320  # pixels: width of buttons and messages, about that of a slider, so that the picture has room beside them
 LIVE_QUALITY = 95  # of the JPEG on show: encoded in 0.2 ms where a PNG takes 4; "Save picture" writes every bit
 SOURCE = "photo"  # what the source is called in captions
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -74,7 +74,8 @@ class Panel:
         self._waiting_since: float | None = None  # time of the first change that no picture shows yet
         self._quiet = False
         self.image = w.Image(format="jpeg", layout=w.Layout(object_fit="contain", max_width="100%"))
-        self.message, self.progress = w.HTML(layout=w.Layout(max_width=TOOLS)), w.HBox()  # words; a bar under way
+        self.message = w.HTML(layout=w.Layout(max_width=f"{TOOLS}px"))
+        self.progress = w.HBox()  # holds the bar of what is under way
         self.film = w.Box(layout=w.Layout(max_width="100%"))  # holds the video last saved
         left = w.VBox([*above, *self.controls.values(), *self._tools(), self.progress, self.message, *below])
         right = w.VBox([self.image, self.film])
@@ -89,7 +90,7 @@ class Panel:
         text = "paste settings here, then Enter"
         self.pasted = w.Text(placeholder=text, continuous_update=False, layout=w.Layout(width="300px"))
         self.pasted.observe(lambda _: self._guarded(self._apply_pasted), "value")
-        return [w.HBox(buttons, layout=w.Layout(flex_flow="row wrap", max_width=TOOLS)), self.pasted]
+        return [w.HBox(buttons, layout=w.Layout(flex_flow="row wrap", max_width=f"{TOOLS}px")), self.pasted]
 
     def _button(self, text: str, action: Callable[[], Any], icon: str) -> w.Button:
         button = w.Button(description=text, icon=icon, layout=w.Layout(width="auto"))
@@ -226,7 +227,7 @@ class Panel:
     def watch(self, items: Iterable, unit: str, total: int | None = None) -> Iterator:
         """The items as they are, and meanwhile a bar in the panel; `total`: how many, None: their length, if any."""
         words = f"{{bar}}{{n_fmt}} of {{total_fmt}} {unit}, {{remaining}} left"
-        bar = tqdm(items, total=total, display=False, ncols=TOOLS, bar_format=words)
+        bar = tqdm(items, total=total, disable=False, display=False, ncols=TOOLS, bar_format=words)
         self.progress.children = (bar.container,)
         try:
             yield from bar
