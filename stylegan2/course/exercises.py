@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
 
@@ -29,7 +29,7 @@ class Exercise:
     """What is asked for: a function that is compared with `reference` on `inputs`, or (no inputs) a value."""
 
     reference: Any
-    inputs: Sequence[tuple] = field(default_factory=tuple)
+    inputs: Sequence[tuple] = ()
     hint: str = ""
 
 

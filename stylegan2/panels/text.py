@@ -164,20 +164,14 @@ class TextPanel(Panel):
             "text": text_field("text", "red hair", "what the face should show"),
             "neutral": text_field("neutral text", "", "what it shows now, or nothing"),
             "found_on": choice("found on", [THIS_FACE, MANY_FACES]),
-            "strength": float_slider(
-                "strength", 1.0, -3.0, 4.0, 0.05, "0 before, 1 as optimised, below 0 the opposite"
-            ),
+            "strength": float_slider("strength", 1, -3, 4, 0.05, "0 before, 1 as optimised, below 0 the opposite"),
             "style": choice("style", list(targets)),
             "seed": int_slider("seed", 3, 0, 999, "which face"),
             "truncation": psi_slider(0.8, "of the face before the edit"),
             "layers": choice("layers", list(layer_presets(source.num_ws))),
             "steps": int_slider("steps", EditConfig.steps, 5, 300, "of the optimisation, at most"),
-            "l2": float_slider(
-                "stay near", EditConfig.l2, 0.0, 0.02, 0.0005, "weight of the distance to the first code"
-            ),
-            "keep": float_slider(
-                "keep the rest", EditConfig.keep, 0.0, 3.0, 0.1, "weight of what else CLIP sees change"
-            ),
+            "l2": float_slider("stay near", EditConfig.l2, 0, 0.02, 0.0005, "weight of the distance to the first code"),
+            "keep": float_slider("keep the rest", EditConfig.keep, 0, 3, 0.1, "weight of what else CLIP sees change"),
         }
         controls["l2"].readout_format = ".4f"
         self.scene = Scene(source, targets, clip)
