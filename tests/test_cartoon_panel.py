@@ -119,7 +119,7 @@ def test_an_uploaded_photo_is_shown_at_once(panel):
     upload(panel, "me & you.png", png())
     assert panel.settings["photo"] == "me & you" and list(panel.controls["photo"].options) == ["ada", "me & you"]
     assert panel.image.value != before and "as it is" in panel.message.value
-    assert panel.progress.box.layout.display == "none"
+    assert panel.progress.children == ()
 
 
 def test_several_faces_become_several_sitters(panel, monkeypatch):

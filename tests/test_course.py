@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from stylegan2 import course, display
-from stylegan2.editing import latents, videos
+from stylegan2.editing import latents
 from stylegan2.networks import build
 
 
@@ -99,12 +99,6 @@ def test_save_is_atomic(tmp_path):
     with pytest.raises(ValueError):
         display.save(Image.new("F", (4, 4)), tmp_path / "new" / "a.png.nonsense")
     assert [p.name for p in path.parent.iterdir()] == ["a.png"]
-
-
-def test_animations(tmp_path):
-    frames = [Image.new("RGB", (17, 16), (20 * i, 0, 0)) for i in range(4)]
-    assert videos.show(frames).data.startswith(b"GIF89a")
-    assert videos.save(frames, tmp_path / "a.mp4").stat().st_size > 0
 
 
 # ----------------------------------------------------------------------------------------------------------- latents

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_training import tiny_networks
+from tiny_panels import generator, targets
 
 from stylegan2 import display
 from stylegan2.editing import latents
@@ -33,17 +33,9 @@ from stylegan2.panels.directions import (
 RIGHT = SMALL + GAP + SIDE + GAP  # where the style's large picture begins
 
 
-def generator(seed: int) -> Generator:
-    """A tiny generator (32 px, w_dim 8) whose noise counts."""
-    g = tiny_networks(32, 6, seed)[0].eval().requires_grad_(False)
-    for conv in g.synthesis.convs:
-        conv.noise_strength.fill_(0.1)
-    return g
-
-
 @pytest.fixture(scope="module")
 def models() -> tuple[Generator, dict[str, Generator]]:
-    return generator(1), {"webtoon": generator(2), "portrait": generator(3)}
+    return generator(1), targets()
 
 
 @pytest.fixture(scope="module")

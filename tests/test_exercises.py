@@ -68,10 +68,9 @@ def test_unknown_exercise_lists_the_known():
 
 
 def test_structure_exercises_ask_for_what_the_package_does():
-    """Exercises of notebook 05 against StructureLoss and the scoreboard's Pareto front."""
+    """Exercises of notebook 05 against StructureLoss."""
     from stylegan2.inputs import Fakes, Inputs
     from stylegan2.networks import build
-    from stylegan2.pocket.studies.scoreboard_view import pareto
     from stylegan2.transfer import StructureLoss, source_stages
 
     g, other = (build(16, "pocket", seed)[0].eval() for seed in (0, 1))
@@ -84,8 +83,6 @@ def test_structure_exercises_ask_for_what_the_package_does():
     assert torch.equal(by_hand, StructureLoss((4, 8)).distance(fakes, g))
     relative = EXERCISES["05-relative"].reference(rgbs[0][8], rgbs[1][8])
     assert torch.equal(relative, StructureLoss((8,), relative=True).distance(fakes, g))
-    exercise = EXERCISES["05-pareto"]
-    assert all(exercise.reference(*inputs) == sorted(pareto(*inputs)) for inputs in exercise.inputs)
 
 
 def test_style_exercise_asks_for_what_freeze_style_does():
@@ -143,9 +140,6 @@ def test_mixing_exercises_ask_for_what_the_package_does():
     from stylegan2.editing.style_mixing import mix
     from stylegan2.pocket.nets.judge import Judge
     from stylegan2.pocket.studies.ownership import measure_ownership
-
-    by_hand = EXERCISES["09-mix"]
-    assert all(torch.equal(by_hand.reference(*inputs), mix(*inputs)) for inputs in by_hand.inputs)
 
     a, b = torch.randn(2, 10, 8, generator=torch.Generator().manual_seed(0))
     chains = {

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_panels import check_controls, generator
 
 from stylegan2 import display
 from stylegan2.editing import videos
@@ -194,25 +195,14 @@ def test_only_panels_with_a_film_offer_to_save_one(panel, filming):
 
 def test_the_button_writes_a_film_and_shows_it_in_the_panel(filming, tmp_path):
     shown = []
-    filming.progress.bar.observe(
-        lambda change: shown.append((change["new"], filming.progress.box.layout.display)), "value"
-    )
+    filming.progress.observe(lambda change: shown.extend(change["new"]), "children")
     buttons(filming)["Save video"].click()
-    assert "swatch-001.mp4" in filming.message.value
-    assert shown[-1] == (5, "flex") and filming.progress.bar.max == 5 and filming.progress.box.layout.display == "none"
+    assert "swatch-001.mp4" in filming.message.value and filming.progress.children == ()
+    ((_, bar, words),) = (container.children for container in shown)
+    assert bar.value == bar.max == 5 and words.value.replace("\u2007", " ") == "5 of 5 frames, 00:00 left"
     (video,) = filming.film.children
     assert video.value == (tmp_path / "swatch-001.mp4").read_bytes() and video.value[4:8] == b"ftyp"
     assert filming.save_video().name == "swatch-002.mp4"
-
-
-def test_the_bar_tells_the_time_left_where_the_number_is_known(monkeypatch):
-    clock = iter(range(100))
-    monkeypatch.setattr(controls.time, "monotonic", lambda: next(clock))
-    bar, said = controls.Progress(), []
-    for _ in bar.watch([1, 2, 3, 4]):
-        said.append(bar.text.value)
-    assert said[0] == "1 of 4 frames, about 3 s left" and said[-1] == "4 of 4 frames, about 0 s left"
-    assert [bar.text.value for _ in bar.watch(iter("ab"))] == ["1 frames", "2 frames"]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +216,7 @@ def test_a_film_that_fails_or_is_stopped_leaves_nothing(filming, tmp_path, error
     filming.video = broken
     buttons(filming)["Save video"].click()
     assert said in filming.message.value and list(tmp_path.iterdir()) == [] and filming.film.children == ()
-    assert filming.progress.box.layout.display == "none"
+    assert filming.progress.children == ()
 
 
 @pytest.mark.parametrize("name", ["Reset", "Save picture", "Copy settings", "Save video"])
@@ -251,13 +241,6 @@ def test_a_picture_that_failed_is_not_saved_as_another(panel, tmp_path):
 def test_saved_pictures_are_numbered(panel):
     panel.update()
     assert [panel.save().name, panel.save().name] == ["swatch-001.png", "swatch-002.png"]
-
-
-def test_settings_rebuild_the_picture(panel):
-    panel.controls["red"].value = 42
-    settings = json.loads(panel.show_settings())
-    assert settings.pop("model") == "none"
-    assert swatch(**settings).tobytes() == panel.picture.tobytes()
 
 
 def encoded(panel) -> bytes:
@@ -330,7 +313,6 @@ def test_values_of_every_kind_of_control_come_back_from_json():
     ):
         with pytest.raises(ValueError, match=f"{name} is .*expected .*{said}"):
             controls.assign_checked(given, {name: value})
-    assert [c.value for c in given.values()] == [True, (3, 4), "e", "y", 8]
 
 
 def test_static_picture_beside_the_live_panel(panel):
@@ -340,16 +322,9 @@ def test_static_picture_beside_the_live_panel(panel):
     assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
-def test_latent_panel_follows_its_controls(g):
-    panel = latent.latent_panel(g)
-    panel.update()
-    first = panel.image.value
-    for name, value in {"seed": 4, "blend": 0.5, "truncation": 0.3}.items():
-        before = panel.image.value
-        panel.controls[name].value = value
-        assert panel.image.value != before, name
-    panel.reset()
-    assert panel.image.value == first
+def test_latent_panel_follows_its_controls():
+    changes = {"seed": 4, "second": 3, "blend": 0.5, "truncation": 0.3, "noise": "random", "noise_seed": 7}
+    check_controls(latent.latent_panel(generator(1)), changes)
 
 
 def test_latent_panel_blend_reaches_both_ends(g):
@@ -375,13 +350,6 @@ def test_latent_video_goes_to_the_second_face_and_back(g, noise):
     for i, blend in ((0, 0.0), (6, 1.0)):
         still = latent.render_latent(g, blend=blend, **settings).crop((0, 0, 384, 384))
         assert np.abs(np.asarray(still).astype(int) - np.asarray(frames[i])).max() <= 1
-
-
-def test_latent_panel_saves_a_video(g, tmp_path, monkeypatch):
-    panel = latent.latent_panel(g)
-    panel.folder = tmp_path
-    monkeypatch.setattr(panel, "video", lambda **settings: latent.latent_video(g, **settings, frames=3))
-    assert panel.save_video().stat().st_size > 0 and panel.message.value.startswith("saved")
 
 
 class Faces:

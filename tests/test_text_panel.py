@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from tiny_clip import tiny_clip
-from tiny_training import tiny_networks
+from tiny_panels import generator, targets
 
 from stylegan2 import display
 from stylegan2.editing.latents import ws_from_seeds
-from stylegan2.editing.styleclip import EditConfig, optimise
+from stylegan2.editing.styleclip import EditConfig, Optimisation
 from stylegan2.networks import Generator
 from stylegan2.panels import text as panels
 from stylegan2.panels.text import (
@@ -40,10 +39,6 @@ ASK = {
 }  # fmt: skip
 
 
-def generator(seed: int) -> Generator:
-    return tiny_networks(32, 6, seed)[0].eval().requires_grad_(False)
-
-
 @pytest.fixture(scope="module")
 def clip() -> ClipModel:
     return tiny_clip()
@@ -51,7 +46,7 @@ def clip() -> ClipModel:
 
 @pytest.fixture
 def scene(clip) -> Scene:
-    return Scene(generator(1), {"webtoon": generator(2), "portrait": generator(3)}, clip)
+    return Scene(generator(1), targets(), clip)
 
 
 @pytest.fixture
@@ -65,9 +60,9 @@ def panel(scene, tmp_path) -> TextPanel:
 
 @pytest.fixture
 def optimisations(monkeypatch) -> list:
-    """One entry for every optimisation that `edit_for` begins."""
+    """One entry for every optimisation that begins."""
     begun: list = []
-    monkeypatch.setattr(panels, "optimise", lambda *a, **k: begun.append(1) or optimise(*a, **k))
+    monkeypatch.setattr(panels, "Optimisation", lambda *a: begun.append(1) or Optimisation(*a))
     return begun
 
 
@@ -109,7 +104,7 @@ def test_strength_0_shows_the_face_before(scene):
 
 
 def test_without_an_edit_the_face_is_shown_as_it_is_and_nothing_is_optimised(scene, monkeypatch):
-    monkeypatch.setattr(panels, "optimise", None)
+    monkeypatch.setattr(panels, "Optimisation", None)
     picture = render_text(scene, "webtoon", 2.0, **ASK)
     assert picture.size == (2 * SIDE + GAP, 2 * (SIDE + LINE))
     assert np.array_equal(place(picture, 0, 0), place(picture, 0, 1)) and not scene.edits
@@ -225,7 +220,7 @@ def test_settings_without_an_edit_make_none(panel, optimisations):
 
 def test_settings_of_a_stopped_edit_rebuild_it(panel, scene):
     scene = panel.scene
-    edit_for(scene, partial(panels._stop_after, 2), **panel.asked)
+    edit_for(scene, 2, **panel.asked)
     panel.update()
     text, there = panel.show_settings(), panel.picture.tobytes()
     assert json.loads(text)["steps_done"] == 2 and json.loads(text)["lr"] == EditConfig.lr

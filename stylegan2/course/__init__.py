@@ -236,11 +236,10 @@ def setup(scale: str = "auto", drive: bool = False, seed: int = 0) -> Course:
     """
     wanted, scale = scale, os.environ.get(SCALE) or scale
     budget = os.environ.get("COURSE_BUDGET", "course")
-    for who, name in (("SCALE", wanted), (f"the variable {SCALE}", scale)):
-        if name not in SCALES:
-            raise ValueError(f"{who} is {name!r}, expected one of: {', '.join(SCALES)}")
-    if budget not in BUDGETS:
-        raise ValueError(f"COURSE_BUDGET is {budget!r}, expected one of: {', '.join(BUDGETS)}")
+    named = [("SCALE", wanted, SCALES), (f"the variable {SCALE}", scale, SCALES), ("COURSE_BUDGET", budget, BUDGETS)]
+    for who, name, known in named:
+        if name not in known:
+            raise ValueError(f"{who} is {name!r}, expected one of: {', '.join(known)}")
     torch.manual_seed(check_seed(seed))
     warnings.filterwarnings("ignore", message=".*IProgress not found.*")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import combinations, product
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from stylegan2.collect.boxes import overlap
+from stylegan2.editing.directions import upright
+from stylegan2.editing.style_mixing import mix
+from stylegan2.pocket.studies.scoreboard_view import pareto
 
 CLOSE = 1e-4  # relative to the largest expected number: right up to rounding
 
@@ -23,7 +29,7 @@ class Exercise:
     """What is asked for: a function that is compared with `reference` on `inputs`, or (no inputs) a value."""
 
     reference: Any
-    inputs: Sequence[tuple] = field(default_factory=tuple)
+    inputs: Sequence[tuple] = ()
     hint: str = ""
 
 
@@ -39,25 +45,6 @@ def _sums(*seeds: int) -> list[dict[int, Tensor]]:
 def _origin(name: str, swap_resolution: int) -> str:
     part, *rest = name.split(".")
     return "target" if part == "synthesis" and int(rest[1]) >= swap_resolution else "source"
-
-
-def _pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    def beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
-        return a != b and a[0] <= b[0] and a[1] <= b[1]
-
-    return [i for i, point in enumerate(points) if not any(beats(other, point) for other in points)]
-
-
-def _factorise(a: Tensor, count: int) -> Tensor:
-    rows = a / a.norm(dim=1, keepdim=True)
-    vectors = torch.linalg.svd(rows).Vh[:count]
-    return vectors * vectors[range(count), vectors.abs().argmax(dim=1)].sign()[:, None]
-
-
-def _mix(row: Tensor, col: Tensor, layers: Sequence[int]) -> Tensor:
-    chosen = torch.zeros(row.shape[-2], 1, dtype=torch.bool)
-    chosen[list(layers)] = True
-    return torch.where(chosen, col, row)
 
 
 def _similarities(images: Tensor, text: Tensor, encode: Callable, mean: Tensor, sd: Tensor) -> Tensor:
@@ -77,23 +64,12 @@ def _crossing(holds: Callable[[float], bool], low: float, high: float, rounds: i
     return high
 
 
-def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    width, height = (max(0.0, min(a[k + 2], b[k + 2]) - max(a[k], b[k])) for k in (0, 1))
-    area = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
-    return width * height / (area - width * height)
-
-
-def _step(ws: Tensor, n: Tensor, degree: float, layers: Sequence[int]) -> Tensor:
-    moved = ws.clone()
-    moved[:, list(layers)] += degree * n
-    return moved
-
-
 def _side(left: Sequence[float], right: Sequence[float], mouth: Sequence[float]) -> float:
     middle = [(a + b) / 2 for a, b in zip(left, right, strict=True)]
     return max(4.0 * math.dist(left, right), 3.6 * math.dist(middle, mouth))
 
 
+_IN_BLOCKS = [f"synthesis.blocks.{name}" for name in ("4.const", "8.to_rgb.bias", "16.conv0.weight", "64.conv1.bias")]
 _TEXTS = functional.normalize(_normal(5, 6))
 _COLOURS = torch.tensor([0.5, 0.4, 0.3])[:, None, None], torch.tensor([0.2, 0.3, 0.4])[:, None, None]
 
@@ -110,13 +86,8 @@ EXERCISES: dict[str, Exercise] = {
         "torch.lerp(a, b, t) for t from 0 to 1, both ends included",
     ),
     "01-overlap": Exercise(
-        _overlap,
-        [
-            ((0, 0, 10, 10), (5, 0, 15, 10)),
-            ((0, 0, 4, 4), (4, 0, 8, 4)),
-            ((1, 2, 5, 9),) * 2,
-            ((0, 0, 9, 9), (3, 3, 5, 5)),
-        ],
+        lambda a, b: float(overlap(a, b)),
+        [*combinations([(0, 0, 10, 10), (5, 0, 15, 10), (10, 0, 14, 4), (1, 2, 5, 9)], 2), ((1, 2, 5, 9),) * 2],
         "intersection over union: where both are, over where at least one is; boxes apart share nothing",
     ),
     "01-tiles": Exercise(
@@ -177,7 +148,7 @@ EXERCISES: dict[str, Exercise] = {
         "other.var(dim=(0, 2, 3)) has one number for each of the three colours; take their mean",
     ),
     "05-pareto": Exercise(
-        _pareto,
+        lambda points: sorted(pareto(points)),
         [
             ([(0.13, 22.0), (0.11, 19.0), (0.07, 25.0), (0.04, 40.0), (0.12, 18.0)],),
             ([(1.0, 1.0), (2.0, 2.0), (1.0, 3.0)],),
@@ -192,15 +163,7 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "06-origin": Exercise(
         _origin,
-        [
-            ("mapping.layers.0.weight", 16),
-            ("synthesis.blocks.4.const", 16),
-            ("synthesis.blocks.8.to_rgb.bias", 16),
-            ("synthesis.blocks.16.conv0.weight", 16),
-            ("synthesis.blocks.64.conv1.noise_const", 8),
-            ("synthesis.blocks.4.conv1.bias", 4),
-            ("mapping.w_mean", 4),
-        ],
+        [*product(("mapping.layers.0.weight", "mapping.w_mean", *_IN_BLOCKS), (4, 16))],
         "name.split('.') gives the parts; the resolution is a number there, and the mapping has none",
     ),
     "06-codes": Exercise(
@@ -208,7 +171,7 @@ EXERCISES: dict[str, Exercise] = {
         hint="a tRGB shares its code with the up-convolution of the next block, and the cut lies between the two",
     ),
     "07-factorise": Exercise(
-        _factorise,
+        lambda a, count: upright(torch.linalg.svd(functional.normalize(a, dim=1)).Vh[:count]),
         [(_normal(40, 8), 3), (_normal(12, 5, seed=1), 5), (_normal(30, 6, seed=2) * _normal(30, 1), 2)],
         "every row to length 1; torch.linalg.svd(rows).Vh has the directions as rows, the largest value first; then "
         "multiply each by the sign of its entry of largest size",
@@ -246,7 +209,7 @@ EXERCISES: dict[str, Exercise] = {
         "each edit adds its strength times (end - start); the start itself counts once",
     ),
     "09-mix": Exercise(
-        _mix,
+        mix,
         [(_normal(2, 10, 8), _normal(2, 10, 8, seed=1), layers) for layers in ([0, 1], [3], [2, 7, 9], [])],
         "copy the row's codes, then put the column's in at [..., layers, :]",
     ),
@@ -269,7 +232,7 @@ EXERCISES: dict[str, Exercise] = {
         "the peak is the whole range: from -1 to 1 it is 2, squared 4; over the mean squared difference, in dB",
     ),
     "10-step": Exercise(
-        _step,
+        lambda ws, n, degree, layers: mix(ws, ws + degree * n, layers),
         [
             (_normal(2, 10, 8), _normal(8, seed=1), degree, layers)
             for degree, layers in ((2.0, [0, 1]), (-1.5, [4, 7, 9]))

@@ -186,8 +186,8 @@ class CartoonPanel(Panel):
         of_file = "of a file that the notebook's machine can read; Enter"
         self.path = text_field("or its path", help=of_file, placeholder="photos/me.jpg, of any size")
         self.path.observe(lambda _: self._guarded(self._take_named), "value")
-        label = labelled("its square", "pixels of the photo; empty: its faces are found")
-        self.square = w.Text(placeholder="left, top, side, or empty", **label)
+        of_photo = "pixels of the photo; empty: its faces are found"
+        self.square = text_field("its square", help=of_photo, placeholder="left, top, side, or empty")
         render, video = (partial(function, studio) for function in (render_cartoon, cartoon_video))
         above = [self.upload, self.path, self.square]
         super().__init__(render, controls, "cartoon", record=record, preview=True, video=video, above=above)
@@ -220,14 +220,11 @@ class CartoonPanel(Panel):
         record = {"sha256": hashlib.sha256(data).hexdigest()[:16], "square": square and list(square)}
         others = {name for name, sitter in self.studio.sitters.items() if not record.items() <= sitter.record.items()}
         names = names_of(Path(name).stem[:24] or "photo", len(faces), others)
-        try:
-            for name, portrait in zip(names, faces, strict=True):
-                self.message.value = f"finding the codes of {escape(name, False)} ({portrait.how})"
-                search = self.studio.searching(name, portrait.tensor, record, portrait.seen)
-                for _ in self.progress.watch(search, self.studio.steps):
-                    pass
-        finally:
-            self.progress.hide()
+        for name, portrait in zip(names, faces, strict=True):
+            self.message.value = f"finding the codes of {escape(name, False)} ({portrait.how})"
+            search = self.studio.searching(name, portrait.tensor, record, portrait.seen)
+            for _ in self.watch(search, "steps", self.studio.steps):
+                pass
         with self._silence():
             self.controls["photo"].options = list(self.studio.sitters)
             self.controls["photo"].value = names[0]

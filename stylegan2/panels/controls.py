@@ -1,10 +1,9 @@
-"""What panels are made of: sliders and choices that report while they are moved, values from JSON, a progress bar."""
+"""What panels are made of: sliders and choices that report while they are moved, and values from JSON."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets as w
@@ -79,19 +78,16 @@ def assign(controls: Mapping[str, w.ValueWidget], values: Mapping[str, Any]) -> 
 
 
 def assign_checked(controls: Mapping[str, w.ValueWidget], values: Mapping[str, Any]) -> None:
-    """Set controls to values as JSON gives them: all that are named, or none where one is impossible.
+    """Set controls to values as JSON gives them; after an error some are set.
 
     Raises ValueError for a value that its control refuses or would change, with what it accepts.
     """
-    before = {name: control.value for name, control in controls.items()}
     named = {name: control for name, control in controls.items() if name in values}
     for name, control in named.items():  # whether it succeeds shows below: a later control may widen an earlier one
         _accepts(control, values[name])
     for name, control in named.items():
         if not _accepts(control, values[name]):
-            expected = _expected(control)
-            assign(controls, before)
-            raise ValueError(f"{name} is {values[name]!r}, expected {expected}")
+            raise ValueError(f"{name} is {values[name]!r}, expected {_expected(control)}")
 
 
 def _accepts(control: w.ValueWidget, value: Any) -> bool:
@@ -126,34 +122,3 @@ def parse_settings(settings: str | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise ValueError(f'expected settings such as {{"seed": 3}}, got {settings.strip()[:40]}')
     return parsed
-
-
-# ----------------------------------------------------------------------------------------------------------- progress
-
-
-class Progress:
-    """A bar with the time left, shown while a film is rendered; `box` is the widget."""
-
-    def __init__(self):
-        self.bar, self.text = w.IntProgress(layout=w.Layout(width="150px")), w.HTML()
-        self.box = w.HBox([self.bar, self.text], layout=w.Layout(display="none"))
-
-    def hide(self) -> None:
-        """Take it out of sight."""
-        self.box.layout.display = "none"
-
-    def watch(self, items: Iterable, total: int | None = None) -> Iterator:
-        """The items as they are, while the bar counts them; `total` is their number, None: their length, if any."""
-        if total is None:
-            total = len(items) if hasattr(items, "__len__") else 0
-        self.bar.value, self.bar.max = 0, max(total, 1)
-        self.text.value, self.box.layout.display = "", "flex"
-        begin = shown = time.monotonic()
-        for done, item in enumerate(items, 1):
-            now = time.monotonic()
-            if now - shown > 0.1 or done == total:  # messages to the browser cost time too
-                shown = now
-                self.bar.value = done if total else 0
-                left = (now - begin) / done * (total - done)
-                self.text.value = f"{done} of {total} frames, about {left:.0f} s left" if total else f"{done} frames"
-            yield item

@@ -256,41 +256,30 @@ def render_plan(blueprint: Blueprint, face: Image.Image | None, **settings: Any)
     return block_diagram(blueprint.plan(methods), face, blueprint.idle(methods))
 
 
-class PlannerPanel(Panel):
+def planner_panel(checkpoint: Checkpoint, record: Mapping[str, Any] | None = None) -> Panel:
     """What trains, what does not, and which codes come from the source: move the sliders and see.
 
     Below the controls stands the call that makes the methods, as text to copy. Raises ValueError for a model without a
     discriminator.
     """
+    blueprint, g = Blueprint.of(checkpoint), checkpoint.g_ema
+    sizes, codes = g.synthesis.resolutions, g.num_ws
+    of_d = [("nothing", 0), *((f"from {r} up", r) for r in sizes[:0:-1])]
+    of_g = [("nothing", 0), *((f"up to {r}", r) for r in sizes)]
+    controls = {
+        "freeze_d": steps_slider("freeze D", of_d, 32 if 32 in sizes else 0, "towards the image"),
+        "freeze_g": steps_slider("freeze G", of_g, 8 if 8 in sizes else 0, "constant to this resolution"),
+        "freeze_mapping": w.Checkbox(False, description="freeze the mapping"),
+        "k": int_slider("source codes", min(4, codes), 0, codes, "how many of the codes the source's mapping makes"),
+    }
+    code = w.HTML()
 
-    def __init__(self, checkpoint: Checkpoint, record: Mapping[str, Any] | None = None):
-        blueprint, g = Blueprint.of(checkpoint), checkpoint.g_ema
-        sizes, codes = g.synthesis.resolutions, g.num_ws
-        controls = {
-            "freeze_d": _resolutions("freeze D", [(f"from {r} up", r) for r in sizes[:0:-1]], 32, "towards the image"),
-            "freeze_g": _resolutions("freeze G", [(f"up to {r}", r) for r in sizes], 8, "constant to this resolution"),
-            "freeze_mapping": w.Checkbox(False, description="freeze the mapping"),
-            "k": int_slider(
-                "source codes", min(4, codes), 0, codes, "how many of the codes the source's mapping makes"
-            ),
-        }
-        self.code = w.HTML()
-        render = partial(render_plan, blueprint, _mean_face(g))
-        super().__init__(render, controls, "freeze-plan", record=record, below=[self.code])
+    def write_call(_=None) -> None:
+        methods = methods_for(**{name: control.value for name, control in controls.items()})
+        code.value = f"to copy: <code style='user-select:all'>{call(methods)}</code>"
 
-    @property
-    def call(self) -> str:
-        """The call for the controls as they stand."""
-        return call(methods_for(**self.settings))
-
-    def _render_full(self) -> None:
-        super()._render_full()
-        self.code.value = f"to copy: <code style='user-select:all'>{self.call}</code>"
-
-
-planner_panel = PlannerPanel  # the name by which notebooks call it, as with the panels that are functions
-
-
-def _resolutions(label: str, options: list[tuple[str, int]], value: int, help: str) -> w.SelectionSlider:
-    options = [("nothing", 0), *options]
-    return steps_slider(label, options, value if value in dict(options).values() else 0, help)
+    for control in controls.values():
+        control.observe(write_call, "value")
+    write_call()
+    render = partial(render_plan, blueprint, _mean_face(g))
+    return Panel(render, controls, "freeze-plan", record=record, below=[code])

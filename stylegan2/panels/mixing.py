@@ -15,7 +15,7 @@ import ipywidgets as w
 import torch
 from PIL import Image
 from torch import Tensor
-from traitlets import TraitError, Tuple, observe, validate
+from traitlets import TraitError, Tuple, validate
 
 from stylegan2 import display
 from stylegan2.editing import videos
@@ -105,33 +105,29 @@ class LayerBoxes(w.VBox):
     value = Tuple()
 
     def __init__(self, num_ws: int, value: Sequence[int] = ()):
-        self._following = False  # are the boxes just being set to `value`?
         self.presets = layer_presets(num_ws) | {"none": ()}
-        self.boxes = [self._box(layer_label(i, num_ws)) for i in range(num_ws)]
+        narrow = w.Layout(width="104px")
+        labels = [layer_label(i, num_ws) for i in range(num_ws)]
+        self.boxes = [w.Checkbox(False, description=text, indent=False, layout=narrow) for text in labels]
         wrap = w.Layout(flex_flow="row wrap", width="330px")
         super().__init__([w.HBox([*map(self._button, self.presets)]), w.HBox(self.boxes, layout=wrap)])
         self.value = value
-
-    def _box(self, text: str) -> w.Checkbox:
-        box = w.Checkbox(False, description=text, indent=False, layout=w.Layout(width="104px"))
-        box.observe(self._ticked, "value")
-        return box
+        for i, box in enumerate(self.boxes):
+            self._link(i, box)
 
     def _button(self, preset: str) -> w.Button:
         button = w.Button(description=preset, layout=w.Layout(width="auto"))
         button.on_click(lambda _: self.set_trait("value", self.presets[preset]))
         return button
 
-    def _ticked(self, _) -> None:
-        if not self._following:
-            self.value = tuple(i for i, box in enumerate(self.boxes) if box.value)
+    def _link(self, layer: int, box: w.Checkbox) -> None:
+        def is_ticked(layers: tuple[int, ...]) -> bool:
+            return layer in layers
 
-    @observe("value")
-    def _follow(self, change: Mapping[str, Any]) -> None:
-        self._following = True
-        for i, box in enumerate(self.boxes):
-            box.value = i in change["new"]
-        self._following = False
+        def layers(ticked: bool) -> tuple[int, ...]:
+            return (*self.value, layer) if ticked else tuple(i for i in self.value if i != layer)
+
+        w.link((self, "value"), (box, "value"), (is_ticked, layers))
 
     @validate("value")
     def _known(self, proposal: Mapping[str, Any]) -> tuple[int, ...]:

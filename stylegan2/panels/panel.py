@@ -11,7 +11,7 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -20,18 +20,19 @@ from typing import Any
 import ipywidgets as w
 from IPython.display import display
 from PIL import Image
+from tqdm.notebook import tqdm
 
 from stylegan2.display import jpeg_bytes, save
 from stylegan2.editing import videos
 from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
-from stylegan2.panels.controls import Progress, assign, assign_checked, parse_settings
+from stylegan2.panels.controls import assign, assign_checked, parse_settings
 from stylegan2.runtime import free_threads, threads
 
 DELAY = 0.01  # seconds to wait for a newer position before rendering
 PATIENCE = 0.1  # seconds from the first unrendered position to rendering, at most: the picture follows a steady drag
 SETTLE = 0.25  # seconds without a newer position before the full picture replaces a preview
-TOOLS = "320px"  # width of buttons and messages, about that of a slider: so there is room for the picture beside them
+TOOLS = 320  # pixels: width of buttons and messages, about that of a slider, so that the picture has room beside them
 LIVE_QUALITY = 95  # of the JPEG on show: encoded in 0.2 ms where a PNG takes 4; "Save picture" writes every bit
 SOURCE = "photo"  # what the source is called in captions
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -73,9 +74,10 @@ class Panel:
         self._waiting_since: float | None = None  # time of the first change that no picture shows yet
         self._quiet = False
         self.image = w.Image(format="jpeg", layout=w.Layout(object_fit="contain", max_width="100%"))
-        self.message, self.progress = w.HTML(layout=w.Layout(max_width=TOOLS)), Progress()
+        self.message = w.HTML(layout=w.Layout(max_width=f"{TOOLS}px"))
+        self.progress = w.HBox()  # holds the bar of what is under way
         self.film = w.Box(layout=w.Layout(max_width="100%"))  # holds the video last saved
-        left = w.VBox([*above, *self.controls.values(), *self._tools(), self.progress.box, self.message, *below])
+        left = w.VBox([*above, *self.controls.values(), *self._tools(), self.progress, self.message, *below])
         right = w.VBox([self.image, self.film])
         self.box = w.HBox([left, right], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))
         for control in self.controls.values():
@@ -88,7 +90,7 @@ class Panel:
         text = "paste settings here, then Enter"
         self.pasted = w.Text(placeholder=text, continuous_update=False, layout=w.Layout(width="300px"))
         self.pasted.observe(lambda _: self._guarded(self._apply_pasted), "value")
-        return [w.HBox(buttons, layout=w.Layout(flex_flow="row wrap", max_width=TOOLS)), self.pasted]
+        return [w.HBox(buttons, layout=w.Layout(flex_flow="row wrap", max_width=f"{TOOLS}px")), self.pasted]
 
     def _button(self, text: str, action: Callable[[], Any], icon: str) -> w.Button:
         button = w.Button(description=text, icon=icon, layout=w.Layout(width="auto"))
@@ -208,10 +210,8 @@ class Panel:
             raise ValueError(f"the panel '{self.title}' has no video: give Panel a function `video`")
         self.message.value = ""
         path = self._next_path(".mp4")
-        try:
-            videos.save(self.progress.watch(self.video(**self.settings)), path, progress=False)
-        finally:
-            self.progress.hide()
+        with closing(self.watch(self.video(**self.settings), "frames")) as frames:
+            videos.save(frames, path, progress=False)
         width, layout = 384 if self.picture is None else self.picture.width, w.Layout(max_width="100%")
         self.film.children = (w.Video(value=path.read_bytes(), width=str(width), layout=layout),)
         self._tell_saved(path)
@@ -223,6 +223,16 @@ class Panel:
             self.save_video()
         except KeyboardInterrupt:
             self.message.value = "stopped; no video was written"
+
+    def watch(self, items: Iterable, unit: str, total: int | None = None) -> Iterator:
+        """The items as they are, and meanwhile a bar in the panel; `total`: how many, None: their length, if any."""
+        words = f"{{bar}}{{n_fmt}} of {{total_fmt}} {unit}, {{remaining}} left"
+        bar = tqdm(items, total=total, disable=False, display=False, ncols=TOOLS, bar_format=words)
+        self.progress.children = (bar.container,)
+        try:
+            yield from bar
+        finally:
+            self.progress.children = ()
 
     def _next_path(self, ending: str) -> Path:
         numbers = [int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"{self.title}-[0-9]*{ending}")]
@@ -250,8 +260,8 @@ class Panel:
         """
         settings, before = parse_settings(settings), self.settings
         with self._silence():
-            assign_checked(self.controls, settings)
             try:
+                assign_checked(self.controls, settings)
                 self._check_record({name: settings[name] for name in settings.keys() - self.controls.keys()})
             except ValueError:
                 assign(self.controls, before)

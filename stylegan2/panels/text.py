@@ -9,21 +9,23 @@ The optimisation takes seconds: it runs when its button is pressed, shows its im
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import ipywidgets as w
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from stylegan2 import display
 from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
-from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit, check_words, optimise
+from stylegan2.editing.optimise import INTERRUPTED
+from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit, check_words
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import choice, float_slider, int_slider, parse_settings, psi_slider, text_field
 from stylegan2.panels.panel import LIVE_QUALITY, Panel, Worlds
@@ -47,17 +49,6 @@ class Scene(Worlds):
     clip: ClipModel
     edits: dict[tuple, TextEdit] = field(default_factory=dict)  # finished ones, by `key`
 
-    def images(self, name: str, g: Generator, wanted: Mapping[tuple, Tensor]) -> list[Tensor]:
-        """Images [3, R, R] of the model g called `name`, of {what they show: codes [1, L, w_dim]}.
-
-        Only those are rendered that were not among the last ones.
-        """
-        known = self.memory.get(name, {})
-        if missing := {what: ws for what, ws in wanted.items() if what not in known}:
-            known = known | dict(zip(missing, g.synthesis(torch.cat([*missing.values()]), "const"), strict=True))
-        self.memory[name] = {what: known[what] for what in wanted}
-        return [*self.memory[name].values()]
-
 
 def config_of(text: str, neutral: str = "", found_on: str = THIS_FACE, **settings: Any) -> EditConfig:
     """The controls' values as settings of an edit; an empty neutral text is none, and `FACE` is left out."""
@@ -70,18 +61,32 @@ def key(asked: Mapping[str, Any]) -> tuple:
     return tuple(asked[name] for name in ASKED if name != "seed" or asked["found_on"] == THIS_FACE)
 
 
-def edit_for(scene: Scene, on_step: Callable[[Optimisation], None] | None = None, **asked: Any) -> TextEdit:
-    """The edit of these settings (`ASKED`), optimised unless it is there already."""
-    if key(asked) not in scene.edits:
-        ws, config = _job(scene, **asked)
-        scene.edits[key(asked)] = optimise(scene.source, scene.clip, ws, config, on_step, progress=False)
-    return scene.edits[key(asked)]
+def editing(scene: Scene, **asked: Any) -> Iterator[Optimisation]:
+    """Optimise for these settings (`ASKED`) step by step; at its end, or where it is stopped, the edit is in the scene.
 
-
-def _job(scene: Scene, **asked: Any) -> tuple[Tensor, EditConfig]:
-    """Codes to optimise, ws [N, L, w_dim], and how."""
+    Nothing is done where it is there already, unless it was stopped.
+    """
+    if (known := scene.edits.get(key(asked))) and known.stopped != INTERRUPTED:
+        return
     config = config_of(**asked)
-    return ws_from_seeds(scene.source, MANY if config.together else [asked["seed"]], asked["truncation"]), config
+    seeds = MANY if config.together else [asked["seed"]]
+    ws = ws_from_seeds(scene.source, seeds, asked["truncation"])
+    run = Optimisation(scene.source, scene.clip, ws, config)
+    try:
+        while not run.stopped:
+            run.step()
+            yield run
+    except (GeneratorExit, KeyboardInterrupt):
+        pass  # what there is by then is the edit
+    scene.edits[key(asked)] = run.edit("" if run.stopped else INTERRUPTED)
+
+
+def edit_for(scene: Scene, most: int | None = None, **asked: Any) -> TextEdit:
+    """The edit of these settings, made as `editing` says; `most`: steps, None: as many as it takes."""
+    with closing(editing(scene, **asked)) as steps:
+        for _ in islice(steps, most):
+            pass
+    return scene.edits[key(asked)]
 
 
 @torch.no_grad()
@@ -97,15 +102,14 @@ def render_text(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -
     config_of(**asked)  # refuses impossible settings here too
     start = ws_from_seeds(scene.source, [asked["seed"]], asked["truncation"])
     face = (asked["seed"], asked["truncation"])
-    wanted = {face: start}
-    if edit is not None:
-        wanted[*face, key(asked), len(edit.history), strength] = edit.onto(start, strength)
-    images = {name: scene.images(name, g, wanted) for name, g in models.items()}
-    after = "press Edit" if edit is None else f"{asked['text']}, {strength:+.2f}"
-    rows = [  # one image alone is both
-        display.table([[pair[0], pair[-1]]], [f"{name}, before", f"{name}: {after}"], gap=GAP, band=LINE, side=SIDE)
-        for name, pair in images.items()
-    ]
+    words, rows = "press Edit" if edit is None else f"{asked['text']}, {strength:+.2f}", []
+    for name, g in models.items():
+        before = after = scene.latest(f"{name}, before", face, partial(g.synthesis, start, "const"))[0]
+        if edit is not None:
+            what, codes = (*face, key(asked), len(edit.history), strength), edit.onto(start, strength)
+            after = scene.latest(f"{name}, after", what, partial(g.synthesis, codes, "const"))[0]
+        titles = [f"{name}, before", f"{name}: {words}"]
+        rows.append(display.table([[before, after]], titles, gap=GAP, band=LINE, side=SIDE))
     picture = display.stack(rows, gap=0)
     return picture if edit is None else display.stack([picture, loss_strip(edit, picture.width)], gap=4)
 
@@ -160,20 +164,14 @@ class TextPanel(Panel):
             "text": text_field("text", "red hair", "what the face should show"),
             "neutral": text_field("neutral text", "", "what it shows now, or nothing"),
             "found_on": choice("found on", [THIS_FACE, MANY_FACES]),
-            "strength": float_slider(
-                "strength", 1.0, -3.0, 4.0, 0.05, "0 before, 1 as optimised, below 0 the opposite"
-            ),
+            "strength": float_slider("strength", 1, -3, 4, 0.05, "0 before, 1 as optimised, below 0 the opposite"),
             "style": choice("style", list(targets)),
             "seed": int_slider("seed", 3, 0, 999, "which face"),
             "truncation": psi_slider(0.8, "of the face before the edit"),
             "layers": choice("layers", list(layer_presets(source.num_ws))),
             "steps": int_slider("steps", EditConfig.steps, 5, 300, "of the optimisation, at most"),
-            "l2": float_slider(
-                "stay near", EditConfig.l2, 0.0, 0.02, 0.0005, "weight of the distance to the first code"
-            ),
-            "keep": float_slider(
-                "keep the rest", EditConfig.keep, 0.0, 3.0, 0.1, "weight of what else CLIP sees change"
-            ),
+            "l2": float_slider("stay near", EditConfig.l2, 0, 0.02, 0.0005, "weight of the distance to the first code"),
+            "keep": float_slider("keep the rest", EditConfig.keep, 0, 3, 0.1, "weight of what else CLIP sees change"),
         }
         controls["l2"].readout_format = ".4f"
         self.scene = Scene(source, targets, clip)
@@ -198,36 +196,28 @@ class TextPanel(Panel):
     def start(self) -> None:
         """Optimise for the controls as they stand. In a notebook other buttons keep working meanwhile."""
         check_words(self.scene.clip, config_of(**self.asked))  # an impossible setting is said at once
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._forget_interrupted()
-            edit_for(self.scene, **self.asked)
-            self._render_full()
-            return
         self.stop()
-        self._task = loop.create_task(self._run())
+        try:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        except RuntimeError:
+            asyncio.run(self._run())
 
     async def _run(self) -> None:
         """The steps; after each, buttons that were pressed meanwhile take effect."""
-        self._forget_interrupted()
-        asked = self.asked
-        if key(asked) not in self.scene.edits:
-            run = Optimisation(self.scene.source, self.scene.clip, *_job(self.scene, **asked))
-            try:
-                while not run.stopped:
-                    row = run.step()
+        try:
+            with closing(editing(self.scene, **self.asked)) as steps:
+                for run in steps:
+                    row = run.history[-1]
                     if row["step"] % SHOW_EVERY == 0:
                         self.image.value = display.jpeg_bytes(display.to_pil(run.images[0], side=SIDE), LIVE_QUALITY)
                         words = f"step {row['step'] + 1} of {run.config.steps}, loss {row['loss']:.3f}"
                         self.message.value = words
                     await asyncio.sleep(0)
-                self.scene.edits[key(asked)] = run.edit()
-            except asyncio.CancelledError:
-                self.scene.edits[key(asked)] = run.edit("interrupted")
-            except Exception as error:  # inside a task nobody would see it
-                self.show_error(error)
-                return
+        except asyncio.CancelledError:
+            pass  # by `stop`: the picture shows the edit as far as it came
+        except Exception as error:  # inside a task nobody would see it
+            self.show_error(error)
+            return
         self.update()
 
     def stop(self) -> None:
@@ -247,25 +237,14 @@ class TextPanel(Panel):
         done = settings.pop("steps_done", 0)
         super().apply(settings)
         if done:
-            edit_for(self.scene, partial(_stop_after, done), **self.asked)
+            edit_for(self.scene, done, **self.asked)
             self._render_full()
-
-    def _forget_interrupted(self) -> None:
-        """An edit that was stopped is made anew when it is asked for again."""
-        edit = self.scene.edits.get(key(self.asked))
-        if edit is not None and edit.stopped == "interrupted":
-            del self.scene.edits[key(self.asked)]
 
     def _display(self, picture: Image.Image) -> None:
         """As `Panel._display`, with the words that CLIP does not know below it."""
         super()._display(picture)
         if unknown := self.scene.clip.unknown_words(f"{self.settings['text']} {self.settings['neutral']}"):
             self.message.value = f"this CLIP never saw: {', '.join(unknown)}"
-
-
-def _stop_after(steps: int, run: Optimisation) -> None:
-    if len(run.history) >= steps and not run.stopped:
-        raise KeyboardInterrupt
 
 
 text_panel = TextPanel  # the name by which notebooks call it, as with the panels that are functions
