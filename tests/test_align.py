@@ -15,7 +15,7 @@ from PIL import Image
 from stylegan2.collect import align, detectors
 from stylegan2.collect.align import FFHQ, POCKET, Frame, NoFace, Person, box_square, cut, find_people, square_of
 from stylegan2.data.images import decode
-from stylegan2.editing.photos import Cutting, names_of, portraits, read_photos
+from stylegan2.editing.photos import Cutting, names_of, portraits, read_photo
 
 ALIGNED = Path(__file__).parents[2] / "shared" / "data" / "aligned-photo-1024.png"
 
@@ -188,17 +188,15 @@ def test_a_photo_is_turned_as_its_camera_says(tmp_path, seen):
     assert np.array_equal(decode(data.getvalue()), upright)
     (tmp_path / "a.png").write_bytes(data.getvalue())
     upright.save(tmp_path / "b.png")
-    found = read_photos({"a": tmp_path / "a.png", "b": tmp_path / "b.png"}, 32, Cutting(face="all"))
-    assert list(found) == ["a_1", "a_2", "b_1", "b_2"]
-    assert np.array_equal(found["a_1"].image, found["b_1"].image)
+    a, b = (read_photo(name, tmp_path / f"{name}.png", 32, Cutting(face="all")) for name in "ab")
+    assert list(a) == ["a_1", "a_2"] and list(b) == ["b_1", "b_2"]
+    assert np.array_equal(a["a_1"].image, b["b_1"].image)
 
 
 def test_a_file_that_is_no_picture_is_named(tmp_path, seen):
     (tmp_path / "me.jpg").write_text("<html>")
     with pytest.raises(ValueError, match=r"me\.jpg' cannot be read: a web page"):
-        read_photos({"me": tmp_path / "me.jpg"}, 32)
-    with pytest.raises(ValueError, match="no pictures"):
-        read_photos({}, 32)
+        read_photo("me", tmp_path / "me.jpg", 32)
 
 
 def test_the_astronaut_comes_out_upright_and_centred():

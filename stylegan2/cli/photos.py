@@ -45,12 +45,12 @@ def read(
     Of several photos, those that cannot be read or have no face are named and left out: the second part of the answer.
     Raises ValueError where none is left.
     """
-    from stylegan2.editing.photos import read_photos
+    from stylegan2.editing.photos import read_photo
 
     portraits, left_out = {}, []
     for name, path in common.captions_of(photos).items():
         with common.leaving_out(path, left_out, alone=len(photos) == 1):
-            portraits |= read_photos({name: path}, resolution, cutting, {*portraits, *taken})
+            portraits |= read_photo(name, path, resolution, cutting, {*portraits, *taken})
     if not portraits:
         raise ValueError(f"none of the {len(photos)} photos can be used: see above, and --box")
     for name, portrait in portraits.items():
@@ -207,7 +207,7 @@ def _keep(path: Path, g, one, image, portrait) -> None:
     from stylegan2.editing.perceptual import psnr
 
     one.save(Path(f"{path}.pt"))
-    rendered = g.synthesis(one.ws, one.noise)
+    rendered = g.synthesis(one.ws, "const")
     picture = display.rows({"photo": image.cpu(), "drawn": rendered.cpu()}, side=SIDE)
     display.save(picture if portrait.seen is None else display.beside([portrait.seen, picture]), Path(f"{path}.png"))
     near = f"{psnr(rendered, image).item():.1f} dB (30: hard to tell apart; 15: other details)"

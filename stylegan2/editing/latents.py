@@ -63,19 +63,20 @@ def noise_of(noise: Noise, part: slice) -> Noise:
     return [image if image is None or len(image) == 1 else image[part] for image in noise]
 
 
-def finish(g: Generator, ws: Tensor, noise: Noise, after: Stage | None = None) -> Tensor:
-    """The image [N, 3, R, R] that g makes of a stage, of its own or of another model; None: from its constant."""
-    for stage in g.synthesis.stages(ws, noise, after):
+def finish(g: Generator, ws: Tensor, after: Stage | None = None) -> Tensor:
+    """The image [N, 3, R, R] that g makes, with its fixed noise, of a stage of its own or of another model; None: of
+    its constant.
+    """
+    for stage in g.synthesis.stages(ws, "const", after):
         image = stage.rgb
     return image
 
 
 @torch.no_grad()
-def render_rgbs(g: Generator, ws: Tensor, noise: Noise = "const") -> dict[int, Tensor]:
+def render_rgbs(g: Generator, ws: Tensor) -> dict[int, Tensor]:
     """The running RGB sum of every resolution, of many codes: ws [N, L, w_dim] -> {4: [N, 3, 4, 4], ..., R: images}."""
-    noises = g.synthesis.sample_noise(len(ws), noise)
     parts = slices(len(ws), images_at_once(g.synthesis, len(ws)))
-    each = [g.synthesis(ws[part], noise_of(noises, part), return_rgbs=True)[1] for part in parts]
+    each = [g.synthesis(ws[part], "const", return_rgbs=True)[1] for part in parts]
     return {r: torch.cat([rgbs[r] for rgbs in each]) for r in each[0]}
 
 

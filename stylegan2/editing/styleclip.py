@@ -33,7 +33,6 @@ from stylegan2.editing.layers import parse_layers
 from stylegan2.editing.optimise import DONE, LatentSearch, read_result, write_result
 from stylegan2.networks import Generator
 from stylegan2.published.clip_model import ClipModel
-from stylegan2.runtime import pick_device
 
 FORMAT = "stylegan2 text edit"
 PLAIN = "a face"  # what all images show
@@ -107,19 +106,13 @@ class TextEdit:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a `.pt` file, atomically."""
-        write_result(path, FORMAT, self, start=self.start.cpu().contiguous(), end=self.end.cpu().contiguous())
+        write_result(path, FORMAT, self)
 
     @staticmethod
     def load(path: str | os.PathLike, device: torch.device | str = "auto") -> TextEdit:
         """Open a file of `save`; nothing in it is executed. Raises CheckpointError for a file that is none."""
-        device = pick_device(device)
-
-        def make(content: dict[str, Any], plain: list) -> TextEdit:
-            codes = [content[name].to(device) for name in ("start", "end")]
-            return TextEdit(EditConfig(**content["config"]), *codes, *plain)
-
         refusal = "is no text edit: expected a file that `edit --latents` wrote"
-        return read_result(path, FORMAT, make, refusal, again="make it again")
+        return read_result(path, FORMAT, TextEdit, EditConfig, device, refusal)
 
 
 class TextLoss:
