@@ -21,7 +21,7 @@ ALIGNED = Path(__file__).parents[2] / "shared" / "data" / "aligned-photo-1024.pn
 
 
 def person(left, right, mouth) -> Person:
-    return Person(left, right, mouth, (0, 0, 1, 1))
+    return Person(left, right, mouth)
 
 
 def turned(point, degrees: float, centre=(200.0, 200.0)) -> tuple[float, float]:

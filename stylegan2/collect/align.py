@@ -50,7 +50,6 @@ class Person:
     left_eye: tuple[float, float]  # left as seen in the photo
     right_eye: tuple[float, float]
     mouth: tuple[float, float]
-    box: tuple[float, float, float, float]  # (x0, y0, x1, y1) around the face
 
 
 def find_people(image: Image.Image, detector=None) -> list[Person]:
@@ -73,7 +72,7 @@ def _person(face: detectors.Face) -> Person:
     right, left, _, mouth = face.landmarks[:4]  # of the person: in the picture its right eye is at the left
     eyes = (left + right) / 2
     corners = eyes + CORNERS * (mouth - eyes)
-    return Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist()), face.box)
+    return Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist()))
 
 
 def square_of(person: Person, frame: Frame = FFHQ) -> np.ndarray:
