@@ -52,13 +52,9 @@ class Person:
     mouth: tuple[float, float]
 
 
-def find_people(image: Image.Image, detector=None) -> list[Person]:
-    """The faces of an upright RGB photo, the surest first, by `detectors.make("photo")` or another detector.
-
-    Raises NoFace: there is none.
-    """
-    detector = detector or detectors.make("photo", min_size=SMALLEST)
-    people = [_person(face) for face in detector(image)]
+def find_people(image: Image.Image) -> list[Person]:
+    """The faces of an upright RGB photo, the surest first. Raises NoFace: there is none."""
+    people = [_person(face) for face in detectors.make("photo", min_size=SMALLEST)(image)]
     if not people:
         raise NoFace(
             f"no face found in this photo ({image.width}x{image.height} pixels): eyes, nose and mouth should be seen, "

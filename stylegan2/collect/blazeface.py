@@ -92,10 +92,7 @@ def _face(points: np.ndarray, score: float) -> Face:
     return Face((x - w / 2, y - h / 2, x + w / 2, y + h / 2), float(score), points[2:])
 
 
-@cache
-def _network(layout: Layout) -> _Network:
-    """Read once, which takes longer than one run."""
-    return _Network(layout)
+_network = cache(_Network)  # to read one takes longer than to run it
 
 
 class BlazeFace:

@@ -195,10 +195,9 @@ def strip(
     """The same codes at every degree, through one or several generators: {"FACE NAME": [len(degrees), 3, R, R]}.
 
     Args:
-        generators: {name: G} of one w_dim and one number of codes: a source and models fine-tuned from it.
+        generators: {name: G}: a source and models fine-tuned from it.
         ws, directions, layers: as in `move`, with its errors.
-        which: the direction to move along, by number or name.
-        degrees: one per column.
+        which, degrees: the direction, by number or name, and a degree for each column.
         faces: what to call the N faces, each by a name of its own; may be left out for one face.
     """
     faces = [""] if faces is None and len(ws) == 1 else list(map(str, faces if faces is not None else range(len(ws))))

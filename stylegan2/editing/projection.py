@@ -108,10 +108,10 @@ def stirring(config: ProjectConfig, step: int) -> float:
 
 
 @torch.no_grad()
-def spread(g: Generator, samples: int = SPREAD_SAMPLES) -> float:
+def spread(g: Generator) -> float:
     """How far w lies from the mean w: root mean squared distance over all components together."""
     rng = torch.Generator().manual_seed(0)
-    w = g.mapping.w(torch.randn(samples, g.z_dim, generator=rng).to(g.mapping.w_mean.device))
+    w = g.mapping.w(torch.randn(SPREAD_SAMPLES, g.z_dim, generator=rng).to(g.mapping.w_mean.device))
     return float((w - w.mean(0)).square().sum(1).mean().sqrt())
 
 
@@ -128,13 +128,13 @@ class Search(LatentSearch):
         start: codes to begin with, [N, L, w_dim]; None: the mean w.
     """
 
-    def __init__(self, g: Generator, images: Tensor, distance, config: ProjectConfig, start=None, seed: int = 0):
+    def __init__(self, g: Generator, images: Tensor, distance, config: ProjectConfig, start=None):
         _check(g, images, start)
         self.images, self.distance = images, distance
         start = g.mapping.mean_ws.expand(len(images), -1, -1) if start is None else start
         start = start.detach().float()
         self.start = start if config.space == "w+" else start.mean(1, keepdim=True)
-        self.spread, self.rng = spread(g), torch.Generator().manual_seed(seed)
+        self.spread, self.rng = spread(g), torch.Generator().manual_seed(0)
         self.ws = self.start.clone().requires_grad_()
         super().__init__(g, distance, config, len(images), [self.ws])
         with torch.no_grad():

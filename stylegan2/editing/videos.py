@@ -149,8 +149,7 @@ def sweep(
     """What one number does to the codes: degrees of a direction, strength of an edit, psi.
 
     Args:
-        ws_of: amount -> [L, w_dim], or [N, L, w_dim] for N faces.
-        amounts: one per frame, e.g. of `there_and_back`.
+        ws_of, amounts: amount -> [L, w_dim], or [N, L, w_dim] for N faces; one amount per frame.
         caption: a line above every frame, in which the amount is put: "degree {:+.1f}".
         generators, settings: as in `Frames`, with its errors.
     """
