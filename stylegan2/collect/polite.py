@@ -127,8 +127,7 @@ class PoliteSession:
         """The page or picture at an address.
 
         Raises:
-            NotAllowed: robots.txt forbids it, it is no http(s) address, leads to another host or into a private
-                network, or is too large.
+            NotAllowed: robots.txt forbids it; it is no http(s) address, private, too large, or leads to another host.
             Missing: there is none, or it never comes whole.
             Stopped: the host refuses or fails too often.
         """

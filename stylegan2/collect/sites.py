@@ -265,8 +265,7 @@ SITES = {
 def site_for(url: str, name: str | None = None, selector: str = "img") -> Site:
     """The site of an address, or that of a name, whatever the host; `selector` is for "images".
 
-    Raises:
-        SiteError: an unknown name, or a host that no adapter knows.
+    Raises SiteError: an unknown name, or a host that no adapter knows.
     """
     if name is not None and name not in SITES:
         raise SiteError(f"site is {name!r}, expected one of {', '.join(SITES)}")

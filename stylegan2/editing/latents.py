@@ -82,11 +82,9 @@ def render_rgbs(g: Generator, ws: Tensor) -> dict[int, Tensor]:
 
 @torch.no_grad()
 def render(g: Generator, ws: Tensor, noise: Noise = "const", batch: int = 16) -> Tensor:
-    """Images of many codes, a few at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1].
+    """Images of many codes, at most `batch` at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1].
 
-    Args:
-        noise: see `SynthesisNetwork.sample_noise`.
-        batch: codes rendered at once, at most: fewer on a GPU that has no room for them.
+    On a GPU without room for a batch, fewer at a time. Noise as in `SynthesisNetwork.sample_noise`.
     """
 
     def rendered(chunk: slice) -> Tensor:

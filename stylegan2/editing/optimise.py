@@ -43,7 +43,7 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 
 
 class LatentSearch:
-    """A search under way, step by step. A subclass says what is optimised and what the loss is.
+    """A search under way, step by step; `history` has a row of each. A subclass says what is optimised, and the loss.
 
     On a CPU the number of threads is chosen when it begins, by what other programs leave; it changes how sums round.
 
@@ -52,9 +52,6 @@ class LatentSearch:
         config: has `steps` and `lr`.
         count: images.
         variables: tensors that Adam moves.
-
-    Attributes:
-        history: one row per step.
     """
 
     def __init__(self, g: Generator, critic: nn.Module, config, count: int, variables: list[Tensor]):
@@ -95,9 +92,7 @@ class LatentSearch:
     ) -> str:
         """All steps that are left; returns why they ended: as `stopped`, or `INTERRUPTED`.
 
-        Args:
-            what, format_row: words before the progress bar, and what it says of a row.
-            on_step: called with the search after every step.
+        `what` stands before the progress bar, `format_row` after it; `on_step` is called with the search after a step.
         """
         try:
             with bar(what=what, unit="step", shown=progress, total=self.config.steps) as shown:

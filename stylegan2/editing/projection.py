@@ -121,10 +121,8 @@ class Search(LatentSearch):
     Every image is fitted by itself: a batch gives what its images give one by one, up to rounding.
 
     Args:
-        g: renders the codes; its weights stay as they are.
-        images: [N, 3, R, R] in [-1, 1], of the generator's size.
+        images: [N, 3, R, R] in [-1, 1], of the size of g, whose weights stay as they are.
         distance: perceptual distance, see :mod:`stylegan2.editing.perceptual`.
-        config: what to do.
         start: codes to begin with, [N, L, w_dim]; None: the mean w.
     """
 
@@ -203,14 +201,9 @@ def tune(
 ) -> Generator:
     """Pivotal tuning (arXiv 2106.05744, equation 2): a copy of G that renders these very images from the codes found.
 
-    The codes stay; the synthesis network learns. What it did for faces far from these codes hardly changes, and edits
-    of the codes keep working.
-
-    Args:
-        g: stays as it is.
-        projection: codes of the images.
-        images, distance: as in `Search`, with its errors.
-        steps, lr: of Adam; ValueError for numbers that cannot work.
+    The codes stay, and g too; the copy's synthesis network learns. What it did for faces far from these codes hardly
+    changes, and edits of the codes keep working. Images, distance and errors as those of `Search`; `steps` and `lr` are
+    Adam's, ValueError for numbers that cannot work.
     """
     if steps < 1 or lr <= 0:
         raise ValueError(f"steps is {steps}, lr {lr:g}: expected steps >= 1, lr > 0")

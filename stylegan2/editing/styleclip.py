@@ -169,16 +169,8 @@ class Optimisation(LatentSearch):
     """A text edit under way, step by step.
 
     Unless they are moved together, every code is optimised by itself: a batch gives what its codes give one by one, up
-    to rounding (and up to an early stop, which looks at the mean). The noise is the fixed one.
-
-    Args:
-        g: renders the images; its weights stay as they are.
-        clip: compares them with the text.
-        ws: codes [N, L, w_dim], truncated or not: nothing is truncated afterwards.
-        config: what to do.
-
-    Attributes:
-        images: [N, 3, R, R], of the codes that the last row of `history` is about.
+    to rounding (and up to an early stop, which looks at the mean). The noise is the fixed one. The codes ws [N, L,
+    w_dim] may be truncated: nothing is afterwards. `images`, [N, 3, R, R], are those of the last row of `history`.
 
     Raises ValueError for wrong shapes, layers that g does not have, or a text of which CLIP knows no word.
     """

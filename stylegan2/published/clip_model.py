@@ -39,8 +39,7 @@ EXAMPLES = ("red hair", "a big smile", "glasses", "blue eyes")  # of texts; thos
 class ClipModel(nn.Module):
     """A CLIP that takes images as a generator makes them; `size` is the side in pixels to which it resizes them.
 
-    Args:
-        model: of `clip.load` or `clip.model.build_model`; it is made float32 and frozen.
+    `model`, of `clip.load` or `clip.model.build_model`, is made float32 and frozen.
     """
 
     def __init__(self, model: nn.Module):
