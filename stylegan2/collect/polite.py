@@ -185,7 +185,7 @@ class PoliteSession:
         host = self._asked = self._host(url)
         sent = {"User-Agent": self.manners.user_agent} | ({"Referer": referer} if referer else {})
         for number in range(self.manners.retries + 1):
-            wait = 2.0**number
+            wait = min(2.0**number, LONGEST_WAIT)
             try:
                 response, body = self._send(url, sent)
             except LocationValueError as error:
@@ -193,10 +193,10 @@ class PoliteSession:
             except HTTPError as error:
                 why = f"{type(error).__name__}: {error}"
             else:
+                self._count_refusal(url, response.status)
                 if response.status not in TEMPORARY:
                     return self._accepted(url, response, body)
                 why = f"status {response.status}"
-                self._count_refusal(url, response.status)
                 with suppress(InvalidHeader):
                     wait = urllib3.Retry().get_retry_after(response) or wait
             if wait > LONGEST_WAIT:
@@ -235,7 +235,6 @@ class PoliteSession:
         """An answer that is no temporary failure, or the address of a redirect."""
         host, status = self._asked, response.status
         if status in REFUSALS:
-            self._count_refusal(url, status)
             raise Missing(f"{url}: refused with status {status}", status)
         host.refusals = host.failures = 0
         if status >= 400:
@@ -245,7 +244,7 @@ class PoliteSession:
         return Answer(url, body, response.headers.get("Content-Type", "").partition(";")[0])
 
     def _count_refusal(self, url: str, status: int) -> None:
-        """Raises Stopped where the host has refused too often."""
+        """Count an answer that is a refusal of a page. Raises Stopped where they are too many in a row."""
         host = self._asked
         if status not in REFUSALS or urlsplit(url).path == "/robots.txt":
             return
