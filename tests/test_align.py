@@ -15,13 +15,13 @@ from PIL import Image
 from stylegan2.collect import align, detectors
 from stylegan2.collect.align import FFHQ, POCKET, Frame, NoFace, Person, box_square, cut, find_people, square_of
 from stylegan2.data.images import decode
-from stylegan2.editing.photos import Cutting, names_of, portraits, read_photos
+from stylegan2.editing.photos import Cutting, names_of, portraits, read_photo
 
 ALIGNED = Path(__file__).parents[2] / "shared" / "data" / "aligned-photo-1024.png"
 
 
 def person(left, right, mouth) -> Person:
-    return Person(left, right, mouth, (0, 0, 1, 1))
+    return Person(left, right, mouth)
 
 
 def turned(point, degrees: float, centre=(200.0, 200.0)) -> tuple[float, float]:
@@ -117,18 +117,19 @@ def face(x: float, y: float, size: float) -> detectors.Face:
     return detectors.Face((x, y, x + size, y + size), 0.9, points)
 
 
-def test_people_come_by_sureness_with_their_points():
+def test_people_come_by_sureness_with_their_points(monkeypatch):
     """The detector's order; the largest first was how a piece of background became face 1."""
     small, large = face(0, 0, 40), face(50, 50, 100)
-    found = find_people(Image.new("RGB", (200, 200)), detector=Fake(small, large))
-    assert [p.box for p in found] == [small.box, large.box]
-    assert found[1].left_eye == (80, 90) and found[1].right_eye == (120, 90)
+    monkeypatch.setattr(detectors, "make", lambda *a, **k: Fake(small, large))
+    found = find_people(Image.new("RGB", (200, 200)))
+    assert [p.left_eye for p in found] == [pytest.approx((12, 16)), (80, 90)] and found[1].right_eye == (120, 90)
     assert found[1].mouth == pytest.approx((100, 90 + align.CORNERS * 40))
 
 
-def test_no_face_says_what_to_do():
+def test_no_face_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(detectors, "make", lambda *a, **k: Fake())
     with pytest.raises(NoFace, match="eyes, nose and mouth should be seen.*LEFT,TOP,SIDE"):
-        find_people(Image.new("RGB", (90, 90)), detector=Fake())
+        find_people(Image.new("RGB", (90, 90)))
 
 
 @pytest.fixture
@@ -188,17 +189,15 @@ def test_a_photo_is_turned_as_its_camera_says(tmp_path, seen):
     assert np.array_equal(decode(data.getvalue()), upright)
     (tmp_path / "a.png").write_bytes(data.getvalue())
     upright.save(tmp_path / "b.png")
-    found = read_photos({"a": tmp_path / "a.png", "b": tmp_path / "b.png"}, 32, Cutting(face="all"))
-    assert list(found) == ["a_1", "a_2", "b_1", "b_2"]
-    assert np.array_equal(found["a_1"].image, found["b_1"].image)
+    a, b = (read_photo(name, tmp_path / f"{name}.png", 32, Cutting(face="all")) for name in "ab")
+    assert list(a) == ["a_1", "a_2"] and list(b) == ["b_1", "b_2"]
+    assert np.array_equal(a["a_1"].image, b["b_1"].image)
 
 
 def test_a_file_that_is_no_picture_is_named(tmp_path, seen):
     (tmp_path / "me.jpg").write_text("<html>")
     with pytest.raises(ValueError, match=r"me\.jpg' cannot be read: a web page"):
-        read_photos({"me": tmp_path / "me.jpg"}, 32)
-    with pytest.raises(ValueError, match="no pictures"):
-        read_photos({}, 32)
+        read_photo("me", tmp_path / "me.jpg", 32)
 
 
 def test_the_astronaut_comes_out_upright_and_centred():

@@ -68,9 +68,9 @@ def test_codes_and_pictures_are_kept_for_every_photo(folder, tmp_path):
 
 
 def test_the_middle_square_is_taken_if_it_is_asked_for(folder, tmp_path):
-    from stylegan2.editing.photos import Cutting, read_photos, stacked
+    from stylegan2.editing.photos import Cutting, read_photo, stacked
 
-    found = read_photos({"wide": folder / "wide.png"}, 16, Cutting("no"))
+    found = read_photo("wide", folder / "wide.png", 16, Cutting("no"))
     assert found["wide"].how == "middle square"
     said = refusal("project", folder / "model.pt", folder / "wide.png", *options(folder, tmp_path))
     assert "wide.png': no face found" in said and "LEFT,TOP,SIDE" in said and "--align no" in said

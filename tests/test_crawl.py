@@ -33,6 +33,19 @@ def site():
         yield site
 
 
+@pytest.fixture
+def pages(monkeypatch) -> dict[str, str]:
+    """Path -> HTML, or JSON, that sites show there."""
+    more, page = {}, LocalSite.page
+
+    def both(self, path, query, referer):
+        known = more.get(path)
+        return page(self, path, query, referer) if known is None else (200, "text/html", known.encode())
+
+    monkeypatch.setattr(LocalSite, "page", both)
+    return more
+
+
 def collect(site: LocalSite, out: Path, kind: str = "webtoons", **settings):
     name = kind if kind in ("webtoons", "naver") else "images"
     manners = Manners(**({"delay": 0.0, "timeout": 5.0, "allow_local": site.allowed} | settings.pop("manners", {})))
@@ -62,22 +75,11 @@ def test_both_sites_are_collected_whole_and_in_order(site, tmp_path, kind):
     assert (row["width"], row["height"], row["status"]) == (240, 240, "stored")
 
 
-def test_the_old_list_of_naver_is_understood_too(site, tmp_path, monkeypatch):
-    def old(self, query):
-        links = "".join(
-            f'<tr><td class="title"><a href="/webtoon/detail?titleId=95&amp;no={n}">t</a></td></tr>' for n in (2, 1)
-        )
-        return "text/html", f"<table>{links if int(query.get('page', 1)) == 1 else ''}</table>"
-
-    page = LocalSite.page
-
-    def both(self, path, query, referer):
-        if path == "/webtoon/list":
-            kind, body = old(self, query)
-            return 200, kind, body.encode()
-        return page(self, path, query, referer)
-
-    monkeypatch.setattr(LocalSite, "page", both)
+def test_the_old_list_of_naver_is_understood_too(site, tmp_path, pages):
+    links = "".join(
+        f'<tr><td class="title"><a href="/webtoon/detail?titleId=95&amp;no={n}">t</a></td></tr>' for n in (2, 1)
+    )
+    pages["/webtoon/list"] = f"<table>{links}</table>"
     for i, gone in enumerate((Fault(99, body=b"<html>gone</html>"), Fault(99, 404), Fault(99, body=b"[1]"))):
         site.faults["/api/article/list"] = gone
         assert collect(site, tmp_path / str(i), "naver").stored == 4
@@ -395,19 +397,6 @@ def verb(site: LocalSite, out: Path, *options: str, kind: str = "webtoons", url:
     assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
     lines = re.split(r"[\r\n]+", result.stderr)
     return "".join(f"{line}\n" for line in lines if line.strip() and not line.startswith("crawl: "))  # its bar
-
-
-@pytest.fixture
-def pages(monkeypatch) -> dict[str, str]:
-    """Path -> HTML, or JSON, that sites show there."""
-    more, page = {}, LocalSite.page
-
-    def both(self, path, query, referer):
-        known = more.get(path)
-        return page(self, path, query, referer) if known is None else (200, "text/html", known.encode())
-
-    monkeypatch.setattr(LocalSite, "page", both)
-    return more
 
 
 def test_an_age_gate_on_the_second_page_of_a_list_is_told(site, tmp_path, pages):

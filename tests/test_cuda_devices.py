@@ -63,7 +63,7 @@ def files(tmp_path_factory) -> Path:
     save_clip(tiny_clip(), folder / "clip.pt")
     ws = torch.zeros(1, g.num_ws, g.w_dim)
     TextEdit(EditConfig("red hair"), ws, ws).save(folder / "edit.pt")
-    Projection(ProjectConfig(), ws, [torch.zeros(1, 1, 4, 4)]).save(folder / "codes.pt")
+    Projection(ProjectConfig(), ws).save(folder / "codes.pt")
     return folder
 
 
@@ -107,7 +107,7 @@ MADE = {  # name -> what is made on the card; numbers beside codes are given on 
     "mix": lambda m: style_mixing.mix(m.ws[0], m.ws[1], "coarse"),
     "mix_images": lambda m: style_mixing.mix_grid(m.target, m.ws, m.ws, "coarse", ends=(m.source,)),
     "swap": lambda m: layer_swapping.swap(m.source, m.target, 8, 0.5).synthesis(m.ws, "const"),
-    "swap_images": lambda m: layer_swapping.swap_images(m.source, m.target, m.ws, 8, "random"),
+    "swap_images": lambda m: layer_swapping.swap_images(m.source, m.target, m.ws, 8),
     "swap strip": lambda m: layer_swapping.strip(m.source, m.target, m.ws),
     "swap compare": lambda m: layer_swapping.compare(m.source, m.target, m.ws, 8),
     "move": lambda m: directions.move(m.ws, sefa.factorize(m.source), {0: 2.0, 1: torch.ones(4)}),
@@ -117,9 +117,7 @@ MADE = {  # name -> what is made on the card; numbers beside codes are given on 
     "psnr": lambda m: psnr(latents.render(m.source, m.ws), latents.render(m.target, m.ws)),
     "cartoonize": lambda m: cartoonize.cartoonize(m.source, {"toon": m.target}, m.ws, 8, strength=0.5),
     "generated images": lambda m: image_sets.GeneratedImages(m.source, 2)[0],
-    "project": lambda m: project(
-        m.source, latents.render(m.source, m.ws), JudgeDistance(m.judge), ProjectConfig(2, fit_noise=True)
-    ),
+    "project": lambda m: project(m.source, latents.render(m.source, m.ws), JudgeDistance(m.judge), ProjectConfig(2)),
     "text edit": lambda m: optimise(m.source, tiny_clip().to("cuda"), m.ws, EditConfig("red hair", steps=2)),
     "text edit of others": lambda m: TextEdit(EditConfig("red hair", together=True), m.ws[:1], m.ws[1:2]).onto(m.ws),
 }

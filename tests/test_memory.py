@@ -76,8 +76,8 @@ def drawings() -> dict[str, torch.Tensor]:
     return {
         "draw": latents.render(g, ws, noise),
         "random noise": latents.render(g, ws, torch.Generator().manual_seed(0), batch=4),
-        "rgbs": latents.render_rgbs(g, ws, noise)[4],
-        "swapped": swap_images(g, other, ws, 8, torch.Generator().manual_seed(0)),
+        "rgbs": latents.render_rgbs(g, ws)[4],
+        "swapped": swap_images(g, other, ws, 8),
         "compared": compare(g, other, ws, 8),
         "strip": torch.cat([*strip(g, other, ws).values()]),
         "mixed": mix_images(g, ws[:2], ws, "2-3"),
@@ -113,10 +113,10 @@ class Nearness(torch.nn.Module):
 def searched() -> list[torch.Tensor]:
     g, _ = tiny_networks()
     photos, looks = latents.render(g, latents.ws_from_seeds(g, range(7, 12))), Nearness()
-    run = projection.Search(g, photos, looks, projection.ProjectConfig(steps=3, fit_noise=True, l2=0.1))
+    run = projection.Search(g, photos, looks, projection.ProjectConfig(steps=3, l2=0.1))
     rows = [run.step() for _ in range(3)]
     tuned = projection.tune(g, run.result(), photos, looks, steps=2)
-    found = [run.codes.detach(), *(noise.detach() for noise in run.fitted), *tuned.synthesis.state_dict().values()]
+    found = [run.codes.detach(), *tuned.synthesis.state_dict().values()]
     return [*found, torch.tensor([[row["loss"], row["psnr"]] for row in rows])]
 
 

@@ -40,14 +40,17 @@ Space = Annotated[str, typer.Option(help=SPACE)]
 def read(
     photos: list[Path], resolution: int, cutting: Cutting, taken: Container[str] = ()
 ) -> tuple[dict[str, Portrait], list[str]]:
-    """The faces of photos by name, ready for a generator, and the photos left out (ValueError: all); says how each was
-    cut."""
-    from stylegan2.editing.photos import read_photos
+    """The faces of photos by name, ready for a generator; says how each was cut.
+
+    Of several photos, those that cannot be read or have no face are named and left out: the second part of the answer.
+    Raises ValueError where none is left.
+    """
+    from stylegan2.editing.photos import read_photo
 
     portraits, left_out = {}, []
     for name, path in common.captions_of(photos).items():
         with common.leaving_out(path, left_out, alone=len(photos) == 1):
-            portraits |= read_photos({name: path}, resolution, cutting, {*portraits, *taken})
+            portraits |= read_photo(name, path, resolution, cutting, {*portraits, *taken})
     if not portraits:
         raise ValueError(f"none of the {len(photos)} photos can be used: see above, and --box")
     for name, portrait in portraits.items():
@@ -198,7 +201,7 @@ def _keep(out: Path, g, codes: dict, images, portraits: dict) -> None:
             continue
         found, image = replace(codes[i], made_from=made_from | {"photo": name}), images[i : i + 1]
         found.save(path := out / f"{name}.pt")
-        rendered = g.synthesis(found.ws, found.noise)
+        rendered = g.synthesis(found.ws, "const")
         picture = display.rows({"photo": image.cpu(), "drawn": rendered.cpu()}, side=SIDE)
         picture = picture if portrait.seen is None else display.beside([portrait.seen, picture])
         display.save(picture, out / f"{name}.png")

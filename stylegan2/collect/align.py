@@ -50,16 +50,16 @@ class Person:
     left_eye: tuple[float, float]  # left as seen in the photo
     right_eye: tuple[float, float]
     mouth: tuple[float, float]
-    box: tuple[float, float, float, float]  # (x0, y0, x1, y1) around the face
 
 
-def find_people(image: Image.Image, detector=None) -> list[Person]:
-    """The faces of an upright RGB photo, the surest first, by `detectors.make("photo")` or another detector.
-
-    Raises NoFace: there is none.
-    """
-    detector = detector or detectors.make("photo", min_size=SMALLEST)
-    people = [_person(face) for face in detector(image)]
+def find_people(image: Image.Image) -> list[Person]:
+    """The faces of an upright RGB photo, the surest first. Raises NoFace: there is none."""
+    people = []
+    for face in detectors.make("photo", min_size=SMALLEST)(image):
+        right, left, _, mouth = face.landmarks[:4]  # of the person: in the picture its right eye is at the left
+        eyes = (left + right) / 2
+        corners = eyes + CORNERS * (mouth - eyes)
+        people.append(Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist())))
     if not people:
         raise NoFace(
             f"no face found in this photo ({image.width}x{image.height} pixels): eyes, nose and mouth should be seen, "
@@ -67,13 +67,6 @@ def find_people(image: Image.Image, detector=None) -> list[Person]:
             "LEFT,TOP,SIDE, in pixels)"
         )
     return people
-
-
-def _person(face: detectors.Face) -> Person:
-    right, left, _, mouth = face.landmarks[:4]  # of the person: in the picture its right eye is at the left
-    eyes = (left + right) / 2
-    corners = eyes + CORNERS * (mouth - eyes)
-    return Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist()), face.box)
 
 
 def square_of(person: Person, frame: Frame = FFHQ) -> np.ndarray:

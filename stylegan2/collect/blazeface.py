@@ -41,15 +41,6 @@ class Layout:
     cells: tuple[tuple[int, int], ...]  # (pixels to a cell, anchors of each cell) of its maps, in their order
     outputs: tuple[str, str]  # names of the scores [1, N, 1] and of boxes and points [1, N, 16]
 
-    def anchors(self) -> np.ndarray:
-        """Middles of the cells, in parts of the input, [N, 2]."""
-        rows = []
-        for pixels, anchors in self.cells:
-            count = self.side // pixels
-            y, x = np.mgrid[0:count, 0:count] + 0.5
-            rows.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2) / count, anchors, 0))
-        return np.concatenate(rows)
-
 
 WIDE = Layout("face_detection_back.tflite", 256, ((16, 2), (32, 6)), ("classificators", "regressors"))
 CLOSE = Layout(
@@ -59,8 +50,14 @@ CLOSE = Layout(
 
 class _Network:
     def __init__(self, layout: Layout):
-        self.layout, self.anchors, self.lock = layout, layout.anchors(), Lock()
+        self.layout, self.lock = layout, Lock()
         self.network = cv2.dnn.readNetFromTFLite(str(MODELS / layout.file))
+        middles = []
+        for pixels, anchors in layout.cells:
+            count = layout.side // pixels
+            y, x = np.mgrid[0:count, 0:count] + 0.5
+            middles.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2) / count, anchors, 0))
+        self.anchors = np.concatenate(middles)  # of the cells, in parts of the input, [N, 2]
 
     def __call__(self, image: Image.Image, sure: float) -> list[Face]:
         """Faces of an RGB picture of any shape, in its pixels, the best first."""
@@ -92,10 +89,7 @@ def _face(points: np.ndarray, score: float) -> Face:
     return Face((x - w / 2, y - h / 2, x + w / 2, y + h / 2), float(score), points[2:])
 
 
-@cache
-def _network(layout: Layout) -> _Network:
-    """Read once, which takes longer than one run."""
-    return _Network(layout)
+_network = cache(_Network)  # to read one takes longer than to run it
 
 
 class BlazeFace:

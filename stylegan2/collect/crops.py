@@ -123,13 +123,16 @@ def crop(
         FileExistsError: `out` holds faces cut with other settings or from elsewhere, or pictures that are not ours.
         InUse: another process writes there.
     """
-    config, out, started = config or CropConfig(), Path(out), time.perf_counter()
-    source = _open(Path(src), out)
+    config, src, out, started = config or CropConfig(), Path(src), Path(out), time.perf_counter()
+    if src.is_file() and not zipfile.is_zipfile(src):
+        source = FolderSource(f"picture {src.name}", (src.name,), "", {}, src.parent)
+    else:
+        source = open_source(src, exclude=out)
     pages = [i for i, name in enumerate(source.names) if not name.lower().endswith(OURS)]
     config, why = _decided(config, source, pages, out)
     detect = detectors.make(config.detector, config.cascade, round(SOUGHT * config.min_size), config.sure)
     with only_writer(out):
-        work = _Work(out, config, _begin(out, config.settings | {"source": str(Path(src).resolve())}, overwrite))
+        work = _Work(out, config, _begin(out, config.settings | {"source": str(src.resolve())}, overwrite))
         for i in bar(pages, "crop", "page", progress):
             work.page(source, i, detect)
         for i in pages:
@@ -180,13 +183,6 @@ def _nothing_kept(pages: int, rejected: dict[str, int], skipped: list[tuple[str,
         + (f"(left out: {lost}): {todo}" if lost else f"(none was found): try another detector ({others})")
         + (f". Not read: {reasons}" if skipped else "")
     )
-
-
-def _open(src: Path, out: Path) -> Source:
-    """A folder or zip, or one picture as a folder of one. Raises what `open_source` raises."""
-    if src.is_file() and not zipfile.is_zipfile(src):
-        return FolderSource(f"picture {src.name}", (src.name,), "", {}, src.parent)
-    return open_source(src, exclude=out)
 
 
 class _Work:

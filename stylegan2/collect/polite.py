@@ -13,13 +13,14 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from protego import Protego
 from requests import certs
-from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ProtocolError
+from urllib3.exceptions import HTTPError, InvalidHeader, LocationValueError, ProtocolError
 
 from stylegan2 import __repository__, __version__
 
@@ -28,7 +29,6 @@ TEMPORARY = (429, 500, 502, 503, 504)  # try again later
 REFUSALS = (401, 403, 429, 451)
 NOT_THERE = (404, 410)
 FORBID_ALL = "User-agent: *\nDisallow: /"  # a robots.txt
-REDIRECTS = (301, 302, 303, 307, 308)
 LEAST_DELAY = 0.5  # seconds between two requests to a server that is not yours
 LONGEST_WAIT = 120.0  # seconds; a server that asks for more is left alone
 CHUNK = 1 << 16
@@ -112,13 +112,10 @@ class PoliteSession:
         self.manners, self._clock, self._sleep = manners or Manners(), clock, sleep
         self.notes: list[str] = []
         self._hosts: dict[str, _Host] = {}
-        self._asked = ("", _Host())  # the address of the current request, and its host
-        retry = _Retry(self.manners.retries, status_forcelist=TEMPORARY, raise_on_status=False)
-        self._pools = urllib3.PoolManager(timeout=self.manners.timeout, retries=retry, ca_certs=certs.where())
-        self._pools.pool_classes_by_scheme = {
-            "http": _pool(urllib3.HTTPConnectionPool, self),
-            "https": _pool(urllib3.HTTPSConnectionPool, self),
-        }
+        self._asked = _Host()  # the host of the current request
+        self._pools = urllib3.PoolManager(timeout=self.manners.timeout, ca_certs=certs.where())
+        kinds = {"http": urllib3.HTTPConnectionPool, "https": urllib3.HTTPSConnectionPool}
+        self._pools.pool_classes_by_scheme = {scheme: self._checked(kind) for scheme, kind in kinds.items()}
 
     def __enter__(self) -> PoliteSession:
         return self
@@ -130,8 +127,7 @@ class PoliteSession:
         """The page or picture at an address.
 
         Raises:
-            NotAllowed: robots.txt forbids it, it is no http(s) address, leads to another host or into a private
-                network, or is too large.
+            NotAllowed: robots.txt forbids it; it is no http(s) address, private, too large, or leads to another host.
             Missing: there is none, or it never comes whole.
             Stopped: the host refuses or fails too often.
         """
@@ -144,13 +140,13 @@ class PoliteSession:
         host = self._host(url)
         if host.robots is None:
             host.robots = Protego.parse(FORBID_ALL)  # as long as it cannot be read
-            host.robots, delay = self._read_robots(url, referer)
-            host.delay = max(host.delay, delay)
+            host.robots = self._read_robots(url, referer)
+            host.delay = max(host.delay, host.robots.crawl_delay(AGENT) or 0.0)
         if not host.robots.can_fetch(url, AGENT):
             raise NotAllowed(f"the robots.txt of {urlsplit(url).netloc} forbids {url}")
 
-    def _read_robots(self, url: str, referer: str | None) -> tuple[Protego, float]:
-        """The host's rules and delay; servers of pictures often refuse even them without a Referer."""
+    def _read_robots(self, url: str, referer: str | None) -> Protego:
+        """The host's rules; servers of pictures often refuse even them without a Referer."""
         address = urljoin(url, "/robots.txt")
         try:
             text = self._follow(address, referer).content.decode("utf-8-sig", "replace")
@@ -163,10 +159,9 @@ class PoliteSession:
                 self.notes.append(f"{urlsplit(url).netloc} answered {status} to its robots.txt: it has no rules, then")
             text = ""
         rules = Protego.parse(text)
-        delay = rules.crawl_delay(AGENT) or 0.0
-        if delay > LONGEST_WAIT:
+        if (delay := rules.crawl_delay(AGENT) or 0.0) > LONGEST_WAIT:
             raise Stopped(f"{address} asks for {delay:.0f} seconds between two requests: too long for a crawl")
-        return rules, delay
+        return rules
 
     def _follow(self, url: str, referer: str | None, check: Callable[[str, str | None], None] | None = None) -> Answer:
         """The answer after redirects, all within the host; `check` is called for every address."""
@@ -183,124 +178,100 @@ class PoliteSession:
         raise Missing(f"{url} leads in a circle")
 
     def _ask(self, url: str, referer: str | None) -> Answer | str:
-        """An answer, or the address of a redirect; temporary failures are tried again."""
-        host = self._host(url)
-        self._asked = (url, host)
+        """An answer, or the address of a redirect.
+
+        What fails temporarily is tried again when the server says, else after 1, 2, 4, ... seconds.
+        """
+        host = self._asked = self._host(url)
         sent = {"User-Agent": self.manners.user_agent} | ({"Referer": referer} if referer else {})
+        for number in range(self.manners.retries + 1):
+            wait = min(2.0**number, LONGEST_WAIT)
+            try:
+                response, body = self._send(url, sent)
+            except LocationValueError as error:
+                raise NotAllowed(f"{url!r} is no address: {error}") from error
+            except HTTPError as error:
+                why = f"{type(error).__name__}: {error}"
+            else:
+                self._count_refusal(url, response.status)
+                if response.status not in TEMPORARY:
+                    return self._accepted(url, response, body)
+                why = f"status {response.status}"
+                with suppress(InvalidHeader):
+                    wait = urllib3.Retry().get_retry_after(response) or wait
+            if wait > LONGEST_WAIT:
+                raise Stopped(f"{url}: the server asks to come back in {wait:.0f} seconds: go on then")
+            host.free_at = max(host.free_at, self._clock() + wait)
+        host.failures += 1
+        failed = f"{url} failed {self.manners.retries + 1} times ({why})"
+        if host.failures >= self.manners.patience:
+            raise Stopped(f"{failed}, as others before it: try again later")
+        raise Missing(failed)
+
+    def _send(self, url: str, sent: dict[str, str]) -> tuple[urllib3.BaseHTTPResponse, bytes]:
+        """One request when its host's pause is over: the answer, and its body where the status is 200."""
+        host = self._asked
+        if (left := host.free_at - self._clock()) > 0:
+            self._sleep(left)
+        settings = {"headers": sent, "redirect": False, "retries": False, "preload_content": False}
         try:
-            response = self._pools.urlopen("GET", url, headers=sent, redirect=False, preload_content=False)
-        except HTTPError as error:
-            reason = error.reason if isinstance(error, MaxRetryError) else error
-            raise self._given_up(f"{type(reason).__name__}: {reason}") from error
-        status, headers = response.status, response.headers
-        if status in TEMPORARY:
-            raise self._given_up(f"status {status}")
+            with closing(self._pools.urlopen("GET", url, **settings)) as response:
+                return response, b"".join(self._body(url, response)) if response.status == 200 else b""
+        finally:
+            host.free_at = self._clock() + host.delay
+
+    def _body(self, url: str, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        """Its parts as they come, up to a limit of bytes and of time."""
+        deadline, size = self._clock() + 10 * self.manners.timeout, 0
+        while chunk := response.read1(CHUNK, decode_content=True):  # `read` would wait for the whole chunk
+            size += len(chunk)
+            if size > self.manners.most_bytes:
+                raise NotAllowed(f"{url} is larger than {self.manners.most_bytes >> 20} MiB")
+            if self._clock() > deadline:
+                raise ProtocolError(f"not done after {10 * self.manners.timeout:.0f} s")
+            yield chunk
+
+    def _accepted(self, url: str, response: urllib3.BaseHTTPResponse, body: bytes) -> Answer | str:
+        """An answer that is no temporary failure, or the address of a redirect."""
+        host, status = self._asked, response.status
         if status in REFUSALS:
-            self._count_refusal(status)
             raise Missing(f"{url}: refused with status {status}", status)
         host.refusals = host.failures = 0
         if status >= 400:
             raise Missing(f"{url}: status {status}", status)
         if status != 200:
-            return headers.get("Location", "") if status in REDIRECTS else ""
-        return Answer(url, response.body, headers.get("Content-Type", "").partition(";")[0])
+            return response.get_redirect_location() or ""
+        return Answer(url, body, response.headers.get("Content-Type", "").partition(";")[0])
 
-    def _given_up(self, why: str) -> Missing | Stopped:
-        url, host = self._asked
-        host.failures += 1
-        failed = f"{url} failed {self.manners.retries + 1} times ({why})"
-        if host.failures >= self.manners.patience:
-            return Stopped(f"{failed}, as others before it: try again later")
-        return Missing(failed)
-
-    def _count_refusal(self, status: int) -> None:
-        url, host = self._asked
-        host.refusals += urlsplit(url).path != "/robots.txt"
+    def _count_refusal(self, url: str, status: int) -> None:
+        """Count an answer that is a refusal of a page. Raises Stopped where they are too many in a row."""
+        host = self._asked
+        if status not in REFUSALS or urlsplit(url).path == "/robots.txt":
+            return
+        host.refusals += 1
         if host.refusals >= self.manners.patience:
             raise Stopped(
                 f"{urlsplit(url).netloc} refused {host.refusals} times in a row (status {status}, last for {url}): "
                 "it does not want this. Wait, ask its owner, or go on later with a longer delay"
             )
 
-    # What follows is called by urllib3, for every connection and every try.
+    def _checked(self, kind: type[urllib3.HTTPConnectionPool]) -> type[urllib3.HTTPConnectionPool]:
+        """Connections whose address is checked before anything is sent; servers of others are not asked quickly."""
+        session = self
 
-    def check_connection(self, address: str, host: str, port: int) -> None:
-        """Refuse a new connection to a private address; servers of others are not asked quickly."""
-        if check_peer(address, host, port, self.manners.allow_local):
-            known = self._asked[1]
-            known.delay = max(known.delay, LEAST_DELAY)
+        class Connection(kind.ConnectionCls):
+            def _new_conn(self):
+                sock = super()._new_conn()
+                try:
+                    public = check_peer(sock.getpeername()[0], self.host, self.port, session.manners.allow_local)
+                except NotAllowed:
+                    sock.close()
+                    raise
+                if public:
+                    session._asked.delay = max(session._asked.delay, LEAST_DELAY)
+                return sock
 
-    def send(self, request: Callable[[], urllib3.HTTPResponse]) -> urllib3.HTTPResponse:
-        """Send one request when its host's pause is over, and read the answer into its `body`."""
-        host = self._asked[1]
-        if (left := host.free_at - self._clock()) > 0:
-            self._sleep(left)
-        try:
-            response = request()
-            if response.status == 200:
-                response.body = b"".join(self._body(response))
-            response.close()
-        finally:
-            host.free_at = self._clock() + host.delay
-        return response
-
-    def _body(self, response: urllib3.HTTPResponse) -> Iterator[bytes]:
-        """Its parts as they come, up to a limit of bytes and of time."""
-        deadline, size = self._clock() + 10 * self.manners.timeout, 0
-        while chunk := response.read1(CHUNK, decode_content=True):  # `read` would wait for the whole chunk
-            size += len(chunk)
-            if size > self.manners.most_bytes:
-                raise NotAllowed(f"{self._asked[0]} is larger than {self.manners.most_bytes >> 20} MiB")
-            if self._clock() > deadline:
-                raise ProtocolError(f"not done after {10 * self.manners.timeout:.0f} s")
-            yield chunk
-
-    def postpone(self, seconds: float, status: int | None) -> None:
-        """The last request failed temporarily: the next one waits so long."""
-        url, host = self._asked
-        if status in REFUSALS:
-            self._count_refusal(status)
-        if seconds > LONGEST_WAIT:
-            raise Stopped(f"{url}: the server asks to come back in {seconds:.0f} seconds: go on then")
-        host.free_at = max(host.free_at, self._clock() + seconds)
-
-
-class _Retry(urllib3.Retry):
-    """Tries again when the server says, else after 1, 2, 4, ... seconds; `PoliteSession.send` waits."""
-
-    def increment(self, method=None, url=None, response=None, error=None, _pool=None, _stacktrace=None) -> _Retry:
-        try:
-            after = response and self.get_retry_after(response)
-        except InvalidHeader:
-            after = None
-        _pool.session.postpone(after or 2.0 ** len(self.history), response and response.status)
-        return super().increment(method, url, response, error, _pool, _stacktrace)
-
-    def sleep(self, response=None) -> None:
-        pass
-
-
-def _pool(kind: type[urllib3.HTTPConnectionPool], session: PoliteSession) -> type[urllib3.HTTPConnectionPool]:
-    """Connections whose address is checked before anything is sent, and requests that wait for their turn."""
-
-    class Connection(kind.ConnectionCls):
-        def _new_conn(self):
-            sock = super()._new_conn()
-            try:
-                session.check_connection(sock.getpeername()[0], self.host, self.port)
-            except NotAllowed:
-                sock.close()
-                raise
-            return sock
-
-    class Pool(kind):
-        ConnectionCls = Connection
-
-        def _make_request(self, *args, **options):
-            return session.send(lambda: super(Pool, self)._make_request(*args, **options))
-
-    Pool.session = session
-    return Pool
+        return type("CheckedPool", (kind,), {"ConnectionCls": Connection})
 
 
 # ----------------------------------------------------------------------------------------------------------- addresses

@@ -101,29 +101,6 @@ def _changed(what: str, asked: str, answered: str) -> SiteError:
     return SiteError(f"{asked} shows no {what} where they used to be: has the site changed, or is a login needed?")
 
 
-def _all_pages(read: Callable[[str, int], tuple[str, list[Episode]]], url: str) -> Listing:
-    """Episodes of all pages of a list; `read(address, page)` gives the address after redirects, and the episodes."""
-    episodes, end, cut = {}, f"only {MOST_PAGES} of its pages are read", True
-    for page in range(1, MOST_PAGES + 1):
-        try:
-            answered, new = read(url, page)
-        except (Missing, NotAllowed) as error:
-            if page == 1:
-                raise
-            end, cut = f"its page {page} did not come: {error}", getattr(error, "status", 0) not in NOT_THERE
-            break
-        if not new and page == 1:
-            raise _changed("episodes", url, answered)
-        before = len(episodes)
-        episodes |= {episode.number or episode.url: episode for episode in new}
-        if len(episodes) == before:  # beyond the last page a site may show the last one again
-            led = _led(url, answered)
-            end, cut = f"its page {page} {led or 'shows no others'}", bool(led)
-            break
-        url = answered
-    return Listing(sorted(episodes.values(), key=lambda episode: episode.number), end, cut)
-
-
 def _pictures(answer: Answer, selector: str) -> list[ImageRef]:
     """The pictures of a page, in order, each once."""
     soup = BeautifulSoup(answer.text, "html.parser")
@@ -183,7 +160,29 @@ class Site:
             url = urlunsplit(parts._replace(netloc=parts.netloc.lower().replace(parts.hostname, self.hosts[0])))
         if _value(url, self.number):
             return Listing([_episode(url, self.number)])
-        return _all_pages(lambda url, page: self._listed(session, url, page), url)
+        return self._all_pages(session, url)
+
+    def _all_pages(self, session: PoliteSession, url: str) -> Listing:
+        """The episodes of all pages of a list. Raises SiteError: there are none."""
+        episodes, end, cut = {}, f"only {MOST_PAGES} of its pages are read", True
+        for page in range(1, MOST_PAGES + 1):
+            try:
+                answered, new = self._listed(session, url, page)
+            except (Missing, NotAllowed) as error:
+                if page == 1:
+                    raise
+                end, cut = f"its page {page} did not come: {error}", getattr(error, "status", 0) not in NOT_THERE
+                break
+            if not new and page == 1:
+                raise _changed("episodes", url, answered)
+            before = len(episodes)
+            episodes |= {episode.number or episode.url: episode for episode in new}
+            if len(episodes) == before:  # beyond the last page a site may show the last one again
+                led = _led(url, answered)
+                end, cut = f"its page {page} {led or 'shows no others'}", bool(led)
+                break
+            url = answered
+        return Listing(sorted(episodes.values(), key=lambda episode: episode.number), end, cut)
 
     def _listed(self, session: PoliteSession, url: str, page: int) -> tuple[str, list[Episode]]:
         """One page of the list: its address after redirects, and its episodes."""
@@ -266,8 +265,7 @@ SITES = {
 def site_for(url: str, name: str | None = None, selector: str = "img") -> Site:
     """The site of an address, or that of a name, whatever the host; `selector` is for "images".
 
-    Raises:
-        SiteError: an unknown name, or a host that no adapter knows.
+    Raises SiteError: an unknown name, or a host that no adapter knows.
     """
     if name is not None and name not in SITES:
         raise SiteError(f"site is {name!r}, expected one of {', '.join(SITES)}")

@@ -59,9 +59,8 @@ def plan(
 ) -> tuple[ProjectConfig, Tensor | None]:
     """How to look for the codes of photos, and where to begin (None: the mean face).
 
-    Args:
-        outside: are they of an unknown world (`is_outside`)? Then as `CAREFUL` says.
-        known: settings for photos of the known world; None: `CLOSE`, held near nothing where there is no encoder.
+    `outside`: are they of an unknown world (`is_outside`)? Then as `CAREFUL` says. `known`: settings for photos of the
+    known world; None: `CLOSE`, held near nothing where there is no encoder.
     """
     steps = max(1, steps)
     if outside:
@@ -83,14 +82,10 @@ def search(
 ) -> dict[int, Projection]:
     """Look for the codes of photos of the known world, then for those of unknown ones, each as `plan` says.
 
-    Args:
-        source, photos, distance, encoder: see `is_outside`.
-        outside: bool [N].
-        steps: of each search; 0: the encoder's answer as it is (ValueError without one).
-        known: see `plan`.
+    `steps` are those of each search; 0: the encoder's answer as it is (ValueError without one). Other arguments as of
+    `is_outside` and `plan`; `outside` is its answer, bool [N].
 
-    Returns:
-        {number of a photo: its codes [1, L, w_dim]}; Ctrl-C ends all of it, then some are missing.
+    Returns {number of a photo: its codes [1, L, w_dim]}; Ctrl-C ends all of it, then some are missing.
     """
     if not steps:
         if encoder is None:
@@ -122,12 +117,10 @@ def find_codes(
 ) -> tuple[Tensor, Tensor, bool]:
     """Codes that render photos, in other models too. Ctrl-C ends the search and keeps what there is.
 
-    Args:
-        source, photos, distance, encoder, steps: see `search`, also for errors.
-        outside: bool [N], which photos to treat carefully; None: those of `is_outside`.
+    `outside`, bool [N], are the photos to treat carefully (None: those of `is_outside`); other arguments and errors as
+    those of `search`.
 
-    Returns:
-        ws [N, L, w_dim], `outside`, and whether Ctrl-C stopped the search before its end.
+    Returns ws [N, L, w_dim], `outside`, and whether Ctrl-C stopped the search before its end.
     """
     outside = is_outside(source, photos, distance, encoder) if outside is None else outside
     projections = search(source, photos, distance, encoder, outside, steps, progress=progress)
@@ -150,8 +143,7 @@ def cartoonize(
     """The same codes ws [N, L, w_dim] in every style: {style: [N, 3, R, R] in about [-1, 1]}.
 
     Args:
-        source: the model that the codes were found in.
-        styles: models fine-tuned from it, by name.
+        source, styles: the model that the codes were found in, and models fine-tuned from it by name.
         swap_resolution: the first resolution that a style renders; 4: all of them.
         width, strength: see `layer_swapping.swap`.
 
@@ -176,8 +168,7 @@ def sheet(
     """A row for each photo: the photo, what the source renders of it, and every style; names above.
 
     Args:
-        photos, rendered: [N, 3, R, R] in [-1, 1].
-        cartoons: of `cartoonize`.
+        photos, rendered, cartoons: [N, 3, R, R] in [-1, 1]; the cartoons by style.
         side: of a face in pixels, at least.
         seen: the whole photos with what was taken, as `photos.Portrait` has them: a column at the left; None: without.
     """

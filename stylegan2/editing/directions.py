@@ -190,17 +190,14 @@ def strip(
     which: int | str,
     degrees: Sequence[float],
     layers: str | Sequence[int] | None = None,
-    noise: str = "const",
     faces: Sequence[str] | None = None,
 ) -> dict[str, Tensor]:
     """The same codes at every degree, through one or several generators: {"FACE NAME": [len(degrees), 3, R, R]}.
 
     Args:
-        generators: {name: G} of one w_dim and one number of codes: a source and models fine-tuned from it.
+        generators: {name: G}: a source and models fine-tuned from it.
         ws, directions, layers: as in `move`, with its errors.
-        which: the direction to move along, by number or name.
-        degrees: one per column.
-        noise: "const" (each model's fixed images: all columns have the same) or "none".
+        which, degrees: the direction, by number or name, and a degree for each column.
         faces: what to call the N faces, each by a name of its own; may be left out for one face.
     """
     faces = [""] if faces is None and len(ws) == 1 else list(map(str, faces if faces is not None else range(len(ws))))
@@ -211,7 +208,7 @@ def strip(
     amounts, rows = torch.tensor(list(degrees), dtype=ws.dtype), {}
     for face, code in zip(faces, ws, strict=True):
         moved = move(code.expand(len(amounts), -1, -1), directions, {which: amounts}, layers)
-        rows |= {f"{face} {name}".strip(): render(g, moved, noise) for name, g in generators.items()}
+        rows |= {f"{face} {name}".strip(): render(g, moved) for name, g in generators.items()}
     return rows
 
 

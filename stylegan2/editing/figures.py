@@ -46,11 +46,9 @@ def paths(
     ylabel: str = "",
     limits: Mapping[str, float] | None = None,
 ):
-    """How two numbers go together while a setting moves: a line through named points per entry of `named`.
+    """How two numbers go together while a setting moves: {line: {point: (x, y)}}, points joined in their order.
 
-    Args:
-        named: {line: {point: (x, y)}}; points are joined in the order given, and their names written beside them.
-        limits: {name: x} to mark by dotted vertical lines, e.g. the floor and the ceiling of a measure.
+    `limits` {name: x} are marked by dotted vertical lines, e.g. the floor and the ceiling of a measure.
     """
     figure, (axis,) = _plots(7, 4.2)
     colours, sides = ("#7a5cff", "#c98b1d", "#1f9d6b", "#d1476f"), ((7, 5, "left"), (-7, -12, "right"))

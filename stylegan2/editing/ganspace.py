@@ -18,11 +18,9 @@ def principal_directions(
 ) -> Directions:
     """The directions along which the mapping's codes vary most, those with the largest standard deviation of w first.
 
-    Where one w drives all layers, `layers` only says which codes a step moves. In a model with two mappings
-    (`SharedMapping`, of FreezeStyle) the w is that of the mapping that makes these layers' codes.
-
     Args:
-        layers: which codes to move, see `parse_layers`; where there are two mappings, codes of one of them.
+        layers: which codes to move, see `parse_layers`; in a model with two mappings (`SharedMapping`, of FreezeStyle)
+            codes of one of them, which then makes the w.
         count: how many to keep, at most w_dim; None: all of them.
         samples, seed: z to map, at least w_dim of them.
 

@@ -63,29 +63,28 @@ def noise_of(noise: Noise, part: slice) -> Noise:
     return [image if image is None or len(image) == 1 else image[part] for image in noise]
 
 
-def finish(g: Generator, ws: Tensor, noise: Noise, after: Stage | None = None) -> Tensor:
-    """The image [N, 3, R, R] that g makes of a stage, of its own or of another model; None: from its constant."""
-    for stage in g.synthesis.stages(ws, noise, after):
+def finish(g: Generator, ws: Tensor, after: Stage | None = None) -> Tensor:
+    """The image [N, 3, R, R] that g makes, with its fixed noise, of a stage of its own or of another model; None: of
+    its constant.
+    """
+    for stage in g.synthesis.stages(ws, "const", after):
         image = stage.rgb
     return image
 
 
 @torch.no_grad()
-def render_rgbs(g: Generator, ws: Tensor, noise: Noise = "const") -> dict[int, Tensor]:
+def render_rgbs(g: Generator, ws: Tensor) -> dict[int, Tensor]:
     """The running RGB sum of every resolution, of many codes: ws [N, L, w_dim] -> {4: [N, 3, 4, 4], ..., R: images}."""
-    noises = g.synthesis.sample_noise(len(ws), noise)
     parts = slices(len(ws), images_at_once(g.synthesis, len(ws)))
-    each = [g.synthesis(ws[part], noise_of(noises, part), return_rgbs=True)[1] for part in parts]
+    each = [g.synthesis(ws[part], "const", return_rgbs=True)[1] for part in parts]
     return {r: torch.cat([rgbs[r] for rgbs in each]) for r in each[0]}
 
 
 @torch.no_grad()
 def render(g: Generator, ws: Tensor, noise: Noise = "const", batch: int = 16) -> Tensor:
-    """Images of many codes, a few at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1].
+    """Images of many codes, at most `batch` at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1].
 
-    Args:
-        noise: see `SynthesisNetwork.sample_noise`.
-        batch: codes rendered at once, at most: fewer on a GPU that has no room for them.
+    On a GPU without room for a batch, fewer at a time. Noise as in `SynthesisNetwork.sample_noise`.
     """
 
     def rendered(chunk: slice) -> Tensor:

@@ -20,8 +20,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stylegan2.editing.latents import finish, noise_of
-from stylegan2.networks import Generator, Noise, Stage, resolutions
+from stylegan2.editing.latents import finish
+from stylegan2.networks import Generator, Stage, resolutions
 from stylegan2.runtime import images_at_once, in_parts, slices
 
 
@@ -126,32 +126,30 @@ def swap_images(
     target: Generator,
     ws: Tensor,
     swap_resolution: int,
-    noise: Noise = "const",
     target_ws: Tensor | None = None,
 ) -> Tensor:
     """Images of a hard swap [N, 3, R, R], about in [-1, 1]: the source renders up to the cut, the target goes on there.
 
-    The same as `swap(source, target, swap_resolution).synthesis(ws, noise)` where both models compute in one type; no
-    generator is copied.
+    The same as `swap(source, target, swap_resolution).synthesis(ws, "const")` where both models compute in one type; no
+    generator is copied. Each block takes the fixed noise of its own model.
 
     Args:
         ws: [N, L, w_dim], as a rule from `source.mapping`.
         swap_resolution: first resolution rendered by the target; see `cuts`.
-        noise: see `SynthesisNetwork.sample_noise`; sampled once. "const": the fixed images of the model that renders.
         target_ws: [N, L, w_dim], codes for the target's layers, e.g. from its own mapping; None: `ws`. (At the cut one
             code drives two layers: the source's last tRGB has it from `ws`, the target's up-convolution from here.)
 
     Raises ValueError for models that do not fit each other, a swap resolution they do not have, or wrong shapes.
     """
     target_share(source.synthesis.resolutions, swap_resolution)  # refuses what is no resolution of theirs
-    noise, target_ws = _prepare(source, target, ws, noise, target_ws)
+    target_ws = _target_codes(source, target, ws, target_ws)
 
     def rendered(part: slice) -> Tensor:
-        noises, after = noise_of(noise, part), None
+        after = None
         if swap_resolution > 4:
-            stages = source.synthesis.stages(ws[part], noises)
+            stages = source.synthesis.stages(ws[part], "const")
             after = next(stage for stage in stages if stage.resolution == swap_resolution // 2)
-        return finish(target, target_ws[part], noises, after)
+        return finish(target, target_ws[part], after)
 
     return in_parts(target.synthesis, len(ws), rendered)
 
@@ -166,7 +164,7 @@ def compare(
     of `swap_images`.
     """
     target_share(source.synthesis.resolutions, swap_resolution)
-    _, target_ws = _prepare(source, target, ws, "const", target_ws)
+    target_ws = _target_codes(source, target, ws, target_ws)
     parts = slices(len(ws), images_at_once(target.synthesis, 2 * len(ws)) // 2)  # the target renders two of each
     if len(parts) > 1:
         each = [compare(source, target, ws[part], swap_resolution, target_ws[part]) for part in parts]
@@ -174,55 +172,44 @@ def compare(
     stages = {stage.resolution: stage for stage in source.synthesis.stages(ws, "const")}
     of_source = stages[source.resolution].rgb
     if swap_resolution == 4:
-        of_target = finish(target, target_ws, "const", after=None)
+        of_target = finish(target, target_ws)
         return torch.stack([of_source, of_target, of_target])
     cut = swap_resolution // 2
     own = next(stage for stage in target.synthesis.stages(target_ws, "const") if stage.resolution == cut)
     both = Stage(cut, torch.cat([own.x, stages[cut].x.to(own.x.dtype)]), torch.cat([own.rgb, stages[cut].rgb]))
-    images = finish(target, target_ws.repeat(2, 1, 1), "const", after=both)
+    images = finish(target, target_ws.repeat(2, 1, 1), both)
     return torch.stack([of_source, *images.chunk(2)])
 
 
 @torch.no_grad()
 def strip(
-    source: Generator,
-    target: Generator,
-    ws: Tensor,
-    noise: Noise = "const",
-    target_ws: Tensor | None = None,
-    names: tuple[str, str] = ("source", "target"),
+    source: Generator, target: Generator, ws: Tensor, names: tuple[str, str] = ("source", "target")
 ) -> dict[str, Tensor]:
     """The same faces at every cut, from all source to all target, for `display.rows`. Errors as those of `swap_images`.
 
     {"source", "from R", ..., "from 8", "target"}: [N, 3, R, R] each; "from 8": 8x8 and above come from the target;
-    `names` are the first and the last. The source renders once, and the target goes on from each of its stages; the
-    noise is the same in all rows.
+    `names` are the first and the last. The source renders once, and the target goes on from each of its stages.
     """
-    noise, target_ws = _prepare(source, target, ws, noise, target_ws)
+    _check_pair(source, target)
 
     def rendered(part: slice) -> dict[str, Tensor]:
-        noises = noise_of(noise, part)
-        rows = {names[1]: finish(target, target_ws[part], noises, after=None)}
-        for stage in source.synthesis.stages(ws[part], noises):
+        rows = {names[1]: finish(target, ws[part])}
+        for stage in source.synthesis.stages(ws[part], "const"):
             if stage.resolution == source.resolution:
                 rows[names[0]] = stage.rgb
             else:
-                rows[f"from {2 * stage.resolution}"] = finish(target, target_ws[part], noises, stage)
+                rows[f"from {2 * stage.resolution}"] = finish(target, ws[part], stage)
         return dict(reversed(rows.items()))
 
     parts = [rendered(part) for part in slices(len(ws), images_at_once(source.synthesis, len(ws)))]
     return {name: torch.cat([rows[name] for rows in parts]) for name in parts[0]}
 
 
-def _prepare(
-    source: Generator, target: Generator, ws: Tensor, noise: Noise, target_ws: Tensor | None
-) -> tuple[Noise, Tensor]:
-    """Checked arguments: noise that is the same at every call, and the target's codes."""
+def _target_codes(source: Generator, target: Generator, ws: Tensor, target_ws: Tensor | None) -> Tensor:
+    """The target's codes: `ws` where none are given. Raises ValueError for models or codes that do not fit."""
     _check_pair(source, target)
     if target_ws is not None and target_ws.shape != ws.shape:
         raise ValueError(
             f"ws is {list(ws.shape)} and target_ws is {list(target_ws.shape)}: one code of each per image is needed"
         )
-    if noise not in ("const", "none"):  # "const" stays: each model has fixed images of its own
-        noise = source.synthesis.sample_noise(len(ws), noise)
-    return noise, ws if target_ws is None else target_ws
+    return ws if target_ws is None else target_ws

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from stylegan2 import files
 from stylegan2.bars import bar
 from stylegan2.files import CheckpointError
 from stylegan2.networks import Generator
-from stylegan2.runtime import free_threads, images_at_once, slices, threads
+from stylegan2.runtime import free_threads, images_at_once, pick_device, slices, threads
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls (arXiv 1912.04958, D)
 DONE, INTERRUPTED = "done", "interrupted"  # why a search ended: after all steps; by Ctrl-C or the stop button
@@ -44,7 +43,7 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 
 
 class LatentSearch:
-    """A search under way, step by step. A subclass says what is optimised and what the loss is.
+    """A search under way, step by step; `history` has a row of each. A subclass says what is optimised, and the loss.
 
     On a CPU the number of threads is chosen when it begins, by what other programs leave; it changes how sums round.
 
@@ -53,9 +52,6 @@ class LatentSearch:
         config: has `steps` and `lr`.
         count: images.
         variables: tensors that Adam moves.
-
-    Attributes:
-        history: one row per step.
     """
 
     def __init__(self, g: Generator, critic: nn.Module, config, count: int, variables: list[Tensor]):
@@ -96,9 +92,7 @@ class LatentSearch:
     ) -> str:
         """All steps that are left; returns why they ended: as `stopped`, or `INTERRUPTED`.
 
-        Args:
-            what, format_row: words before the progress bar, and what it says of a row.
-            on_step: called with the search after every step.
+        `what` stands before the progress bar, `format_row` after it; `on_step` is called with the search after a step.
         """
         try:
             with bar(what=what, unit="step", shown=progress, total=self.config.steps) as shown:
@@ -112,22 +106,28 @@ class LatentSearch:
         return self.stopped
 
 
-def write_result(path: str | os.PathLike, format: str, result, **tensors: Any) -> None:
-    """Write tensors, and a result's settings and history, atomically."""
-    plain = {name: getattr(result, name) for name in PLAIN}
-    files.write(Path(path), {"format": format, "config": asdict(result.config)} | tensors | plain)
+def _tensors(kind: type) -> list[str]:
+    """The fields of a result that hold tensors: all but its settings and `PLAIN`."""
+    return [field.name for field in fields(kind) if field.name not in ("config", *PLAIN)]
 
 
-def read_result(path: str | os.PathLike, format: str, make: Callable[[dict, list], Any], refusal: str, again: str):
-    """make(content, the values of `PLAIN`) of a file of `write_result`; nothing in it is executed.
+def write_result(path: str | os.PathLike, format: str, result) -> None:
+    """Write a result of a search, atomically."""
+    content = {"format": format, "config": asdict(result.config)}
+    content |= {name: getattr(result, name).cpu().contiguous() for name in _tensors(type(result))}
+    files.write(Path(path), content | {name: getattr(result, name) for name in PLAIN})
 
-    Raises CheckpointError for no such file; another one (`refusal` says what was expected); or a damaged one (`again`:
-    what to do).
+
+def read_result(path: str | os.PathLike, format: str, kind: type, config: type, device, refusal: str):
+    """A result of class `kind`, with settings of class `config`, from a file of `write_result`; nothing is executed.
+
+    Raises CheckpointError for no such file; another one (`refusal` says what was expected); or a damaged one.
     """
-    content = files.read(Path(path))
+    device, content = pick_device(device), files.read(Path(path))
     if not isinstance(content, dict) or content.get("format") != format:
         raise CheckpointError(f"'{path}' {refusal}")
     try:
-        return make(content, [content[name] for name in PLAIN])
+        tensors = [content[name].to(device) for name in _tensors(kind)]
+        return kind(config(**content["config"]), *tensors, *(content[name] for name in PLAIN))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise CheckpointError(f"'{path}' is damaged or of an older version ({error}): {again}") from error
+        raise CheckpointError(f"'{path}' is damaged or of an older version ({error}): make it again") from error

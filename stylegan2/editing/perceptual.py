@@ -19,16 +19,9 @@ Features = list[Tensor]  # [N, C, H, W] each
 
 
 class LpipsDistance(nn.Module):
-    """LPIPS with VGG features (arXiv 1801.03924), for photographs; see `published.pretrained.lpips_distance`.
+    """LPIPS with VGG features (arXiv 1801.03924), for photographs; arguments as of `pretrained.lpips_distance`."""
 
-    Args:
-        weights, device: of `lpips_distance`.
-
-    Attributes:
-        far: photographs are what full-scale models know, so none is too far.
-    """
-
-    far = math.inf
+    far = math.inf  # photographs are what full-scale models know, so none is too far
 
     def __init__(self, weights=None, device: torch.device | str = "auto"):
         super().__init__()

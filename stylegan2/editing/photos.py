@@ -116,26 +116,21 @@ def names_of(name: str, count: int, taken: Container[str] = ()) -> list[str]:
             return names
 
 
-def read_photos(
-    paths: Mapping[str, str | os.PathLike], resolution: int, cutting: Cutting = AUTO, taken: Container[str] = ()
+def read_photo(
+    name: str, path: str | os.PathLike, resolution: int, cutting: Cutting = AUTO, taken: Container[str] = ()
 ) -> dict[str, Portrait]:
-    """The portraits of picture files {name: path}, named by `names_of`; see `portraits`. `taken`: no names of these.
+    """The portraits of a picture file, named by `names_of`; see `portraits`.
 
-    Raises ValueError for no pictures, or one without what is asked for (the message names it).
+    Raises ValueError for a file without what is asked for; the message names it.
     """
-    if not paths:
-        raise ValueError("there are no pictures: expected at least one file")
-    by_name: dict[str, Portrait] = {}
-    for name, path in paths.items():
-        photo = open_photo(path)
-        try:
-            faces = portraits(photo, resolution, cutting)
-        except align.NoFace as error:
-            raise align.NoFace(f"'{path}': {error}, or take its middle square (--align no)") from error
-        except ValueError as error:
-            raise ValueError(f"'{path}': {error}") from error
-        by_name |= dict(zip(names_of(name, len(faces), {*by_name, *taken}), faces, strict=True))
-    return by_name
+    photo = open_photo(path)
+    try:
+        faces = portraits(photo, resolution, cutting)
+    except align.NoFace as error:
+        raise align.NoFace(f"'{path}': {error}, or take its middle square (--align no)") from error
+    except ValueError as error:
+        raise ValueError(f"'{path}': {error}") from error
+    return dict(zip(names_of(name, len(faces), taken), faces, strict=True))
 
 
 def stacked(portraits: Mapping[str, Portrait], device: torch.device | str = "cpu") -> Tensor:

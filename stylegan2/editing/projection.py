@@ -2,12 +2,11 @@
 
     projection = project(g, images, distance, ProjectConfig(space="w+"))      # from the mean face
     projection = project(g, images, distance, start=encoder(images))          # from an encoder's codes
-    rendered = g.synthesis(projection.ws, projection.noise)
+    rendered = g.synthesis(projection.ws, "const")
 
-The published schedule: the learning rate rises over the first twentieth of the run and falls over the last quarter,
-fading noise is added to w, and the generator's noise images are fitted too, under a regulariser that keeps them noise.
-Here they stay fixed unless that is asked for, so that the codes alone render the face, in every generator that was
-fine-tuned from this one.
+The published schedule: the learning rate rises over the first twentieth of the run and falls over the last quarter, and
+fading noise is added to w. The generator's noise images, which are fitted there too, stay fixed here, so that the codes
+alone render the face, in every generator that was fine-tuned from this one.
 """
 
 from __future__ import annotations
@@ -23,15 +22,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from stylegan2.bars import bar
 from stylegan2.checkpoints import CheckpointError
-from stylegan2.editing.latents import noise_of
 from stylegan2.editing.optimise import DONE, LatentSearch, frozen, read_result, write_result
 from stylegan2.editing.perceptual import psnr
 from stylegan2.networks import Generator
-from stylegan2.runtime import images_at_once, pick_device, slices
+from stylegan2.runtime import images_at_once, slices
 
 FORMAT = "stylegan2 projection"
 STIR_UNTIL = 0.75  # part of the run after which no more noise is added to w
@@ -49,11 +46,9 @@ class ProjectConfig:
     perceptual: float = 1.0  # weight of the perceptual distance
     stir: float = 0.05  # noise added to w at the beginning, in spreads of w; it fades with the square of the time
     l2: float = 0.0  # weight of the mean squared distance from the first codes, in spreads of w: for an encoder's start
-    fit_noise: bool = False  # fit the noise images too
-    noise_weight: float = 1e5  # of their regulariser
 
     def __post_init__(self) -> None:
-        weights = {name: getattr(self, name) for name in ("pixels", "perceptual", "stir", "l2", "noise_weight")}
+        weights = {name: getattr(self, name) for name in ("pixels", "perceptual", "stir", "l2")}
         if self.steps < 1 or self.lr <= 0 or min(weights.values()) < 0:
             given = ", ".join(f"{name} {value:g}" for name, value in weights.items())
             raise ValueError(
@@ -71,15 +66,13 @@ class Projection:
 
     config: ProjectConfig
     ws: Tensor  # [N, L, w_dim]; not truncated, and not to be
-    noise: str | list[Tensor] = "const"  # or the fitted noise images, [N, 1, R, R] each
     history: list[dict[str, float]] = field(default_factory=list)  # rows {"step", "loss", "psnr" (median, dB)}
     stopped: str = DONE  # or "interrupted"
     made_from: dict[str, Any] = field(default_factory=dict)  # plain values, e.g. the generator's fingerprint
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a `.pt` file, atomically."""
-        noise = self.noise if isinstance(self.noise, str) else [x.cpu().contiguous() for x in self.noise]
-        write_result(path, FORMAT, self, ws=self.ws.cpu().contiguous(), noise=noise)
+        write_result(path, FORMAT, self)
 
     @staticmethod
     def load(path: str | os.PathLike, device: torch.device | str = "auto") -> Projection:
@@ -90,15 +83,8 @@ class Projection:
                 "draw the photo with noise images of their own, and some truncated once more, which is not read here; "
                 "project the photos again: python -m stylegan2 project CKPT PHOTO --out projected"
             )
-        device = pick_device(device)
-
-        def make(content: dict[str, Any], plain: list) -> Projection:
-            noise = content["noise"]
-            noise = noise if isinstance(noise, str) else [x.to(device) for x in noise]
-            return Projection(ProjectConfig(**content["config"]), content["ws"].to(device), noise, *plain)
-
         refusal = "holds no projection: expected a file that `project` wrote"
-        return read_result(path, FORMAT, make, refusal, again="project again")
+        return read_result(path, FORMAT, Projection, ProjectConfig, device, refusal)
 
 
 def _first_photo_of_the_original(path: Path) -> str | None:
@@ -121,27 +107,11 @@ def stirring(config: ProjectConfig, step: int) -> float:
     return config.stir * max(0.0, 1 - step / config.steps / STIR_UNTIL) ** 2
 
 
-def noise_pattern(noise: list[Tensor]) -> Tensor:
-    """How much noise images [N, 1, R, R] look like something, [N] (appendix D): neighbours must not be alike.
-
-    The squared mean product of each image with itself moved by one pixel, at every scale down to 8.
-    """
-    total = noise[0].new_zeros(len(noise[0]))
-    for image in noise:
-        while True:
-            for axis in (2, 3):
-                total = total + (image * image.roll(1, axis)).mean((1, 2, 3)).square()
-            if image.shape[-1] <= 8:
-                break
-            image = F.avg_pool2d(image, 2) * 2  # keeps white noise at variance 1
-    return total
-
-
 @torch.no_grad()
-def spread(g: Generator, samples: int = SPREAD_SAMPLES) -> float:
+def spread(g: Generator) -> float:
     """How far w lies from the mean w: root mean squared distance over all components together."""
     rng = torch.Generator().manual_seed(0)
-    w = g.mapping.w(torch.randn(samples, g.z_dim, generator=rng).to(g.mapping.w_mean.device))
+    w = g.mapping.w(torch.randn(SPREAD_SAMPLES, g.z_dim, generator=rng).to(g.mapping.w_mean.device))
     return float((w - w.mean(0)).square().sum(1).mean().sqrt())
 
 
@@ -151,25 +121,20 @@ class Search(LatentSearch):
     Every image is fitted by itself: a batch gives what its images give one by one, up to rounding.
 
     Args:
-        g: renders the codes; its weights stay as they are.
-        images: [N, 3, R, R] in [-1, 1], of the generator's size.
+        images: [N, 3, R, R] in [-1, 1], of the size of g, whose weights stay as they are.
         distance: perceptual distance, see :mod:`stylegan2.editing.perceptual`.
-        config: what to do.
         start: codes to begin with, [N, L, w_dim]; None: the mean w.
     """
 
-    def __init__(self, g: Generator, images: Tensor, distance, config: ProjectConfig, start=None, seed: int = 0):
+    def __init__(self, g: Generator, images: Tensor, distance, config: ProjectConfig, start=None):
         _check(g, images, start)
         self.images, self.distance = images, distance
         start = g.mapping.mean_ws.expand(len(images), -1, -1) if start is None else start
         start = start.detach().float()
         self.start = start if config.space == "w+" else start.mean(1, keepdim=True)
-        self.spread, self.rng = spread(g), torch.Generator().manual_seed(seed)
-        self.ws, self.fitted = self.start.clone().requires_grad_(), []
-        if config.fit_noise:
-            noise = g.synthesis.sample_noise(len(images), torch.Generator().manual_seed(0))
-            self.fitted = [x.expand(len(images), -1, -1, -1).clone().requires_grad_() for x in noise]
-        super().__init__(g, distance, config, len(images), [self.ws, *self.fitted])
+        self.spread, self.rng = spread(g), torch.Generator().manual_seed(0)
+        self.ws = self.start.clone().requires_grad_()
+        super().__init__(g, distance, config, len(images), [self.ws])
         with torch.no_grad():
             self.target = distance.of(images)
 
@@ -182,22 +147,16 @@ class Search(LatentSearch):
         """One step of Adam; returns its row of `history`."""
         stir = torch.randn(1, 1, self.g.w_dim, generator=self.rng).to(self.ws.device)  # one for all images
         self.stir = stir * (stirring(self.config, len(self.history)) * self.spread / self.g.w_dim**0.5)
-        row = super().step()
-        with torch.no_grad():
-            for x in self.fitted:  # noise keeps mean 0 and variance 1
-                x.sub_(x.mean((2, 3), keepdim=True)).mul_(x.square().mean((2, 3), keepdim=True).add(1e-12).rsqrt())
-        return row
+        return super().step()
 
     def _backward(self, part: slice, number: int) -> tuple[Tensor, Tensor]:
-        config, images, fitted = self.config, self.images[part], noise_of(self.fitted, part)
-        rendered = self.g.synthesis(self.codes[part] + self.stir, fitted or "const")
+        config, images = self.config, self.images[part]
+        rendered = self.g.synthesis(self.codes[part] + self.stir, "const")
         loss = config.pixels * (rendered - images).square().mean((1, 2, 3))
         loss = loss + config.perceptual * self.distance(rendered, [features[part] for features in self.target])
         if config.l2:
             away = (self.ws[part] - self.start[part]).square().sum(2).mean(1) / self.spread**2
             loss = loss + config.l2 * away
-        if fitted:
-            loss = loss + config.noise_weight * noise_pattern(fitted)
         loss.sum().backward()
         return loss.detach(), psnr(rendered.detach(), images)
 
@@ -206,8 +165,7 @@ class Search(LatentSearch):
 
     def result(self, stopped: str = DONE) -> Projection:
         """The result by now."""
-        noise = [x.detach().clone() for x in self.fitted] or "const"
-        return Projection(self.config, self.codes.detach().clone(), noise, list(self.history), stopped)
+        return Projection(self.config, self.codes.detach().clone(), list(self.history), stopped)
 
 
 def project(
@@ -243,14 +201,9 @@ def tune(
 ) -> Generator:
     """Pivotal tuning (arXiv 2106.05744, equation 2): a copy of G that renders these very images from the codes found.
 
-    The codes stay; the synthesis network learns. What it did for faces far from these codes hardly changes, and edits
-    of the codes keep working.
-
-    Args:
-        g: stays as it is.
-        projection: codes of the images.
-        images, distance: as in `Search`, with its errors.
-        steps, lr: of Adam; ValueError for numbers that cannot work.
+    The codes stay, and g too; the copy's synthesis network learns. What it did for faces far from these codes hardly
+    changes, and edits of the codes keep working. Images, distance and errors as those of `Search`; `steps` and `lr` are
+    Adam's, ValueError for numbers that cannot work.
     """
     if steps < 1 or lr <= 0:
         raise ValueError(f"steps is {steps}, lr {lr:g}: expected steps >= 1, lr > 0")
@@ -265,7 +218,7 @@ def tune(
             at_once, decibels = images_at_once(tuned.synthesis, len(images), graph=True), []
             for part in slices(len(images), at_once):
                 wanted, share = images[part], len(images[part]) / len(images)
-                rendered = tuned.synthesis(projection.ws[part], noise_of(projection.noise, part))
+                rendered = tuned.synthesis(projection.ws[part], "const")
                 loss = (rendered - wanted).square().mean() + distance(rendered, [x[part] for x in target]).mean()
                 (share * loss).backward()
                 decibels.append(psnr(rendered.detach(), wanted))

@@ -25,7 +25,7 @@ from torch import Tensor
 from stylegan2 import display
 from stylegan2.editing.latents import check_fits, finish, render
 from stylegan2.editing.layers import parse_layers
-from stylegan2.networks import Generator, Noise, Stage
+from stylegan2.networks import Generator, Stage
 from stylegan2.runtime import in_parts
 
 BATCH = 16  # images rendered at once
@@ -95,34 +95,32 @@ def mix_images(
     col_ws: Tensor,
     layers: Layers,
     channels: Sequence[int] | None = None,
-    noise: Noise = "const",
     amount: float = 1.0,
 ) -> Tensor:
     """Every row's face mixed with every column's, [R, L, w_dim] and [C, L, w_dim]: [R, C, 3, H, W], about in [-1, 1].
 
-    What lies below the first exchanged layer is the same along a row and is rendered once. The noise (see
-    `SynthesisNetwork.sample_noise`) is one for all images. Other arguments and errors as those of `mix`.
+    What lies below the first exchanged layer is the same along a row and is rendered once; the noise is the model's
+    fixed one. Other arguments and errors as those of `mix`.
     """
     if row_ws.ndim != 3 or col_ws.ndim != 3:
         raise ValueError(f"codes must be [N, L, w_dim], got {list(row_ws.shape)} and {list(col_ws.shape)}")
     mixed = mix(row_ws[:, None], col_ws[None], layers, channels, amount)  # [R, C, L, w_dim]
-    noises = g.synthesis.sample_noise(1, noise)
     first = min(_numbers(layers, row_ws.shape[1]), default=row_ws.shape[1])
     at_once = max(1, BATCH // max(1, len(col_ws)))  # rows
     parts = zip(row_ws.split(at_once), mixed.split(at_once), strict=True)
-    return torch.cat([_render_rows(g, rows, codes, first, noises) for rows, codes in parts])
+    return torch.cat([_render_rows(g, rows, codes, first) for rows, codes in parts])
 
 
-def _render_rows(g: Generator, row_ws: Tensor, mixed: Tensor, first: int, noises: Noise) -> Tensor:
+def _render_rows(g: Generator, row_ws: Tensor, mixed: Tensor, first: int) -> Tensor:
     """Codes [R, C, L, w_dim] that differ from row_ws [R, L, w_dim] only from code `first` on -> [R, C, 3, H, W]."""
     blocks = min(first // 2, len(g.synthesis.resolutions) - 1)  # block i uses codes up to 2 i + 1
-    stages = list(islice(g.synthesis.stages(row_ws, noises), blocks))  # those that no exchanged code has a part in
+    stages = list(islice(g.synthesis.stages(row_ws, "const"), blocks))  # those that no exchanged code has a part in
     codes, whose = mixed.flatten(0, 1), torch.arange(len(row_ws)).repeat_interleave(mixed.shape[1])
 
     def rendered(part: slice) -> Tensor:
         rows = whose[part]
         after = Stage(stages[-1].resolution, stages[-1].x[rows], stages[-1].rgb[rows]) if stages else None
-        return finish(g, codes[part], noises, after)
+        return finish(g, codes[part], after)
 
     return in_parts(g.synthesis, len(codes), rendered).unflatten(0, mixed.shape[:2])
 
@@ -163,7 +161,6 @@ def mix_grid(
     col_ws: Tensor,
     layers: Layers,
     channels: Sequence[int] | None = None,
-    noise: Noise = "const",
     ends: Sequence[Generator] = (),
 ) -> MixGrid:
     """All mixes of rows and columns, with their ends. Arguments and errors as those of `mix_images`.
@@ -174,13 +171,12 @@ def mix_grid(
     """
     for model in (g, *ends):
         check_fits(model, row_ws)
-    noise = noise if noise in ("const", "none") else g.synthesis.sample_noise(1, noise)  # fixed noise is a model's own
-    images = mix_images(g, row_ws, col_ws, layers, channels, noise)
-    rows, columns = (render_ends(ends or (g,), ws, noise) for ws in (row_ws, col_ws))
+    images = mix_images(g, row_ws, col_ws, layers, channels)
+    rows, columns = (render_ends(ends or (g,), ws) for ws in (row_ws, col_ws))
     return MixGrid(images, rows, columns)
 
 
 @torch.no_grad()
-def render_ends(models: Sequence[Generator], ws: Tensor, noise: Noise = "const") -> Tensor:
+def render_ends(models: Sequence[Generator], ws: Tensor) -> Tensor:
     """The same codes through K models: [N, L, w_dim] -> [K, N, 3, H, W]."""
-    return torch.stack([render(g, ws, noise, BATCH) for g in models])
+    return torch.stack([render(g, ws, batch=BATCH) for g in models])

@@ -33,7 +33,6 @@ from stylegan2.editing.layers import parse_layers
 from stylegan2.editing.optimise import DONE, LatentSearch, read_result, write_result
 from stylegan2.networks import Generator
 from stylegan2.published.clip_model import ClipModel
-from stylegan2.runtime import pick_device
 
 FORMAT = "stylegan2 text edit"
 PLAIN = "a face"  # what all images show
@@ -107,19 +106,13 @@ class TextEdit:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a `.pt` file, atomically."""
-        write_result(path, FORMAT, self, start=self.start.cpu().contiguous(), end=self.end.cpu().contiguous())
+        write_result(path, FORMAT, self)
 
     @staticmethod
     def load(path: str | os.PathLike, device: torch.device | str = "auto") -> TextEdit:
         """Open a file of `save`; nothing in it is executed. Raises CheckpointError for a file that is none."""
-        device = pick_device(device)
-
-        def make(content: dict[str, Any], plain: list) -> TextEdit:
-            codes = [content[name].to(device) for name in ("start", "end")]
-            return TextEdit(EditConfig(**content["config"]), *codes, *plain)
-
         refusal = "is no text edit: expected a file that `edit --latents` wrote"
-        return read_result(path, FORMAT, make, refusal, again="make it again")
+        return read_result(path, FORMAT, TextEdit, EditConfig, device, refusal)
 
 
 class TextLoss:
@@ -176,16 +169,8 @@ class Optimisation(LatentSearch):
     """A text edit under way, step by step.
 
     Unless they are moved together, every code is optimised by itself: a batch gives what its codes give one by one, up
-    to rounding (and up to an early stop, which looks at the mean). The noise is the fixed one.
-
-    Args:
-        g: renders the images; its weights stay as they are.
-        clip: compares them with the text.
-        ws: codes [N, L, w_dim], truncated or not: nothing is truncated afterwards.
-        config: what to do.
-
-    Attributes:
-        images: [N, 3, R, R], of the codes that the last row of `history` is about.
+    to rounding (and up to an early stop, which looks at the mean). The noise is the fixed one. The codes ws [N, L,
+    w_dim] may be truncated: nothing is afterwards. `images`, [N, 3, R, R], are those of the last row of `history`.
 
     Raises ValueError for wrong shapes, layers that g does not have, or a text of which CLIP knows no word.
     """

@@ -14,11 +14,10 @@ from __future__ import annotations
 import io
 import math
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,7 +81,9 @@ class Frames(Lazy):
         batch: int = 16,
         side: int = SIDE,
     ):
-        self.generators = _named(generators)
+        self.generators = {"": generators} if isinstance(generators, Generator) else dict(generators)
+        if not self.generators:
+            raise ValueError("expected a generator or {name: generator}, got none")
         self.ws = ws[:, None] if ws.ndim == 3 else ws
         if self.ws.ndim != 4:
             raise ValueError(f"codes are {list(ws.shape)}, expected [frames, L, w_dim] or [frames, faces, L, w_dim]")
@@ -118,13 +119,6 @@ class Frames(Lazy):
         return {name: display.to_uint8(images).cpu().unflatten(0, ws.shape[:2]) for name, images in rendered.items()}
 
 
-def _named(generators: Generators) -> dict[str, Generator]:
-    generators = {"": generators} if isinstance(generators, Generator) else dict(generators)
-    if not generators:
-        raise ValueError("expected a generator or {name: generator}, got none")
-    return generators
-
-
 def walk(generators: Generators, keys: Tensor, frames_per_key: int = 48, **settings: Any) -> Frames:
     """From code to code [K, L, w_dim] and back to the first, easing in and out, without a jump where it starts again.
 
@@ -155,8 +149,7 @@ def sweep(
     """What one number does to the codes: degrees of a direction, strength of an edit, psi.
 
     Args:
-        ws_of: amount -> [L, w_dim], or [N, L, w_dim] for N faces.
-        amounts: one per frame, e.g. of `there_and_back`.
+        ws_of, amounts: amount -> [L, w_dim], or [N, L, w_dim] for N faces; one amount per frame.
         caption: a line above every frame, in which the amount is put: "degree {:+.1f}".
         generators, settings: as in `Frames`, with its errors.
     """
@@ -190,44 +183,21 @@ def save(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24, 
     return path
 
 
-def show(
-    video: str | os.PathLike | Iterable[Image.Image],
-    fps: int = 16,
-    kind: Literal["gif", "mp4"] = "gif",
-    width: int | None = None,
-    colours: int = 96,
-):
-    """A video to show in a notebook, held by the notebook itself.
+def show(frames: Iterable[Image.Image], fps: int = 16, width: int | None = None, colours: int = 96):
+    """Frames as an endless GIF, held by the notebook itself: GitHub and the site show it too.
 
-    Args:
-        video: a file (.mp4 or .gif), shown as it is; or frames.
-        fps, kind: what frames become: "gif" (GitHub and the site show it too), or "mp4" (smaller, with a time line; in
-            an open notebook only).
-        width: of the picture on the page, in pixels; None: as it is.
-        colours: of a "gif"; few keep it small.
-
-    Raises ValueError for another file or kind, or more than 4 MB, which would make the notebook slow to open.
+    `width` is that of the picture on the page, in pixels (None: as it is); few `colours` keep it small. Raises
+    ValueError for more than 4 MB, which would make the notebook slow to open.
     """
     from IPython.display import Image as Shown
-    from IPython.display import Video
 
-    if isinstance(video, str | os.PathLike):
-        kind, data = Path(video).suffix.lower().lstrip("."), Path(video).read_bytes()
-    elif kind == "gif":
-        data = _gif_bytes(bar(video, "film", "frame"), fps, colours)
-    elif kind == "mp4":
-        with tempfile.TemporaryDirectory() as folder:
-            data = save(video, Path(folder) / "film.mp4", fps).read_bytes()
-    if f".{kind}" not in ENDINGS:
-        raise ValueError(f"a video is one of {', '.join(ENDINGS)}, got {kind!r}")
+    data = _gif_bytes(bar(frames, "film", "frame"), fps, colours)
     if len(data) > MOST_SHOWN:
         raise ValueError(
             f"the video has {len(data) / 1e6:.1f} MB, at most {MOST_SHOWN / 1e6:g} are shown: render fewer or smaller "
-            "frames, or take kind='mp4'"
+            "frames, or `save` them as .mp4"
         )
-    if kind == "gif":
-        return Shown(data=data, format="gif", width=width)
-    return Video(data=data, embed=True, mimetype="video/mp4", width=width, html_attributes="controls loop autoplay")
+    return Shown(data=data, format="gif", width=width)
 
 
 def _gif_bytes(frames: Iterable[Image.Image], fps: int, colours: int = 96) -> bytes:

@@ -39,8 +39,7 @@ EXAMPLES = ("red hair", "a big smile", "glasses", "blue eyes")  # of texts; thos
 class ClipModel(nn.Module):
     """A CLIP that takes images as a generator makes them; `size` is the side in pixels to which it resizes them.
 
-    Args:
-        model: of `clip.load` or `clip.model.build_model`; it is made float32 and frozen.
+    `model`, of `clip.load` or `clip.model.build_model`, is made float32 and frozen.
     """
 
     def __init__(self, model: nn.Module):
@@ -71,7 +70,15 @@ class ClipModel(nn.Module):
                     f"no CLIP '{name}': expected a file (`make pocket` makes one) or one of {', '.join(names)}"
                 )
             path = clip_files.find(str(name))
-        return ClipModel(_built(path)).to(device)
+        state = _state(path)
+        if missing := _missing(state):
+            raise CheckpointError(f"'{path}' is no CLIP of OpenAI's architecture: it lacks {', '.join(missing)}")
+        try:
+            model = openai_clip().model.build_model(state)
+        except (KeyError, RuntimeError) as error:  # entries that are missing, or do not fit each other
+            reason = str(error).splitlines()[-1].strip()
+            raise CheckpointError(f"'{path}' is no CLIP of OpenAI's architecture: {reason}") from error
+        return ClipModel(model).to(device)
 
     def encode_images(self, images: Tensor) -> Tensor:
         """Images [N, 3, H, W], about [-1, 1] -> unit vectors [N, E], differentiable by the images.
@@ -162,16 +169,3 @@ def _state(path: Path) -> dict[str, Tensor]:
         # without a mask that OpenAI's class makes anew: an attribute of its modules, neither parameter nor buffer
         return {name: value for name, value in torchscript.read(path).items() if not name.endswith(".attn_mask")}
     return files.read(path)
-
-
-def _built(path: Path) -> nn.Module:
-    """The CLIP of a file's weights; nothing in the file is executed."""
-    build_model = openai_clip().model.build_model
-    state = _state(path)
-    if missing := _missing(state):
-        raise CheckpointError(f"'{path}' is no CLIP of OpenAI's architecture: it lacks {', '.join(missing)}")
-    try:
-        return build_model(state)
-    except (KeyError, RuntimeError) as error:  # entries that are missing, or do not fit each other
-        reason = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"'{path}' is no CLIP of OpenAI's architecture: {reason}") from error

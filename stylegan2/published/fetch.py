@@ -90,10 +90,8 @@ def download(place: str | Path, to: Path, name: str, remedy: str, progress: bool
     """Fetch an address, also one of Google Drive, or copy a file; a download that broke off is resumed next time.
 
     Args:
-        place: address or file.
-        to: the file to write; it has this name only when it is whole.
-        name: what bar and messages call it.
-        remedy: what to do where it fails.
+        place, to: address or file; the file to write, which has this name only when it is whole.
+        name, remedy: what bar and messages call it; what to do where it fails.
         announce: print the size of a large file before.
 
     Raises FetchError: refused, broken off, or no room for it.

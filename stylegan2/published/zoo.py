@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -99,36 +98,41 @@ class Zoo:
             FetchError: it cannot be had, there is no room for it, or it has changed since it was recorded.
             InUse: another process fetches into this folder.
         """
-        path = self.path(name)
         with files.only_writer(self.folder):
-            incoming = self.incoming / path.name
-            if path.is_file():
-                incoming.unlink(missing_ok=True)  # left by a kill
-                return self._verify(name, path, BY_HAND)
-            place = self._place(name)
-            origin = str(place) if self.mirror else "Google Drive"
-            if isinstance(place, Path) and not place.is_file():
-                raise FetchError(self._missing(name))
-            if not incoming.is_file():  # else a whole one, left by a kill
-                download(place, incoming, name, self._remedy(name), progress)
             try:
-                self._verify(name, incoming, origin)
-                kept = self._slimmed(name, incoming)
-            except FetchError:
-                incoming.unlink()  # or it would be taken for a whole download next time
-                raise
-            try:
-                os.replace(kept, path)
-            except OSError:  # another file system, such as a mounted Drive
-                download(kept, path, name, "", progress, announce=False)
-                kept.unlink()
-            incoming.unlink(missing_ok=True)
-            return self._verify(name, path, origin)
+                return self._fetch(name, self.path(name), progress)
+            except CheckpointError as error:
+                raise FetchError(f"what came as {name} is no checkpoint: {error}") from error
+
+    def _fetch(self, name: str, path: Path, progress: bool) -> Path:
+        incoming = self.incoming / path.name
+        if path.is_file():
+            incoming.unlink(missing_ok=True)  # left by a kill
+            return self._verify(name, path, BY_HAND)
+        place = self._place(name)
+        origin = str(place) if self.mirror else "Google Drive"
+        if isinstance(place, Path) and not place.is_file():
+            raise FetchError(self._missing(name))
+        if not incoming.is_file():  # else a whole one, left by a kill
+            download(place, incoming, name, self._remedy(name), progress)
+        try:
+            self._verify(name, incoming, origin)
+            kept = self._slimmed(name, incoming)
+        except (CheckpointError, FetchError):
+            incoming.unlink()  # or it would be taken for a whole download next time
+            raise
+        try:
+            os.replace(kept, path)
+        except OSError:  # another file system, such as a mounted Drive
+            download(kept, path, name, "", progress, announce=False)
+            kept.unlink()
+        incoming.unlink(missing_ok=True)
+        return self._verify(name, path, origin)
 
     def _slimmed(self, name: str, whole: Path) -> Path:
         """What is kept of a download, as a file beside it whose hash is recorded; itself where that is all of it."""
         slim = whole.with_name(f"slim-{whole.name}")
-        content = _readable(name, lambda: files.read(whole, mmap=True))
+        content = files.read(whole, mmap=True)
         if not isinstance(content, dict) or content.keys() <= set(KEPT) or not {"g_ema", "e"} & content.keys():
             return whole
         try:
@@ -165,7 +169,7 @@ class Zoo:
         known, seen = record.get(f"{name}.pt"), _seen(path)
         if known and known.get("seen") == seen:
             return path
-        _readable(name, lambda: files.recognise(path))
+        files.recognise(path)
         digest = files.sha256(path)
         if known and digest not in (known["sha256"], known.get("original", known)["sha256"]):
             raise FetchError(
@@ -184,14 +188,6 @@ class Zoo:
         except ValueError as error:
             raise FetchError(f"'{path}' is damaged ({error}): delete it, and the files are looked at anew") from error
         return record if isinstance(record, dict) else {}
-
-
-def _readable(name: str, look: Callable):
-    """What `look` returns; its CheckpointError as a FetchError."""
-    try:
-        return look()
-    except CheckpointError as error:
-        raise FetchError(f"what came as {name} is no checkpoint: {error}") from error
 
 
 def _seen(path: Path) -> list[int]:
