@@ -64,8 +64,8 @@ def make_files(folder: Path) -> None:
     from torchvision.models import vgg16
 
     from stylegan2 import files
-    from stylegan2.checkpoints import PUBLISHED_PSI, Checkpoint, export, export_encoder
-    from stylegan2.encoder import Encoder
+    from stylegan2.checkpoints import Checkpoint, export
+    from stylegan2.editing.encoder import PUBLISHED_PSI, Encoder, export_encoder
     from stylegan2.networks import build
     from stylegan2.published.clip_files import openai_clip
     from stylegan2.published.zoo import MODELS

@@ -38,6 +38,7 @@ from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.prepare import prepare
+from stylegan2.editing.encoder import load_encoder
 from stylegan2.editing.projection import ProjectConfig, Projection
 from stylegan2.files import read_rows
 from stylegan2.panels.controls import parse_settings
@@ -217,7 +218,7 @@ KINDS: dict[str, Read] = {
     "zips": archive,
     "datasets": dataset,
     "checkpoints": partial(saved, (SHIPPED / "photo.pt").read_bytes, checkpoints.load),
-    "encoders": partial(saved, (SHIPPED / "encoder.pt").read_bytes, checkpoints.load_encoder),
+    "encoders": partial(saved, (SHIPPED / "encoder.pt").read_bytes, load_encoder),
     "judges": partial(saved, (SHIPPED / "judge.pt").read_bytes, Judge.load),
     "codes": partial(saved, whole_codes, Projection.load),
     "pages": page,

@@ -14,10 +14,10 @@ from torch import Tensor
 from stylegan2 import checkpoints, display, runtime
 from stylegan2.config import TrainConfig
 from stylegan2.editing import cartoonize, directions, ganspace, latents, layer_swapping, sefa, style_mixing
+from stylegan2.editing.encoder import Encoder, load_encoder, save_encoder
 from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import ProjectConfig, Projection, project
 from stylegan2.editing.styleclip import EditConfig, TextEdit, optimise
-from stylegan2.encoder import Encoder
 from stylegan2.metrics import full, image_sets, path_length
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.judge import Judge, Reading
@@ -58,7 +58,7 @@ def files(tmp_path_factory) -> Path:
     folder, g = tmp_path_factory.mktemp("files"), tiny_networks(16, 6, 1)[0]
     checkpoints.save(folder / "model.pt", g_ema=g)
     encoder = Encoder(16, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4})
-    checkpoints.save_encoder(folder / "encoder.pt", encoder)
+    save_encoder(folder / "encoder.pt", encoder)
     Judge().save(folder / "judge.pt")
     save_clip(tiny_clip(), folder / "clip.pt")
     ws = torch.zeros(1, g.num_ws, g.w_dim)
@@ -69,7 +69,7 @@ def files(tmp_path_factory) -> Path:
 
 LOADERS = {
     "model": lambda f, **d: checkpoints.load(f / "model.pt", **d).g_ema.mapping.w_mean,
-    "encoder": lambda f, **d: checkpoints.load_encoder(f / "encoder.pt", **d).encoder.head,
+    "encoder": lambda f, **d: load_encoder(f / "encoder.pt", **d).encoder.head,
     "judge": lambda f, **d: Judge.load(f / "judge.pt", **d).grid,
     "looks": lambda f, **d: distance_for(16, f / "judge.pt", **d).judge.grid,
     "clip": lambda f, **d: ClipModel.load(f / "clip.pt", **d).encode_texts("red hair"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from stylegan2 import checkpoints, networks, runs
+from stylegan2.editing.encoder import load_encoder
 from stylegan2.layers import widths
 from stylegan2.pocket import recipe
 from stylegan2.pocket.nets import clip_training
@@ -125,7 +126,7 @@ def test_the_clip_says_how_it_was_made_and_what_it_can(made):
 
 
 def test_the_encoder_and_the_routes_say_what_they_can(made):
-    found, source = checkpoints.load_encoder(made.path("encoder")), checkpoints.load(made.path("photo")).g_ema
+    found, source = load_encoder(made.path("encoder")), checkpoints.load(made.path("photo")).g_ema
     assert found.meta["images"] == 32 and found.meta["generator"] == checkpoints.fingerprint(source)
     rows = json.loads((made.shipped / "routes.json").read_text())
     assert [(row["kind"], row["route"]) for row in rows] == [(k, r) for k in ("generated", "rendered") for r in ROUTES]

@@ -178,16 +178,17 @@ def convert(
       python -m stylegan2 convert encoder_ffhq.pt --out encoder.pt --to ours
     """
     from stylegan2 import checkpoints
+    from stylegan2.editing.encoder import export_encoder, is_encoder, load_encoder, save_encoder
 
     if to not in LAYOUTS or (half and to != "ours"):
         raise ValueError(f"to is {to!r}, half {half}: expected ours or rosinality, and --half with ours only")
     out = common.new_file(out, "converted.pt", ".pt", inputs=[checkpoint])
-    if checkpoints.is_encoder(checkpoint):
-        opened, parts = checkpoints.load_encoder(checkpoint, "cpu"), ["an encoder"]
+    if is_encoder(checkpoint):
+        opened, parts = load_encoder(checkpoint, "cpu"), ["an encoder"]
         if to == "ours":
-            checkpoints.save_encoder(out, opened.encoder, opened.meta, half)
+            save_encoder(out, opened.encoder, opened.meta, half)
         else:
-            checkpoints.export_encoder(out, opened.encoder)
+            export_encoder(out, opened.encoder)
     else:
         opened = common.load(checkpoint, "cpu")
         parts = [part for part in ("g_ema", "g", "d") if getattr(opened, part) is not None]
@@ -204,16 +205,15 @@ def convert(
 
 def _lost(opened) -> Iterator[str]:
     """What rosinality's layout cannot say, and what to do about it in other programs: a line each."""
-    from stylegan2 import checkpoints
-    from stylegan2.checkpoints.encoders import EncoderFile
+    from stylegan2.editing.encoder import PUBLISHED_PSI, EncoderFile
     from stylegan2.editing.latents import render, z_from_seeds
     from stylegan2.networks import SharedMapping
 
     if isinstance(opened, EncoderFile):
-        if (psi := opened.encoder.psi) != checkpoints.PUBLISHED_PSI:
+        if (psi := opened.encoder.psi) != PUBLISHED_PSI:
             yield (
                 f"note: this encoder's codes hold for psi {psi:g}; tools that read that layout render with "
-                f"{checkpoints.PUBLISHED_PSI:g} (this package reads the right one from the file)"
+                f"{PUBLISHED_PSI:g} (this package reads the right one from the file)"
             )
         return
     g = opened.g_ema

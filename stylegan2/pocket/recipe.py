@@ -25,6 +25,7 @@ from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
 from stylegan2.editing import figures
+from stylegan2.editing.encoder import load_encoder
 from stylegan2.editing.latents import render
 from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator
@@ -133,7 +134,7 @@ def make_detector(recipe: Recipe) -> None:
 def make_routes(recipe: Recipe) -> None:
     """routes.json: how well codes are found on every route; and a picture of each kind of images."""
     g = recipe.load("photo").g_ema
-    encoder = checkpoints.load_encoder(recipe.path("encoder"), recipe.device).encoder
+    encoder = load_encoder(recipe.path("encoder"), recipe.device).encoder
     images = routes.evaluation_images(g, recipe.route_images)
     answers: dict[str, dict[str, Tensor]] = {kind: {} for kind in images}
 
