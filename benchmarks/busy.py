@@ -32,7 +32,7 @@ from stylegan2.editing.projection import ProjectConfig, project
 from stylegan2.panels.latent import latent_panel
 from stylegan2.runs import read_log
 from stylegan2.trainer import Trainer
-from stylegan2.transfer import method
+from stylegan2.transfer import named
 
 POLICIES = {  # variables of OpenMP; "chosen": what the package sets by itself
     "chosen": {},
@@ -75,7 +75,7 @@ def work(images: int, free_threads: bool) -> None:
             Path(out), images=images, batch=32, r1_gamma=0.2, workers=0, fine_tune=True, log_images=images // 2,
             snapshot_images=10**6, sample_images=10**6,
         )  # fmt: skip
-        Trainer.fine_tune(config, data, source, method("freeze-sg", 64), course.device).run(progress=False)
+        Trainer.fine_tune(config, data, source, named("freeze-sg", 64), course.device).run(progress=False)
         speeds["training, images/s"] = read_log(Path(out) / "log.csv")[-1]["images_per_second"]
     print(json.dumps(speeds))
 

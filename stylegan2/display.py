@@ -122,9 +122,7 @@ def label(picture: Image.Image, text: str) -> Image.Image:
 
 def framed(picture: Image.Image, colour: str | tuple[int, int, int], width: int = 4) -> Image.Image:
     """A copy with a frame along its inner edge."""
-    picture = picture.copy()
-    ImageDraw.Draw(picture).rectangle((0, 0, picture.width - 1, picture.height - 1), outline=colour, width=width)
-    return picture
+    return ImageOps.expand(ImageOps.crop(picture, width), width, colour)
 
 
 def stack(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:

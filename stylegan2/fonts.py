@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import cache, lru_cache, partialmethod
 from pathlib import Path
 
+from anyascii import anyascii
 from PIL import ImageFont
 
 PLAIN = ("sans", "gothic", "hei", "ming")  # in the names of fonts that suit captions
@@ -33,19 +34,16 @@ class CaptionFont(ImageFont.FreeTypeFont):
 
 
 @cache
-def font(size: int = 14) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int = 14) -> CaptionFont:
     """The letters of captions, of any script, so many pixels high."""
     own = _pillows(size)
-    if not isinstance(own, ImageFont.FreeTypeFont):  # a Pillow without FreeType has no others either
-        return own
     return CaptionFont(own.path, size, layout_engine=own.layout_engine)
 
 
-def _pillows(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _pillows(size: int) -> ImageFont.FreeTypeFont:
     """Pillow's own font, its file ready to be read again."""
     own = ImageFont.load_default(size)
-    if isinstance(own, ImageFont.FreeTypeFont):
-        own.path.seek(0)
+    own.path.seek(0)
     return own
 
 
@@ -55,14 +53,7 @@ def written(text: str) -> tuple[str | None, str]:
     if _has(None, text):
         return None, text
     path = next((path for path in _installed() if _has(path, text)), None)
-    return path, latin(text) if path is None else text
-
-
-def latin(text: str) -> str:
-    """The text as far as possible in the letters of ASCII: 얼굴 as EolGul."""
-    from anyascii import anyascii
-
-    return anyascii(text)
+    return path, anyascii(text) if path is None else text
 
 
 def figure_text(text: str) -> str:
@@ -71,7 +62,7 @@ def figure_text(text: str) -> str:
         return text
     from matplotlib import font_manager
 
-    return text if _has(font_manager.findfont("DejaVu Sans"), text) else latin(text)
+    return text if _has(font_manager.findfont("DejaVu Sans"), text) else anyascii(text)
 
 
 def _has(path: str | None, text: str) -> bool:

@@ -1,20 +1,4 @@
-"""What we ask of the machine: a device, the number type of convolutions, and memory that stays warm.
-
-Which tensor lies on which device follows these rules in the whole package:
-
-- **What is loaded** (networks, codes of an edit or a projection) goes to the `device` that was named, and by default
-  to `pick_device("auto")`, a GPU where there is one. So two things loaded in one process fit each other.
-- **What a network makes** stays on the network's device: images, codes ws, features, losses, perceptual distances.
-  Functions of codes and images answer on the device of these. Numbers beside them (z, degrees of a direction, amounts
-  of a blend, noise from a generator) may lie anywhere and are moved.
-- **What is measured** answers on the CPU: `Judge.read`, all of :mod:`stylegan2.metrics`, counts, directions in W and
-  the float64 algebra behind them. The images that are measured may lie anywhere.
-- **What is read or rendered** as pictures (data sets, photos, `pocket.render`) is on the CPU until it is moved; only
-  `Course.photos`, made for the networks of the course, is on the course's device. Files hold CPU tensors.
-- **What is shown** (:mod:`stylegan2.display`, panels) may lie anywhere.
-- **Seeds** are for random numbers on the CPU, so that a seed is the same face on every machine. Training and the
-  views of a text edit sample on the device instead, where copying would cost time.
-"""
+"""What we ask of the machine: a device, the number type of convolutions, and memory that stays warm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tensor lies on which device (the rule in `stylegan2.runtime`), on a card that is not there."""
+"""Which tensor lies on which device (the rule in CONTRIBUTING.md), on a card that is not there."""
 
 from __future__ import annotations
 

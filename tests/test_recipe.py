@@ -19,7 +19,7 @@ from stylegan2.pocket.nets.encoder_training import EncoderConfig
 from stylegan2.pocket.studies import scoreboard, text_edits
 from stylegan2.pocket.studies.projection import ROUTES, compare_routes
 from stylegan2.published.clip_model import ClipModel
-from stylegan2.transfer import method
+from stylegan2.transfer import named
 
 SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "pocket"
 
@@ -83,7 +83,7 @@ def test_models_say_what_they_are(made):
     assert checkpoints.load(made.work / "photo_long.pt").g is not None
     assert webtoon.info["images"] == 32 and webtoon.d is None
     assert "D.from_rgb.weight" in webtoon.info["frozen"] and photo.info["frozen"] == []
-    assert webtoon.info["methods"] == [str(m) for m in method("freeze-sg", 64)]
+    assert webtoon.info["methods"] == [str(m) for m in named("freeze-sg", 64)]
 
 
 def test_what_a_target_froze_is_the_sources(made):

@@ -4,6 +4,6 @@ checkpoint = checkpoints.load("checkpoints/pocket/photo.pt")
 images = checkpoint.g_ema(z, truncation=0.7)
 """
 
-from stylegan2.checkpoints.checkpoint import Checkpoint, describe, export, load, save
+from stylegan2.checkpoints.checkpoint import Checkpoint, export, load, save
 from stylegan2.checkpoints.ours import fingerprint
 from stylegan2.files import CheckpointError, sha256

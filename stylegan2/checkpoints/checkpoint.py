@@ -112,21 +112,3 @@ def export(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
     activations (`Generator`'s clamp), for which there is no place, is lost.
     """
     files.write(path, rosinality.pack(checkpoint.g_ema, checkpoint.g, checkpoint.d))
-
-
-def describe(checkpoint: Checkpoint) -> str:
-    """A few lines for people: size, parts, widths, depth, images seen."""
-    g, info = checkpoint.g_ema, checkpoint.info
-    parts = [part for part in PARTS if getattr(checkpoint, part) is not None]
-    lines = {
-        "format": info.get("format", "in memory"),
-        "holds": ", ".join(parts) + (" and training state" if checkpoint.training is not None else ""),
-        "image": f"{g.resolution} x {g.resolution}, {g.num_ws} codes of {g.w_dim}, z of {g.z_dim}",
-        "generator": f"{sum(p.numel() for p in g.parameters()):,} parameters, {len(g.mapping.layers)} mapping layers",
-        "widths": ", ".join(f"{r}: {c}" for r, c in g.synthesis.channels.items()),
-    }
-    if g.synthesis.clamp is not None:
-        lines["clamp"] = f"activations within +-{float(g.synthesis.clamp):g}"
-    if "images" in info:
-        lines["trained on"] = f"{info['images']:,} images"
-    return "\n".join(f"{name:>10}: {text}" for name, text in lines.items())

@@ -137,7 +137,7 @@ def _from_ours(state: Mapping[str, Tensor], num_ws: int) -> Encoder:
 
 
 def from_original(theirs: Mapping[str, Tensor]) -> Encoder:
-    """The original's state dict -> an encoder on the CPU; what may be missing, and errors: `rosinality.to_generator`."""
+    """The original's state dict -> an encoder on the CPU; what may be missing, errors: `rosinality.to_generator`."""
     channels = rosinality.block_widths(theirs, "encoder")
     head = f"convs.{len(channels)}.weight"
     need_entries("encoder", theirs, {head: 4})

@@ -46,7 +46,7 @@ from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.judge import Judge, Reading
 from stylegan2.runtime import pick_device
 from stylegan2.trainer import Trainer
-from stylegan2.transfer import METHODS, FreezeD, FreezeG, FreezeSG, Method, StructureLoss, constructor, method
+from stylegan2.transfer import METHODS, FreezeD, FreezeG, FreezeSG, Method, StructureLoss, constructor, named
 
 SIZE = 64
 SOURCE_DOMAIN = "photo"
@@ -76,7 +76,7 @@ class Entry:
 
 def methods_study(domains: Iterable[str] = TARGETS, seeds: Iterable[int] = (0,)) -> list[Entry]:
     """Every method of METHODS on every domain with every seed."""
-    return [Entry(d, name, tuple(method(name, SIZE)), s) for s in seeds for d in domains for name in METHODS]
+    return [Entry(d, name, tuple(named(name, SIZE)), s) for s in seeds for d in domains for name in METHODS]
 
 
 def sweep_study(domain: str = "webtoon", seeds: Iterable[int] = (0,)) -> list[Entry]:
