@@ -7,13 +7,13 @@ import gc
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 ROOM = 0.6  # of a GPU's free memory is what one batch may take: cuDNN and fragmentation need some as well
 
@@ -160,21 +160,6 @@ def images_at_once(network: nn.Module, most: int, graph: bool = False) -> int:
     # counted at 256 pixels: 3.5 times the largest; with gradients 8 times all of them, 11 with LPIPS, 13.3 with D
     each = 14 * sum(sizes) if graph else 4 * max(sizes)
     return how_many_fit(most, each, next(network.parameters()).device)
-
-
-def slices(count: int, size: int) -> list[slice]:
-    """0 to `count` in parts of `size`, the last one perhaps smaller; of nothing, one empty part."""
-    size = max(1, size)
-    return [slice(start, min(start + size, count)) for start in range(0, max(1, count), size)]
-
-
-def in_parts(network: nn.Module, count: int, compute: Callable[[slice], Tensor]) -> Tensor:
-    """compute(part) of `count` images, as many at once as fit without gradients, joined: [count, ...].
-
-    For what treats every image by itself. On a CPU there is one part.
-    """
-    parts = [compute(part) for part in slices(count, images_at_once(network, count))]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def keep_memory_warm() -> None:

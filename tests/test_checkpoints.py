@@ -229,7 +229,7 @@ def test_sha256(tmp_path):
 def test_a_rosinality_file_is_read_whole(tmp_path, theirs, g, d):
     found = checkpoints.load(stored(tmp_path, theirs))
     assert same(found.d, d)
-    w_mean = found.w_mean.clone()
+    w_mean = found.g_ema.mapping.w_mean.clone()
     assert torch.equal(w_mean, g.mapping.update_mean())  # no latent_avg in the file: the seeded mean
     assert same(found.g_ema, g) and same(found.g, g)
     assert found.info["args"] == {"size": 16, "lr": 0.002, "path": "data"} and found.info["ada_aug_p"] == 0.25
