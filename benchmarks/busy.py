@@ -30,9 +30,9 @@ from stylegan2.data.dataset import LMDBDataset
 from stylegan2.editing import latents
 from stylegan2.editing.projection import ProjectConfig, project
 from stylegan2.panels.latent import latent_panel
+from stylegan2.pocket.studies.methods import named
 from stylegan2.runs import read_log
 from stylegan2.trainer import Trainer
-from stylegan2.transfer import named
 
 POLICIES = {  # variables of OpenMP; "chosen": what the package sets by itself
     "chosen": {},

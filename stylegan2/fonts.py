@@ -50,22 +50,14 @@ def _pillows(size: int) -> ImageFont.FreeTypeFont:
 @lru_cache(maxsize=1024)
 def written(text: str) -> tuple[str | None, str]:
     """(file of a font that has all of it, or None for Pillow's own; the text, in Latin letters where there is none)."""
-    if _has(None, text):
+    if has_letters(None, text):
         return None, text
-    path = next((path for path in _installed() if _has(path, text)), None)
+    path = next((path for path in _installed() if has_letters(path, text)), None)
     return path, anyascii(text) if path is None else text
 
 
-def figure_text(text: str) -> str:
-    """For Matplotlib, whose font has Greek and Cyrillic letters too: the rest in Latin ones."""
-    if text.isascii():
-        return text
-    from matplotlib import font_manager
-
-    return text if _has(font_manager.findfont("DejaVu Sans"), text) else anyascii(text)
-
-
-def _has(path: str | None, text: str) -> bool:
+def has_letters(path: str | None, text: str) -> bool:
+    """Has a font, by its file or None for Pillow's own, all of a text's characters?"""
     face = _face(path)
     return face is not None and all(face.get_char_index(ord(c)) for c in text if not c.isspace())
 

@@ -48,12 +48,10 @@ class Trainer(Iteration):
         device: default the networks'.
 
     Attributes:
-        step: iterations done; images_seen: real images shown so far.
+        step: iterations done; images_seen: real images shown so far; last: values of the last line of the log.
         begun_as: `config.images` of the run when it began: it may be longer now.
-        g_ema: the averaged generator, the result of a run.
-        frozen: exact names of the frozen parameters.
+        g_ema: the averaged generator, the result of a run; frozen: exact names of the frozen parameters.
         source: the generator that methods compare with: a copy that never changes; None where none compares.
-        last: values of the last line of the log.
 
     Raises ValueError for a dataset smaller than a batch, or of another resolution than the networks, a method that does
     not fit the networks, or a batch that cannot be shared.

@@ -13,7 +13,7 @@ named losses. FreezeSG and StructureLoss: arXiv 2106.12445, sections 3.2 and 3.3
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -195,32 +195,6 @@ def source_stages(source: Generator, inputs: Inputs, max_resolution: int) -> dic
         if stage.resolution >= max_resolution:
             break
     return stages
-
-
-# -------------------------------------------------------------------------------------------------------------- by name
-METHODS: dict[str, tuple[Method, ...]] = {
-    "baseline": (),
-    "freeze-g": (FreezeG(8),),
-    "freeze-style": (FreezeStyle(4),),
-    "freeze-sg": (FreezeSG(8, 4),),
-    "structure-loss": (StructureLoss(),),
-    "structure-loss+freeze-g": (StructureLoss(), FreezeG(8)),
-}
-"""The methods that the course compares, by name: what each adds to FreezeD."""
-
-
-def named(name: str, resolution: int) -> list[Method]:
-    """A method of METHODS for images of `resolution` pixels."""
-    return [FreezeD(resolution // 2), *METHODS[name]]
-
-
-def constructor(method: Method) -> str:
-    """Python that makes a method, without what is the default: "FreezeSG(8, 4)", "StructureLoss(relative=True)"."""
-    if not is_dataclass(method):
-        return repr(method)
-    given = [(field, getattr(method, field.name)) for field in fields(method)]
-    words = [repr(v) if f.default is MISSING else f"{f.name}={v!r}" for f, v in given if v != f.default]
-    return f"{type(method).__name__}({', '.join(words)})"
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers

@@ -61,6 +61,6 @@ def test_plain_captions_stay_what_they_were():
 
 
 def test_figures_too(monkeypatch):
-    assert fonts.figure_text("ψ Привет") == "ψ Привет" and fonts.figure_text("얼굴") == anyascii.anyascii("얼굴")
+    assert figures.figure_text("ψ Привет") == "ψ Привет" and figures.figure_text("얼굴") == anyascii.anyascii("얼굴")
     (axis,) = figures.bars({"얼굴": 1.0}).axes
     assert [label.get_text() for label in axis.get_yticklabels()] == [anyascii.anyascii("얼굴")]

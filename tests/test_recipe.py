@@ -17,9 +17,9 @@ from stylegan2.pocket.nets.clip_training import ClipConfig
 from stylegan2.pocket.nets.detector_training import DetectorConfig
 from stylegan2.pocket.nets.encoder_training import EncoderConfig
 from stylegan2.pocket.studies import scoreboard, text_edits
+from stylegan2.pocket.studies.methods import named
 from stylegan2.pocket.studies.projection import ROUTES, compare_routes
 from stylegan2.published.clip_model import ClipModel
-from stylegan2.transfer import named
 
 SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "pocket"
 

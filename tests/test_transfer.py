@@ -7,8 +7,8 @@ import torch
 from tiny_training import Trainer, fine_tuner, random_pictures, source, tiny_config, tiny_networks
 
 from stylegan2 import checkpoints, networks
+from stylegan2.pocket.studies.methods import METHODS, named
 from stylegan2.transfer import (
-    METHODS,
     FreezeD,
     FreezeFC,
     FreezeG,
@@ -17,7 +17,6 @@ from stylegan2.transfer import (
     Method,
     StructureLoss,
     freeze,
-    named,
 )
 
 FROM_RGB = ["D.from_rgb.bias", "D.from_rgb.weight"]

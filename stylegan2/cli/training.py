@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +12,6 @@ from stylegan2.cli.common import INTERRUPTED, Device, Input, check_folder, exist
 from stylegan2.cli.options import Settings, verb
 from stylegan2.config import TrainConfig
 from stylegan2.files import counted
-from stylegan2.setting_types import check_types
 
 if TYPE_CHECKING:
     from stylegan2.trainer import Trainer
@@ -72,7 +69,7 @@ def train(
         notes = [*flags.differences(), ", ".join(f"{name} {settings[name]}" for name in values)]
     config = TrainConfig(**settings, fine_tune=source is not None)
     check_folder(Path(config.out))
-    from stylegan2.distributed import joined
+    from stylegan2.cli.processes import joined
 
     with joined() as world:
         trainer = _make_trainer(config, data, source, preset, size, method, flags, device)
@@ -88,46 +85,15 @@ def train(
             raise typer.Exit(INTERRUPTED)
 
 
-def parse_methods(text: str, resolution: int) -> list[Method]:
-    """The parts of a method for images of `resolution` pixels: a name of METHODS, or what `constructor` writes.
-
-    Several stand in a row: "freeze-g, StructureLoss(weight=2)". Nothing in the text is run but these constructors.
-
-    Raises ValueError for another name, or settings that a part does not have.
-    """
-    from stylegan2.transfer import METHODS, named
-
-    parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)]
-    groups = [named(part, resolution) if part in METHODS else [_constructed(part)] for part in parts]
-    return [method for group in groups for method in group]
-
-
-def _constructed(text: str) -> Method:
-    """The method that a text of `constructor` stands for."""
-    from stylegan2 import transfer
-
-    kinds = {kind.__name__: kind for kind in transfer.Method.__subclasses__() if kind.__module__ == transfer.__name__}
-    if text.partition("(")[0] not in kinds:
-        names = f"{', '.join(transfer.METHODS)}; and parts of your own: {', '.join(kinds)}, such as FreezeSG(8, 4)"
-        raise ValueError(f"no method {text!r}; there are: {names}")
-    try:
-        call = ast.parse(text, mode="eval").body
-        values = [ast.literal_eval(value) for value in call.args]
-        method = kinds[call.func.id](*values, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
-        check_types(method)
-    except (SyntaxError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"method {text!r}: expected such as FreezeSG(8, 4) ({error})") from error
-    return method
-
-
 def _make_trainer(config, data, source, preset, size, method, flags, device) -> Trainer:
     """Dataset, networks and methods for a run."""
     from stylegan2 import networks, transfer
+    from stylegan2.pocket.studies.methods import parse
     from stylegan2.runtime import pick_device
     from stylegan2.trainer import Trainer
 
     def methods(resolution: int) -> list[Method]:
-        return flags.methods(resolution) if flags else parse_methods(method, resolution) if method else []
+        return flags.methods(resolution) if flags else parse(method, resolution) if method else []
 
     device = pick_device(device)
     if source is None:

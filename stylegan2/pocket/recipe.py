@@ -38,12 +38,13 @@ from stylegan2.pocket.nets.judge_training import train_judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.pocket.studies import projection as routes
 from stylegan2.pocket.studies import scoreboard, scoreboard_view, text_edits
+from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Study, methods_study
 from stylegan2.published.clip_model import ClipModel
 from stylegan2.runs import read_log, snapshot_files
 from stylegan2.runtime import pick_device
 from stylegan2.trainer import Trainer
-from stylegan2.transfer import METHODS, StructureLoss
+from stylegan2.transfer import StructureLoss
 
 SIZE = 64
 REPORT_FACES = 2000  # faces on either side of a distance

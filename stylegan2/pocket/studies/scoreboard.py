@@ -44,9 +44,10 @@ from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.judge import Judge, Reading
+from stylegan2.pocket.studies.methods import METHODS, constructor, named
 from stylegan2.runtime import pick_device
 from stylegan2.trainer import Trainer
-from stylegan2.transfer import METHODS, FreezeD, FreezeG, FreezeSG, Method, StructureLoss, constructor, named
+from stylegan2.transfer import FreezeD, FreezeG, FreezeSG, Method, StructureLoss
 
 SIZE = 64
 SOURCE_DOMAIN = "photo"
