@@ -130,16 +130,16 @@ def test_what_a_network_makes_stays_on_its_device(models, name):
     assert places(MADE[name](models)) == {"cuda"}
 
 
-def _reading(m) -> Reading:
-    return m.judge.read(latents.render(m.source, m.ws))
+def _reading(m, g=None) -> Reading:
+    return m.judge.read(latents.render(g or m.source, m.ws))
 
 
 MEASURED = {  # name -> what is measured of networks and images on the card
     "read": _reading,
     "read rendered images": lambda m: m.judge.read(world.render(world.sample("photo", 2, seed=0), "photo")),
-    "landmark_error": lambda m: measures.landmark_error(m.judge, _reading(m), latents.render(m.target, m.ws)),
+    "landmark_error": lambda m: measures.landmark_error(_reading(m), _reading(m, m.target)),
     "same_faces": lambda m: measures.same_faces(m.judge, "photo", "webtoon", 4),
-    "feature_statistics": lambda m: measures.feature_statistics(m.judge, latents.render(m.source, m.ws)),
+    "feature_statistics": lambda m: measures.feature_statistics(_reading(m)),
     "nearest_distances": lambda m: measures.nearest_distances(_reading(m).features),
     "attribute_spread": lambda m: changes.attribute_spread(_reading(m)),
     "counts": lambda m: text_edits.PROMPTS[0].holds(_reading(m)),
@@ -166,10 +166,10 @@ def test_studies_run_on_the_card(models):
     found = changes.measure_directions(models.judge, models.source, sefa.factorize(models.source, count=1), seeds=SEEDS)
     assert len(found) == 1
     assert len(ownership.measure_ownership(models.source, models.judge, pairs=2).sets) == models.source.num_ws
-    images = [latents.render(g, models.ws) for g in (models.source, models.target)]
-    assert "faces" in str(measures.measure_landmark_error(models.judge, *images, "photo", "webtoon"))
-    reference = measures.rendered_reference(models.judge, "photo", len(images[0]))
-    assert measures.measure_pocket_distance(models.judge, images[0], reference).value > 0
+    pair = [_reading(models), _reading(models, models.target)]
+    assert "faces" in str(measures.measure_landmark_error(models.judge, *pair, "photo", "webtoon"))
+    reference = measures.rendered_reference(models.judge, "photo", len(pair[0]))
+    assert measures.measure_pocket_distance(pair[0], reference).value > 0
 
 
 def test_what_is_shown_may_lie_anywhere(models):

@@ -287,10 +287,10 @@ def make_report(recipe: Recipe) -> None:
     judge = recipe.judge()
     results, models = {}, {"photo": recipe.load("photo"), "webtoon_baseline": recipe.load("webtoon_baseline")}
     for name, model in models.items():
-        measured = measures.report_model(judge, generate(model.g_ema, REPORT_FACES), name.partition("_")[0])
+        measured = measures.report_model(judge, judge.read(generate(model.g_ema, REPORT_FACES)), name.partition("_")[0])
         results[name] = model.info | measured
     for same in ("w", "z"):
-        pair = paired(*(model.g_ema for model in models.values()), REPORT_FACES, same)
+        pair = map(judge.read, paired(*(model.g_ema for model in models.values()), REPORT_FACES, same))
         error = measures.measure_landmark_error(judge, *pair, "photo", "webtoon")
         print(f"same {same}: {error}")
         results["webtoon_baseline"][f"landmark_error_same_{same}"] = asdict(error)
@@ -345,7 +345,7 @@ def photo_curve(recipe: Recipe, judge: Judge) -> list[dict[str, float]]:
             if points and points[-1]["images"] == shown + images:  # where one run ends the next one starts
                 continue
             faces = generate(checkpoints.load(path, recipe.device, g_ema_only=True).g_ema, REPORT_FACES)
-            distance = measures.measure_pocket_distance(judge, faces, reference).value
+            distance = measures.measure_pocket_distance(judge.read(faces), reference).value
             points.append({"images": shown + images, "pocket distance": distance})
             print(f"{shown + images:,} images: pocket distance {distance:.1f}")
     return points

@@ -72,7 +72,7 @@ def compare_routes(
                 errors = {
                     "psnr": float(psnr(answer, wanted).median()),
                     "looks": float(torch.cat([distance(a, distance.of(b)) for a, b in pairs]).mean()),
-                    "landmarks": float(landmark_error(judge, wanted, answer).mean()),
+                    "landmarks": float(landmark_error(judge.read(wanted), judge.read(answer)).mean()),
                 }
             rows.append({"kind": kind, "route": route, "images": len(wanted), "seconds": seconds, **errors})
             on_route(kind, route, answer)

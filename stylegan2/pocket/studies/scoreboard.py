@@ -217,17 +217,17 @@ class Ruler:
     def floor(self) -> float:
         """Landmark error of perfect structure: the same attributes rendered in both domains."""
         pair = self.readings["as_source"], self.readings["as_target"]
-        return float(measures.landmark_error(self.judge, *pair).mean())
+        return float(measures.landmark_error(*pair).mean())
 
     def distance(self, reading: Reading) -> float:
         """Pocket distance of images to the domain."""
-        return measures.pocket_distance(self.judge, reading, self.readings["real"])
+        return measures.pocket_distance(reading, self.readings["real"])
 
     def attributes_kept(self, source: Reading, target: Reading) -> float:
         """Share of the attributes that can be kept that is kept (`measures.Agreement.mean`)."""
         best = self.readings["as_source"], self.readings["as_target"]
         pairs = (source, target), best, (source, measures.shuffled(target))
-        return measures.Agreement(*(measures.attribute_agreement(self.judge, *p) for p in pairs), len(source)).mean()
+        return measures.Agreement(*(measures.attribute_agreement(*p) for p in pairs), len(source)).mean()
 
 
 def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int | None, dict[str, float]]]:
@@ -238,7 +238,7 @@ def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int 
     from_source = ruler.judge.read(to_uint8(render(source, source.mapping(z))))
 
     def error(reading: Reading) -> float:
-        return float(measures.landmark_error(ruler.judge, from_source, reading).mean())
+        return float(measures.landmark_error(from_source, reading).mean())
 
     bounds = {
         "distance_floor": ruler.distance(ruler.readings["more_real"]),
