@@ -82,7 +82,7 @@ def test_round_trip_keeps_every_bit(tmp_path, g, d):
     checkpoints.save(path, g_ema=g, g=g, d=d, meta={"images": 1000}, training=state)
     found = checkpoints.load(path)
     assert same(found.g_ema, g) and same(found.g, g) and same(found.d, d)
-    assert torch.equal(found.w_mean, g.mapping.w_mean)
+    assert torch.equal(found.g_ema.mapping.w_mean, g.mapping.w_mean)
     assert found.meta == {"images": 1000} and found.training["list"] == [1, (2, None)]
     exp_avg = optimiser.state_dict()["state"][0]["exp_avg"]
     assert torch.equal(found.training["optimiser"]["state"][0]["exp_avg"], exp_avg)
