@@ -132,9 +132,9 @@ def test_an_absent_mean_w_is_computed_from_a_seed(tmp_path, g):
     g.mapping.w_mean.zero_()
     checkpoints.save(tmp_path / "a.pt", g_ema=g)
     torch.manual_seed(5)  # the global generator has no say
-    first = checkpoints.load(tmp_path / "a.pt").w_mean
+    first = checkpoints.load(tmp_path / "a.pt").g_ema.mapping.w_mean
     torch.manual_seed(6)
-    assert torch.equal(first, checkpoints.load(tmp_path / "a.pt").w_mean)
+    assert torch.equal(first, checkpoints.load(tmp_path / "a.pt").g_ema.mapping.w_mean)
     assert torch.equal(first, g.mapping.update_mean()) and first.any()
 
 
@@ -238,7 +238,7 @@ def test_a_rosinality_file_is_read_whole(tmp_path, theirs, g, d):
 
 def test_latent_avg_is_the_mean_w(tmp_path, theirs):
     theirs["latent_avg"] = torch.arange(9.0)
-    assert torch.equal(checkpoints.load(stored(tmp_path, theirs)).w_mean, torch.arange(9.0))
+    assert torch.equal(checkpoints.load(stored(tmp_path, theirs)).g_ema.mapping.w_mean, torch.arange(9.0))
     theirs["latent_avg"] = torch.ones(8)
     assert "'latent_avg' must be [9]" in error_of(stored(tmp_path, theirs))
 
