@@ -33,8 +33,8 @@ from stylegan2.data.dataset import LMDBDataset
 from stylegan2.editing import latents
 from stylegan2.editing.projection import ProjectConfig, project
 from stylegan2.panels.latent import latent_panel
+from stylegan2.pocket.studies.methods import named
 from stylegan2.trainer import Trainer
-from stylegan2.transfer import method
 
 POLICIES = {  # variables of OpenMP; "chosen": what the package sets by itself
     "default": {"GOMP_SPINCOUNT": "300000"},  # what libgomp does without any of them; also without `free_threads`
@@ -68,7 +68,7 @@ def make_tasks(folder: Path) -> tuple[Callable[[int], object], ...]:
     photo = latents.render(g, ws[:1]).clamp(-1, 1)
     data = LMDBDataset(course.dataset("pocket:webtoon?n=64"), 64, cache=True)
     config = TrainConfig(folder, batch=32, r1_gamma=0.2, workers=0, fine_tune=True)
-    trainer = Trainer.fine_tune(config, data, source, method("freeze-sg", 64), course.device)
+    trainer = Trainer.fine_tune(config, data, source, named("freeze-sg", 64), course.device)
     real = default_collate([data[i] for i in range(32)])
 
     def slide(count: int) -> None:

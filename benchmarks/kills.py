@@ -35,10 +35,10 @@ from tiny_training import tiny_networks, tiny_trainer
 from stylegan2 import checkpoints
 from stylegan2.collect.crawl import CrawlConfig, crawl
 from stylegan2.collect.polite import Manners
+from stylegan2.collect.rows import read_rows
 from stylegan2.data.dataset import LMDBDataset, close_reader
 from stylegan2.data.prepare import prepare
 from stylegan2.editing.photos import open_photo
-from stylegan2.files import read_rows
 from stylegan2.pocket.world.site import LocalSite
 from stylegan2.published.zoo import Zoo
 from stylegan2.runs import read_log

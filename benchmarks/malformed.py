@@ -34,12 +34,13 @@ from stylegan2 import checkpoints
 from stylegan2.cli.common import EXPECTED
 from stylegan2.collect import crops, polite
 from stylegan2.collect.crawl import CrawlConfig, Manifest, crawl, smaller_side
+from stylegan2.collect.rows import read_rows
 from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.prepare import prepare
+from stylegan2.editing.encoder import load_encoder
 from stylegan2.editing.projection import ProjectConfig, Projection
-from stylegan2.files import read_rows
 from stylegan2.panels.controls import parse_settings
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.world.site import Fault, LocalSite
@@ -215,7 +216,7 @@ KINDS: dict[str, Read] = {
     "zips": archive,
     "datasets": dataset,
     "checkpoints": partial(saved, "photo.pt", checkpoints.load),
-    "encoders": partial(saved, "encoder.pt", checkpoints.load_encoder),
+    "encoders": partial(saved, "encoder.pt", load_encoder),
     "judges": partial(saved, "judge.pt", Judge.load),
     "codes": partial(saved, "codes.pt", Projection.load),
     "pages": page,

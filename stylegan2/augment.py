@@ -225,10 +225,10 @@ class AugmentPipe(nn.Module):
         self.enabled = tuple(name for name in TRANSFORMS if name in kinds)
 
     def forward(self, images: Tensor, p: float | Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Sample and apply: images [N, 3, S, S] in [-1, 1] to the same shape and type (colours may leave [-1, 1]).
+        """`sample` and `apply`: images [N, 3, S, S] in [-1, 1] to the same shape and type (colours may leave [-1, 1]).
 
-        p: probability of each transform, in [0, 1]; at 0 `images` itself comes back. generator: source of every
-        random number (None: PyTorch's own); a CPU generator avoids waiting for a GPU. Raises as `sample` and `apply`.
+        p: probability of each transform; at 0 `images` itself comes back. generator: of every random number (None:
+        PyTorch's own); one on the CPU avoids waiting for a GPU.
         """
         return self.apply(images, self.sample(len(images), *images.shape[2:], p, generator))
 
@@ -275,9 +275,6 @@ class AugmentPipe(nn.Module):
             out = on_rows(out, warped, warp_images, params.warp @ _translate2d(*params.offset.float().unbind(1)))
             out = on_rows(out, coloured, recolour, params.colour)
             return out.to(images.dtype)
-
-    def extra_repr(self) -> str:
-        return ", ".join(self.enabled) or "none"
 
 
 # -------------------------------------------------------------------------------------------------------- control of p

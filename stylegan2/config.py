@@ -11,9 +11,7 @@ from typing import ClassVar
 
 from stylegan2.setting_types import check_types
 
-AUGMENT_MODES = ("none", "adaptive", "fixed")
 AUGMENT_PIPES = ("none", "b", "bg", "bgc")  # b: pixel blitting, g: general geometry, c: colour
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,8 @@ class TrainConfig:
             self._require((getattr(self, name) or 0) >= 0, name, "0 or more, or None for the default")
         self._require(self.augment_images is None or self.augment_images >= 1, "augment_images", "at least 1, or None")
         self._require(-1 < self.augment_target < 1, "augment_target", "a number between -1 and 1")
-        choices = {"augment_pipe": AUGMENT_PIPES, "augment": AUGMENT_MODES, "precision": PRECISIONS}
+        choices = {"augment": ("none", "adaptive", "fixed"), "augment_pipe": AUGMENT_PIPES}
+        choices["precision"] = ("auto", "float32", "bfloat16", "float16")
         for name, known in choices.items():
             self._require(getattr(self, name) in known, name, f"one of {', '.join(known)}")
 

@@ -27,14 +27,9 @@ def to_uint8(images: Tensor) -> Tensor:
     return (images.detach().float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
 
 
-def enlargement(size: int, side: int) -> int:
-    """The whole factor that brings images of `size` pixels near `side`, at least 1: none is ever shrunk."""
-    return max(1, side // size)
-
-
 def to_pil(image: Tensor, scale: int = 1, side: int | None = None) -> Image.Image:
     """One image [3, H, W], float in [-1, 1] or uint8, enlarged by a whole factor (bicubic), see `grid`."""
-    scale = scale if side is None else enlargement(image.shape[-1], side)
+    scale = scale if side is None else max(1, side // image.shape[-1])
     array = to_uint8(image[None])[0].permute(1, 2, 0).cpu().numpy()
     picture = Image.fromarray(np.ascontiguousarray(array))
     size = (picture.width * scale, picture.height * scale)
@@ -122,9 +117,7 @@ def label(picture: Image.Image, text: str) -> Image.Image:
 
 def framed(picture: Image.Image, colour: str | tuple[int, int, int], width: int = 4) -> Image.Image:
     """A copy with a frame along its inner edge."""
-    picture = picture.copy()
-    ImageDraw.Draw(picture).rectangle((0, 0, picture.width - 1, picture.height - 1), outline=colour, width=width)
-    return picture
+    return ImageOps.expand(ImageOps.crop(picture, width), width, colour)
 
 
 def stack(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:

@@ -9,9 +9,7 @@ order in which numbers are added.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +30,7 @@ class World:
 
     @classmethod
     def here(cls) -> World:
-        """The one that was `joined`, else this process alone."""
+        """That of this process's group, if it has joined one, else this process alone."""
         return cls(dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else cls()
 
     @property
@@ -100,28 +98,3 @@ class World:
     def share(self, part: int = 0, parts: int = 1) -> slice:
         """Which images of a batch are this process's: part `part` of `parts` of them."""
         return slice(self.rank + self.size * part, None, self.size * parts)
-
-
-@contextmanager
-def joined() -> Iterator[World]:
-    """The world that `torchrun` started this process in, while the block lasts; without torchrun this process alone.
-
-    CUDA devices communicate by NCCL, CPUs by gloo; a process takes the GPU of its number on its machine.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield World()
-        return
-    if torch.cuda.is_available():
-        here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
-        if here > gpus:
-            raise ValueError(f"{here} processes on this machine, but {gpus} GPUs: NCCL needs one for each process")
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    store, rank, size = next(dist.rendezvous("env://"))
-    # after a restart the store still holds the addresses of processes that ended: every attempt uses its own part
-    store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
-    try:
-        yield World.here()
-    finally:
-        dist.destroy_process_group()

@@ -11,21 +11,19 @@ from __future__ import annotations
 import argparse
 import difflib
 import hashlib
-import io
 import json
 import os
 import pickle
 import re
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from stylegan2 import __repository__
-from stylegan2.bars import bar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -151,16 +149,9 @@ def zip_names(path: Path) -> list[str] | None:
 
 
 def sha256(path: str | os.PathLike) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal; with a bar, should it take long."""
-    digest, path = hashlib.sha256(), Path(path)
-    with (
-        path.open("rb") as file,
-        bar(what=f"check {path.stem}", unit="B", total=path.stat().st_size, unit_scale=True) as shown,
-    ):
-        while chunk := file.read(1 << 22):
-            digest.update(chunk)
-            shown.update(len(chunk))
-    return digest.hexdigest()
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # ------------------------------------------------------------------------------------------------------------- write
@@ -188,57 +179,23 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             os.close(folder)
 
 
-def write(path: str | os.PathLike, content: Any, deflate: bool = False) -> None:
-    """Save tensors and plain values, in dicts and lists, for `read`, by `replacing`.
-
-    deflate: compress it. `torch.load` reads it all the same, but cannot map it; pays where a table is mostly zeros.
-    """
+def write(path: str | os.PathLike, content: Any) -> None:
+    """Save tensors and plain values, in dicts and lists, for `read`, by `replacing`."""
     import torch
 
     with replacing(path) as part, part.open("wb") as file:
-        if not deflate:
-            torch.save(content, file)
-            return
-        stored = io.BytesIO()
-        torch.save(content, stored)
-        with zipfile.ZipFile(stored) as old, zipfile.ZipFile(file, "w") as new:
-            for entry in old.infolist():  # without the time of day
-                new.writestr(zipfile.ZipInfo(entry.filename), old.read(entry), zipfile.ZIP_DEFLATED, 9)
-
-
-def write_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Write a file by `replacing`."""
-    with replacing(path) as part:
-        part.write_bytes(data)
+        torch.save(content, file)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text in UTF-8 by `replacing`."""
-    write_bytes(path, text.encode("utf-8"))
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")
 
 
 def write_json(path: str | os.PathLike, content: object) -> None:
     """Write plain values as indented JSON by `replacing`. Raises TypeError for others, before anything is touched."""
     write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def append_row(path: str | os.PathLike, row: Mapping[str, Any]) -> None:
-    """Add one JSON object as a line of its own; it is on the disk when this returns."""
-    with open(path, "ab+") as file:
-        if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":  # a line that a kill cut off
-            file.write(b"\n")
-        file.write(json.dumps(row).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """The JSON objects of a file, one per line; [] where there is no file. What a kill cut off is left out."""
-    path, rows = Path(path), []
-    for line in path.read_bytes().split(b"\n") if path.is_file() else ():
-        with suppress(ValueError):  # no JSON, or not even text
-            rows.append(json.loads(line))
-    return [row for row in rows if isinstance(row, dict)]
 
 
 # -------------------------------------------------------------------------------------------------- lock and folder
@@ -269,9 +226,9 @@ def only_writer(out: str | os.PathLike) -> Iterator[None]:
         lock.release()
 
 
-def find_root(start: Path | None = None) -> Path:
-    """The course's folder, upwards from `start` or a clone just below. Raises CourseError where there is none."""
-    start = (start or Path.cwd()).resolve()
+def find_root() -> Path:
+    """The course's folder, upwards from this one or a clone just below. Raises CourseError where there is none."""
+    start = Path.cwd().resolve()
     clone = start / __repository__.rpartition("/")[2]  # on Colab, after the kernel was started anew
     for folder in (start, *start.parents, clone):
         if (folder / "notebooks").is_dir() and (folder / "checkpoints").is_dir():

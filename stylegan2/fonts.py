@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import cache, lru_cache, partialmethod
 from pathlib import Path
 
+from anyascii import anyascii
 from PIL import ImageFont
 
 PLAIN = ("sans", "gothic", "hei", "ming")  # in the names of fonts that suit captions
@@ -33,48 +34,30 @@ class CaptionFont(ImageFont.FreeTypeFont):
 
 
 @cache
-def font(size: int = 14) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int = 14) -> CaptionFont:
     """The letters of captions, of any script, so many pixels high."""
     own = _pillows(size)
-    if not isinstance(own, ImageFont.FreeTypeFont):  # a Pillow without FreeType has no others either
-        return own
     return CaptionFont(own.path, size, layout_engine=own.layout_engine)
 
 
-def _pillows(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _pillows(size: int) -> ImageFont.FreeTypeFont:
     """Pillow's own font, its file ready to be read again."""
     own = ImageFont.load_default(size)
-    if isinstance(own, ImageFont.FreeTypeFont):
-        own.path.seek(0)
+    own.path.seek(0)
     return own
 
 
 @lru_cache(maxsize=1024)
 def written(text: str) -> tuple[str | None, str]:
     """(file of a font that has all of it, or None for Pillow's own; the text, in Latin letters where there is none)."""
-    if _has(None, text):
+    if has_letters(None, text):
         return None, text
-    path = next((path for path in _installed() if _has(path, text)), None)
-    return path, latin(text) if path is None else text
+    path = next((path for path in _installed() if has_letters(path, text)), None)
+    return path, anyascii(text) if path is None else text
 
 
-def latin(text: str) -> str:
-    """The text as far as possible in the letters of ASCII: 얼굴 as EolGul."""
-    from anyascii import anyascii
-
-    return anyascii(text)
-
-
-def figure_text(text: str) -> str:
-    """For Matplotlib, whose font has Greek and Cyrillic letters too: the rest in Latin ones."""
-    if text.isascii():
-        return text
-    from matplotlib import font_manager
-
-    return text if _has(font_manager.findfont("DejaVu Sans"), text) else latin(text)
-
-
-def _has(path: str | None, text: str) -> bool:
+def has_letters(path: str | None, text: str) -> bool:
+    """Has a font, by its file or None for Pillow's own, all of a text's characters?"""
     face = _face(path)
     return face is not None and all(face.get_char_index(ord(c)) for c in text if not c.isspace())
 

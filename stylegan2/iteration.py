@@ -24,8 +24,6 @@ from stylegan2.networks import Discriminator, Generator
 from stylegan2.runs import Averages
 from stylegan2.runtime import pick_dtype
 
-BETAS = (0.0, 0.99)
-
 
 def lazy_adam(parameters: list[Tensor], lr: float, interval: int) -> torch.optim.Adam:
     """Adam whose lr and betas are corrected for one extra, regularising step every `interval` iterations.
@@ -33,7 +31,7 @@ def lazy_adam(parameters: list[Tensor], lr: float, interval: int) -> torch.optim
     StyleGAN2, appendix B, "Lazy regularization": c = k / (k + 1), lr -> c lr, beta -> beta^c.
     """
     c = interval / (interval + 1)
-    return torch.optim.Adam(parameters, lr=lr * c, betas=(BETAS[0] ** c, BETAS[1] ** c), eps=1e-8, fused=True)
+    return torch.optim.Adam(parameters, lr=lr * c, betas=(0.0, 0.99**c), eps=1e-8, fused=True)
 
 
 class Iteration:

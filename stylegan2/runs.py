@@ -88,10 +88,8 @@ class RunLog:
                 self._write_row(text, int(row.pop("images")), row)
         files.write_text(self.path, text.getvalue())
         if tensorboard:
-            try:
-                from torch.utils.tensorboard import SummaryWriter  # here: an extra, which takes seconds to import
-            except ImportError as error:
-                raise ImportError("tensorboard=True needs a package: pip install tensorboard") from error
+            from torch.utils.tensorboard import SummaryWriter  # here: it takes seconds to import
+
             self._writer = SummaryWriter(folder / "tensorboard", purge_step=images_seen + 1)
 
     def _write_row(self, file: io.TextIOBase, images: int, values: dict[str, float]) -> None:

@@ -1,20 +1,4 @@
-"""What we ask of the machine: a device, the number type of convolutions, and memory that stays warm.
-
-Which tensor lies on which device follows these rules in the whole package:
-
-- **What is loaded** (networks, codes of an edit or a projection) goes to the `device` that was named, and by default
-  to `pick_device("auto")`, a GPU where there is one. So two things loaded in one process fit each other.
-- **What a network makes** stays on the network's device: images, codes ws, features, losses, perceptual distances.
-  Functions of codes and images answer on the device of these. Numbers beside them (z, degrees of a direction, amounts
-  of a blend, noise from a generator) may lie anywhere and are moved.
-- **What is measured** answers on the CPU: `Judge.read`, all of :mod:`stylegan2.metrics`, counts, directions in W and
-  the float64 algebra behind them. The images that are measured may lie anywhere.
-- **What is read or rendered** as pictures (data sets, photos, `pocket.render`) is on the CPU until it is moved; only
-  `Course.photos`, made for the networks of the course, is on the course's device. Files hold CPU tensors.
-- **What is shown** (:mod:`stylegan2.display`, panels) may lie anywhere.
-- **Seeds** are for random numbers on the CPU, so that a seed is the same face on every machine. Training and the
-  views of a text edit sample on the device instead, where copying would cost time.
-"""
+"""What we ask of the machine: a device, the number type of convolutions, and memory that stays warm."""
 
 from __future__ import annotations
 
@@ -23,13 +7,13 @@ import gc
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 ROOM = 0.6  # of a GPU's free memory is what one batch may take: cuDNN and fragmentation need some as well
 
@@ -181,21 +165,6 @@ def images_at_once(network: nn.Module, most: int, graph: bool = False) -> int:
     # counted at 256 pixels: 3.5 times the largest; with gradients 8 times all of them, 11 with LPIPS, 13.3 with D
     each = 14 * sum(sizes) if graph else 4 * max(sizes)
     return how_many_fit(most, each, next(network.parameters()).device)
-
-
-def slices(count: int, size: int) -> list[slice]:
-    """0 to `count` in parts of `size`, the last one perhaps smaller; of nothing, one empty part."""
-    size = max(1, size)
-    return [slice(start, min(start + size, count)) for start in range(0, max(1, count), size)]
-
-
-def in_parts(network: nn.Module, count: int, compute: Callable[[slice], Tensor]) -> Tensor:
-    """compute(part) of `count` images, as many at once as fit without gradients, joined: [count, ...].
-
-    For what treats every image by itself. On a CPU there is one part.
-    """
-    parts = [compute(part) for part in slices(count, images_at_once(network, count))]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def keep_memory_warm() -> None:

@@ -48,12 +48,10 @@ class Trainer(Iteration):
         device: default the networks'.
 
     Attributes:
-        step: iterations done; images_seen: real images shown so far.
+        step: iterations done; images_seen: real images shown so far; last: values of the last line of the log.
         begun_as: `config.images` of the run when it began: it may be longer now.
-        g_ema: the averaged generator, the result of a run.
-        frozen: exact names of the frozen parameters.
+        g_ema: the averaged generator, the result of a run; frozen: exact names of the frozen parameters.
         source: the generator that methods compare with: a copy that never changes; None where none compares.
-        last: values of the last line of the log.
 
     Raises ValueError for a dataset smaller than a batch, or of another resolution than the networks, a method that does
     not fit the networks, or a batch that cannot be shared.
@@ -128,11 +126,14 @@ class Trainer(Iteration):
                 for optimiser in (self.g_optimiser, self.d_optimiser):
                     optimiser.zero_grad(set_to_none=True)
                 let_go(error)
-                raise MemoryError(_less_memory(c)) from None
+                parts = f" in {c.accumulate} parts" if c.accumulate > 1 else ""
+                raise MemoryError(
+                    f"not enough memory for a batch of {c.batch}{parts}: set accumulate={2 * c.accumulate}, which "
+                    "computes it in more parts, with the same result, or a smaller batch"
+                ) from None
         return self.g_ema
 
     def _begin_log(self) -> RunLog:
-        self.folder.mkdir(parents=True, exist_ok=True)
         files.write_json(self.folder / "config.json", {**self.config.to_json(), "methods": self.method_names})
         return RunLog(self.folder, self.images_seen, self.config.tensorboard, self.loss_names)
 
@@ -221,7 +222,8 @@ class Trainer(Iteration):
     def save(self) -> int:
         """Write a snapshot and drop old ones; returns `images_seen`. Raises Diverged rather than write NaN."""
         networks = {"G": self.g, "D": self.d, "averaged G": self.g_ema}
-        if broken := [name for name, network in networks.items() if not _is_finite(network)]:
+        states = {name: network.state_dict().values() for name, network in networks.items()}
+        if broken := [name for name, state in states.items() if not all(tensor.isfinite().all() for tensor in state)]:
             self._roll_back(broken)
         self._update_mean()
         state = {
@@ -336,18 +338,5 @@ def _load_moments(optimiser: torch.optim.Optimizer, state: dict) -> None:
                 moments[name] = torch.empty_like(parameter).copy_(value)
 
 
-def _is_finite(network: torch.nn.Module) -> bool:
-    return all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values())
-
-
 def _shapes(network: torch.nn.Module) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in network.state_dict().items()}
-
-
-def _less_memory(config: TrainConfig) -> str:
-    """What to set where a batch does not fit."""
-    now = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
-    return (
-        f"not enough memory for a batch of {config.batch}{now}: set accumulate={2 * config.accumulate}, which computes "
-        "it in more parts, with the same result, or a smaller batch"
-    )

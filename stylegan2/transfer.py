@@ -12,10 +12,8 @@ named losses. FreezeSG and StructureLoss: arXiv 2106.12445, sections 3.2 and 3.3
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -26,7 +24,6 @@ from stylegan2.distributed import World
 from stylegan2.inputs import Fakes, Inputs
 from stylegan2.networks import Discriminator, Generator, SharedMapping, Stage
 from stylegan2.ops import upcast
-from stylegan2.setting_types import check_types
 
 
 class Method:
@@ -198,57 +195,6 @@ def source_stages(source: Generator, inputs: Inputs, max_resolution: int) -> dic
         if stage.resolution >= max_resolution:
             break
     return stages
-
-
-# -------------------------------------------------------------------------------------------------------------- by name
-
-
-METHODS: dict[str, tuple[Method, ...]] = {
-    "baseline": (),
-    "freeze-g": (FreezeG(8),),
-    "freeze-style": (FreezeStyle(4),),
-    "freeze-sg": (FreezeSG(8, 4),),
-    "structure-loss": (StructureLoss(),),
-    "structure-loss+freeze-g": (StructureLoss(), FreezeG(8)),
-}
-"""The methods that the course compares, by name: what each adds to FreezeD."""
-
-
-def method(text: str, resolution: int) -> list[Method]:
-    """The parts of a method for images of `resolution` pixels: a name of METHODS, or what `constructor` writes.
-
-    Several stand in a row: "freeze-g, StructureLoss(weight=2)". Nothing in the text is run but these constructors.
-
-    Raises ValueError for another name, or settings that a part does not have.
-    """
-    parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)]
-    named = [(FreezeD(resolution // 2), *METHODS[part]) if part in METHODS else (_constructed(part),) for part in parts]
-    return [method for group in named for method in group]
-
-
-def constructor(method: Method) -> str:
-    """Python that makes a method, without what is the default: "FreezeSG(8, 4)", "StructureLoss(relative=True)"."""
-    if not is_dataclass(method):
-        return repr(method)
-    given = [(field, getattr(method, field.name)) for field in fields(method)]
-    words = [repr(v) if f.default is MISSING else f"{f.name}={v!r}" for f, v in given if v != f.default]
-    return f"{type(method).__name__}({', '.join(words)})"
-
-
-def _constructed(text: str) -> Method:
-    """The method that a text of `constructor` stands for."""
-    kinds = {kind.__name__: kind for kind in Method.__subclasses__() if kind.__module__ == __name__}
-    if text.partition("(")[0] not in kinds:
-        names = f"{', '.join(METHODS)}; and parts of your own: {', '.join(kinds)}, such as FreezeSG(8, 4)"
-        raise ValueError(f"no method {text!r}; there are: {names}")
-    try:
-        call = ast.parse(text, mode="eval").body
-        values = [ast.literal_eval(value) for value in call.args]
-        method = kinds[call.func.id](*values, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
-        check_types(method)
-    except (SyntaxError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"method {text!r}: expected such as FreezeSG(8, 4) ({error})") from error
-    return method
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from tiny_training import random_pictures, tiny_config, tiny_networks
 
-from stylegan2.distributed import joined
+from stylegan2.cli.processes import joined
 from stylegan2.trainer import Trainer
 
 

@@ -17,9 +17,9 @@ from tiny_training import tiny_networks
 from stylegan2 import display
 from stylegan2.collect import detectors
 from stylegan2.editing.cartoonize import cartoonize
+from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import psnr
-from stylegan2.encoder import Encoder
 from stylegan2.panels.cartoon import SIDE, STRENGTHS, CartoonPanel, Studio, cartoon_panel, cartoon_video, render_cartoon
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance

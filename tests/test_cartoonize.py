@@ -14,6 +14,7 @@ from tiny_training import tiny_networks
 from stylegan2 import checkpoints
 from stylegan2.editing import cartoonize as module
 from stylegan2.editing.cartoonize import CAREFUL, CLOSE, find_codes, is_outside, plan
+from stylegan2.editing.encoder import load_encoder
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import LpipsDistance
 from stylegan2.editing.photos import portraits
@@ -37,7 +38,7 @@ def encoder(source):
 
 def test_the_shipped_models_tell_photographs_from_rendered_faces():
     g = checkpoints.load(SHIPPED / "photo.pt").g_ema
-    e, looks = checkpoints.load_encoder(SHIPPED / "encoder.pt").encoder, JudgeDistance(Judge.load(SHIPPED / "judge.pt"))
+    e, looks = load_encoder(SHIPPED / "encoder.pt").encoder, JudgeDistance(Judge.load(SHIPPED / "judge.pt"))
     rendered = world.render(world.sample("photo", 24, seed=77), "photo").float().div(127.5).sub(1)
     assert not is_outside(g, rendered, looks, e).any()
     data = pytest.importorskip("skimage.data", reason="scikit-image brings the photo")

@@ -610,7 +610,7 @@ def test_a_damaged_second_mapping_is_named(tmp_path, change, message):
 
 def test_convert_goes_both_ways_and_takes_encoders(model, tmp_path):
     from stylegan2 import checkpoints
-    from stylegan2.encoder import Encoder
+    from stylegan2.editing.encoder import Encoder, load_encoder, save_encoder
 
     call("convert", model, "--out", tmp_path / "r.pt")
     assert "g_ema, g, d in our layout" in call("convert", tmp_path / "r.pt", "--out", tmp_path / "o.pt", "--to", "ours")
@@ -619,10 +619,10 @@ def test_convert_goes_both_ways_and_takes_encoders(model, tmp_path):
     assert checkpoints.load(tmp_path / "o.pt").info["converted from"] == "rosinality"
     assert "in our layout" in call("convert", model, "--out", tmp_path / "h.pt", "--to", "ours", "--half")
     assert (tmp_path / "h.pt").stat().st_size < 0.9 * (tmp_path / "o.pt").stat().st_size
-    checkpoints.save_encoder(tmp_path / "e.pt", Encoder(16, 6, 8, {4: 6, 8: 8, 16: 4}))
+    save_encoder(tmp_path / "e.pt", Encoder(16, 6, 8, {4: 6, 8: 8, 16: 4}))
     assert "an encoder in rosinality's layout" in call("convert", tmp_path / "e.pt", "--out", tmp_path / "e2.pt")
     call("convert", tmp_path / "e2.pt", "--out", tmp_path / "e3.pt", "--to", "ours")
-    first, last = (checkpoints.load_encoder(tmp_path / name).encoder.state_dict() for name in ("e.pt", "e3.pt"))
+    first, last = (load_encoder(tmp_path / name).encoder.state_dict() for name in ("e.pt", "e3.pt"))
     assert first.keys() == last.keys() and all((first[k] == last[k]).all() for k in first)
 
 

@@ -15,12 +15,12 @@ from tiny_clip import save_clip, tiny_clip
 from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, display
+from stylegan2.editing.encoder import Encoder, load_encoder, save_encoder
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import Projection
 from stylegan2.editing.style_mixing import mix_grid
 from stylegan2.editing.styleclip import TextEdit
-from stylegan2.encoder import Encoder
 from stylegan2.pocket.nets.judge import Judge
 
 
@@ -34,7 +34,7 @@ def folder(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     Judge().save(folder / "judge.pt")
     e = Encoder(16, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4}, psi=0.7)
-    checkpoints.save_encoder(folder / "encoder.pt", e, {"generator": checkpoints.fingerprint(g)})
+    save_encoder(folder / "encoder.pt", e, {"generator": checkpoints.fingerprint(g)})
     images = g.synthesis(ws_from_seeds(g, [3, 4]), "const").clamp(-1, 1)
     display.to_pil(images[0]).save(folder / "me.png")
     wide = Image.new("RGB", (32, 16), "white")
@@ -80,7 +80,7 @@ def test_the_middle_square_is_taken_if_it_is_asked_for(folder, tmp_path):
 def test_an_encoder_gives_the_beginning_or_the_answer(folder, tmp_path):
     words = ["project", folder / "model.pt", folder / "me.png"]
     call(*words, *options(folder, tmp_path, "--encoder", folder / "encoder.pt", "--steps", 0))
-    found, e = Projection.load(tmp_path / "me.pt"), checkpoints.load_encoder(folder / "encoder.pt").encoder
+    found, e = Projection.load(tmp_path / "me.pt"), load_encoder(folder / "encoder.pt").encoder
     e.around(checkpoints.load(folder / "model.pt").g_ema.mapping)
     torch.testing.assert_close(found.ws, e(picture(folder / "me.png")), rtol=0, atol=1e-4)
     assert found.stopped == "encoder only" and found.history == []
@@ -122,7 +122,7 @@ def test_an_encoder_is_trained(folder, tmp_path, monkeypatch):
     numbers = ["--images", 16, "--batch", 4, "--faces", 6, "--judge", folder / "judge.pt"]
     said = call("train-encoder", folder / "model.pt", "--out", tmp_path / "e.pt", *numbers)
     assert "e.json" in said
-    found = checkpoints.load_encoder(tmp_path / "e.pt")
+    found = load_encoder(tmp_path / "e.pt")
     assert found.encoder.resolution == 16 and found.meta["images"] == 16
     assert set(json.loads((tmp_path / "e.json").read_text())["psnr"]) == {"generated", "rendered"}
     assert "batch even" in refusal("train-encoder", folder / "model.pt", "--out", tmp_path / "e.pt", "--batch", 3)
@@ -143,7 +143,7 @@ def test_photos_become_cartoons_in_every_style(folder, models, tmp_path):
     words = ["cartoonize", folder / "me.png", folder / "wide.png", "--models", models, "--out", tmp_path, "--steps", 0]
     words += ["--align", "no"]
     assert "2 faces in 2 styles" in call(*words)
-    e = checkpoints.load_encoder(models / "encoder.pt").encoder
+    e = load_encoder(models / "encoder.pt").encoder
     source, g = (checkpoints.load(models / name).g_ema for name in ("photo.pt", "webtoon_freeze-sg.pt"))
     ws = e.around(source.mapping)(picture(folder / "me.png"))
     wanted = np.asarray(display.to_pil(g.synthesis(ws, "const")[0], 12)).astype(int)

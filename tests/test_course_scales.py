@@ -12,11 +12,10 @@ import torch
 from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, course, files
-from stylegan2.checkpoints import rosinality
 from stylegan2.config import TrainConfig
 from stylegan2.course import Course, choose_models, drive, scales
 from stylegan2.course.scales import FullModels, PocketModels
-from stylegan2.encoder import Encoder
+from stylegan2.editing.encoder import Encoder, to_original
 from stylegan2.files import CourseError
 from stylegan2.published.pretrained import VGG
 from stylegan2.published.zoo import MIRROR, MODELS, Zoo
@@ -32,7 +31,7 @@ def published(tmp_path_factory):
         g, d = tiny_networks(16, 6, seed)
         if name.startswith("encoder"):
             encoder = Encoder(16, g.num_ws, g.w_dim, {4: 8, 8: 8, 16: 8})
-            files.write(folder / f"{name}.pt", {"e": rosinality.from_encoder(encoder), "d": {}, "e_optim": {}})
+            files.write(folder / f"{name}.pt", {"e": to_original(encoder), "d": {}, "e_optim": {}})
         else:
             checkpoints.export(folder / f"{name}.pt", checkpoints.Checkpoint(g, d=d))
     return folder

@@ -25,10 +25,10 @@ from stylegan2.collect.crops import (
     square_around,
 )
 from stylegan2.collect.detectors import Face
+from stylegan2.collect.rows import append_row, read_rows
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
 from stylegan2.data.sources import open_source
-from stylegan2.files import append_row, read_rows
 from stylegan2.pocket.world.pages import make_page
 
 

@@ -12,8 +12,8 @@ from tiny_clip import save_clip, tiny_clip
 from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, cli, display
+from stylegan2.editing.encoder import Encoder, save_encoder
 from stylegan2.editing.latents import ws_from_seeds
-from stylegan2.encoder import Encoder
 from stylegan2.networks import SynthesisNetwork
 from stylegan2.pocket import recipe, world
 from stylegan2.pocket.nets.judge import Judge
@@ -31,7 +31,7 @@ def files(tmp_path_factory) -> Path:
     Judge().save(folder / "judge.pt")
     g = checkpoints.load(folder / "photo.pt").g_ema
     e = Encoder(16, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4})
-    checkpoints.save_encoder(folder / "encoder.pt", e, {"generator": checkpoints.fingerprint(g)})
+    save_encoder(folder / "encoder.pt", e, {"generator": checkpoints.fingerprint(g)})
     save_clip(tiny_clip(), folder / "clip.pt")
     display.to_pil(g.synthesis(ws_from_seeds(g, [3]), "const")[0]).save(folder / "me.png")
     (folder / "faces").mkdir()

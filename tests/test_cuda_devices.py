@@ -1,4 +1,4 @@
-"""Which tensor lies on which device (the rule in `stylegan2.runtime`), on a card that is not there."""
+"""Which tensor lies on which device (the rule in CONTRIBUTING.md), on a card that is not there."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import Tensor
 from stylegan2 import checkpoints, display, runtime
 from stylegan2.config import TrainConfig
 from stylegan2.editing import cartoonize, directions, ganspace, latents, layer_swapping, sefa, style_mixing
+from stylegan2.editing.encoder import Encoder, load_encoder, save_encoder
 from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import ProjectConfig, Projection, project
 from stylegan2.editing.styleclip import EditConfig, TextEdit, optimise
-from stylegan2.encoder import Encoder
 from stylegan2.metrics import full, image_sets, path_length
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.judge import Judge, Reading
@@ -58,7 +58,7 @@ def files(tmp_path_factory) -> Path:
     folder, g = tmp_path_factory.mktemp("files"), tiny_networks(16, 6, 1)[0]
     checkpoints.save(folder / "model.pt", g_ema=g)
     encoder = Encoder(16, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4})
-    checkpoints.save_encoder(folder / "encoder.pt", encoder)
+    save_encoder(folder / "encoder.pt", encoder)
     Judge().save(folder / "judge.pt")
     save_clip(tiny_clip(), folder / "clip.pt")
     ws = torch.zeros(1, g.num_ws, g.w_dim)
@@ -69,7 +69,7 @@ def files(tmp_path_factory) -> Path:
 
 LOADERS = {
     "model": lambda f, **d: checkpoints.load(f / "model.pt", **d).g_ema.mapping.w_mean,
-    "encoder": lambda f, **d: checkpoints.load_encoder(f / "encoder.pt", **d).encoder.head,
+    "encoder": lambda f, **d: load_encoder(f / "encoder.pt", **d).encoder.head,
     "judge": lambda f, **d: Judge.load(f / "judge.pt", **d).grid,
     "looks": lambda f, **d: distance_for(16, f / "judge.pt", **d).judge.grid,
     "clip": lambda f, **d: ClipModel.load(f / "clip.pt", **d).encode_texts("red hair"),
@@ -128,16 +128,16 @@ def test_what_a_network_makes_stays_on_its_device(models, name):
     assert places(MADE[name](models)) == {"cuda"}
 
 
-def _reading(m) -> Reading:
-    return m.judge.read(latents.render(m.source, m.ws))
+def _reading(m, g=None) -> Reading:
+    return m.judge.read(latents.render(g or m.source, m.ws))
 
 
 MEASURED = {  # name -> what is measured of networks and images on the card
     "read": _reading,
     "read rendered images": lambda m: m.judge.read(world.render(world.sample("photo", 2, seed=0), "photo")),
-    "landmark_error": lambda m: measures.landmark_error(m.judge, _reading(m), latents.render(m.target, m.ws)),
+    "landmark_error": lambda m: measures.landmark_error(_reading(m), _reading(m, m.target)),
     "same_faces": lambda m: measures.same_faces(m.judge, "photo", "webtoon", 4),
-    "feature_statistics": lambda m: measures.feature_statistics(m.judge, latents.render(m.source, m.ws)),
+    "feature_statistics": lambda m: measures.feature_statistics(_reading(m)),
     "nearest_distances": lambda m: measures.nearest_distances(_reading(m).features),
     "attribute_spread": lambda m: changes.attribute_spread(_reading(m)),
     "counts": lambda m: text_edits.PROMPTS[0].holds(_reading(m)),
@@ -164,10 +164,10 @@ def test_studies_run_on_the_card(models):
     found = changes.measure_directions(models.judge, models.source, sefa.factorize(models.source, count=1), seeds=SEEDS)
     assert len(found) == 1
     assert len(ownership.measure_ownership(models.source, models.judge, pairs=2).sets) == models.source.num_ws
-    images = [latents.render(g, models.ws) for g in (models.source, models.target)]
-    assert "faces" in str(measures.measure_landmark_error(models.judge, *images, "photo", "webtoon"))
-    reference = measures.rendered_reference(models.judge, "photo", len(images[0]))
-    assert measures.measure_pocket_distance(models.judge, images[0], reference).value > 0
+    pair = [_reading(models), _reading(models, models.target)]
+    assert "faces" in str(measures.measure_landmark_error(models.judge, *pair, "photo", "webtoon"))
+    reference = measures.rendered_reference(models.judge, "photo", len(pair[0]))
+    assert measures.measure_pocket_distance(pair[0], reference).value > 0
 
 
 def test_what_is_shown_may_lie_anywhere(models):

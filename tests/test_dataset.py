@@ -12,6 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from stylegan2.batches import BatchOrder, batches
+from stylegan2.data import dataset as dataset_module
 from stylegan2.data.dataset import LMDBDataset, inspect
 from stylegan2.data.prepare import prepare
 
@@ -48,16 +49,15 @@ def test_items_flips_and_indices(path, pixels, cache):
 
 
 def test_what_a_caller_does_to_an_image_stays_with_the_caller(path, pixels):
-    dataset = LMDBDataset(path).cached()
+    dataset = LMDBDataset(path, cache=True)
     dataset[0].zero_(), dataset.batch([(0, False)]).zero_()
     assert torch.equal(dataset[0], pixels[0])
 
 
-def test_cache_respects_its_limit(path):
-    small = LMDBDataset(path, cache=True, cache_limit=1000)
+def test_cache_respects_its_limit(path, monkeypatch):
+    monkeypatch.setattr(dataset_module, "CACHE_LIMIT", 1000)
+    small = LMDBDataset(path, cache=True)
     assert not small.is_cached and small[0].shape == (3, 16, 16)
-    with pytest.raises(ValueError, match="cache_limit"):
-        small.cached()
 
 
 def test_resolutions(path):
@@ -105,7 +105,8 @@ def test_replaced_file_is_noticed(path, pixels, tmp_path):
 
 
 def test_pickles_small_and_reads_on(path, pixels):
-    dataset = LMDBDataset(path, cache=True).cached()
+    dataset = LMDBDataset(path, cache=True)
+    assert torch.equal(dataset[2], pixels[2])
     data = pickle.dumps(dataset)
     assert len(data) < 2000 and torch.equal(pickle.loads(data)[2], pixels[2])
 

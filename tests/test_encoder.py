@@ -15,8 +15,15 @@ from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, files
 from stylegan2.checkpoints import CheckpointError, rosinality
+from stylegan2.editing.encoder import (
+    Encoder,
+    export_encoder,
+    from_original,
+    load_encoder,
+    save_encoder,
+    to_original,
+)
 from stylegan2.editing.perceptual import psnr
-from stylegan2.encoder import Encoder
 from stylegan2.pocket.nets import encoder_training
 from stylegan2.pocket.nets.encoder_training import EncoderConfig, _Run, train_encoder
 
@@ -33,7 +40,7 @@ def g():
 def test_codes_are_the_originals():
     shapes = json.loads((GOLDEN / "encoder_32.json").read_text())
     with np.load(GOLDEN / "encoder_32.npz") as golden:
-        e = rosinality.to_encoder(make_weights(shapes))
+        e = from_original(make_weights(shapes))
         assert (e.resolution, e.num_ws, e.w_dim) == (32, 8, 512)
         assert_close("w", e(torch.from_numpy(golden["x"])).detach(), golden["w"])
 
@@ -52,8 +59,8 @@ def test_there_is_one_code_for_every_layer(g):
 @pytest.mark.parametrize("half", (False, True))
 def test_a_saved_encoder_comes_back(g, tmp_path, half):
     e = an_encoder(g)
-    checkpoints.save_encoder(tmp_path / "e.pt", e, {"generator": "abc"}, half)
-    found = checkpoints.load_encoder(tmp_path / "e.pt")
+    save_encoder(tmp_path / "e.pt", e, {"generator": "abc"}, half)
+    found = load_encoder(tmp_path / "e.pt")
     assert found.meta == {"generator": "abc"} and not any(p.requires_grad for p in found.encoder.parameters())
     images = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(found.encoder(images), e(images), rtol=0, atol=2e-2 if half else 0)
@@ -70,7 +77,7 @@ def published(tmp_path_factory):
 
 
 def test_the_originals_file_is_read(published):
-    e = checkpoints.load_encoder(published).encoder
+    e = load_encoder(published).encoder
     assert torch.equal(e.head, files.read(published)["e"]["convs.4.weight"]) and not e.training
     assert e.psi == 0.7 and an_encoder(tiny_networks(16, 6, 1)[0]).psi == 1
 
@@ -81,7 +88,7 @@ def test_the_originals_codes_are_drawn_with_the_psi_it_was_trained_with(publishe
     shapes = json.loads((GOLDEN / "rosinality_32.json").read_text())["g_32"]
     g = rosinality.to_generator(make_weights(shapes))
     mean = g.mapping.update_mean(1000).clone()
-    e = checkpoints.load_encoder(published).encoder
+    e = load_encoder(published).encoder
     with np.load(GOLDEN / "encoder_32.npz") as golden:
         x, answer = (torch.from_numpy(golden[name]) for name in ("x", "w"))
     with pytest.raises(ValueError, match=r"hold for psi 0.7: call encoder.around\(g.mapping\) first"):
@@ -100,37 +107,37 @@ def test_psi_is_kept_in_every_layout(g, published, tmp_path):
     images = torch.randn(2, 3, 16, 16)
     for psi in (1.0, 0.7, 0.5):
         e = Encoder(16, g.num_ws, g.w_dim, {4: 6, 8: 8, 16: 4}, psi).around(g.mapping).eval()
-        checkpoints.save_encoder(tmp_path / "ours.pt", e)
-        checkpoints.export_encoder(tmp_path / "theirs.pt", e)
+        save_encoder(tmp_path / "ours.pt", e)
+        export_encoder(tmp_path / "theirs.pt", e)
         for name in ("ours.pt", "theirs.pt"):
-            found = checkpoints.load_encoder(tmp_path / name).encoder
+            found = load_encoder(tmp_path / name).encoder
             assert found.psi == psi and torch.equal(found.around(g.mapping)(images), e(images))
     said = [call("convert", published, "--out", tmp_path / "ours.pt", "--to", "ours")]
     said += [call("convert", tmp_path / "ours.pt", "--out", tmp_path / "theirs.pt")]
-    assert checkpoints.load_encoder(tmp_path / "theirs.pt").encoder.psi == 0.7 and "note" not in "".join(said)
-    checkpoints.save_encoder(tmp_path / "own.pt", an_encoder(g))
+    assert load_encoder(tmp_path / "theirs.pt").encoder.psi == 0.7 and "note" not in "".join(said)
+    save_encoder(tmp_path / "own.pt", an_encoder(g))
     assert "note: this encoder's codes hold for psi 1;" in call(
         "convert", tmp_path / "own.pt", "--out", tmp_path / "theirs.pt"
     )
-    assert checkpoints.load_encoder(tmp_path / "theirs.pt").encoder.psi == 1
+    assert load_encoder(tmp_path / "theirs.pt").encoder.psi == 1
 
 
 def test_other_files_are_refused_with_reasons(g, tmp_path):
     e = an_encoder(g)
-    checkpoints.save_encoder(tmp_path / "e.pt", e)
+    save_encoder(tmp_path / "e.pt", e)
     content = files.read(tmp_path / "e.pt")
     odd = {
         "a": ({"g_ema": {}}, "is no encoder: it holds g_ema"),
         "b": ({**content, "format": "other"}, "format 'other' is unknown"),
         "c": ({**content, "num_ws": 7}, "no 7 codes"),
         "p": ({**content, "psi": -1.0}, "psi is -1.0, expected a positive number"),
-        "q": ({"e": rosinality.from_encoder(e), "psi": "0.7"}, "psi is '0.7', expected"),
+        "q": ({"e": to_original(e), "psi": "0.7"}, "psi is '0.7', expected"),
         "d": ({**content, "e": {k: v for k, v in content["e"].items() if k != "from_rgb.bias"}}, "from_rgb.bias"),
     }
     for name, (wrong, message) in odd.items():
         files.write(tmp_path / f"{name}.pt", wrong)
         with pytest.raises(CheckpointError, match=message):
-            checkpoints.load_encoder(tmp_path / f"{name}.pt")
+            load_encoder(tmp_path / f"{name}.pt")
     with pytest.raises(CheckpointError, match="an encoder, which goes from photos to codes"):
         files.write(tmp_path / "o.pt", {"e": {}, "d": {}, "e_optim": {}})
         checkpoints.load(tmp_path / "o.pt")
@@ -156,7 +163,7 @@ def test_killed_training_goes_on_to_the_same_encoder(g, tmp_path, monkeypatch):
     assert not (tmp_path / "b.pt").exists()
     train_encoder(*again)
     assert steps == [0, 1, 2, 3, 3, 4, 5]
-    whole, resumed = (checkpoints.load_encoder(tmp_path / f"{name}.pt").encoder.state_dict() for name in "ab")
+    whole, resumed = (load_encoder(tmp_path / f"{name}.pt").encoder.state_dict() for name in "ab")
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
     written = json.loads((tmp_path / "b.json").read_text())
     assert written["psnr"] == {"generated": 20.0} and written["training"]["generator"] == checkpoints.fingerprint(g)

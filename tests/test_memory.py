@@ -61,7 +61,7 @@ def test_what_pytorch_keeps_without_using_it_counts_as_free(monkeypatch):
 
 @pytest.mark.parametrize(("count", "size", "ends"), [(5, 2, [2, 4, 5]), (4, 9, [4]), (0, 3, [0]), (2, 0, [1, 2])])
 def test_slices_cover_everything_once(count, size, ends):
-    parts = runtime.slices(count, size)
+    parts = latents.slices(count, size)
     assert [part.stop for part in parts] == ends
     assert [i for part in parts for i in range(count)[part]] == list(range(count))
 

@@ -110,7 +110,7 @@ def test_nothing_heavy_comes_along():
 @needs_fidelity
 def test_equal_sets_are_at_distance_zero_and_brighter_ones_farther_and_farther_away():
     networks = {"inception": extract, "vgg": extract}
-    found = [full.image_distances(pictures(60, 0, b), pictures(60), networks=networks) for b in (0, 10, 20, 40)]
+    found = [full.image_distances(pictures(60, 0, b), pictures(60), networks) for b in (0, 10, 20, 40)]
     fids, kids = [f["fid"] for f in found], [f["kid"] for f in found]
     assert abs(fids[0]) < 1e-4 and fids == sorted(fids) and fids[-1] > 0.1
     assert abs(kids[0]) < 0.02 and kids == sorted(kids) and kids[-1] > 0.1
@@ -170,9 +170,7 @@ def test_every_image_is_drawn_once_for_all_networks():
 
 def test_too_few_images_and_unknown_measures_are_refused(g):
     with pytest.raises(ValueError, match="3 generated and 9 real images: expected at least 4"):
-        full.image_distances(pictures(3), pictures(9), networks={})
-    with pytest.raises(ValueError, match="fid, kid, pr"):
-        full.image_distances(pictures(9), pictures(9), ["ppl"])
+        full.image_distances(pictures(3), pictures(9), {})
     with pytest.raises(ValueError, match="fid, kid, pr, ppl, structure"):
         full.measure_generator(g, ["is"])
     with pytest.raises(ValueError, match="--data"):
@@ -194,8 +192,8 @@ def test_one_seed_is_one_image_whatever_is_drawn_beside_it(g):
 
 
 def test_generated_images_are_those_of_the_command_line(g):
-    drawn = cli.models._render(g, [3, 4], 0.7, "random", batch=2)
-    images = GeneratedImages(g, 2, truncation=0.7, first_seed=3).__getitems__([0, 1])
+    drawn = cli.models._render(g, [3, 4], 1.0, "random", batch=2)
+    images = GeneratedImages(g, 2, first_seed=3).__getitems__([0, 1])
     assert torch.equal(torch.stack(images), display.to_uint8(drawn))
 
 
@@ -248,8 +246,8 @@ def test_path_length_is_the_square_of_the_derivative_along_the_path():
     """With a squared distance, d / epsilon^2 is |J (w2 - w1)|^2 in the limit, J the Jacobian of the synthesis."""
     g = tiny_generator().double()
     g.synthesis.compute_dtype = torch.float64
-    lengths = path_length.path_lengths(g, 3, squared, first_seed=5, batch=2)
-    for length, seed in zip(lengths, (5, 6, 7), strict=True):
+    lengths = path_length.path_lengths(g, 3, squared, batch=2)
+    for length, seed in zip(lengths, (0, 1, 2), strict=True):
         z = [torch.randn(8, generator=torch.Generator().manual_seed(2 * seed + end)) for end in (0, 1)]
         w1, w2 = g.mapping(torch.stack(z)).split(1)
         noise = noise_from_seeds(g, [seed])

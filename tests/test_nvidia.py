@@ -22,6 +22,7 @@ from nvidia_pickle import EasyDict, dump, network
 
 from stylegan2 import checkpoints
 from stylegan2.checkpoints import CheckpointError, nvidia
+from stylegan2.cli.models import summary
 from stylegan2.discriminator import SQRT_HALF, Discriminator
 from stylegan2.layers import EqualConv2d
 from stylegan2.networks import Generator, StyledConv, ToRGB
@@ -196,7 +197,7 @@ def test_conv_clamp_is_kept_in_our_files_and_said_to_be_lost_in_others(tmp_path)
         assert ours.synthesis.clamp == 0.5
         assert ours.synthesis.blocks["8"].conv0(torch.randn(2, 8, 4, 4) * 9, ws[:, 0], None).abs().max() == 0.5
     assert found.d.clamp == 0.5 and found.d.blocks["8"].conv1.clamp == 0.5 * SQRT_HALF
-    assert "activations within +-0.5" in checkpoints.describe(found)
+    assert "activations within +-0.5" in summary(found)
     assert checkpoints.fingerprint(found.g_ema) != checkpoints.fingerprint(g)
     said = call("convert", tmp_path / "ours.pt", "--out", tmp_path / "theirs.pt")
     assert "stay within +-0.5 (conv_clamp), which that layout cannot say" in said

@@ -101,11 +101,11 @@ def test_the_error_below_is_the_pairs(render, monkeypatch):
     from stylegan2.pocket import measures
 
     seen = []
-    monkeypatch.setattr(measures, "landmark_error", lambda judge, a, b: seen.append((a, b)) or torch.zeros(3))
+    monkeypatch.setattr(measures, "landmark_error", lambda a, b: seen.append((a, b)) or torch.zeros(3))
     zero = render(**NOTHING, seed=4)
     ((first, reading),) = seen
     assert torch.equal(first.landmarks, reading.landmarks[:1].expand(3, -1, -1))
-    monkeypatch.setattr(measures, "landmark_error", lambda judge, a, b: torch.tensor([0.0, 0.5, 0.0]))
+    monkeypatch.setattr(measures, "landmark_error", lambda a, b: torch.tensor([0.0, 0.5, 0.0]))
     half = render(**NOTHING, seed=4)
     third = (2 * (SIDE + GAP), 0, half.width, half.height)
     assert half.tobytes() != zero.tobytes() and half.crop(third).tobytes() == zero.crop(third).tobytes()

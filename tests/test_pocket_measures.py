@@ -62,33 +62,33 @@ def test_frechet_distance_is_symmetric_and_survives_singular_covariances():
 
 def test_one_image_has_no_statistics(judge):
     with pytest.raises(ValueError, match="at least 2"):
-        measures.feature_statistics(judge, torch.zeros(1, 3, 64, 64))
+        measures.feature_statistics(judge.read(torch.zeros(1, 3, 64, 64)))
 
 
 def test_distance_to_itself_is_zero_and_grows_with_another_domain(judge, reference):
-    assert measures.pocket_distance(judge, reference.first, reference.first) < 1e-3
+    assert measures.pocket_distance(reference.first, reference.first) < 1e-3
     mixed = [joined(reference.second, reference.other, share) for share in (0, 0.3, 0.6, 1)]
-    distances = [measures.pocket_distance(judge, m, reference.first) for m in mixed]
+    distances = [measures.pocket_distance(m, reference.first) for m in mixed]
     assert distances == sorted(distances) and distances[-1] > 3 * distances[0], distances
 
 
 def test_distance_sees_blur_noise_and_repetition(judge, reference):
     images = world.render(world.sample("photo", N, seed=measures.REFERENCE_SEED, start=N), "photo").float()
-    floor = measures.measure_pocket_distance(judge, reference.second, reference).value
+    floor = measures.measure_pocket_distance(reference.second, reference).value
     small = torch.nn.functional.interpolate(images, scale_factor=1 / 3, mode="area")
     blurred = torch.nn.functional.interpolate(small, (64, 64), mode="bilinear")
     noisy = (images + 25 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 255)
     for worse in (blurred, noisy, images[: N // 10].repeat(10, 1, 1, 1)):
-        assert measures.pocket_distance(judge, worse.to(torch.uint8), reference.first) > 1.2 * floor, worse.shape
+        assert measures.pocket_distance(judge.read(worse.to(torch.uint8)), reference.first) > 1.2 * floor, worse.shape
 
 
 def test_measured_distance_prints_value_floor_ceiling(judge, reference):
-    measure = measures.measure_pocket_distance(judge, reference.second, reference)
+    measure = measures.measure_pocket_distance(reference.second, reference)
     assert measure.value == measure.floor < measure.ceiling and measure.faces == N
     text = str(measure)
     assert "floor" in text and "photo against photo" in text and "webtoon against photo" in text and "FID" not in text
     with pytest.raises(ValueError, match=rf"n={N - 1}"):
-        measures.measure_pocket_distance(judge, joined_less(reference.second), reference)
+        measures.measure_pocket_distance(joined_less(reference.second), reference)
     with pytest.raises(ValueError, match="photo, webtoon"):
         measures.rendered_reference(judge, "comic", 4)
 
@@ -99,29 +99,29 @@ def joined_less(reading: Reading) -> Reading:
 
 # --------------------------------------------------------------------------------------------------------- structure
 def test_a_network_against_itself_keeps_everything(judge):
-    images = world.render(world.sample("photo", 6), "photo")
-    assert measures.landmark_error(judge, images, images).abs().max() == 0
-    assert measures.landmark_error(judge, images, images).shape == (6,)
-    agreement = measures.attribute_agreement(judge, images, images)
+    reading = judge.read(world.render(world.sample("photo", 6), "photo"))
+    assert measures.landmark_error(reading, reading).abs().max() == 0
+    assert measures.landmark_error(reading, reading).shape == (6,)
+    agreement = measures.attribute_agreement(reading, reading)
     assert all(value == pytest.approx(1) for value in agreement.values()), agreement
 
 
 def test_landmark_error_is_in_eye_distances(judge, reference):
     here = reference.first
     there = replace(here, landmarks=here.landmarks + torch.tensor([0.3, 0.4]) * here.interocular()[:, None, None])
-    assert torch.allclose(measures.landmark_error(judge, here, there), torch.full((N,), 0.5), atol=1e-5)
+    assert torch.allclose(measures.landmark_error(here, there), torch.full((N,), 0.5), atol=1e-5)
 
 
 def test_landmark_error_lies_between_floor_and_ceiling(judge, pairs):
     kept = measures.measure_landmark_error(judge, *pairs, "photo", "webtoon")
     assert kept.value == kept.floor < 0.8 * kept.ceiling
-    lost = measures.landmark_error(judge, pairs[0], measures.shuffled(pairs[1])).mean()
+    lost = measures.landmark_error(pairs[0], measures.shuffled(pairs[1])).mean()
     assert float(lost) == pytest.approx(kept.ceiling)
     assert "same attributes drawn as photo and webtoon" in str(kept) and "random pairs" in str(kept)
 
 
 def test_agreement_lies_between_chance_and_best(judge, pairs):
-    best, chance = (measures.attribute_agreement(judge, pairs[0], t) for t in (pairs[1], measures.shuffled(pairs[1])))
+    best, chance = (measures.attribute_agreement(pairs[0], t) for t in (pairs[1], measures.shuffled(pairs[1])))
     for name in ("yaw", "smile", "hair_colour", "skin", "glasses"):
         assert best[name] > chance[name] + 0.2, name
     other_people = Reading(*(value.roll(7, 0) for value in vars(pairs[1]).values()))
@@ -135,7 +135,7 @@ def test_agreement_lies_between_chance_and_best(judge, pairs):
 
 def test_pairs_must_be_pairs(judge, pairs):
     with pytest.raises(ValueError, match=f"{P} and {P - 1}"):
-        measures.landmark_error(judge, pairs[0], joined_less(pairs[1]))
+        measures.landmark_error(pairs[0], joined_less(pairs[1]))
     with pytest.raises(ValueError, match="hair_colour"):
         measures.measure_attribute_agreement(judge, *pairs, "photo", "webtoon", names=["hair"])
 
@@ -147,18 +147,18 @@ def test_nearest_distances_never_find_the_face_itself():
 
 
 def test_repeats_are_found(judge, reference):
-    fair = measures.repeats(judge, reference.second, reference)
+    fair = measures.repeats(reference.second, reference)
     assert fair.share == fair.floor < 0.3 and 0.85 < fair.spacing < 1.15
     twice = joined(reference.second, Reading(*(v[N // 2 :] for v in vars(reference.second).values())), 0.5)
-    found = measures.repeats(judge, twice, reference)
+    found = measures.repeats(twice, reference)
     assert found.share == 1 and found.spacing == pytest.approx(0, abs=0.02)
     assert "repeats 100.0%" in str(found)
 
 
 def test_coverage_names_what_is_missing(judge, reference):
-    assert measures.attribute_coverage(judge, reference.second, reference).missing() == []
+    assert measures.attribute_coverage(reference.second, reference).missing() == []
     faces = world.sample("photo", 60, seed=3).replace(glasses="none", yaw=0.0, hair_style="crop")
-    coverage = measures.attribute_coverage(judge, world.render(faces, "photo"), reference)
+    coverage = measures.attribute_coverage(judge.read(world.render(faces, "photo")), reference)
     missing = coverage.missing()
     assert {"glasses", "yaw", "hair_style: long"} <= set(missing) and "skin" not in missing
     assert coverage.rate["hair_style: crop"][0] > 0.8 and "hardly there" in str(coverage)
@@ -167,6 +167,7 @@ def test_coverage_names_what_is_missing(judge, reference):
 def test_report_is_plain_numbers(judge):
     import json
 
-    report = measures.report_model(judge, world.render(world.sample("photo", 20, seed=3), "photo"), "photo")
+    reading = judge.read(world.render(world.sample("photo", 20, seed=3), "photo"))
+    report = measures.report_model(judge, reading, "photo")
     assert json.loads(json.dumps(report)) == report
     assert report["faces"] == 20 and report["pocket_distance"]["floor"] > 0

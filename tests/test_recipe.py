@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from stylegan2 import checkpoints, networks, runs
+from stylegan2.editing.encoder import load_encoder
 from stylegan2.layers import widths
 from stylegan2.pocket import recipe
 from stylegan2.pocket.nets import clip_training
@@ -16,9 +17,9 @@ from stylegan2.pocket.nets.clip_training import ClipConfig
 from stylegan2.pocket.nets.detector_training import DetectorConfig
 from stylegan2.pocket.nets.encoder_training import EncoderConfig
 from stylegan2.pocket.studies import scoreboard, text_edits
+from stylegan2.pocket.studies.methods import named
 from stylegan2.pocket.studies.projection import ROUTES, compare_routes
 from stylegan2.published.clip_model import ClipModel
-from stylegan2.transfer import method
 
 SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "pocket"
 
@@ -82,7 +83,7 @@ def test_models_say_what_they_are(made):
     assert checkpoints.load(made.work / "photo_long.pt").g is not None
     assert webtoon.info["images"] == 32 and webtoon.d is None
     assert "D.from_rgb.weight" in webtoon.info["frozen"] and photo.info["frozen"] == []
-    assert webtoon.info["methods"] == [str(m) for m in method("freeze-sg", 64)]
+    assert webtoon.info["methods"] == [str(m) for m in named("freeze-sg", 64)]
 
 
 def test_what_a_target_froze_is_the_sources(made):
@@ -125,7 +126,7 @@ def test_the_clip_says_how_it_was_made_and_what_it_can(made):
 
 
 def test_the_encoder_and_the_routes_say_what_they_can(made):
-    found, source = checkpoints.load_encoder(made.path("encoder")), checkpoints.load(made.path("photo")).g_ema
+    found, source = load_encoder(made.path("encoder")), checkpoints.load(made.path("photo")).g_ema
     assert found.meta["images"] == 32 and found.meta["generator"] == checkpoints.fingerprint(source)
     rows = json.loads((made.shipped / "routes.json").read_text())
     assert [(row["kind"], row["route"]) for row in rows] == [(k, r) for k in ("generated", "rendered") for r in ROUTES]

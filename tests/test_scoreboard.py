@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli
 from stylegan2.pocket.studies import scoreboard, scoreboard_view
+from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Ruler, Study
-from stylegan2.transfer import METHODS, FreezeD, FreezeSG, StructureLoss
+from stylegan2.transfer import FreezeD, FreezeSG, StructureLoss
 
 ROOT = Path(__file__).resolve().parents[1]
 POCKET = ROOT / "checkpoints" / "pocket"

@@ -7,8 +7,8 @@ import torch
 from tiny_training import Trainer, fine_tuner, random_pictures, source, tiny_config, tiny_networks
 
 from stylegan2 import checkpoints, networks
+from stylegan2.pocket.studies.methods import METHODS, named
 from stylegan2.transfer import (
-    METHODS,
     FreezeD,
     FreezeFC,
     FreezeG,
@@ -17,7 +17,6 @@ from stylegan2.transfer import (
     Method,
     StructureLoss,
     freeze,
-    method,
 )
 
 FROM_RGB = ["D.from_rgb.bias", "D.from_rgb.weight"]
@@ -91,11 +90,9 @@ def test_what_the_networks_do_not_have_is_refused(tmp_path, methods, message):
 
 
 def test_methods_of_the_course_by_name():
-    assert list(METHODS)[0] == "baseline" and method("baseline", 64) == [FreezeD(32)]
-    assert method("freeze-sg", 256) == [FreezeD(128), FreezeSG(8, 4)]
-    assert all(isinstance(each, Method) for name in METHODS for each in method(name, 64))
-    with pytest.raises(ValueError, match=r"no method 'freezeg'; there are: baseline, freeze-g, "):
-        method("freezeg", 64)
+    assert list(METHODS)[0] == "baseline" and named("baseline", 64) == [FreezeD(32)]
+    assert named("freeze-sg", 256) == [FreezeD(128), FreezeSG(8, 4)]
+    assert all(isinstance(each, Method) for name in METHODS for each in named(name, 64))
 
 
 # ------------------------------------------------------------------------------------------- what trains and what stays

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from stylegan2 import files
+from stylegan2.pocket.nets.clip_training import write_deflated
 from stylegan2.published.clip_model import ClipModel
 
 SIDE = 32
@@ -48,5 +48,5 @@ def keep_words(clip: ClipModel, text: str) -> None:
 
 def save_clip(clip: ClipModel, path: Path) -> Path:
     """Its weights, as a training writes them."""
-    files.write(path, {name: value.half() for name, value in clip.model.state_dict().items()}, deflate=True)
+    write_deflated(path, {name: value.half() for name, value in clip.model.state_dict().items()})
     return path

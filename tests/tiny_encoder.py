@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from stylegan2.encoder import Encoder
+from stylegan2.editing.encoder import Encoder
 
 
 class Pixels(torch.nn.Module):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from stylegan2 import files
 from stylegan2.checkpoints import nvidia, ours, rosinality
@@ -32,11 +31,6 @@ class Checkpoint:
     info: dict[str, Any] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)  # as given to `save`, with entries this version does not know
     training: dict[str, Any] | None = None  # the state of a run
-
-    @property
-    def w_mean(self) -> Tensor:
-        """[w_dim], the mean w of g_ema's own mapping, the centre of truncation of the codes it makes."""
-        return self.g_ema.mapping.w_mean
 
 
 # -------------------------------------------------------------------------------------------------------------- load
@@ -63,20 +57,12 @@ def load(path: str | os.PathLike, device: torch.device | str = "auto", g_ema_onl
     g = checkpoint.g_ema
     known = {"format": None, "resolution": g.resolution, "parameters": sum(p.numel() for p in g.parameters())}
     checkpoint.info = known | checkpoint.info
-    _warn_if_broken(path, checkpoint)
-    for network in (checkpoint.g, checkpoint.d):
-        if network is not None:
-            network.to(pick_device(device)).train().requires_grad_(True)
-    g.to(pick_device(device)).eval().requires_grad_(False)
-    return checkpoint
-
-
-def _warn_if_broken(path: Path, checkpoint: Checkpoint) -> None:
     for part in PARTS:
-        network = getattr(checkpoint, part)
-        bad = [k for k, v in network.state_dict().items() if not v.isfinite().all()] if network is not None else []
-        if bad:
-            warnings.warn(f"'{path}': {part} holds NaN or infinite numbers in {few(bad)}", stacklevel=3)
+        if (network := getattr(checkpoint, part)) is not None:
+            if bad := [name for name, value in network.state_dict().items() if not value.isfinite().all()]:
+                warnings.warn(f"'{path}': {part} holds NaN or infinite numbers in {few(bad)}", stacklevel=2)
+            network.to(pick_device(device)).train(part != "g_ema").requires_grad_(part != "g_ema")
+    return checkpoint
 
 
 # -------------------------------------------------------------------------------------------------------------- save
@@ -112,21 +98,3 @@ def export(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
     activations (`Generator`'s clamp), for which there is no place, is lost.
     """
     files.write(path, rosinality.pack(checkpoint.g_ema, checkpoint.g, checkpoint.d))
-
-
-def describe(checkpoint: Checkpoint) -> str:
-    """A few lines for people: size, parts, widths, depth, images seen."""
-    g, info = checkpoint.g_ema, checkpoint.info
-    parts = [part for part in PARTS if getattr(checkpoint, part) is not None]
-    lines = {
-        "format": info.get("format", "in memory"),
-        "holds": ", ".join(parts) + (" and training state" if checkpoint.training is not None else ""),
-        "image": f"{g.resolution} x {g.resolution}, {g.num_ws} codes of {g.w_dim}, z of {g.z_dim}",
-        "generator": f"{sum(p.numel() for p in g.parameters()):,} parameters, {len(g.mapping.layers)} mapping layers",
-        "widths": ", ".join(f"{r}: {c}" for r, c in g.synthesis.channels.items()),
-    }
-    if g.synthesis.clamp is not None:
-        lines["clamp"] = f"activations within +-{float(g.synthesis.clamp):g}"
-    if "images" in info:
-        lines["trained on"] = f"{info['images']:,} images"
-    return "\n".join(f"{name:>10}: {text}" for name, text in lines.items())

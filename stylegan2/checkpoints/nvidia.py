@@ -41,7 +41,6 @@ NAMES = (  # theirs -> ours
 
 
 def to_our_name(name: str) -> str:
-    """A name of their state dicts in ours."""
     for theirs, ours_ in NAMES:
         name = re.sub(theirs, ours_, name)
     return name
@@ -157,12 +156,8 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises CheckpointError: damaged, or with anything in it but what such files hold.
     """
-
-    def load() -> Any:
-        with path.open("rb") as file:
-            return Reader(file).load()
-
-    content = unpickled(load, path, "NVIDIA pickle")
+    with path.open("rb") as file:
+        content = unpickled(Reader(file).load, path, "NVIDIA pickle")
     if not isinstance(content, dict) or not isinstance(content.get("G_ema"), Record):
         raise CheckpointError(f"'{path}' is an NVIDIA pickle without 'G_ema', the averaged generator; {EXPECTED}")
     return content
@@ -170,8 +165,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def unpack(content: dict, parts: tuple[str, ...]) -> dict[str, Any]:
     """A file's content -> what `Checkpoint` takes. Raises CheckpointError: which entries do not fit."""
-    records = {part: content.get(PARTS[part]) for part in parts}
-    states = {part: state_of(record) for part, record in records.items() if isinstance(record, Record)}
+    states = {part: state_of(content[PARTS[part]]) for part in parts if isinstance(content.get(PARTS[part]), Record)}
     loaded = networks(states, parts, to_generator, to_discriminator)
     trained_on = content.get("training_set_kwargs")
     info = {"training_set": dict(trained_on)} if isinstance(trained_on, dict) and is_json(trained_on) else {}
@@ -185,35 +179,27 @@ def state_of(network: Record) -> dict[str, Tensor]:
     Raises CheckpointError for a record that is no network.
     """
     try:
-        clamps = {None if clamp is None else float(clamp) for clamp in _clamps(network)}
-        state = dict(_walk(network, ""))
+        modules = list(_modules(network, ""))
+        own = [module["conv_clamp"] for path, module in modules if "conv_clamp" in module and path[-5:] != "skip."]
+        clamps = {None if clamp is None else float(clamp) for clamp in own}  # a residual block's skip never has one
+        tensors = {
+            f"{path}{name}": tensor
+            for path, module in modules
+            for name, tensor in {**module["_parameters"], **module["_buffers"]}.items()
+        }
     except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"its networks are not what PyTorch makes ({type(error).__name__}: {error})") from error
     if len(clamps) > 1:
-        raise CheckpointError(
-            f"its layers differ in conv_clamp ({few(sorted(map(str, clamps)))}), expected one for all"
-        )
-    clamp = next(iter(clamps), None)
-    return state if clamp is None else state | {"conv_clamp": torch.tensor(clamp)}
+        raise CheckpointError(f"its layers differ in conv_clamp ({few(sorted(map(str, clamps)))}), expected one")
+    tensors["conv_clamp"] = None if clamps <= {None} else torch.tensor(*clamps)
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
-def _walk(module: Record, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    for kind in ("_parameters", "_buffers"):
-        for name, tensor in module[kind].items():
-            if tensor is not None:
-                if not isinstance(tensor, Tensor):
-                    raise TypeError(f"{prefix}{name} is no tensor")
-                yield prefix + name, tensor
+def _modules(module: Record, path: str) -> Iterator[tuple[str, Record]]:
+    """A network's modules by their paths, each with a point behind; itself first."""
+    yield path, module
     for name, child in module["_modules"].items():
-        yield from _walk(child, f"{prefix}{name}.")
-
-
-def _clamps(module: Record, name: str = "") -> Iterator[Any]:
-    """Of all layers; a residual block's skip never has one."""
-    if "conv_clamp" in module and name != "skip":
-        yield module["conv_clamp"]
-    for child_name, child in module["_modules"].items():
-        yield from _clamps(child, child_name)
+        yield from _modules(child, f"{path}{name}.")
 
 
 # ------------------------------------------------------------------------------------------------------------ networks
@@ -247,11 +233,6 @@ def _check_architecture(theirs: Mapping[str, Tensor]) -> None:
         raise CheckpointError(f"a {which} of the architecture '{kind}': this package reads '{usual}', the usual one")
 
 
-def _shape(name: str, tensor: Tensor) -> tuple[int, ...]:
-    """Ours: constants and noise images have axes of size 1 for the batch and the channel."""
-    return (1,) * (4 - tensor.ndim) + tuple(tensor.shape) if name.endswith((".const", ".noise_const")) else tensor.shape
-
-
 def _numbers(theirs: Mapping[str, Tensor], clamp: str) -> dict[str, Tensor]:
     """By our names (`clamp`: that of "conv_clamp"), without the low-pass filters, which must be the usual ones."""
     numbers = {}
@@ -261,5 +242,6 @@ def _numbers(theirs: Mapping[str, Tensor], clamp: str) -> dict[str, Tensor]:
         elif name.endswith("resample_filter"):
             check_low_pass(name, tensor, low_pass())
         else:
-            numbers[to_our_name(name)] = tensor.float().reshape(_shape(name, tensor))
+            missing = 4 - tensor.ndim if name.endswith((".const", ".noise_const")) else 0  # axes: batch, and channel
+            numbers[to_our_name(name)] = tensor.float()[(None,) * missing]
     return numbers

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from stylegan2.checkpoints.parts import PARTS, blank, entry, is_json, networks, plain
-from stylegan2.encoder import Encoder
 from stylegan2.files import CheckpointError, check_entries, few, need_entries
 from stylegan2.networks import Discriminator, Generator, MappingNetwork, SharedMapping
 
@@ -77,7 +76,7 @@ def to_generator(state: Mapping[str, Tensor]) -> Generator:
         )
     if "mapping.from_source" in state:
         g.mapping = _shared(g.mapping, state)
-    return _fill(g, state, "generator")
+    return fill(g, state, "generator")
 
 
 def _shared(own: MappingNetwork, state: Mapping[str, Tensor]) -> SharedMapping:
@@ -94,27 +93,15 @@ def _shared(own: MappingNetwork, state: Mapping[str, Tensor]) -> SharedMapping:
 
 def to_discriminator(state: Mapping[str, Tensor]) -> Discriminator:
     """State dict -> float32 D on the CPU. Raises CheckpointError: which entries do not fit."""
-    channels = _block_widths(state, "discriminator")
+    channels = block_widths(state, "discriminator")
     need_entries("discriminator", state, {"head.out.weight": 2})
     channels[4] = state["head.out.weight"].shape[1]
     with blank():
         d = Discriminator(max(channels), channels, _clamp(state, "clamp"))
-    return _fill(d, state, "discriminator")
+    return fill(d, state, "discriminator")
 
 
-def to_encoder(state: Mapping[str, Tensor], num_ws: int) -> Encoder:
-    """State dict -> float32 encoder of `num_ws` codes on the CPU. Raises CheckpointError: which entries do not fit."""
-    channels = _block_widths(state, "encoder")
-    need_entries("encoder", state, {"head": 4})
-    rows, channels[4] = state["head"].shape[:2]
-    if num_ws < 1 or rows % num_ws:
-        raise CheckpointError(f"the encoder's head has {rows} rows, which are no {num_ws} codes")
-    with blank():
-        e = Encoder(max(channels), num_ws, rows // num_ws, channels)
-    return _fill(e, state, "encoder")
-
-
-def _block_widths(state: Mapping[str, Tensor], name: str) -> dict[int, int]:
+def block_widths(state: Mapping[str, Tensor], name: str) -> dict[int, int]:
     """Width by resolution, from 8 up, of a discriminator's or an encoder's blocks."""
     sizes = _resolutions(state, r"blocks\.(\d+)\.conv0\.bias", name, first=8)
     need_entries(name, state, {f"blocks.{r}.conv0.bias": 1 for r in sizes})
@@ -140,7 +127,7 @@ def _resolutions(state: Mapping[str, Tensor], pattern: str, name: str, first: in
     return sizes
 
 
-def _fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> nn.Module:
+def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> nn.Module:
     check_entries(name, state, {k: tuple(v.shape) for k, v in network.state_dict().items()})
     network.load_state_dict(state)  # copied into the parameters: float32, in the memory layout that the networks chose
     return network

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan2.checkpoints.parts import blank, check_low_pass, is_json, low_pass, networks
-from stylegan2.encoder import Encoder
+from stylegan2.discriminator import ResidualBlocks
 from stylegan2.files import CheckpointError, check_entries, few, need_entries
 from stylegan2.networks import Discriminator, Generator, MappingNetwork, SharedMapping
 
@@ -148,27 +148,22 @@ def generator_kernels(g: Generator) -> dict[str, Tensor]:
 
 def discriminator_rows(d: Discriminator) -> list[Row]:
     """All parameters of D, in the order of rosinality's own state dict. The shapes are the same there and here."""
-    return _same_shapes(d, _block_names(d.resolutions) | HEAD)
+    return same_shapes(d, block_names(d.resolutions) | HEAD)
 
 
-def encoder_rows(e: Encoder) -> list[Row]:
-    """All parameters of an encoder, in the order of the original's own state dict."""
-    return _same_shapes(e, _block_names(e.resolutions) | {f"convs.{len(e.resolutions)}.weight": "head"})
-
-
-def _same_shapes(network: nn.Module, names: Mapping[str, str]) -> list[Row]:
+def same_shapes(network: nn.Module, names: Mapping[str, str]) -> list[Row]:
     ours = network.state_dict()
     return [Row(a, b, tuple(ours[b].shape)) for a, b in names.items()]
 
 
-def _block_names(sizes: list[int]) -> dict[str, str]:
+def block_names(sizes: list[int]) -> dict[str, str]:
     names = dict(FROM_RGB)
     for k, r in enumerate(sizes[:-1], start=1):
         names |= _below(f"convs.{k}", f"blocks.{r}", RESIDUAL)
     return names
 
 
-def discriminator_kernels(d: Discriminator | Encoder) -> dict[str, Tensor]:
+def discriminator_kernels(d: ResidualBlocks) -> dict[str, Tensor]:
     """The low-pass filters that their state dict also holds: gain 1, since each goes before a halving."""
     blocks = range(1, len(d.resolutions))
     return {f"convs.{k}.{part}.0.kernel": low_pass() for k in blocks for part in ("conv2", "skip")}
@@ -183,7 +178,7 @@ def from_generator(g: Generator) -> dict[str, Tensor]:
     ours = g.state_dict()
     if isinstance(g.mapping, SharedMapping) and g.mapping.k == g.num_ws:  # the source's makes all of them
         ours |= {f"mapping.{name}": tensor for name, tensor in g.mapping.source.state_dict().items()}
-    return _to_theirs(ours, generator_rows(g), generator_kernels(g))
+    return to_theirs(ours, generator_rows(g), generator_kernels(g))
 
 
 def from_shared(g: Generator) -> dict[str, Any]:
@@ -195,13 +190,13 @@ def from_shared(g: Generator) -> dict[str, Any]:
     if not isinstance(g.mapping, SharedMapping) or g.mapping.k == g.num_ws:
         return {}
     source = g.mapping.source
-    theirs = _to_theirs(source.state_dict(), _mapping_rows(source), kernels={})
+    theirs = to_theirs(source.state_dict(), _mapping_rows(source), kernels={})
     return {"style_source": theirs, "latent_avg_source": _on_cpu(source.w_mean), "style_codes": g.mapping.k}
 
 
 def _mapping_rows(mapping: MappingNetwork) -> list[Row]:
     names = _mapping_names(len(mapping.layers))
-    return _same_shapes(mapping, {a: b.removeprefix("mapping.") for a, b in names.items()})
+    return same_shapes(mapping, {a: b.removeprefix("mapping.") for a, b in names.items()})
 
 
 def to_shared(g: Generator, content: Mapping[str, Any]) -> None:
@@ -214,7 +209,7 @@ def to_shared(g: Generator, content: Mapping[str, Any]) -> None:
     source = copy.deepcopy(g.mapping)
     check_entries("source's mapping", {"w_mean": mean}, {"w_mean": tuple(source.w_mean.shape)})
     source.w_mean.copy_(mean)
-    _filled(source, theirs, _mapping_rows(source), {}, "source's mapping")
+    filled(source, theirs, _mapping_rows(source), {}, "source's mapping")
     try:
         g.mapping = SharedMapping(g.mapping, source, k)
     except ValueError as error:
@@ -223,15 +218,10 @@ def to_shared(g: Generator, content: Mapping[str, Any]) -> None:
 
 def from_discriminator(d: Discriminator) -> dict[str, Tensor]:
     """Our D -> their complete state dict, kernels included."""
-    return _to_theirs(d.state_dict(), discriminator_rows(d), discriminator_kernels(d))
+    return to_theirs(d.state_dict(), discriminator_rows(d), discriminator_kernels(d))
 
 
-def from_encoder(e: Encoder) -> dict[str, Tensor]:
-    """Our encoder -> the original's complete state dict, kernels included."""
-    return _to_theirs(e.state_dict(), encoder_rows(e), discriminator_kernels(e))
-
-
-def _to_theirs(ours: Mapping[str, Tensor], rows: list[Row], kernels: dict[str, Tensor]) -> dict[str, Tensor]:
+def to_theirs(ours: Mapping[str, Tensor], rows: list[Row], kernels: dict[str, Tensor]) -> dict[str, Tensor]:
     return {row.theirs: _on_cpu(ours[row.ours].reshape(row.shape)) for row in rows} | kernels
 
 
@@ -243,32 +233,18 @@ def to_generator(theirs: Mapping[str, Tensor]) -> Generator:
     """
     with blank():
         g = _empty_generator(theirs)
-    return _filled(g, _seeded_noise(g) | dict(theirs), generator_rows(g), generator_kernels(g), "generator")
+    return filled(g, _seeded_noise(g) | dict(theirs), generator_rows(g), generator_kernels(g), "generator")
 
 
 def to_discriminator(theirs: Mapping[str, Tensor]) -> Discriminator:
     """Their state dict -> our D on the CPU; what `to_generator` says about entries and errors holds here too."""
-    channels = _block_widths(theirs, "discriminator")
+    channels = block_widths(theirs, "discriminator")
     with blank():
         d = Discriminator(max(channels), channels)
-    return _filled(d, theirs, discriminator_rows(d), discriminator_kernels(d), "discriminator")
+    return filled(d, theirs, discriminator_rows(d), discriminator_kernels(d), "discriminator")
 
 
-def to_encoder(theirs: Mapping[str, Tensor]) -> Encoder:
-    """Their state dict -> our encoder on the CPU; what `to_generator` says about entries and errors holds here too."""
-    sizes = _block_widths(theirs, "encoder")
-    head = f"convs.{len(sizes)}.weight"
-    need_entries("encoder", theirs, {head: 4})
-    resolution = max(sizes)
-    num_ws = 2 * (resolution.bit_length() - 1) - 2  # as many codes as a generator of this size takes
-    if theirs[head].shape[0] % num_ws:
-        raise CheckpointError(f"the encoder's {head} has {theirs[head].shape[0]} rows, expected {num_ws} codes")
-    with blank():
-        e = Encoder(resolution, num_ws, theirs[head].shape[0] // num_ws, sizes)
-    return _filled(e, theirs, encoder_rows(e), discriminator_kernels(e), "encoder")
-
-
-def _filled(
+def filled(
     network: nn.Module, theirs: Mapping[str, Tensor], rows: list[Row], kernels: Mapping[str, Tensor], name: str
 ) -> nn.Module:
     """The network with their numbers, copied. Raises CheckpointError: which entries do not fit."""
@@ -304,7 +280,7 @@ def _empty_generator(theirs: Mapping[str, Tensor]) -> Generator:
     )
 
 
-def _block_widths(theirs: Mapping[str, Tensor], name: str) -> dict[int, int]:
+def block_widths(theirs: Mapping[str, Tensor], name: str) -> dict[int, int]:
     """Width by resolution, from the image down to 4, of a discriminator's or an encoder's blocks."""
     blocks = _count(theirs, r"convs\.(\d+)\.skip\.1\.weight")
     names = [f"convs.{k}.skip.1.weight" for k in range(1, max(blocks, 1) + 1)]  # the image's side first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from stylegan2.cli.common import FILMS, PICTURES, CheckpointPath, Device, Positi
 from stylegan2.cli.faces import Faces, parse_faces, ws_of
 from stylegan2.cli.options import verb
 from stylegan2.files import counted, few
+
+if TYPE_CHECKING:
+    from stylegan2.checkpoints import Checkpoint
 
 SIDE, FILM_SIDE = 128, 256  # pixels of a face in a picture of many, and alone in a film, about and at least
 TRIED = 8  # faces that say how far an export is off
@@ -152,10 +155,28 @@ def describe(checkpoint: CheckpointPath) -> None:
         words = ClipModel.load(checkpoint).known_words()
         typer.echo(f"{checkpoint}: a CLIP, trained on about {len(words)} words:\n{', '.join(words)}")
         return
-    typer.echo(f"{checkpoint}\n{checkpoints.describe(opened)}")
+    typer.echo(f"{checkpoint}\n{summary(opened)}")
     for key, value in opened.info.items():
-        if key not in ("format", "resolution", "parameters", "images"):  # which `describe` says
+        if key not in ("format", "resolution", "parameters", "images"):  # which `summary` says
             typer.echo(f"{key:>10}: {few(list(map(str, value))) if isinstance(value, list | tuple) else value}")
+
+
+def summary(checkpoint: Checkpoint) -> str:
+    """A few lines for people: size, parts, widths, depth, images seen."""
+    g, info = checkpoint.g_ema, checkpoint.info
+    parts = [part for part in ("g_ema", "g", "d") if getattr(checkpoint, part) is not None]
+    lines = {
+        "format": info["format"],
+        "holds": ", ".join(parts) + (" and training state" if checkpoint.training is not None else ""),
+        "image": f"{g.resolution} x {g.resolution}, {g.num_ws} codes of {g.w_dim}, z of {g.z_dim}",
+        "generator": f"{sum(p.numel() for p in g.parameters()):,} parameters, {len(g.mapping.layers)} mapping layers",
+        "widths": ", ".join(f"{r}: {c}" for r, c in g.synthesis.channels.items()),
+    }
+    if g.synthesis.clamp is not None:
+        lines["clamp"] = f"activations within +-{float(g.synthesis.clamp):g}"
+    if "images" in info:
+        lines["trained on"] = f"{info['images']:,} images"
+    return "\n".join(f"{name:>10}: {text}" for name, text in lines.items())
 
 
 @verb()
@@ -178,16 +199,17 @@ def convert(
       python -m stylegan2 convert encoder_ffhq.pt --out encoder.pt --to ours
     """
     from stylegan2 import checkpoints
+    from stylegan2.editing.encoder import export_encoder, is_encoder, load_encoder, save_encoder
 
     if to not in LAYOUTS or (half and to != "ours"):
         raise ValueError(f"to is {to!r}, half {half}: expected ours or rosinality, and --half with ours only")
     out = common.new_file(out, "converted.pt", ".pt", inputs=[checkpoint])
-    if checkpoints.is_encoder(checkpoint):
-        opened, parts = checkpoints.load_encoder(checkpoint, "cpu"), ["an encoder"]
+    if is_encoder(checkpoint):
+        opened, parts = load_encoder(checkpoint, "cpu"), ["an encoder"]
         if to == "ours":
-            checkpoints.save_encoder(out, opened.encoder, opened.meta, half)
+            save_encoder(out, opened.encoder, opened.meta, half)
         else:
-            checkpoints.export_encoder(out, opened.encoder)
+            export_encoder(out, opened.encoder)
     else:
         opened = common.load(checkpoint, "cpu")
         parts = [part for part in ("g_ema", "g", "d") if getattr(opened, part) is not None]
@@ -204,16 +226,15 @@ def convert(
 
 def _lost(opened) -> Iterator[str]:
     """What rosinality's layout cannot say, and what to do about it in other programs: a line each."""
-    from stylegan2 import checkpoints
-    from stylegan2.checkpoints.encoders import EncoderFile
+    from stylegan2.editing.encoder import PUBLISHED_PSI, EncoderFile
     from stylegan2.editing.latents import render, z_from_seeds
     from stylegan2.networks import SharedMapping
 
     if isinstance(opened, EncoderFile):
-        if (psi := opened.encoder.psi) != checkpoints.PUBLISHED_PSI:
+        if (psi := opened.encoder.psi) != PUBLISHED_PSI:
             yield (
                 f"note: this encoder's codes hold for psi {psi:g}; tools that read that layout render with "
-                f"{checkpoints.PUBLISHED_PSI:g} (this package reads the right one from the file)"
+                f"{PUBLISHED_PSI:g} (this package reads the right one from the file)"
             )
         return
     g = opened.g_ema

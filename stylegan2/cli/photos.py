@@ -217,11 +217,12 @@ def _say_unknown(names: Iterable[str], outside, what: str) -> None:
 def _encoder(encoder: str, g):
     """The encoder that is meant, or None."""
     from stylegan2 import checkpoints
+    from stylegan2.editing.encoder import load_encoder
 
     if encoder == "none" or (encoder == "auto" and not (g.resolution == 64 and shipped(ENCODER).is_file())):
         return None
     path = shipped(ENCODER if encoder == "auto" else Path(encoder))
-    opened = checkpoints.load_encoder(path, g.mapping.w_mean.device)
+    opened = load_encoder(path, g.mapping.w_mean.device)
     sizes = [(net.resolution, net.num_ws, net.w_dim) for net in (opened.encoder, g)]
     if sizes[0] != sizes[1]:
         its, ours = (f"{side} pixels and {codes} codes of {width}" for side, codes, width in sizes)

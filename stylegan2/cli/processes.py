@@ -1,4 +1,4 @@
-"""Verbs in several processes, started from a notebook; see `stylegan2.distributed` for what they do together."""
+"""Several processes: join those of torchrun, or start verbs in some from a notebook; see `stylegan2.distributed`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,41 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
+import torch.distributed as dist
 
+from stylegan2.distributed import World
 from stylegan2.runtime import hand_back_memory
 
 MUCH = 0.25  # of a GPU's memory, that a notebook should not keep from the processes it starts
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """The world that `torchrun` started this process in, while the block lasts; without torchrun this process alone.
+
+    CUDA devices communicate by NCCL, CPUs by gloo; a process takes the GPU of its number on its machine.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield World()
+        return
+    if torch.cuda.is_available():
+        here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+        if here > gpus:
+            raise ValueError(f"{here} processes on this machine, but {gpus} GPUs: NCCL needs one for each process")
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    store, rank, size = next(dist.rendezvous("env://"))
+    # after a restart the store still holds the addresses of processes that ended: every attempt uses its own part
+    store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    try:
+        yield World.here()
+    finally:
+        dist.destroy_process_group()
 
 
 def launch(processes: int, verb: str, **options: object) -> None:

@@ -87,7 +87,7 @@ def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces:
     reference = measures.rendered_reference(reader, domain, faces)
     reading = reader.read(recipe.generate(g, faces))
     for measure in (measures.measure_pocket_distance, measures.repeats, measures.attribute_coverage):
-        typer.echo(measure(reader, reading, reference))
+        typer.echo(measure(reading, reference))
     if start is None:
         return
     kept = {}

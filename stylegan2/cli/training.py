@@ -69,7 +69,7 @@ def train(
         notes = [*flags.differences(), ", ".join(f"{name} {settings[name]}" for name in values)]
     config = TrainConfig(**settings, fine_tune=source is not None)
     check_folder(Path(config.out))
-    from stylegan2.distributed import joined
+    from stylegan2.cli.processes import joined
 
     with joined() as world:
         trainer = _make_trainer(config, data, source, preset, size, method, flags, device)
@@ -88,11 +88,12 @@ def train(
 def _make_trainer(config, data, source, preset, size, method, flags, device) -> Trainer:
     """Dataset, networks and methods for a run."""
     from stylegan2 import networks, transfer
+    from stylegan2.pocket.studies.methods import parse
     from stylegan2.runtime import pick_device
     from stylegan2.trainer import Trainer
 
     def methods(resolution: int) -> list[Method]:
-        return flags.methods(resolution) if flags else transfer.method(method, resolution) if method else []
+        return flags.methods(resolution) if flags else parse(method, resolution) if method else []
 
     device = pick_device(device)
     if source is None:

@@ -22,9 +22,10 @@ from urllib.parse import urlsplit
 
 from stylegan2.bars import bar
 from stylegan2.collect.polite import Answer, Manners, Missing, NotAllowed, PoliteSession, check_address
+from stylegan2.collect.rows import append_row, read_rows
 from stylegan2.collect.sites import Episode, ImageRef, Listing, OtherKind, Site, SiteError, site_for, title_slug
 from stylegan2.data.images import Refused, decode
-from stylegan2.files import append_row, counted, only_writer, read_rows, write_bytes
+from stylegan2.files import counted, only_writer, replacing
 
 MANIFEST = "manifest.jsonl"
 KNOWN = {"url": str, "status": str}  # entries of every row
@@ -233,7 +234,8 @@ class _Work:
         file = self.manifest.file_of(digest)
         if file is None:
             file = self.manifest.free_name(ref.url, stem, ending, digest)
-            write_bytes(self.manifest.path.parent / file, answer.content)
+            with replacing(self.manifest.path.parent / file) as part:
+                part.write_bytes(answer.content)
         row = {"url": ref.url, "page": ref.referer, "status": "stored", "file": file, "sha256": digest}
         self.manifest.add(row | {"bytes": len(answer.content), "width": width, "height": height})
         self.report.stored += 1

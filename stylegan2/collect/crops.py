@@ -30,9 +30,10 @@ from stylegan2.bars import bar
 from stylegan2.collect import detectors
 from stylegan2.collect.align import box_square, cut
 from stylegan2.collect.detectors import Detector, Face
+from stylegan2.collect.rows import append_row, read_rows
 from stylegan2.data.images import Refused, decode
 from stylegan2.data.sources import CROPS, FACES, FolderSource, Source, open_source
-from stylegan2.files import append_row, counted, only_writer, read_rows
+from stylegan2.files import counted, only_writer
 from stylegan2.setting_types import check_types
 
 MANIFEST, SHEET, REJECTED = CROPS, "contact_sheet.jpg", "rejected"

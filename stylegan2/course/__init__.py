@@ -23,6 +23,7 @@ from stylegan2 import checkpoints
 from stylegan2.course.drive import drive_folder
 from stylegan2.course.scales import FullModels, Models, PocketModels
 from stylegan2.data.prepare import ensure_lmdb
+from stylegan2.editing.encoder import load_encoder
 from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
 from stylegan2.pocket.nets.judge import Judge
@@ -178,7 +179,7 @@ class Course:
     @cached_property
     def encoder(self):
         """The network that goes from an image to codes of the source."""
-        encoder = checkpoints.load_encoder(self.file("encoder"), self.device).encoder
+        encoder = load_encoder(self.file("encoder"), self.device).encoder
         if encoder.psi == 1:
             return encoder
         g = checkpoints.load(self.file("photo"), self.device, g_ema_only=True).g_ema

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from stylegan2.files import counted
 
 CACHE_LIMIT = 1 << 30  # bytes: 87,000 images of 64 px, 5,400 of 256 px
+SAMPLES = 256  # images, at most, of which `inspect` takes the colours
 META_KEY, LENGTH_KEY = b"meta", b"length"
 
 
@@ -115,17 +116,12 @@ class LMDBDataset(Dataset):
     """Images of one size from a prepared LMDB (ours or the original's).
 
     `dataset[i]` or `dataset[i, flip]` -> uint8 tensor [3, H, W], 0..255, RGB; `flip` mirrors left and right. With
-    `cache`, and if it fits `cache_limit` bytes, every image is decoded once, at the first read, and held in memory.
+    `cache`, and if all fit in `CACHE_LIMIT`, every image is decoded once, at the first read, and held in memory.
     Raises FileNotFoundError (no such path) or ValueError (not an LMDB, empty, no such resolution).
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        resolution: int | None = None,  # None: the largest there is
-        cache: bool = False,
-        cache_limit: int = CACHE_LIMIT,  # bytes
-    ):
+    def __init__(self, path: str | os.PathLike, resolution: int | None = None, cache: bool = False):
+        """resolution: None for the largest there is."""
         self.path = Path(path)
         self.length = read_length(path)
         sizes = read_sizes(path)
@@ -134,19 +130,8 @@ class LMDBDataset(Dataset):
         self.resolution = max(sizes) if resolution is None else resolution
         if self.resolution not in sizes:
             raise ValueError(f"'{path}' has no images of {resolution} px; it has {', '.join(map(str, sizes))} px")
-        self.cache_limit = cache_limit
-        self._pixels: torch.Tensor | None = None  # uint8 [N, 3, H, W] once cached
-        self._wants_cache = cache and self.nbytes <= cache_limit
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all images, decoded."""
-        return self.length * 3 * self.resolution**2
-
-    @property
-    def is_cached(self) -> bool:
-        """Are reads served from memory (from the first one on)?"""
-        return self._wants_cache or self._pixels is not None
+        self.is_cached = cache and self.length * 3 * self.resolution**2 <= CACHE_LIMIT  # read from memory
+        self._pixels: torch.Tensor | None = None  # then, from the first read on: uint8 [N, 3, H, W]
 
     def __len__(self) -> int:
         return self.length
@@ -166,26 +151,20 @@ class LMDBDataset(Dataset):
                 raise IndexError(f"image {index} of '{self.path}', which has {self.length} (0 to {self.length - 1})")
         indices, flips = [index % self.length for index, _ in pairs], torch.tensor([bool(flip) for _, flip in pairs])
         if self.is_cached:
-            images = self.cached()._pixels[torch.tensor(indices)]  # a copy
+            if self._pixels is None:
+                self._pixels = self._decode_all()
+            images = self._pixels[torch.tensor(indices)]  # a copy
         else:
             pixels = np.stack([self._decode(index) for index in indices])  # [N, H, W, 3]
             images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         images[flips] = images[flips].flip(3)
         return images
 
-    def cached(self) -> LMDBDataset:
-        """Decode every image into memory now (itself when that is done). Raises ValueError above `cache_limit`."""
-        if self._pixels is None:
-            if self.nbytes > self.cache_limit:
-                raise ValueError(
-                    f"{self!r} needs {self.nbytes / 2**20:,.0f} MiB in memory, more than the limit of "
-                    f"{self.cache_limit / 2**20:,.0f}: raise cache_limit or read from disk with workers"
-                )
-            pixels = np.empty((self.length, self.resolution, self.resolution, 3), dtype=np.uint8)
-            for index in range(self.length):
-                pixels[index] = self._decode(index)
-            self._pixels = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # [N, 3, H, W]
-        return self
+    def _decode_all(self) -> torch.Tensor:
+        pixels = np.empty((self.length, self.resolution, self.resolution, 3), dtype=np.uint8)
+        for index in range(self.length):
+            pixels[index] = self._decode(index)
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # [N, 3, H, W]
 
     def _decode(self, index: int) -> np.ndarray:
         """One stored image -> uint8 [H, W, 3]."""
@@ -200,12 +179,12 @@ class LMDBDataset(Dataset):
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_pixels": None, "_wants_cache": False}  # a worker reads from disk
+        return {**self.__dict__, "_pixels": None, "is_cached": False}  # a worker reads from disk
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """The result of `inspect`. `mean` and `std` per channel (RGB) are on the 0..255 scale, over up to 256 images."""
+    """The result of `inspect`. `mean` and `std` per channel (RGB) are on the 0..255 scale, over at most `SAMPLES`."""
 
     path: str
     length: int
@@ -229,7 +208,7 @@ class DatasetInfo:
         )
 
 
-def inspect(path: str | os.PathLike, samples: int = 256) -> DatasetInfo:
+def inspect(path: str | os.PathLike) -> DatasetInfo:
     """Length, sizes, bytes, format, keys and colour statistics of an LMDB (statistics at its smallest size)."""
     sizes = read_sizes(path)
     dataset = LMDBDataset(path, min(sizes, default=None))
@@ -237,7 +216,7 @@ def inspect(path: str | os.PathLike, samples: int = 256) -> DatasetInfo:
     with open_reader(path).begin() as txn, Image.open(io.BytesIO(txn.get(keys[0]))) as image:
         kind = image.format
     meta = read_meta(path)
-    step = max(1, math.ceil(dataset.length / samples))
+    step = max(1, math.ceil(dataset.length / SAMPLES))
     pixels = torch.stack([dataset[k] for k in range(0, dataset.length, step)]).double()  # [n, 3, H, W]
     return DatasetInfo(
         path=os.fspath(path),

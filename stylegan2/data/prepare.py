@@ -21,13 +21,13 @@ from itertools import islice
 from pathlib import Path
 
 import lmdb
-import torch
 
 from stylegan2.bars import bar
 from stylegan2.data.dataset import LENGTH_KEY, META_KEY, close_reader, image_key, is_lmdb, open_reader, read_meta
 from stylegan2.data.images import Settings, encode, strict_pillow
 from stylegan2.data.sources import Source, open_source
 from stylegan2.files import counted, only_writer
+from stylegan2.runtime import threads
 
 FIRST_MAP_BYTES = 16 << 20  # doubled whenever it is full
 CHUNK = 32  # items per task and per transaction: what a kill can cost
@@ -224,13 +224,11 @@ def encode_all(listing: Source, settings: Settings, chunks: list[range], workers
 
     Pillow decodes and resizes, and torch renders, without Python's lock.
     """
-    torch_threads = torch.get_num_threads()
     with strict_pillow(), contextlib.ExitStack() as stack:  # strict around all: `decode` puts back what it found
         if not workers:
             yield from (_encode_chunk(listing, settings, chunk) for chunk in chunks)
             return
-        stack.callback(torch.set_num_threads, torch_threads)
-        torch.set_num_threads(1)  # the workers are the parallelism
+        stack.enter_context(threads(1))  # the workers are the parallelism
         pool, ahead, todo = ThreadPoolExecutor(workers), deque(), iter(chunks)
         stack.callback(pool.shutdown, cancel_futures=True)
         step = listing.at_once

@@ -25,7 +25,10 @@ def roughen(images: Tensor, landmarks: Tensor, rng: torch.Generator, shared: boo
         return torch.randn(n, 3, *size, generator=rng, device=rng.device)
 
     move = uniform(-0.05, 0.05, 2)  # 3 pixels of 64, fractions too
-    images = _moved(images, move)
+    theta = torch.eye(2, 3, device=images.device).repeat(len(images), 1, 1)
+    theta[:, :, 2] = -2 * move  # in halves of a side
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)  # what comes in repeats the edge
     taps = torch.tensor([1.0, 2.0, 1.0], device=rng.device)
     kernel = (torch.outer(taps, taps) / 16).expand(3, 1, 3, 3)
     for _ in range(2):
@@ -37,11 +40,3 @@ def roughen(images: Tensor, landmarks: Tensor, rng: torch.Generator, shared: boo
     for noise, amount in ((blotches, uniform(-0.05, 0.08, 1, 1, 1)), (grain, uniform(-0.03, 0.06, 1, 1, 1))):
         images = images + noise * amount.clamp_min(0)  # below 0: none
     return images.clamp(-1, 1), landmarks + move[:, None]
-
-
-def _moved(images: Tensor, move: Tensor) -> Tensor:
-    """Images [N, C, H, W] shifted by `move` [N or 1, 2] image sides; what comes in repeats the edge."""
-    theta = torch.eye(2, 3, device=images.device).repeat(len(images), 1, 1)
-    theta[:, :, 2] = -2 * move
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -17,13 +17,13 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import check_fits, render
+from stylegan2.editing.encoder import Encoder
+from stylegan2.editing.latents import check_fits, in_parts, render, slices
 from stylegan2.editing.layer_swapping import swap, swap_images
 from stylegan2.editing.optimise import INTERRUPTED
 from stylegan2.editing.projection import ProjectConfig, Projection, project
-from stylegan2.encoder import Encoder
 from stylegan2.networks import Generator
-from stylegan2.runtime import how_many_fit, in_parts, slices
+from stylegan2.runtime import how_many_fit
 
 STEPS = 100
 CLOSE = ProjectConfig(STEPS, stir=0.0, l2=0.02)  # one code per layer, held near the encoder's answer

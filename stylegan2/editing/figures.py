@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 
+from anyascii import anyascii
 from PIL import Image
 
-from stylegan2.fonts import figure_text
+from stylegan2.fonts import has_letters
 
 
 def curves(
@@ -81,3 +82,12 @@ def _plots(width: float, height: float, count: int = 1):
     for axis in axes[0]:
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes[0]
+
+
+def figure_text(text: str) -> str:
+    """For Matplotlib, whose font has Greek and Cyrillic letters too: the rest in Latin ones."""
+    if text.isascii():
+        return text
+    from matplotlib import font_manager
+
+    return text if has_letters(font_manager.findfont("DejaVu Sans"), text) else anyascii(text)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylegan2.bars import bar
 from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator, Noise, Stage
-from stylegan2.runtime import images_at_once, in_parts, slices
+from stylegan2.runtime import images_at_once
 from stylegan2.setting_types import check_seed
 
 
@@ -70,6 +70,21 @@ def finish(g: Generator, ws: Tensor, after: Stage | None = None) -> Tensor:
     for stage in g.synthesis.stages(ws, "const", after):
         image = stage.rgb
     return image
+
+
+def slices(count: int, size: int) -> list[slice]:
+    """0 to `count` in parts of `size`, the last one perhaps smaller; of nothing, one empty part."""
+    size = max(1, size)
+    return [slice(start, min(start + size, count)) for start in range(0, max(1, count), size)]
+
+
+def in_parts(network: nn.Module, count: int, compute: Callable[[slice], Tensor]) -> Tensor:
+    """compute(part) of `count` images, as many at once as fit without gradients, joined: [count, ...].
+
+    For what treats every image by itself. On a CPU there is one part.
+    """
+    parts = [compute(part) for part in slices(count, images_at_once(network, count))]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 @torch.no_grad()

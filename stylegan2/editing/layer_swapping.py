@@ -20,9 +20,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stylegan2.editing.latents import finish
+from stylegan2.editing.latents import finish, in_parts, slices
 from stylegan2.networks import Generator, Stage, resolutions
-from stylegan2.runtime import images_at_once, in_parts, slices
+from stylegan2.runtime import images_at_once
 
 
 def cuts(resolution: int) -> list[int]:

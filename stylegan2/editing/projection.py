@@ -25,10 +25,11 @@ from torch import Tensor
 
 from stylegan2.bars import bar
 from stylegan2.checkpoints import CheckpointError
+from stylegan2.editing.latents import slices
 from stylegan2.editing.optimise import DONE, LatentSearch, frozen, read_result, write_result
 from stylegan2.editing.perceptual import psnr
 from stylegan2.networks import Generator
-from stylegan2.runtime import images_at_once, slices
+from stylegan2.runtime import images_at_once
 
 FORMAT = "stylegan2 projection"
 STIR_UNTIL = 0.75  # part of the run after which no more noise is added to w

@@ -23,10 +23,9 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import check_fits, finish, render
+from stylegan2.editing.latents import check_fits, finish, in_parts, render
 from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator, Stage
-from stylegan2.runtime import in_parts
 
 BATCH = 16  # images rendered at once
 GAP, EDGE, LINE = 2, 8, 20  # pixels: between faces, between the ends and the mixes, height of a line of text

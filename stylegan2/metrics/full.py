@@ -1,7 +1,6 @@
 """The measures of papers, at full scale: FID, KID, precision and recall, perceptual path length, structure distance.
 
     real = image_sets.open_images("data/webtoon.lmdb", g.resolution)
-    print(image_distances(GeneratedImages(g, 50_000), real))  # {"fid": ..., "kid": ..., "precision": ..., ...}
     print(format_results(measure_generator(g, MEASURES, real, source)))
 
 Networks and formulas of the first three are torch-fidelity's, which holds itself to the numbers of the original
@@ -113,8 +112,8 @@ def _networks_of(measures: Sequence[str]) -> list[str]:
 def image_distances(
     generated: Images,
     real: Images,
+    networks: Mapping[str, Extractor],
     measures: Sequence[str] = COMPARED,
-    networks: Mapping[str, Extractor] | None = None,
     batch: int = 32,
     device: torch.device | str = "auto",
 ) -> dict[str, float]:
@@ -122,16 +121,14 @@ def image_distances(
 
     Args:
         generated, real: two sets of images, of any and of different number.
+        networks: {"inception": extractor, "vgg": extractor}, as far as needed.
         measures: some of "fid", "kid", "pr" (precision and recall).
-        networks: {"inception": extractor, "vgg": extractor}, as far as needed; default: the published ones.
 
-    Raises ValueError for fewer than 4 images, or another measure; and as `load_networks`.
+    Raises ValueError for fewer than 4 images.
     """
-    _check_measures(measures, COMPARED)
     if min(len(generated), len(real)) <= NEIGHBOURS:
         raise ValueError(f"{len(generated)} generated and {len(real)} real images: expected at least {NEIGHBOURS + 1}")
     device = pick_device(device)
-    networks = load_networks(measures, device=device) if networks is None else networks
     extractors = {name: networks[name] for name in _networks_of(measures)}
     named = {"generated": generated, "real": real}
     sets = [extract_features(images, extractors, batch, device, name) for name, images in named.items()]
@@ -140,12 +137,6 @@ def image_distances(
         pair = [features[MEASURES[measure]] for features in sets]
         distances |= FORMULAS[measure](*(p.to(device) for p in pair) if measure == "pr" else pair)
     return distances
-
-
-def _check_measures(measures: Sequence[str], known: Sequence[str]) -> None:
-    unknown = [measure for measure in measures if measure not in known]
-    if unknown or not measures:
-        raise ValueError(f"measures {list(measures)}: expected some of {', '.join(known)}")
 
 
 # ---------------------------------------------------------------------------------------------------------- everything
@@ -169,7 +160,8 @@ def measure_generator(
 
     Raises ValueError for an unknown measure, or one whose real images or source are not given; and as `load_networks`.
     """
-    _check_measures(measures, tuple(MEASURES))
+    if not measures or set(measures) - set(MEASURES):
+        raise ValueError(f"measures {list(measures)}: expected some of {', '.join(MEASURES)}")
     compared = [measure for measure in measures if measure in COMPARED]
     if compared and real is None:
         raise ValueError(f"{', '.join(compared)} compare with real images: give a dataset or folder of them (--data)")
@@ -180,7 +172,7 @@ def measure_generator(
     results: dict = {"resolution": g.resolution}
     if compared:
         results |= {"images": count, "real_images": len(real)}
-        results |= image_distances(GeneratedImages(g, count), real, compared, networks, batch, device)
+        results |= image_distances(GeneratedImages(g, count), real, networks, compared, batch, device)
     if "ppl" in measures:
         pairs = min(count, path_length.PAIRS)
         ppl = path_length.perceptual_path_length(g, pairs, networks["lpips"], batch=max(1, batch // 2))

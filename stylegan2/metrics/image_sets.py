@@ -24,15 +24,12 @@ Images = Tensor | Dataset  # [N, 3, H, W], uint8 or float in [-1, 1], at once or
 class GeneratedImages(Dataset):
     """Images of seeds, rendered when they are asked for: item i -> uint8 [3, R, R], on the generator's device.
 
-    Item i is the image of seed `first_seed` + i, noise included, whatever is rendered beside it. Published numbers are
-    for `truncation` 1. `mapping` makes the codes, default `g`'s: with the source's mapping, source and target share
-    their codes.
+    Item i is the image of seed `first_seed` + i, noise included, without truncation, whatever is rendered beside it.
+    `mapping` makes the codes, default `g`'s: with the source's mapping, source and target share their codes.
     """
 
-    def __init__(
-        self, g: Generator, count: int, truncation=1.0, first_seed: int = 0, mapping: MappingNetwork | None = None
-    ):
-        self.g, self.count, self.truncation, self.first_seed = g, count, truncation, first_seed
+    def __init__(self, g: Generator, count: int, first_seed: int = 0, mapping: MappingNetwork | None = None):
+        self.g, self.count, self.first_seed = g, count, first_seed
         self.mapping = mapping or g.mapping
 
     def __len__(self) -> int:
@@ -47,7 +44,7 @@ class GeneratedImages(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> list[Tensor]:
         """Several at once; what a `DataLoader` asks for."""
         seeds = [self.first_seed + index for index in indices]
-        ws = self.mapping(z_from_seeds(self.mapping.z_dim, seeds), self.truncation)
+        ws = self.mapping(z_from_seeds(self.mapping.z_dim, seeds))
         return list(to_uint8(render(self.g, ws, noise_from_seeds(self.g, seeds), len(ws))))
 
 

@@ -14,41 +14,31 @@ from torch.nn import functional as F
 from stylegan2.bars import bar
 from stylegan2.editing.latents import noise_from_seeds, render, z_from_seeds
 from stylegan2.networks import Generator
-from stylegan2.published.pretrained import Distance, lpips_distance
+from stylegan2.published.pretrained import Distance
 
 PAIRS = 5000
 
 
-def perceptual_path_length(g: Generator, pairs: int = PAIRS, distance: Distance | None = None, **options) -> float:
+def perceptual_path_length(g: Generator, pairs: int, distance: Distance, **options) -> float:
     """How far the image moves for a small step in W: the mean over pairs, the lower the smoother.
 
-    As in StyleGAN, the 1 % shortest and the 1 % longest paths do not count. Options and errors as in `path_lengths`.
+    As in StyleGAN, the 1 % shortest and the 1 % longest paths do not count. Arguments as in `path_lengths`.
     """
     return float(without_outliers(path_lengths(g, pairs, distance, **options)).mean())
 
 
 @torch.no_grad()
-def path_lengths(
-    g: Generator,
-    pairs: int = PAIRS,
-    distance: Distance | None = None,
-    epsilon: float = 1e-4,
-    first_seed: int = 0,
-    batch: int = 8,
-) -> Tensor:
+def path_lengths(g: Generator, pairs: int, distance: Distance, epsilon: float = 1e-4, batch: int = 8) -> Tensor:
     """d(g(w1), g(lerp(w1, w2, epsilon))) / epsilon^2 of each pair, [pairs] (the paper's l_W).
 
     Args:
         pairs: how many; pair i has one noise and the codes of two seeds of its own, whatever the batch.
-        distance: of two batches of images in about [-1, 1] -> [N]; default LPIPS on VGG, with the errors of
-            `pretrained.lpips_distance`.
+        distance: of two batches of images in about [-1, 1] -> [N]; the paper's is LPIPS on VGG.
         epsilon: the step.
-        first_seed: 0, or another for other pairs.
     """
-    distance = distance or lpips_distance(device=g.mapping.w_mean.device)
     lengths = []
     for start in bar(range(0, pairs, batch), "ppl", "batch"):
-        seeds = range(first_seed + start, first_seed + min(start + batch, pairs))
+        seeds = range(start, min(start + batch, pairs))
         w1, w2 = (g.mapping(z_from_seeds(g.z_dim, [2 * seed + end for seed in seeds])) for end in (0, 1))  # [N, L, D]
         ws = torch.cat([w1, torch.lerp(w1, w2, epsilon)])
         images = render(g, ws, [torch.cat([noise, noise]) for noise in noise_from_seeds(g, seeds)], len(ws))

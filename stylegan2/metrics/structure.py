@@ -16,7 +16,6 @@ from stylegan2.display import to_uint8
 from stylegan2.metrics.image_sets import GeneratedImages, Images, batches
 from stylegan2.metrics.measure import Measure
 from stylegan2.networks import Generator
-from stylegan2.published.pretrained import dino
 
 PAIRS = 1000
 IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB, of values in [0, 1]
@@ -47,21 +46,18 @@ def self_similarity(keys: Tensor) -> Tensor:
     return keys @ keys.transpose(1, 2)
 
 
-def structure_distances(
-    source: Images, targets: Sequence[Images], model: nn.Module | None = None, batch: int = 8
-) -> Tensor:
+def structure_distances(source: Images, targets: Sequence[Images], model: nn.Module, batch: int = 8) -> Tensor:
     """How differently the two images of a pair are composed, whatever their colours: [K, N], 0 for the same image.
 
     The mean square of the difference between the two self-similarities, as the authors' code has it.
 
     Args:
         source, targets: N images, of any size; K sets of N images. Raises ValueError for sets of different size.
-        model: a timm `VisionTransformer`; default DINO ViT-B/8, with the errors of `pretrained.dino`.
+        model: a timm `VisionTransformer`; the paper's is DINO ViT-B/8, see `pretrained.dino`.
     """
     for images in targets:
         if len(images) != len(source):
             raise ValueError(f"images must be pairs: got {len(source)} of the source, {len(images)} others")
-    model = model or dino()
     device, distances = next(model.parameters()).device, []
     others = (batches(images, batch, None) for images in targets)
     for chunks in zip(batches(source, batch, "structure"), *others, strict=True):
@@ -71,14 +67,13 @@ def structure_distances(
 
 
 def measure_structure(
-    source: Generator, target: Generator, pairs: int = PAIRS, model: nn.Module | None = None, batch: int = 8
+    source: Generator, target: Generator, pairs: int, model: nn.Module, batch: int = 8
 ) -> dict[str, Measure]:
     """Mean structure distance of a fine-tuned generator's images to its source's, between 0 and unrelated faces.
 
     {"same_w": one code through both, made by the source's mapping, "same_z": each through its own mapping}. Raises
     ValueError for generators whose codes differ in shape, and as `structure_distances`.
     """
-    model = model or dino(device=source.mapping.w_mean.device)
     same_w = GeneratedImages(target, pairs, mapping=source.mapping)
     same_z, other = (GeneratedImages(target, pairs, first_seed=first) for first in (0, pairs))
     distances = structure_distances(GeneratedImages(source, pairs), [same_w, same_z, other], model, batch)

@@ -27,10 +27,10 @@ from stylegan2 import display
 from stylegan2.data.images import Refused, decode
 from stylegan2.editing import videos
 from stylegan2.editing.cartoonize import STEPS, cartoonize, is_outside, plan
+from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.layer_swapping import cuts
 from stylegan2.editing.photos import Cutting, names_of, parse_box, portraits
 from stylegan2.editing.projection import Search
-from stylegan2.encoder import Encoder
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import TIP, choice, float_slider, labelled, text_field, uploaded_files
 from stylegan2.panels.panel import Panel, pick

@@ -17,6 +17,7 @@ from torch import Tensor
 from stylegan2 import transfer
 from stylegan2.checkpoints import Checkpoint
 from stylegan2.networks import Discriminator, Generator, SharedMapping
+from stylegan2.pocket.studies.methods import constructor
 from stylegan2.transfer import FreezeFC, FreezeStyle, Method
 
 TRAINS, FROZEN, SOURCE, PARTLY = "trains", "frozen", "source", "partly"
@@ -138,12 +139,12 @@ def wiring(resolutions: Sequence[int]) -> dict[str, int]:
 
 def call(methods: Sequence[Method]) -> str:
     """Python that makes the methods: "[FreezeD(32), FreezeSG(8, 4)]"."""
-    return f"[{', '.join(map(transfer.constructor, methods))}]"
+    return f"[{', '.join(map(constructor, methods))}]"
 
 
 def notes(plan: Plan, idle_methods: Sequence[Method] = ()) -> list[tuple[str, str]]:
     """What to know of a plan, the most important first: ("good" | "plain" | "bad", one sentence)."""
-    sentences = [("bad", f"{transfer.constructor(m)} changes nothing: {_why_idle(m, plan)}.") for m in idle_methods]
+    sentences = [("bad", f"{constructor(m)} changes nothing: {_why_idle(m, plan)}.") for m in idle_methods]
     if all(part.state == FROZEN for part in plan.g.values()):
         return [*sentences, ("bad", "Nothing of the generator is left to train: the trainer will refuse.")]
     held = plan.frozen_codes

@@ -94,7 +94,7 @@ def render_pair(
     if not preview:
         reading = judge.read(images)
         first = Reading(*(value[:1].expand_as(value) for value in vars(reading).values()))  # the source, three times
-        errors = measures.landmark_error(judge, first, reading).tolist()[1:]
+        errors = measures.landmark_error(first, reading).tolist()[1:]
         notes[1:] = [f"landmark error {error:.3f} eye distances" for error in errors]
         for picture, points in zip(pictures, reading.landmarks.tolist(), strict=True):
             if landmarks:

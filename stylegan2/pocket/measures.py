@@ -1,15 +1,14 @@
 """How good are generated faces, and how much of a face survives a change of domain? Measured by the judge.
 
-    reference = rendered_reference(judge, "photo", n=1000)
-    print(measure_pocket_distance(judge, images, reference))       # value, floor, ceiling
-    print(repeats(judge, images, reference))
-    print(attribute_coverage(judge, images, reference))
-    print(measure_landmark_error(judge, photos, cartoons, "photo", "webtoon"))
+    reading, reference = judge.read(images), rendered_reference(judge, "photo", n=1000)
+    print(measure_pocket_distance(reading, reference))       # value, floor, ceiling
+    print(repeats(reading, reference))
+    print(attribute_coverage(reading, reference))
+    print(measure_landmark_error(judge, judge.read(photos), judge.read(cartoons), "photo", "webtoon"))
 
 Each number stands between two others, measured by the same judge on as many faces. The *floor* is what perfect images
 would score (real against real, or the same attributes rendered in both domains), the *ceiling* what unrelated ones
-score (another domain, or random pairs). Every function takes images (float [N, 3, H, W] in [-1, 1] or uint8) or a
-`Reading` of them, so that several measures can share one.
+score (another domain, or random pairs). Every function takes a `Reading` of images, which several measures can share.
 """
 
 from __future__ import annotations
@@ -25,14 +24,8 @@ from stylegan2.metrics.measure import Measure
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import SIZE, Judge, Reading, correlation
 
-Images = Tensor | Reading
 REFERENCE_SEED = 900_000  # sequences of faces on which nothing was trained
 CLEAR = 0.3  # an attribute can be followed when its best agreement is this far above chance
-
-
-def read(judge: Judge, images: Images) -> Reading:
-    """Read images, unless they were read already."""
-    return images if isinstance(images, Reading) else judge.read(images)
 
 
 # ---------------------------------------------------------------------------------------------------- pocket distance
@@ -44,9 +37,9 @@ class FeatureStatistics:
     covariance: Tensor
 
 
-def feature_statistics(judge: Judge, images: Images) -> FeatureStatistics:
+def feature_statistics(reading: Reading) -> FeatureStatistics:
     """What the pocket distance keeps of an image set. Raises ValueError for fewer than two images."""
-    features = read(judge, images).features.double()
+    features = reading.features.double()
     if len(features) < 2:
         raise ValueError(f"a covariance needs at least 2 images, got {len(features)}")
     return FeatureStatistics(features.mean(0), torch.cov(features.T))
@@ -70,14 +63,12 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     return max(0.0, float((a.mean - b.mean).square().sum() + spread))
 
 
-def pocket_distance(judge: Judge, a: Images | FeatureStatistics, b: Images | FeatureStatistics) -> float:
+def pocket_distance(a: Reading, b: Reading) -> float:
     """Fréchet distance of two image sets on the judge's features. Not FID: other features, another scale.
 
-    It falls with the number of images: compare only equally many. 100 is the total variance over all
-    domains.
+    It falls with the number of images: compare only equally many. 100 is the total variance over all domains.
     """
-    a, b = (s if isinstance(s, FeatureStatistics) else feature_statistics(judge, s) for s in (a, b))
-    return frechet_distance(a, b)
+    return frechet_distance(feature_statistics(a), feature_statistics(b))
 
 
 @dataclass(frozen=True)
@@ -110,29 +101,27 @@ def _same_count(reading: Reading, reference: Reference) -> None:
         )
 
 
-def measure_pocket_distance(judge: Judge, images: Images, reference: Reference) -> Measure:
+def measure_pocket_distance(reading: Reading, reference: Reference) -> Measure:
     """Pocket distance of images to a rendered domain, between real against real and another domain.
 
     Raises ValueError for a reference of another number of faces.
     """
-    reading = read(judge, images)
     _same_count(reading, reference)
-    real = feature_statistics(judge, reference.first)
-    value, floor, ceiling = (pocket_distance(judge, s, real) for s in (reading, reference.second, reference.other))
+    sets = reading, reference.second, reference.other
+    value, floor, ceiling = (pocket_distance(each, reference.first) for each in sets)
     kinds = f"{reference.domain} against {reference.domain}", f"{reference.other_domain} against {reference.domain}"
     return Measure(f"pocket distance to {reference.domain}", value, floor, ceiling, *kinds, len(reading))
 
 
 # ------------------------------------------------------------------------------------------- structure: source, target
-def _pair(judge: Judge, source: Images, target: Images) -> tuple[Reading, Reading]:
+def _check_pairs(source: Reading, target: Reading) -> None:
     if len(source) != len(target):
         raise ValueError(f"source and target must be pairs: got {len(source)} and {len(target)} images")
-    return read(judge, source), read(judge, target)
 
 
-def landmark_error(judge: Judge, source: Images, target: Images) -> Tensor:
+def landmark_error(source: Reading, target: Reading) -> Tensor:
     """Mean distance of the landmarks of each pair, [N], in the source's eye distances. Raises ValueError: no pairs."""
-    source, target = _pair(judge, source, target)
+    _check_pairs(source, target)
     apart = (source.landmarks - target.landmarks).norm(dim=2).mean(1)
     return apart / source.interocular().clamp_min(1e-3)
 
@@ -150,15 +139,14 @@ def shuffled(reading: Reading) -> Reading:
 
 
 def measure_landmark_error(
-    judge: Judge, source: Images, target: Images, source_domain: str, target_domain: str
+    judge: Judge, source: Reading, target: Reading, source_domain: str, target_domain: str
 ) -> Measure:
     """Mean landmark error of pairs, between the same attributes rendered in both domains and random pairs.
 
     The floor is not 0: a storybook head is rounder than a photo's. That much has to change.
     """
-    source, target = _pair(judge, source, target)
-    value, ceiling = (landmark_error(judge, source, t).mean() for t in (target, shuffled(target)))
-    floor = landmark_error(judge, *same_faces(judge, source_domain, target_domain, len(source))).mean()
+    value, ceiling = (landmark_error(source, t).mean() for t in (target, shuffled(target)))
+    floor = landmark_error(*same_faces(judge, source_domain, target_domain, len(source))).mean()
     kinds = f"same attributes drawn as {source_domain} and {target_domain}", "random pairs"
     return Measure("landmark error", float(value), float(floor), float(ceiling), *kinds, len(source))
 
@@ -175,9 +163,9 @@ def _decisions(reading: Reading, name: str) -> Tensor:
     return (predicted[:, 0] > 0.5).long() if predicted.shape[1] == 1 else predicted.argmax(1)
 
 
-def attribute_agreement(judge: Judge, source: Images, target: Images) -> dict[str, float]:
+def attribute_agreement(source: Reading, target: Reading) -> dict[str, float]:
     """How well the target keeps each attribute: a correlation; for flags and choices the share of equal readings."""
-    source, target = _pair(judge, source, target)
+    _check_pairs(source, target)
     return {name: _agreement(source, target, name) for name in COLUMNS}
 
 
@@ -210,15 +198,14 @@ class Agreement:
 
 
 def measure_attribute_agreement(
-    judge: Judge, source: Images, target: Images, source_domain: str, target_domain: str, names: Sequence[str] = ()
+    judge: Judge, source: Reading, target: Reading, source_domain: str, target_domain: str, names: Sequence[str] = ()
 ) -> Agreement:
     """`attribute_agreement` with its best and chance, of `names` (default: all). Raises ValueError: unknown names."""
     unknown = [name for name in names if name not in COLUMNS]
     if unknown:
         raise ValueError(f"unknown attributes {unknown}: expected some of {', '.join(COLUMNS)}")
-    source, target = _pair(judge, source, target)
     pairs = [(source, target), same_faces(judge, source_domain, target_domain, len(source)), (source, shuffled(target))]
-    shares = [attribute_agreement(judge, *pair) for pair in pairs]
+    shares = [attribute_agreement(*pair) for pair in pairs]
     return Agreement(*({name: share[name] for name in names or COLUMNS} for share in shares), faces=len(source))
 
 
@@ -251,9 +238,8 @@ class Repeats:
         )
 
 
-def repeats(judge: Judge, images: Images, reference: Reference) -> Repeats:
+def repeats(reading: Reading, reference: Reference) -> Repeats:
     """How many faces have a twin, against as many rendered ones. Raises ValueError as `measure_pocket_distance`."""
-    reading = read(judge, images)
     _same_count(reading, reference)
     near, rendered, control = (nearest_distances(r.features) for r in (reading, reference.first, reference.second))
     share, floor = (float((distance < rendered.quantile(0.05)).float().mean()) for distance in (near, control))
@@ -285,9 +271,8 @@ class Coverage:
         return "\n".join([*lines, f"hardly there: {', '.join(self.missing()) or 'nothing'}"])
 
 
-def attribute_coverage(judge: Judge, images: Images, reference: Reference) -> Coverage:
+def attribute_coverage(reading: Reading, reference: Reference) -> Coverage:
     """Are all attributes present, and as varied as in the reference, which may be of any size?"""
-    reading = read(judge, images)
     both, spread, rate = (reading, reference.first), {}, {}
     for c, name in enumerate(world.VECTOR_NAMES):
         attribute, _, choice = name.partition(": ")
@@ -300,12 +285,11 @@ def attribute_coverage(judge: Judge, images: Images, reference: Reference) -> Co
     return Coverage(spread, rate, len(reading))
 
 
-def report_model(judge: Judge, images: Images, domain: str) -> dict:
+def report_model(judge: Judge, reading: Reading, domain: str) -> dict:
     """One model's images in numbers, ready for JSON: distance, repeats, what is hardly there."""
-    reading = read(judge, images)
     reference = rendered_reference(judge, domain, len(reading))
-    distance, repeated = measure_pocket_distance(judge, reading, reference), repeats(judge, reading, reference)
-    coverage = attribute_coverage(judge, reading, reference)
+    distance, repeated = measure_pocket_distance(reading, reference), repeats(reading, reference)
+    coverage = attribute_coverage(reading, reference)
     return {
         "pocket_distance": {k: getattr(distance, k) for k in ("value", "floor", "ceiling", "floor_is", "ceiling_is")},
         "repeats": {k: getattr(repeated, k) for k in ("share", "floor", "spacing")},

@@ -25,6 +25,7 @@ from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import prepare
 from stylegan2.editing import figures
+from stylegan2.editing.encoder import load_encoder
 from stylegan2.editing.latents import render
 from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator
@@ -37,12 +38,13 @@ from stylegan2.pocket.nets.judge_training import train_judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.pocket.studies import projection as routes
 from stylegan2.pocket.studies import scoreboard, scoreboard_view, text_edits
+from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Study, methods_study
 from stylegan2.published.clip_model import ClipModel
 from stylegan2.runs import read_log, snapshot_files
 from stylegan2.runtime import pick_device
 from stylegan2.trainer import Trainer
-from stylegan2.transfer import METHODS, StructureLoss
+from stylegan2.transfer import StructureLoss
 
 SIZE = 64
 REPORT_FACES = 2000  # faces on either side of a distance
@@ -133,7 +135,7 @@ def make_detector(recipe: Recipe) -> None:
 def make_routes(recipe: Recipe) -> None:
     """routes.json: how well codes are found on every route; and a picture of each kind of images."""
     g = recipe.load("photo").g_ema
-    encoder = checkpoints.load_encoder(recipe.path("encoder"), recipe.device).encoder
+    encoder = load_encoder(recipe.path("encoder"), recipe.device).encoder
     images = routes.evaluation_images(g, recipe.route_images)
     answers: dict[str, dict[str, Tensor]] = {kind: {} for kind in images}
 
@@ -285,10 +287,10 @@ def make_report(recipe: Recipe) -> None:
     judge = recipe.judge()
     results, models = {}, {"photo": recipe.load("photo"), "webtoon_baseline": recipe.load("webtoon_baseline")}
     for name, model in models.items():
-        measured = measures.report_model(judge, generate(model.g_ema, REPORT_FACES), name.partition("_")[0])
+        measured = measures.report_model(judge, judge.read(generate(model.g_ema, REPORT_FACES)), name.partition("_")[0])
         results[name] = model.info | measured
     for same in ("w", "z"):
-        pair = paired(*(model.g_ema for model in models.values()), REPORT_FACES, same)
+        pair = map(judge.read, paired(*(model.g_ema for model in models.values()), REPORT_FACES, same))
         error = measures.measure_landmark_error(judge, *pair, "photo", "webtoon")
         print(f"same {same}: {error}")
         results["webtoon_baseline"][f"landmark_error_same_{same}"] = asdict(error)
@@ -343,7 +345,7 @@ def photo_curve(recipe: Recipe, judge: Judge) -> list[dict[str, float]]:
             if points and points[-1]["images"] == shown + images:  # where one run ends the next one starts
                 continue
             faces = generate(checkpoints.load(path, recipe.device, g_ema_only=True).g_ema, REPORT_FACES)
-            distance = measures.measure_pocket_distance(judge, faces, reference).value
+            distance = measures.measure_pocket_distance(judge.read(faces), reference).value
             points.append({"images": shown + images, "pocket distance": distance})
             print(f"{shown + images:,} images: pocket distance {distance:.1f}")
     return points

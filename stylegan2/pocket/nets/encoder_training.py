@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from stylegan2 import checkpoints
+from stylegan2.editing.encoder import Encoder, load_encoder, save_encoder
 from stylegan2.editing.perceptual import psnr
-from stylegan2.encoder import Encoder
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig, mirrored, warm_cosine
@@ -89,8 +89,8 @@ class _Run(Fit):
         }
 
     def finish(self, path: Path, faces: Tensor, meta: dict) -> tuple[Encoder, dict]:
-        checkpoints.save_encoder(path, self.model, meta, half=True)
-        encoder = checkpoints.load_encoder(path, self.device).encoder
+        save_encoder(path, self.model, meta, half=True)
+        encoder = load_encoder(path, self.device).encoder
         return encoder, {"psnr": measure(encoder, self.g, self.config.psi)}
 
 

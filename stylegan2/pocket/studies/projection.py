@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from stylegan2 import display
+from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.editing.perceptual import psnr
 from stylegan2.editing.projection import ProjectConfig, Projection, project, tune
-from stylegan2.encoder import Encoder
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.measures import landmark_error
@@ -72,7 +72,7 @@ def compare_routes(
                 errors = {
                     "psnr": float(psnr(answer, wanted).median()),
                     "looks": float(torch.cat([distance(a, distance.of(b)) for a, b in pairs]).mean()),
-                    "landmarks": float(landmark_error(judge, wanted, answer).mean()),
+                    "landmarks": float(landmark_error(judge.read(wanted), judge.read(answer)).mean()),
                 }
             rows.append({"kind": kind, "route": route, "images": len(wanted), "seconds": seconds, **errors})
             on_route(kind, route, answer)

@@ -44,9 +44,10 @@ from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.nets.judge import Judge, Reading
+from stylegan2.pocket.studies.methods import METHODS, constructor, named
 from stylegan2.runtime import pick_device
 from stylegan2.trainer import Trainer
-from stylegan2.transfer import METHODS, FreezeD, FreezeG, FreezeSG, Method, StructureLoss, constructor, method
+from stylegan2.transfer import FreezeD, FreezeG, FreezeSG, Method, StructureLoss
 
 SIZE = 64
 SOURCE_DOMAIN = "photo"
@@ -76,7 +77,7 @@ class Entry:
 
 def methods_study(domains: Iterable[str] = TARGETS, seeds: Iterable[int] = (0,)) -> list[Entry]:
     """Every method of METHODS on every domain with every seed."""
-    return [Entry(d, name, tuple(method(name, SIZE)), s) for s in seeds for d in domains for name in METHODS]
+    return [Entry(d, name, tuple(named(name, SIZE)), s) for s in seeds for d in domains for name in METHODS]
 
 
 def sweep_study(domain: str = "webtoon", seeds: Iterable[int] = (0,)) -> list[Entry]:
@@ -216,17 +217,17 @@ class Ruler:
     def floor(self) -> float:
         """Landmark error of perfect structure: the same attributes rendered in both domains."""
         pair = self.readings["as_source"], self.readings["as_target"]
-        return float(measures.landmark_error(self.judge, *pair).mean())
+        return float(measures.landmark_error(*pair).mean())
 
     def distance(self, reading: Reading) -> float:
         """Pocket distance of images to the domain."""
-        return measures.pocket_distance(self.judge, reading, self.readings["real"])
+        return measures.pocket_distance(reading, self.readings["real"])
 
     def attributes_kept(self, source: Reading, target: Reading) -> float:
         """Share of the attributes that can be kept that is kept (`measures.Agreement.mean`)."""
         best = self.readings["as_source"], self.readings["as_target"]
         pairs = (source, target), best, (source, measures.shuffled(target))
-        return measures.Agreement(*(measures.attribute_agreement(self.judge, *p) for p in pairs), len(source)).mean()
+        return measures.Agreement(*(measures.attribute_agreement(*p) for p in pairs), len(source)).mean()
 
 
 def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int | None, dict[str, float]]]:
@@ -237,7 +238,7 @@ def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int 
     from_source = ruler.judge.read(to_uint8(render(source, source.mapping(z))))
 
     def error(reading: Reading) -> float:
-        return float(measures.landmark_error(ruler.judge, from_source, reading).mean())
+        return float(measures.landmark_error(from_source, reading).mean())
 
     bounds = {
         "distance_floor": ruler.distance(ruler.readings["more_real"]),
