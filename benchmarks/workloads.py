@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from benchmarks.ours import Ours
 from stylegan2 import display, networks
 from stylegan2.config import TrainConfig
-from stylegan2.panels.panel import LIVE_QUALITY
+from stylegan2.panels.panel import LIVE_QUALITY, jpeg_bytes
 from stylegan2.pocket import world
 
 SLIDES = 10  # slider events per repetition
@@ -78,7 +78,7 @@ def slide(contestant: Ours) -> Job:
     scale = SLIDER_SIDE // g.resolution
     ws = g.mapping(_z(SLIDES, g.z_dim)).detach().to(contestant.device)
     render = torch.no_grad()(contestant.generator(g).from_ws)
-    encode = lambda image: display.jpeg_bytes(display.to_pil(image, scale), LIVE_QUALITY)  # noqa: E731
+    encode = lambda image: jpeg_bytes(display.to_pil(image, scale), LIVE_QUALITY)  # noqa: E731
     return Job(lambda: [encode(render(w[None])[0]) for w in ws], output=lambda: render(ws[:1]))
 
 
