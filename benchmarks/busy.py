@@ -1,6 +1,6 @@
 """How fast are we beside another program that uses all cores? By how many threads there are, and how they wait.
 
-    python -m benchmarks.busy [--rounds 5] [--policies default chosen passive one-thread]
+    python -m benchmarks.busy [--rounds 5]
 
 Training at 64 pixels (batch 32, freeze-sg), a slider's picture and a search's step, each alone and beside one process
 per core that only computes. A policy is set before PyTorch loads, so each has a process of its own; these take turns of
@@ -19,13 +19,14 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 
 from torch.utils.data import default_collate
 
-from benchmarks import ROOT
 from stylegan2 import runtime
 from stylegan2.config import TrainConfig
 from stylegan2.course import setup
@@ -39,28 +40,16 @@ from stylegan2.trainer import Trainer
 POLICIES = {  # variables of OpenMP; "chosen": what the package sets by itself
     "default": {"GOMP_SPINCOUNT": "300000"},  # what libgomp does without any of them; also without `free_threads`
     "chosen": {},
-    "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
-    "one-thread": {"OMP_NUM_THREADS": "1"},
 }
 TASKS = {"slider, pictures/s": 60, "search, steps/s": 20, "training, images/s": 96}  # and how many in a turn
 BURN = "import hashlib\nwhile True: hashlib.sha256(bytes(4 << 20))"  # one core, without waiting for anything
+WORK: dict[str, Callable[[int], object]] = {}  # by task, in its own process: does so many pictures, steps or images
 
 
-def serve(free_threads: bool) -> None:
-    """Do the task that a line of standard input names, again and again; answer with its rate."""
-    if not free_threads:
+def prepare(folder: Path, policy: str) -> None:
+    """Fill `WORK`, under a policy."""
+    if policy == "default":
         runtime.free_cores = lambda: 1e9
-    answers = sys.stdout
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
-        tasks = dict(zip(TASKS, make_tasks(Path(folder)), strict=True))
-        for line in sys.stdin:
-            name, start = line.rstrip("\n"), time.perf_counter()
-            tasks[name](TASKS[name])
-            print(TASKS[name] / (time.perf_counter() - start), file=answers, flush=True)
-
-
-def make_tasks(folder: Path) -> tuple[Callable[[int], object], ...]:
-    """What does so many pictures, steps and images."""
     course = setup("pocket")
     source = course.source()
     g, panel = source.g_ema, latent_panel(source.g_ema)
@@ -86,7 +75,14 @@ def make_tasks(folder: Path) -> tuple[Callable[[int], object], ...]:
             for _ in range(count // 32):
                 trainer.train_step(real)
 
-    return slide, search, train
+    WORK.update(zip(TASKS, (slide, search, train), strict=True))
+
+
+def rate(task: str) -> float:
+    """Do a turn of the task, in this process; how many a second."""
+    start = time.perf_counter()
+    WORK[task](TASKS[task])
+    return TASKS[task] / (time.perf_counter() - start)
 
 
 @contextmanager
@@ -104,46 +100,33 @@ def others(count: int) -> Iterator[None]:
 @contextmanager
 def worker(policy: str) -> Iterator[Callable[[str], float]]:
     """A process under a policy; asked for a task, it does it and answers with the rate that it reached."""
-    waiting = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
-    environment = {name: value for name, value in os.environ.items() if name not in waiting} | POLICIES[policy]
-    # `stylegan2` first: it sets variables that PyTorch reads when it is imported
-    command = [
-        sys.executable,
-        "-c",
-        f"import stylegan2; from benchmarks.busy import serve; serve({policy != 'default'})",
-    ]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, cwd=ROOT, env=environment, **pipes) as process:
-
-        def ask(task: str) -> float:
-            print(task, file=process.stdin, flush=True)
-            return float(process.stdout.readline())
-
-        yield ask
-        process.stdin.close()
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS"):
+        os.environ.pop(name, None)
+    os.environ.update(POLICIES[policy])  # a process begins with the variables of this one
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, get_context("spawn")) as process:
+        process.submit(prepare, Path(folder), policy).result()
+        yield lambda task: process.submit(rate, task).result()
 
 
 def main() -> None:
-    """Print a row for every task and policy: alone, beside others, and both as shares of the first policy alone."""
+    """Print a row for every task and policy: alone, beside others, and both as shares of the default alone."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
     options = parser.parse_args()
     speeds: dict[tuple[str, str, bool], list[float]] = defaultdict(list)
     with ExitStack() as stack:
-        workers = {policy: stack.enter_context(worker(policy)) for policy in options.policies}
+        workers = {policy: stack.enter_context(worker(policy)) for policy in POLICIES}
         for task, policy in product(TASKS, workers):
             workers[policy](task)  # the first ones are slower
         for _, task, busy in product(range(options.rounds), TASKS, (False, True)):
             with others((os.cpu_count() or 1) * busy):
                 for policy, ask in workers.items():
                     speeds[task, policy, busy].append(ask(task))
-    first = options.policies[0]
-    print(f"| task | policy | alone | beside others | alone, of {first} alone | beside |\n|---|---|---|---|---|---|")
+    print("| task | policy | alone | beside others | alone, of default alone | beside |\n|---|---|---|---|---|---|")
     for task, policy in product(TASKS, workers):
         both = [speeds[task, policy, busy] for busy in (False, True)]
         rates = (f"{statistics.median(rates):.1f}" for rates in both)
-        whole = speeds[task, first, False]
+        whole = speeds[task, "default", False]
         shares = (f"{statistics.median(a / b for a, b in zip(rates, whole, strict=True)):.0%}" for rates in both)
         print("|", " | ".join([task, policy, *rates, *shares]), "|")
 

@@ -1,4 +1,4 @@
-"""Our package beside other StyleGAN2 implementations, on your machine, in one run and one table.
+"""Our package beside other StyleGAN2 implementations, on your machine's CPU, in one run and one table.
 
     python -m benchmarks.compare --peer rosinality=DIR --peer nvidia=DIR --peer cartoon=DIR
 
@@ -30,12 +30,12 @@ UNSTEADY = 1.5  # slowest over fastest repetition
 BUSY = f"the slowest repetition took over {UNSTEADY} times as long as the fastest: the machine was busy meanwhile"
 LEGEND = """×: how many times faster ours is.
 Deviation: the largest difference from ours in float32, in standard deviations.
-Peers compute in float32 as they ship; "warm": with our allocator settings; "mixed": in their lower precision."""
+Peers compute in float32 as they ship; "warm": with our allocator settings; "mixed": ours in bfloat16."""
 HEADER = ["workload", "unit", "contestant", "median", *(f"× {name}" for name in OURS), "deviation", "note"]
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print the table, write the JSON."""
     known = "\n".join(f"  {w.name:18}{w.what}" for w in WORKLOADS.values())
     p = argparse.ArgumentParser(
         prog="python -m benchmarks.compare",
@@ -45,37 +45,22 @@ def parser() -> argparse.ArgumentParser:
     )
     add = p.add_argument
     add("--peer", action="append", default=[], type=peers.peer, metavar="NAME=DIR", help="a peer and its checkout")
-    add("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute (default: cpu)")
     add("--only", nargs="+", metavar="WORKLOAD", choices=WORKLOADS, help="these, in this order (default: all)")
     add("--rounds", type=int, default=5, help="repetitions of each contestant (default: 5)")
     add("--json", type=Path, metavar="FILE", help="also write everything that was measured to FILE")
-    return p
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print the table, write the JSON."""
-    p = parser()
     options = p.parse_args(arguments)
     if options.rounds < 1:
         p.error(f"--rounds {options.rounds}: expected 1 or more")
-    if options.device == "cuda" and not torch.cuda.is_available():
-        p.error("--device cuda: PyTorch sees no GPU here")
-    chosen = [WORKLOADS[name] for name in options.only or WORKLOADS]
-    impossible = [w.name for w in chosen if w.cuda_only and options.device != "cuda"]
-    if options.only and impossible:
-        p.error(f"--only {', '.join(impossible)}: needs --device cuda")
-    print(run([w for w in chosen if w.name not in impossible], options))
+    print(run([WORKLOADS[name] for name in options.only or WORKLOADS], options))
 
 
 def run(chosen: Sequence[Workload], options: argparse.Namespace) -> str:
     """Measure everything; the table and what it was measured on. The JSON grows with every workload."""
-    folders, device, measured = dict(options.peer), options.device, {}
-    mixed = has_bfloat16(torch.device(device))
-    about = machine(device) | {"rounds": options.rounds}
+    folders, mixed, measured = dict(options.peer), has_bfloat16(torch.device("cpu")), {}
+    about = machine() | {"rounds": options.rounds}
     about |= {name: commit(folder) for name, folder in {"ours": ROOT, **folders}.items()}
     for w in chosen:
-        who = contest.entrants(w, folders, device, mixed)
-        measured[w] = contest.measure(w.name, who, device, options.rounds)
+        measured[w] = contest.measure(w.name, contest.entrants(w, folders, mixed), options.rounds)
         if options.json:
             rows = {w.name: {who: asdict(r) for who, r in results.items()} for w, results in measured.items()}
             options.json.write_text(json.dumps({"machine": about, "workloads": rows}, indent=2))
@@ -97,14 +82,13 @@ def table(measured: Mapping[Workload, Mapping[str, Result]]) -> str:
     return "\n".join([*(f"| {' | '.join(cells)} |" for cells in lines), "", LEGEND])
 
 
-def machine(device: str) -> dict[str, object]:
+def machine() -> dict[str, object]:
     """What was computed on; no names of hosts or users."""
     known = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.*)", known.read_text()) if known.exists() else None
     return {
         "processor": model[1] if model else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
-        "GPU": torch.cuda.get_device_name() if device == "cuda" else None,
         "Python": platform.python_version(),
         "PyTorch": torch.__version__,
     }

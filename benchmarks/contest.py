@@ -14,20 +14,21 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from benchmarks.ours import Ours
 from benchmarks.peers import PEERS
 from benchmarks.workloads import WORKLOADS, Job, Workload
 from stylegan2.runtime import keep_memory_warm
+
+SPAWN = get_context("spawn")
 
 
 class Contestant(NamedTuple):
@@ -54,22 +55,17 @@ class Result:
         return statistics.median(self.seconds) if self.seconds and not self.error else None
 
 
-def entrants(w: Workload, folders: Mapping[str, Path], device: str, mixed: bool) -> list[Contestant]:
-    """Who takes part in a workload. On a CPU we always compute with our allocator settings, as `Trainer.run` does.
+def entrants(w: Workload, folders: Mapping[str, Path], mixed: bool) -> list[Contestant]:
+    """Who takes part in a workload. We always compute with our allocator settings, as `Trainer.run` does on a CPU.
 
     Args:
         folders: the peers that are there.
         mixed: does the machine have a lower precision in hardware?
     """
-    cuda, chosen = device == "cuda", []
-    for precision in ("float32", "mixed")[: 1 + mixed]:
-        chosen.append(Contestant(f"ours {precision}", "ours", precision, warm=not cuda))
-    for kind in (kind for kind in w.kinds if kind in folders):
+    chosen = [Contestant(f"ours {p}", "ours", p, warm=True) for p in ("float32", "mixed")[: 1 + mixed]]
+    for kind in (kind for kind in w.peers if kind in folders):
         chosen.append(Contestant(kind, kind, folder=folders[kind]))
-        if not cuda:
-            chosen.append(Contestant(f"{kind} warm", kind, warm=True, folder=folders[kind]))
-        elif kind == "nvidia":  # the only peer with a lower precision
-            chosen.append(Contestant("nvidia mixed", kind, "mixed", folder=folders[kind]))
+        chosen.append(Contestant(f"{kind} warm", kind, warm=True, folder=folders[kind]))
     return chosen
 
 
@@ -83,29 +79,24 @@ def _quiet() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _start(workload: str, who: Contestant, device: str) -> None:
+def _start(workload: str, who: Contestant) -> None:
     if who.warm:
         keep_memory_warm()
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # "float32" means float32
-    settings = torch.device(device), who.precision
-    job = WORKLOADS[workload].make(Ours(*settings) if who.kind == "ours" else PEERS[who.kind][0](who.folder, *settings))
+    job = WORKLOADS[workload].make(Ours(who.precision) if who.kind == "ours" else PEERS[who.kind][0](who.folder))
     job.run()  # the first one is slower
     JOBS.append(job)
 
 
 def _time() -> float:
     """Seconds of one repetition."""
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    wait()
     begin = time.perf_counter()
     JOBS[0].run()
-    wait()
     return time.perf_counter() - begin
 
 
 def _output() -> np.ndarray | None:
     result = JOBS[0].output()
-    return None if result is None else result.detach().float().cpu().numpy()
+    return None if result is None else result.detach().float().numpy()
 
 
 def _attempt(work: Callable, *arguments) -> tuple[Any, str | None]:
@@ -116,52 +107,37 @@ def _attempt(work: Callable, *arguments) -> tuple[Any, str | None]:
         return None, f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
-class Worker:
-    """A process that holds one contestant. A failure ends its part, not the run."""
-
-    def __init__(self):
-        self.result = Result()
-        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _quiet)
-
-    def ask(self, work: Callable, *arguments) -> Any:
-        """What a function returns there; None after a failure, which `result.error` names."""
-        if self.result.error:
-            return None
-        try:
-            answer, self.result.error = self._pool.submit(_attempt, work, *arguments).result()
-            return answer
-        except BrokenProcessPool:
-            self.result.error = "its process died"
-
-    def close(self) -> None:
-        """End the process; its memory is free afterwards."""
-        self._pool.shutdown()
-
-
 # ------------------------------------------------------------------------------------------------------------- rounds
-def measure(workload: str, contestants: Sequence[Contestant], device: str, rounds: int) -> dict[str, Result]:
+def ask(process: ProcessPoolExecutor, result: Result, work: Callable, *arguments) -> Any:
+    """What a function returns in a contestant's process; None after a failure, which the result then names."""
+    if result.error:
+        return None
+    try:
+        answer, result.error = process.submit(_attempt, work, *arguments).result()
+        return answer
+    except BrokenProcessPool:
+        result.error = "its process died"
+
+
+def turns(names: Sequence[str], rounds: int) -> list[str]:
+    """Who is next: everybody once in a round, and nobody is always first."""
+    firsts = [number % len(names) for number in range(rounds)]
+    return [name for first in firsts for name in (*names[first:], *names[:first])]
+
+
+def measure(workload: str, contestants: Sequence[Contestant], rounds: int) -> dict[str, Result]:
     """Time all contestants, `rounds` repetitions each; whoever fails has an error instead of seconds."""
+    results = {who.name: Result() for who in contestants}
     with ExitStack() as at_the_end:
-        workers: dict[str, Worker] = {}
-        bar = at_the_end.enter_context(tqdm(total=len(contestants) * (rounds + 1), desc=workload, unit="turn"))
-
-        def ask(name: str, work: Callable, *arguments) -> Any:
-            bar.set_postfix_str(name)
-            answer = workers[name].ask(work, *arguments)
-            bar.update()
-            return answer
-
+        processes = {name: at_the_end.enter_context(ProcessPoolExecutor(1, SPAWN, _quiet)) for name in results}
         for who in contestants:  # one by one: two busy processes on few cores wait for each other's threads
-            workers[who.name] = at_the_end.enter_context(closing(Worker()))
-            ask(who.name, _start, workload, who, device)
-        for number in range(rounds):
-            turns, first = [*workers.items()], number % len(workers)  # nobody is always first
-            for name, worker in turns[first:] + turns[:first]:
-                if (taken := ask(name, _time)) is not None:
-                    worker.result.seconds.append(taken)
-        outputs = {name: worker.ask(_output) for name, worker in workers.items()}
-        ours = outputs.pop("ours float32")
-        for name, output in outputs.items():
-            if output is not None and ours is not None:
-                workers[name].result.deviation = float(np.abs(output - ours).max() / ours.std(ddof=1))
-        return {name: worker.result for name, worker in workers.items()}
+            ask(processes[who.name], results[who.name], _start, workload, who)
+        for name in tqdm(turns([*results], rounds), workload, unit="turn"):
+            if (taken := ask(processes[name], results[name], _time)) is not None:
+                results[name].seconds.append(taken)
+        outputs = {name: ask(processes[name], result, _output) for name, result in results.items()}
+    ours = outputs.pop("ours float32")
+    for name, output in outputs.items():
+        if output is not None and ours is not None:
+            results[name].deviation = float(np.abs(output - ours).max() / ours.std(ddof=1))
+    return results

@@ -16,7 +16,6 @@ import json
 import multiprocessing
 import random
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -57,12 +56,11 @@ class Job(NamedTuple):
 def check(folder: Path) -> None:
     """Read whatever has a file's proper name. Raises where something is half."""
     readers = {".pt": checkpoints.load, ".png": open_photo, ".csv": read_log, ".jsonl": manifest, ".mdb": pictures_of}
+    readers[".json"] = lambda path: json.loads(path.read_text())
     for path in sorted(folder.rglob("*")):
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.name != "lock.mdb":
-            if path.suffix == ".json":
-                json.loads(path.read_text())
-            elif read := readers.get(path.suffix):
-                read(path)
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix in readers and path.name != "lock.mdb" and not hidden:
+            readers[path.suffix](path)
 
 
 def manifest(path: Path) -> None:
@@ -146,21 +144,13 @@ def served(server: Drive | LocalSite, address: Callable) -> Iterator[tuple]:
 
 def attempt(job: Job, folder: Path, kill_after: float | None = None) -> bool:
     """Do the work, killed after so many seconds; returns whether it came to its end. RuntimeError if it failed."""
-    log = folder.parent / f"{job.name}.log"
-
-    def work() -> None:
-        sys.stderr = sys.stdout = open(log, "w")  # noqa: SIM115
-        torch.set_num_threads(1)
-        job.work(folder)
-
-    process = FORK.Process(target=work)
+    process = FORK.Process(target=job.work, args=(folder,))
     process.start()
-    if kill_after is not None:
-        time.sleep(kill_after)
-        process.kill()
+    process.join(kill_after)
+    process.kill()
     process.join()
     if process.exitcode and (kill_after is None or process.exitcode != -signal.SIGKILL):
-        raise RuntimeError(f"{job.name} failed: {log.read_text()}")
+        raise RuntimeError(f"{job.name} failed, as its process says above")
     return process.exitcode == 0
 
 

@@ -128,34 +128,31 @@ def times(panel: Panel, name: str, action: Callable[[], None]) -> Iterator[float
                 raise RuntimeError(f"{panel.title}, {name} = {value!r}: {panel.message.value}")
 
 
-def measure(panel: Panel, seconds: float = 0.0) -> dict[str, float]:
-    """Median seconds to the new picture by control; rounds are repeated for so many seconds (once at least)."""
+def measure(panel: Panel, action: Callable[[], None], seconds: float = 0.0) -> dict[str, float]:
+    """Median seconds of `action` by control; rounds are repeated for so many seconds (once at least)."""
     panel.update()
     taken: dict[str, list[float]] = {name: [] for name in panel.controls}
     end = time.perf_counter() + seconds
     while True:
         for name in taken:
-            taken[name] += times(panel, name, panel.update)
+            taken[name] += times(panel, name, action)
         if time.perf_counter() >= end:
             return {name: statistics.median(each) for name, each in taken.items() if each}
-
-
-def preview_seconds(panel: Panel) -> float | None:
-    """Median seconds to a preview over all controls; None for a panel without."""
-    if not panel.preview:
-        return None
-    return statistics.median(t for name in panel.controls for t in times(panel, name, panel._render_preview))
 
 
 HEADER = f"| panel | median | slowest control | preview | within {1000 * GOAL:g} ms |\n|---|---|---|---|---|"
 
 
-def row(name: str, taken: Mapping[str, float], preview: float | None) -> str:
-    """One line of the table, milliseconds."""
+def row(name: str, panel: Panel, seconds: float = 0.0) -> str:
+    """Measure a panel, and its preview if it has one: one line of the table, milliseconds."""
+    taken = measure(panel, panel.update, seconds)
     slowest = max(taken, key=taken.get)
-    worst, shown = f"{1000 * taken[slowest]:.1f} ({slowest})", "" if preview is None else f"{1000 * preview:.1f}"
-    good = "yes" if (taken[slowest] if preview is None else preview) <= GOAL else "no"
-    return f"| {name} | {1000 * statistics.median(taken.values()):.1f} | {worst} | {shown} | {good} |"
+    follows, shown = taken[slowest], ""  # what follows the drag
+    if panel.preview:
+        follows = statistics.median(measure(panel, panel._render_preview, seconds).values())
+        shown = f"{1000 * follows:.1f}"
+    middle, worst = 1000 * statistics.median(taken.values()), f"{1000 * taken[slowest]:.1f} ({slowest})"
+    return f"| {name} | {middle:.1f} | {worst} | {shown} | {'yes' if follows <= GOAL else 'no'} |"
 
 
 def shipped() -> Models:
@@ -170,14 +167,13 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=PANELS, default=list(PANELS), metavar="PANEL")
-    parser.add_argument("--seconds", type=float, default=3, help="for each panel")
+    parser.add_argument("--seconds", type=float, default=3, help="for each panel, and for its preview")
     options = parser.parse_args()
     keep_memory_warm()
     models = shipped()
     print(f"from a moved control to the encoded picture, ms, {torch.get_num_threads()} threads\n\n{HEADER}")
     for name in options.only:
-        panel = PANELS[name](models)
-        print(row(name, measure(panel, options.seconds), preview_seconds(panel)), flush=True)
+        print(row(name, PANELS[name](models), options.seconds), flush=True)
 
 
 if __name__ == "__main__":

@@ -34,12 +34,10 @@ BGC += ("brightness", "contrast", "lumaflip", "hue", "saturation")
 class Rosinality:
     """rosinality/stylegan2-pytorch, and Cartoon-StyleGAN, which was made from it."""
 
-    def __init__(self, folder: Path, device: torch.device, precision: str = "float32"):
-        if precision != "float32":
-            raise ValueError("it computes in float32 only")
-        self.folder, self.device = folder, device
-        if device.type == "cpu":  # importing its `op` compiles CUDA kernels; without, its own CPU path is what runs
-            importlib.import_module("torch.utils.cpp_extension").load = lambda *args, **options: None
+    def __init__(self, folder: Path):
+        self.folder = folder
+        # importing its `op` compiles CUDA kernels; without, its own CPU path is what runs
+        importlib.import_module("torch.utils.cpp_extension").load = lambda *args, **options: None
         sys.path.insert(0, str(folder))
 
     def generator(self, g: Generator) -> Render:
@@ -47,7 +45,7 @@ class Rosinality:
         model = import_with_widths(self.folder / "model.py", "model", g.synthesis.channels)
         net = model.Generator(g.resolution, g.w_dim, len(g.mapping.layers))
         net.load_state_dict(rosinality.from_generator(g))
-        net.to(self.device).eval().requires_grad_(False)
+        net.eval().requires_grad_(False)
         return Render(
             lambda z: net([z], randomize_noise=False)[0],
             lambda ws: net([ws], input_is_latent=True, randomize_noise=False)[0],
@@ -55,16 +53,9 @@ class Rosinality:
 
 
 class Nvidia:
-    """NVlabs/stylegan2-ada-pytorch. On a CPU it takes its reference operations.
+    """NVlabs/stylegan2-ada-pytorch. On a CPU it takes its reference operations, in float32."""
 
-    precision: "mixed" is its default for training, float16 in the four highest resolutions (CUDA only).
-    """
-
-    def __init__(self, folder: Path, device: torch.device, precision: str = "float32"):
-        if precision != "float32" and device.type != "cuda":
-            raise ValueError("it has lower precision on CUDA only")
-        self.device = device
-        self.precision = {"num_fp16_res": 4, "conv_clamp": 256} if precision != "float32" else {}
+    def __init__(self, folder: Path):
         sys.path.insert(0, str(folder))
 
     def generator(self, g: Generator) -> Render:
@@ -76,38 +67,35 @@ class Nvidia:
         net = importlib.import_module("training.networks").Generator(
             g.z_dim, 0, g.w_dim, g.resolution, 3,
             mapping_kwargs={"num_layers": len(g.mapping.layers)},
-            synthesis_kwargs={**_base_and_max(g.synthesis.channels), **self.precision},
+            synthesis_kwargs=_base_and_max(g.synthesis.channels),
         )  # fmt: skip
-        return _fill(net, g.state_dict()).to(self.device)
-
-    def _their_discriminator(self, d: Discriminator) -> nn.Module:
-        sizes, group = _base_and_max(d.channels), {"mbstd_group_size": 4}
-        networks = importlib.import_module("training.networks")
-        net = networks.Discriminator(0, d.resolution, 3, **sizes, **self.precision, epilogue_kwargs=group)
-        return _fill(net, d.state_dict()).to(self.device)
+        return _fill(net, g.state_dict())
 
     def trainer(self, g: Generator, d: Discriminator, real: Tensor, config: TrainConfig) -> Callable[[int], None]:
         """Their losses, augmentation and optimiser settings, in the phases of their training loop (CUDA only there)."""
-        net, critic = self._their_generator(g).requires_grad_(False), self._their_discriminator(d).requires_grad_(False)
+        net = self._their_generator(g).requires_grad_(False)
+        networks, sizes = importlib.import_module("training.networks"), _base_and_max(d.channels)
+        critic = networks.Discriminator(0, d.resolution, 3, **sizes, epilogue_kwargs={"mbstd_group_size": 4})
+        _fill(critic, d.state_dict()).requires_grad_(False)
         average = copy.deepcopy(net).eval()
-        augment = importlib.import_module("training.augment").AugmentPipe(**dict.fromkeys(BGC, 1)).to(self.device)
+        augment = importlib.import_module("training.augment").AugmentPipe(**dict.fromkeys(BGC, 1))
         augment.p.fill_(config.augment_p)
         loss = importlib.import_module("training.loss").StyleGAN2Loss(
-            self.device, net.mapping, net.synthesis, critic, augment, config.style_mixing, config.r1_gamma,
+            torch.device("cpu"), net.mapping, net.synthesis, critic, augment, config.style_mixing, config.r1_gamma,
             config.pl_batch_shrink, pl_weight=config.pl_weight,
         )  # fmt: skip
         adam = {net: _adam(net, config.lr, config.pl_interval)}
         adam[critic] = _adam(critic, config.lr, config.r1_interval)
         phases = [("Gmain", net, 1), ("Greg", net, config.pl_interval)]
         phases += [("Dmain", critic, 1), ("Dreg", critic, config.r1_interval)]
-        labels = torch.empty(len(real), 0, device=self.device)
+        labels = torch.empty(len(real), 0)
         steps = itertools.count()
 
         def run(iterations: int) -> None:
             for step in itertools.islice(steps, iterations):
-                images = real.to(self.device).float() / 127.5 - 1
+                images = real.float() / 127.5 - 1
                 for name, module, interval in (phase for phase in phases if step % phase[2] == 0):
-                    z = torch.randn(len(real), g.z_dim, device=self.device)
+                    z = torch.randn(len(real), g.z_dim)
                     module.requires_grad_(True)
                     adam[module].zero_grad(set_to_none=True)
                     loss.accumulate_gradients(name, images, labels, z, labels, True, interval)

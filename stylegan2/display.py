@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from itertools import accumulate, zip_longest
@@ -115,11 +114,6 @@ def label(picture: Image.Image, text: str) -> Image.Image:
     return canvas
 
 
-def framed(picture: Image.Image, colour: str | tuple[int, int, int], width: int = 4) -> Image.Image:
-    """A copy with a frame along its inner edge."""
-    return ImageOps.expand(ImageOps.crop(picture, width), width, colour)
-
-
 def stack(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:
     """Pictures below each other, left-aligned."""
     return table([[picture] for picture in pictures], gap=gap)
@@ -133,13 +127,6 @@ def beside(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:
 def rows(named: dict[str, Tensor], scale: int = 1, side: int | None = None) -> Image.Image:
     """One labelled row of images per entry: {"photo": [N, 3, H, W], "webtoon": ...}; `scale` or `side` as in `grid`."""
     return table([[grid(images, len(images), scale, side=side)] for images in named.values()], rows=list(named), gap=2)
-
-
-def jpeg_bytes(picture: Image.Image, quality: int = 88) -> bytes:
-    """The picture as a JPEG file in memory, for an image widget or to be kept in a notebook."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
 
 
 def save(picture: Image.Image, path: str | os.PathLike, quality: int = 92) -> Path:

@@ -109,8 +109,10 @@ class Trainer(Iteration):
             keep_memory_warm()
         self.resume()
         self.world.copy_from_first([self.g, self.d, self.g_ema])
-        log = self._begin_log() if self.world.is_first else None
-        c, self._stop = self.config, False
+        c, log, self._stop = self.config, None, False
+        if self.world.is_first:
+            files.write_json(self.folder / "config.json", {**c.to_json(), "methods": self.method_names})
+            log = RunLog(self.folder, self.images_seen, c.tensorboard, self.loss_names)
         order = {"mirror": c.mirror, "start": self.step, "num_shards": self.world.size, "shard": self.world.rank}
         stream = batches(self.dataset, c.batch, c.seed, c.workers, self.device.type == "cuda", **order)
         total = {"total": c.steps * c.batch, "initial": self.images_seen, "smoothing": 0.1}
@@ -132,10 +134,6 @@ class Trainer(Iteration):
                     "computes it in more parts, with the same result, or a smaller batch"
                 ) from None
         return self.g_ema
-
-    def _begin_log(self) -> RunLog:
-        files.write_json(self.folder / "config.json", {**self.config.to_json(), "methods": self.method_names})
-        return RunLog(self.folder, self.images_seen, self.config.tensorboard, self.loss_names)
 
     def _loop(self, stream: Iterator[Tensor], log: RunLog | None, steps: tqdm, on_log, on_sample) -> None:
         start, images, saved = time.perf_counter(), self.images_seen, self.images_seen

@@ -1,10 +1,8 @@
-"""The comparison's arithmetic, its worker processes, and what it says when something is wrong. No peers needed."""
+"""The comparison's arithmetic, its processes, and what it says when something is wrong. No peers needed."""
 
 import json
-import os
-import re
 import signal
-from contextlib import closing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ import torch
 from tiny_training import tiny_config, tiny_networks
 
 from benchmarks import compare, contest, peers, workloads
-from benchmarks.contest import Contestant, Result, Worker
+from benchmarks.contest import Contestant, Result
 from benchmarks.ours import Ours
 from benchmarks.workloads import WORKLOADS, Workload
 
@@ -59,67 +57,29 @@ def test_units():
 def test_who_takes_part():
     folders = {"nvidia": Path("n"), "cartoon": Path("c")}
     names = lambda *a: [who.name for who in contest.entrants(WORK, *a)]  # noqa: E731
-    ours = ["ours float32", "ours mixed"]
-    assert names(folders, "cpu", True) == [*ours, "nvidia", "nvidia warm", "cartoon", "cartoon warm"]
-    assert names(folders, "cuda", True) == [*ours, "nvidia", "nvidia mixed", "cartoon"]
-    assert names({}, "cpu", False) == ["ours float32"]  # no peers, and no lower precision in hardware
+    assert names(folders, True) == ["ours float32", "ours mixed", "nvidia", "nvidia warm", "cartoon", "cartoon warm"]
+    assert names({}, False) == ["ours float32"]  # no peers, and no lower precision in hardware
 
 
-# ------------------------------------------------------------------------------------------------------------ workers
-class Alone:
-    """Stands in for a worker process, with repetitions of a second; mixed precision fails."""
-
-    turns = []
-
-    def __init__(self):
-        self.result, self.name = Result(), ""
-
-    def ask(self, work, *arguments):
-        if work is contest._start:
-            self.name = arguments[1].name
-            if self.name == "ours mixed":
-                self.result.error = "ValueError: cannot"
-        if work in (contest._start, contest._time):
-            self.turns.append(self.name)
-        return 1.0 if work is contest._time and not self.result.error else None
-
-    def close(self):
-        pass
+def test_nobody_is_always_first():
+    assert contest.turns(["a", "b"], 3) == ["a", "b", "b", "a", "a", "b"]
 
 
-def test_contestants_take_turns_and_a_failure_is_recorded(monkeypatch):
-    monkeypatch.setattr(contest, "Worker", Alone)
-    monkeypatch.setattr(Alone, "turns", turns := [])
-    results = contest.measure("x", contest.entrants(WORK, {}, "cpu", True), "cpu", rounds=3)
-    good, bad = results["ours float32"], results["ours mixed"]
-    assert good.seconds == [1.0] * 3 and good.error is None
-    assert bad.median is None and bad.error == "ValueError: cannot"
-    forward, back = ["ours float32", "ours mixed"], ["ours mixed", "ours float32"]
-    assert turns == forward + forward + back + forward  # start-up, then rounds that begin with another one each time
+# ---------------------------------------------------------------------------------------------------------- processes
+def test_contestants_are_measured_and_a_failure_is_recorded():
+    """Each in a process of its own."""
+    names = {"ours float32": "ours", "ours mixed": "ours", "nobody": "nobody"}
+    found = contest.measure("slider-64-b1", [Contestant(name, kind) for name, kind in names.items()], rounds=2)
+    good, same, bad = found.values()
+    assert len(good.seconds) == 2 and 0 < good.median < 60 and good.error is good.deviation is None
+    assert len(same.seconds) == 2 and same.deviation == 0  # in float32, too
+    assert bad == Result(error="KeyError: 'nobody'") and bad.median is None
 
 
-@pytest.fixture
-def worker():
-    with closing(Worker()) as there:
-        yield there
-
-
-def test_a_worker_names_a_failure_and_is_asked_no_more(worker):
-    assert worker.ask(int, "3") == 3 and worker.result.error is None
-    assert worker.ask(int, "x") is None
-    assert re.match("^ValueError: invalid literal for int.*'x'$", worker.result.error)
-    assert worker.ask(int, "3") is None and worker.result.error.startswith("ValueError")
-
-
-def test_a_worker_names_its_own_death(worker):
-    worker.ask(signal.raise_signal, signal.SIGKILL)
-    assert worker.result.error == "its process died"
-
-
-def test_a_job_is_repeated_in_another_process(worker):
-    worker.ask(contest._start, "slider-64-b1", Contestant("ours float32", "ours"), "cpu")
-    assert 0 < worker.ask(contest._time) < 60 and worker.ask(contest._output).shape == (1, 3, 64, 64)
-    assert worker.ask(os.getpid) != os.getpid()
+def test_a_process_that_dies_is_named():
+    with ProcessPoolExecutor(1, contest.SPAWN) as process:
+        contest.ask(process, result := Result(), signal.raise_signal, signal.SIGKILL)
+    assert result.error == "its process died"
 
 
 # ------------------------------------------------------------------------------------------------------- command line
@@ -131,7 +91,6 @@ def test_a_job_is_repeated_in_another_process(worker):
         (["--peer", "nvidia=no/such/folder"], "there is no such folder"),
         (["--peer", "nvidia=tests"], "not a checkout of nvidia, it lacks training/networks.py"),
         (["--only", "generator"], "invalid choice: 'generator' (choose from 'generator-256-b4'"),
-        (["--only", "train-256-b8"], "needs --device cuda"),
         (["--rounds", "0"], "expected 1 or more"),
     ],
 )
@@ -151,18 +110,17 @@ def test_help_lists_workloads_and_peers(capsys):
 
 def test_everything_without_peers(monkeypatch, capsys, tmp_path):
     """From the command line to table and JSON, with made-up times."""
-    monkeypatch.setattr(contest, "Worker", Alone)
+    monkeypatch.setattr(contest, "measure", lambda *arguments: FAKE)
     compare.main(["--rounds", "2", "--json", str(tmp_path / "all.json")])
     printed, text = capsys.readouterr().out, (tmp_path / "all.json").read_text()
-    expected = [name for name, w in WORKLOADS.items() if not w.cuda_only]
-    assert list(json.loads(text)["workloads"]) == expected and all(name in printed for name in expected)
+    assert list(json.loads(text)["workloads"]) == list(WORKLOADS) and all(name in printed for name in WORKLOADS)
     assert str(Path.home()) not in text
 
 
 # ------------------------------------------------------------------------------------------- what contestants are given
 def test_every_workload_repeats_on_tiny_networks(monkeypatch, tmp_path):
     """Our own adapter does each kind of job; its output is the same every time."""
-    ours = Ours(torch.device("cpu"))
+    ours = Ours()
     monkeypatch.setattr(workloads, "_networks", lambda resolution, preset: tiny_networks())
     monkeypatch.setattr(workloads, "SLIDES", 2)
     slide = workloads.slide(ours)

@@ -33,14 +33,13 @@ def models():
 def test_every_control_of_every_panel_is_measured(models, name):
     panel = panels.PANELS[name](models)
     begin = panel.settings
-    found = panels.measure(panel)
+    found = panels.measure(panel, panel.update)
     moved = {key for key, control in panel.controls.items() if len(panels.positions(control)) > 1}
     assert moved and moved <= found.keys() and all(seconds > 0 for seconds in found.values())
     assert panel.settings == begin
-    preview = panels.preview_seconds(panel)
-    assert (preview is None) == (panel.preview is False)
-    cells = panels.row(name, found, preview).strip("|").split("|")
+    cells = panels.row(name, panel).strip("|").split("|")
     assert len(cells) == panels.HEADER.splitlines()[0].count("|") - 1 and re.fullmatch(r" \d+\.\d ", cells[1])
+    assert bool(cells[3].strip()) == bool(panel.preview)
 
 
 def test_all_panels_of_the_course_are_in_the_list():
@@ -64,4 +63,4 @@ def test_a_panel_that_fails_is_no_fast_panel():
         raise ValueError("no")
 
     with pytest.raises(RuntimeError, match="no"):
-        panels.measure(Panel(fail, {"x": controls.int_slider("x", 0, 0, 3)}))
+        panels.row("x", Panel(fail, {"x": controls.int_slider("x", 0, 0, 3)}))

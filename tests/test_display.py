@@ -48,13 +48,6 @@ def test_texts_and_images_are_cells_too():
     assert display.table([images]).size == (20, 8)
 
 
-def test_a_frame_lies_inside_and_the_picture_stays():
-    picture = plain(0, 20, 20)
-    framed = display.framed(picture, "red", 3)
-    assert framed.size == (20, 20) and picture.getpixel((0, 0)) == framed.getpixel((3, 3))
-    assert all(framed.getpixel(place) == (255, 0, 0) for place in ((0, 0), (2, 10), (19, 19)))
-
-
 def test_sized_is_a_square_of_any_size():
     image = torch.linspace(-1, 1, 3 * 16 * 16).reshape(3, 16, 16)
     assert display.sized(image, 37).size == (37, 37)

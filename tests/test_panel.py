@@ -422,3 +422,10 @@ def test_uploads_of_both_ipywidgets_are_understood():
 def test_a_slider_explains_itself():
     slider = controls.float_slider("psi", 0.7, 0, 1, help="0: the mean face")
     assert getattr(slider, controls.TIP) == "0: the mean face"
+
+
+def test_a_frame_lies_inside_and_the_picture_stays():
+    picture = Image.new("RGB", (20, 20), "blue")
+    framed = panels.framed(picture, "red", 3)
+    assert framed.size == (20, 20) and picture.getpixel((0, 0)) == framed.getpixel((3, 3))
+    assert all(framed.getpixel(place) == (255, 0, 0) for place in ((0, 0), (2, 10), (19, 19)))

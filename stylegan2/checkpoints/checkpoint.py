@@ -69,25 +69,22 @@ def load(path: str | os.PathLike, device: torch.device | str = "auto", g_ema_onl
 def save(
     path: str | os.PathLike,
     *,
-    g_ema: Generator | None = None,
+    g_ema: Generator,
     g: Generator | None = None,
     d: Discriminator | None = None,
     half: bool = False,
     meta: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write our format by `files.replacing`. Raises ValueError without a generator.
+    """Write our format by `files.replacing`.
 
-    g_ema: the averaged generator; `g` where it is None. g, d: the networks in training.
+    g_ema: the averaged generator. g, d: the networks in training.
     half: store the networks' numbers as float16, for shipping (loaded back as float32).
     meta: plain values worth knowing, e.g. {"images": 48_000}.
     training: what resuming needs: nested dicts and lists of tensors and plain values, stored as they are. Raises
         TypeError for an object that a safe reader would refuse, in `meta` as well.
     """
-    networks = {"g_ema": g if g_ema is None else g_ema, "g": g, "d": d}
-    if networks["g_ema"] is None:
-        raise ValueError("save needs a generator: pass g_ema, or g")
-    files.write(path, ours.pack(networks, half, meta or {}, training))
+    files.write(path, ours.pack({"g_ema": g_ema, "g": g, "d": d}, half, meta or {}, training))
 
 
 def export(path: str | os.PathLike, checkpoint: Checkpoint) -> None:

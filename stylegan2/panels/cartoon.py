@@ -33,7 +33,7 @@ from stylegan2.editing.photos import Cutting, names_of, parse_box, portraits
 from stylegan2.editing.projection import Search
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import TIP, choice, float_slider, labelled, text_field, uploaded_files
-from stylegan2.panels.panel import Panel, pick
+from stylegan2.panels.panel import Panel, framed, pick
 
 SIDE, SMALL, GAP, LINE = 240, 110, 4, 22  # pixels: a large face, one of the grid, between them, a caption
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # columns of the grid
@@ -140,7 +140,7 @@ def render_cartoon(
         cells = [list(row) for row in studio.grid(*key)]
         if strength in STRENGTHS:
             row, column = list(studio.styles).index(style), STRENGTHS.index(strength)
-            cells[row][column] = display.framed(cells[row][column], FRAME, 3)
+            cells[row][column] = framed(cells[row][column], FRAME, 3)
     names = [f"{value:g}" for value in STRENGTHS]
     grid = display.table(cells, names, list(studio.styles), gap=GAP, band=LINE, corner="strength")
     taken = display.table([[display.fitted(sitter.seen, SEEN)]], ["what was taken" if sitter.seen else ""], band=LINE)

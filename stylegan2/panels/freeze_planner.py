@@ -26,7 +26,7 @@ from stylegan2.checkpoints import Checkpoint
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import int_slider, steps_slider
 from stylegan2.panels.freeze_plan import FROZEN, PARTLY, SOURCE, TRAINS, Blueprint, Part, Plan, call, notes, wiring
-from stylegan2.panels.panel import Panel
+from stylegan2.panels.panel import Panel, framed
 from stylegan2.transfer import FreezeD, FreezeFC, FreezeG, FreezeSG, FreezeStyle, Method
 
 # ---------------------------------------------------------------------------------------------------------- the picture
@@ -128,7 +128,7 @@ def block_diagram(
         sheet.text(24, NOTES_Y + i * 30 + 13, sentence, 13, ink)
     picture = sheet.picture()
     shown = display.fitted(None, FACE) if face is None else face.resize((FACE, FACE), Image.Resampling.BICUBIC)
-    picture.paste(display.framed(shown, GREY, 1), (width - FACE - 14, BLOCK_Y + 36 - FACE // 2))
+    picture.paste(framed(shown, GREY, 1), (width - FACE - 14, BLOCK_Y + 36 - FACE // 2))
     return picture
 
 

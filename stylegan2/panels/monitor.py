@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stylegan2 import display
 from stylegan2.networks import Generator
-from stylegan2.panels.panel import LIVE_QUALITY, StaticAndLive
+from stylegan2.panels.panel import LIVE_QUALITY, StaticAndLive, jpeg_bytes
 from stylegan2.trainer import Trainer
 
 
@@ -32,7 +32,7 @@ class TrainingMonitor:
     def on_sample(self, trainer: Trainer, images: Tensor) -> None:
         """Add a row to the timeline."""
         self.samples[trainer.images_seen] = display.to_uint8(images[: self.columns]).cpu()
-        self.image.value = display.jpeg_bytes(self.picture(), LIVE_QUALITY)
+        self.image.value = jpeg_bytes(self.picture(), LIVE_QUALITY)
 
     def on_log(self, trainer: Trainer, values: Mapping[str, float]) -> None:
         """Refresh the line of numbers."""

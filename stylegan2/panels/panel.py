@@ -8,6 +8,7 @@ is rendered), and leaves a static picture in the output for readers without a ke
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from base64 import b64encode
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -19,10 +20,10 @@ from typing import Any
 
 import ipywidgets as w
 from IPython.display import display
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm.notebook import tqdm
 
-from stylegan2.display import jpeg_bytes, save
+from stylegan2.display import save
 from stylegan2.editing import videos
 from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
@@ -298,6 +299,18 @@ def _panels_folder() -> Path:
         return find_root() / "build" / "panels"
     except CourseError:
         return Path("build/panels")
+
+
+def jpeg_bytes(picture: Image.Image, quality: int = 88) -> bytes:
+    """The picture as a JPEG file in memory, for an image widget or to be kept in a notebook."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def framed(picture: Image.Image, colour: str | tuple[int, int, int], width: int = 4) -> Image.Image:
+    """A copy with a frame along its inner edge."""
+    return ImageOps.expand(ImageOps.crop(picture, width), width, colour)
 
 
 class StaticAndLive:

@@ -20,7 +20,7 @@ from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layer_swapping import cuts, strip, swap, swap_images, target_share
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import choice, float_slider, int_slider, labelled, psi_slider, steps_slider
-from stylegan2.panels.panel import Panel, Worlds
+from stylegan2.panels.panel import Panel, Worlds, framed
 
 BETWEEN, GAP = 5, 2  # pixels between the large pictures, and between the small ones
 WIDTH = 3 * 256 + 2 * BETWEEN  # of the whole
@@ -163,7 +163,7 @@ def _row(images: Mapping[str, Tensor | None], gap: int, chosen: str | None = Non
     plain = Image.new("RGB", (side, side), REST)
     faces = {name: plain if image is None else display.sized(image[0], side) for name, image in images.items()}
     if chosen in faces:
-        faces[chosen] = display.framed(faces[chosen], TARGET)
+        faces[chosen] = framed(faces[chosen], TARGET)
     return display.table([list(faces.values())], list(faces), gap=gap, band=LINE)
 
 

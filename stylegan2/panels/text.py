@@ -28,7 +28,7 @@ from stylegan2.editing.optimise import INTERRUPTED
 from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit, check_words
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import choice, float_slider, int_slider, parse_settings, psi_slider, text_field
-from stylegan2.panels.panel import LIVE_QUALITY, Panel, Worlds
+from stylegan2.panels.panel import LIVE_QUALITY, Panel, Worlds, jpeg_bytes
 from stylegan2.published.clip_model import ClipModel
 
 SIDE, GAP, LINE = 256, 4, 20  # pixels: of a picture, between pictures, of a caption
@@ -209,7 +209,7 @@ class TextPanel(Panel):
                 for run in steps:
                     row = run.history[-1]
                     if row["step"] % SHOW_EVERY == 0:
-                        self.image.value = display.jpeg_bytes(display.to_pil(run.images[0], side=SIDE), LIVE_QUALITY)
+                        self.image.value = jpeg_bytes(display.to_pil(run.images[0], side=SIDE), LIVE_QUALITY)
                         words = f"step {row['step'] + 1} of {run.config.steps}, loss {row['loss']:.3f}"
                         self.message.value = words
                     await asyncio.sleep(0)
