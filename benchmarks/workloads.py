@@ -107,9 +107,7 @@ def optimise_latent(contestant: Ours) -> Job:
 def train(resolution: int, preset: str, batch: int) -> Callable[[Ours], Job]:
     def make(contestant: Ours) -> Job:
         g, d = _networks(resolution, preset)
-        real = world.render(world.sample("webtoon", batch), "webtoon")
-        if resolution != real.shape[-1]:
-            real = F.interpolate(real.float(), size=resolution, mode="bilinear").round().to(torch.uint8)
+        real = world.render(world.sample("webtoon", batch), "webtoon", resolution)
         gamma = 2e-4 * resolution**2 / batch
         config = TrainConfig(tempfile.gettempdir(), batch=batch, r1_gamma=gamma, augment="fixed", augment_p=0.3)
         run = contestant.trainer(g, d, real, config)
