@@ -12,6 +12,7 @@ import torch
 from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, course, files
+from stylegan2.collect.align import FFHQ, POCKET
 from stylegan2.config import TrainConfig
 from stylegan2.course import Course, choose_models, drive, scales
 from stylegan2.course.scales import FullModels, PocketModels
@@ -224,6 +225,7 @@ def test_elsewhere_the_switch_says_that_there_is_no_drive(root, colab, monkeypat
 
 def test_the_lab_is_the_pocket_world_at_both_scales(full, root):
     assert full.lab.scale == "pocket" and full.lab.resolution == world.SIZE and full.lab is full.lab
+    assert (full.frame, full.lab.frame) == (FFHQ, POCKET)
     small = Course(root, PocketModels(root), "test", CPU)
     assert small.lab is small
 

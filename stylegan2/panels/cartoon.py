@@ -1,7 +1,8 @@
 """The cartoon panel: upload a photo, choose a style, and turn the dials.
 
     studio = Studio(photo_model, {"webtoon": webtoon}, distance, encoder)
-    studio.add("me", portraits(open_photo("me.jpg"), photo_model.resolution)[0].tensor)
+    r = photo_model.resolution
+    studio.add("me", portraits(open_photo("me.jpg"), r, Cutting(frame=frame_for(r)))[0].tensor)
     cartoon_panel(studio).show()
 
 What takes seconds, finding a photo's codes, is done once, when the photo comes; `Studio` keeps them.
