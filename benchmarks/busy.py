@@ -2,10 +2,10 @@
 
     python -m benchmarks.busy [--rounds 5]
 
-Training at 64 pixels (batch 32, freeze-sg), a slider's picture and a search's step, each alone and beside one process
-per core that only computes. A policy is set before PyTorch loads, so each has a process of its own; these take turns of
-a few seconds, because a machine is not equally fast all the time. Medians over the rounds; shares are medians of each
-round's own.
+Training the pocket model (batch 32, freeze-sg), a slider's picture and a search's step, each alone and beside one
+process per core that only computes. A policy is set before PyTorch loads, so each has a process of its own; these take
+turns of a few seconds, because a machine is not equally fast all the time. Medians over the rounds; shares are medians
+of each round's own.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def prepare(folder: Path, policy: str) -> None:
     g, panel = source.g_ema, latent_panel(source.g_ema)
     ws = latents.ws_from_seeds(g, range(2), 0.7)
     photo = latents.render(g, ws[:1]).clamp(-1, 1)
-    data = LMDBDataset(course.dataset("pocket:webtoon?n=64"), 64, cache=True)
+    data = LMDBDataset(course.dataset("pocket:webtoon?n=64"), cache=True)
     config = TrainConfig(folder, batch=32, r1_gamma=0.2, workers=0, fine_tune=True)
-    trainer = Trainer.fine_tune(config, data, source, named("freeze-sg", 64), course.device)
+    trainer = Trainer.fine_tune(config, data, source, named("freeze-sg", course.resolution), course.device)
     real = default_collate([data[i] for i in range(32)])
 
     def slide(count: int) -> None:

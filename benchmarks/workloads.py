@@ -106,7 +106,7 @@ def optimise_latent(contestant: Ours) -> Job:
 
 def train(contestant: Ours) -> Job:
     g, d = _networks(64, "pocket")
-    real = world.render(world.sample("webtoon", BATCH), "webtoon")
+    real = world.render(world.sample("webtoon", BATCH), "webtoon", 64)
     config = TrainConfig(tempfile.gettempdir(), batch=BATCH, r1_gamma=0.0512, augment="fixed", augment_p=0.3)
     run = contestant.trainer(g, d, real, config)
     return Job(lambda: run(ITERATIONS))

@@ -12,10 +12,13 @@ import pytest
 from command import invoke
 from PIL import Image
 
+from stylegan2.cli.photos import read
 from stylegan2.collect import align, detectors
 from stylegan2.collect.align import FFHQ, POCKET, Frame, NoFace, Person, box_square, cut, find_people, square_of
 from stylegan2.data.images import decode
 from stylegan2.editing.photos import Cutting, names_of, portraits, read_photo
+from stylegan2.pocket import world
+from stylegan2.pocket.nets.perceptual import frame_for
 
 ALIGNED = Path(__file__).parents[2] / "shared" / "data" / "aligned-photo-1024.png"
 
@@ -158,11 +161,22 @@ def test_a_picture_of_the_models_size_is_taken_as_it_is(seen):
     assert whole.tensor.shape == (3, 32, 32) and whole.tensor.min() >= -1 and whole.tensor.max() <= 1
 
 
-def test_small_generators_get_faces_as_they_are_rendered(seen):
+def test_faces_lie_as_in_the_pictures_that_the_generator_knows(seen):
     photo = painted()
-    for resolution, frame in ((64, POCKET), (128, FFHQ)):
+    for frame in (POCKET, FFHQ):
+        expected = cut(photo, square_of(find_people(photo)[0], frame), 32)
+        assert np.array_equal(portraits(photo, 32, Cutting(frame=frame))[0].image, expected)
+    assert Cutting().frame == FFHQ
+    assert [frame_for(size) for size in (16, world.SIZE, world.SIZE + 1)] == [POCKET, POCKET, FFHQ]
+
+
+def test_the_verbs_give_pocket_models_faces_as_they_are_rendered(seen, tmp_path):
+    photo = painted()
+    photo.save(tmp_path / "me.png")
+    for resolution, frame in ((world.SIZE, POCKET), (2 * world.SIZE, FFHQ)):
         expected = cut(photo, square_of(find_people(photo)[0], frame), resolution)
-        assert np.array_equal(portraits(photo, resolution)[0].image, expected)
+        found, _ = read([tmp_path / "me.png"], resolution, Cutting())
+        assert np.array_equal(found["me"].image, expected)
 
 
 def test_without_a_face_nothing_is_taken_for_one(monkeypatch):

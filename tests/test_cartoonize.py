@@ -17,11 +17,11 @@ from stylegan2.editing.cartoonize import CAREFUL, CLOSE, find_codes, is_outside,
 from stylegan2.editing.encoder import load_encoder
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import LpipsDistance
-from stylegan2.editing.photos import portraits
+from stylegan2.editing.photos import Cutting, portraits
 from stylegan2.editing.projection import Projection
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import Judge
-from stylegan2.pocket.nets.perceptual import JudgeDistance
+from stylegan2.pocket.nets.perceptual import JudgeDistance, frame_for
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "pocket"
 
@@ -42,7 +42,7 @@ def test_the_shipped_models_tell_photographs_from_rendered_faces():
     rendered = world.render(world.sample("photo", 24, seed=77), "photo").float().div(127.5).sub(1)
     assert not is_outside(g, rendered, looks, e).any()
     data = pytest.importorskip("skimage.data", reason="scikit-image brings the photo")
-    (real,) = portraits(Image.fromarray(data.astronaut()), 64)
+    (real,) = portraits(Image.fromarray(data.astronaut()), g.resolution, Cutting(frame=frame_for(g.resolution)))
     assert is_outside(g, real.tensor[None], looks, e).all()
 
 

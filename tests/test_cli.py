@@ -27,6 +27,7 @@ from stylegan2 import checkpoints, cli, runs
 from stylegan2.checkpoints import rosinality
 from stylegan2.cli import common
 from stylegan2.config import TrainConfig
+from stylegan2.pocket import world
 from stylegan2.trainer import Trainer
 from stylegan2.transfer import FreezeD, FreezeFC, FreezeG, FreezeSG, FreezeStyle, StructureLoss
 
@@ -141,7 +142,7 @@ def test_help_of_a_verb_and_a_mistyped_name_answer_without_pytorch(tmp_path):
 
 def test_shipped_models_are_found_from_any_folder_and_patterns_become_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "64 x 64" in call("describe", "checkpoints/pocket/photo.pt")
+    assert f"{world.SIZE} x {world.SIZE}" in call("describe", "checkpoints/pocket/photo.pt")
     assert "no file matches '*.jpg'" in refusal("align", "*.jpg", "--out", "faces")
 
 

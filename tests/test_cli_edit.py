@@ -21,6 +21,7 @@ from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.editing.styleclip import EditConfig, TextEdit, optimise
 from stylegan2.networks import Generator
 from stylegan2.panels.text import config_of
+from stylegan2.pocket import world
 from stylegan2.published.clip_model import ClipModel
 
 SIDE = 128  # of a face in the picture: 32 pixels, enlarged four times
@@ -221,9 +222,9 @@ def test_the_clip_is_chosen_by_the_models_size(folder, tmp_path, monkeypatch):
         raise ValueError("that is all")
 
     monkeypatch.setattr(ClipModel, "load", staticmethod(stop))
-    for resolution in (64, 128):
+    for resolution in (world.SIZE, 2 * world.SIZE):
         path = tmp_path / f"{resolution}.pt"
-        checkpoints.save(path, g_ema=Generator(resolution, 8, 8, 1, {4 * 2**i: 4 for i in range(6)}))
+        checkpoints.save(path, g_ema=Generator(resolution, 8, 8, 1, {4 * 2**i: 4 for i in range(7)}))
         call(path, "red hair", "--out", tmp_path / "out.png", code=2)
     assert asked == ["checkpoints/pocket/clip.pt", "ViT-B/32"]
 

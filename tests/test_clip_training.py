@@ -18,6 +18,7 @@ from stylegan2.pocket.nets.clip_training import ARCHITECTURE, Batches, ClipConfi
 from stylegan2.pocket.world.captions import TOPICS, phrases
 from stylegan2.published.clip_model import ClipModel
 
+SIDE = ARCHITECTURE["image_resolution"]
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "pocket" / "clip.pt"
 needs_shipped = pytest.mark.skipif(not SHIPPED.is_file(), reason="checkpoints/pocket/clip.pt is missing: `make pocket`")
 TINY = {
@@ -49,11 +50,11 @@ def words(tokens: torch.Tensor) -> str:
 # ----------------------------------------------------------------------------------------------------------- the faces
 def test_the_pool_holds_every_pair_of_domains_with_true_words(pool):
     assert len(pool) == 4 * 6 + 12 == len(pool.sayable) == len(pool.mirrored)
-    assert pool.images.shape == (36, 3, 64, 64) and pool.images.dtype == torch.uint8
+    assert pool.images.shape == (36, 3, SIDE, SIDE) and pool.images.dtype == torch.uint8
     assert sorted(pool.domains) == sorted(list(world.DOMAINS) * 9)
     faces = world.sample("photo", 6, seed=training.FACES_SEED)  # the first job
     assert pool.sayable[:6] == phrases(faces) and pool.mirrored[:6] == phrases(faces.mirror())
-    assert (pool.images[:6].int() - world.render(faces, "photo").int()).abs().max() <= 1
+    assert (pool.images[:6].int() - world.render(faces, "photo", SIDE).int()).abs().max() <= 1
 
 
 def test_another_seed_renders_other_faces(pool):
@@ -159,7 +160,7 @@ def two_kinds(count: int, seed: int) -> Pool:
     colours = torch.where(red[:, None], torch.tensor([0.70, 0.30, 0.12]), torch.tensor([0.26, 0.40, 0.76]))
     said = [[[("red" if r else "blue") + " hair"], *[[] for _ in TOPICS[1:]]] for r in red]
     faces = faces.replace(hair_colour=colours)
-    return Pool(world.render(faces, "photo"), said, said, ["photo"] * count)
+    return Pool(world.render(faces, "photo", SIDE), said, said, ["photo"] * count)
 
 
 def test_a_tiny_training_learns_to_tell_two_kinds_of_faces():

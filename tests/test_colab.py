@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from stylegan2 import __repository__
+from stylegan2.pocket import world
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = __repository__.rpartition("/")[2]
@@ -57,7 +58,7 @@ from stylegan2.collect import detectors
 assert stylegan2.__file__.startswith(os.environ["SITE"]), stylegan2.__file__
 print(course.source().g_ema.resolution, type(detectors.make("pocket")).__name__)
 """
-DONE = "64 PocketDetector"
+DONE = f"{world.SIZE} PocketDetector"
 
 
 def setup_cell() -> str:

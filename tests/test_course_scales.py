@@ -12,11 +12,13 @@ import torch
 from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, course, files
+from stylegan2.collect.align import FFHQ, POCKET
 from stylegan2.config import TrainConfig
 from stylegan2.course import Course, choose_models, drive, scales
 from stylegan2.course.scales import FullModels, PocketModels
 from stylegan2.editing.encoder import Encoder, to_original
 from stylegan2.files import CourseError
+from stylegan2.pocket import world
 from stylegan2.published.pretrained import VGG
 from stylegan2.published.zoo import MIRROR, MODELS, Zoo
 
@@ -148,7 +150,7 @@ def test_where_the_first_model_cannot_be_had_the_course_goes_on_at_pocket_scale(
     assert same(promised.source().g_ema, published / "Disney.pt")
     said = capsys.readouterr().out
     assert said.startswith("pocket scale") and "quota notice" in said and said.count("\n") == 1
-    assert promised.scale == "pocket" and promised.resolution == 64 and promised.lab is promised
+    assert promised.scale == "pocket" and promised.resolution == world.SIZE and promised.lab is promised
 
 
 def test_what_depends_on_the_scale_already_keeps_it_there(promised):
@@ -222,7 +224,8 @@ def test_elsewhere_the_switch_says_that_there_is_no_drive(root, colab, monkeypat
 
 
 def test_the_lab_is_the_pocket_world_at_both_scales(full, root):
-    assert full.lab.scale == "pocket" and full.lab.resolution == 64 and full.lab is full.lab
+    assert full.lab.scale == "pocket" and full.lab.resolution == world.SIZE and full.lab is full.lab
+    assert (full.frame, full.lab.frame) == (FFHQ, POCKET)
     small = Course(root, PocketModels(root), "test", CPU)
     assert small.lab is small
 

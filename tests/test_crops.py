@@ -323,7 +323,7 @@ def test_the_small_detector_cuts_a_dataset_that_prepare_takes(strips, tmp_path):
     assert result.exit_code == 0, result.output
     expected = sum(len(page.boxes) for page in strips)
     assert abs(len(faces(tmp_path / "out")) - expected) <= 1 and "contact_sheet.jpg" in result.output
-    report = prepare(tmp_path / "out" / "faces", tmp_path / "faces.lmdb", progress=False, workers=0)
+    report = prepare(tmp_path / "out" / "faces", tmp_path / "faces.lmdb", 64, progress=False, workers=0)
     assert report.length == len(faces(tmp_path / "out")) and not report.skipped
     assert LMDBDataset(tmp_path / "faces.lmdb")[0].shape == (3, 64, 64)
     (tmp_path / "pages" / "broken.jpg").write_bytes(b"no picture")

@@ -14,6 +14,7 @@ import pytest
 
 from stylegan2 import checkpoints, networks
 from stylegan2.layers import widths
+from stylegan2.pocket import world
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -53,7 +54,7 @@ def thin_course(tmp_path_factory) -> Path:
                 copy.symlink_to(path)
                 continue
             shipped = checkpoints.load(path)
-            g, d = networks.build(64, "pocket", seed=len(path.stem))
+            g, d = networks.build(world.SIZE, "pocket", seed=len(path.stem))
             g.mapping.update_mean(1000)
             checkpoints.save(copy, g_ema=g, d=shipped.d and d, meta=shipped.info)
     return root

@@ -261,7 +261,7 @@ def test_a_shifted_image_shifts_the_landmarks(shipped, dx, dy):
     images = torch.cat([world.render(world.sample(d, 8, seed=5), d) for d in world.DOMAINS])
     framed = torch.nn.functional.pad(images.float(), (4, 4, 4, 4), mode="replicate")
     shifted = framed.roll((dy, dx), (2, 3))[:, :, 4:-4, 4:-4].to(torch.uint8)
-    moved = (shipped.read(shifted).landmarks - shipped.read(images).landmarks) * 64  # [N, K, 2] in pixels
+    moved = (shipped.read(shifted).landmarks - shipped.read(images).landmarks) * world.SIZE  # [N, K, 2] in pixels
     assert (moved.mean((0, 1)) - torch.tensor([dx, dy])).abs().max() < 0.15
     assert (moved - torch.tensor([dx, dy])).abs().mean() < 0.4
 

@@ -365,7 +365,7 @@ def rows_of(path: Path, count: int) -> list[torch.Tensor]:
 
 
 def shown(image: torch.Tensor) -> torch.Tensor:
-    """A 64-pixel image as the picture has it, float [3, SIDE, SIDE] in 0..255."""
+    """A pocket image as the picture has it, float [3, SIDE, SIDE] in 0..255."""
     return torch.tensor(np.array(display.to_pil(image, side=SIDE))).permute(2, 0, 1).float()
 
 

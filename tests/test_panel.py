@@ -355,7 +355,7 @@ def test_latent_video_goes_to_the_second_face_and_back(g, noise):
 class Faces:
     """Enough of a dataset for the panel."""
 
-    resolution = 64
+    resolution = world.SIZE
     path = Path("faces.lmdb")
 
     def __init__(self, n):

@@ -8,7 +8,7 @@ import torch
 
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.measures import FeatureStatistics, frechet_distance
-from stylegan2.pocket.nets.judge import Judge, Reading
+from stylegan2.pocket.nets.judge import INPUT_SIZE, Judge, Reading
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "pocket" / "judge.pt"
 N = 120  # faces of a set: enough for an order, few enough for seconds
@@ -75,9 +75,10 @@ def test_distance_to_itself_is_zero_and_grows_with_another_domain(judge, referen
 def test_distance_sees_blur_noise_and_repetition(judge, reference):
     images = world.render(world.sample("photo", N, seed=measures.REFERENCE_SEED, start=N), "photo").float()
     floor = measures.measure_pocket_distance(reference.second, reference).value
-    small = torch.nn.functional.interpolate(images, scale_factor=1 / 3, mode="area")
-    blurred = torch.nn.functional.interpolate(small, (64, 64), mode="bilinear")
-    noisy = (images + 25 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 255)
+    small = torch.nn.functional.interpolate(images, (21, 21), mode="area")
+    blurred = torch.nn.functional.interpolate(small, images.shape[2:], mode="bilinear")
+    strength = 25 * world.SIZE / INPUT_SIZE  # what is left of it where images are shrunk for the judge
+    noisy = (images + strength * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 255)
     for worse in (blurred, noisy, images[: N // 10].repeat(10, 1, 1, 1)):
         assert measures.pocket_distance(judge.read(worse.to(torch.uint8)), reference.first) > 1.2 * floor, worse.shape
 

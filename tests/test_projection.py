@@ -159,7 +159,7 @@ def test_tuning_draws_the_images_and_leaves_the_generator(g, images):
 # ---------------------------------------------------------------------------------------------------- how images differ
 def test_a_face_is_nearest_to_itself_by_the_judges_layers():
     looks = JudgeDistance(Judge())
-    faces = world.render(world.sample("photo", 3, seed=1), "photo", 64).float() / 127.5 - 1
+    faces = world.render(world.sample("photo", 3, seed=1), "photo").float() / 127.5 - 1
     target = looks.of(faces)
     assert looks(faces, target).abs().max() < 1e-5
     assert (looks(faces.roll(1, 0), target) > 0.05).all()

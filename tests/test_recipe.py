@@ -11,7 +11,7 @@ import torch
 from stylegan2 import checkpoints, networks, runs
 from stylegan2.editing.encoder import load_encoder
 from stylegan2.layers import widths
-from stylegan2.pocket import recipe
+from stylegan2.pocket import recipe, world
 from stylegan2.pocket.nets import clip_training
 from stylegan2.pocket.nets.clip_training import ClipConfig
 from stylegan2.pocket.nets.detector_training import DetectorConfig
@@ -83,7 +83,7 @@ def test_models_say_what_they_are(made):
     assert checkpoints.load(made.work / "photo_long.pt").g is not None
     assert webtoon.info["images"] == 32 and webtoon.d is None
     assert "D.from_rgb.weight" in webtoon.info["frozen"] and photo.info["frozen"] == []
-    assert webtoon.info["methods"] == [str(m) for m in named("freeze-sg", 64)]
+    assert webtoon.info["methods"] == [str(m) for m in named("freeze-sg", world.SIZE)]
 
 
 def test_what_a_target_froze_is_the_sources(made):
@@ -93,7 +93,8 @@ def test_what_a_target_froze_is_the_sources(made):
     ]
     assert len(frozen) > 20
     assert all(torch.equal(target[name], photo[name.replace("source.", "")]) for name in frozen)
-    assert not torch.equal(target["synthesis.blocks.64.conv1.weight"], photo["synthesis.blocks.64.conv1.weight"])
+    last = f"synthesis.blocks.{world.SIZE}.conv1.weight"
+    assert not torch.equal(target[last], photo[last])
 
 
 def test_report_has_numbers_beside_their_floor_and_ceiling(made):

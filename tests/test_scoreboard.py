@@ -10,6 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli
+from stylegan2.pocket import world
 from stylegan2.pocket.studies import scoreboard, scoreboard_view
 from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Ruler, Study
@@ -56,7 +57,7 @@ def test_studies_name_every_training_once():
     assert len(set(keys)) == len(keys) and all(not set(key) & set(" (),=/") for key in keys)
     assert len(scoreboard.methods_study(seeds=(0, 1))) == 3 * len(METHODS) * 2
     sweep = {entry.name: entry.methods for entry in scoreboard.sweep_study()}
-    assert sweep["FreezeSG(16, 6)"] == (FreezeD(32), FreezeSG(16, 6))
+    assert sweep["FreezeSG(16, 6)"] == (FreezeD(world.SIZE // 2), FreezeSG(16, 6))
     assert sweep["StructureLoss(weight=3.0, relative=True)"][1] == StructureLoss(weight=3.0, relative=True)
 
 

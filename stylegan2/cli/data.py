@@ -90,9 +90,9 @@ def crop(
 
     \b
     Examples:
-      python -m stylegan2 crop pages/ --out crops --size 64
-      python -m stylegan2 crop pages.zip --out crops --size 256 --min-size 96
-      python -m stylegan2 prepare crops/faces --out data/mine.lmdb --size 64
+      python -m stylegan2 crop pages/ --out crops
+      python -m stylegan2 crop pages.zip --out crops --size 512 --min-size 96
+      python -m stylegan2 prepare crops/faces --out data/mine.lmdb
     """
     from stylegan2.collect import crops
 
@@ -110,7 +110,8 @@ def prepare(
     # (pocket:webtoon?n=1000).
     *,
     out: Path,  # Folder of the dataset (LMDB) to write.
-    sizes: Annotated[list[int], typer.Option("--size")] = (64,),  # Side in pixels; repeat for several sizes.
+    sizes: Annotated[list[int] | None, typer.Option("--size")] = None,  # Side in pixels; repeat for several sizes.
+    # [default: that of the pocket models]
     workers: int = 2,  # Images worked on at once; 0: one after the other.
     format: str | None = None,  # jpeg, or png (no loss). [default: jpeg; png if rendered]
     quality: int = 100,  # JPEG quality, 1 to 100.
@@ -125,16 +126,16 @@ def prepare(
 
     \b
     Examples:
-      python -m stylegan2 prepare my_faces/ --out data/mine.lmdb --size 64
+      python -m stylegan2 prepare my_faces/ --out data/mine.lmdb
       python -m stylegan2 prepare faces.zip --out data/faces.lmdb --size 128 --size 256 --workers 8
       python -m stylegan2 prepare pocket:webtoon --out data/webtoon.lmdb
     """
-    import stylegan2.pocket  # noqa: F401  (rendered sets can be named as sources)
     from stylegan2.data import prepare as module
+    from stylegan2.pocket import world  # with it, rendered sets can be named as sources
 
     common.check_folder(out)
     settings = {"workers": workers, "crop": crop, "limit": limit, "overwrite": overwrite}
-    report = module.prepare(src, out, tuple(sizes), quality, format, **settings)
+    report = module.prepare(src, out, tuple(sizes or [world.SIZE]), quality, format, **settings)
     typer.echo(str(report))
     common.end([name for name, _ in report.skipped])
 

@@ -19,7 +19,6 @@ from stylegan2.files import counted
 
 POCKET_CLIP, JUDGE, STUDY = (MODELS / name for name in ("clip.pt", "judge.pt", "text_edits.json"))
 LARGE_CLIP = "ViT-B/32"
-POCKET_SIDE = 64  # pixels of the models that the judge and the small CLIP know
 GAIN = 0.02  # of the similarity of image and text: less is no success
 ENDS = {"done": "all of them", "converged": "then nothing more was gained", "interrupted": "stopped early"}
 HOW = ("neutral", "learn", "layers", "steps", "lr", "l2", "keep")  # options that say how to edit
@@ -187,6 +186,7 @@ def edit(
       python -m stylegan2 edit checkpoints/pocket/photo.pt "glasses" --seeds projected/me.pt
     """
     from stylegan2.editing.styleclip import EditConfig
+    from stylegan2.pocket import world
 
     out = common.new_file(out, "edit.png", *PICTURES, *FILMS, inputs=[checkpoint])
     if plot is not None:
@@ -201,7 +201,7 @@ def edit(
     models = common.generators(common.captions_of([checkpoint, *(others or [])]), device)
     g = next(iter(models.values()))
     free = all(ctx.get_parameter_source(name).name == "DEFAULT" for name in HOW)
-    if free and clip is None and g.resolution == POCKET_SIDE:
+    if free and clip is None and g.resolution == world.SIZE:
         edit_config, learned_on, strength = _by_the_study(text)
         amounts = amounts if strengths is not None else [-1, 0, strength]
     done = _edit(g, edit_config, learned_on or faces, truncation, latents, clip)
@@ -235,13 +235,14 @@ def _by_the_study(text: str):
 
 def _report(g, done, ws, strength: float, out: Path) -> None:
     """What was done; for pocket faces what the judge sees; a note where CLIP sees the text no more than before."""
+    from stylegan2.pocket import world
     from stylegan2.pocket.nets.judge import Judge
     from stylegan2.pocket.studies import text_edits
 
     steps = f"{counted(len(done.history), 'step')} ({ENDS[done.stopped]})"
     typer.echo(f"{done.config.text!r} on {counted(len(ws), 'face')}, {steps}: {out}")
     judge = common.shipped(JUDGE)
-    if g.resolution == POCKET_SIDE and judge.is_file():
+    if g.resolution == world.SIZE and judge.is_file():
         words = text_edits.describe_edit(Judge.load(judge, ws.device), g, ws, done.onto(ws, strength), done.config.text)
         typer.echo(f"at strength {strength:g}, says the judge (sd: how much this model's faces differ): {words}")
     first, last = (done.history[i]["similarity"] for i in (0, -1)) if done.history else (0.0, 0.0)
@@ -269,10 +270,11 @@ def _edit(g, config, faces: list[Face], truncation: float, latents: Path | None,
     """An edit that was kept, or a new one. Raises ValueError for a file of another edit, or of an unfinished one."""
     from stylegan2.checkpoints import fingerprint
     from stylegan2.editing.styleclip import TextEdit, check_words, optimise
+    from stylegan2.pocket import world
     from stylegan2.published.clip_model import ClipModel
 
     where = g.mapping.w_mean.device
-    name = clip or (str(POCKET_CLIP) if g.resolution <= POCKET_SIDE else LARGE_CLIP)
+    name = clip or (str(POCKET_CLIP) if g.resolution <= world.SIZE else LARGE_CLIP)
     seeds = [face if isinstance(face, int) else str(face) for face in faces]
     made_from = {"generator": fingerprint(g), "seeds": seeds, "truncation": truncation, "clip": name}
     if latents is not None and latents.exists():

@@ -27,6 +27,7 @@ Photos = Annotated[
 Square = Settings(
     "editing.photos",
     "Cutting",
+    without=("frame",),
     align=typer.Option(
         help="yes: turn and cut to the face; no: the middle square; auto: no if it has the model's size."
     ),
@@ -46,7 +47,9 @@ def read(
     Raises ValueError where none is left.
     """
     from stylegan2.editing.photos import read_photo
+    from stylegan2.pocket.nets.perceptual import frame_for
 
+    cutting = replace(cutting, frame=frame_for(resolution))
     portraits, left_out = {}, []
     for name, path in common.captions_of(photos).items():
         with common.leaving_out(path, left_out, alone=len(photos) == 1):
@@ -82,8 +85,9 @@ def align(
     from stylegan2 import display
     from stylegan2.collect import align as module
     from stylegan2.editing.photos import Cutting, names_of, open_photo, parse_box, portraits
+    from stylegan2.pocket.nets.perceptual import frame_for
 
-    cutting = Cutting("yes", face, parse_box(box))
+    cutting = Cutting("yes", face, parse_box(box), frame_for(size))
     out = common.or_numbered(out, "faces")
     common.check_folder(out, photos)
     done, left_out = set(), []
@@ -219,17 +223,18 @@ def _encoder(encoder: str, g):
     from stylegan2 import checkpoints
     from stylegan2.editing.encoder import load_encoder
 
-    if encoder == "none" or (encoder == "auto" and not (g.resolution == 64 and shipped(ENCODER).is_file())):
-        return None
     path = shipped(ENCODER if encoder == "auto" else Path(encoder))
+    if encoder == "none" or (encoder == "auto" and not path.is_file()):
+        return None
     opened = load_encoder(path, g.mapping.w_mean.device)
     sizes = [(net.resolution, net.num_ws, net.w_dim) for net in (opened.encoder, g)]
+    of_g = opened.meta.get("generator") in (None, checkpoints.fingerprint(g))
+    if encoder == "auto" and not (of_g and sizes[0] == sizes[1]):
+        return None  # the course's encoder and somebody else's model
     if sizes[0] != sizes[1]:
         its, ours = (f"{side} pixels and {codes} codes of {width}" for side, codes, width in sizes)
         raise ValueError(f"'{path}' is for {its}, the model has {ours}: give its own with --encoder, or --encoder none")
-    if opened.meta.get("generator") not in (None, checkpoints.fingerprint(g)):
-        if encoder == "auto":
-            return None  # the course's encoder and somebody else's model
+    if not of_g:
         common.note(f"'{path}' was trained for another model; its codes are only a beginning")
     return opened.encoder.around(g.mapping)
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from stylegan2.trainer import Trainer
     from stylegan2.transfer import Method
 
-SIZE = 64  # pixels of images that are prepared here, where neither --size nor a source says it
 COPY = "the copy of the source's mapping (G.mapping.source)"
 Run = Settings("config", "TrainConfig", without=("fine_tune",))
 
@@ -33,7 +32,8 @@ def train(
     # or parts in quotes: "FreezeD(32), FreezeSG(8, 4)".
     original: str | None = None,  # Flags of Cartoon-StyleGAN's train.py, in quotes, in place of --method.
     preset: str = "pocket",  # Size of new networks without --source: pocket, config-f.
-    size: int | None = None,  # Resolution. [default: --source's; else the dataset's]
+    size: int | None = None,  # Resolution. [default: --source's; else the dataset's; for
+    # images that are prepared, the pocket models']
     settings: Run,
     device: Device = "auto",
 ) -> None:
@@ -55,7 +55,7 @@ def train(
           --source checkpoints/pocket/photo.pt --method "FreezeD(32), StructureLoss((4, 8), weight=2)"
       python -m stylegan2 train --data pocket:webtoon --out runs/original \\
           --source checkpoints/pocket/photo.pt --original "--freezeG=4 --freezeD=3 --augment"
-      python -m stylegan2 train --data my_faces/ --out runs/faces --size 64 --images 200000
+      python -m stylegan2 train --data my_faces/ --out runs/faces --images 200000
       torchrun --nproc_per_node=2 --max-restarts=3 -m stylegan2 train --data data/faces.lmdb --out runs/faces
     """
     flags, notes = None, []
@@ -88,6 +88,7 @@ def train(
 def _make_trainer(config, data, source, preset, size, method, flags, device) -> Trainer:
     """Dataset, networks and methods for a run."""
     from stylegan2 import networks, transfer
+    from stylegan2.pocket import world
     from stylegan2.pocket.studies.methods import parse
     from stylegan2.runtime import pick_device
     from stylegan2.trainer import Trainer
@@ -97,7 +98,7 @@ def _make_trainer(config, data, source, preset, size, method, flags, device) -> 
 
     device = pick_device(device)
     if source is None:
-        if flags or any(not isinstance(m, transfer.FreezeD) for m in methods(SIZE)):
+        if flags or any(not isinstance(m, transfer.FreezeD) for m in methods(world.SIZE)):
             option = "--original" if flags else "--method"
             raise ValueError(f"{option} keeps something of a trained model: name it with --source")
         dataset = _dataset(data, size, Path(config.out))
@@ -112,17 +113,20 @@ def _make_trainer(config, data, source, preset, size, method, flags, device) -> 
 
 
 def _dataset(data: str, size: int | None, out: Path):
-    """What `--data` names; images and rendered sets are prepared first, once, below `datasets/` beside the run."""
-    import stylegan2.pocket  # noqa: F401  (rendered sets can be named as sources)
+    """What `--data` names; images and rendered sets are prepared first, once, below `datasets/` beside the run.
+
+    Without a size, they get that of the pocket world.
+    """
     from stylegan2.data.dataset import LMDBDataset, is_lmdb
     from stylegan2.data.prepare import ensure_lmdb
     from stylegan2.distributed import World
+    from stylegan2.pocket import world  # with it, rendered sets can be named as sources
 
     if not is_lmdb(data):
         if Path(data).resolve() in (out.resolve(), *out.resolve().parents):
             raise ValueError(f"--out '{out}' lies in the folder of your images, and its pictures would become some")
-        world, size = World.here(), size or SIZE
-        data = world.of_first(str(ensure_lmdb(data, out.parent / "datasets", size)) if world.is_first else None)
+        processes, size = World.here(), size or world.SIZE
+        data = processes.of_first(str(ensure_lmdb(data, out.parent / "datasets", size)) if processes.is_first else None)
     return LMDBDataset(data, size, cache=True)
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from stylegan2 import checkpoints
+from stylegan2.collect.align import Frame
 from stylegan2.course.drive import drive_folder
 from stylegan2.course.scales import FullModels, Models, PocketModels
 from stylegan2.data.prepare import ensure_lmdb
@@ -27,7 +28,7 @@ from stylegan2.editing.encoder import load_encoder
 from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
 from stylegan2.pocket.nets.judge import Judge
-from stylegan2.pocket.nets.perceptual import distance_for
+from stylegan2.pocket.nets.perceptual import distance_for, frame_for
 from stylegan2.pocket.studies.scoreboard import read_rows
 from stylegan2.published.clip_model import ClipModel
 from stylegan2.published.fetch import FetchError
@@ -61,13 +62,18 @@ class Course:
 
     @property
     def scale(self) -> str:
-        """ "pocket": 64-pixel rendered faces and shipped models; "full": 256 pixels and published models."""
+        """ "pocket": rendered faces and shipped models; "full": published models, of 256 pixels."""
         return self.models.scale
 
     @property
     def resolution(self) -> int:
         """Side of all images in pixels."""
         return self.models.resolution
+
+    @property
+    def frame(self) -> Frame:
+        """Where faces lie in the images of this scale, for cutting a photo."""
+        return frame_for(self.resolution)
 
     @cached_property
     def lab(self) -> Course:

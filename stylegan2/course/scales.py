@@ -17,7 +17,7 @@ from stylegan2.pocket import world
 from stylegan2.published import clip_files
 from stylegan2.published.zoo import BY_COURSE, Zoo
 
-POCKET_SIZE, FULL_SIZE = 64, 256
+FULL_SIZE = 256
 PHOTOS_SEED = 910_000  # of rendered photos that no training uses
 BATCH = 16
 GIB_FOR_BATCH = 12  # for 16 images at 256 pixels, config-f: 10.2 in float32 (benchmarks/README.md), and some room
@@ -34,8 +34,8 @@ class PocketModels:
         weights: a folder with files that the scale's tools need, None: their own cache.
     """
 
-    scale, resolution, weights = "pocket", POCKET_SIZE, None
-    description = f"pocket scale ({POCKET_SIZE}-pixel faces, nothing to download)"
+    scale, resolution, weights = "pocket", world.SIZE, None
+    description = f"pocket scale ({world.SIZE}-pixel faces, nothing to download)"
     worlds = ("webtoon", "storybook", "portrait")
 
     def __init__(self, root: Path):

@@ -24,7 +24,7 @@ MAX_REDUCED = 3 * MAX_PIXELS  # of a JPEG, which can be decoded at half the widt
 class Settings:
     """How images are stored. Two runs with equal settings and an equal source give equal bytes."""
 
-    sizes: tuple[int, ...] = (64,)  # pixels, square
+    sizes: tuple[int, ...]  # pixels, square
     format: str = "jpeg"  # or "png" (lossless)
     quality: int | None = 100  # JPEG only
     resample: str = "lanczos"

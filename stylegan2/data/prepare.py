@@ -62,7 +62,7 @@ class PrepareReport:
 def prepare(
     source: str | os.PathLike,
     out: str | os.PathLike,
-    sizes: int | tuple[int, ...] = (64,),
+    sizes: int | tuple[int, ...],
     quality: int = 100,
     format: str | None = None,
     resample: str = "lanczos",
@@ -96,7 +96,7 @@ def prepare(
 def ensure_lmdb(
     source: str | os.PathLike,
     cache_dir: str | os.PathLike,
-    size: int = 64,
+    size: int,
     workers: int = 2,
     progress: bool = True,
 ) -> Path:

@@ -17,7 +17,7 @@ def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
     factorise a 256-pixel model with 14 codes. Presets that would be empty in a small model are left out.
 
     What a range decides is each model's own: in large ones coarse layers hold pose and outline, middle ones features,
-    fine ones colours and texture (arXiv 1812.04948, section 3.1); in the 64-pixel photo model pose, hair, eyes and nose
+    fine ones colours and texture (arXiv 1812.04948, section 3.1); in the pocket photo model pose, hair, eyes and nose
     are all in 0-2, and the fine layers hold a tint of the skin (:mod:`stylegan2.pocket.studies.ownership`).
     """
     cuts = {"all": (0, num_ws), "coarse": (0, 2), "middle": (2, 6), "fine": (6, num_ws)}

@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2.collect import align
+from stylegan2.collect.align import FFHQ, Frame
 from stylegan2.data.images import Refused, decode, to_square
 
-POCKET = 64  # pixels: up to this size our judge compares faces, above it LPIPS
 SEEN = 384  # pixels: longest side of the photo that shows what was taken
 ALIGN = ("auto", "yes", "no")
 
@@ -29,6 +29,7 @@ class Cutting:
     # picture of the generator's own size as it is, any other aligned
     face: str = "1"  # the one that is found most surely, "2": the next, ..., or "all"
     box: tuple[float, float, float] | None = None  # left, top, side in pixels of the upright photo: that square instead
+    frame: Frame = FFHQ  # where an aligned face lies: as in the pictures that the generator was trained on
 
     def __post_init__(self) -> None:
         if self.align not in ALIGN:
@@ -72,8 +73,7 @@ def portraits(
 ) -> list[Portrait]:
     """The faces of an upright RGB photo that are asked for. `people`: of `align.find_people`, where they are known.
 
-    Up to `POCKET` pixels, faces lie as rendered ones do, above it as in FFHQ. Raises align.NoFace where there is none,
-    ValueError where there are not so many.
+    Raises align.NoFace where there is none, ValueError where there are not so many.
     """
     if cutting.box is not None:
         square = align.box_square(*cutting.box) / getattr(photo, "reduced", 1)  # in pixels of the photo as it is stored
@@ -86,12 +86,11 @@ def portraits(
     chosen = range(len(people)) if cutting.face == "all" else [int(cutting.face) - 1]
     if chosen[0] >= len(people):
         raise ValueError(f"face {cutting.face} was asked for, but {len(people)} were found in this photo")
-    frame = align.POCKET if resolution <= POCKET else align.FFHQ
     return [
         Portrait(
-            align.cut(photo, align.square_of(people[i], frame), resolution),
+            align.cut(photo, align.square_of(people[i], cutting.frame), resolution),
             f"face {i + 1} of {len(people)}",
-            align.marked(photo, people, frame, SEEN, {i}),
+            align.marked(photo, people, cutting.frame, SEEN, {i}),
         )
         for i in chosen
     ]

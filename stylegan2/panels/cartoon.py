@@ -1,7 +1,8 @@
 """The cartoon panel: upload a photo, choose a style, and turn the dials.
 
     studio = Studio(photo_model, {"webtoon": webtoon}, distance, encoder)
-    studio.add("me", portraits(open_photo("me.jpg"), 64)[0].tensor)
+    r = photo_model.resolution
+    studio.add("me", portraits(open_photo("me.jpg"), r, Cutting(frame=frame_for(r)))[0].tensor)
     cartoon_panel(studio).show()
 
 What takes seconds, finding a photo's codes, is done once, when the photo comes; `Studio` keeps them.
@@ -34,6 +35,7 @@ from stylegan2.editing.projection import Search
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import TIP, choice, float_slider, labelled, text_field, uploaded_files
 from stylegan2.panels.panel import Panel, framed, pick
+from stylegan2.pocket.nets.perceptual import frame_for
 
 SIDE, SMALL, GAP, LINE = 240, 110, 4, 22  # pixels: a large face, one of the grid, between them, a caption
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # columns of the grid
@@ -216,7 +218,9 @@ class CartoonPanel(Panel):
             photo = decode(data)
         except Refused as error:
             raise ValueError(f"{name} cannot be read: {error}") from error
-        faces = portraits(photo, self.studio.source.resolution, Cutting(face="all", box=square))[:MOST_FACES]
+        resolution = self.studio.source.resolution
+        cutting = Cutting(face="all", box=square, frame=frame_for(resolution))
+        faces = portraits(photo, resolution, cutting)[:MOST_FACES]
         record = {"sha256": hashlib.sha256(data).hexdigest()[:16], "square": square and list(square)}
         others = {name for name, sitter in self.studio.sitters.items() if not record.items() <= sitter.record.items()}
         names = names_of(Path(name).stem[:24] or "photo", len(faces), others)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stylegan2.metrics.measure import Measure
 from stylegan2.pocket import world
-from stylegan2.pocket.nets.judge import SIZE, Judge, Reading, correlation
+from stylegan2.pocket.nets.judge import Judge, Reading, correlation
 
 REFERENCE_SEED = 900_000  # sequences of faces on which nothing was trained
 CLEAR = 0.3  # an attribute can be followed when its best agreement is this far above chance
@@ -86,7 +86,7 @@ def rendered_reference(judge: Judge, domain: str, n: int = 1000) -> Reference:
     """Render and read 3n faces; the other domain is webtoon, for webtoon photo. Raises ValueError: unknown domain."""
     other_domain = "photo" if domain == "webtoon" else "webtoon"
     first, second, other = (
-        judge.read(world.render(world.sample(d, n, seed=REFERENCE_SEED, start=start), d, SIZE))
+        judge.read(world.render(world.sample(d, n, seed=REFERENCE_SEED, start=start), d))
         for d, start in ((domain, 0), (domain, n), (other_domain, 2 * n))
     )
     return Reference(domain, first, second, other_domain, other)
@@ -129,7 +129,7 @@ def landmark_error(source: Reading, target: Reading) -> Tensor:
 def same_faces(judge: Judge, source_domain: str, target_domain: str, n: int) -> tuple[Reading, Reading]:
     """n faces by the source domain's statistics, rendered in both domains and read: all attributes are kept."""
     faces = world.sample(source_domain, n, seed=REFERENCE_SEED)
-    first, second = (judge.read(world.render(faces, domain, SIZE)) for domain in (source_domain, target_domain))
+    first, second = (judge.read(world.render(faces, domain)) for domain in (source_domain, target_domain))
     return first, second
 
 

@@ -46,7 +46,6 @@ from stylegan2.runtime import pick_device
 from stylegan2.trainer import Trainer
 from stylegan2.transfer import StructureLoss
 
-SIZE = 64
 REPORT_FACES = 2000  # faces on either side of a distance
 
 
@@ -92,8 +91,8 @@ class Recipe:
     @property
     def photos(self) -> LMDBDataset:
         """The rendered photos as an LMDB held in memory, rendered at first use."""
-        folder = self.work / f"photo-{self.photo_faces}-v{world.VERSION}.lmdb"
-        prepare(f"pocket:photo?n={self.photo_faces}", folder, sizes=(SIZE,))
+        folder = self.work / f"photo-{world.SIZE}-{self.photo_faces}-v{world.VERSION}.lmdb"
+        prepare(f"pocket:photo?n={self.photo_faces}", folder, sizes=world.SIZE)
         return LMDBDataset(folder, cache=True)
 
     @property
@@ -193,7 +192,7 @@ def photo_runs(recipe: Recipe) -> dict[Path, TrainConfig]:
 
 def make_photo(recipe: Recipe) -> None:
     """photo.pt, the source, from scratch; runs before the last one are skipped where their result exists."""
-    g, d = networks.build(SIZE, "pocket", recipe.seed)
+    g, d = networks.build(world.SIZE, "pocket", recipe.seed)
     start = checkpoints.Checkpoint(g_ema=g, g=g, d=d)
     for path, config in photo_runs(recipe).items():
         last = path == recipe.path("photo")

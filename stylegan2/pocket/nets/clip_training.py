@@ -30,7 +30,7 @@ from stylegan2 import files
 from stylegan2.data.roughen import roughen
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig, mirrored, sets_of_faces, step_rng, warm_cosine
-from stylegan2.pocket.nets.judge import SIZE, to_float
+from stylegan2.pocket.nets.judge import INPUT_SIZE, to_float
 from stylegan2.pocket.world.captions import phrases
 from stylegan2.published.clip_files import openai_clip
 from stylegan2.published.clip_model import MEAN, SD, TOKENS, ClipModel, tokenize
@@ -41,7 +41,7 @@ EVALUATION_SEED = 810_000
 CHUNK = 500  # faces rendered by a worker at a time
 ARCHITECTURE = {
     "embed_dim": 64,
-    "image_resolution": SIZE,
+    "image_resolution": INPUT_SIZE,
     "vision_layers": 4,
     "vision_width": 128,
     "vision_patch_size": 8,
@@ -84,7 +84,7 @@ class ClipConfig(FitConfig):
 class Pool:
     """Rendered faces and what can be said of them: of each as it is, and of its mirror image."""
 
-    images: Tensor  # uint8 [N, 3, 64, 64]
+    images: Tensor  # uint8 [N, 3, INPUT_SIZE, INPUT_SIZE]
     sayable: list  # N x topics x phrases
     mirrored: list
     domains: list[str]
@@ -110,7 +110,7 @@ def render_pool(config: ClipConfig) -> Pool:
 def _render_part(job: tuple[str, str, int, int, int]) -> tuple[Tensor, list, list, list[str]]:
     statistics, domain, seed, start, count = job
     faces = world.sample(statistics, count, seed=seed, start=start)
-    return world.render(faces, domain, SIZE), phrases(faces), phrases(faces.mirror()), [domain] * count
+    return world.render(faces, domain, INPUT_SIZE), phrases(faces), phrases(faces.mirror()), [domain] * count
 
 
 class Batches(Dataset):
@@ -157,7 +157,7 @@ class _Run(Fit):
             yield images[chosen], flips, tokens
 
     def losses(self, images: Tensor, flips: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        """uint8 [B, 3, 64, 64], bool [B], long [B, T] -> the loss, and the share of faces that chose their caption."""
+        """uint8 [B, 3, H, W], bool [B], long [B, T] -> the loss, and the share of faces that chose their caption."""
         x = to_float(mirrored(images, flips))
         x, _ = roughen(x, x.new_zeros(len(x), 1, 2), self.rng(self.device))
         self.extra["known"][tokens.flatten()] = True
@@ -229,7 +229,7 @@ def _retrieve(model: ClipModel, domain: str, rounds: int, among: int) -> dict[st
         while len(chosen) < among:  # each caption once
             number, text = next(texts)
             chosen.setdefault(text, number)
-        images = to_float(world.render(faces[list(chosen.values())], domain, SIZE))
+        images = to_float(world.render(faces[list(chosen.values())], domain))
         scores = model.encode_images(images.to(right.device)) @ model.encode_texts(list(chosen)).T
         for name, axis in (("caption", 1), ("face", 0)):
             shares[name].append(float((scores.argmax(axis) == right).float().mean()))

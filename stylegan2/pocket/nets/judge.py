@@ -29,7 +29,7 @@ from stylegan2.runtime import pick_device
 
 AXES = 48  # principal axes of the features that are kept: 99 % of the variance, and sets of a few hundred faces suffice
 SHAPE_GAIN = 10.0  # landmarks lie within a few tenths of an image side: brings them to about unit spread
-SIZE = 64  # pixels of a side of its input
+INPUT_SIZE = 64  # pixels of a side of what the network takes, see `as_input`
 FORMAT = "stylegan2 pocket judge"
 EYES = (world.LANDMARKS.index("eye_left"), world.LANDMARKS.index("eye_right"))
 EVALUATION_SEED = 800_000  # sequences of faces that neither a data set nor the judge's training uses
@@ -100,6 +100,13 @@ def to_float(images: Tensor) -> Tensor:
     if not images.is_floating_point():
         raise ValueError(f"images must be float in [-1, 1] or uint8, got {images.dtype}")
     return images.float()
+
+
+def as_input(images: Tensor) -> Tensor:
+    """Images [N, 3, H, W] in [-1, 1] at the side that the network takes, antialiased."""
+    if images.shape[-2:] == (INPUT_SIZE, INPUT_SIZE):
+        return images
+    return F.interpolate(images, (INPUT_SIZE, INPUT_SIZE), mode="bilinear", antialias=True, align_corners=False)
 
 
 # ------------------------------------------------------------------------------------------------------- the network
@@ -195,14 +202,14 @@ class Judge(nn.Module):
         self.hidden = nn.Linear(d + 2 * points + 32 * len(GLIMPSES), features)
         self.attributes = nn.Linear(features, names)
         self.domain = nn.Linear(features, domains)
-        cells = (torch.arange(SIZE // 2) + 0.5) / (SIZE // 2)
+        cells = (torch.arange(INPUT_SIZE // 2) + 0.5) / (INPUT_SIZE // 2)
         grid = torch.stack(torch.meshgrid(cells, cells, indexing="xy"), dim=2).reshape(-1, 2)  # [1024, 2] (x, y)
         self.register_buffer("grid", grid, persistent=False)
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_axes", torch.eye(features, AXES))
 
     def raw(self, x: Tensor) -> Raw:
-        """Images [N, 3, 64, 64] in [-1, 1] -> everything, before sigmoid and softmax."""
+        """Images [N, 3, INPUT_SIZE, INPUT_SIZE] in [-1, 1] -> everything, before sigmoid and softmax."""
         x32 = self.stem(x)
         x16 = self.down16(x32)
         x8 = self.down8(x16)
@@ -223,10 +230,8 @@ class Judge(nn.Module):
         return F.relu(self.refine[1](F.relu(F.interpolate(up, scale_factor=2) + s32)))
 
     def forward(self, images: Tensor) -> Reading:
-        """Images float [N, 3, H, W] in [-1, 1] -> Reading. Other sizes than 64 are resized, antialiased."""
-        if images.shape[-2:] != (SIZE, SIZE):
-            images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
-        raw = self.raw(images)
+        """Images float [N, 3, H, W] in [-1, 1] -> Reading. Sides other than INPUT_SIZE are resized, antialiased."""
+        raw = self.raw(as_input(images))
         return Reading(
             attributes=_probabilities(raw.attributes),
             landmarks=raw.landmarks,
@@ -314,7 +319,7 @@ def evaluate_judge(judge: Judge, per_domain: int = 500, seed: int = 1) -> dict:
 
 def _evaluate_domain(judge: Judge, domain: str, n: int, seed: int) -> dict:
     faces = world.sample(domain, n, seed=EVALUATION_SEED + seed)
-    reading = judge.read(world.render(faces, domain, SIZE))
+    reading = judge.read(world.render(faces, domain))
     truth, read = faces.vector(), reading.attributes
     points = world.landmarks(faces, domain)
     error = (reading.landmarks - points).norm(dim=2) / interocular(points)[:, None]  # [n, K]

@@ -23,7 +23,7 @@ from stylegan2.pocket.nets.judge import (
     CONTINUOUS,
     FLAGS,
     GROUPS,
-    SIZE,
+    INPUT_SIZE,
     Judge,
     evaluate_judge,
     format_evaluation,
@@ -61,7 +61,7 @@ class JudgeConfig(FitConfig):
 class Pool:
     """Rendered faces and what is known of them."""
 
-    images: Tensor  # uint8 [N, 3, 64, 64]
+    images: Tensor  # uint8 [N, 3, INPUT_SIZE, INPUT_SIZE]
     attributes: Tensor  # [N, A]
     landmarks: Tensor  # [N, K, 2]
     domain: Tensor  # long [N]
@@ -75,7 +75,8 @@ def render_pool(own: int, cross: int, seed: int = 0) -> Pool:
     parts = []
     for statistics, domain, n, stream in sets_of_faces(own, cross, TRAINING_SEED + 10 * seed):
         faces, of_domain = world.sample(statistics, n, seed=stream), torch.full((n,), world.DOMAINS.index(domain))
-        parts.append((world.render(faces, domain, SIZE), faces.vector(), world.landmarks(faces, domain), of_domain))
+        images = world.render(faces, domain, INPUT_SIZE)
+        parts.append((images, faces.vector(), world.landmarks(faces, domain), of_domain))
     return Pool(*map(torch.cat, zip(*parts, strict=True)))
 
 

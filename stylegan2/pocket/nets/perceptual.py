@@ -1,4 +1,4 @@
-"""Perceptual distance by the judge's first layers; and the distance for a size of images.
+"""Perceptual distance by the judge's first layers; and what suits a size of images: a distance, a frame.
 
 distance = JudgeDistance(judge)
 distance(images, distance.of(target))  # [N]
@@ -11,9 +11,10 @@ import os
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stylegan2.collect import align
 from stylegan2.editing.perceptual import Features, LpipsDistance
-from stylegan2.editing.photos import POCKET
-from stylegan2.pocket.nets.judge import SIZE, Judge
+from stylegan2.pocket import world
+from stylegan2.pocket.nets.judge import Judge, as_input
 from stylegan2.published.fetch import Where
 
 
@@ -32,10 +33,8 @@ class JudgeDistance(nn.Module):
         self.judge = judge.eval().requires_grad_(False)
 
     def of(self, images: Tensor) -> Features:
-        """Feature maps of images [N, 3, H, W] in [-1, 1]; other sides than 64 are resized."""
-        if images.shape[-2:] != (SIZE, SIZE):
-            images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
-        x32 = self.judge.stem(images)
+        """Feature maps of images [N, 3, H, W] in [-1, 1], at the side that the judge takes."""
+        x32 = self.judge.stem(as_input(images))
         x16 = self.judge.down16(x32)
         return [F.normalize(x.float(), dim=1) for x in (x32, x16, self.judge.down8(x16))]
 
@@ -46,7 +45,12 @@ class JudgeDistance(nn.Module):
 
 
 def distance_for(resolution: int, judge: str | os.PathLike, device="auto", weights: Where = None):
-    """The distance for images of that side: by a judge's file for pocket faces, else LPIPS (with its `weights`)."""
-    if resolution > POCKET:
+    """The distance for images of that side: by a judge's file up to the pocket world's, else LPIPS (with `weights`)."""
+    if resolution > world.SIZE:
         return LpipsDistance(weights, device)
     return JudgeDistance(Judge.load(judge, device))
+
+
+def frame_for(resolution: int) -> align.Frame:
+    """Where a face lies in images of that side: as rendered ones do up to the pocket world's, else as in FFHQ."""
+    return align.POCKET if resolution <= world.SIZE else align.FFHQ

@@ -49,7 +49,6 @@ from stylegan2.runtime import pick_device
 from stylegan2.trainer import Trainer
 from stylegan2.transfer import FreezeD, FreezeG, FreezeSG, Method, StructureLoss
 
-SIZE = 64
 SOURCE_DOMAIN = "photo"
 TARGETS = tuple(domain for domain in world.DOMAINS if domain != SOURCE_DOMAIN)
 SWAPS = (None, 16, 32)  # first resolution from the target; None: all of it
@@ -77,7 +76,7 @@ class Entry:
 
 def methods_study(domains: Iterable[str] = TARGETS, seeds: Iterable[int] = (0,)) -> list[Entry]:
     """Every method of METHODS on every domain with every seed."""
-    return [Entry(d, name, tuple(named(name, SIZE)), s) for s in seeds for d in domains for name in METHODS]
+    return [Entry(d, name, tuple(named(name, world.SIZE)), s) for s in seeds for d in domains for name in METHODS]
 
 
 def sweep_study(domain: str = "webtoon", seeds: Iterable[int] = (0,)) -> list[Entry]:
@@ -86,7 +85,7 @@ def sweep_study(domain: str = "webtoon", seeds: Iterable[int] = (0,)) -> list[En
     settings += [StructureLoss(weight=100.0), StructureLoss(relative=True), StructureLoss(weight=3.0, relative=True)]
     # the first is the fourth of: mapping frozen or not x codes taken or not (see FreezeSG)
     named = {"FreezeG(8), mapping free": FreezeG(8, mapping=False)} | {constructor(m): m for m in settings}
-    return [Entry(domain, name, (FreezeD(SIZE // 2), m), seed) for seed in seeds for name, m in named.items()]
+    return [Entry(domain, name, (FreezeD(world.SIZE // 2), m), seed) for seed in seeds for name, m in named.items()]
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class Study:
 
     def dataset(self, domain: str) -> LMDBDataset:
         """The domain's rendered faces, in memory."""
-        return LMDBDataset(ensure_lmdb(f"pocket:{domain}", self.work / "datasets", SIZE), cache=True)
+        return LMDBDataset(ensure_lmdb(f"pocket:{domain}", self.work / "datasets", world.SIZE), cache=True)
 
     def config(self, entry: Entry) -> TrainConfig:
         """Settings of an entry's training."""
@@ -190,7 +189,7 @@ class Ruler:
 
     def __init__(self, study: Study, domain: str):
         self.study, self.domain = study, domain
-        version = f"v{world.VERSION}-{study.made_from['judge']}"
+        version = f"{world.SIZE}-v{world.VERSION}-{study.made_from['judge']}"
         self.path = study.work / f"ruler-{domain}-{study.faces}-{version}.pt"
 
     @cached_property

@@ -1,7 +1,7 @@
 """The pocket world: rendered faces in one source domain and three cartoon domains, with attributes and landmarks.
 
     faces = sample("photo", 8, seed=0)          # attributes of faces 0..7
-    images = render(faces, "photo")             # uint8 [8, 3, 64, 64]
+    images = render(faces, "photo")             # uint8 [8, 3, SIZE, SIZE]
     cartoons = render(faces, "webtoon")         # the same people in another world
 
 ``photo`` is endless; each target domain is the fixed set of faces 0..TARGET_SET_SIZE-1 of seed 0. The pictures of one
@@ -20,17 +20,18 @@ from stylegan2.pocket.world.geometry import LANDMARKS
 from stylegan2.pocket.world.scene import Scene, background, finish
 from stylegan2.pocket.world.styles import DOMAINS, check_domain
 
+SIZE = 64  # pixels of a side: of the world's pictures, and of the models that are trained on them
 TARGET_SET_SIZE = 1000  # images of a target domain: small on purpose, as in the paper's cartoon sets
 CHUNK_PIXELS = 32 * 64 * 64  # rendered at once: larger batches fall out of the processor's cache
 
 __all__ = [
-    "ATTRIBUTES", "DOMAINS", "LANDMARKS", "TARGET_SET_SIZE", "VECTOR_NAMES", "VERSION", "Attribute", "Faces",
+    "ATTRIBUTES", "DOMAINS", "LANDMARKS", "SIZE", "TARGET_SET_SIZE", "VECTOR_NAMES", "VERSION", "Attribute", "Faces",
     "captions", "landmarks", "random_captions", "render", "sample",
 ]  # fmt: skip
 
 
 @torch.no_grad()
-def render(faces: Faces, domain: str, size: int = 64) -> Tensor:
+def render(faces: Faces, domain: str, size: int = SIZE) -> Tensor:
     """Render faces in a domain, whichever they were sampled for: uint8 [N, 3, size, size].
 
     Raises ValueError for an unknown domain or a size under 16.
