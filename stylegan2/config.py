@@ -83,9 +83,8 @@ class TrainConfig:
             self._require((getattr(self, name) or 0) >= 0, name, "0 or more, or None for the default")
         self._require(self.augment_images is None or self.augment_images >= 1, "augment_images", "at least 1, or None")
         self._require(-1 < self.augment_target < 1, "augment_target", "a number between -1 and 1")
-        choices = {"augment": ("none", "adaptive", "fixed"), "augment_pipe": AUGMENT_PIPES}
-        choices["precision"] = ("auto", "float32", "bfloat16", "float16")
-        for name, known in choices.items():
+        precisions, kinds = ("auto", "float32", "bfloat16", "float16"), ("none", "adaptive", "fixed")
+        for name, known in {"augment": kinds, "augment_pipe": AUGMENT_PIPES, "precision": precisions}.items():
             self._require(getattr(self, name) in known, name, f"one of {', '.join(known)}")
 
     def _require(self, fine: bool, name: str, expected: str) -> None:

@@ -4,7 +4,7 @@
 
 Every process samples the random numbers of an iteration for the whole batch, and process r of n takes images r, r + n,
 r + 2 n, ... of it. Sums and means go over all of them. So the number of processes changes no mathematics, only the
-order in which numbers are added.
+order in which numbers are added. (`stylegan2.cli.processes.joined` joins them.)
 """
 
 from __future__ import annotations

@@ -109,6 +109,12 @@ def test_absent_parts_are_none_and_g_ema_can_be_read_alone(tmp_path, g, d):
     assert same(found.g_ema, g) and found.g is None and found.d is None and found.training is None
 
 
+def test_nothing_is_written_without_an_averaged_generator(tmp_path, g):
+    with pytest.raises(ValueError, match="needs an averaged generator"):
+        checkpoints.save(tmp_path / "a.pt", g_ema=None, g=g)
+    assert not list(tmp_path.iterdir())
+
+
 def test_half_is_half_the_size_and_loads_as_float32(tmp_path):
     g = Generator(8, z_dim=128, w_dim=128, channels={4: 64, 8: 64})
     checkpoints.save(tmp_path / "full.pt", g_ema=g)

@@ -44,6 +44,12 @@ def test_layers_are_found(given, found):
     assert parse_layers(given, 10) == found
 
 
+@pytest.mark.parametrize("given", ["12", "0-5000000", "99999999999999999999"])
+def test_too_large_a_number_is_told_the_models_largest(given):
+    with pytest.raises(ValueError, match=f"layers '{given}': .* is too large, expected a whole number from 0 to 9"):
+        parse_layers(given, 10)
+
+
 @pytest.mark.parametrize("given", ["", "top", "1-2-3", "-1", "7-3", "10", [10], [-1], []])
 def test_what_is_wrong_is_named(given):
     with pytest.raises(ValueError, match="layers"):

@@ -337,6 +337,15 @@ def test_reset_ends_a_running_optimisation(panel):
     assert panel.settings == panel.defaults and panel.image.value == there
 
 
+def test_in_a_script_an_error_is_raised(panel, monkeypatch):
+    def broken(self):
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(Optimisation, "step", broken)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        panel.start()
+
+
 def test_edit_after_stop_is_made_anew(panel):
     panel.controls["steps"].value = 9
 

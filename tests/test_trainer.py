@@ -538,7 +538,6 @@ def test_fine_tuning_starts_from_the_average_it_is_given(tmp_path):
 
 
 def test_tensorboard_events_are_written_if_asked_for(tmp_path):
-    pytest.importorskip("tensorboard")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tiny_trainer(tmp_path, images=16, tensorboard=True).run(progress=False)

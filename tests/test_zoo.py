@@ -271,7 +271,8 @@ def test_one_model_that_cannot_be_had_does_not_keep_us_from_the_next(weights, tm
 
 def test_what_is_unknown_is_said(tmp_path):
     with pytest.raises(FetchError, match="no published model 'x'; there are: ffhq256"):
-        Zoo(tmp_path).path("x")
+        Zoo(tmp_path / "new").fetch("x")
+    assert not (tmp_path / "new").exists()
     assert len(MODELS) == 12 == len({model.drive for model in MODELS.values()}) == len(BY_COURSE)
 
 

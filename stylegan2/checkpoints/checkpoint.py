@@ -84,6 +84,8 @@ def save(
     training: what resuming needs: nested dicts and lists of tensors and plain values, stored as they are. Raises
         TypeError for an object that a safe reader would refuse, in `meta` as well.
     """
+    if g_ema is None:
+        raise ValueError("a checkpoint needs an averaged generator, got g_ema=None")
     files.write(path, ours.pack({"g_ema": g_ema, "g": g, "d": d}, half, meta or {}, training))
 
 

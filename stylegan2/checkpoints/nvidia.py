@@ -41,6 +41,7 @@ NAMES = (  # theirs -> ours
 
 
 def to_our_name(name: str) -> str:
+    """Of a parameter or buffer."""
     for theirs, ours_ in NAMES:
         name = re.sub(theirs, ours_, name)
     return name
@@ -180,8 +181,8 @@ def state_of(network: Record) -> dict[str, Tensor]:
     """
     try:
         modules = list(_modules(network, ""))
-        own = [module["conv_clamp"] for path, module in modules if "conv_clamp" in module and path[-5:] != "skip."]
-        clamps = {None if clamp is None else float(clamp) for clamp in own}  # a residual block's skip never has one
+        layers = [module for path, module in modules if path.split(".")[-2:-1] != ["skip"]]  # of a residual block: none
+        clamps = {None if m["conv_clamp"] is None else float(m["conv_clamp"]) for m in layers if "conv_clamp" in m}
         tensors = {
             f"{path}{name}": tensor
             for path, module in modules
@@ -191,8 +192,12 @@ def state_of(network: Record) -> dict[str, Tensor]:
         raise CheckpointError(f"its networks are not what PyTorch makes ({type(error).__name__}: {error})") from error
     if len(clamps) > 1:
         raise CheckpointError(f"its layers differ in conv_clamp ({few(sorted(map(str, clamps)))}), expected one")
-    tensors["conv_clamp"] = None if clamps <= {None} else torch.tensor(*clamps)
-    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise CheckpointError(f"{name} is a {type(tensor).__name__}, expected a tensor")
+    clamp = clamps.pop() if clamps else None
+    return tensors if clamp is None else tensors | {"conv_clamp": torch.tensor(clamp)}
 
 
 def _modules(module: Record, path: str) -> Iterator[tuple[str, Record]]:

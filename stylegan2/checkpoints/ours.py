@@ -128,6 +128,7 @@ def _resolutions(state: Mapping[str, Tensor], pattern: str, name: str, first: in
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], name: str) -> nn.Module:
+    """The network with a state dict's numbers. Raises CheckpointError: which entries do not fit."""
     check_entries(name, state, {k: tuple(v.shape) for k, v in network.state_dict().items()})
     network.load_state_dict(state)  # copied into the parameters: float32, in the memory layout that the networks chose
     return network

@@ -152,11 +152,13 @@ def discriminator_rows(d: Discriminator) -> list[Row]:
 
 
 def same_shapes(network: nn.Module, names: Mapping[str, str]) -> list[Row]:
+    """Rows of {their name: ours} whose tensors are alike."""
     ours = network.state_dict()
     return [Row(a, b, tuple(ours[b].shape)) for a, b in names.items()]
 
 
 def block_names(sizes: list[int]) -> dict[str, str]:
+    """{their name: ours} of from_rgb and the residual blocks."""
     names = dict(FROM_RGB)
     for k, r in enumerate(sizes[:-1], start=1):
         names |= _below(f"convs.{k}", f"blocks.{r}", RESIDUAL)
@@ -222,6 +224,7 @@ def from_discriminator(d: Discriminator) -> dict[str, Tensor]:
 
 
 def to_theirs(ours: Mapping[str, Tensor], rows: list[Row], kernels: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our state dict -> theirs."""
     return {row.theirs: _on_cpu(ours[row.ours].reshape(row.shape)) for row in rows} | kernels
 
 

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from stylegan2 import __version__
-from stylegan2.setting_types import parse_numbers
+from stylegan2.editing.layers import parse_numbers
 
 if TYPE_CHECKING:
     from stylegan2.checkpoints import Checkpoint

@@ -204,7 +204,8 @@ def _keep(out: Path, g, codes: dict, images, portraits: dict) -> None:
             typer.echo(f"{name}: not begun: you stopped the command first", err=True)
             continue
         found, image = replace(codes[i], made_from=made_from | {"photo": name}), images[i : i + 1]
-        found.save(path := out / f"{name}.pt")
+        path = out / f"{name}.pt"
+        found.save(path)
         rendered = g.synthesis(found.ws, "const")
         picture = display.rows({"photo": image.cpu(), "drawn": rendered.cpu()}, side=SIDE)
         picture = picture if portrait.seen is None else display.beside([portrait.seen, picture])
@@ -228,8 +229,8 @@ def _encoder(encoder: str, g):
         return None
     opened = load_encoder(path, g.mapping.w_mean.device)
     sizes = [(net.resolution, net.num_ws, net.w_dim) for net in (opened.encoder, g)]
-    of_g = opened.meta.get("generator") in (None, checkpoints.fingerprint(g))
-    if encoder == "auto" and not (of_g and sizes[0] == sizes[1]):
+    of_g = sizes[0] == sizes[1] and opened.meta.get("generator") in (None, checkpoints.fingerprint(g))
+    if encoder == "auto" and not of_g:
         return None  # the course's encoder and somebody else's model
     if sizes[0] != sizes[1]:
         its, ours = (f"{side} pixels and {codes} codes of {width}" for side, codes, width in sizes)

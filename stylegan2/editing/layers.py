@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stylegan2.setting_types import parse_numbers
+from stylegan2.setting_types import LAST_SEED
+
+MOST = 1_000_000  # numbers in one range
 
 
 def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
@@ -32,7 +34,7 @@ def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
     presets = layer_presets(num_ws)
     if isinstance(layers, str):
         expected = f"one of {', '.join(presets)}, or numbers such as 3, 0-4 or 2,5-7"
-        numbers = presets.get(layers.strip()) or parse_numbers(layers, "layers", expected)
+        numbers = presets.get(layers.strip()) or parse_numbers(layers, "layers", expected, num_ws - 1)
     else:
         numbers = [int(i) for i in layers]
     wrong = sorted({i for i in numbers if not 0 <= i < num_ws})
@@ -40,6 +42,28 @@ def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
         what = f"has no layers {', '.join(map(str, wrong))}" if wrong else "needs at least one layer"
         raise ValueError(f"layers {layers!r}: a model with {num_ws} codes {what}; expected 0 to {num_ws - 1}")
     return tuple(sorted(set(numbers)))
+
+
+def parse_numbers(text: str, name: str, expected: str, last: int = LAST_SEED) -> list[int]:
+    """Numbers from 0 to `last` of a text such as "0-3,8" -> [0, 1, 2, 3, 8].
+
+    Raises ValueError for anything else: what was `expected`.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        ends = [end.strip() for end in part.split("-")]
+        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
+            raise ValueError(f"{name} {text!r}: expected {expected}")
+        low, high = int(ends[0]), int(ends[-1])
+        if low > high:
+            raise ValueError(f"{name} {text!r}: expected the smaller number first, as in {high}-{low}")
+        if high > last:
+            raise ValueError(f"{name} {text!r:.100}: {high} is too large, expected a whole number from 0 to {last}")
+        if high - low >= MOST:
+            count = high - low + 1
+            raise ValueError(f"{name} {part.strip()!r}: {count:,} numbers, expected at most {MOST:,} at once")
+        found += range(low, high + 1)
+    return found
 
 
 def layers_text(layers: str | Sequence[int]) -> str:

@@ -59,7 +59,8 @@ class LatentSearch:
         self.g, self.critic, self.config, self.count = g, critic, config, count
         self.optimiser = torch.optim.Adam(variables, lr=config.lr)
         self.history: list[dict[str, float]] = []
-        self._threads = free_threads(look=0.1)  # for all steps: another number rounds differently
+        on_cpu = variables[0].device.type == "cpu"
+        self._threads = free_threads(look=0.1 if on_cpu else 0.0)  # for all steps: another number rounds differently
 
     @property
     def stopped(self) -> str:

@@ -97,7 +97,8 @@ class Frames(Lazy):
         first = next(iter(self.generators.values()))
         self.noise = noise if isinstance(noise, str) else first.synthesis.sample_noise(1, noise)
         largest = max(g.resolution for g in self.generators.values())
-        self.scale, self.batch = scale or max(1, side // largest), max(1, batch // self.ws.shape[1])
+        self.scale = scale or max(1, side // largest)  # whole, and none is ever shrunk
+        self.batch = max(1, batch // self.ws.shape[1])
         self._chunk: tuple[int, dict[str, Tensor]] | None = None  # the images rendered last, and of which batch
         super().__init__(self._frame, range(len(ws)))
 

@@ -105,7 +105,9 @@ def load_networks(measures: Sequence[str], weights: Where = None, device="auto")
     return {name: LOADERS[name](weights, device) for name in wanted}
 
 
-def _networks_of(measures: Sequence[str]) -> list[str]:
+def _networks_of(measures: Sequence[str], known: Sequence[str] = tuple(MEASURES)) -> list[str]:
+    if unknown := [measure for measure in measures if measure not in known]:
+        raise ValueError(f"unknown measures {', '.join(unknown)}: expected some of {', '.join(known)}")
     return list(dict.fromkeys(MEASURES[measure] for measure in measures))
 
 
@@ -124,12 +126,12 @@ def image_distances(
         networks: {"inception": extractor, "vgg": extractor}, as far as needed.
         measures: some of "fid", "kid", "pr" (precision and recall).
 
-    Raises ValueError for fewer than 4 images.
+    Raises ValueError for fewer than 4 images, or an unknown measure.
     """
     if min(len(generated), len(real)) <= NEIGHBOURS:
         raise ValueError(f"{len(generated)} generated and {len(real)} real images: expected at least {NEIGHBOURS + 1}")
     device = pick_device(device)
-    extractors = {name: networks[name] for name in _networks_of(measures)}
+    extractors = {name: networks[name] for name in _networks_of(measures, COMPARED)}
     named = {"generated": generated, "real": real}
     sets = [extract_features(images, extractors, batch, device, name) for name, images in named.items()]
     distances: dict[str, float] = {}

@@ -3,7 +3,7 @@
     text_panel(photo, {"webtoon": webtoon}, clip).show()
 
 The optimisation takes seconds: it runs when its button is pressed, shows its images meanwhile, and can be stopped.
-`Scene` keeps finished edits, so that nothing is optimised twice.
+`Scene` keeps the edits, so that none that was finished is optimised twice.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Scene(Worlds):
     """What the panel can show."""
 
     clip: ClipModel
-    edits: dict[tuple, TextEdit] = field(default_factory=dict)  # finished ones, by `key`
+    edits: dict[tuple, TextEdit] = field(default_factory=dict)  # also stopped ones, by `key`
 
 
 def config_of(text: str, neutral: str = "", found_on: str = THIS_FACE, **settings: Any) -> EditConfig:
@@ -199,11 +199,11 @@ class TextPanel(Panel):
         self.stop()
         try:
             self._task = asyncio.get_running_loop().create_task(self._run())
-        except RuntimeError:
-            asyncio.run(self._run())
+        except RuntimeError:  # no loop, as in a script
+            asyncio.run(self._run(shown=False))
 
-    async def _run(self) -> None:
-        """The steps; after each, buttons that were pressed meanwhile take effect."""
+    async def _run(self, shown: bool = True) -> None:
+        """The steps; after each, buttons pressed meanwhile take effect. shown: an error is, else it is raised."""
         try:
             with closing(editing(self.scene, **self.asked)) as steps:
                 for run in steps:
@@ -215,8 +215,10 @@ class TextPanel(Panel):
                     await asyncio.sleep(0)
         except asyncio.CancelledError:
             pass  # by `stop`: the picture shows the edit as far as it came
-        except Exception as error:  # inside a task nobody would see it
-            self.show_error(error)
+        except Exception as error:
+            if not shown:
+                raise
+            self.show_error(error)  # inside a task nobody would see it
             return
         self.update()
 

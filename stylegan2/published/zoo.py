@@ -98,9 +98,10 @@ class Zoo:
             FetchError: it cannot be had, there is no room for it, or it has changed since it was recorded.
             InUse: another process fetches into this folder.
         """
+        path = self.path(name)
         with files.only_writer(self.folder):
             try:
-                return self._fetch(name, self.path(name), progress)
+                return self._fetch(name, path, progress)
             except CheckpointError as error:
                 raise FetchError(f"what came as {name} is no checkpoint: {error}") from error
 

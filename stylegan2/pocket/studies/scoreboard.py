@@ -84,8 +84,8 @@ def sweep_study(domain: str = "webtoon", seeds: Iterable[int] = (0,)) -> list[En
     settings = [FreezeSG(4, 2), FreezeSG(16, 6)]
     settings += [StructureLoss(weight=100.0), StructureLoss(relative=True), StructureLoss(weight=3.0, relative=True)]
     # the first is the fourth of: mapping frozen or not x codes taken or not (see FreezeSG)
-    named = {"FreezeG(8), mapping free": FreezeG(8, mapping=False)} | {constructor(m): m for m in settings}
-    return [Entry(domain, name, (FreezeD(world.SIZE // 2), m), seed) for seed in seeds for name, m in named.items()]
+    methods = {"FreezeG(8), mapping free": FreezeG(8, mapping=False)} | {constructor(m): m for m in settings}
+    return [Entry(domain, name, (FreezeD(world.SIZE // 2), m), seed) for seed in seeds for name, m in methods.items()]
 
 
 @dataclass(frozen=True)
