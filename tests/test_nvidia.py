@@ -143,7 +143,7 @@ def test_a_pickle_can_be_converted_and_drawn_with(tmp_path):
     checkpoints.export(tmp_path / "theirs.pt", found)
     again = checkpoints.load(tmp_path / "theirs.pt")
     ws = again.g_ema.mapping(torch.randn(2, 8, generator=torch.Generator().manual_seed(1)), 0.7)
-    assert torch.equal(again.w_mean, g.mapping.w_mean)
+    assert torch.equal(again.g_ema.mapping.w_mean, g.mapping.w_mean)
     torch.testing.assert_close(again.g_ema.synthesis(ws, "const"), g.eval().synthesis(ws, "const"))
 
 
