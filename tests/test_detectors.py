@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -196,8 +197,18 @@ def test_a_line_is_no_page():
     assert on_pages(lambda image: pytest.fail("asked"), Image.new("RGB", (4, 4000))) == []
 
 
-def test_one_scale_of_sureness_for_all_detectors():
+@needs_shared
+def test_sureness_is_how_many_windows_agree():
     assert [make("animeface", ANIMEFACE, sure=sure).neighbours for sure in (None, 0.0, 0.5, 1.0)] == [5, 1, 5, 10]
+
+
+def test_a_cascade_of_another_kind_is_refused():
+    haar = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+    with pytest.raises(ValueError, match="no cascade of local binary patterns"):
+        make("animeface", haar)
+
+
+def test_one_scale_of_sureness_for_all_detectors():
     assert make("pocket", sure=0.7).sure == 0.7
     for wrong in (-0.1, 3, float("nan")):
         with pytest.raises(ValueError, match="0 to 1"):

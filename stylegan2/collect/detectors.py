@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -82,7 +83,9 @@ class Cascade:
     def __init__(self, path: Path, min_size: int = MIN_SIZE, sure: float = 0.5):
         from skimage.feature import Cascade as Patterns
 
-        try:
+        try:  # scikit-image crashes on a cascade of another kind, such as OpenCV's of Haar features
+            if ElementTree.parse(path).findtext("cascade/featureType", "").strip() != "LBP":
+                raise ValueError("another kind of cascade")
             self.cascade = Patterns(str(path))
         except (SyntaxError, AttributeError, IndexError, TypeError, ValueError, OverflowError, MemoryError) as error:
             raise ValueError(f"'{path}' is no cascade of local binary patterns: expected {ANIMEFACE.name}") from error
