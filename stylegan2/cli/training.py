@@ -32,8 +32,7 @@ def train(
     # or parts in quotes: "FreezeD(32), FreezeSG(8, 4)".
     original: str | None = None,  # Flags of Cartoon-StyleGAN's train.py, in quotes, in place of --method.
     preset: str = "pocket",  # Size of new networks without --source: pocket, config-f.
-    size: int | None = None,  # Resolution. [default: --source's; else the dataset's; for
-    # images that are prepared, the pocket models']
+    size: int | None = None,  # Resolution. [default: --source's, else the dataset's, else the pocket models']
     settings: Run,
     device: Device = "auto",
 ) -> None:
