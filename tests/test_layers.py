@@ -46,7 +46,7 @@ def test_layers_are_found(given, found):
 
 @pytest.mark.parametrize("given", ["12", "0-5000000", "99999999999999999999"])
 def test_too_large_a_number_is_told_the_models_largest(given):
-    with pytest.raises(ValueError, match=f"layers '{given}': .* is too large, expected a whole number from 0 to 9"):
+    with pytest.raises(ValueError, match=f"layers '{given}': a model with 10 codes has no layers .*; expected 0 to 9"):
         parse_layers(given, 10)
 
 

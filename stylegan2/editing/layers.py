@@ -34,7 +34,8 @@ def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
     presets = layer_presets(num_ws)
     if isinstance(layers, str):
         expected = f"one of {', '.join(presets)}, or numbers such as 3, 0-4 or 2,5-7"
-        numbers = presets.get(layers.strip()) or parse_numbers(layers, "layers", expected, num_ws - 1)
+        beyond = f"a model with {num_ws} codes has no layers {{}}; expected 0 to {{}}"
+        numbers = presets.get(layers.strip()) or parse_numbers(layers, "layers", expected, num_ws - 1, beyond)
     else:
         numbers = [int(i) for i in layers]
     wrong = sorted({i for i in numbers if not 0 <= i < num_ws})
@@ -44,10 +45,13 @@ def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
     return tuple(sorted(set(numbers)))
 
 
-def parse_numbers(text: str, name: str, expected: str, last: int = LAST_SEED) -> list[int]:
+BEYOND = "{} is too large, expected a whole number from 0 to {}"
+
+
+def parse_numbers(text: str, name: str, expected: str, last: int = LAST_SEED, beyond: str = BEYOND) -> list[int]:
     """Numbers from 0 to `last` of a text such as "0-3,8" -> [0, 1, 2, 3, 8].
 
-    Raises ValueError for anything else: what was `expected`.
+    Raises ValueError for anything else: what was `expected`, or `beyond` for a number over `last`.
     """
     found: list[int] = []
     for part in text.split(","):
@@ -58,7 +62,7 @@ def parse_numbers(text: str, name: str, expected: str, last: int = LAST_SEED) ->
         if low > high:
             raise ValueError(f"{name} {text!r}: expected the smaller number first, as in {high}-{low}")
         if high > last:
-            raise ValueError(f"{name} {text!r:.100}: {high} is too large, expected a whole number from 0 to {last}")
+            raise ValueError(f"{name} {text!r:.100}: {beyond.format(high, last)}")
         if high - low >= MOST:
             count = high - low + 1
             raise ValueError(f"{name} {part.strip()!r}: {count:,} numbers, expected at most {MOST:,} at once")
