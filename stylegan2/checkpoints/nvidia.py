@@ -187,12 +187,12 @@ def state_of(network: Record) -> dict[str, Tensor]:
             f"{path}{name}": tensor
             for path, module in modules
             for name, tensor in {**module["_parameters"], **module["_buffers"]}.items()
+            if tensor is not None
         }
     except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"its networks are not what PyTorch makes ({type(error).__name__}: {error})") from error
     if len(clamps) > 1:
         raise CheckpointError(f"its layers differ in conv_clamp ({few(sorted(map(str, clamps)))}), expected one")
-    tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise CheckpointError(f"{name} is a {type(tensor).__name__}, expected a tensor")

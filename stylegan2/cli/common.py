@@ -17,7 +17,8 @@ import typer
 from typer.core import TyperGroup
 
 from stylegan2 import __version__
-from stylegan2.editing.layers import parse_numbers
+from stylegan2.editing.layers import parse_ranges
+from stylegan2.setting_types import check_seed
 
 if TYPE_CHECKING:
     from stylegan2.checkpoints import Checkpoint
@@ -31,6 +32,7 @@ FILMS = (".gif", ".mp4")
 PARTLY = 1  # done, but something was left out
 FAILED = 2  # wrong use, or nothing came of it
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
+MOST = 1_000_000  # seeds in one range
 UsageError = typer.BadParameter.__base__  # of the click that this typer brings along
 
 
@@ -233,7 +235,13 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto: a GPU w
 
 def parse_seeds(text: str, name: str = "seeds") -> list[int]:
     """Numbers of a text such as "0-3,8" -> [0, 1, 2, 3, 8]. Raises ValueError for anything else."""
-    return parse_numbers(text, name, "whole numbers and ranges, such as 7 or 0-31 or 1,5,20-29")
+    seeds: list[int] = []
+    for part in parse_ranges(text, name, "whole numbers and ranges, such as 7 or 0-31 or 1,5,20-29"):
+        count = check_seed(part[-1], name) - part[0] + 1
+        if count > MOST:
+            raise ValueError(f"{name} {text!r}: {count:,} numbers, expected at most {MOST:,} at once")
+        seeds += part
+    return seeds
 
 
 def load(path: Path, device="auto", g_ema_only: bool = False) -> Checkpoint:

@@ -161,13 +161,17 @@ def describe(checkpoint: CheckpointPath) -> None:
             typer.echo(f"{key:>10}: {few(list(map(str, value))) if isinstance(value, list | tuple) else value}")
 
 
+def parts_of(checkpoint: Checkpoint) -> list[str]:
+    """The networks that it holds."""
+    return [part for part in ("g_ema", "g", "d") if getattr(checkpoint, part) is not None]
+
+
 def summary(checkpoint: Checkpoint) -> str:
     """A few lines for people: size, parts, widths, depth, images seen."""
     g, info = checkpoint.g_ema, checkpoint.info
-    parts = [part for part in ("g_ema", "g", "d") if getattr(checkpoint, part) is not None]
     lines = {
         "format": info["format"],
-        "holds": ", ".join(parts) + (" and training state" if checkpoint.training is not None else ""),
+        "holds": ", ".join(parts_of(checkpoint)) + (" and training state" if checkpoint.training is not None else ""),
         "image": f"{g.resolution} x {g.resolution}, {g.num_ws} codes of {g.w_dim}, z of {g.z_dim}",
         "generator": f"{sum(p.numel() for p in g.parameters()):,} parameters, {len(g.mapping.layers)} mapping layers",
         "widths": ", ".join(f"{r}: {c}" for r, c in g.synthesis.channels.items()),
@@ -212,7 +216,7 @@ def convert(
             export_encoder(out, opened.encoder)
     else:
         opened = common.load(checkpoint, "cpu")
-        parts = [part for part in ("g_ema", "g", "d") if getattr(opened, part) is not None]
+        parts = parts_of(opened)
         if to == "ours":
             meta = {"converted from": opened.info["format"]} | opened.meta
             checkpoints.save(out, **{part: getattr(opened, part) for part in parts}, half=half, meta=meta)

@@ -7,10 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stylegan2.setting_types import LAST_SEED
-
-MOST = 1_000_000  # numbers in one range
-
 
 def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
     """Named sets of layers of a model with `num_ws` codes (L = 2 log2(resolution) - 2).
@@ -33,41 +29,30 @@ def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
     """
     presets = layer_presets(num_ws)
     if isinstance(layers, str):
-        expected = f"one of {', '.join(presets)}, or numbers such as 3, 0-4 or 2,5-7"
-        beyond = f"a model with {num_ws} codes has no layers {{}}; expected 0 to {{}}"
-        numbers = presets.get(layers.strip()) or parse_numbers(layers, "layers", expected, num_ws - 1, beyond)
+        if layers.strip() in presets:
+            return presets[layers.strip()]
+        parts = parse_ranges(layers, "layers", f"one of {', '.join(presets)}, or numbers such as 3, 0-4 or 2,5-7")
     else:
-        numbers = [int(i) for i in layers]
-    wrong = sorted({i for i in numbers if not 0 <= i < num_ws})
-    if wrong or not numbers:
+        parts = [range(int(i), int(i) + 1) for i in layers]
+    wrong = sorted({i for part in parts for i in (part[0], part[-1]) if not 0 <= i < num_ws})
+    if wrong or not parts:
         what = f"has no layers {', '.join(map(str, wrong))}" if wrong else "needs at least one layer"
         raise ValueError(f"layers {layers!r}: a model with {num_ws} codes {what}; expected 0 to {num_ws - 1}")
-    return tuple(sorted(set(numbers)))
+    return tuple(sorted({i for part in parts for i in part}))
 
 
-BEYOND = "{} is too large, expected a whole number from 0 to {}"
-
-
-def parse_numbers(text: str, name: str, expected: str, last: int = LAST_SEED, beyond: str = BEYOND) -> list[int]:
-    """Numbers from 0 to `last` of a text such as "0-3,8" -> [0, 1, 2, 3, 8].
-
-    Raises ValueError for anything else: what was `expected`, or `beyond` for a number over `last`.
-    """
-    found: list[int] = []
+def parse_ranges(text: str, name: str, expected: str) -> list[range]:
+    """The ranges of a text such as "0-3,8", of any size. Raises ValueError for anything else: what was `expected`."""
+    ranges = []
     for part in text.split(","):
         ends = [end.strip() for end in part.split("-")]
         if len(ends) > 2 or not all(end.isdecimal() for end in ends):
             raise ValueError(f"{name} {text!r}: expected {expected}")
-        low, high = int(ends[0]), int(ends[-1])
-        if low > high:
-            raise ValueError(f"{name} {text!r}: expected the smaller number first, as in {high}-{low}")
-        if high > last:
-            raise ValueError(f"{name} {text!r:.100}: {beyond.format(high, last)}")
-        if high - low >= MOST:
-            count = high - low + 1
-            raise ValueError(f"{name} {part.strip()!r}: {count:,} numbers, expected at most {MOST:,} at once")
-        found += range(low, high + 1)
-    return found
+        first, last = int(ends[0]), int(ends[-1])
+        if first > last:
+            raise ValueError(f"{name} {text!r}: expected the smaller number first, as in {last}-{first}")
+        ranges.append(range(first, last + 1))
+    return ranges
 
 
 def layers_text(layers: str | Sequence[int]) -> str:

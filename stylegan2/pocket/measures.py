@@ -107,8 +107,8 @@ def measure_pocket_distance(reading: Reading, reference: Reference) -> Measure:
     Raises ValueError for a reference of another number of faces.
     """
     _same_count(reading, reference)
-    sets = reading, reference.second, reference.other
-    value, floor, ceiling = (pocket_distance(each, reference.first) for each in sets)
+    real, sets = feature_statistics(reference.first), (reading, reference.second, reference.other)
+    value, floor, ceiling = (frechet_distance(feature_statistics(each), real) for each in sets)
     kinds = f"{reference.domain} against {reference.domain}", f"{reference.other_domain} against {reference.domain}"
     return Measure(f"pocket distance to {reference.domain}", value, floor, ceiling, *kinds, len(reading))
 
