@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -75,6 +77,18 @@ def test_conda_python_is_one_that_the_package_accepts():
 def test_every_dependency_is_pinned_within_its_range(name):
     assert name in pins(), f"{name} has no line in constraints.txt: run `make lock`"
     assert pins()[name] in requirements()[name].specifier
+
+
+@pytest.mark.parametrize("name", sorted(pins()))
+def test_no_pin_needs_a_newer_python_than_we_say(name):
+    """Debian's Python 3.11 is 3.11.2: a pin that wants 3.11.5 cannot be installed there."""
+    try:
+        installed = distribution(name)
+    except PackageNotFoundError:
+        pytest.skip("not for this machine")
+    if Version(installed.version) != pins()[name]:
+        pytest.skip("another version is installed")
+    assert "3.11.0" in SpecifierSet(installed.metadata["Requires-Python"] or "")
 
 
 def test_constraints_are_plain_pins():
