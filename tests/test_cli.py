@@ -640,6 +640,7 @@ def test_metrics_of_a_model_and_of_what_it_keeps_of_its_source(tmp_path):
     text = call("metrics", tmp_path / "target.pt", "--source", tmp_path / "source.pt", *options)
     assert "pocket distance" in text and "same w: landmark error" in text and "same z: landmark error" in text
     assert "floor" in text and "ceiling" in text and text.count("of the attributes that can be kept") == 2
+    assert text.count("structure kept") == 2 and "who is it, top 1 of 16" in text
     options[3] = "manga"
     assert "manga" in refusal("metrics", tmp_path / "target.pt", *options)
     assert "no.pt" in refusal("metrics", tmp_path / "target.pt", "--domain", "photo", "--judge", tmp_path / "no.pt")
@@ -648,7 +649,7 @@ def test_metrics_of_a_model_and_of_what_it_keeps_of_its_source(tmp_path):
 # ------------------------------------------------------------------------------------------------------------ recipe
 
 
-STEPS = ("judge", "photo", "targets", "scoreboard", "clip", "edits", "encoder", "routes", "detector", "report")
+STEPS = ("judge", "photo", "targets", "kept", "scoreboard", "clip", "edits", "encoder", "routes", "detector", "report")
 
 
 @pytest.fixture

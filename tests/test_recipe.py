@@ -11,7 +11,7 @@ import torch
 from stylegan2 import checkpoints, networks, runs
 from stylegan2.editing.encoder import load_encoder
 from stylegan2.layers import widths
-from stylegan2.pocket import recipe, world
+from stylegan2.pocket import likeness, recipe, world
 from stylegan2.pocket.nets import clip_training
 from stylegan2.pocket.nets.clip_training import ClipConfig
 from stylegan2.pocket.nets.detector_training import DetectorConfig
@@ -54,6 +54,8 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "widths", lambda resolution, *_: widths(resolution, 512, 16))  # 8 channels at 64 px
         patch.setattr(recipe, "REPORT_FACES", 40)
+        patch.setattr(recipe, "KEPT_FACES", 40)
+        patch.setattr(likeness.LikenessRuler.make, "__defaults__", (40,))
         patch.setattr(recipe, "SHIPPED", {"webtoon": ("baseline", "freeze-sg")})
         patch.setattr(scoreboard, "METHODS", {name: scoreboard.METHODS[name] for name in ("baseline", "freeze-sg")})
         patch.setattr(scoreboard, "sweep_study", lambda seeds: [])
@@ -62,6 +64,7 @@ def made(tmp_path_factory):
         (small.work / "photo_long.pt").unlink()
         recipe.make_photo(small)  # goes on from 32, and from 64 of the last run
         recipe.make_targets(small)
+        recipe.make_kept(small)
         recipe.make_scoreboard(small)
         patch.setattr(text_edits, "PROMPTS", text_edits.PROMPTS[:2])
         patch.setattr(text_edits, "run", partial(text_edits.run, learn=range(2)))
@@ -106,6 +109,15 @@ def test_report_has_numbers_beside_their_floor_and_ceiling(made):
     assert all(point["pocket distance"] > 1 for point in report["photo"]["curve"])
     for same in ("w", "z"):
         assert report["webtoon_baseline"][f"landmark_error_same_{same}"]["value"] >= 0
+
+
+def test_what_is_kept_is_the_same_in_both_tables(made):
+    kept = json.loads((made.shipped / "kept.json").read_text())
+    assert [(row["domain"], row["method"]) for row in kept] == [("webtoon", "baseline"), ("webtoon", "freeze-sg")]
+    rows = {r["method"]: r for r in scoreboard.read_rows(made.shipped / "scoreboard.json") if r["swap"] is None}
+    for row in kept:  # one of two seeds
+        mean, sd = (rows[row["method"]]["structure_kept"][name] for name in ("mean", "sd"))
+        assert abs(row["structure_kept"]["value"] - mean) == pytest.approx(sd / 2**0.5, abs=1e-3)
 
 
 def test_the_scoreboard_has_all_seeds(made):

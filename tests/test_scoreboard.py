@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli
-from stylegan2.pocket import world
+from stylegan2.pocket import likeness, world
 from stylegan2.pocket.studies import scoreboard, scoreboard_view
 from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Ruler, Study
@@ -27,6 +27,14 @@ def result(domain="webtoon", method="baseline", error=0.2, distance=20.0, swap=N
     return {"domain": domain, "method": method, "measured": [numbers], "images": 96, "batch": 32, "faces": 10}
 
 
+def kept(value: float, **others) -> dict:
+    """What a result of today has beside the numbers above."""
+    number = {"value": value, "low": value - 0.1, "high": value + 0.1, "floor": 0.01, "ceiling": 0.9}
+    numbers = {name: number for name in likeness.MEASURES} | {"kept_by_group": {"pose": value}}
+    made = result(**others)
+    return made | {"measured": [made["measured"][0] | numbers]}
+
+
 # ---------------------------------------------------------------------------------------------------------------- rows
 
 
@@ -36,6 +44,16 @@ def test_rows_are_means_and_sd_over_seeds():
     assert rows[0]["landmark_error_same_w"]["mean"] == pytest.approx(0.3)
     assert rows[0]["landmark_error_same_w"]["sd"] == pytest.approx(0.02**0.5)  # of a sample: n - 1
     assert rows[1]["landmark_error_same_z"] == {"mean": pytest.approx(0.11), "sd": None}
+
+
+def test_what_is_kept_has_an_interval_and_is_left_out_where_a_seed_lacks_it():
+    row, alone, old = scoreboard.rows(
+        [kept(0.4), kept(0.6), kept(0.3, method="freeze-g"), kept(0.3, method="old"), result(method="old")]
+    )
+    assert row["structure_kept"]["mean"] == pytest.approx(0.5) and row["structure_kept"]["sd"] > 0
+    assert [row["who_top1"][part] for part in ("low", "high", "ceiling")] == pytest.approx([0.4, 0.6, 0.9])
+    assert row["kept_by_group"] == {"pose": pytest.approx(0.5)} and alone["who_top5"]["sd"] is None
+    assert not set(scoreboard.KEPT) & set(old)
 
 
 def test_domains_and_swaps_are_rows_of_their_own():
@@ -81,6 +99,18 @@ def test_table_marks_the_best_and_bounds_the_errors():
     assert scoreboard_view.table(tied, "webtoon").count("**0.100**") == 2
     with pytest.raises(ValueError, match=r"no row of 'manga'.*webtoon"):
         scoreboard_view.table(rows, "manga")
+
+
+def test_table_and_page_show_what_is_kept_where_it_was_measured():
+    rows = scoreboard.rows([kept(0.4), kept(0.6, method="freeze-g", error=0.1)])
+    lines = scoreboard_view.table(rows, "webtoon").splitlines()
+    assert "| structure kept ↑ | colours kept ↑ | who is it? ↑ | of five ↑ |" in lines[0]
+    assert "| **0.60** (0.50 to 0.70) |" in lines[2] and "| 0.40 (0.30 to 0.50) |" in lines[3]
+    assert lines[-1].endswith("Who is it: 0.01 by chance, 0.90 for people rendered in both worlds.")
+    assert "- **Who is it?** Among 100" in scoreboard_view.page(rows, rows)
+    mixed = scoreboard.rows([kept(0.4), result(method="freeze-g")])
+    assert "structure kept" not in scoreboard_view.table(mixed, "webtoon")
+    assert "**Structure kept" not in scoreboard_view.page(mixed, [])
 
 
 def test_scatter_draws_every_row_of_the_shipped_scoreboard():

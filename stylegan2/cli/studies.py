@@ -51,14 +51,16 @@ def metrics(
     images: Positive = 50_000,  # Full scale: generated; ppl 5,000 pairs, structure 1,000.
     weights: Path | None = None,  # Full scale: Inception's file, or a folder of all networks'. [default: fetch]
     out: Path | None = None,  # Full scale: write the numbers here too (FILE.json).
+    structure_signal: bool = False,  # Any model: what StructureLoss can see in it. Needs nothing else.
     batch: Positive = 32,  # Full scale: images at once.
     device: Device = "auto",
 ) -> None:
     """Measure a model.
 
-    A pocket model by the judge (--domain): distance to rendered faces, repeats, attributes, landmark error. At full
-    scale (--data, --measure) by the networks that papers use: FID, KID, precision and recall, path length, structure
-    distance; these need the packages of the extra `full`, and weights that are fetched once.
+    A pocket model by the judge (--domain): distance to rendered faces, repeats, attributes, and what is kept of its
+    source's people. At full scale (--data, --measure) by the networks that papers use: FID, KID, precision and recall,
+    path length, structure distance; these need the packages of the extra `full`, and weights that are fetched once.
+    Any model: how much its RGB sums at low resolutions vary (--structure-signal), which is what StructureLoss compares.
 
     \b
     Examples:
@@ -66,8 +68,14 @@ def metrics(
       python -m stylegan2 metrics runs/webtoon --domain webtoon --source checkpoints/pocket/photo.pt
       python -m stylegan2 metrics runs/disney --data data/disney.lmdb --out runs/disney/metrics.json
       python -m stylegan2 metrics runs/disney --measure ppl --measure structure --source ffhq256.pt
+      python -m stylegan2 metrics --structure-signal checkpoints/pocket/photo.pt
     """
     full_scale = data is not None or bool(measure)
+    if structure_signal:
+        if full_scale or domain or source or weights or out:
+            raise ValueError("--structure-signal needs a model and nothing else: leave out the other options")
+        _measure_signal(checkpoint, device)
+        return
     if full_scale == (domain is not None):
         raise ValueError("give either --domain (a pocket model, by the judge), or --data or --measure (full scale)")
     if full_scale:
@@ -78,8 +86,15 @@ def metrics(
         _measure_by_judge(checkpoint, domain, source, faces, judge, device)
 
 
+def _measure_signal(checkpoint: Path, device: str) -> None:
+    from stylegan2.metrics.structure_signal import measure_structure_signal
+
+    typer.echo(measure_structure_signal(common.generator(checkpoint, device)))
+
+
 def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces: int, judge: Path, device: str) -> None:
     from stylegan2.pocket import measures, recipe
+    from stylegan2.pocket.likeness import LikenessRuler
     from stylegan2.pocket.nets.judge import Judge
 
     reader, g = Judge.load(judge, device), common.generator(checkpoint, device)
@@ -90,13 +105,14 @@ def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces:
         typer.echo(measure(reading, reference))
     if start is None:
         return
-    kept = {}
+    kept, ruler = {}, LikenessRuler.make(reader, "photo", domain, faces)
     for same in ("w", "z"):
         pair = [reader.read(images) for images in recipe.paired(start, g, faces, same)]
         typer.echo(f"same {same}: {measures.measure_landmark_error(reader, *pair, 'photo', domain)}")
         kept[same] = measures.measure_attribute_agreement(reader, *pair, "photo", domain)
         share = f"of the attributes that can be kept, {kept[same].mean():.2f} is (1: all, 0: as by chance)"
         typer.echo(f"same {same}: {share}")
+        typer.echo(f"same {same}: {ruler.measure(*pair)}")
     typer.echo(f"\nby attribute, same w\n{kept['w']}")
 
 

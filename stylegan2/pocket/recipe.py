@@ -36,8 +36,8 @@ from stylegan2.pocket.nets.encoder_training import EncoderConfig, train_encoder
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.judge_training import train_judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
+from stylegan2.pocket.studies import kept, scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies import projection as routes
-from stylegan2.pocket.studies import scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Study, methods_study
 from stylegan2.published.clip_model import ClipModel
@@ -47,6 +47,7 @@ from stylegan2.trainer import Trainer
 from stylegan2.transfer import StructureLoss
 
 REPORT_FACES = 2000  # faces on either side of a distance
+KEPT_FACES = 1000  # codes that each target is measured on, for what it keeps of a person
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,14 @@ def make_targets(recipe: Recipe) -> None:
         shutil.copyfile(recipe.study.model(entry), recipe.path(name))
 
 
+def make_kept(recipe: Recipe) -> None:
+    """kept.json: what each shipped target keeps of a person."""
+    paths = {(entry.domain, entry.name): recipe.path(name) for name, entry in shipped_entries().items()}
+    rows = kept.measure_models(recipe.load("photo").g_ema, recipe.judge(), paths, KEPT_FACES)
+    print(kept.table(rows))
+    files.write_json(recipe.shipped / "kept.json", rows)
+
+
 def make_scoreboard(recipe: Recipe) -> None:
     """scoreboard.json, sweeps.json: all methods, webtoon with several seeds, other domains with one; and settings."""
     seeds, others = recipe.webtoon_seeds, [domain for domain in SHIPPED if domain != "webtoon"]
@@ -354,6 +363,7 @@ STEPS: dict[str, Callable[[Recipe], None]] = {
     "judge": make_judge,
     "photo": make_photo,
     "targets": make_targets,
+    "kept": make_kept,
     "scoreboard": make_scoreboard,
     "clip": make_clip,
     "edits": make_edits,
@@ -367,5 +377,5 @@ STEPS: dict[str, Callable[[Recipe], None]] = {
 def result(recipe: Recipe, step: str) -> Path:
     """The last file that a step leaves; STEP.pt if it has no entry here."""
     last = {"scoreboard": "sweeps.json", "edits": "text_edits.json", "routes": "routes.json", "report": "report.json"}
-    last |= {"targets": f"{list(shipped_entries())[-1]}.pt"}
+    last |= {"kept": "kept.json", "targets": f"{list(shipped_entries())[-1]}.pt"}
     return recipe.shipped / last.get(step, f"{step}.pt")

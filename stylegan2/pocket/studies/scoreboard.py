@@ -9,6 +9,8 @@ are measured on the same codes, by the judge:
     domain distance      pocket distance of the target's images to the domain (lower: better cartoons)
     landmark error       between source and target images, in distances between the eyes (lower: more of the face kept),
                          for the same w (one code through both) and for the same z (each through its own mapping)
+    structure, colours kept; who is it?
+                         what is left of the person, for the same w (`stylegan2.pocket.likeness`; higher: more)
 
 each without and with layer swapping, which takes the resolutions below `swap` from the source. Every entry leaves a
 small file, so that an interrupted study goes on where it was; a *row* sums up the seeds of a method.
@@ -42,7 +44,7 @@ from stylegan2.editing.latents import render
 from stylegan2.editing.layer_swapping import swap_images
 from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator
-from stylegan2.pocket import measures, world
+from stylegan2.pocket import likeness, measures, world
 from stylegan2.pocket.nets.judge import Judge, Reading
 from stylegan2.pocket.studies.methods import METHODS, constructor, named
 from stylegan2.runtime import pick_device
@@ -55,6 +57,7 @@ SWAPS = (None, 16, 32)  # first resolution from the target; None: all of it
 BATCH = 16  # images swapped together
 CODES_SEED = 1  # of the codes that all entries are measured on
 NUMBERS = ("domain_distance", "landmark_error_same_w", "landmark_error_same_z", "attributes_kept_same_w")
+KEPT = (*likeness.MEASURES, "kept_by_group")  # numbers that older results lack
 BUDGET = ("images", "batch", "faces")
 
 
@@ -190,7 +193,7 @@ class Ruler:
     def __init__(self, study: Study, domain: str):
         self.study, self.domain = study, domain
         version = f"{world.SIZE}-v{world.VERSION}-{study.made_from['judge']}"
-        self.path = study.work / f"ruler-{domain}-{study.faces}-{version}.pt"
+        self.path = study.work / f"ruler2-{domain}-{study.faces}-{version}.pt"  # "ruler-…" had no people
 
     @cached_property
     def judge(self) -> Judge:
@@ -199,7 +202,11 @@ class Ruler:
 
     @cached_property
     def readings(self) -> dict[str, Reading]:
-        """ "real": faces of the domain; "as_source", "as_target": the same attributes rendered in both domains."""
+        """What is rendered, as read.
+
+        "real", "more_real": faces of the domain; "as_source", "as_target": the same attributes rendered in both
+        domains; "person", "cartoon": the same of other people, on which the world's map is fitted.
+        """
         if not self.path.exists():
             self._make()
         stored = torch.load(self.path, weights_only=True)
@@ -209,7 +216,9 @@ class Ruler:
         n = self.study.faces
         real = measures.rendered_reference(self.judge, self.domain, n)
         as_source, as_target = measures.same_faces(self.judge, SOURCE_DOMAIN, self.domain, n)
+        person, cartoon = likeness.people(self.judge, SOURCE_DOMAIN, self.domain, min(n, likeness.PEOPLE))
         readings = {"real": real.first, "more_real": real.second, "as_source": as_source, "as_target": as_target}
+        readings |= {"person": person, "cartoon": cartoon}
         files.write(self.path, {name: vars(reading) for name, reading in readings.items()})
 
     @cached_property
@@ -217,6 +226,14 @@ class Ruler:
         """Landmark error of perfect structure: the same attributes rendered in both domains."""
         pair = self.readings["as_source"], self.readings["as_target"]
         return float(measures.landmark_error(*pair).mean())
+
+    @cached_property
+    def likeness(self) -> likeness.LikenessRuler:
+        """What tells how much of a person is kept."""
+        person, cartoon, as_source, as_target = (
+            self.readings[name] for name in ("person", "cartoon", "as_source", "as_target")
+        )
+        return likeness.LikenessRuler(likeness.fit_map(person, cartoon), as_source, as_target)
 
     def distance(self, reading: Reading) -> float:
         """Pocket distance of images to the domain."""
@@ -229,8 +246,11 @@ class Ruler:
         return measures.Agreement(*(measures.attribute_agreement(*p) for p in pairs), len(source)).mean()
 
 
-def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int | None, dict[str, float]]]:
-    """(swap, {name: value}) of a target for every swap. The domain distance is of the same-z images."""
+def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int | None, dict]]:
+    """(swap, {name: value}) of a target for every swap. The domain distance is of the same-z images.
+
+    Those of KEPT are dicts: see `Likeness.numbers`.
+    """
     device, ruler = pick_device(study.device), Ruler(study, domain)
     source, target = checkpoints.load(study.source, device, g_ema_only=True).g_ema, target.to(device)
     z = torch.randn(study.faces, source.z_dim, generator=step_generator(CODES_SEED, 0))
@@ -252,6 +272,7 @@ def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int 
             "landmark_error_same_z": error(same_z),
             "attributes_kept_same_w": ruler.attributes_kept(from_source, same_w),
         }
+        numbers |= ruler.likeness.measure(from_source, same_w).numbers()
         yield swap, numbers | bounds | {"ceiling": error(measures.shuffled(same_z))}
 
 
@@ -304,7 +325,7 @@ def rows(results: Iterable[dict]) -> list[dict]:
 
     sd is null for a single seed. `floor` and `ceiling` bound the landmark errors: the same attributes rendered in both
     domains, and random pairs. `distance_floor` and `distance_ceiling` bound the domain distance: other rendered faces
-    of the domain, and rendered photos.
+    of the domain, and rendered photos. Numbers of KEPT, where all seeds have them: `_kept`.
     """
     groups: dict[tuple, list[dict]] = {}
     for result in results:
@@ -317,6 +338,7 @@ def rows(results: Iterable[dict]) -> list[dict]:
             "method": name,
             "swap": swap,
             **{number: _spread([seed[number] for seed in seeds]) for number in NUMBERS},
+            **{number: _kept([seed[number] for seed in seeds]) for number in KEPT if all(number in s for s in seeds)},
             **{bound: seeds[0][bound] for bound in ("floor", "distance_floor", "distance_ceiling")},
             "ceiling": statistics.fmean(seed["ceiling"] for seed in seeds),
             "seeds": len(seeds),
@@ -328,6 +350,12 @@ def rows(results: Iterable[dict]) -> list[dict]:
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": statistics.fmean(values), "sd": statistics.stdev(values) if len(values) > 1 else None}
+
+
+def _kept(values: Sequence[dict[str, float]]) -> dict[str, float | None]:
+    """Over the seeds: mean and sd of "value", means of all else, such as the interval over faces ("low", "high")."""
+    means = {name: statistics.fmean(value[name] for value in values) for name in values[0] if name != "value"}
+    return (_spread([value["value"] for value in values]) if "value" in values[0] else {}) | means
 
 
 def read_rows(path: str | os.PathLike) -> list[dict]:

@@ -17,8 +17,16 @@ COLOURS = {
 }
 OTHER = "#444450"  # methods that are not in the course's list
 MARKS = {16: "s", 32: "^"}  # by swap
-COLUMNS = {"domain_distance": 1, "landmark_error_same_w": 3, "landmark_error_same_z": 3, "attributes_kept_same_w": 2}
-TITLES = ["domain distance ↓", "landmark error, same w ↓", "same z ↓", "attributes kept ↑"]
+COLUMNS = {  # number of a row -> its title and digits; the arrow says which is better
+    "domain_distance": ("domain distance ↓", 1),
+    "landmark_error_same_w": ("landmark error, same w ↓", 3),
+    "landmark_error_same_z": ("same z ↓", 3),
+    "attributes_kept_same_w": ("attributes kept ↑", 2),
+    "structure_kept": ("structure kept ↑", 2),
+    "colours_kept": ("colours kept ↑", 2),
+    "who_top1": ("who is it? ↑", 2),
+    "who_top5": ("of five ↑", 2),
+}
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -87,26 +95,38 @@ def table(rows: Sequence[dict], domain: str, swaps: Sequence[int | None] = (None
         raise ValueError(f"no row of {domain!r} with a swap of {list(swaps)}; there are {available or 'none at all'}")
     chosen.sort(key=lambda row: row["landmark_error_same_w"]["mean"])
     lines = [[row["method"], str(row["swap"] or "–")] for row in chosen]
-    for column, digits in COLUMNS.items():
-        means = [round(row[column]["mean"], digits) for row in chosen]  # equal as printed counts as equal
-        best = max(means) if column.startswith("attributes") else min(means)
+    columns = {name: column for name, column in COLUMNS.items() if all(name in row for row in chosen)}
+    for name, (title, digits) in columns.items():
+        means = [round(row[name]["mean"], digits) for row in chosen]  # equal as printed counts as equal
+        best = max(means) if title.endswith("↑") else min(means)
         for line, row, mean in zip(lines, chosen, means, strict=True):
-            text, sd = f"{mean:.{digits}f}", row[column]["sd"]
-            text = f"**{text}**" if mean == best else text
-            line.append(text if sd is None else f"{text} ± {sd:.{digits}f}")
+            line.append(_cell(row[name], digits, mean == best))
     for line, row in zip(lines, chosen, strict=True):
         line.append(str(row["seeds"]))
-    return f"{markdown_table(['method', 'swap', *TITLES, 'seeds'], lines)}\n\n{_bounds(chosen)}"
+    titles = [title for title, _ in columns.values()]
+    return f"{markdown_table(['method', 'swap', *titles, 'seeds'], lines)}\n\n{_bounds(chosen)}"
+
+
+def _cell(number: dict, digits: int, best: bool) -> str:
+    """A mean with its sd over the seeds; of a single seed with the interval over faces, if there is one."""
+    text = f"{number['mean']:.{digits}f}"
+    text = f"**{text}**" if best else text
+    if number["sd"] is not None:
+        return f"{text} ± {number['sd']:.{digits}f}"
+    return f"{text} ({number['low']:.{digits}f} to {number['high']:.{digits}f})" if "low" in number else text
 
 
 def _bounds(rows: Sequence[dict]) -> str:
     """The floors and ceilings of the numbers, in one line."""
     row, random = rows[0], sorted(round(row["ceiling"], 2) for row in rows)
     pairs = f"{random[0]:.2f}" + f" to {random[-1]:.2f}" * (random[0] < random[-1])
-    return (
+    bounds = (
         f"Landmark error: {row['floor']:.3f} for the same attributes in both domains, {pairs} for random pairs. "
         f"Domain distance: {row['distance_floor']:.1f} for rendered faces, {row['distance_ceiling']:.0f} for photos."
     )
+    if who := row.get("who_top1"):
+        bounds += f" Who is it: {who['floor']:.2f} by chance, {who['ceiling']:.2f} for people rendered in both worlds."
+    return bounds
 
 
 PAGE = """# The scoreboard
@@ -120,7 +140,7 @@ only in their method.
 - **Landmark error**: how far the judge's 16 landmarks lie apart in source and target, in distances between the eyes.
   *Same w*: one code through both generators; *same z*: each through its own mapping. Less: more of the face is kept.
 - **Attributes kept**: of the attributes that could be kept, how much is. 1: all, as when the same attributes are
-  rendered in both worlds; 0: as for random pairs.
+  rendered in both worlds; 0: as for random pairs.{kept}
 - **Swap** 16 (32): the source's layers below 16 (32) pixels, the target's from there on. It changes nothing where the
   layers below 16 were frozen: they are the source's already. Swaps stand on top of the tables, since they keep most of
   the face; look at their domain distance before you choose one.
@@ -149,6 +169,14 @@ Made by `python -m stylegan2 pocket scoreboard`; the numbers are in `scoreboard.
 """
 
 
+KEPT = """
+- **Structure kept, colours kept**: what is left of pose, head, hair and expression, and of the colours, once the
+  world's own change is taken out. 1: as of people rendered in both worlds; 0: strangers. A world may ask for other
+  colours; it does not ask for another pose.
+- **Who is it?** Among 100 photos, how often the right one is nearest to the cartoon, or among the nearest five.
+  Background, light and clothes do not count. In brackets: 95 % confidence interval over faces."""
+
+
 def page(rows: Sequence[dict], sweeps: Sequence[dict]) -> str:
     """The scoreboard as a Markdown page: what is measured, tables with and without swaps, the settings."""
     swaps = list(dict.fromkeys(row["swap"] for row in rows))
@@ -156,4 +184,5 @@ def page(rows: Sequence[dict], sweeps: Sequence[dict]) -> str:
     tables = "\n\n".join(f"## {SOURCE_DOMAIN} → {domain}\n\n{table(rows, domain, swaps)}" for domain in domains)
     swept = [table(sweeps, domain) for domain in dict.fromkeys(row["domain"] for row in sweeps)]
     budget = {name: rows[0][name] for name in ("images", "batch", "faces")}
-    return PAGE.format(tables=tables, sweeps="\n\n".join(swept) or "(not made yet)", **budget)
+    kept = KEPT if all("structure_kept" in row for row in rows) else ""
+    return PAGE.format(kept=kept, tables=tables, sweeps="\n\n".join(swept) or "(not made yet)", **budget)
