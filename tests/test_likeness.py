@@ -136,7 +136,7 @@ def test_correlations_are_pearsons_also_of_faces_taken_twice():
 def test_the_map_undoes_what_a_world_does_to_a_reading():
     """Cartoons read as an affine change of photos, and noise: the more noise, the stronger the ridge."""
     photo = Reading(noise(400, 6), noise(400, 2, 2, seed=1), noise(400, 3, seed=2), noise(400, 4, seed=3))
-    mixed = photo.attributes @ noise(6, 6, seed=4) + 3
+    mixed = photo.attributes @ (torch.eye(6) + 0.2 * noise(6, 6, seed=4)) + 3
     clear, dim = (
         Reading(mixed + much * noise(400, 6, seed=5), photo.landmarks, photo.features, photo.domain)
         for much in (0.01, 3.0)
@@ -155,3 +155,6 @@ def test_ranks_count_nearer_photos_in_units_of_what_the_map_misses():
     crossed = torch.tensor([[0.0, 3], [4, 3], [0, 1], [4, 1]])  # wrong by 3 in y, exact in x
     assert ranks(crossed, photos, torch.eye(2)).tolist() == [1, 1, 1, 1]
     assert ranks(torch.tensor([[0.0, 1.9], [4, 1.9], [0, 2.1], [4, 2.1]]), photos, torch.eye(2)).tolist() == [0] * 4
+    photos, cartoons = torch.tensor([[0.0, 0], [1, 4]]), torch.tensor([[0.0, 4], [1, 0]])  # right in x, wrong in y
+    assert ranks(cartoons, photos, torch.eye(2)).tolist() == [1, 1]
+    assert ranks(cartoons, photos, torch.tensor([0.01, 100]).diag()).tolist() == [0, 0]  # y is hardly ever right

@@ -140,6 +140,7 @@ def test_the_source_as_its_own_target_has_no_landmark_error(study):
     for numbers in found.values():
         assert numbers["landmark_error_same_w"] == numbers["landmark_error_same_z"] == 0
         assert numbers["ceiling"] > 0.05 and numbers["domain_distance"] > 30
+        assert numbers["structure_kept"]["value"] > 0.8
 
 
 def test_a_swap_brings_the_target_nearer_to_the_source(study):
@@ -148,6 +149,7 @@ def test_a_swap_brings_the_target_nearer_to_the_source(study):
     found = dict(scoreboard.measure(study, "webtoon", target))
     errors = [found[swap]["landmark_error_same_w"] for swap in (None, 16, 32)]
     assert errors[0] > errors[1] > errors[2] > 0
+    assert found[32]["structure_kept"]["value"] > found[None]["structure_kept"]["high"]
     assert found[None]["domain_distance"] < found[32]["domain_distance"]
 
 

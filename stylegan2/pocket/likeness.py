@@ -1,6 +1,6 @@
 """Is it still the same person? What a cartoon keeps of a photo, once the world's own change is taken out.
 
-    ruler = LikenessRuler.make(judge, "photo", "webtoon")          # renders and reads people: seconds
+    ruler = LikenessRuler.make(judge, "photo", "webtoon")          # renders and reads people: half a minute
     print(ruler.measure(judge.read(photos), judge.read(cartoons)))  # structure, colours, who is it?
 
 A webtoon has larger eyes and another chin, so a cartoon's reading differs from the photo's although nothing is lost.
@@ -134,7 +134,7 @@ def ranks(mapped: Tensor, photos: Tensor, missed: Tensor) -> Tensor:
 
     The others are those that follow; of fewer photos all.
     """
-    values, vectors = torch.linalg.eigh(missed)
+    values, vectors = torch.linalg.eigh(missed.double())
     white = vectors / (values.clamp_min(0) + 0.01 * values.mean()).sqrt()  # choices add up to 1: some values are 0
     mapped, photos = ((v.double() - v.double().mean(0)) @ white for v in (mapped, photos))
     apart, n = torch.cdist(mapped, photos), len(photos)
@@ -195,7 +195,10 @@ class LikenessRuler:
 
     @staticmethod
     def make(judge: Judge, source: str, target: str, n: int = PEOPLE) -> LikenessRuler:
-        """Render and read n people for the map, and n others as the ruler. Raises ValueError for an unknown domain."""
+        """Render and read n people for the map, and n others as the ruler. Raises ValueError for an unknown domain.
+
+        With fewer than about 200 the map knows too little to say who it is: the ceiling of `who_top1` shows it.
+        """
         return LikenessRuler(fit_map(*people(judge, source, target, n)), *same_faces(judge, source, target, n))
 
     def measure(self, source: Reading, cartoon: Reading) -> Likeness:
