@@ -18,7 +18,7 @@ from stylegan2.editing.latents import render_rgbs, slices, ws_from_seeds
 from stylegan2.networks import Generator
 from stylegan2.transfer import StructureLoss
 
-FACES = 200  # seeds 0 to 199: the shares of two such sets differ by a few percent of themselves
+FACES = 200  # seeds 0 to 199; three such sets of photo.pt gave 0.25 to 0.30 % at 4 px, 23.2 to 23.5 % at 32 px
 HALF = 0.5  # below it, most of what the image shows at a size comes from the colours of later blocks
 
 
@@ -75,7 +75,10 @@ class StructureSignal:
         """Which case it is for StructureLoss as published, in a sentence."""
         seen, sizes = self.seen(), " and ".join(", ".join(map(str, self.compared)).rsplit(", ", 1))
         if seen < HALF:
-            size, case = "small", "as published it has little to hold on to here; relative=True divides by it"
+            size, case = (
+                "small",
+                "as published it has little to hold on to here; StructureLoss(relative=True) divides by it",
+            )
         else:
             size, case = "large", "as published it sees most of what it is meant to keep"
         return (
