@@ -218,7 +218,7 @@ class LikenessRuler:
             hits, gallery = counts @ (rank < k).double() / len(rank), min(GALLERY, len(rank))
             kinds = "by chance", "the same people rendered in both worlds"
             ceiling = float((best < k).double().mean())
-            return _interval(f"who is it, top {k} of {gallery}", hits, k / gallery, ceiling, kinds, len(rank))
+            return _interval(f"who is it, top {k} of {gallery}", hits, min(1.0, k / gallery), ceiling, kinds, len(rank))
 
         return Likeness(
             share(STRUCTURE, "structure kept"),
