@@ -47,12 +47,14 @@ def measure_models(
 
 def table(rows: Sequence[dict]) -> str:
     """Rows of `measure_models` as a Markdown table, with the interval over faces in brackets."""
-    titles = ["domain", "method", *(name.replace("_", " ") for name in likeness.MEASURES), *rows[0]["kept_by_group"]]
+    groups = list(likeness.STRUCTURE)
+    titles = ["world", "method", "structure kept", *groups, "colours kept", "who is it?", "of five"]
     lines = []
     for row in rows:
-        numbers = [row[name] for name in likeness.MEASURES]
-        cells = [f"{number['value']:.2f} ({number['low']:.2f} to {number['high']:.2f})" for number in numbers]
-        groups = [f"{kept:.2f}" for kept in row["kept_by_group"].values()]
-        errors = [f"{row['landmark_error']:.3f} ({row['landmark_floor']:.3f})"]
-        lines.append([row["domain"], row["method"], *cells, *groups, *errors])
-    return markdown_table([*titles, "landmark error (floor)"], lines)
+        structure, colours, first, five = (
+            f"{row[name]['value']:.2f} ({row[name]['low']:.2f} to {row[name]['high']:.2f})"
+            for name in likeness.MEASURES
+        )
+        parts = [f"{row['kept_by_group'][group]:.2f}" for group in groups]
+        lines.append([row["domain"], row["method"], structure, *parts, colours, first, five])
+    return markdown_table(titles, lines)
