@@ -14,11 +14,12 @@ CHEEKS = (  # fields of the two cheeks, the forehead, the ridge of the nose
     (109, 10, 338, 337, 151, 108),
     (6, 122, 196, 3, 195, 248, 419, 351),
 )
-LIT = (40, 85)  # percentiles of the skin's lightness: without shadows, and without shine
+CHIN = (194, 201, 200, 421, 418, 262, 428, 199, 208, 32)
 GREY = 4.0  # a picture has no colours when 95 of 100 pixels lie so near to one tint, in L*a*b*
-NEUTRAL = 0.25  # part of the light's colour that is taken out
+NEUTRAL = 0.35  # part of the light's colour that is taken out
 WARMTH = (0.0, 0.045, -0.11)  # what skin_warmth 1 adds to the channels (`scene.Scene._skin`)
-SHADE = 0.8  # the renderer's hair, on average, in parts of its colour
+LIT_SKIN, SHADE = 0.88, 0.8  # the renderer's skin where it is lit, and its hair on average, in parts of their colours
+PLAIN = 20.0  # how much a strong tint of the skin has to explain, in squared L*a*b*
 Colour = tuple[np.ndarray, float]
 
 
@@ -47,11 +48,13 @@ def lab_of(rgb: np.ndarray) -> np.ndarray:
 
 
 def skin_lab(head: Head) -> np.ndarray:
-    """L*a*b* [3] of the skin where light falls on it."""
-    field = np.any([head.area(points) for points in CHEEKS], 0) & head.seen
-    pixels = head.lab[field]
-    low, high = np.percentile(pixels[:, 0], LIT)
-    return np.median(pixels[(pixels[:, 0] >= low) & (pixels[:, 0] <= high)], 0)
+    """L*a*b* [3] of the skin where light falls on it: the mean of the lightest three of five fields' medians.
+
+    Shadow, beard and glasses cover some of the fields; the median of one leaves out shine.
+    """
+    fields = [head.area(points) & head.seen for points in (*CHEEKS, CHIN)]
+    medians = [np.median(head.lab[field], 0) for field in fields if field.sum() > 5]
+    return np.mean(sorted(medians, key=lambda lab: -lab[0])[:3], 0)
 
 
 def skin(lab: np.ndarray) -> tuple[float, float]:
@@ -60,7 +63,8 @@ def skin(lab: np.ndarray) -> tuple[float, float]:
     ramp = np.array(SKIN_RAMP)
     base = np.stack([np.interp(places * (len(ramp) - 1), range(len(ramp)), channel) for channel in ramp.T], 1)
     mixed = np.clip(base[:, None] * (1 + warmths[None, :, None] * np.array(WARMTH)), 0, 1)
-    far = (((lab_of(mixed.reshape(-1, 3)) - lab) * (1, 0.5, 0.5)) ** 2).sum(1)  # tone before tint
+    wanted = lab_of(np.clip(rgb_of(lab) / LIT_SKIN, 0, 1))
+    far = ((lab_of(mixed.reshape(-1, 3)) - wanted) ** 2).sum(1) + PLAIN * np.tile(warmths**2, len(places))
     place, warmth = np.unravel_index(far.argmin(), mixed.shape[:2])
     return float(places[place]), float(warmths[warmth])
 

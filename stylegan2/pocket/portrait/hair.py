@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
 from stylegan2.collect.facemesh import OVAL
+from stylegan2.pocket.portrait.colours import CHEEKS
 from stylegan2.pocket.portrait.head import LEFT_BROW, RIGHT_BROW, SIDE, SPAN, Head
 from stylegan2.pocket.world.styles import HAIR_FIELDS, HAIR_STYLES
 
 ROUNDS = 2
+TURNED = math.radians(15)
 GAP = 6  # rows that hair beside a face may skip
 FALLS = 0.4  # part of the strips beside an ear and the jaw that falling hair covers at least
 BINS = 24  # of a histogram of colours, along each axis
 UNLIKE = 11.0  # distance in L*a*b* (lightness counts half) from which a pixel is hardly skin
 BARE = 0.2  # with less hair over the forehead, and none beside the face, there is none
-LENGTHS = (0.27, 0.62)  # lower ends of short and of medium hair; the chin lies at 0.62
+LENGTHS = (0.27, 0.68)  # lower ends of short and of medium hair; the chin lies at 0.62, shoulders at 0.75
 CURLS = 0.62  # disorder of strands (see `_disorder`) from which hair is curly
 LINE, BROW = -0.33, -0.13  # where a forehead is free, and where a fringe is at the brows
 BALDING = -0.42  # height of a hairline from which short hair recedes
@@ -61,7 +65,7 @@ def hair_mask(head: Head, skin: np.ndarray) -> np.ndarray:
         else:
             own = own & ~(side & (y > 0.3))
     hair = (crown | (own & ~head.face & (beside < 0.12) & (y < 0))) & unlike | aside
-    if hair[crown].sum() < BARE * crown.sum() and not aside.any():
+    if (hair[crown].sum() < BARE * crown.sum() and not aside.any()) or _bald(head, crown & (y < top - 0.03), skin):
         return np.zeros_like(hair)
     face = head.face & (y > brows - 0.03) & head.seen
     skin_like = face | (head.face & head.seen & ~unlike)
@@ -74,11 +78,24 @@ def hair_mask(head: Head, skin: np.ndarray) -> np.ndarray:
         likely = usual * _density(head, hair)
         share = likely / np.maximum(likely + (1 - usual) * other, 1e-9)
         hair = (cv2.GaussianBlur(share.astype(np.float32), (0, 0), 2) > 0.5) & own
+    crown_lab = np.median(head.lab[hair & (y < 0)], 0) if (hair & (y < 0)).any() else skin
+    if abs(head.yaw) > TURNED:  # beside a turned face lies the neck, too
+        hair &= (y < 0.2) | (skin_distance(head, crown_lab) < 1.3 * UNLIKE)
     _, parts, stats, _ = cv2.connectedComponentsWithStats(hair.astype(np.uint8))
     begun = np.bincount(parts[own & ~face & (y < 0.4) & (beside < 0.35)], minlength=len(stats))
     kept = [k for k in range(1, len(stats)) if begun[k] > 0.15 * stats[k, cv2.CC_STAT_AREA] > 9]
     return np.isin(parts, kept)
 
+
+def _bald(head: Head, crown: np.ndarray, skin: np.ndarray) -> bool:
+    """Is the top of the head as skin is, in tint and grain, maybe in another light?"""
+    grain = np.abs(cv2.Laplacian(head.lab[..., 0].astype(np.float32), cv2.CV_32F))
+    inner = cv2.erode(crown.astype(np.uint8), np.ones((7, 7))).astype(bool)
+    if inner.sum() < 60:
+        return False
+    cheeks = np.any([head.area(field) for field in CHEEKS], 0)
+    near = np.linalg.norm((np.median(head.lab[inner], 0) - skin) * (0.5, 1, 1)) < UNLIKE
+    return bool(near and grain[inner].mean() < 1.5 * grain[cheeks].mean())
 
 
 def hair_shape(head: Head, mask: np.ndarray) -> dict[str, tuple[float | str, float]]:

@@ -45,6 +45,12 @@ class Head:
         down = _unit_vector(down - right * (right @ down))
         return np.stack([right, down, np.cross(right, down)])
 
+    @property
+    def yaw(self) -> float:
+        """Radians by which the head is turned to the picture's right."""
+        right = self.axes[0]
+        return math.atan2(right[2], math.hypot(right[0], right[1]))
+
     @cached_property
     def front(self) -> np.ndarray:
         """The points [468, 3] as they lie when the head looks into the camera."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,7 +13,7 @@ from PIL import Image
 
 from stylegan2.collect.align import NoFace
 from stylegan2.collect.blazeface import BlazeFace
-from stylegan2.collect.facemesh import FaceMesh
+from stylegan2.collect.facemesh import FaceMesh, Mesh
 from stylegan2.pocket.portrait import colours, hair, shape, worn
 from stylegan2.pocket.portrait.head import Head, head_of
 from stylegan2.pocket.world import Attribute, Faces, sample, styles
@@ -87,6 +88,21 @@ class Reading:
             return nearest(value, PALETTES[name])
         return value if isinstance(value, str) else f"{value:.2f}"
 
+    def summary(self) -> str:
+        """Hair, skin, glasses, beard and mouth in a line."""
+        words = self.settled()
+        length = "no hair" if words["hair_style"] == "shaved" else f"{self.name_of('hair_colour')} hair"
+        parts = [f"{length} ({words['hair_style']})", f"skin {words['skin']:.2f}", f"smile {words['smile']:.2f}"]
+        parts += [f"{words['glasses']} glasses"] if words["glasses"] != "none" else []
+        parts += [str(words["beard"])] if words["beard"] != "none" else []
+        return ", ".join(parts)
+
+    def to_json(self) -> str:
+        """{"attributes": {name: {"value", "sure"}}, "notes": [...]}; values as they are rendered."""
+        rounded = {name: np.round(v, 3).tolist() if not isinstance(v, str) else v for name, v in self.settled().items()}
+        attributes = {name: {"value": rounded[name], "sure": round(self.sure[name], 2)} for name in rounded}
+        return json.dumps({"attributes": attributes, "notes": self.notes}, indent=1)
+
 
 def nearest(colour: Sequence[float], palette: Mapping[str, Sequence[float]]) -> str:
     """The name of the colour (RGB in 0..1) that looks most alike."""
@@ -101,20 +117,22 @@ def describe(photo: Image.Image, face: int = 1) -> Reading:
     """
     found = BlazeFace()(photo)
     if not found:
-        raise NoFace(f"no face found in this photo ({photo.width}x{photo.height} pixels): both eyes, nose and mouth "
-                     "should be seen")  # fmt: skip
+        size = f"{photo.width}x{photo.height} pixels"
+        raise NoFace(f"no face found in this photo ({size}): eyes, nose and mouth should be seen")
     if not 1 <= face <= len(found):
         raise ValueError(f"face {face} was asked for, but {len(found)} were found in this photo")
     chosen = found[face - 1]
     if chosen.side < SMALLEST:
-        raise ValueError(f"the face is {chosen.side:.0f} pixels wide, too small to read: at least {SMALLEST} are needed")
+        raise ValueError(
+            f"the face is {chosen.side:.0f} pixels wide, too small to read: at least {SMALLEST} are needed"
+        )
     mesh = FaceMesh()(photo, chosen)
     if mesh.presence < PRESENT:
         raise NoFace("eyes, nose and mouth were not found where a face seemed to be: take a photo from the front")
     return _read(photo, mesh)
 
 
-def _read(photo: Image.Image, mesh) -> Reading:
+def _read(photo: Image.Image, mesh: Mesh) -> Reading:
     head = head_of(photo, mesh)
     plain, head, notes = head, colours.balanced(head), []
     read: dict[str, tuple[Value, float]] = {**shape.shape(head)}
@@ -123,7 +141,7 @@ def _read(photo: Image.Image, mesh) -> Reading:
     read |= hair.hair_shape(head, mask) | _coloured(head, mask, skin_lab)
     read["glasses"], sure, frame = _glasses(photo, mesh)
     read["glasses_colour"] = (frame, sure if read["glasses"][0] != "none" else 0.0)
-    read["beard"] = worn.beard(head, np.array(read["hair_colour"][0]), read["smile"][0] > 0.25)
+    read["beard"] = worn.beard(head, np.array(read["hair_colour"][0]), read["smile"][0] > 0.4)
     if colours.is_grey(plain):
         notes.append("black-and-white: skin, hair and all other colours are not read")
         read |= {name: (means()[name], 0.0) for name in COLOURED}
@@ -132,7 +150,7 @@ def _read(photo: Image.Image, mesh) -> Reading:
     return Reading(values, certain, tuple(notes), plain)
 
 
-def _glasses(photo: Image.Image, mesh) -> tuple[tuple[str, float], float, Value]:
+def _glasses(photo: Image.Image, mesh: Mesh) -> tuple[tuple[str, float], float, Value]:
     kind, sure, colour = worn.glasses(photo, mesh)
     return (kind, sure), sure, tuple(colour.tolist())
 

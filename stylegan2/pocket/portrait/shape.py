@@ -9,15 +9,15 @@ import numpy as np
 from stylegan2.pocket.portrait.head import LEFT_BROW, RIGHT_BROW, Head
 from stylegan2.pocket.world.geometry import PITCH, ROLL, YAW
 
-LEVEL = math.radians(-4)  # of the line from forehead to chin in a face that looks into the camera: our real faces' median
+LEVEL = math.radians(
+    -4
+)  # of the line from forehead to chin in a face that looks into the camera: our real faces' median
 
 
 def pose(head: Head) -> dict[str, float]:
     """yaw, pitch and roll, unbounded: 1 is what the world calls 1."""
-    right, _, back = head.axes
-    yaw = math.atan2(right[2], math.hypot(right[0], right[1]))
-    pitch = LEVEL - math.asin(np.clip(back[1], -1, 1))
-    return {"yaw": yaw / YAW, "pitch": pitch / PITCH, "roll": head.roll / ROLL}
+    pitch = LEVEL - math.asin(np.clip(head.axes[2][1], -1, 1))
+    return {"yaw": head.yaw / YAW, "pitch": pitch / PITCH, "roll": head.roll / ROLL}
 
 
 def ratios(head: Head) -> dict[str, float]:
@@ -89,5 +89,5 @@ def shape(head: Head) -> dict[str, tuple[float, float]]:
     gap = measured["mouth_open"]
     read["mouth_open"] = (float(np.clip(gap / GAPING, 0, 1)) if gap > PARTED else 0.0, 0.8)
     raised = measured["smile"] + 1.2 * (measured["mouth_width"] - REAL["mouth_width"][0])  # a smile is wide, too
-    read["smile"] = (float(np.clip(0.1 + 5.5 * raised, -1, 1)), 0.8 * frontal**0.5)
+    read["smile"] = (float(np.clip(0.25 + 5.5 * raised, -1, 1)), 0.8 * frontal**0.5)
     return read
