@@ -16,6 +16,7 @@ CHEEKS = (  # fields of the two cheeks, the forehead, the ridge of the nose
 )
 CHIN = (194, 201, 200, 421, 418, 262, 428, 199, 208, 32)
 GREY = 4.0  # a picture has no colours when 95 of 100 pixels lie so near to one tint, in L*a*b*
+SKIN = 11.0  # distance in L*a*b* (lightness counts half) below which a pixel may be skin
 NEUTRAL = 0.35  # part of the light's colour that is taken out
 WARMTH = (0.0, 0.045, -0.11)  # what skin_warmth 1 adds to the channels (`scene.Scene._skin`)
 LIT_SKIN, SHADE = 0.88, 0.8  # the renderer's skin where it is lit, and its hair on average, in parts of their colours
@@ -69,8 +70,10 @@ def skin(lab: np.ndarray) -> tuple[float, float]:
     return float(places[place]), float(warmths[warmth])
 
 
-def hair(head: Head, mask: np.ndarray) -> Colour:
-    """Of the hair's pixels [SIDE, SIDE], without its lights and shadows."""
+def hair(head: Head, mask: np.ndarray, skin: np.ndarray) -> Colour:
+    """Of the hair's pixels [SIDE, SIDE], without its lights and shadows, and without skin [3] (L*a*b*) between them."""
+    unlike = mask & (np.linalg.norm((head.lab - skin) * (0.5, 1, 1), axis=-1) > SKIN)
+    mask = unlike if unlike.sum() > 0.3 * mask.sum() else mask
     inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5))).astype(bool)
     pixels = head.lab[inner if inner.sum() > 100 else mask]
     if len(pixels) < 60:
@@ -104,7 +107,11 @@ def clothes(head: Head, hair_mask: np.ndarray) -> Colour:
     below = head.person & ~hair_mask & (y > head.points[152, 1] + 0.3) & ~skin_like
     if below.sum() < 200:
         return np.full(3, 0.4), 0.0
-    return rgb_of(np.median(head.lab[below], 0)), float(min(1, below.sum() / 4000))
+    cv2.setRNGSeed(0)
+    stop = (cv2.TERM_CRITERIA_MAX_ITER, 10, 0)
+    _, which, centres = cv2.kmeans(head.lab[below].astype(np.float32), 3, None, stop, 1, cv2.KMEANS_PP_CENTERS)
+    largest = np.bincount(which.ravel(), minlength=3).argmax()  # a mean of shirt and jacket is neither
+    return rgb_of(centres[largest]), float(min(1, below.sum() / 4000))
 
 
 def background(head: Head) -> tuple[Colour, Colour]:

@@ -14,6 +14,7 @@ from stylegan2.pocket.world.faces import BY_NAME
 
 SIDE, ROW, LARGER = 288, 18, 2  # pixels of a picture and of a row of the table; the mesh is drawn larger, then shrunk
 LINE, BAR, BACK = "#7df3c8", "#7a5cff", "#e6e6ec"
+VIEW = 1 / 1.13  # half of the side that is shown, as the renderer zooms (`styles.zoom`)
 HIDDEN = ("texture", "glasses_colour", "parting", "gaze")
 
 
@@ -40,7 +41,8 @@ def meshed(head: Head) -> Image.Image:
         pen.line([tuple(places[i]) for i in (*ring, ring[0])], LINE, 1)
     for brow in (LEFT_BROW, RIGHT_BROW):
         pen.line([tuple(places[i]) for i in brow[:5]], LINE, 1)
-    return picture.resize(head.pixels.shape[1::-1], Image.Resampling.LANCZOS)
+    (left, right), (top, bottom) = (np.array(v) * LARGER for v in head.at([-VIEW, VIEW], [0.05 - VIEW, 0.05 + VIEW]))
+    return picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box=(left, top, right, bottom))
 
 
 def table(reading: Reading, columns: int = 3) -> Image.Image:

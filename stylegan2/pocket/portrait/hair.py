@@ -22,6 +22,7 @@ BARE = 0.2  # with less hair over the forehead, and none beside the face, there 
 LENGTHS = (0.27, 0.68)  # lower ends of short and of medium hair; the chin lies at 0.62, shoulders at 0.75
 CURLS = 0.62  # disorder of strands (see `_disorder`) from which hair is curly
 LINE, BROW = -0.33, -0.13  # where a forehead is free, and where a fringe is at the brows
+OVER_EARS, EARS = 0.55, 0.15  # half width and lower end of short hair that covers the ears
 BALDING = -0.42  # height of a hairline from which short hair recedes
 FLAT, FULL = (0.42, 0.62), (0.15, 0.2)  # half width and height of flat hair, and how much full hair adds
 TALL = 0.72  # height of the top of short hair from which it is more than a crop
@@ -113,7 +114,7 @@ def hair_shape(head: Head, mask: np.ndarray) -> dict[str, tuple[float | str, flo
     level = mask & (np.abs(y + 0.1) < 0.15)
     width = np.ptp(x[level]) / 2 if level.any() else FLAT[0]
     line = _hairline(head, mask)
-    style = _style(end, height, line, _disorder(head, mask))
+    style = _style(end, width, height, line, _disorder(head, mask))
     fields = dict(zip(HAIR_FIELDS, HAIR_STYLES[style], strict=True))
     length = (end - fields["end0"]) / (fields["end1"] - fields["end0"])
     volume = ((width - FLAT[0]) / FULL[0] + (height - FLAT[1]) / FULL[1]) / 2
@@ -169,11 +170,13 @@ def _disorder(head: Head, mask: np.ndarray) -> float:
     return float(1 - np.average(agreement[inner], weights=(a + b)[inner] + 1e-6))
 
 
-def _style(end: float, height: float, line: float, disorder: float) -> str:
+def _style(end: float, width: float, height: float, line: float, disorder: float) -> str:
     """The world's style that comes nearest."""
     length = length_class(end)
     if disorder > CURLS:
         return "curly"
+    if length == "short" and width > OVER_EARS and end > EARS:
+        return "bob"
     if length == "short" and line < BALDING:
         return "receding"
     if length == "short":

@@ -159,7 +159,7 @@ def _coloured(head: Head, mask: np.ndarray, skin_lab: np.ndarray) -> dict[str, t
     """Everything that needs colours, and the side from which light falls."""
     (upper, upper_sure), (lower, lower_sure) = colours.background(head)
     found = {
-        "hair_colour": colours.hair(head, mask),
+        "hair_colour": colours.hair(head, mask, skin_lab),
         "eye_colour": colours.eyes(head),
         "clothes_colour": colours.clothes(head, mask),
         "background": (upper, upper_sure),
