@@ -11,7 +11,7 @@ from stylegan2.pocket.portrait.colours import CHEEKS
 from stylegan2.pocket.portrait.head import Head
 
 SIDE, EYES = 160, 1.6  # pixels of the square around the eyes, and its side in distances between their outer corners
-BRIDGE = 17.0  # contrast across the nose's bridge from which there are glasses: our 28 bare faces had 16.1 at most
+BRIDGE = 17.0  # contrast across the nose's bridge from which there are glasses: 27 bare faces had 16.1 at most
 LIP = (165, 92, 164, 322, 391, 393, 167)
 JAW = (194, 201, 200, 421, 418, 262, 428, 199, 208, 32)
 SIDES = ((213, 192, 214, 210, 135, 138), (433, 416, 434, 430, 364, 367))
