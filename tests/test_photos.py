@@ -16,7 +16,7 @@ from PIL import Image, TiffImagePlugin
 
 from stylegan2 import cli
 from stylegan2.cli.common import check_file, check_folder
-from stylegan2.collect import blazeface, detectors
+from stylegan2.collect import blazeface, detectors, facemesh
 from stylegan2.collect.align import find_people, marked
 from stylegan2.collect.boxes import overlap
 from stylegan2.collect.detectors import make
@@ -131,7 +131,12 @@ def test_the_shipped_files_are_those_that_are_named():
     text = (blazeface.MODELS / "README.md").read_text()
     named = dict(re.findall(r"`(\S+\.tflite)`.*\| ([0-9a-f]{64}) \|", text))
     shipped = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in blazeface.MODELS.glob("*.tflite")}
-    assert named == shipped and set(named) == {blazeface.WIDE.file, blazeface.CLOSE.file}
+    assert named == shipped and set(named) == {
+        blazeface.WIDE.file,
+        blazeface.CLOSE.file,
+        facemesh.MESH,
+        facemesh.PERSON,
+    }
     assert "Apache License" in (blazeface.MODELS / "LICENSE").read_text()
 
 

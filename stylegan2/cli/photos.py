@@ -1,4 +1,4 @@
-"""From photos to faces, codes and cartoons: `align`, `project`, `cartoonize`."""
+"""From photos to faces, codes and cartoons: `align`, `read-face`, `project`, `cartoonize`."""
 
 from __future__ import annotations
 
@@ -105,6 +105,55 @@ def align(
     if not done:
         raise ValueError(f"none of the {len(photos)} photos can be used: see above, and --box")
     common.end(left_out)
+
+
+@verb("read-face")
+def read_face(
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture with a face.", callback=common.existing)],
+    *,
+    out: Path | None = None,  # Picture of the reading. [PHOTO_read.png]
+    face: Annotated[int, common.at_least(1)] = 1,  # Of several: 1 (the surest), 2, ...
+    correct: Annotated[
+        list[str] | None, typer.Option("--set", help="ATTRIBUTE=VALUE: you know better; repeat.")
+    ] = None,
+    json: bool = False,  # Print all attributes as JSON, too.
+) -> None:
+    """Read the person in a photo: pose, features, hair, colours, glasses, beard, and how sure each of them is.
+
+    The picture shows the mesh on the photo, all attributes, and the pocket face that they make. What is less than half
+    sure moves towards the mean face.
+
+    \b
+    Examples:
+      python -m stylegan2 read-face data/samples/eileen_collins.jpg
+      python -m stylegan2 read-face me.jpg --set glasses=round --set hair_colour=brown --set smile=0.5
+      python -m stylegan2 read-face party.jpg --face 2 --out second.png --json
+    """
+    from stylegan2 import display
+    from stylegan2.collect.align import NoFace
+    from stylegan2.editing.photos import open_photo
+    from stylegan2.pocket.portrait import describe, figure
+
+    out = common.new_file(out, f"{photo.stem}_read.png", *common.PICTURES, inputs=[photo])
+    changes = dict(_pair(text) for text in correct or ())
+    try:
+        reading = describe(open_photo(photo), face)
+    except NoFace as error:
+        raise NoFace(f"'{photo}': {error}") from error
+    reading = reading.corrected(changes)
+    if json:
+        typer.echo(reading.to_json())
+    for note in reading.notes:
+        common.note(note)
+    path = display.save(figure(reading), out)
+    typer.echo(f"{photo.stem}: {reading.summary()}; {path}", err=json)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise ValueError(f"--set {text!r}: expected ATTRIBUTE=VALUE, such as glasses=round")
+    return name.strip(), value.strip()
 
 
 @verb()

@@ -1,0 +1,124 @@
+"""Colours of a head: skin, hair, eyes, clothes, background. All are RGB in 0..1, with how sure they are."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from stylegan2.pocket.portrait.head import LEFT_LIDS, RIGHT_LIDS, Head
+from stylegan2.pocket.world.styles import SKIN_RAMP
+
+CHEEKS = (  # fields of the two cheeks, the forehead, the ridge of the nose
+    (116, 117, 118, 101, 36, 205, 187, 123),
+    (345, 346, 347, 330, 266, 425, 411, 352),
+    (109, 10, 338, 337, 151, 108),
+    (6, 122, 196, 3, 195, 248, 419, 351),
+)
+CHIN = (194, 201, 200, 421, 418, 262, 428, 199, 208, 32)
+GREY = 4.0  # a picture has no colours when 95 of 100 pixels lie so near to one tint, in L*a*b*
+SKIN = 11.0  # distance in L*a*b* (lightness counts half) below which a pixel may be skin
+NEUTRAL = 0.35  # part of the light's colour that is taken out
+WARMTH = (0.0, 0.045, -0.11)  # what skin_warmth 1 adds to the channels (`scene.Scene._skin`)
+LIT_SKIN, SHADE = 0.88, 0.8  # the renderer's skin where it is lit, and its hair on average, in parts of their colours
+PLAIN = 20.0  # how much a strong tint of the skin has to explain, in squared L*a*b*
+Colour = tuple[np.ndarray, float]
+
+
+def is_grey(head: Head) -> bool:
+    """Black and white, or one tint such as sepia."""
+    ab = head.lab[head.seen][:, 1:]
+    return bool(np.percentile(np.linalg.norm(ab - np.median(ab, 0), axis=1), 95) < GREY)
+
+
+def balanced(head: Head) -> Head:
+    """The head under whiter light: shades of grey (Finlayson and Trezzi 2004), taken back by a part only."""
+    pixels = head.pixels[head.seen].astype(float) / 255
+    light = (pixels**6).mean(0) ** (1 / 6)
+    gain = (light.mean() / light) ** NEUTRAL
+    return head.with_pixels(np.clip(head.pixels * gain, 0, 255).astype(np.uint8))
+
+
+def rgb_of(lab: np.ndarray) -> np.ndarray:
+    """[3] L*a*b* -> RGB in 0..1."""
+    return np.clip(cv2.cvtColor(np.float32(lab)[None, None], cv2.COLOR_LAB2RGB)[0, 0], 0, 1)
+
+
+def lab_of(rgb: np.ndarray) -> np.ndarray:
+    """[..., 3] RGB in 0..1 -> L*a*b*."""
+    return cv2.cvtColor(np.float32(rgb).reshape(1, -1, 3), cv2.COLOR_RGB2LAB).reshape(np.shape(rgb))
+
+
+def skin_lab(head: Head) -> np.ndarray:
+    """L*a*b* [3] of the skin where light falls on it: the mean of the lightest three of five fields' medians.
+
+    Shadow, beard and glasses cover some of the fields; the median of one leaves out shine.
+    """
+    fields = [head.area(points) & head.seen for points in (*CHEEKS, CHIN)]
+    medians = [np.median(head.lab[field], 0) for field in fields if field.sum() > 5]
+    return np.mean(sorted(medians, key=lambda lab: -lab[0])[:3], 0)
+
+
+def skin(lab: np.ndarray) -> tuple[float, float]:
+    """skin (0 dark .. 1 pale) and skin_warmth (-1 rosy .. 1 golden) whose rendered colour comes nearest to L*a*b*."""
+    places, warmths = np.linspace(0, 1, 141), np.linspace(-1, 1, 41)
+    ramp = np.array(SKIN_RAMP)
+    base = np.stack([np.interp(places * (len(ramp) - 1), range(len(ramp)), channel) for channel in ramp.T], 1)
+    mixed = np.clip(base[:, None] * (1 + warmths[None, :, None] * np.array(WARMTH)), 0, 1)
+    wanted = lab_of(np.clip(rgb_of(lab) / LIT_SKIN, 0, 1))
+    far = ((lab_of(mixed.reshape(-1, 3)) - wanted) ** 2).sum(1) + PLAIN * np.tile(warmths**2, len(places))
+    place, warmth = np.unravel_index(far.argmin(), mixed.shape[:2])
+    return float(places[place]), float(warmths[warmth])
+
+
+def hair(head: Head, mask: np.ndarray, skin: np.ndarray) -> Colour:
+    """Of the hair's pixels [SIDE, SIDE], without its lights and shadows, and without skin [3] (L*a*b*) between them."""
+    unlike = mask & (np.linalg.norm((head.lab - skin) * (0.5, 1, 1), axis=-1) > SKIN)
+    mask = unlike if unlike.sum() > 0.3 * mask.sum() else mask
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5))).astype(bool)
+    pixels = head.lab[inner if inner.sum() > 100 else mask]
+    if len(pixels) < 60:
+        return np.full(3, 0.3), 0.0
+    low, high = np.percentile(pixels[:, 0], (25, 80))
+    lab = np.median(pixels[(pixels[:, 0] >= low) & (pixels[:, 0] <= high)], 0)
+    return np.clip(rgb_of(lab) / SHADE, 0, 1), float(min(1, len(pixels) / 1500))
+
+
+def eyes(head: Head) -> Colour:
+    """Of the irises: the middle of the open eyes, without pupil, white and highlights."""
+    x, y = head.grid
+    taken = []
+    for lids, corners in ((LEFT_LIDS, (33, 133)), (RIGHT_LIDS, (263, 362))):
+        cx, cy = head.points[list(lids), :2].mean(0)
+        wide = np.ptp(head.points[list(corners), 0])
+        inside = head.area(lids) & ((x - cx) ** 2 + (y - cy) ** 2 < (0.24 * wide) ** 2)
+        pixels = head.lab[inside]
+        if len(pixels) > 8:
+            low, high = np.percentile(pixels[:, 0], (20, 60))
+            taken.append(pixels[(pixels[:, 0] >= low) & (pixels[:, 0] <= high)])
+    if not taken:
+        return np.full(3, 0.3), 0.0
+    return np.clip(rgb_of(np.median(np.concatenate(taken), 0)) * 1.15, 0, 1), 0.4
+
+
+def clothes(head: Head, hair_mask: np.ndarray) -> Colour:
+    """Of what the person wears below the chin."""
+    x, y = head.grid
+    skin_like = np.abs(head.lab - skin_lab(head))[..., 1:].sum(-1) < 8
+    below = head.person & ~hair_mask & (y > head.points[152, 1] + 0.3) & ~skin_like
+    if below.sum() < 200:
+        return np.full(3, 0.4), 0.0
+    cv2.setRNGSeed(0)
+    stop = (cv2.TERM_CRITERIA_MAX_ITER, 10, 0)
+    _, which, centres = cv2.kmeans(head.lab[below].astype(np.float32), 3, None, stop, 1, cv2.KMEANS_PP_CENTERS)
+    largest = np.bincount(which.ravel(), minlength=3).argmax()  # a mean of shirt and jacket is neither
+    return rgb_of(centres[largest]), float(min(1, below.sum() / 4000))
+
+
+def background(head: Head) -> tuple[Colour, Colour]:
+    """Of the upper and of the lower part behind the person."""
+    behind = head.seen & ~cv2.dilate(head.person.astype(np.uint8), np.ones((9, 9))).astype(bool)
+    answers = []
+    for part in (head.grid[1] < -0.2, head.grid[1] >= -0.2):
+        pixels = head.lab[behind & part]
+        answers.append((rgb_of(np.median(pixels, 0)), 0.8) if len(pixels) > 200 else (np.full(3, 0.6), 0.0))
+    return answers[0], answers[1]

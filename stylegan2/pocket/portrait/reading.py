@@ -1,0 +1,218 @@
+"""What is read off a face, how sure it is, and the pocket face that it becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import torch
+from PIL import Image
+
+from stylegan2.collect.align import NoFace
+from stylegan2.collect.blazeface import BlazeFace
+from stylegan2.collect.facemesh import FaceMesh, Mesh
+from stylegan2.pocket.portrait import colours, hair, shape, worn
+from stylegan2.pocket.portrait.head import Head, head_of
+from stylegan2.pocket.world import Attribute, Faces, sample, styles
+from stylegan2.pocket.world.faces import BY_NAME
+
+Value = float | str | tuple[float, float, float]
+SMALLEST = 48  # pixels of a face: in smaller ones neither glasses nor a smile can be told
+PRESENT = 0.5  # presence of a mesh from which it is a face
+ENOUGH = 0.5  # a value as sure as this stands as it was read; a less sure one moves towards the mean
+PALETTES = {
+    "hair_colour": styles.HAIR_COLOURS,
+    "eye_colour": styles.EYE_COLOURS,
+    "clothes_colour": styles.CLOTHES_COLOURS,
+    "background": styles.BACKGROUND_COLOURS,
+    "background2": styles.BACKGROUND_COLOURS,
+    "glasses_colour": styles.GLASSES_COLOURS,
+}
+COLOURED = ("skin", "skin_warmth", "hair_colour", "eye_colour", "clothes_colour", "background", "background2")
+
+
+@cache
+def means() -> dict[str, Value]:
+    """The mean of every attribute in the world's photos; of a choice the commonest, of a flag 0."""
+    faces = sample("photo", 1000)
+    answer: dict[str, Value] = {}
+    for name, attribute in BY_NAME.items():
+        values = faces.values[name]
+        if attribute.kind == "categorical":
+            answer[name] = attribute.choices[int(values.mode().values)]
+        elif attribute.kind == "colour":
+            answer[name] = tuple(values.mean(0).tolist())
+        else:
+            answer[name] = 0.0 if attribute.kind == "binary" else float(values.mean())
+    return answer
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A person as attributes of the pocket world."""
+
+    values: Mapping[str, Value]  # as read, of every attribute: a number, the name of a choice, RGB in 0..1
+    sure: Mapping[str, float]  # 0..1; 0: not read at all
+    notes: tuple[str, ...]  # what could not be read, and why
+    head: Head
+
+    def settled(self) -> dict[str, Value]:
+        """The values as they are rendered: those that are less than half sure moved towards the mean."""
+        return {name: _settled(BY_NAME[name], self.values[name], self.sure[name]) for name in BY_NAME}
+
+    def faces(self) -> Faces:
+        """One face of the pocket world."""
+        values = {}
+        for name, value in self.settled().items():
+            attribute = BY_NAME[name]
+            kind = torch.long if attribute.kind in ("categorical", "binary") else torch.float32
+            number = attribute.choices.index(value) if isinstance(value, str) else value
+            values[name] = torch.tensor([number]).to(kind)
+        return Faces(values)
+
+    def corrected(self, changes: Mapping[str, str | float | Sequence[float]]) -> Reading:
+        """With what the person says instead: {"glasses": "round", "hair_colour": "brown", "smile": 0.5}.
+
+        Numbers may be text; colours are names, "#rrggbb" or RGB in 0..1. Raises ValueError, which says what is allowed.
+        """
+        changed = {name: _checked(name, value) for name, value in changes.items()}
+        return replace(self, values={**self.values, **changed}, sure={**self.sure, **dict.fromkeys(changed, 1.0)})
+
+    def name_of(self, name: str) -> str:
+        """A value in words: a choice, a colour's nearest name, or a number."""
+        value = self.settled()[name]
+        if name in PALETTES:
+            return nearest(value, PALETTES[name])
+        return value if isinstance(value, str) else f"{value:.2f}"
+
+    def summary(self) -> str:
+        """Hair, skin, glasses, beard and mouth in a line."""
+        words = self.settled()
+        length = "no hair" if words["hair_style"] == "shaved" else f"{self.name_of('hair_colour')} hair"
+        parts = [f"{length} ({words['hair_style']})", f"skin {words['skin']:.2f}", f"smile {words['smile']:.2f}"]
+        parts += [f"{words['glasses']} glasses"] if words["glasses"] != "none" else []
+        parts += [str(words["beard"])] if words["beard"] != "none" else []
+        return ", ".join(parts)
+
+    def to_json(self) -> str:
+        """{"attributes": {name: {"value", "sure"}}, "notes": [...]}; values as they are rendered."""
+        rounded = {name: np.round(v, 3).tolist() if not isinstance(v, str) else v for name, v in self.settled().items()}
+        attributes = {name: {"value": rounded[name], "sure": round(self.sure[name], 2)} for name in rounded}
+        return json.dumps({"attributes": attributes, "notes": self.notes}, indent=1)
+
+
+def nearest(colour: Sequence[float], palette: Mapping[str, Sequence[float]]) -> str:
+    """The name of the colour (RGB in 0..1) that looks most alike."""
+    lab = colours.lab_of(np.array([colour, *palette.values()]))
+    return list(palette)[np.linalg.norm(lab[1:] - lab[0], axis=1).argmin()]
+
+
+def describe(photo: Image.Image, face: int = 1) -> Reading:
+    """Read the person in an upright RGB photo; `face`: 1 the one that is found most surely, 2 the next, ...
+
+    Raises NoFace where there is none, ValueError where there are not so many or the face is too small.
+    """
+    found = BlazeFace()(photo)
+    if not found:
+        size = f"{photo.width}x{photo.height} pixels"
+        raise NoFace(f"no face found in this photo ({size}): eyes, nose and mouth should be seen")
+    if not 1 <= face <= len(found):
+        raise ValueError(f"face {face} was asked for, but {len(found)} were found in this photo")
+    chosen = found[face - 1]
+    if chosen.side < SMALLEST:
+        raise ValueError(
+            f"the face is {chosen.side:.0f} pixels wide, too small to read: at least {SMALLEST} are needed"
+        )
+    mesh = FaceMesh()(photo, chosen)
+    if mesh.presence < PRESENT:
+        raise NoFace("eyes, nose and mouth were not found where a face seemed to be: take a photo from the front")
+    return _read(photo, mesh)
+
+
+def _read(photo: Image.Image, mesh: Mesh) -> Reading:
+    head = head_of(photo, mesh)
+    plain, head, notes = head, colours.balanced(head), []
+    read: dict[str, tuple[Value, float]] = {**shape.shape(head)}
+    skin_lab = colours.skin_lab(head)
+    mask = hair.hair_mask(head, skin_lab)
+    read |= hair.hair_shape(head, mask) | _coloured(head, mask, skin_lab)
+    read["glasses"], sure, frame = _glasses(photo, mesh)
+    read["glasses_colour"] = (frame, sure if read["glasses"][0] != "none" else 0.0)
+    read["beard"] = worn.beard(head, np.array(read["hair_colour"][0]), read["smile"][0] > 0.4)
+    if colours.is_grey(plain):
+        notes.append("black-and-white: skin, hair and all other colours are not read")
+        read |= {name: (means()[name], 0.0) for name in COLOURED}
+    values = {name: read[name][0] if name in read else mean for name, mean in means().items()}
+    certain = {name: read[name][1] if name in read else 0.0 for name in values}
+    return Reading(values, certain, tuple(notes), plain)
+
+
+def _glasses(photo: Image.Image, mesh: Mesh) -> tuple[tuple[str, float], float, Value]:
+    kind, sure, colour = worn.glasses(photo, mesh)
+    return (kind, sure), sure, tuple(colour.tolist())
+
+
+def _coloured(head: Head, mask: np.ndarray, skin_lab: np.ndarray) -> dict[str, tuple[Value, float]]:
+    """Everything that needs colours, and the side from which light falls."""
+    (upper, upper_sure), (lower, lower_sure) = colours.background(head)
+    found = {
+        "hair_colour": colours.hair(head, mask, skin_lab),
+        "eye_colour": colours.eyes(head),
+        "clothes_colour": colours.clothes(head, mask),
+        "background": (upper, upper_sure),
+        "background2": (lower, lower_sure),
+    }
+    tone, warmth = colours.skin(skin_lab)
+    left, right = (np.median(head.lab[head.area(cheek)][:, 0]) for cheek in colours.CHEEKS[:2])
+    read = {name: (tuple(map(float, colour)), sure) for name, (colour, sure) in found.items()}
+    return read | {
+        "skin": (tone, 0.8),
+        "skin_warmth": (warmth, 0.5),
+        "light": (float(np.clip((right - left) / 30, -1, 1)), 0.5),
+    }
+
+
+def _settled(attribute: Attribute, value: Value, sure: float) -> Value:
+    weight, mean = min(1.0, sure / ENOUGH), means()[attribute.name]
+    if attribute.kind in ("categorical", "binary"):
+        return value if weight == 1 else mean
+    mixed = np.asarray(mean) + weight * (np.asarray(value) - np.asarray(mean))
+    return tuple(mixed.tolist()) if attribute.kind == "colour" else float(mixed)
+
+
+def _checked(name: str, value: str | float | Sequence[float]) -> Value:
+    if name not in BY_NAME:
+        raise ValueError(f"unknown attribute {name!r}: expected one of {', '.join(BY_NAME)}")
+    attribute, palette = BY_NAME[name], PALETTES.get(name, {})
+    allowed = f"a number from {attribute.low:g} to {attribute.high:g}"
+    if attribute.kind == "categorical":
+        allowed = f"one of {', '.join(attribute.choices)}"
+        if value in attribute.choices:
+            return value
+    elif attribute.kind == "colour":
+        allowed = f"{', '.join(palette)}, '#rrggbb', or three numbers from 0 to 1"
+        if colour := _colour(value, palette):
+            return colour
+    else:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if attribute.low <= number <= attribute.high and (attribute.kind != "binary" or number in (0, 1)):
+            return number
+    raise ValueError(f"{name} cannot be {value!r}: expected {allowed}")
+
+
+def _colour(value: str | Sequence[float], palette: Mapping[str, Sequence[float]]) -> tuple | None:
+    if isinstance(value, str):
+        if value in palette:
+            return tuple(palette[value])
+        digits = value.removeprefix("#")
+        if value == digits or len(digits) != 6 or set(digits.lower()) - set("0123456789abcdef"):
+            return None
+        return tuple(byte / 255 for byte in bytes.fromhex(digits))
+    channels = tuple(float(v) for v in value) if isinstance(value, Sequence) and len(value) == 3 else (-1,)
+    return channels if all(0 <= v <= 1 for v in channels) else None

@@ -1,0 +1,157 @@
+"""Faces measured, and people read off photos as pocket faces."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command import invoke, refusal
+from PIL import Image
+
+from stylegan2.collect.align import NoFace
+from stylegan2.collect.blazeface import BlazeFace
+from stylegan2.collect.facemesh import FaceMesh, moved, warp_of
+from stylegan2.editing.photos import open_photo
+from stylegan2.pocket import world
+from stylegan2.pocket.portrait import describe, figure
+from stylegan2.pocket.portrait.hair import length_class
+from stylegan2.pocket.world.faces import BY_NAME
+
+SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+COUNT = 24
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    return open_photo(SAMPLES / "eileen_collins.jpg")
+
+
+@pytest.fixture(scope="module")
+def reading(photo):
+    return describe(photo)
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    """Rendered faces, and what is read off them."""
+    faces = world.sample("photo", COUNT, seed=3)
+    pixels = world.render(faces, "photo", 256).permute(0, 2, 3, 1).numpy()
+    return faces, [describe(Image.fromarray(one)) for one in pixels]
+
+
+# ---------------------------------------------------------------------------------------------------------------- mesh
+def test_the_mesh_lies_on_the_eyes_and_the_nose(photo):
+    face = BlazeFace()(photo)[0]
+    mesh = FaceMesh()(photo, face)
+    assert mesh.points.shape == (468, 3) and mesh.presence > 0.99 and abs(mesh.roll) < 0.1
+    eyes = mesh.points[[33, 133]].mean(0)[:2], mesh.points[[263, 362]].mean(0)[:2]
+    for point, known in zip((*eyes, mesh.points[1, :2]), face.landmarks[:3], strict=True):
+        assert np.linalg.norm(point - known) < 0.06 * face.side
+
+
+def test_a_turned_photo_has_the_same_mesh_turned(photo):
+    plain = FaceMesh()(photo, BlazeFace()(photo)[0])
+    middle = plain.points[1, :2]
+    turned = photo.rotate(20, Image.Resampling.BICUBIC, center=tuple(middle))
+    mesh = FaceMesh()(turned, BlazeFace()(turned)[0])
+    assert mesh.roll - plain.roll == pytest.approx(-math.radians(20), abs=0.04)
+    known = moved(plain.points - [*middle, 0], warp_of(np.zeros(2), 1, math.radians(20), 1))[:, :2] - 0.5 + middle
+    assert np.linalg.norm(known - mesh.points[:, :2], axis=1).mean() < 0.03 * np.ptp(known[:, 0])
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+def test_who_is_who(reading):
+    values = reading.settled()
+    assert values["glasses"] == values["beard"] == "none" and values["smile"] > 0.6 and values["mouth_open"] > 0.3
+    assert abs(values["yaw"]) < 0.2 and reading.name_of("hair_colour") in ("brown", "dark blond")
+    other = describe(open_photo(SAMPLES / "grace_hopper.jpg"))
+    assert other.values["glasses"] != "none" and other.values["beard"] == "none" and abs(other.values["smile"]) < 0.3
+    assert not reading.notes and set(reading.values) == set(reading.sure) == set(BY_NAME)
+    assert all(0 <= sure <= 1 for sure in reading.sure.values())
+
+
+@pytest.mark.parametrize(
+    "name, least", [("yaw", 0.95), ("roll", 0.95), ("smile", 0.5), ("mouth_open", 0.6), ("skin", 0.9)]
+)
+def test_rendered_faces_are_read_as_they_are(rendered, name, least):
+    faces, readings = rendered
+    read = [reading.values[name] for reading in readings]
+    assert np.corrcoef(read, faces.values[name])[0, 1] > least
+
+
+def test_a_colour_of_hair_and_clothes_is_found(rendered):
+    faces, readings = rendered
+    for name in ("hair_colour", "background"):
+        read = torch.tensor([reading.values[name] for reading in readings])
+        assert (read - faces.values[name]).abs().mean(1).median() < 0.08, name
+
+
+def test_a_mirrored_person_is_mirrored(photo, reading):
+    other = describe(Image.fromarray(np.asarray(photo)[:, ::-1].copy()))
+    for name in ("yaw", "roll"):
+        assert other.values[name] == pytest.approx(-reading.values[name], abs=0.16)  # 2 degrees of roll
+    for name in ("smile", "skin", "mouth_open"):
+        assert other.values[name] == pytest.approx(reading.values[name], abs=0.12)
+
+
+def test_what_is_unsure_falls_to_the_mean(photo):
+    grey = describe(photo.convert("L").convert("RGB"))
+    assert grey.sure["skin"] == grey.sure["hair_colour"] == 0 and "black-and-white" in grey.notes[0]
+    mean = world.sample("photo", 1000)
+    assert grey.faces().skin.item() == pytest.approx(mean.skin.mean().item(), abs=1e-5)
+    assert grey.sure["yaw"] > 0.9
+
+
+def test_lengths_have_names():
+    assert [length_class(end) for end in (0, 0.5, 1)] == ["short", "medium", "long"]
+
+
+# --------------------------------------------------------------------------------------------------------- corrections
+def test_the_person_knows_better(reading):
+    words = {"glasses": "round", "hair_colour": "brown", "smile": "-0.5", "eye_colour": "#4080ff", "freckles": 1}
+    face = reading.corrected(words).faces()
+    assert face.glasses.item() == 1 and face.smile.item() == -0.5 and face.freckles.item() == 1
+    torch.testing.assert_close(face.hair_colour, torch.tensor([[0.36, 0.225, 0.135]]))
+    torch.testing.assert_close(face.eye_colour[0, 2], torch.tensor(1.0))
+    assert len(face) == 1 and face.yaw.item() == pytest.approx(reading.values["yaw"])
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"beards": "none"}, "unknown attribute 'beards': expected one of yaw"),
+        ({"glasses": "aviator"}, "glasses cannot be 'aviator': expected one of none, round, square, oval"),
+        ({"smile": 2}, "smile cannot be 2: expected a number from -1 to 1"),
+        ({"hair_colour": "plaid"}, "hair_colour cannot be 'plaid': expected black, dark brown"),
+    ],
+)
+def test_wrong_corrections_say_what_is_allowed(reading, wrong, said):
+    with pytest.raises(ValueError, match=said):
+        reading.corrected(wrong)
+
+
+def test_refusals_say_why(photo):
+    with pytest.raises(NoFace, match="no face found in this photo"):
+        describe(Image.new("RGB", (300, 200), "teal"))
+    with pytest.raises(ValueError, match="face 3 was asked for, but 1 were found"):
+        describe(photo, 3)
+    with pytest.raises(ValueError, match="too small to"):
+        describe(photo.resize((160, 160), Image.Resampling.LANCZOS))
+
+
+# ------------------------------------------------------------------------------------------------- picture and command
+def test_the_picture_has_the_head_the_faces_and_the_table(reading):
+    picture = figure(reading, ("photo",))
+    assert picture.width > 860 and picture.height > 450
+
+
+def test_the_command_writes_a_picture_and_json(tmp_path):
+    out = tmp_path / "read.png"
+    said = invoke("read-face", SAMPLES / "eileen_collins.jpg", "--out", out, "--json", "--set", "glasses=oval").stdout
+    attributes = json.loads(said)["attributes"]
+    assert Image.open(out).width > 800 and attributes["glasses"] == {"value": "oval", "sure": 1.0}
+    assert "ATTRIBUTE=VALUE" in refusal("read-face", SAMPLES / "eileen_collins.jpg", "--set", "glasses", "--out", out)
