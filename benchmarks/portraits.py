@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from stylegan2.collect import align
 from stylegan2.collect.align import NoFace
 from stylegan2.collect.blazeface import BlazeFace
 from stylegan2.collect.facemesh import FaceMesh, cut_out, warp_of
@@ -117,7 +118,7 @@ def real(folder: Path) -> None:
     right: dict[str, list[bool]] = {}
     for k, ((file, face), labels) in enumerate(PEOPLE.items()):
         photo = open_photo(paths[file])
-        checks = _checked(photo, describe(photo, face), BlazeFace()(photo)[face - 1], labels)
+        checks = _checked(photo, describe(photo, face), BlazeFace(align.SMALLEST)(photo)[face - 1], labels)
         print(f"{file} {face}: wrong: {', '.join(name for name, good in checks.items() if not good) or 'nothing'}")
         for name, good in checks.items():
             right.setdefault(name, []).append(good)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from stylegan2.collect import align
 from stylegan2.collect.align import NoFace
 from stylegan2.collect.blazeface import BlazeFace
 from stylegan2.collect.facemesh import FaceMesh, Mesh
@@ -31,7 +32,9 @@ PALETTES = {
     "background2": styles.BACKGROUND_COLOURS,
     "glasses_colour": styles.GLASSES_COLOURS,
 }
-COLOURED = ("skin", "skin_warmth", "hair_colour", "eye_colour", "clothes_colour", "background", "background2")
+GREY_SURE = 0.4  # of skin and hair colour in black and white
+UNSEEN_IN_GREY = ("skin_warmth", "eye_colour", "glasses_colour")
+GREY_NOTE = "black-and-white: skin and hair by lightness, less sure; clothes and background as greys; no eye colour"
 
 
 @cache
@@ -111,11 +114,12 @@ def nearest(colour: Sequence[float], palette: Mapping[str, Sequence[float]]) -> 
 
 
 def describe(photo: Image.Image, face: int = 1) -> Reading:
-    """Read the person in an upright RGB photo; `face`: 1 the one that is found most surely, 2 the next, ...
+    """Read the person in an upright RGB photo; `face`: 1 the one that is found most surely, 2 the next, ..., counted as
+    `align.find_people` does.
 
     Raises NoFace where there is none, ValueError where there are not so many or the face is too small.
     """
-    found = BlazeFace()(photo)
+    found = BlazeFace(align.SMALLEST)(photo)
     if not found:
         size = f"{photo.width}x{photo.height} pixels"
         raise NoFace(f"no face found in this photo ({size}): eyes, nose and mouth should be seen")
@@ -134,20 +138,23 @@ def describe(photo: Image.Image, face: int = 1) -> Reading:
 
 def _read(photo: Image.Image, mesh: Mesh) -> Reading:
     head = head_of(photo, mesh)
-    plain, head, notes = head, colours.balanced(head), []
+    plain, grey = head, colours.is_grey(head)
+    head = colours.greyed(head) if grey else colours.balanced(head)
     read: dict[str, tuple[Value, float]] = {**shape.shape(head)}
     skin_lab = colours.skin_lab(head)
     mask = hair.hair_mask(head, skin_lab)
+    mask, grey_hair = colours.grey_hair(head, mask) if grey else (mask, None)
     read |= hair.hair_shape(head, mask) | _coloured(head, mask, skin_lab)
     read["glasses"], sure, frame = _glasses(photo, mesh)
     read["glasses_colour"] = (frame, sure if read["glasses"][0] != "none" else 0.0)
     read["beard"] = worn.beard(head, np.array(read["hair_colour"][0]), read["smile"][0] > 0.4)
-    if colours.is_grey(plain):
-        notes.append("black-and-white: skin, hair and all other colours are not read")
-        read |= {name: (means()[name], 0.0) for name in COLOURED}
+    if grey:
+        read["skin"] = (colours.grey_skin(head, skin_lab), GREY_SURE)
+        read["hair_colour"] = (styles.HAIR_COLOURS[grey_hair or "dark brown"], GREY_SURE if grey_hair else 0.0)
+        read |= {name: (means()[name], 0.0) for name in UNSEEN_IN_GREY}
     values = {name: read[name][0] if name in read else mean for name, mean in means().items()}
     certain = {name: read[name][1] if name in read else 0.0 for name in values}
-    return Reading(values, certain, tuple(notes), plain)
+    return Reading(values, certain, (GREY_NOTE,) if grey else (), plain)
 
 
 def _glasses(photo: Image.Image, mesh: Mesh) -> tuple[tuple[str, float], float, Value]:
