@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +21,21 @@ from stylegan2.editing.cartoonize import cartoonize
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import psnr
-from stylegan2.panels.cartoon import SIDE, STRENGTHS, CartoonPanel, Studio, cartoon_panel, cartoon_video, render_cartoon
+from stylegan2.panels.cartoon import (
+    SIDE,
+    STRENGTHS,
+    CartoonPanel,
+    Studio,
+    cartoon_panel,
+    cartoon_video,
+    read_person,
+    render_cartoon,
+)
+from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
+
+SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 
 
 @pytest.fixture
@@ -206,6 +219,28 @@ def test_one_woman_in_a_large_photo_is_one_sitter_and_a_cat_none(panel):
         Image.fromarray(image).resize((2048, 2048 * image.shape[0] // image.shape[1])).save(file, "JPEG")
         upload(panel, f"{name}.jpg", file.getvalue())
     assert list(panel.studio.sitters) == ["ada", "me"] and "no face found" in panel.message.value
+
+
+def test_beside_the_cartoon_stands_what_was_read(panel, studio):
+    panel.take("eileen.jpg", (SAMPLES / "eileen_collins.jpg").read_bytes())
+    sitter = studio.sitters["eileen"]
+    assert sitter.reading.values["smile"] > 0.6 and "the renderer draws what was read" in panel.message.value
+    picture = render_cartoon(studio, "eileen", "portrait")
+    wanted = display.to_pil(world.render(sitter.reading.faces(), "portrait", SIDE)[0])
+    assert (
+        np.array_equal(large(picture, 3), np.asarray(wanted))
+        and picture.width > render_cartoon(studio, "ada", "portrait").width
+    )
+    assert np.array_equal(
+        large(picture, 2), as_shown(cartoonize(studio.source, studio.styles, sitter.ws)["portrait"][0])
+    )
+    studio.styles["mine"] = studio.styles["portrait"]  # a world that nobody renders
+    assert studio.drawing("eileen", "mine") is None and studio.drawing("ada", "portrait") is None
+    assert read_person(Image.new("RGB", (200, 200)), 1, 64) is None
+
+
+def test_full_scale_reads_nobody():
+    assert read_person(Image.open(SAMPLES / "eileen_collins.jpg"), 1, 256) is None
 
 
 def test_the_picture_shows_what_was_taken(panel, studio):

@@ -35,7 +35,9 @@ from stylegan2.editing.projection import Search
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import TIP, choice, float_slider, labelled, text_field, uploaded_files
 from stylegan2.panels.panel import Panel, framed, pick
+from stylegan2.pocket import world
 from stylegan2.pocket.nets.perceptual import frame_for
+from stylegan2.pocket.portrait import Reading, describe
 
 SIDE, SMALL, GAP, LINE = 240, 110, 4, 22  # pixels: a large face, one of the grid, between them, a caption
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # columns of the grid
@@ -56,6 +58,7 @@ class Sitter:
     record: dict[str, Any] = field(default_factory=dict)  # plain values for "Copy settings"
     outside: bool = False  # it is of a world that the source does not know, see `is_outside`
     seen: Image.Image | None = None  # the whole photo with what was taken, see `photos.Portrait`
+    reading: Reading | None = None  # of the person in the photo, at pocket scale
 
 
 @dataclass
@@ -69,13 +72,19 @@ class Studio:
     steps: int = STEPS  # to find codes; 0: the encoder's answer as it is
     sitters: dict[str, Sitter] = field(default_factory=dict)  # by name, the newest last
     grids: dict[tuple, list[list[Image.Image]]] = field(default_factory=dict)  # see `grid`, by its arguments
+    drawings: dict[tuple, Image.Image] = field(default_factory=dict)  # see `drawing`, by its arguments
 
     def searching(
-        self, name: str, photo: Tensor, record: Mapping[str, Any] | None = None, seen: Image.Image | None = None
+        self,
+        name: str,
+        photo: Tensor,
+        record: Mapping[str, Any] | None = None,
+        seen: Image.Image | None = None,
+        reading: Reading | None = None,
     ) -> Iterator[Search]:
         """Find the codes of a photo [3, R, R] in [-1, 1], step by step; after the last one it is among the sitters.
 
-        Another of that name is replaced; `record` and `seen` are as in `Sitter`.
+        Another of that name is replaced; `record`, `seen` and `reading` are as in `Sitter`.
         """
         photo = photo[None].to(self.source.mapping.w_mean.device)
         outside = self.steps > 0 and bool(is_outside(self.source, photo, self.distance, self.encoder))
@@ -87,13 +96,15 @@ class Studio:
                 yield run
             start = run.codes.detach().clone()
         self.grids = {key: grid for key, grid in self.grids.items() if key[0] != name}
+        self.drawings = {key: drawing for key, drawing in self.drawings.items() if key[0] != name}
         self.sitters.pop(name, None)
         rendered = self.source.synthesis(start, "const").detach()
-        self.sitters[name] = Sitter(photo, start, rendered, dict(record or {}) | {"steps": self.steps}, outside, seen)
+        record = dict(record or {}) | {"steps": self.steps}
+        self.sitters[name] = Sitter(photo, start, rendered, record, outside, seen, reading)
 
-    def add(self, name: str, photo: Tensor) -> Sitter:
+    def add(self, name: str, photo: Tensor, reading: Reading | None = None) -> Sitter:
         """As `searching`, in one go."""
-        for _ in self.searching(name, photo):
+        for _ in self.searching(name, photo, reading=reading):
             pass
         return self.sitters[name]
 
@@ -110,6 +121,23 @@ class Studio:
             self.grids[key] = [[display.sized(image[0], SMALL) for image in row] for row in zip(*columns, strict=True)]
         return self.grids[key]
 
+    def drawing(self, name: str, style: str) -> Image.Image | None:
+        """The person as read off the photo, in a style that is a pocket world; rendered once. None: not read."""
+        reading = self.sitter(name).reading
+        if reading is None or style not in world.DOMAINS:
+            return None
+        if (name, style) not in self.drawings:
+            self.drawings[name, style] = display.to_pil(world.render(reading.faces(), style, SIDE)[0])
+        return self.drawings[name, style]
+
+
+def read_person(photo: Image.Image, face: int, resolution: int) -> Reading | None:
+    """The person in a photo, by the number of the face; None: not readable, or at another scale than the pocket one."""
+    try:
+        return describe(photo, face) if resolution <= world.SIZE else None
+    except ValueError:
+        return None
+
 
 @torch.no_grad()
 def render_cartoon(
@@ -123,6 +151,8 @@ def render_cartoon(
 ) -> Image.Image:
     """A photo, what the source renders of its codes, and its cartoon; below them all styles at several strengths.
 
+    Where the person was read, a fourth picture is the renderer's drawing of them: no network takes part in it.
+
     Args:
         studio, photo, style: models and sitters; the names of a sitter and of a style.
         swap_resolution, strength, width: the dials, see `cartoonize`.
@@ -134,6 +164,8 @@ def render_cartoon(
     model = {style: pick("style", style, studio.styles)}
     cartoon = cartoonize(studio.source, model, sitter.ws, swap_resolution, width, strength)[style][0]
     faces = {"photo": sitter.photo[0], "drawn again": sitter.rendered[0], style: cartoon}
+    if drawing := studio.drawing(photo, style):
+        faces[f"as read, by the renderer: {style}"] = drawing
     large = display.table([[*faces.values()]], list(faces), gap=GAP, band=LINE, side=SIDE)
     key = (photo, swap_resolution, width)
     if preview and key not in studio.grids:
@@ -224,9 +256,10 @@ class CartoonPanel(Panel):
         record = {"sha256": hashlib.sha256(data).hexdigest()[:16], "square": square and list(square)}
         others = {name for name, sitter in self.studio.sitters.items() if not record.items() <= sitter.record.items()}
         names = names_of(Path(name).stem[:24] or "photo", len(faces), others)
-        for name, portrait in zip(names, faces, strict=True):
+        for i, (name, portrait) in enumerate(zip(names, faces, strict=True), 1):
             self.message.value = f"finding the codes of {escape(name, False)} ({portrait.how})"
-            search = self.studio.searching(name, portrait.tensor, record, portrait.seen)
+            reading = read_person(photo, i, resolution) if portrait.seen else None  # else no face was sought
+            search = self.studio.searching(name, portrait.tensor, record, portrait.seen, reading)
             for _ in self.watch(search, "steps", self.studio.steps):
                 pass
         with self._silence():
@@ -237,6 +270,8 @@ class CartoonPanel(Panel):
         self.message.value = f"{escape(named, False)}: {faces[0].how}"
         if any(self.studio.sitters[name].outside for name in names):
             self.message.value += "; not of this model's world, so it becomes the face most like it"
+        if any(self.studio.sitters[name].reading for name in names):
+            self.message.value += "; at the right the renderer draws what was read off the photo"
         return names
 
     def save(self) -> Path:
