@@ -239,6 +239,11 @@ EXERCISES: dict[str, Exercise] = {
         ],
         "only the codes of those layers move, all of them by degree times n; copy first",
     ),
+    "10-settled": Exercise(
+        lambda value, sure, mean: mean + min(1.0, 2 * sure) * (value - mean),
+        [(0.8, 0.9, 0.2), (0.8, 0.25, 0.2), (-0.6, 0.4, 0.1), (1.0, 0.0, 0.3)],
+        "how far it goes from the mean to the value: twice the sureness, but never farther than the value",
+    ),
 }
 
 

@@ -26,7 +26,7 @@ def figure(reading: Reading, domains: tuple[str, ...] = ("photo", "webtoon")) ->
     titles = ["read off the photo", *(f"rendered: {domain}" for domain in domains)]
     labelled = [display.label(picture, title) for picture, title in zip(pictures, titles, strict=True)]
     notes = [display.label(Image.new("RGB", (1, 1), "white"), note) for note in reading.notes]
-    return display.stack([display.beside([*labelled[:1], *labelled[1:]]), *notes, table(reading)])
+    return display.stack([display.beside(labelled), *notes, table(reading, max(3, len(pictures)))])
 
 
 def meshed(head: Head) -> Image.Image:
