@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Container, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -309,6 +310,7 @@ def cartoonize(
     """Turn photos into cartoons: find their codes in the photo model, and render these in every style.
 
     The pocket model was trained on rendered faces only: of a real photo it renders the most similar face that it can.
+    To have the person read off a photo, and rendered by no GAN, see read-face.
 
     \b
     Examples:
@@ -322,6 +324,7 @@ def cartoonize(
     from stylegan2.editing.latents import render
     from stylegan2.editing.layer_swapping import check_dials
     from stylegan2.editing.photos import Cutting, parse_box, stacked
+    from stylegan2.pocket import world
     from stylegan2.pocket.nets.perceptual import distance_for
 
     out = common.or_numbered(out, "cartoons")
@@ -340,6 +343,9 @@ def cartoonize(
     outside = None if space == "auto" else torch.full((len(images),), space == "w")
     ws, outside, stopped = editing.find_codes(source, images, distance, encoder, steps, outside)
     _say_unknown(portraits, outside, "it becomes the most similar face that the model can render")
+    if outside.any() and source.resolution <= world.SIZE:
+        photo = shlex.quote(str(photos[0])) if len(photos) == 1 else "PHOTO"
+        common.note(f"what can be read off the person, and rendered by no GAN: python -m stylegan2 read-face {photo}")
     cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
     _keep_cartoons(out, images, render(source, ws, batch=len(ws)), cartoons, portraits)
     if stopped:
