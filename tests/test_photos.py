@@ -252,6 +252,7 @@ def test_one_bad_file_in_an_album_is_left_out_and_named(tmp_path, woman):
 MODEL, PHOTO = "checkpoints/pocket/photo.pt", "data/samples/eileen_collins.jpg"
 WRITES = {  # verb -> its words, with OUT where it writes
     "align": ["align", PHOTO, "--out", "OUT"],
+    "read-face": ["read-face", PHOTO, "--out", "OUT/x.png"],
     "project": ["project", MODEL, PHOTO, "--out", "OUT"],
     "cartoonize": ["cartoonize", PHOTO, "--out", "OUT"],
     "crop": ["crop", "data/samples", "--out", "OUT"],
