@@ -156,6 +156,6 @@ def test_the_detector_says_what_it_finds(made):
 
 def test_pictures_are_there(made):
     names = {path.stem for path in made.shipped.glob("*.jpg")}
-    assert names == {"photo", "photo_curve", "photo_timeline", "pairs", "domains", "worlds"} | {
+    assert names == {"photo", "photo_curve", "photo_timeline", "pairs", "domains", "worlds", "you"} | {
         *("scoreboard", "scoreboards", "methods", "webtoon_freeze-sg", "routes_generated", "routes_rendered")
     }

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from skimage.data import astronaut
 from torch import Tensor
 
 from stylegan2 import checkpoints, display, files, networks
@@ -29,7 +30,7 @@ from stylegan2.editing.encoder import load_encoder
 from stylegan2.editing.latents import render
 from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator
-from stylegan2.pocket import measures, sheets, world
+from stylegan2.pocket import measures, portrait, sheets, world
 from stylegan2.pocket.nets.clip_training import ClipConfig, train_clip
 from stylegan2.pocket.nets.detector_training import DetectorConfig, train_detector
 from stylegan2.pocket.nets.encoder_training import EncoderConfig, train_encoder
@@ -321,6 +322,7 @@ def report_pictures(recipe: Recipe) -> None:
     recipe.save_picture("pairs", _same_codes(recipe, targets))
     recipe.save_picture("domains", sheets.domains())
     recipe.save_picture("worlds", sheets.worlds())
+    recipe.save_picture("you", portrait.figure(portrait.describe(Image.fromarray(astronaut())), world.DOMAINS))
     samples = sorted((recipe.work / "photo" / "samples").glob("*.png"))
     if samples:  # else the run was made elsewhere: the picture that is there stays
         recipe.save_picture("photo_timeline", sheets.timeline(samples))
