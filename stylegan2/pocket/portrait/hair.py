@@ -14,7 +14,7 @@ from stylegan2.pocket.world.styles import HAIR_FIELDS, HAIR_STYLES
 
 ROUNDS = 2
 TURNED = math.radians(15)
-GAP = 6  # rows that hair beside a face may skip
+GAP = 6  # rows from the first gap in the hair beside a face that still count
 FALLS = 0.4  # part of the strips beside an ear and the jaw that falling hair covers at least
 BINS = 24  # of a histogram of colours, along each axis
 UNLIKE = 11.0  # distance in L*a*b* (lightness counts half) from which a pixel is hardly skin
@@ -100,7 +100,7 @@ def _bald(head: Head, crown: np.ndarray, skin: np.ndarray) -> bool:
 
 
 def hair_shape(head: Head, mask: np.ndarray) -> dict[str, tuple[float | str, float]]:
-    """{attribute: (value, sureness)} of style, length, volume, fringe and parting of the hair's pixels."""
+    """{attribute: (value, sureness)} of style, length, volume and fringe of the hair's pixels."""
     x, y = head.grid
     oval = head.points[list(OVAL), 0]
     left, right, top = oval.min(), oval.max(), head.points[10, 1]
@@ -118,11 +118,11 @@ def hair_shape(head: Head, mask: np.ndarray) -> dict[str, tuple[float | str, flo
     fields = dict(zip(HAIR_FIELDS, HAIR_STYLES[style], strict=True))
     length = (end - fields["end0"]) / (fields["end1"] - fields["end0"])
     volume = ((width - FLAT[0]) / FULL[0] + (height - FLAT[1]) / FULL[1]) / 2
-    sure = 0.4 if cut_off else 0.8
+    sure = 0.4 if cut_off else 0.5
     return {
         "hair_style": (style, sure),
         "hair_length": (float(np.clip(length, 0, 1)), sure),
-        "hair_volume": (float(np.clip(volume, 0, 1)), 0.6),
+        "hair_volume": (float(np.clip(volume, 0, 1)), 0.5),
         "fringe": (float(np.clip((line - LINE) / (BROW - LINE), 0, 1)), 0.6),
     }
 

@@ -58,9 +58,10 @@ class Reading:
     """A person as attributes of the pocket world."""
 
     values: Mapping[str, Value]  # as read, of every attribute: a number, the name of a choice, RGB in 0..1
-    sure: Mapping[str, float]  # 0..1; 0: not read at all
+    sure: Mapping[str, float]  # 0..1; 0: not read at all; estimates, set by hand
     notes: tuple[str, ...]  # what could not be read, and why
     head: Head
+    found: int = 1  # faces in the photo
 
     def settled(self) -> dict[str, Value]:
         """The values as they are rendered: those that are less than half sure moved towards the mean."""
@@ -96,7 +97,7 @@ class Reading:
         words = self.settled()
         length = "no hair" if words["hair_style"] == "shaved" else f"{self.name_of('hair_colour')} hair"
         parts = [f"{length} ({words['hair_style']})", f"skin {words['skin']:.2f}", f"smile {words['smile']:.2f}"]
-        parts += [f"{words['glasses']} glasses"] if words["glasses"] != "none" else []
+        parts += ["glasses"] if words["glasses"] != "none" else []
         parts += [str(words["beard"])] if words["beard"] != "none" else []
         return ", ".join(parts)
 
@@ -133,7 +134,7 @@ def describe(photo: Image.Image, face: int = 1) -> Reading:
     mesh = FaceMesh()(photo, chosen)
     if mesh.presence < PRESENT:
         raise NoFace("eyes, nose and mouth were not found where a face seemed to be: take a photo from the front")
-    return _read(photo, mesh)
+    return replace(_read(photo, mesh), found=len(found))
 
 
 def _read(photo: Image.Image, mesh: Mesh) -> Reading:
@@ -219,7 +220,15 @@ def _colour(value: str | Sequence[float], palette: Mapping[str, Sequence[float]]
             return tuple(palette[value])
         digits = value.removeprefix("#")
         if value == digits or len(digits) != 6 or set(digits.lower()) - set("0123456789abcdef"):
-            return None
+            return _channels(value.split(","))
         return tuple(byte / 255 for byte in bytes.fromhex(digits))
-    channels = tuple(float(v) for v in value) if isinstance(value, Sequence) and len(value) == 3 else (-1,)
-    return channels if all(0 <= v <= 1 for v in channels) else None
+    return _channels(value)
+
+
+def _channels(parts: object) -> tuple | None:
+    """Three numbers from 0 to 1, also as text; None: they are not."""
+    try:
+        channels = tuple(map(float, parts))
+    except (TypeError, ValueError):
+        return None
+    return channels if len(channels) == 3 and all(0 <= v <= 1 for v in channels) else None

@@ -9,9 +9,8 @@ import numpy as np
 from stylegan2.pocket.portrait.head import LEFT_BROW, RIGHT_BROW, Head
 from stylegan2.pocket.world.geometry import PITCH, ROLL, YAW
 
-LEVEL = math.radians(
-    -4
-)  # of the line from forehead to chin in a face that looks into the camera: our real faces' median
+# Of the line from forehead to chin in a face that looks into the camera: our real faces' median
+LEVEL = math.radians(-4)
 
 
 def pose(head: Head) -> dict[str, float]:
@@ -69,6 +68,7 @@ REAL = {
     "lips": (0.094, 0.009),
 }
 SPREAD = 0.41  # standard deviation of the world's own attributes (`faces._Sampler.triangular`)
+# Set by hand, in the order of what correlates with the truth on rendered faces (benchmarks/README.md)
 SURE = {"brow_thickness": 0.2, "brow_angle": 0.3, "jaw": 0.4, "lips": 0.4, "eye_size": 0.4, "nose_size": 0.5}
 SIDEWAYS = math.radians(60)  # yaw at which proportions are no longer known
 CLOSED, WIDE = 0.10, 0.35  # height of an eye in its widths: shut, and wide open
@@ -79,15 +79,15 @@ def shape(head: Head) -> dict[str, tuple[float, float]]:
     """{attribute: (value in the world's scale, sureness)} of pose and proportions."""
     turned, measured = pose(head), ratios(head)
     frontal = max(0.0, 1 - abs(turned["yaw"]) * YAW / SIDEWAYS)
-    read = {name: (float(np.clip(value, -1, 1)), 0.95) for name, value in turned.items()}
+    read = {name: (float(np.clip(value, -1, 1)), 0.5 if name == "pitch" else 0.95) for name, value in turned.items()}
     for name, (median, spread) in REAL.items():
         value = SPREAD * (measured[name] - median) / spread
         value = value if name != "lips" else 0.5 + value / 2
-        read[name] = (float(np.clip(value, 0 if name == "lips" else -1, 1)), frontal * SURE.get(name, 0.7))
+        read[name] = (float(np.clip(value, 0 if name == "lips" else -1, 1)), frontal * SURE.get(name, 0.5))
     opened = (measured["eye_open"] - CLOSED) / (WIDE - CLOSED)
-    read["eye_open"] = (float(np.clip(opened, 0, 1)), 0.7 * frontal)
+    read["eye_open"] = (float(np.clip(opened, 0, 1)), 0.6 * frontal)
     gap = measured["mouth_open"]
-    read["mouth_open"] = (float(np.clip(gap / GAPING, 0, 1)) if gap > PARTED else 0.0, 0.8)
+    read["mouth_open"] = (float(np.clip(gap / GAPING, 0, 1)) if gap > PARTED else 0.0, 0.65)
     raised = measured["smile"] + 1.2 * (measured["mouth_width"] - REAL["mouth_width"][0])  # a smile is wide, too
     read["smile"] = (float(np.clip(0.25 + 5.5 * raised, -1, 1)), 0.8 * frontal**0.5)
     return read

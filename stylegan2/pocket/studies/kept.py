@@ -25,7 +25,7 @@ from stylegan2.pocket.studies.scoreboard import CODES_SEED, SOURCE_DOMAIN
 def measure_models(
     source: Generator, judge: Judge, paths: Mapping[tuple[str, str], str | os.PathLike], faces: int = 1000
 ) -> list[dict]:
-    """A row for each model of {(domain, method): its file}: `Likeness.numbers`, "landmark_error" and its "floor".
+    """A row for each model of {(domain, method): its file}: `Likeness.numbers`, "landmark_error" and "landmark_floor".
 
     Both generators render the same `faces` codes, of the source's mapping, as for the scoreboard's "same w". Raises
     ValueError for an unknown domain, and as `checkpoints.load`.

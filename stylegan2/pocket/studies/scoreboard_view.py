@@ -124,7 +124,8 @@ def _bounds(rows: Sequence[dict]) -> str:
         f"Landmark error: {row['floor']:.3f} for the same attributes in both domains, {pairs} for random pairs. "
         f"Domain distance: {row['distance_floor']:.1f} for rendered faces, {row['distance_ceiling']:.0f} for photos."
     )
-    if who := row.get("who_top1"):
+    if all("who_top1" in row for row in rows):
+        who = row["who_top1"]
         bounds += f" Who is it: {who['floor']:.2f} by chance, {who['ceiling']:.2f} for people rendered in both worlds."
     return bounds
 
