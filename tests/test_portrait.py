@@ -161,6 +161,12 @@ def test_of_several_faces_the_one_that_is_asked_for_is_read(photo):
     assert {reading.values["glasses"] for reading in readings} == {"none", "square"}  # Grace Hopper wears them
 
 
+def test_a_chin_outside_of_the_photo_has_no_beard_that_could_be_read(photo):
+    assert describe(photo).sure["beard"] > 0.9
+    without_chin = photo.crop((0, 0, photo.width, 150))  # it ends below the mouth
+    assert describe(without_chin).sure["beard"] == 0
+
+
 def test_refusals_say_why(photo):
     with pytest.raises(NoFace, match="no face found in this photo"):
         describe(Image.new("RGB", (300, 200), "teal"))

@@ -47,8 +47,10 @@ def glasses(photo: Image.Image, mesh: Mesh) -> tuple[str, float, np.ndarray]:
 def beard(head: Head, hair: np.ndarray, smiles: bool) -> tuple[str, float]:
     """Facial hair, by tone, grain and the colour of the hair (RGB in 0..1) on chin, jaw and upper lip.
 
-    A smile shades the upper lip: then it says nothing.
+    A smile shades the upper lip: then it says nothing. A chin outside of the photo cannot be read.
     """
+    if head.seen[head.area(JAW)].mean() < 0.7:
+        return "none", 0.0
     light = head.lab[..., 0].astype(np.float32)
     grain = np.abs(cv2.Laplacian(light, cv2.CV_32F))
     hair_lab = cv2.cvtColor(np.float32(hair)[None, None], cv2.COLOR_RGB2LAB)[0, 0]
