@@ -116,9 +116,10 @@ def real(folder: Path) -> None:
     """Print what is wrong in every photo, and how many are right in all."""
     paths = {path.name: path for path in sorted(folder.rglob("*.*"))}
     right: dict[str, list[bool]] = {}
+    detector = BlazeFace(align.SMALLEST)  # the one of `describe`
     for k, ((file, face), labels) in enumerate(PEOPLE.items()):
         photo = open_photo(paths[file])
-        checks = _checked(photo, describe(photo, face), BlazeFace(align.SMALLEST)(photo)[face - 1], labels)
+        checks = _checked(photo, describe(photo, face), detector(photo)[face - 1], labels)
         print(f"{file} {face}: wrong: {', '.join(name for name, good in checks.items() if not good) or 'nothing'}")
         for name, good in checks.items():
             right.setdefault(name, []).append(good)
@@ -127,7 +128,6 @@ def real(folder: Path) -> None:
     no_faces = [paths[name] for name in (*WITHOUT, *SKIMAGE) if name in paths]
     if missing := {*WITHOUT, *SKIMAGE} - set(paths):
         print(f"not in the folder: {', '.join(sorted(missing))}")
-    detector = BlazeFace(align.SMALLEST)  # the one of `describe`
     false = [path.name for path in no_faces if detector(open_photo(path))]
     print(f"false faces: {false} in {len(no_faces)} pictures without one")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from stylegan2.collect.facemesh import OVAL
 from stylegan2.pocket.portrait.head import LEFT_LIDS, RIGHT_LIDS, Head
-from stylegan2.pocket.world.styles import SKIN_RAMP
+from stylegan2.pocket.world.styles import SKIN_RAMP, SKIN_WARMTH
 
 CHEEKS = (  # fields of the two cheeks, the forehead, the ridge of the nose
     (116, 117, 118, 101, 36, 205, 187, 123),
@@ -23,9 +23,8 @@ STEP = 8.0  # of lightness that share a tint: sepia is strongest in the middle t
 WHITE = 95.0  # lightness of what is white in a well exposed picture
 GREY_HAIR = {"black": 24, "dark brown": 47, "grey": 60, "white": 101}  # names in black and white, darker than this
 SAME_HAIR = 25.0  # of lightness: hair that falls is not much darker than that on top
-SKIN = 11.0  # distance in L*a*b* (lightness counts half) below which a pixel may be skin
+UNLIKE = 11.0  # `skin_distance` from which a pixel is hardly skin
 NEUTRAL = 0.35  # part of the light's colour that is taken out
-WARMTH = (0.0, 0.045, -0.11)  # what skin_warmth 1 adds to the channels (`scene.Scene._skin`)
 LIT_SKIN, SHADE = 0.88, 0.8  # the renderer's skin where it is lit, and its hair on average, in parts of their colours
 PLAIN = 20.0  # how much a strong tint of the skin has to explain, in squared L*a*b*
 Colour = tuple[np.ndarray, float]
@@ -97,6 +96,11 @@ def lab_of(rgb: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(np.float32(rgb).reshape(1, -1, 3), cv2.COLOR_RGB2LAB).reshape(np.shape(rgb))
 
 
+def skin_distance(lab: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """How unlike skin [3] colours [..., 3] are (both L*a*b*), [...]; light and shadow count half."""
+    return np.sqrt((((lab - skin) * (0.5, 1, 1)) ** 2).sum(-1))
+
+
 def skin_lab(head: Head) -> np.ndarray:
     """L*a*b* [3] of the skin where light falls on it: the mean of the lightest three of five fields' medians.
 
@@ -112,7 +116,7 @@ def skin(lab: np.ndarray) -> tuple[float, float]:
     places, warmths = np.linspace(0, 1, 141), np.linspace(-1, 1, 41)
     ramp = np.array(SKIN_RAMP)
     base = np.stack([np.interp(places * (len(ramp) - 1), range(len(ramp)), channel) for channel in ramp.T], 1)
-    mixed = np.clip(base[:, None] * (1 + warmths[None, :, None] * np.array(WARMTH)), 0, 1)
+    mixed = np.clip(base[:, None] * (1 + warmths[None, :, None] * np.array(SKIN_WARMTH)), 0, 1)
     wanted = lab_of(np.clip(rgb_of(lab) / LIT_SKIN, 0, 1))
     far = ((lab_of(mixed.reshape(-1, 3)) - wanted) ** 2).sum(1) + PLAIN * np.tile(warmths**2, len(places))
     place, warmth = np.unravel_index(far.argmin(), mixed.shape[:2])
@@ -121,7 +125,7 @@ def skin(lab: np.ndarray) -> tuple[float, float]:
 
 def hair(head: Head, mask: np.ndarray, skin: np.ndarray) -> Colour:
     """Of the hair's pixels [SIDE, SIDE], without its lights and shadows, and without skin [3] (L*a*b*) between them."""
-    unlike = mask & (np.linalg.norm((head.lab - skin) * (0.5, 1, 1), axis=-1) > SKIN)
+    unlike = mask & (skin_distance(head.lab, skin) > UNLIKE)
     mask = unlike if unlike.sum() > 0.3 * mask.sum() else mask
     inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5))).astype(bool)
     pixels = head.lab[inner if inner.sum() > 100 else mask]
@@ -149,11 +153,10 @@ def eyes(head: Head) -> Colour:
     return np.clip(rgb_of(np.median(np.concatenate(taken), 0)) * 1.15, 0, 1), 0.4
 
 
-def clothes(head: Head, hair_mask: np.ndarray) -> Colour:
-    """Of what the person wears below the chin."""
-    y, far = head.grid[1], np.abs(head.lab - skin_lab(head))
-    colourless = not head.lab[head.seen][:, 1:].round().any()
-    skin_like = far[..., 0] < 5 if colourless else far[..., 1:].sum(-1) < 8
+def clothes(head: Head, hair_mask: np.ndarray, skin: np.ndarray, grey: bool) -> Colour:
+    """Of what the person wears below the chin; skin [3] (L*a*b*) does not count. grey: the head has no colours."""
+    y, far = head.grid[1], np.abs(head.lab - skin)
+    skin_like = far[..., 0] < 5 if grey else far[..., 1:].sum(-1) < 8
     below = head.person & ~hair_mask & (y > head.points[152, 1] + 0.3) & ~skin_like
     if below.sum() < 200:
         return np.full(3, 0.4), 0.0

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from stylegan2.collect.facemesh import OVAL
-from stylegan2.pocket.portrait.colours import CHEEKS
+from stylegan2.pocket.portrait.colours import CHEEKS, UNLIKE, skin_distance
 from stylegan2.pocket.portrait.head import LEFT_BROW, RIGHT_BROW, SIDE, SPAN, Head
 from stylegan2.pocket.world.styles import HAIR_FIELDS, HAIR_STYLES
 
@@ -17,7 +17,6 @@ TURNED = math.radians(15)
 GAP = 6  # rows from the first gap in the hair beside a face that still count
 FALLS = 0.4  # part of the strips beside an ear and the jaw that falling hair covers at least
 BINS = 24  # of a histogram of colours, along each axis
-UNLIKE = 11.0  # distance in L*a*b* (lightness counts half) from which a pixel is hardly skin
 BARE = 0.2  # with less hair over the forehead, and none beside the face, there is none
 LENGTHS = (0.32, 0.68)  # lower ends of short and of medium hair; the chin lies at 0.62, shoulders at 0.75
 CURLS = 0.62  # disorder of strands (see `_disorder`) from which hair is curly
@@ -26,11 +25,6 @@ OVER_EARS, EARS = 0.55, 0.15  # half width and lower end of short hair that cove
 BALDING = -0.42  # height of a hairline from which short hair recedes
 FLAT, FULL = (0.42, 0.62), (0.15, 0.2)  # half width and height of flat hair, and how much full hair adds
 TALL = 0.72  # height of the top of short hair from which it is more than a crop
-
-
-def skin_distance(head: Head, skin: np.ndarray) -> np.ndarray:
-    """How unlike skin [3] (L*a*b*) every pixel is, [SIDE, SIDE]; light and shadow count half."""
-    return np.sqrt((((head.lab - skin) * (0.5, 1, 1)) ** 2).sum(-1))
 
 
 def _density(head: Head, mask: np.ndarray) -> np.ndarray:
@@ -50,7 +44,7 @@ def hair_mask(head: Head, skin: np.ndarray) -> np.ndarray:
     face), of the face, and of the body below are compared at each pixel of the person, with where hair usually is.
     """
     x, y = head.grid
-    far = cv2.GaussianBlur(skin_distance(head, skin).astype(np.float32), (0, 0), 1.5)
+    far = cv2.GaussianBlur(skin_distance(head.lab, skin).astype(np.float32), (0, 0), 1.5)
     unlike = far > UNLIKE
     brows, top, chin = head.points[[*LEFT_BROW, *RIGHT_BROW], 1].min(), head.points[10, 1], head.points[152, 1]
     left, right = head.points[list(OVAL), 0].min(), head.points[list(OVAL), 0].max()
@@ -81,7 +75,7 @@ def hair_mask(head: Head, skin: np.ndarray) -> np.ndarray:
         hair = (cv2.GaussianBlur(share.astype(np.float32), (0, 0), 2) > 0.5) & own
     crown_lab = np.median(head.lab[hair & (y < 0)], 0) if (hair & (y < 0)).any() else skin
     if abs(head.yaw) > TURNED:  # beside a turned face lies the neck, too
-        hair &= (y < 0.2) | (skin_distance(head, crown_lab) < 1.3 * UNLIKE)
+        hair &= (y < 0.2) | (skin_distance(head.lab, crown_lab) < 1.3 * UNLIKE)
     _, parts, stats, _ = cv2.connectedComponentsWithStats(hair.astype(np.uint8))
     begun = np.bincount(parts[own & ~face & (y < 0.4) & (beside < 0.35)], minlength=len(stats))
     kept = [k for k in range(1, len(stats)) if begun[k] > 0.15 * stats[k, cv2.CC_STAT_AREA] > 9]
@@ -95,7 +89,7 @@ def _bald(head: Head, crown: np.ndarray, skin: np.ndarray) -> bool:
     if inner.sum() < 60:
         return False
     cheeks = np.any([head.area(field) for field in CHEEKS], 0)
-    near = np.linalg.norm((np.median(head.lab[inner], 0) - skin) * (0.5, 1, 1)) < UNLIKE
+    near = skin_distance(np.median(head.lab[inner], 0), skin) < UNLIKE
     return bool(near and grain[inner].mean() < 1.5 * grain[cheeks].mean())
 
 

@@ -145,9 +145,10 @@ def _read(photo: Image.Image, mesh: Mesh) -> Reading:
     skin_lab = colours.skin_lab(head)
     mask = hair.hair_mask(head, skin_lab)
     mask, grey_hair = colours.grey_hair(head, mask) if grey else (mask, None)
-    read |= hair.hair_shape(head, mask) | _coloured(head, mask, skin_lab)
-    read["glasses"], sure, frame = _glasses(photo, mesh)
-    read["glasses_colour"] = (frame, sure if read["glasses"][0] != "none" else 0.0)
+    read |= hair.hair_shape(head, mask) | _coloured(head, mask, skin_lab, grey)
+    kind, sure, frame = worn.glasses(photo, mesh)
+    read["glasses"] = (kind, sure)
+    read["glasses_colour"] = (tuple(frame.tolist()), sure if kind != "none" else 0.0)
     read["beard"] = worn.beard(head, np.array(read["hair_colour"][0]), read["smile"][0] > 0.4)
     if grey:
         read["skin"] = (colours.grey_skin(head, skin_lab), GREY_SURE)
@@ -158,18 +159,13 @@ def _read(photo: Image.Image, mesh: Mesh) -> Reading:
     return Reading(values, certain, (GREY_NOTE,) if grey else (), plain)
 
 
-def _glasses(photo: Image.Image, mesh: Mesh) -> tuple[tuple[str, float], float, Value]:
-    kind, sure, colour = worn.glasses(photo, mesh)
-    return (kind, sure), sure, tuple(colour.tolist())
-
-
-def _coloured(head: Head, mask: np.ndarray, skin_lab: np.ndarray) -> dict[str, tuple[Value, float]]:
+def _coloured(head: Head, mask: np.ndarray, skin_lab: np.ndarray, grey: bool) -> dict[str, tuple[Value, float]]:
     """Everything that needs colours, and the side from which light falls."""
     (upper, upper_sure), (lower, lower_sure) = colours.background(head)
     found = {
         "hair_colour": colours.hair(head, mask, skin_lab),
         "eye_colour": colours.eyes(head),
-        "clothes_colour": colours.clothes(head, mask),
+        "clothes_colour": colours.clothes(head, mask, skin_lab, grey),
         "background": (upper, upper_sure),
         "background2": (lower, lower_sure),
     }

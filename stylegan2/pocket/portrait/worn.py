@@ -7,13 +7,12 @@ import numpy as np
 from PIL import Image
 
 from stylegan2.collect.facemesh import Mesh, cut_out, moved, warp_of
-from stylegan2.pocket.portrait.colours import CHEEKS
+from stylegan2.pocket.portrait.colours import CHEEKS, CHIN
 from stylegan2.pocket.portrait.head import Head
 
 SIDE, EYES = 160, 1.6  # pixels of the square around the eyes, and its side in distances between their outer corners
 BRIDGE = 17.0  # contrast across the nose's bridge from which there are glasses: 27 bare faces had 16.1 at most
 LIP = (165, 92, 164, 322, 391, 393, 167)
-JAW = (194, 201, 200, 421, 418, 262, 428, 199, 208, 32)
 SIDES = ((213, 192, 214, 210, 135, 138), (433, 416, 434, 430, 364, 367))
 BEARD = 2.0  # score of the chin from which there is a beard
 HAIRY = 3.2  # and from which it is more than stubble
@@ -49,7 +48,7 @@ def beard(head: Head, hair: np.ndarray, smiles: bool) -> tuple[str, float]:
 
     A smile shades the upper lip: then it says nothing. A chin outside of the photo cannot be read.
     """
-    if head.seen[head.area(JAW)].mean() < 0.7:
+    if head.seen[head.area(CHIN)].mean() < 0.7:
         return "none", 0.0
     light = head.lab[..., 0].astype(np.float32)
     grain = np.abs(cv2.Laplacian(light, cv2.CV_32F))
@@ -63,7 +62,7 @@ def beard(head: Head, hair: np.ndarray, smiles: bool) -> tuple[str, float]:
         like_hair = float((lab - cheek) @ (hair_lab - cheek)) / apart**2 if apart > 20 else 0.0
         return darker / 14 + 2 * ((own_grain + 2) / (cheek_grain + 2) - 1) + 3 * max(0.0, like_hair - 0.3), darker
 
-    chin, dark = score(JAW)
+    chin, dark = score(CHIN)
     lip, sides = score(LIP)[0], sum(score(field)[0] for field in SIDES) / 2
     sure = float(min(1, 0.5 + abs(chin - BEARD) / 3))
     if chin < BEARD:

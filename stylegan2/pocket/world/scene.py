@@ -14,7 +14,7 @@ from torch import Tensor
 from stylegan2.pocket.world import shapes
 from stylegan2.pocket.world.faces import Faces
 from stylegan2.pocket.world.geometry import columns, geometry
-from stylegan2.pocket.world.styles import SKIN_RAMP, Style
+from stylegan2.pocket.world.styles import SKIN_RAMP, SKIN_WARMTH, Style
 
 Colour = tuple[float, float, float]
 
@@ -69,7 +69,7 @@ class Scene:
         place = self.f["skin"].view(-1) * (len(ramp) - 1)
         low = place.long().clamp(0, len(ramp) - 2)
         mixed = torch.lerp(ramp[low], ramp[low + 1], (place - low)[:, None]).view(-1, 3, 1, 1)
-        warm = self.f["skin_warmth"].unsqueeze(1) * rgb((0.0, 0.045, -0.11))
+        warm = self.f["skin_warmth"].unsqueeze(1) * rgb(SKIN_WARMTH)
         return saturate(mixed * (1 + warm), self.style.saturation)
 
     def band(self, top: float, bottom: float) -> Scene:

@@ -37,6 +37,7 @@ SKIN_RAMP = (  # from dark to pale, evenly spaced in the attribute
     (0.29, 0.175, 0.12), (0.39, 0.24, 0.165), (0.51, 0.325, 0.225), (0.64, 0.43, 0.305),
     (0.77, 0.56, 0.43), (0.87, 0.68, 0.56), (0.94, 0.775, 0.67), (0.975, 0.85, 0.78),
 )  # fmt: skip
+SKIN_WARMTH = (0.0, 0.045, -0.11)  # what skin_warmth 1 adds to the channels, in parts of them
 _HAIR_COLOURS = {  # name -> RGB, weights
     "black": ((0.09, 0.075, 0.075), (22, 22, 10, 16)),
     "dark brown": ((0.2, 0.125, 0.085), (20, 12, 14, 26)),
