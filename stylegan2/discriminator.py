@@ -1,7 +1,7 @@
 """The discriminator (arXiv 1912.04958, figure 7c), and what an encoder shares with it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -79,14 +79,24 @@ class ResidualBlocks(nn.Module):
             {str(r): DiscriminatorBlock(self.channels[r], self.channels[r // 2], clamp) for r in self.resolutions[:-1]}
         )
 
-    def features(self, images: Tensor) -> Tensor:
-        """[N, 3, R, R] in [-1, 1] -> [N, C, 4, 4] (float32). Raises ValueError for images of another size."""
+    def maps(self, images: Tensor) -> Iterator[Tensor]:
+        """Activations on the way down: [N, 3, R, R] in [-1, 1] -> [N, C, R, R], [N, C, R/2, R/2], ..., [N, C, 4, 4].
+
+        The first is that of `from_rgb`. Raises ValueError for images of another size.
+        """
         if images.ndim != 4 or images.shape[1:] != (3, self.resolution, self.resolution):
             raise ValueError(f"images must be [N, 3, {self.resolution}, {self.resolution}], got {list(images.shape)}")
         x = self.from_rgb(images.to(dtype=self.compute_dtype, memory_format=torch.channels_last))
+        yield x
         for r, block in zip(self.resolutions, self.blocks.values(), strict=False):
             x = block(x.to(ops.dtype_at(r, self.resolution, self.compute_dtype)))
-        return ops.upcast(x)
+            yield x
+
+    def features(self, images: Tensor) -> Tensor:
+        """[N, 3, R, R] in [-1, 1] -> [N, C, 4, 4] (float32), the last of `maps`."""
+        for x in self.maps(images):
+            last = x
+        return ops.upcast(last)
 
 
 class Discriminator(ResidualBlocks):

@@ -204,7 +204,7 @@ def project(
     config = ProjectConfig(steps=max(1, steps), space="w+" if free else space, l2=l2)
     cutting = Cutting(**square, box=parse_box(box))
     g = common.generator(checkpoint, device)
-    e, distance = _encoder(encoder, g), distance_for(g.resolution, judge, g.mapping.w_mean.device)
+    e, distance = find_encoder(encoder, g), distance_for(g.resolution, judge, g.mapping.w_mean.device)
     portraits, left_out = read(photos, g.resolution, cutting, taken=("tuned",) if tune else ())
     images = stacked(portraits, g.mapping.w_mean.device)
     careful = torch.zeros(len(images), dtype=torch.bool)
@@ -271,7 +271,7 @@ def _say_unknown(names: Iterable[str], outside, what: str) -> None:
         typer.echo(f"{name}: {UNKNOWN}: {what}", err=True)
 
 
-def _encoder(encoder: str, g):
+def find_encoder(encoder: str, g):
     """The encoder that is meant, or None."""
     from stylegan2 import checkpoints
     from stylegan2.editing.encoder import load_encoder
@@ -338,7 +338,7 @@ def cartoonize(
     source = styles.pop("")
     device = source.mapping.w_mean.device
     check_dials(source.resolution, resolution, width, strength)
-    encoder = _encoder(next(map(str, models.glob("encoder.pt")), "none"), source)
+    encoder = find_encoder(next(map(str, models.glob("encoder.pt")), "none"), source)
     distance = distance_for(source.resolution, models / "judge.pt", device)
     portraits, left_out = read(photos, source.resolution, cutting)
     images = stacked(portraits, device)

@@ -244,6 +244,17 @@ EXERCISES: dict[str, Exercise] = {
         [(0.8, 0.9, 0.2), (0.8, 0.25, 0.2), (-0.6, 0.4, 0.1), (1.0, 0.0, 0.3)],
         "how far it goes from the mean to the value: twice the sureness, but never farther than the value",
     ),
+    "11-pairs": Exercise(
+        lambda drawing, random, layers: mix(drawing.expand_as(random), random, layers),
+        [(_normal(1, 10, 8), _normal(4, 10, 8, seed=1), layers) for layers in ([3, 4, 5], [9], list(range(10)))],
+        "as many copies of the drawing's codes as there are random ones; only those of the layers are replaced",
+    ),
+    "11-distance": Exercise(
+        lambda ours, theirs: sum((a - b).abs().mean() for a, b in zip(ours, theirs, strict=True)),
+        [([_normal(2, 4, r, r, seed=r) for r in (8, 4)], [_normal(2, 4, r, r, seed=r + 1) for r in (8, 4)])],
+        "the mean absolute difference of each pair of maps; then their sum",
+    ),
+    "11-all": Exercise("b", hint="no code of the drawing is left in the pairs: what could tell one face from another?"),
 }
 
 

@@ -1,7 +1,7 @@
-"""How different two images look, differentiable: by the judge's first layers (pocket scale) or LPIPS (full scale).
+"""How different two images look, differentiable: by the judge's first layers (pocket scale), LPIPS, or a discriminator.
 
-Both compare feature maps whose vectors are brought to length 1 at every place (arXiv 1801.03924, section 3): edges and
-shapes count, not how strong they are.
+The first two compare feature maps whose vectors are brought to length 1 at every place (arXiv 1801.03924, section 3):
+edges and shapes count, not how strong they are. A discriminator's are compared as they are: colours and lines count.
 
     distance = JudgeDistance(judge)                    # or LpipsDistance(), for photographs
     numbers = distance(images, distance.of(target))    # [N]
@@ -14,6 +14,9 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from stylegan2.discriminator import Discriminator
+from stylegan2.ops import upcast
 
 Features = list[Tensor]  # [N, C, H, W] each
 
@@ -36,6 +39,28 @@ class LpipsDistance(nn.Module):
     def forward(self, images: Tensor, target: Features) -> Tensor:
         """Distance of each image to its target, [N]."""
         return self.distance(*self.of(images), target[0])
+
+
+class DiscriminatorDistance(nn.Module):
+    """Mean absolute difference of a discriminator's activations, summed over its layers (arXiv 2112.11641, section 3).
+
+    It looks at images in their own size and knows faces, so that single lines of a drawing count; LPIPS would shrink
+    large ones. `d` is that of the source, and stays as it is; its head is not used.
+    """
+
+    far = math.inf  # it is no measure of whether a face is known
+
+    def __init__(self, d: Discriminator):
+        super().__init__()
+        self.d = d.eval()
+
+    def of(self, images: Tensor) -> Features:
+        """The activations [N, C, R, R], ..., [N, C, 4, 4] of images [N, 3, R, R] in [-1, 1]."""
+        return [upcast(x) for x in self.d.maps(images)]
+
+    def forward(self, images: Tensor, target: Features) -> Tensor:
+        """Distance of each image to its target, [N]."""
+        return sum((a - b).abs().mean((1, 2, 3)) for a, b in zip(self.of(images), target, strict=True))
 
 
 def psnr(images: Tensor, target: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import pickletools
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,7 +128,7 @@ class Search(LatentSearch):
     """
 
     def __init__(self, g: Generator, images: Tensor, distance, config: ProjectConfig, start=None):
-        _check(g, images, start)
+        check_images(g, images, start)
         self.images, self.distance = images, distance
         start = g.mapping.mean_ws.expand(len(images), -1, -1) if start is None else start
         start = start.detach().float()
@@ -206,30 +206,64 @@ def tune(
     changes, and edits of the codes keep working. Images, distance and errors as those of `Search`; `steps` and `lr` are
     Adam's, ValueError for numbers that cannot work.
     """
+    check_images(g, images, projection.ws)
+    pairs = projection.ws, torch.arange(len(images))
+    steps_of = learning(g, lambda step: pairs, images, distance, steps, lr, pixels=1.0)
+    with bar(steps_of, "tune", "step", progress, total=steps) as shown:
+        for tuned, row in shown:  # noqa: B007  (the last is the result)
+            shown.set_postfix(_to_photo(row), refresh=False)
+    return tuned
+
+
+def learning(
+    g: Generator,
+    pairs: Callable[[int], tuple[Tensor, Tensor]],
+    images: Tensor,
+    distance,
+    steps: int,
+    lr: float,
+    pixels: float = 0.0,
+) -> Iterator[tuple[Generator, dict[str, float]]]:
+    """A copy of G whose synthesis network learns to render given images from given codes, after each step of Adam.
+
+    Args:
+        pairs: called with the number of a step, says what it learns from: ws [N, L, w_dim], and which of the images
+            each should render, [N] (long, CPU).
+        images: [M, 3, R, R] in [-1, 1].
+        distance, pixels: a perceptual distance, and the weight of the mean squared difference beside it.
+
+    Yields the copy, always the same, and {"step", "loss", "psnr"}. Raises ValueError for numbers that cannot work.
+    """
     if steps < 1 or lr <= 0:
         raise ValueError(f"steps is {steps}, lr {lr:g}: expected steps >= 1, lr > 0")
-    _check(g, images, projection.ws)
     tuned = deepcopy(g)
-    optimiser = torch.optim.Adam(tuned.synthesis.requires_grad_(True).parameters(), lr)
+    optimiser = torch.optim.Adam(tuned.synthesis.parameters(), lr)
     with torch.no_grad():
         target = distance.of(images)
-    with frozen(distance), bar(what="tune", unit="step", shown=progress, total=steps) as shown:
-        for _ in range(steps):
-            optimiser.zero_grad(set_to_none=True)
-            at_once, decibels = images_at_once(tuned.synthesis, len(images), graph=True), []
-            for part in slices(len(images), at_once):
-                wanted, share = images[part], len(images[part]) / len(images)
-                rendered = tuned.synthesis(projection.ws[part], "const")
-                loss = (rendered - wanted).square().mean() + distance(rendered, [x[part] for x in target]).mean()
-                (share * loss).backward()
+    for step in range(steps):
+        ws, which = pairs(step)
+        tuned.synthesis.requires_grad_(True)
+        optimiser.zero_grad(set_to_none=True)
+        losses, decibels = [], []
+        with frozen(distance):
+            for part in slices(len(ws), images_at_once(tuned.synthesis, len(ws), graph=True)):
+                of, wanted = which[part], images[which[part]]
+                rendered = tuned.synthesis(ws[part], "const")
+                error = (rendered - wanted).square().mean((1, 2, 3))
+                loss = pixels * error + distance(rendered, [x[of] for x in target])
+                (loss.sum() / len(ws)).backward()
+                losses.append(loss.detach())
                 decibels.append(psnr(rendered.detach(), wanted))
-            optimiser.step()
-            shown.set_postfix(_to_photo({"psnr": float(torch.cat(decibels).median())}), refresh=False)
-            shown.update()
-    return tuned.requires_grad_(False)
+        optimiser.step()
+        tuned.requires_grad_(False)
+        yield (
+            tuned,
+            {"step": step, "loss": float(torch.cat(losses).mean()), "psnr": float(torch.cat(decibels).median())},
+        )
 
 
-def _check(g: Generator, images: Tensor, start: Tensor | None) -> None:
+def check_images(g: Generator, images: Tensor, start: Tensor | None) -> None:
+    """Raises ValueError for images that are not g's size, or codes that are not theirs."""
     side = g.resolution
     if images.ndim != 4 or images.shape[1:] != (3, side, side) or not images.is_floating_point():
         raise ValueError(f"images must be float [N, 3, {side}, {side}] in [-1, 1], got {list(images.shape)}")

@@ -1,0 +1,96 @@
+"""How near to a drawing's world do faces come that were stylised after it (notebook 11), and what do they keep?
+
+    python -m benchmarks.one_drawing [--world webtoon] [--drawings 5] [--faces 500] ["iterations=200, layers='3-9'" ...]
+
+Every set of settings (of `StyleConfig`, in Python's words; none: its defaults) learns from each drawing by itself, or
+from `--together` drawings at a time. Drawings are rendered faces that no model was trained on. A row: the pocket
+distance of the stylised faces to the world, relative to that of the source's own faces (aim: 0.5 or less); structure,
+colours, and the person (top 1 of 100) kept (aim: structure 0.6 or more); all by the judge, on the same seeds.
+`--pictures FOLDER` keeps a picture of each run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from stylegan2 import checkpoints, display
+from stylegan2.editing.cartoonize import find_codes
+from stylegan2.editing.encoder import load_encoder
+from stylegan2.editing.jojogan import StyleConfig, stylize
+from stylegan2.editing.latents import render, ws_from_seeds
+from stylegan2.inputs import step_generator
+from stylegan2.pocket import measures, world
+from stylegan2.pocket.likeness import LikenessRuler
+from stylegan2.pocket.nets.judge import Judge
+from stylegan2.pocket.nets.perceptual import JudgeDistance
+
+SHIPPED = Path("checkpoints/pocket")
+DRAWINGS_SEED = 970_000  # of faces that nothing was trained on
+NUMBERS = ("distance", "structure", "colours", "person")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("settings", nargs="*", default=[""])
+    parser.add_argument("--world", default="webtoon")
+    parser.add_argument("--drawings", type=int, default=5)
+    parser.add_argument("--together", type=int, default=1)
+    parser.add_argument("--faces", type=int, default=500)
+    parser.add_argument("--people", type=int, default=1000, help="that the ruler of likeness is made of")
+    parser.add_argument("--steps", type=int, default=100, help="to find a drawing's codes; 0: the encoder's answer")
+    parser.add_argument("--strength", type=float, default=1.0)
+    parser.add_argument("--models", type=Path, default=SHIPPED)
+    parser.add_argument("--pictures", type=Path)
+    args = parser.parse_args()
+    configs = {text or "defaults": eval(f"StyleConfig({text})", {"StyleConfig": StyleConfig}) for text in args.settings}
+
+    source = checkpoints.load(args.models / "photo.pt", "cpu")
+    g, judge = source.g_ema, Judge.load(args.models / "judge.pt", "cpu")
+    encoder, distance = load_encoder(args.models / "encoder.pt", "cpu").encoder, JudgeDistance(judge)
+    ws = g.mapping(torch.randn(args.faces, g.z_dim, generator=step_generator(1, 0)))
+    before = judge.read(display.to_uint8(render(g, ws)))
+    reference = measures.rendered_reference(judge, args.world, args.faces)
+    ruler = LikenessRuler.make(judge, "photo", args.world, args.people)
+    untouched = measures.measure_pocket_distance(before, reference)
+    print(f"{args.faces} faces, {args.world}; the source's own: {untouched}", flush=True)
+    people = world.sample(args.world, args.drawings * args.together, seed=DRAWINGS_SEED)
+    drawings = world.render(people, args.world, g.resolution).float().div(127.5).sub(1)
+    rows: dict[str, list[tuple[float, ...]]] = {}  # by settings
+    for i, some in enumerate(drawings.split(args.together)):
+        found, outside, _ = find_codes(g, some, distance, encoder, args.steps)
+        for name, config in configs.items():
+            begin, history = time.time(), []
+            style = stylize(g, source.d, some, found, config, history)
+            seconds = time.time() - begin
+            for tensor, of_source in zip(style.state_dict().values(), g.state_dict().values(), strict=True):
+                tensor.copy_(torch.lerp(of_source, tensor, args.strength))
+            reading = judge.read(display.to_uint8(render(style, ws)))
+            near = measures.measure_pocket_distance(reading, reference).value / untouched.value
+            kept = ruler.measure(before, reading)
+            row = near, kept.structure_kept.value, kept.colours_kept.value, kept.who_top1.value
+            rows.setdefault(name, []).append(row)
+            words = ", ".join(f"{what} {value:.2f}" for what, value in zip(NUMBERS, row, strict=True))
+            loss = f"loss {history[0]['loss']:.2f} to {history[-1]['loss']:.2f} in {seconds:.0f} s"
+            print(f"{i}: {name}: {words}; {loss}{', outside' * bool(outside.any())}", flush=True)
+            if args.pictures:
+                faces = ws_from_seeds(g, range(8))
+                named = {"drawing": some, "found": render(g, found), "learnt": render(style, found)}
+                named |= {"source": render(g, faces), "stylised": render(style, faces)}
+                number = len(list(args.pictures.glob("*.png")))
+                display.save(display.rows(named, side=96), args.pictures / f"{number:03d}.png")
+    for name, each in rows.items():
+        means = [
+            f"{what} {statistics.mean(values):.2f}"
+            for what, values in zip(NUMBERS, zip(*each, strict=True), strict=True)
+        ]
+        print(f"mean of {len(each)}: {name}: {', '.join(means)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""A style from one drawing (JoJoGAN, arXiv 2112.11641): a generator learns to render it from many codes.
+
+    ws, _, _ = find_codes(source, drawings, distance, encoder)            # step 1: which face is this?
+    style = stylize(source, d, drawings, ws, StyleConfig())               # steps 2 and 3: pairs, and learning them
+    cartoonize(source, {"drawing": style}, photo_ws, strength=0.8)        # step 4, with the paper's alpha
+
+The drawing's codes render a *face* in the source, not a drawing. Random codes in the layers that carry style give many
+faces that are as one to the eye of the style; all of them are to become the drawing. What the source knows of other
+faces goes along, so that each of them is drawn in that style.
+
+This is no `transfer.Method`. A method adds to an adversarial training, and here is no adversary: the pairs are known, D
+learns nothing and is only what compares. Of an iteration of the trainer (D, R1, G, path length, ADA) nothing but Adam
+would be left. It is pivotal tuning with other codes at each step and another distance, and shares its loop,
+`projection.learning`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stylegan2.bars import bar
+from stylegan2.collect import align
+from stylegan2.collect.blazeface import BlazeFace
+from stylegan2.collect.facemesh import FaceMesh
+from stylegan2.editing.layers import parse_layers
+from stylegan2.editing.perceptual import DiscriminatorDistance
+from stylegan2.editing.projection import check_images, learning
+from stylegan2.editing.style_mixing import mix
+from stylegan2.inputs import step_generator
+from stylegan2.networks import Discriminator, Generator
+from stylegan2.setting_types import check_types
+
+LIDS = ((159, 145, 33, 133), (386, 374, 263, 362))  # FaceMesh: upper lid, lower lid, corners of each eye
+SHUT = 0.12  # an eye's height in its widths, below which it counts as closed (open: 0.2 and more)
+TURNED, AWAY, LARGER = 12.0, 0.12, 1.4  # degrees, sides of the picture, and times, beyond which it is not aligned
+SEEN = 256  # pixels at which a small picture is looked at
+
+
+@dataclass(frozen=True)
+class StyleConfig:
+    """How to learn a style. Raises ValueError for numbers that cannot work."""
+
+    iterations: int = 300  # steps of Adam; the paper: 200 to 500
+    lr: float = 2e-3  # step size, the paper's
+    batch: int = 4  # pairs of an iteration
+    layers: str = "auto"  # codes that are random in the pairs, such as 3-9: see `style_layers`
+    keep_colours: bool = False  # of the face: leave the codes that drive colours as they are
+    seed: int = 0  # of the random codes
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.iterations < 1 or self.batch < 1 or not 0 < self.lr < 1:
+            raise ValueError(
+                f"iterations is {self.iterations}, batch {self.batch}, lr {self.lr:g}: expected at least 1 each, and "
+                "an lr between 0 and 1"
+            )
+
+
+def style_layers(num_ws: int, config: StyleConfig | None = None) -> tuple[int, ...]:
+    """The codes of a model with `num_ws` that are random in the pairs; the others stay the drawing's.
+
+    By default those from the up-convolution to a quarter of the image's side on, or to 64x64 in images of more than
+    256 pixels: 3-9 of 10 codes (64 pixels), 5-11 of 12, 7-13 of 14, 7-17 of 18 (the paper's). To keep colours, without
+    those that drive a tRGB, which are the odd ones and the last.
+
+    Raises ValueError for layers that the model does not have.
+    """
+    config = config or StyleConfig()
+    first = max(1, min(7, num_ws - 7))
+    layers = range(first, num_ws) if config.layers == "auto" else parse_layers(config.layers, num_ws)
+    colours = {*range(1, num_ws, 2)} if config.keep_colours else set()
+    if not (kept := tuple(layer for layer in layers if layer not in colours)):
+        raise ValueError(f"layers {config.layers!r}: all of them drive colours; choose others, or do not keep colours")
+    return kept
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The data: codes, and the drawing that each of them should render (the paper's step 2, s_i = M s + (1-M) s(z_i)).
+
+    The mask M is `style_layers`. Drawings take turns; a step's random codes are a function of (seed, step).
+    """
+
+    source: Generator
+    ws: Tensor  # [M, L, w_dim], of the drawings
+    config: StyleConfig
+
+    @torch.no_grad()
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """-> codes [batch, L, w_dim], and numbers of drawings [batch] (on the CPU)."""
+        n = self.config.batch
+        which = (torch.arange(n) + step * n) % len(self.ws)
+        z = torch.randn(n, self.source.z_dim, generator=step_generator(self.config.seed, step))
+        return mix(self.ws[which], self.source.mapping(z), style_layers(self.source.num_ws, self.config)), which
+
+
+def stylizing(
+    source: Generator, d: Discriminator, drawings: Tensor, ws: Tensor, config: StyleConfig | None = None
+) -> Iterator[tuple[Generator, dict[str, float]]]:
+    """The learning of `stylize` step by step: yields the generator, always the same, and {"step", "loss", "psnr"}."""
+    config = config or StyleConfig()
+    check_images(source, drawings, ws)
+    pairs = Pairs(source, ws.detach(), config)
+    return learning(source, pairs, drawings, DiscriminatorDistance(d), config.iterations, config.lr)
+
+
+def stylize(
+    source: Generator,
+    d: Discriminator,
+    drawings: Tensor,
+    ws: Tensor,
+    config: StyleConfig | None = None,
+    history: list[dict[str, float]] | None = None,
+    progress: bool = True,
+) -> Generator:
+    """A copy of the source that renders faces as the drawings are drawn (the paper's step 3); the source stays.
+
+    Args:
+        d: the source's discriminator, which compares.
+        drawings: [M, 3, R, R] in [-1, 1], of one style. ws: their codes in the source, [M, L, w_dim].
+        history: gets a row {"step", "loss", "psnr" (median, dB)} for each iteration.
+        progress: a bar, should it take long.
+
+    Ctrl-C ends it early and keeps what was learnt. Raises ValueError for shapes or layers that do not fit.
+    """
+    config, style = config or StyleConfig(), copy.deepcopy(source).requires_grad_(False)
+    try:
+        steps = stylizing(source, d, drawings, ws, config)
+        with bar(steps, "stylize", "step", progress, total=config.iterations) as shown:
+            for style, row in shown:  # noqa: B007  (the last is the result)
+                shown.set_postfix(loss=f"{row['loss']:.2f}", refresh=False)
+                if history is not None:
+                    history.append(row)
+    except KeyboardInterrupt:
+        pass
+    return style
+
+
+def faults(image: Image.Image, frame: align.Frame) -> list[str]:
+    """What makes a square picture a bad drawing to learn from, in words; of a face that no network finds, nothing.
+
+    Every face would get what is wrong in it: a tilted head, closed eyes. `frame`: where a face should lie in it.
+    """
+    factor = SEEN / image.width if image.width < SEEN else 1.0
+    seen = image.resize((round(image.width * factor),) * 2, Image.Resampling.BICUBIC)
+    try:
+        person = align.find_people(seen)[0]
+    except align.NoFace:
+        return []
+    corners = align.square_of(person, frame) / seen.width
+    across, off = corners[3] - corners[0], float(np.abs(corners.mean(0) - 0.5).max())
+    angle, side = float(np.degrees(np.arctan2(across[1], across[0]))), float(np.hypot(*across))
+    found = []
+    if abs(angle) > TURNED or off > AWAY or not 1 / LARGER < side < LARGER:
+        found.append(
+            f"is not aligned: its face is turned by {angle:.0f} degrees, lies {off:.0%} of the side off the middle, "
+            f"and is {side:.1f} times as large as the model's faces"
+        )
+    points = FaceMesh()(seen, BlazeFace()(seen)[0]).points[:, :2]
+    up, down, left, right = (points[list(numbers)] for numbers in zip(*LIDS, strict=True))
+    opened = float((np.linalg.norm(up - down, axis=1) / np.linalg.norm(left - right, axis=1)).max())
+    return found + ([f"has closed eyes ({opened:.2f} of their width)"] if opened < SHUT else [])
