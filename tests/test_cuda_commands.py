@@ -64,6 +64,11 @@ VERBS = {  # verb: its words ({} is the folder of the files, OUT one of its own)
         "e.pt",
     ),
     "cartoonize": ("{}/me.png --models {} --style webtoon --steps 2 --strength 0.5 --out OUT", "me_webtoon.png"),
+    "stylize": (
+        "{}/me.png --source {}/photo.pt --judge {}/judge.pt --encoder {}/encoder.pt --steps 2 --iterations 2 "
+        "--out OUT/r",
+        "r/sheet.png",
+    ),
     "metrics": ("{}/photo.pt --domain photo --source {}/photo.pt --faces 6 --judge {}/judge.pt", None),
     "mix": ("{}/photo.pt --out OUT/mix.png --rows 1,2 --columns 3", "mix.png"),
     "factorize": ("{}/photo.pt --out OUT/d.pt --count 1 --judge {}/judge.pt", "d.pt"),

@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 SHIPPED = ROOT / "checkpoints" / "pocket"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-# Training in float16 and with torchrun, training in bfloat16, readings and directions. All eleven on both cards take
+# Training in float16 and with torchrun, training in bfloat16, readings and directions. All twelve on both cards take
 # seven times as long: with --slow.
 ALWAYS = {("03", "7.5"), ("05", "8.0"), ("07", "7.5")}
 

@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from stylegan2 import cli, display
+from stylegan2.pocket import world
 from stylegan2.pocket.world.pages import make_page
 from stylegan2.pocket.world.site import LocalSite
 
@@ -85,6 +86,7 @@ SMALLER = {  # verb -> options that replace those of the README, so that all of 
     "video": {"--frames": "2", "--scale": "1"},
     "project": {"--steps": "2"},
     "cartoonize": {"--steps": "0"},
+    "stylize": {"--steps": "0", "--iterations": "2"},
     "crop": {"--detector": "pocket", "--min-size": "24"},
 }
 LEARN = "--learn"
@@ -107,6 +109,8 @@ def test_the_readme_runs_from_above(tmp_path, monkeypatch):
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     for i in range(2):
         display.save(make_page(i).image, tmp_path / "my_pages" / f"{i}.png")
+    (drawing,) = world.render(world.sample("webtoon", 1, seed=1), "webtoon")
+    display.save(display.to_pil(drawing), tmp_path / "my_drawing.png")
     monkeypatch.chdir(tmp_path)
     site = LocalSite(episodes=1, pictures=2, delay=0).start()
     ran = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,22 +14,14 @@ from stylegan2.cli.options import Settings, verb
 from stylegan2.cli.photos import JUDGE, SIDE, Box, Square, find_encoder, read
 from stylegan2.files import counted
 
-if TYPE_CHECKING:
-    from stylegan2.editing.photos import Portrait
-
 FACES = range(8)  # seeds of the faces on the sheet
-Drawings = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="DRAWING...", help="Pictures of one style, with a face in each.", callback=common.some_existing
-    ),
-]
+WHAT = typer.Argument(metavar="DRAWING...", help="Of one style, a face in each.", callback=common.some_existing)
 Style = Settings("editing.jojogan", "StyleConfig")
 
 
 @verb()
 def stylize(
-    drawings: Drawings,
+    drawings: Annotated[list[Path], WHAT],
     *,
     source: Existing = MODELS / "photo.pt",  # Checkpoint to fine-tune (with a discriminator).
     out: Path | None = None,  # Folder of the run: a snapshot, config.json, sheet.png. [style]
@@ -54,44 +46,37 @@ def stylize(
       python -m stylegan2 stylize "hero/*.png" --out runs/hero --iterations 500 --keep-colours
       python -m stylegan2 cartoonize data/samples/grace_hopper.jpg --style runs/drawn --out cartoons
     """
-    from stylegan2 import display
+    from stylegan2.editing import jojogan
     from stylegan2.editing.cartoonize import find_codes
-    from stylegan2.editing.jojogan import StyleConfig, style_layers
-    from stylegan2.editing.jojogan import stylize as learn_style
-    from stylegan2.editing.latents import render, ws_from_seeds
     from stylegan2.editing.layer_swapping import check_dials, swap
     from stylegan2.editing.photos import Cutting, parse_box, stacked
     from stylegan2.pocket.nets.perceptual import distance_for
     from stylegan2.runs import snapshot_files
 
-    config, out = StyleConfig(**settings), common.or_numbered(out, "style")
+    config, out = jojogan.StyleConfig(**settings), common.or_numbered(out, "style")
     common.check_folder(out, drawings)
     if snapshot_files(out):
         raise ValueError(f"'{out}' holds a run already: choose another --out")
-    cutting = Cutting(**square, box=parse_box(box))
-    start = common.load(source, device)
+    start, cutting = common.load(source, device), Cutting(**square, box=parse_box(box))
     g = start.g_ema
     if start.d is None:
         raise ValueError(f"'{source}' has no discriminator, which compares: use a checkpoint with 'd'")
     check_dials(g.resolution, 4, 0.0, strength)
-    layers, device = style_layers(g.num_ws, config), g.mapping.w_mean.device
+    layers, device = jojogan.style_layers(g.num_ws, config), g.mapping.w_mean.device
     e, distance = find_encoder(encoder, g), distance_for(g.resolution, judge, device)
     portraits, left_out = read(drawings, g.resolution, cutting)
     if not anyway:
-        _refuse(drawings, portraits, g.resolution)
+        _refuse_faults(drawings, portraits, g.resolution)
     images = stacked(portraits, device)
     ws, _, stopped = find_codes(g, images, distance, e, steps)
     history: list[dict[str, float]] = []
-    style = g if stopped else learn_style(g, start.d, images, ws, config, history)
+    style = g if stopped else jojogan.stylize(g, start.d, images, ws, config, history)
     if not history:
         typer.echo("stopped early by Ctrl-C, before anything was learnt: nothing was written", err=True)
         raise typer.Exit(INTERRUPTED)
     style = swap(g, style, 4, strength=strength)
-    _keep(out, style, asdict(config) | {"strength": strength, "layers": list(layers)}, list(portraits), g, history)
-    faces = ws_from_seeds(g, FACES)
-    rows = {"drawing": images, "its codes, before": render(g, ws), "after": render(style, ws)}
-    rows |= {"faces, before": render(g, faces), "after ": render(style, faces)}
-    path = display.save(display.rows(rows, side=SIDE), out / "sheet.png")
+    meta = asdict(config) | {"layers": list(layers), "strength": strength, "drawings": list(portraits)}
+    path = _keep(out, g, style, images, ws, meta | {"iterations": len(history)})
     typer.echo(f"{counted(len(images), 'drawing')}, loss {history[0]['loss']:.2f} to {history[-1]['loss']:.2f}: {path}")
     if len(history) < config.iterations:
         typer.echo(f"stopped early by Ctrl-C: {len(history)} of {config.iterations} iterations are kept", err=True)
@@ -100,7 +85,7 @@ def stylize(
     common.end(left_out)
 
 
-def _refuse(drawings: list[Path], portraits: dict[str, Portrait], side: int) -> None:
+def _refuse_faults(drawings: list[Path], portraits: dict, side: int) -> None:
     """Raises ValueError for drawings whose faults every face would get. `side`: of the model's images in pixels."""
     from stylegan2.editing.jojogan import faults
     from stylegan2.editing.photos import open_photo
@@ -118,11 +103,14 @@ def _refuse(drawings: list[Path], portraits: dict[str, Portrait], side: int) -> 
         )
 
 
-def _keep(out: Path, style, settings: dict, names: list[str], g, history: list[dict[str, float]]) -> None:
-    """The run's folder: settings, and the model as a snapshot of as many images as were compared."""
-    from stylegan2 import checkpoints, files
+def _keep(out: Path, g, style, images, ws, meta: dict) -> Path:
+    """Write the run's folder: the model as a snapshot of as many images as were compared, settings, and a sheet."""
+    from stylegan2 import checkpoints, display, files
+    from stylegan2.editing.latents import render, ws_from_seeds
 
-    meta = settings | {"drawings": names, "iterations": len(history), "origin": checkpoints.fingerprint(g)}
-    images = len(history) * settings["batch"]
-    checkpoints.save(out / "snapshots" / f"{images:09d}.pt", g_ema=style, meta=meta)
+    meta, faces = meta | {"origin": checkpoints.fingerprint(g)}, ws_from_seeds(g, FACES)
+    checkpoints.save(out / "snapshots" / f"{meta['iterations'] * meta['batch']:09d}.pt", g_ema=style, meta=meta)
     files.write_json(out / "config.json", meta)
+    rows = {"drawing": images, "found": render(g, ws), "learnt": render(style, ws)}
+    rows |= {"faces": render(g, faces), "in this style": render(style, faces)}
+    return display.save(display.rows(rows, side=SIDE), out / "sheet.png")

@@ -1,8 +1,6 @@
 """The style panel: a drawing, how long to learn from it, a button; then how strongly faces are drawn like it.
 
-    style_panel(source, d, {"first": (drawing, ws)}, faces).show()
-
-What was learnt is kept, so that coming back to a drawing costs nothing.
+style_panel(source, d, {"first": (drawing, ws)}, faces).show()
 """
 
 from __future__ import annotations
@@ -30,46 +28,36 @@ Drawings = Mapping[str, tuple[Tensor, Tensor]]  # by name: [3, R, R] in [-1, 1],
 Styles = dict[tuple, Generator]  # by the values of ASKED
 
 
-@torch.no_grad()
 def render_style(
     source: Generator, drawings: Drawings, faces: Tensor, styles: Styles, strength: float = 1.0, **asked: Any
 ) -> Image.Image:
-    """A drawing, faces of the source, codes [N, L, w_dim], and the same faces in the style learnt with these settings.
+    """A drawing, faces of the source (codes [N, L, w_dim]), and the same in the style learnt with these settings.
 
-    Without such a style the last row is left out. `strength` is alpha: 0 the source, 1 the style. Raises ValueError for
+    Where there is none yet, the last row says so. `strength` is alpha: 0 the source, 1 the style. Raises ValueError for
     an unknown drawing, or an impossible strength.
     """
     drawing, ws = pick("drawing", asked["drawing"], drawings)
-    style = styles.get(tuple(asked[name] for name in ASKED))
-    rows = {"drawing": drawing[None], "its codes": render(source, ws), "faces": render(source, faces)}
-    if style is not None:
-        both = cartoonize(source, {"": style}, torch.cat([ws, faces]), strength=strength)[""]
-        rows = {"drawing": drawing[None], "its codes": torch.cat([rows["its codes"], both[:1]]), "faces": rows["faces"]}
-        rows["in this style"] = both[1:]
-    return display.rows(rows, side=SIDE)
+    style = styles.get(tuple(asked[name] for name in ASKED), source)
+    row = "in this style" if style is not source else "press Learn"
+    styled = cartoonize(source, {"": style}, torch.cat([ws, faces]), strength=strength)[""]
+    top = torch.cat([drawing[None], render(source, ws), styled[:1]])
+    return display.rows({"drawing, found, learnt": top, "faces": render(source, faces), row: styled[1:]}, side=SIDE)
 
 
 class StylePanel(Panel):
-    """Learn a style from a drawing, live; ■ in the notebook's bar stops it, and keeps what was learnt.
+    """Learn a style from a drawing, live, and keep it; ■ in the notebook's bar stops early, and keeps that.
 
     Args:
         source, d: a generator and its discriminator.
-        drawings, faces: see `Drawings` and `render_style`.
-        styles: what was learnt already, by (drawing, iterations, keep colours).
+        drawings, faces, styles: see `render_style`; `styles` were learnt already, the first is shown.
         record: see `Panel`.
     """
 
     def __init__(
-        self,
-        source: Generator,
-        d: Discriminator,
-        drawings: Drawings,
-        faces: Tensor,
-        styles: Styles | None = None,
-        record: Mapping[str, Any] | None = None,
+        self, source: Generator, d: Discriminator, drawings: Drawings, faces: Tensor, styles: Styles, record=None
     ):
-        self.source, self.d, self.drawings, self.styles = source, d, drawings, dict(styles or {})
-        first = next(iter(self.styles), (next(iter(drawings)), StyleConfig.iterations, False))
+        self.source, self.d, self.drawings, self.styles = source, d, drawings, dict(styles)
+        first = next(iter(styles), (next(iter(drawings)), StyleConfig.iterations, False))
         controls = {
             "drawing": choice("drawing", list(drawings), first[0]),
             "iterations": int_slider("iterations", first[1], 1, 500, "of learning; the paper: 200 to 500"),
@@ -82,15 +70,14 @@ class StylePanel(Panel):
     def learn(self) -> None:
         """Learn with the controls as they stand, unless that was done, and show it."""
         name, iterations, keep_colours = key = tuple(self.settings[name] for name in ASKED)
-        if key not in self.styles:
-            drawing, ws = self.drawings[name]
-            config = StyleConfig(iterations=iterations, keep_colours=keep_colours)
-            steps = stylizing(self.source, self.d, drawing[None], ws, config)
-            try:
-                for style, _ in self.watch(steps, "steps", iterations):
-                    self.styles[key] = style
-            except KeyboardInterrupt:
-                pass
+        drawing, ws = self.drawings[name]
+        config = StyleConfig(iterations=iterations, keep_colours=keep_colours)
+        steps = () if key in self.styles else stylizing(self.source, self.d, drawing[None], ws, config)
+        try:
+            for style, _ in self.watch(steps, "steps", iterations):
+                self.styles[key] = style
+        except KeyboardInterrupt:
+            pass
         self.update()
 
 
