@@ -19,9 +19,8 @@ from pathlib import Path
 import torch
 
 from stylegan2 import checkpoints, display
-from stylegan2.editing.cartoonize import find_codes
 from stylegan2.editing.encoder import load_encoder
-from stylegan2.editing.jojogan import StyleConfig, stylize
+from stylegan2.editing.jojogan import StyleConfig, invert, stylize
 from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.inputs import step_generator
 from stylegan2.pocket import measures, world
@@ -43,7 +42,7 @@ def main() -> None:
     parser.add_argument("--together", type=int, default=1)
     parser.add_argument("--faces", type=int, default=500)
     parser.add_argument("--people", type=int, default=1000, help="that the ruler of likeness is made of")
-    parser.add_argument("--steps", type=int, default=100, help="to find a drawing's codes; 0: the encoder's answer")
+    parser.add_argument("--search", action="store_true", help="for the drawings' codes, instead of the encoder")
     parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--models", type=Path, default=SHIPPED)
     parser.add_argument("--pictures", type=Path)
@@ -63,7 +62,7 @@ def main() -> None:
     drawings = world.render(people, args.world, g.resolution).float().div(127.5).sub(1)
     rows: dict[str, list[tuple[float, ...]]] = {}  # by settings
     for i, some in enumerate(drawings.split(args.together)):
-        found, outside, _ = find_codes(g, some, distance, encoder, args.steps)
+        found = invert(g, some, distance, None if args.search else encoder)
         for name, config in configs.items():
             begin, history = time.time(), []
             style = stylize(g, source.d, some, found, config, history)
@@ -77,7 +76,7 @@ def main() -> None:
             rows.setdefault(name, []).append(row)
             words = ", ".join(f"{what} {value:.2f}" for what, value in zip(NUMBERS, row, strict=True))
             loss = f"loss {history[0]['loss']:.2f} to {history[-1]['loss']:.2f} in {seconds:.0f} s"
-            print(f"{i}: {name}: {words}; {loss}{', outside' * bool(outside.any())}", flush=True)
+            print(f"{i}: {name}: {words}; {loss}", flush=True)
             if args.pictures:
                 faces = ws_from_seeds(g, range(8))
                 named = {"drawing": some, "found": render(g, found), "learnt": render(style, found)}

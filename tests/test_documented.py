@@ -86,7 +86,7 @@ SMALLER = {  # verb -> options that replace those of the README, so that all of 
     "video": {"--frames": "2", "--scale": "1"},
     "project": {"--steps": "2"},
     "cartoonize": {"--steps": "0"},
-    "stylize": {"--steps": "0", "--iterations": "2"},
+    "stylize": {"--iterations": "2"},
     "crop": {"--detector": "pocket", "--min-size": "24"},
 }
 LEARN = "--learn"

@@ -12,13 +12,14 @@ import skimage.data
 import torch
 from command import call, invoke, refusal
 from PIL import Image
+from tiny_encoder import Pixels, an_encoder
 from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, display, runs
 from stylegan2.collect import align
 from stylegan2.editing import jojogan
 from stylegan2.editing.cartoonize import cartoonize
-from stylegan2.editing.jojogan import Pairs, StyleConfig, faults, style_layers, stylize
+from stylegan2.editing.jojogan import Pairs, StyleConfig, faults, invert, style_layers, stylize
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import DiscriminatorDistance
 from stylegan2.pocket.nets.judge import Judge
@@ -107,6 +108,14 @@ def test_the_discriminators_distance(networks, drawings):
 
 
 # --------------------------------------------------------------------------------------------------------- the learning
+def test_codes_are_the_encoders_or_those_of_a_search_in_w(networks, drawings):
+    g, _ = networks
+    e = an_encoder(g)
+    assert torch.equal(invert(g, drawings, Pixels(), e), e(drawings))
+    searched = invert(g, drawings, Pixels(), None, steps=3)
+    assert torch.equal(searched, searched[:, :1].expand_as(searched)) and not torch.equal(searched[0], searched[1])
+
+
 @pytest.fixture(scope="module")
 def learnt(networks, drawings, ws):
     history = []
@@ -261,7 +270,8 @@ def test_what_cannot_work_is_refused_before_anything_is_written(folder, tmp_path
         ([folder / "a.png", "--iterations", 0], "--iterations is 0"),
         ([folder / "a.png", "--strength", 2], "--strength is 2"),
         ([folder / "a.png", "--layers", "9"], "0 to 5"),
-        ([folder / "a.png", "--steps", 0, "--encoder", "none"], "nothing would be looked for"),
+        ([folder / "a.png", "--steps", 0, "--encoder", "none"], "steps is 0"),
+        ([folder / "a.png", "--encoder", folder / "judge.pt"], "is no encoder"),
     ):
         assert message in refusal("stylize", *options(folder, out), *words)
         assert not out.exists(), words

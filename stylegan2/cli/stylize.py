@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from stylegan2.cli import common
-from stylegan2.cli.common import INTERRUPTED, MODELS, Device, Existing, Natural, shipped
+from stylegan2.cli.common import INTERRUPTED, MODELS, Device, Existing, Positive, shipped
 from stylegan2.cli.options import Settings, verb
 from stylegan2.cli.photos import JUDGE, SIDE, Box, Square, find_encoder, read
 from stylegan2.files import counted
@@ -27,8 +27,8 @@ def stylize(
     out: Path | None = None,  # Folder of the run: a snapshot, config.json, sheet.png. [style]
     settings: Style,
     strength: float = 1.0,  # Of the style (the paper's alpha): 0 the source, 1 as it was learnt.
-    steps: Natural = 100,  # Steps to find the drawings' codes; 0: the encoder's answer as it is.
-    encoder: str = "auto",  # Where that begins: an encoder's file, 'none' (the mean face), or auto.
+    encoder: str = "auto",  # What finds the drawings' codes: an encoder's file, 'none' (a search), or auto.
+    steps: Positive = 100,  # Of that search.
     judge: Annotated[Path, typer.Option(callback=shipped)] = JUDGE,  # What compares pocket faces; LPIPS larger ones.
     square: Square,
     box: Box = None,
@@ -47,7 +47,6 @@ def stylize(
       python -m stylegan2 cartoonize data/samples/grace_hopper.jpg --style runs/drawn --out cartoons
     """
     from stylegan2.editing import jojogan
-    from stylegan2.editing.cartoonize import find_codes
     from stylegan2.editing.layer_swapping import check_dials, swap
     from stylegan2.editing.photos import Cutting, parse_box, stacked
     from stylegan2.pocket.nets.perceptual import distance_for
@@ -68,9 +67,8 @@ def stylize(
     if not anyway:
         _refuse_faults(drawings, portraits, g.resolution)
     images = stacked(portraits, device)
-    ws, _, stopped = find_codes(g, images, distance, e, steps)
-    history: list[dict[str, float]] = []
-    style = g if stopped else jojogan.stylize(g, start.d, images, ws, config, history)
+    ws, history = jojogan.invert(g, images, distance, e, steps), []
+    style = jojogan.stylize(g, start.d, images, ws, config, history)
     if not history:
         typer.echo("stopped early by Ctrl-C, before anything was learnt: nothing was written", err=True)
         raise typer.Exit(INTERRUPTED)

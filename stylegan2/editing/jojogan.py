@@ -1,6 +1,6 @@
 """A style from one drawing (JoJoGAN, arXiv 2112.11641): a generator learns to render it from many codes.
 
-    ws, _, _ = find_codes(source, drawings, distance, encoder)            # step 1: which face is this?
+    ws = invert(source, drawings, distance, encoder)                      # step 1: which face is this?
     style = stylize(source, d, drawings, ws, StyleConfig())               # steps 2 and 3: pairs, and learning them
     cartoonize(source, {"drawing": style}, photo_ws, strength=0.8)        # step 4, with the paper's alpha
 
@@ -29,6 +29,8 @@ from stylegan2.bars import bar
 from stylegan2.collect import align
 from stylegan2.collect.blazeface import BlazeFace
 from stylegan2.collect.facemesh import FaceMesh
+from stylegan2.editing.cartoonize import STEPS, encode, find_codes
+from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.layers import parse_layers
 from stylegan2.editing.perceptual import DiscriminatorDistance
 from stylegan2.editing.projection import check_images, learning
@@ -99,6 +101,17 @@ class Pairs:
         which = (torch.arange(n) + step * n) % len(self.ws)
         z = torch.randn(n, self.source.z_dim, generator=step_generator(self.config.seed, step))
         return mix(self.ws[which], self.source.mapping(z), style_layers(self.source.num_ws, self.config)), which
+
+
+def invert(source: Generator, drawings: Tensor, distance, encoder: Encoder | None, steps: int = STEPS) -> Tensor:
+    """Codes of faces like the drawings [M, 3, R, R] in [-1, 1] (the paper's step 1): ws [M, L, w_dim].
+
+    The encoder's answer; without an encoder, that of a search of so many steps near the mean face. They are to be
+    *faces*: a free search comes near to the drawing itself, and what it finds is no longer learnt as style.
+    """
+    if encoder is not None:
+        return encode(encoder, drawings)
+    return find_codes(source, drawings, distance, None, steps, torch.ones(len(drawings), dtype=torch.bool))[0]
 
 
 def stylizing(
