@@ -49,7 +49,7 @@ def ws(networks) -> torch.Tensor:
 
 # ---------------------------------------------------------------------------------------------------------- the layers
 def test_layers_follow_from_the_models_size():
-    assert style_layers(10) == tuple(range(3, 10)) and style_layers(12) == tuple(range(5, 12))  # 64, 128 pixels
+    assert style_layers(10) == tuple(range(5, 10)) and style_layers(12) == tuple(range(7, 12))  # 64, 128 pixels
     assert style_layers(14) == tuple(range(7, 14)) and style_layers(18) == tuple(range(7, 18))  # 256, 1024: the paper
     assert style_layers(6) == (1, 2, 3, 4, 5)
 

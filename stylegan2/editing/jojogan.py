@@ -52,7 +52,7 @@ class StyleConfig:
     iterations: int = 300  # steps of Adam; the paper: 200 to 500
     lr: float = 2e-3  # step size, the paper's
     batch: int = 4  # pairs of an iteration
-    layers: str = "auto"  # codes that are random in the pairs, such as 3-9: see `style_layers`
+    layers: str = "auto"  # codes that are random in the pairs, such as 5-9: see `style_layers`
     keep_colours: bool = False  # of the face: leave the codes that drive colours as they are
     seed: int = 0  # of the random codes
 
@@ -68,14 +68,14 @@ class StyleConfig:
 def style_layers(num_ws: int, config: StyleConfig | None = None) -> tuple[int, ...]:
     """The codes of a model with `num_ws` that are random in the pairs; the others stay the drawing's.
 
-    By default those from the up-convolution to a quarter of the image's side on, or to 64x64 in images of more than
-    256 pixels: 3-9 of 10 codes (64 pixels), 5-11 of 12, 7-13 of 14, 7-17 of 18 (the paper's). To keep colours, without
-    those that drive a tRGB, which are the odd ones and the last.
+    By default those from the up-convolution to 64x64 on, or to half of a smaller image's side: 5-9 of 10 codes (64
+    pixels), 7-11 of 12, 7-13 of 14, 7-17 of 18 (1024 pixels, the paper's). To keep colours, without those that drive a
+    tRGB: the odd ones. Earlier layers bring more of the drawing, its haircut too (benchmarks/README.md).
 
     Raises ValueError for layers that the model does not have.
     """
     config = config or StyleConfig()
-    first = max(1, min(7, num_ws - 7))
+    first = max(1, min(7, num_ws - 5))
     layers = range(first, num_ws) if config.layers == "auto" else parse_layers(config.layers, num_ws)
     colours = {*range(1, num_ws, 2)} if config.keep_colours else set()
     if not (kept := tuple(layer for layer in layers if layer not in colours)):
