@@ -22,11 +22,13 @@ PAGES = (
     *("checkpoints/pocket/SCOREBOARD.md", "checkpoints/README.md", "data/README.md", "benchmarks/README.md"),
     *("docs/full_scale.md", "docs/reliability.md", "CONTRIBUTING.md", "CHANGELOG.md"),
 )
+GUIDES = ("docs/glossary.md", "docs/paper.md", "docs/your_data.md", "docs/when_it_goes_wrong.md")
 IMAGE_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif"}
 
 MARKDOWN_IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)[^)]*\)")
 HTML_IMAGE = re.compile(r"""<img\b[^>]*?\bsrc=["']([^"']+)["'][^>]*>""", re.IGNORECASE)
 MARKDOWN_LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
+PICTURE_OF_CELL = re.compile(r"<!-- picture ([\w-]+) -->")
 FENCED_CODE = re.compile(r"(^```.*?^```[^\S\n]*$)", re.MULTILINE | re.DOTALL)
 
 
@@ -120,6 +122,23 @@ def picture(notebook: nbformat.NotebookNode) -> tuple[str, bytes] | None:
     return max(found, key=lambda pair: len(pair[1]), default=None)
 
 
+def with_pictures(text: str, notebooks: dict[str, nbformat.NotebookNode], source: Path) -> str:
+    """A page of docs/ whose comments `<!-- picture CELL -->` became pictures of that cell's run."""
+    cells = {cell.id: cell for notebook in notebooks.values() for cell in notebook.cells}
+
+    def shown(match: re.Match) -> str:
+        cell = cells[match[1]]
+        found = picture(nbformat.v4.new_notebook(cells=[cell]))
+        if found is None:
+            return ""
+        target = source / "docs" / "pictures" / f"cell-{match[1]}{found[0]}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(found[1])
+        return f"![The picture of notebook {match[1][:2]}, cell {match[1]}](pictures/{target.name})"
+
+    return PICTURE_OF_CELL.sub(shown, text)
+
+
 def write_overview(notebooks: dict[str, nbformat.NotebookNode], source: Path) -> None:
     """The page that lists the notebooks, each with its title, what it teaches and a picture."""
     lines = ["# The notebooks", "", "Run top to bottom on this machine; every picture below was made in that run.", ""]
@@ -142,21 +161,23 @@ def assemble(executed: Path, source: Path) -> None:
     """Put the source tree together: notebooks (executed where there is one, else as committed), README and pages."""
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
-    pages = [page for page in PAGES if (ROOT / page).is_file()]
-    for page in pages:
-        target = source / page
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(localise((ROOT / page).read_text(encoding="utf-8"), (ROOT / page).parent, source))
     notebooks = {}
     for path in find_notebooks():
         chosen = executed / path.name if (executed / path.name).is_file() else path
         notebooks[path.stem] = place_notebook(chosen, path.parent, source)
+    pages = [page for page in GUIDES + PAGES if (ROOT / page).is_file()]
+    for page in pages:
+        target = source / page
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = localise((ROOT / page).read_text(encoding="utf-8"), (ROOT / page).parent, source)
+        target.write_text(with_pictures(text, notebooks, source), encoding="utf-8")
     write_overview(notebooks, source)
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8") if readme.is_file() else "# Cartoonize Yourself\n"
     entries = [f"{label(name, notebook)} <notebooks/{name}>" for name, notebook in notebooks.items()]
     contents = toctree("The course", ["overview", *entries])
-    contents += toctree("The project", [page.removesuffix(".md") for page in pages])
+    for caption, some in {"Guides": GUIDES, "The project": PAGES}.items():
+        contents += toctree(caption, [page.removesuffix(".md") for page in some if page in pages])
     (source / "index.md").write_text(localise(text, ROOT, source) + "\n" + contents, encoding="utf-8")
 
 

@@ -23,6 +23,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from notebook_files import ROOT, Timings, clean, count_pictures, find_notebooks, write_atomically
 from progress import Progress, clock
+from stamp import stamped, write
 
 EXECUTED = ROOT / "build" / "notebooks"
 KERNEL_LOG = ROOT / "build" / "kernel.log"
@@ -164,6 +165,10 @@ def main(arguments: list[str] | None = None) -> int:
         paths = find_notebooks(options.names)
         print(f"Running {len(paths)} notebooks at {os.environ['COURSE_SCALE']} scale.", flush=True)
         results = run_all(paths, options.in_place)
+    if options.in_place:  # their heads say how long they take
+        for path, text in stamped(ROOT).items():
+            if path.read_text(encoding="utf-8") != text:
+                write(path, text)
     failed = [r.name for r in results if r.error]
     if failed:
         print(f"\nFailed: {', '.join(failed)}. The reasons stand above.", flush=True)

@@ -1,20 +1,26 @@
-"""Put the repository's address wherever a file must hold it: Colab badges, set-up cells, README's clone command.
+"""Write what is said in one place wherever a file must hold it.
+
+The repository's address (Colab badges, set-up cells, README's clone command, links to code), the head of every notebook
+(map, measured time, what to know before), "Next" at its end, and the line numbers in links to code.
 
     python docs/stamp.py                        the address that stylegan2/__init__.py names, everywhere else
     python docs/stamp.py OWNER/REPOSITORY       in a fork: first this address into stylegan2/__init__.py
     python docs/stamp.py --check                change nothing; exit code 1 where a file differs
 
-The one place where it is written by hand is `stylegan2.__repository__`. A test holds the rest to it. Needs nothing but
-Python, so that a fork is ready for Colab before anything is installed.
+Written by hand: the address in `stylegan2.__repository__`, the course in `COURSE` below; the times are those of
+docs/course_times.json. A test holds the rest to them. Needs nothing but Python, so that a fork is ready for Colab
+before anything is installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,9 +43,8 @@ except ModuleNotFoundError:
     !GIT_TERMINAL_PROMPT=0 git clone --quiet --depth 1 --branch BRANCH ADDRESS
     if not Path("FOLDER").is_dir():
         raise RuntimeError(
-            "git could not fetch the course, for the reason above. It must be public on GitHub. In a fork, run "
-            "`python docs/stamp.py OWNER/REPOSITORY`: it writes the fork's address (stylegan2.__repository__) into "
-            "all notebooks. Commit, push, and open the notebook from there"
+            "git could not fetch the course, for the reason above. It must be public on GitHub. In a fork, run `python "
+            "docs/stamp.py OWNER/REPOSITORY`, which writes its address (stylegan2.__repository__) into all notebooks"
         ) from None
     !pip list --format=freeze | grep -iE "^(torch|torchvision|numpy|opencv[a-z-]*)=" > keep.txt
     !pip install --quiet --constraint keep.txt ./FOLDER
@@ -51,6 +56,113 @@ except ModuleNotFoundError:
     %cd -q FOLDER/notebooks
     from stylegan2.course import setup
 course = setup(SCALE, drive=USE_DRIVE)"""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A notebook of the course: a name for the map, what it makes, and which notebooks to know (or that help)."""
+
+    stem: str
+    title: str  # as links name it, after the number
+    short: str  # as the map does
+    makes: str  # the map's second line
+    teaser: str  # after "Next"
+    needs: tuple[str, ...] = ()
+    helps: tuple[str, ...] = ()
+
+    @property
+    def number(self) -> str:
+        return self.stem[:2]
+
+    @property
+    def link(self) -> str:
+        return f"[{self.number} {self.title}]({self.stem}.ipynb)"
+
+
+COURSE = (
+    Stop("00_meet_stylegan2", "Meet StyleGAN2", "Meet", "z, w, a face", "a generator and what is inside"),
+    Stop("01_crawl_and_crop", "Crawl and crop", "Crawl", "pages, faces", "faces out of web pages, if you may"),
+    Stop("02_prepare_lmdb", "Prepare a dataset", "Dataset", "folder, LMDB", "pictures that training reads fast",
+         helps=("01",)),
+    Stop("03_finetune_baseline", "Fine-tune: the baseline", "Baseline", "G learns webtoons",
+         "the source learns another world, and forgets the person", ("00",), ("02",)),
+    Stop("04_freeze_sg", "FreezeSG", "FreezeSG", "keep the layers", "forbid the coarse layers to change", ("03",)),
+    Stop("05_structure_loss", "StructureLoss", "Structure", "ask by a loss",
+         "ask by a loss, compare all methods, and build your own world", ("03",), ("04",)),
+    Stop("06_layer_swapping", "Swap layers", "Swap", "two models in one", "join two models, without training",
+         ("00", "03")),
+    Stop("07_sefa", "SeFa", "SeFa", "sliders", "sliders straight from the weights", ("00",), ("04",)),
+    Stop("08_styleclip", "StyleCLIP", "Words", "text edits", "say in words what should change", ("00",), ("07",)),
+    Stop("09_style_mixing", "Style mixing", "Mix", "codes of two", "one face from the codes of two", ("00",), ("06",)),
+    Stop("10_cartoonize_yourself", "Cartoonize yourself", "You", "your photo", "your own photo, in every style",
+         ("00", "06"), ("04",)),
+)  # fmt: skip
+STOPS = {stop.number: stop for stop in COURSE}
+POCKET = "Faces, sizes and times in the text are those of pocket scale"
+
+
+def spoken(seconds: float) -> str:
+    """A measured time as a reader wants it."""
+    for limit, words in ((15, "under 15 seconds"), (30, "under half a minute"), (60, "about a minute")):
+        if seconds <= limit:
+            return words
+    halves = -int(-seconds // 30)
+    return f"about {halves // 2}{'½' if halves % 2 else ''} minutes"
+
+
+def time_of(stem: str) -> str:
+    """How long a notebook takes from top to bottom, as measured."""
+    return spoken(sum(json.loads((ROOT / "docs" / "course_times.json").read_text(encoding="utf-8"))[stem]))
+
+
+def head(stop: Stop) -> str:
+    """All between a notebook's title and what one learns in it, but for the badge."""
+    needs = ", ".join(STOPS[n].link for n in stop.needs) or "what a neural network and a tensor are"
+    helps = f"; {', '.join(STOPS[n].link for n in stop.helps)} helps" if stop.helps else ""
+    return (
+        f"![Map of the course: you are at {stop.number}, {stop.title}](../docs/pictures/map_{stop.number}.png)\n\n"
+        f"**Time:** {time_of(stop.stem)} on two CPU cores. **Before:** {needs}{helps}. "
+        f"**Words:** [glossary](../docs/glossary.md). {POCKET}."
+    )
+
+
+def following(stop: Stop) -> str:
+    """The line that leads on."""
+    after = COURSE[COURSE.index(stop) + 1 :]
+    if after:
+        return f"**Next:** {after[0].link}: {after[0].teaser}."
+    return "**Next:** [your own data](../docs/your_data.md), from a folder of pictures to your own generator."
+
+
+LINKED = re.compile(r"\[`([\w.]+)`\]\(https://github\.com/[^)#]*?/blob/[^)#]*?/(stylegan2/[\w/]+\.py)(?:#[^)]*)?\)")
+
+
+def lines_of(path: Path, symbol: str) -> str:
+    """Where a function, class or method stands, as GitHub's anchor: "L10-L12".
+
+    Raises:
+        ValueError: no such name in that file.
+    """
+    nodes: list = [ast.parse(path.read_text(encoding="utf-8"))]
+    for name in symbol.split("."):
+        kinds = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
+        nodes = [node for node in nodes[0].body if isinstance(node, kinds) and node.name == name]
+        if not nodes:
+            raise ValueError(f"{path} has no {symbol}, to which a notebook links")
+    node = nodes[0]
+    body = [part for part in node.body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))]
+    return f"L{(body if isinstance(node, ast.FunctionDef) else [node])[0].lineno}-L{node.end_lineno}"
+
+
+def linked(text: str, address: str) -> str:
+    """Links to code such as [`losses.r1_penalty`](https://github.com/…/stylegan2/losses.py): address and lines anew."""
+
+    def link(found: re.Match) -> str:
+        file = ROOT / found[2]
+        symbol = found[1].removeprefix(f"{file.stem}.")
+        return f"[`{found[1]}`]({address}/blob/{BRANCH}/{found[2]}#{lines_of(file, symbol)})"
+
+    return LINKED.sub(link, text)
 
 
 def parse(text: str) -> str:
@@ -71,7 +183,7 @@ def parse(text: str) -> str:
 
 
 def setup_cell(address: str) -> str:
-    """The first cell of every notebook."""
+    """The first code cell of every notebook."""
     return SETUP.replace("ADDRESS", address).replace("BRANCH", BRANCH).replace("FOLDER", address.rpartition("/")[2])
 
 
@@ -82,19 +194,30 @@ def badge(address: str, name: str) -> str:
 
 
 def stamped_notebook(text: str, name: str, address: str) -> str:
-    """A notebook's JSON with its badge and the shared set-up cell."""
+    """A notebook's JSON with its head, the shared set-up cell, links to code, and what comes next."""
     notebook = json.loads(text)
-    first = notebook["cells"][0]
-    words = re.sub(r"\[!\[Open in Colab\][^\n]*", lambda _: badge(address, name), "".join(first["source"]))
-    setup = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
-    first["source"], setup["source"] = words.splitlines(keepends=True), setup_cell(address).splitlines(keepends=True)
+    cells = notebook["cells"]
+    setup = next(cell for cell in cells if cell["cell_type"] == "code")
+    setup["source"] = setup_cell(address).splitlines(keepends=True)
+    stop = next((stop for stop in COURSE if name == f"{stop.stem}.ipynb"), None)
+    for cell in (cell for cell in cells if cell["cell_type"] == "markdown"):
+        words = linked("".join(cell["source"]), address)
+        words = re.sub(r"\[!\[Open in Colab\][^\n]*", lambda _: badge(address, name), words)
+        if stop and cell is cells[0]:
+            top = f"{badge(address, name)}\n\n{head(stop)}\n\n"
+            words = re.sub(r"(?s)(?<=\n\n).*?(?=\*\*What you will learn\*\*)", lambda _, top=top: top, words, count=1)
+        if stop and cell is cells[-1]:
+            words = re.sub(r"(?m)^\*\*Next:\*\*.*", lambda _: following(stop), words)
+        cell["source"] = words.splitlines(keepends=True)
     return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
 
 
 def stamped_readme(text: str, address: str) -> str:
-    """README with the commands that clone, and enter what was cloned."""
+    """README with the commands that clone, and enter what was cloned, and the measured times."""
     folder = address.rpartition("/")[2]
-    return re.sub(r"git clone https://\S+\ncd \S+", lambda _: f"git clone {address}\ncd {folder}", text)
+    text = re.sub(r"git clone https://\S+\ncd \S+", lambda _: f"git clone {address}\ncd {folder}", text)
+    row = re.compile(r"(?m)^(\| \[[^]]*\]\(notebooks/(\w+)\.ipynb\) \|.*\|)[^|]*\|$")
+    return row.sub(lambda found: f"{found[1]} {time_of(found[2]).removeprefix('about ')} |", text)
 
 
 def stamped(root: Path, address: str | None = None) -> dict[Path, str]:

@@ -18,6 +18,20 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over the processes; its gradient is the sum of theirs. (PyTorch's own is deprecated.)"""
+
+    @staticmethod
+    def forward(ctx, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradient)
+
+
 @dataclass(frozen=True)
 class World:
     """The processes of a run. Of one process it is the identity everywhere.
@@ -54,9 +68,7 @@ class World:
         """The mean of a tensor over the processes. Its gradient is the mean of theirs: `average_gradients` follows."""
         if self.size == 1:
             return value
-        from torch.distributed.nn.functional import all_reduce  # here: not every build of PyTorch has it
-
-        return all_reduce(value, group=None) / self.size
+        return _Sum.apply(value) / self.size
 
     def sum(self, value: float) -> float:
         """The sum of a number over the processes."""

@@ -98,6 +98,8 @@ def lab():
     assert NOTEBOOK is not None, "notebooks/ has no notebook 00"
     shutil.rmtree(FOLDER, ignore_errors=True)
     browser.copy_without_outputs(NOTEBOOK, FOLDER / "notebooks")
+    (FOLDER / "docs").unlink(missing_ok=True)
+    (FOLDER / "docs").symlink_to(ROOT / "docs")  # the notebook shows drawings of it
     sources = [setup_cell(), PREPARE.strip(), *map(panel_cell, EXAMPLES)]
     browser.write_notebook(FOLDER / "notebooks" / "panels.ipynb", sources)
     with browser.lab_server(FOLDER / "notebooks") as address:

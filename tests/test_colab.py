@@ -32,7 +32,7 @@ KEPT = ["numpy==2.1.3", "opencv-python==5.0.0.93", "torch==2.11.0+cu128", "torch
 GIT = """#!/bin/sh
 echo "git $*" >> "$CALLS"
 test -z "$NO_GIT" || {{ echo "fatal: could not read Username" >&2; exit 128; }}
-mkdir {folder} && ln -s {root}/notebooks {root}/checkpoints {folder}/
+mkdir {folder} && ln -s {root}/notebooks {root}/checkpoints {root}/docs {folder}/
 """
 PIP = """#!/bin/sh
 echo "pip $*" >> "$CALLS"

@@ -36,7 +36,8 @@ def course(tmp_path_factory) -> Path:
     """A course folder of its own, where the notebooks may write."""
     root = tmp_path_factory.mktemp("course")
     (root / "notebooks").mkdir()
-    (root / "checkpoints").symlink_to(ROOT / "checkpoints", target_is_directory=True)
+    for name in ("checkpoints", "docs"):
+        (root / name).symlink_to(ROOT / name, target_is_directory=True)
     return root
 
 
@@ -45,6 +46,7 @@ def thin_course(tmp_path_factory) -> Path:
     """The same with thin generators of random weights: all lies on the same devices, and takes less time."""
     root = tmp_path_factory.mktemp("thin_course")
     (root / "notebooks").mkdir()
+    (root / "docs").symlink_to(ROOT / "docs", target_is_directory=True)
     (root / "checkpoints" / "pocket").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "widths", lambda resolution, *_: widths(resolution, 512, 16))

@@ -107,10 +107,8 @@ def test_starts_with_title_and_the_shared_setup_cell(path):
 
 @every_notebook
 def test_the_opening_says_what_holds_for_pocket_scale(path):
-    """The same cells draw other faces at full scale, of another size and in another time; 01 and 02 draw none."""
-    opening = " ".join(source(load(path)["cells"][0]).split())
-    about = "sizes and times" if path.stem[:2] in ("01", "02") else "single faces, sizes and times"
-    assert f"what the text says of {about} holds for pocket scale" in opening
+    """The same cells draw other faces at full scale, of another size and in another time."""
+    assert "Faces, sizes and times in the text are those of pocket scale" in source(load(path)["cells"][0])
 
 
 @every_notebook

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stylegan2 import losses
 from stylegan2.collect.boxes import overlap
 from stylegan2.editing.directions import upright
 from stylegan2.editing.style_mixing import mix
@@ -42,11 +43,6 @@ def _sums(*seeds: int) -> list[dict[int, Tensor]]:
     return [{r: _normal(2, 3, r, r, seed=seed + r) for r in (4, 8, 16, 32)} for seed in seeds]
 
 
-def _origin(name: str, swap_resolution: int) -> str:
-    part, *rest = name.split(".")
-    return "target" if part == "synthesis" and int(rest[1]) >= swap_resolution else "source"
-
-
 def _similarities(images: Tensor, text: Tensor, encode: Callable, mean: Tensor, sd: Tensor) -> Tensor:
     seen = encode(((images * 0.5 + 0.5).clamp(0, 1) - mean) / sd)
     return functional.normalize(seen, dim=1) @ text.T
@@ -64,12 +60,6 @@ def _crossing(holds: Callable[[float], bool], low: float, high: float, rounds: i
     return high
 
 
-def _side(left: Sequence[float], right: Sequence[float], mouth: Sequence[float]) -> float:
-    middle = [(a + b) / 2 for a, b in zip(left, right, strict=True)]
-    return max(4.0 * math.dist(left, right), 3.6 * math.dist(middle, mouth))
-
-
-_IN_BLOCKS = [f"synthesis.blocks.{name}" for name in ("4.const", "8.to_rgb.bias", "16.conv0.weight", "64.conv1.bias")]
 _TEXTS = functional.normalize(_normal(5, 6))
 _COLOURS = torch.tensor([0.5, 0.4, 0.3])[:, None, None], torch.tensor([0.2, 0.3, 0.4])[:, None, None]
 
@@ -79,12 +69,10 @@ EXERCISES: dict[str, Exercise] = {
         [(_normal(3, 8), _normal(8, seed=1), psi) for psi in (0.7, 0.0, -0.5, 1.4)],
         "start at the mean and go psi times the way to w",
     ),
-    "00-codes": Exercise(10, hint="two for each resolution, from 4x4 to 64x64"),
-    "00-walk": Exercise(
-        lambda a, b, steps: torch.stack([a + (b - a) * i / (steps - 1) for i in range(steps)]),
-        [(_normal(8), _normal(8, seed=1), steps) for steps in (2, 5)],
-        "torch.lerp(a, b, t) for t from 0 to 1, both ends included",
+    "00-same": Exercise(
+        {"a", "c"}, hint="z is brought to a fixed length before the mapping; noise is added at every layer"
     ),
+    "00-mean": Exercise(0, hint="the mean of many codes is the code towards which psi pulls"),
     "01-overlap": Exercise(
         lambda a, b: float(overlap(a, b)),
         [*combinations([(0, 0, 10, 10), (5, 0, 15, 10), (10, 0, 14, 4), (1, 2, 5, 9)], 2), ((1, 2, 5, 9),) * 2],
@@ -95,16 +83,8 @@ EXERCISES: dict[str, Exercise] = {
         [(1000, 400, 200), (410, 400, 200), (1024, 256, 128)],
         "one every step, and a last one that ends where the page ends",
     ),
-    "01-wait": Exercise(
-        lambda attempt, retry_after: float(retry_after) if retry_after is not None else 2.0**attempt,
-        [(0, None), (3, None), (2, "30")],
-        "twice as long after each failure; but what the server asks for comes first",
-    ),
-    "02-key": Exercise(
-        lambda size, index: f"{size}-{index:05d}".encode(),
-        [(64, 0), (64, 37), (256, 123456)],
-        "an f-string with :05d pads with zeros; LMDB wants bytes, so .encode() it",
-    ),
+    "01-sure": Exercise("recall", hint="a higher threshold removes boxes, and adds none"),
+    "02-kept": Exercise({"a", "c"}, hint="what can be read whole as a picture, and lies inside the archive"),
     "02-crop": Exercise(
         lambda width, height: tuple(
             (side + sign * min(width, height)) // 2 for sign in (-1, 1) for side in (width, height)
@@ -112,11 +92,13 @@ EXERCISES: dict[str, Exercise] = {
         [(640, 480), (480, 640), (64, 64)],
         "the shorter side fits whole; half of what is too much goes off at each end",
     ),
-    "03-ema": Exercise(
-        lambda batch, half_life: 0.5 ** (batch / half_life),
-        [(16, 10_000.0), (4, 1_000.0), (64, 64.0)],
-        "after half_life / batch iterations a weight must have shrunk to one half",
+    "02-epoch": Exercise(125, hint="how many batches show every picture once?"),
+    "03-loss": Exercise(
+        losses.discriminator_loss,
+        [(_normal(4, 1), _normal(4, 1, seed=1)), (torch.zeros(2, 1), torch.zeros(2, 1))],
+        "the mean of softplus(-real), plus the mean of softplus(fake)",
     ),
+    "03-images": Exercise(50_000, hint="count the moves until p is 0.5; between two moves lie 4 batches of 16 images"),
     "03-ada": Exercise(
         lambda p, r_t, batch: min(max(p + batch * 4 / 100_000 * (1 if r_t > 0.6 else -1), 0.0), 1.0),
         [(0.2, 0.7, 16), (0.2, 0.5, 16), (0.0, 0.1, 16), (1.0, 0.9, 8)],
@@ -142,10 +124,8 @@ EXERCISES: dict[str, Exercise] = {
         [(*_sums(0, 100), resolutions) for resolutions in ((4, 8, 16), (8,), (4, 32))],
         "one mean squared difference per resolution, and their sum",
     ),
-    "05-relative": Exercise(
-        lambda own, other: (own - other).square().mean() / other.var(dim=(0, 2, 3)).mean(),
-        [(_normal(4, 3, 8, 8), gain * _normal(4, 3, 8, 8, seed=1)) for gain in (1.0, 0.05)],
-        "other.var(dim=(0, 2, 3)) has one number for each of the three colours; take their mean",
+    "05-zero": Exercise(
+        {"a", "d"}, hint="which layers make the sum at 16x16, and which codes drive them? Are all the source's?"
     ),
     "05-pareto": Exercise(
         lambda points: sorted(pareto(points)),
@@ -161,10 +141,8 @@ EXERCISES: dict[str, Exercise] = {
         [(16, 16, 1.0), (8, 16, 1.0), (64, 16, 0.5), (4, 64, 2.0)],
         "x = log2(r / swap_resolution) + 1/2 goes into 1 / (1 + exp(-x / width))",
     ),
-    "06-origin": Exercise(
-        _origin,
-        [*product(("mapping.layers.0.weight", "mapping.w_mean", *_IN_BLOCKS), (4, 16))],
-        "name.split('.') gives the parts; the resolution is a number there, and the mapping has none",
+    "06-still": Exercise(
+        {4, 8, 16, 32}, hint="swapping changes only blocks below the cut, and those up to 16x16 are equal"
     ),
     "06-codes": Exercise(
         {5},
@@ -218,11 +196,7 @@ EXERCISES: dict[str, Exercise] = {
         {"a", "b", "d"},
         hint="write down for each of the ten layers whose code it ends up with; in a chain the last exchange wins",
     ),
-    "10-side": Exercise(
-        _side,
-        [((10, 10), (50, 10), (30, 50)), ((0, 0), (30, 40), (10, 60)), ((5, 5), (25, 5), (15, 60))],
-        "distance between the eyes, and from their middle to the mouth; the longer demand wins",
-    ),
+    "10-off": Exercise(20, hint="the mean squared error is 0.2 squared; the peak is 2"),
     "10-psnr": Exercise(
         lambda a, b: 10 * math.log10(4 / (a - b).square().mean().item()),
         [
@@ -230,14 +204,6 @@ EXERCISES: dict[str, Exercise] = {
             (torch.zeros(3, 4, 4), torch.ones(3, 4, 4)),
         ],
         "the peak is the whole range: from -1 to 1 it is 2, squared 4; over the mean squared difference, in dB",
-    ),
-    "10-step": Exercise(
-        lambda ws, n, degree, layers: mix(ws, ws + degree * n, layers),
-        [
-            (_normal(2, 10, 8), _normal(8, seed=1), degree, layers)
-            for degree, layers in ((2.0, [0, 1]), (-1.5, [4, 7, 9]))
-        ],
-        "only the codes of those layers move, all of them by degree times n; copy first",
     ),
     "10-settled": Exercise(
         lambda value, sure, mean: mean + min(1.0, 2 * sure) * (value - mean),
