@@ -12,6 +12,7 @@ colours, and the person (top 1 of 100) kept (aim: structure 0.6 or more); all by
 from __future__ import annotations
 
 import argparse
+import ast
 import statistics
 import time
 from pathlib import Path
@@ -33,6 +34,12 @@ DRAWINGS_SEED = 970_000  # of faces that nothing was trained on
 NUMBERS = ("distance", "structure", "colours", "person")
 
 
+def parse(text: str) -> StyleConfig:
+    """Settings in Python's words, "iterations=200, layers='3-9'"; only literals are read, nothing is run."""
+    words = ast.parse(f"StyleConfig({text})", mode="eval").body.keywords
+    return StyleConfig(**{word.arg: ast.literal_eval(word.value) for word in words})
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -47,7 +54,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=SHIPPED)
     parser.add_argument("--pictures", type=Path)
     args = parser.parse_args()
-    configs = {text or "defaults": eval(f"StyleConfig({text})", {"StyleConfig": StyleConfig}) for text in args.settings}
+    configs = {text or "defaults": parse(text) for text in args.settings}
 
     source = checkpoints.load(args.models / "photo.pt", "cpu")
     g, judge = source.g_ema, Judge.load(args.models / "judge.pt", "cpu")

@@ -59,9 +59,10 @@ def arrow(axes, start, end, text="", colour=GREY, bend=0.0, at=(0, 0.14), style=
 
 # ------------------------------------------------------------------------------------------------ the map of the course
 PLACES = {"00": (1.0, 1.9), "01": (3.0, 3.1), "02": (4.75, 3.1), "03": (6.5, 3.1), "04": (8.5, 3.55), "05": (8.5, 2.6)}
-PLACES |= {"06": (10.5, 3.1), "07": (4.75, 0.75), "08": (6.95, 0.75), "09": (9.15, 0.75), "10": (12.45, 1.9)}
+PLACES |= {"06": (10.5, 3.1), "07": (4.75, 0.75), "08": (6.95, 0.75), "09": (9.15, 0.75), "10": (12.45, 2.3)}
+PLACES["11"] = (12.45, 0.75)
 WAYS = [("00", "03"), ("01", "02"), ("02", "03"), ("03", "04"), ("03", "05"), ("04", "06"), ("05", "06"), ("06", "10")]
-WAYS += [("00", "07"), ("07", "08"), ("08", "09"), ("09", "10")]
+WAYS += [("00", "07"), ("07", "08"), ("08", "09"), ("09", "10"), ("09", "11"), ("10", "11")]
 LANES = ((6.75, 4.12, "teach the generator another world, and keep the person"), (6.95, 0.17, "change a face"))
 
 
@@ -71,8 +72,12 @@ def course_map(here: Stop):
     w, h = 1.56, 0.74
     for a, b in WAYS:
         (x0, y0), (x1, y1) = PLACES[a], PLACES[b]
-        end = (x1 - 0.3, y1 - h / 2) if (a, b) == ("00", "03") else (x1 - w / 2, y1)
-        arrow(axes, (x0 + w / 2, y0), end, bend=0.1 if a == "00" else 0)
+        start, end = (x0 + w / 2, y0), (x1 - w / 2, y1)
+        if (a, b) == ("00", "03"):
+            end = x1 - 0.3, y1 - h / 2
+        elif x0 == x1:  # down, beside "you are here"
+            start, end = (x0 + 0.68, y0 - h / 2), (x1 + 0.68, y1 + h / 2)
+        arrow(axes, start, end, bend=0.1 if a == "00" else 0)
     for x, y, text in LANES:
         axes.text(x, y, text, ha="center", va="center", size=9, color=GREY, style="italic")
     for stop in COURSE:

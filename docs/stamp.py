@@ -96,6 +96,7 @@ COURSE = (
     Stop("09_style_mixing", "Style mixing", "Mix", "codes of two", "one face from the codes of two", ("00",), ("06",)),
     Stop("10_cartoonize_yourself", "Cartoonize yourself", "You", "your photo", "your own photo, in every style",
          ("00", "06"), ("04",)),
+    Stop("11_one_drawing", "One drawing", "Drawing", "a style from one", "a style from a single drawing", ("09", "10")),
 )  # fmt: skip
 STOPS = {stop.number: stop for stop in COURSE}
 POCKET = "Faces, sizes and times in the text are those of pocket scale"

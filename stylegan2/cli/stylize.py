@@ -26,7 +26,7 @@ def stylize(
     source: Existing = MODELS / "photo.pt",  # Checkpoint to fine-tune (with a discriminator).
     out: Path | None = None,  # Folder of the run: a snapshot, config.json, sheet.png. [style]
     settings: Style,
-    strength: float = 1.0,  # Of the style (the paper's alpha): 0 the source, 1 as it was learnt.
+    strength: float = 1.0,  # Of the style (like the paper's alpha): 0 the source, 1 as it was learnt.
     encoder: str = "auto",  # What finds the drawings' codes: an encoder's file, 'none' (a search), or auto.
     steps: Positive = 100,  # Of that search.
     judge: Annotated[Path, typer.Option(callback=shipped)] = JUDGE,  # What compares pocket faces; LPIPS larger ones.

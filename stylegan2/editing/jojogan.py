@@ -2,7 +2,7 @@
 
     ws = invert(source, drawings, distance, encoder)                      # step 1: which face is this?
     style = stylize(source, d, drawings, ws, StyleConfig())               # steps 2 and 3: pairs, and learning them
-    cartoonize(source, {"drawing": style}, photo_ws, strength=0.8)        # step 4, with the paper's alpha
+    cartoonize(source, {"drawing": style}, photo_ws, strength=0.8)        # step 4; a dial like the paper's alpha
 
 The drawing's codes render a *face* in the source, not a drawing. Random codes in the layers that carry style give many
 faces that are as one to the eye of the style; all of them are to become the drawing. What the source knows of other
