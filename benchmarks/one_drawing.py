@@ -21,8 +21,9 @@ import torch
 
 from stylegan2 import checkpoints, display
 from stylegan2.editing.encoder import load_encoder
-from stylegan2.editing.jojogan import StyleConfig, invert, stylize
-from stylegan2.editing.latents import render, ws_from_seeds
+from stylegan2.editing.jojogan import StyleConfig, invert, sheet, stylize
+from stylegan2.editing.latents import render
+from stylegan2.editing.layer_swapping import swap
 from stylegan2.inputs import step_generator
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.likeness import LikenessRuler
@@ -36,8 +37,10 @@ NUMBERS = ("distance", "structure", "colours", "person")
 
 def parse(text: str) -> StyleConfig:
     """Settings in Python's words, "iterations=200, layers='3-9'"; only literals are read, nothing is run."""
-    words = ast.parse(f"StyleConfig({text})", mode="eval").body.keywords
-    return StyleConfig(**{word.arg: ast.literal_eval(word.value) for word in words})
+    call = ast.parse(f"StyleConfig({text})", mode="eval").body
+    if call.args:
+        raise ValueError(f"settings {text!r}: expected names and values, such as iterations=200")
+    return StyleConfig(**{word.arg: ast.literal_eval(word.value) for word in call.keywords})
 
 
 def main() -> None:
@@ -74,8 +77,7 @@ def main() -> None:
             begin, history = time.time(), []
             style = stylize(g, source.d, some, found, config, history)
             seconds = time.time() - begin
-            for tensor, of_source in zip(style.state_dict().values(), g.state_dict().values(), strict=True):
-                tensor.copy_(torch.lerp(of_source, tensor, args.strength))
+            style = swap(g, style, 4, strength=args.strength)
             reading = judge.read(display.to_uint8(render(style, ws)))
             near = measures.measure_pocket_distance(reading, reference).value / untouched.value
             kept = ruler.measure(before, reading)
@@ -85,11 +87,8 @@ def main() -> None:
             loss = f"loss {history[0]['loss']:.2f} to {history[-1]['loss']:.2f} in {seconds:.0f} s"
             print(f"{i}: {name}: {words}; {loss}", flush=True)
             if args.pictures:
-                faces = ws_from_seeds(g, range(8))
-                named = {"drawing": some, "found": render(g, found), "learnt": render(style, found)}
-                named |= {"source": render(g, faces), "stylised": render(style, faces)}
                 number = len(list(args.pictures.glob("*.png")))
-                display.save(display.rows(named, side=96), args.pictures / f"{number:03d}.png")
+                display.save(sheet(g, style, some, found, side=96), args.pictures / f"{number:03d}.png")
     for name, each in rows.items():
         means = [
             f"{what} {statistics.mean(values):.2f}"

@@ -22,6 +22,7 @@ from stylegan2.editing.cartoonize import cartoonize
 from stylegan2.editing.jojogan import Pairs, StyleConfig, faults, invert, style_layers, stylize
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import DiscriminatorDistance
+from stylegan2.editing.photos import Portrait
 from stylegan2.pocket.nets.judge import Judge
 
 CONFIG = StyleConfig(iterations=12, batch=3, lr=0.01)
@@ -178,6 +179,21 @@ def test_stopped_early_it_keeps_what_was_learnt(networks, drawings, ws, stopped_
     assert len(history) == 4 and checkpoints.fingerprint(style) == checkpoints.fingerprint(whole)
 
 
+def test_ctrl_c_within_a_step_leaves_no_gradients_on(networks, drawings, ws, monkeypatch):
+    seen = []
+
+    def interrupted(self, images, target, call=DiscriminatorDistance.forward):
+        if seen.append(1) or len(seen) == 3:
+            raise KeyboardInterrupt
+        return call(self, images, target)
+
+    monkeypatch.setattr(DiscriminatorDistance, "forward", interrupted)
+    style = stylize(*networks, drawings, ws, CONFIG, progress=False)
+    whole = stylize(*networks, drawings, ws, replace(CONFIG, iterations=2), progress=False)
+    assert not any(p.requires_grad for p in style.parameters())
+    assert checkpoints.fingerprint(style) == checkpoints.fingerprint(whole)
+
+
 def test_shapes_that_do_not_fit_are_named(networks, drawings, ws):
     with pytest.raises(ValueError, match="images must be float"):
         stylize(*networks, drawings[..., :8], ws, CONFIG)
@@ -193,21 +209,31 @@ def face() -> Image.Image:
     return align.cut(photo, align.square_of(align.find_people(photo)[0]), 256)
 
 
+def faults_of(image: Image.Image, side: int = 256) -> list[str]:
+    return faults(Portrait(image, "as it is", side), align.FFHQ)
+
+
 def test_an_aligned_face_has_no_faults_and_no_face_none_either(face):
-    assert faults(face, align.FFHQ) == []
-    assert faults(Image.new("RGB", (64, 64), "grey"), align.FFHQ) == []
+    assert faults_of(face) == []
+    assert faults_of(Image.new("RGB", (64, 64), "grey")) == []
 
 
 def test_a_face_that_is_turned_or_far_away_is_not_aligned(face):
-    (turned,) = faults(face.rotate(25, Image.Resampling.BICUBIC), align.FFHQ)
+    (turned,) = faults_of(face.rotate(25, Image.Resampling.BICUBIC))
     assert "not aligned" in turned and abs(25 + int(re.search(r"turned by (-?\d+) degrees", turned)[1])) < 8
-    (small,) = faults(face.resize((128, 128)).crop((-64, -64, 192, 192)), align.FFHQ)
+    (small,) = faults_of(face.resize((128, 128)).crop((-64, -64, 192, 192)))
     assert "not aligned" in small and "0.5 times as large" in small
+    assert all("not aligned" in word for word in faults_of(face.resize((72, 72)).crop((-92, -92, 164, 164))))  # tiny
 
 
-def test_closed_eyes_are_seen(face, monkeypatch):
+def test_a_square_of_few_pixels_is_too_small(face):
+    assert faults_of(face, 200) == ["is too small (200x200 pixels, the model's images have 256x256: take a larger one)"]
+
+
+def test_eyes_that_are_less_open_than_the_limit_are_named(face, monkeypatch):
+    """No picture of shut eyes is at hand: the limit is moved instead."""
     monkeypatch.setattr(jojogan, "SHUT", 0.9)
-    (closed,) = faults(face, align.FFHQ)
+    (closed,) = faults_of(face)
     assert "closed eyes" in closed
 
 
@@ -240,6 +266,7 @@ def test_a_run_is_a_model_for_other_verbs(folder, tmp_path):
     assert "2 drawings" in said and f"cartoonize PHOTO --style {out}" in said
     assert Image.open(out / "sheet.png").height > 5 * 192
     settings = json.loads((out / "config.json").read_text())
+    assert settings["source"] == str(folder / "model.pt") and settings["steps"] == 3
     assert settings["drawings"] == ["a", "b"] and settings["layers"] == [2, 3, 4, 5] and settings["iterations"] == 5
     style = checkpoints.load(runs.latest(out), "cpu")
     source = checkpoints.load(folder / "model.pt", "cpu").g_ema
@@ -259,13 +286,23 @@ def test_ctrl_c_keeps_what_was_learnt(folder, tmp_path, stopped_at_4):
     assert "4 of 5 iterations are kept" in result.stderr and runs.latest(tmp_path) is not None
 
 
+def test_ctrl_c_in_the_search_learns_nothing(folder, tmp_path, monkeypatch):
+    found = lambda g, drawings, *_: (g.mapping.mean_ws.expand(len(drawings), -1, -1), None, True)  # noqa: E731
+    monkeypatch.setattr(jojogan, "find_codes", found)
+    result = invoke("stylize", folder / "a.png", *options(folder, tmp_path / "none", "--encoder", "none"), code=130)
+    assert "nothing was written" in result.stderr and not (tmp_path / "none").exists()
+
+
 def test_what_cannot_work_is_refused_before_anything_is_written(folder, tmp_path):
     out = tmp_path / "none"
     for words, message in (
         ([folder / "text.png"], "text.png' cannot be read: a web page"),
         ([folder / "no.png"], "no.png"),
         ([folder / "empty.png"], "empty.png': no face found"),
-        ([folder / "small.png", "--align", "no"], "'small' is too small (8x8 pixels, the model's images have 16x16)"),
+        (
+            [folder / "small.png", "--align", "no"],
+            "'small' is too small (8x8 pixels, the model's images have 16x16: take",
+        ),
         ([folder / "a.png", "--source", folder / "no_d.pt"], "no discriminator"),
         ([folder / "a.png", "--iterations", 0], "--iterations is 0"),
         ([folder / "a.png", "--strength", 2], "--strength is 2"),
@@ -279,7 +316,7 @@ def test_what_cannot_work_is_refused_before_anything_is_written(folder, tmp_path
 
 
 def test_faults_are_told_and_may_be_overruled(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(jojogan, "faults", lambda image, frame: ["has closed eyes (0.05 of their width)"])
+    monkeypatch.setattr(jojogan, "faults", lambda portrait, frame: ["has closed eyes (0.05: take another)"])
     said = refusal("stylize", folder / "a.png", *options(folder, tmp_path / "none"))
-    assert "'a' has closed eyes" in said and "--anyway" in said and "--align yes" in said
+    assert "'a' has closed eyes (0.05: take another)" in said and "--anyway" in said
     call("stylize", folder / "a.png", *options(folder, tmp_path / "out", "--anyway"))

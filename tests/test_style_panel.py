@@ -33,7 +33,7 @@ def test_a_style_is_learnt_once_and_shown(scene, monkeypatch, tmp_path):
     panel.learn()
     after = pixels(panel.picture)
     assert panel.message.value == "" and after != before and list(panel.styles) == [("dark", 3, False)]
-    monkeypatch.setattr("stylegan2.panels.style.stylizing", None)  # calling it again would be an error
+    monkeypatch.setattr("stylegan2.panels.style.stylize_steps", None)  # calling it again would be an error
     panel.learn()
     panel.controls["drawing"].value = "light"
     assert pixels(panel.picture) not in (before, after)
@@ -70,7 +70,12 @@ def test_stopped_by_the_kernel_it_keeps_what_was_learnt(scene, monkeypatch):
 
     monkeypatch.setattr(panel, "watch", watch)
     panel.learn()
-    assert len(steps) == 2 and list(panel.styles) == [("dark", 300, False)]
+    assert list(panel.styles) == [("dark", 2, False)] and panel.settings["iterations"] == 2
+    panel.apply({"iterations": 3})
+    steps.clear()
+    monkeypatch.setattr(panel, "watch", lambda items, unit, total=None: items)
+    panel.learn()  # the rest is not taken for done
+    assert list(panel.styles) == [("dark", 2, False), ("dark", 3, False)]
 
 
 def test_unknown_drawings_and_settings_are_told(scene):

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 
 from stylegan2 import display
 from stylegan2.collect import detectors
+from stylegan2.collect.boxes import Face
 
 SUPERSAMPLING = 4  # a turned square is resampled this much larger, then shrunk
 SMALLEST = 16  # pixels of a face
@@ -54,12 +55,7 @@ class Person:
 
 def find_people(image: Image.Image) -> list[Person]:
     """The faces of an upright RGB photo, the surest first. Raises NoFace: there is none."""
-    people = []
-    for face in detectors.make("photo", min_size=SMALLEST)(image):
-        right, left, _, mouth = face.landmarks[:4]  # of the person: in the picture its right eye is at the left
-        eyes = (left + right) / 2
-        corners = eyes + CORNERS * (mouth - eyes)
-        people.append(Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist())))
+    people = [person_of(face) for face in detectors.make("photo", min_size=SMALLEST)(image)]
     if not people:
         raise NoFace(
             f"no face found in this photo ({image.width}x{image.height} pixels): eyes, nose and mouth should be seen, "
@@ -67,6 +63,14 @@ def find_people(image: Image.Image) -> list[Person]:
             "LEFT,TOP,SIDE, in pixels)"
         )
     return people
+
+
+def person_of(face: Face) -> Person:
+    """The points of a face that BlazeFace found."""
+    right, left, _, mouth = face.landmarks[:4]  # of the person: in the picture its right eye is at the left
+    eyes = (left + right) / 2
+    corners = eyes + CORNERS * (mouth - eyes)
+    return Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist()))
 
 
 def square_of(person: Person, frame: Frame = FFHQ) -> np.ndarray:

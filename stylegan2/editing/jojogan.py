@@ -2,46 +2,56 @@
 
     ws = invert(source, drawings, distance, encoder)                      # step 1: which face is this?
     style = stylize(source, d, drawings, ws, StyleConfig())               # steps 2 and 3: pairs, and learning them
-    cartoonize(source, {"drawing": style}, photo_ws, strength=0.8)        # step 4; a dial like the paper's alpha
+    cartoonize(source, {"drawing": style}, photo_ws, strength=0.8)        # step 4
 
 The drawing's codes render a *face* in the source, not a drawing. Random codes in the layers that carry style give many
-faces that are as one to the eye of the style; all of them are to become the drawing. What the source knows of other
-faces goes along, so that each of them is drawn in that style.
+faces of the same structure, and each of them is to become the drawing. Faces of other structure change with them, so
+that they are drawn in that style as well.
 
-This is no `transfer.Method`. A method adds to an adversarial training, and here is no adversary: the pairs are known, D
-learns nothing and is only what compares. Of an iteration of the trainer (D, R1, G, path length, ADA) nothing but Adam
-would be left. It is pivotal tuning with other codes at each step and another distance, and shares its loop,
-`projection.learning`.
+Other than in the paper and its authors' code: their mask is on the styles s of the layers, ours on the codes of W+, so
+a random odd code changes a tRGB and the up-convolution after it; they show each drawing once in an iteration and take
+the mean over D's layers, we show a batch of pairs and take the sum; the strength blends weights, theirs features; and
+the layers that `keep_colours` leaves alone are our choice.
+
+This is no `transfer.Method`: a method adds to an adversarial training. Here the pairs are known, and D learns nothing;
+it only compares. It is pivotal tuning with other codes at each step and another distance, and shares its loop,
+`projection.learning_steps`.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from stylegan2 import checkpoints, display, files
 from stylegan2.bars import bar
 from stylegan2.collect import align
 from stylegan2.collect.blazeface import BlazeFace
 from stylegan2.collect.facemesh import FaceMesh
 from stylegan2.editing.cartoonize import STEPS, encode, find_codes
 from stylegan2.editing.encoder import Encoder
+from stylegan2.editing.latents import render, ws_from_seeds
+from stylegan2.editing.layer_swapping import swap
 from stylegan2.editing.layers import parse_layers
 from stylegan2.editing.perceptual import DiscriminatorDistance
-from stylegan2.editing.projection import check_images, learning
+from stylegan2.editing.photos import Portrait
+from stylegan2.editing.projection import check_images, learning_steps
 from stylegan2.editing.style_mixing import mix
 from stylegan2.inputs import step_generator
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.setting_types import check_types
 
 LIDS = ((159, 145, 33, 133), (386, 374, 263, 362))  # FaceMesh: upper lid, lower lid, corners of each eye
-SHUT = 0.12  # an eye's height in its widths, below which it counts as closed (open: 0.2 and more)
+SHUT = 0.12  # an eye's height in its widths, below which it counts as closed (rendered ones are at least 0.22 high)
 TURNED, AWAY, LARGER = 12.0, 0.12, 1.4  # degrees, sides of the picture, and times, beyond which it is not aligned
+FACES = range(8)  # seeds of the faces on the sheet
 SEEN = 256  # pixels at which a small picture is looked at
 
 
@@ -108,20 +118,26 @@ def invert(source: Generator, drawings: Tensor, distance, encoder: Encoder | Non
 
     The encoder's answer; without an encoder, that of a search of so many steps near the mean face. They are to be
     *faces*: a free search comes near to the drawing itself, and what it finds is no longer learnt as style.
+
+    Raises KeyboardInterrupt: the search was stopped before its end.
     """
     if encoder is not None:
         return encode(encoder, drawings)
-    return find_codes(source, drawings, distance, None, steps, torch.ones(len(drawings), dtype=torch.bool))[0]
+    carefully = torch.ones(len(drawings), dtype=torch.bool)
+    ws, _, stopped = find_codes(source, drawings, distance, None, steps, carefully)
+    if stopped:
+        raise KeyboardInterrupt("the search for the drawings' codes was stopped")
+    return ws
 
 
-def stylizing(
+def stylize_steps(
     source: Generator, d: Discriminator, drawings: Tensor, ws: Tensor, config: StyleConfig | None = None
 ) -> Iterator[tuple[Generator, dict[str, float]]]:
     """The learning of `stylize` step by step: yields the generator, always the same, and {"step", "loss", "psnr"}."""
     config = config or StyleConfig()
     check_images(source, drawings, ws)
     pairs = Pairs(source, ws.detach(), config)
-    return learning(source, pairs, drawings, DiscriminatorDistance(d), config.iterations, config.lr)
+    return learning_steps(source, pairs, drawings, DiscriminatorDistance(d), config.iterations, config.lr)
 
 
 def stylize(
@@ -143,9 +159,9 @@ def stylize(
 
     Ctrl-C ends it early and keeps what was learnt. Raises ValueError for shapes or layers that do not fit.
     """
-    config, style = config or StyleConfig(), copy.deepcopy(source).requires_grad_(False)
+    config, style = config or StyleConfig(), None
     try:
-        steps = stylizing(source, d, drawings, ws, config)
+        steps = stylize_steps(source, d, drawings, ws, config)
         with bar(steps, "stylize", "step", progress, total=config.iterations) as shown:
             for style, row in shown:  # noqa: B007  (the last is the result)
                 shown.set_postfix(loss=f"{row['loss']:.2f}", refresh=False)
@@ -153,30 +169,59 @@ def stylize(
                     history.append(row)
     except KeyboardInterrupt:
         pass
-    return style
+    return style or copy.deepcopy(source).requires_grad_(False)
 
 
-def faults(image: Image.Image, frame: align.Frame) -> list[str]:
-    """What makes a square picture a bad drawing to learn from, in words; of a face that no network finds, nothing.
+def faults(portrait: Portrait, frame: align.Frame) -> list[str]:
+    """What makes a drawing a bad one to learn from, and what helps, in words; of a face that no network finds, nothing.
 
     Every face would get what is wrong in it: a tilted head, closed eyes. `frame`: where a face should lie in it.
     """
+    image, found = portrait.image, []
+    if portrait.side < image.width:
+        size = f"{portrait.side}x{portrait.side} pixels, the model's images have {image.width}x{image.width}"
+        found.append(f"is too small ({size}: take a larger one)")
     factor = SEEN / image.width if image.width < SEEN else 1.0
     seen = image.resize((round(image.width * factor),) * 2, Image.Resampling.BICUBIC)
-    try:
-        person = align.find_people(seen)[0]
-    except align.NoFace:
-        return []
-    corners = align.square_of(person, frame) / seen.width
+    if not (faces := BlazeFace(align.SMALLEST)(seen)):
+        return found
+    corners = align.square_of(align.person_of(faces[0]), frame) / seen.width
     across, off = corners[3] - corners[0], float(np.abs(corners.mean(0) - 0.5).max())
     angle, side = float(np.degrees(np.arctan2(across[1], across[0]))), float(np.hypot(*across))
-    found = []
     if abs(angle) > TURNED or off > AWAY or not 1 / LARGER < side < LARGER:
         found.append(
             f"is not aligned: its face is turned by {angle:.0f} degrees, lies {off:.0%} of the side off the middle, "
-            f"and is {side:.1f} times as large as the model's faces"
+            f"and is {side:.1f} times as large as the model's faces (let it be cut out, --align yes, "
+            "or give its square, --box)"
         )
-    points = FaceMesh()(seen, BlazeFace()(seen)[0]).points[:, :2]
+    points = FaceMesh()(seen, faces[0]).points[:, :2]
     up, down, left, right = (points[list(numbers)] for numbers in zip(*LIDS, strict=True))
     opened = float((np.linalg.norm(up - down, axis=1) / np.linalg.norm(left - right, axis=1)).max())
-    return found + ([f"has closed eyes ({opened:.2f} of their width)"] if opened < SHUT else [])
+    return found + ([f"has closed eyes ({opened:.2f} of their width: take another)"] if opened < SHUT else [])
+
+
+def refuse_faults(portraits: Mapping[str, Portrait], frame: align.Frame) -> None:
+    """Raises ValueError for drawings with `faults`; the message names them all."""
+    each = {name: faults(portrait, frame) for name, portrait in portraits.items()}
+    if lines := [f"'{name}' {', and '.join(words)}" for name, words in each.items() if words]:
+        raise ValueError(f"{'; '.join(lines)}. Every face would get that; --anyway learns from it nevertheless")
+
+
+def save_run(out: Path, source: Generator, style: Generator, drawings: Tensor, ws: Tensor, meta: dict) -> Path:
+    """Write a run's folder: the model as a snapshot of as many images as were compared, settings, and a sheet.
+
+    meta: what config.json says, with "iterations", "batch" and "strength". Returns the sheet's path.
+    """
+    style, meta = swap(source, style, 4, strength=meta["strength"]), meta | {"origin": checkpoints.fingerprint(source)}
+    images = meta["iterations"] * meta["batch"]
+    checkpoints.save(out / "snapshots" / f"{images:09d}.pt", g_ema=style, meta=meta)
+    files.write_json(out / "config.json", meta)
+    return display.save(sheet(source, style, drawings, ws), out / "sheet.png")
+
+
+def sheet(source: Generator, style: Generator, drawings: Tensor, ws: Tensor, side: int = 192) -> Image.Image:
+    """The drawings, what renders them in the source and in the style, and faces of the source in the style."""
+    faces = ws_from_seeds(source, FACES)
+    rows = {"drawing": drawings, "found": render(source, ws), "learnt": render(style, ws)}
+    rows |= {"faces": render(source, faces), "in this style": render(style, faces)}
+    return display.rows(rows, side=side)

@@ -52,7 +52,7 @@ class DiscriminatorDistance(nn.Module):
 
     def __init__(self, d: Discriminator):
         super().__init__()
-        self.d = d.eval()
+        self.d = d
 
     def of(self, images: Tensor) -> Features:
         """The activations [N, C, R, R], ..., [N, C, 4, 4] of images [N, 3, R, R] in [-1, 1]."""

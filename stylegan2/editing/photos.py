@@ -60,6 +60,7 @@ class Portrait:
 
     image: Image.Image  # square, RGB
     how: str  # it was cut, in words
+    side: int  # pixels of the photo across the square that was taken
     seen: Image.Image | None = None  # the whole photo, small, with the square that was taken; None: no face was sought
 
     @property
@@ -77,23 +78,29 @@ def portraits(
     """
     if cutting.box is not None:
         square = align.box_square(*cutting.box) / getattr(photo, "reduced", 1)  # in pixels of the photo as it is stored
-        return [Portrait(align.cut(photo, square, resolution), "the square given")]
+        return [Portrait(align.cut(photo, square, resolution), "the square given", _side(square))]
     if cutting.align == "auto" and photo.size == (resolution, resolution):
-        return [Portrait(photo, "as it is")]
+        return [Portrait(photo, "as it is", resolution)]
     if cutting.align == "no":
-        return [Portrait(to_square(photo, resolution, "lanczos", crop=True), "middle square")]
+        return [Portrait(to_square(photo, resolution, "lanczos", crop=True), "middle square", min(photo.size))]
     people = people or align.find_people(photo)
     chosen = range(len(people)) if cutting.face == "all" else [int(cutting.face) - 1]
     if chosen[0] >= len(people):
         raise ValueError(f"face {cutting.face} was asked for, but {len(people)} were found in this photo")
+    squares = {i: align.square_of(people[i], cutting.frame) for i in chosen}
     return [
         Portrait(
-            align.cut(photo, align.square_of(people[i], cutting.frame), resolution),
+            align.cut(photo, square, resolution),
             f"face {i + 1} of {len(people)}",
+            _side(square),
             align.marked(photo, people, cutting.frame, SEEN, {i}),
         )
-        for i in chosen
+        for i, square in squares.items()
     ]
+
+
+def _side(square: np.ndarray) -> int:
+    return round(float(np.hypot(*(square[3] - square[0]))))
 
 
 def open_photo(path: str | os.PathLike) -> Image.Image:

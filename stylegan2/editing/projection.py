@@ -208,14 +208,14 @@ def tune(
     """
     check_images(g, images, projection.ws)
     pairs = projection.ws, torch.arange(len(images))
-    steps_of = learning(g, lambda step: pairs, images, distance, steps, lr, pixels=1.0)
+    steps_of = learning_steps(g, lambda step: pairs, images, distance, steps, lr, pixels=1.0)
     with bar(steps_of, "tune", "step", progress, total=steps) as shown:
         for tuned, row in shown:  # noqa: B007  (the last is the result)
             shown.set_postfix(_to_photo(row), refresh=False)
     return tuned
 
 
-def learning(
+def learning_steps(
     g: Generator,
     pairs: Callable[[int], tuple[Tensor, Tensor]],
     images: Tensor,
@@ -245,21 +245,21 @@ def learning(
         tuned.synthesis.requires_grad_(True)
         optimiser.zero_grad(set_to_none=True)
         losses, decibels = [], []
-        with frozen(distance):
-            for part in slices(len(ws), images_at_once(tuned.synthesis, len(ws), graph=True)):
-                of, wanted = which[part], images[which[part]]
-                rendered = tuned.synthesis(ws[part], "const")
-                error = (rendered - wanted).square().mean((1, 2, 3))
-                loss = pixels * error + distance(rendered, [x[of] for x in target])
-                (loss.sum() / len(ws)).backward()
-                losses.append(loss.detach())
-                decibels.append(psnr(rendered.detach(), wanted))
-        optimiser.step()
-        tuned.requires_grad_(False)
-        yield (
-            tuned,
-            {"step": step, "loss": float(torch.cat(losses).mean()), "psnr": float(torch.cat(decibels).median())},
-        )
+        try:
+            with frozen(distance):
+                for part in slices(len(ws), images_at_once(tuned.synthesis, len(ws), graph=True)):
+                    of, wanted = which[part], images[which[part]]
+                    rendered = tuned.synthesis(ws[part], "const")
+                    error = (rendered - wanted).square().mean((1, 2, 3))
+                    loss = pixels * error + distance(rendered, [x[of] for x in target])
+                    (loss.sum() / len(ws)).backward()
+                    losses.append(loss.detach())
+                    decibels.append(psnr(rendered.detach(), wanted))
+            optimiser.step()
+        finally:  # Ctrl-C may come within a step
+            tuned.requires_grad_(False)
+        means = {"loss": float(torch.cat(losses).mean()), "psnr": float(torch.cat(decibels).median())}
+        yield tuned, {"step": step, **means}
 
 
 def check_images(g: Generator, images: Tensor, start: Tensor | None) -> None:

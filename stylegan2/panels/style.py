@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stylegan2 import display
 from stylegan2.editing.cartoonize import cartoonize
-from stylegan2.editing.jojogan import StyleConfig, stylizing
+from stylegan2.editing.jojogan import StyleConfig, stylize_steps
 from stylegan2.editing.latents import render
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.panels.controls import choice, float_slider, int_slider
@@ -45,7 +45,8 @@ def render_style(
 
 
 class StylePanel(Panel):
-    """Learn a style from a drawing, live, and keep it; ■ in the notebook's bar stops early, and keeps that.
+    """Learn a style from a drawing, live, and keep it; ■ in the notebook's bar stops early, and keeps what was learnt
+    as a style of so many iterations.
 
     Args:
         source, d: a generator and its discriminator.
@@ -72,12 +73,16 @@ class StylePanel(Panel):
         name, iterations, keep_colours = key = tuple(self.settings[name] for name in ASKED)
         drawing, ws = self.drawings[name]
         config = StyleConfig(iterations=iterations, keep_colours=keep_colours)
-        steps = () if key in self.styles else stylizing(self.source, self.d, drawing[None], ws, config)
+        steps = () if key in self.styles else stylize_steps(self.source, self.d, drawing[None], ws, config)
+        style, done = None, 0
         try:
-            for style, _ in self.watch(steps, "steps", iterations):
-                self.styles[key] = style
+            for style, row in self.watch(steps, "steps", iterations):  # noqa: B007  (the last is kept)
+                done = row["step"] + 1
         except KeyboardInterrupt:
             pass
+        if style is not None:
+            self.styles[name, done, keep_colours] = style
+            self.apply({"iterations": done})
         self.update()
 
 
