@@ -81,9 +81,12 @@ def square_of(person: Person, frame: Frame = FFHQ) -> np.ndarray:
     if not np.hypot(*axis):
         raise ValueError(f"{person}: eyes and mouth lie in one point")
     half = max(frame.eyes * np.hypot(*across), frame.mouth * np.hypot(*up)) / 2
-    x = axis / np.hypot(*axis) * half
+    return corners_of(middle - frame.below * up, axis / np.hypot(*axis) * half)
+
+
+def corners_of(centre: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Corners, as `square_of` gives them, of the square around a point; x [2] leads from it to the right side."""
     y = _turned(x)
-    centre = middle - frame.below * up
     return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
 
 
