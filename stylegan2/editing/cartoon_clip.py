@@ -30,7 +30,7 @@ from stylegan2.checkpoints import fingerprint
 from stylegan2.collect import align, track
 from stylegan2.collect.align import NoFace
 from stylegan2.editing import clips, videos
-from stylegan2.editing.cartoonize import STEPS, encode, is_outside, plan
+from stylegan2.editing.cartoonize import STEPS, encode, is_outside, settings
 from stylegan2.editing.clips import Clip
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.optimise import INTERRUPTED
@@ -215,7 +215,7 @@ class _Run:
         return found.ws.cpu()
 
     def _settings(self, outside: bool) -> ProjectConfig:
-        return plan(torch.empty(0), outside, None if outside else self.encoder, self.config.steps)[0]
+        return settings(outside, self.encoder is not None, self.config.steps)
 
     def _begun(self, places: np.ndarray, scenes: list[range]) -> dict:
         """What the encoder answers, steadied, with one change for all frames of a scene, searched on some of them."""
