@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -37,10 +37,11 @@ class Frame:
     eyes: float = 4.0  # side of the square in distances between the eyes, at least
     mouth: float = 3.6  # side in distances from eyes to mouth, at least
     below: float = 0.1  # how far below the eyes the centre lies, in distances from eyes to mouth; negative: above them
+    ears: float = 0.0  # in films: how far the centre lies sideways, from the middle of the eyes to that of the ears
 
 
 FFHQ = Frame()
-POCKET = Frame(eyes=4.4, mouth=4.2, below=-0.07)  # the rendered photos' mean landmarks, weighed for real faces
+POCKET = Frame(eyes=4.4, mouth=4.2, below=-0.07, ears=1.0)  # rendered photos' mean landmarks, weighed for real faces
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Person:
     left_eye: tuple[float, float]  # left as seen in the photo
     right_eye: tuple[float, float]
     mouth: tuple[float, float]
+    found: detectors.Face | None = field(default=None, compare=False, repr=False)  # as the detector has it
 
 
 def find_people(image: Image.Image) -> list[Person]:
@@ -59,7 +61,7 @@ def find_people(image: Image.Image) -> list[Person]:
         right, left, _, mouth = face.landmarks[:4]  # of the person: in the picture its right eye is at the left
         eyes = (left + right) / 2
         corners = eyes + CORNERS * (mouth - eyes)
-        people.append(Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist())))
+        people.append(Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist()), face))
     if not people:
         raise NoFace(
             f"no face found in this photo ({image.width}x{image.height} pixels): eyes, nose and mouth should be seen, "

@@ -29,6 +29,7 @@ from stylegan2.bars import bar
 from stylegan2.checkpoints import fingerprint
 from stylegan2.collect import align, track
 from stylegan2.collect.align import NoFace
+from stylegan2.collect.facemesh import silhouette
 from stylegan2.editing import clips, videos
 from stylegan2.editing.cartoonize import STEPS, encode, is_outside, settings
 from stylegan2.editing.clips import Clip
@@ -42,7 +43,9 @@ SOME = 24  # frames of a scene, on which the change of all its codes is searched
 REFINING = {"lr": 0.01, "smooth": 100.0}  # of every frame's codes: slowly, and held near those of the frame before
 WINDOW = 48  # frames that are refined together
 STEADY_CODES = 0.04  # seconds over which the encoder's answers are smoothed
-FULL, NONE = 0.72, 1.0  # where the pasted square is all cartoon, and where none, in halves of its side
+FULL, NONE = 0.8, 1.0  # where the pasted square is all cartoon, and where none, in halves of its side
+WIDER, SOFT = 0.06, 0.03  # of the person's outline, in sides of the square
+OVAL = (0.35, 0.5)  # where the face surely is all cartoon, and where that ends
 ROUND = 3.0  # of its outline: 2 a circle, more and more a square
 
 
@@ -315,8 +318,10 @@ class _Film:
                 continue
             face, held = self.faces[number], 0
             number += 1
-            self._measure(np.asarray(align.cut(frame, track.corners(place), self.size)), np.asarray(face))
-            last = self._large(face) if self.config.face_only else paste(frame, face, track.corners(place))
+            square = track.corners(place)
+            own = np.asarray(align.cut(frame, square, self.size))
+            self._measure(own, np.asarray(face))
+            last = self._large(face) if self.config.face_only else paste(frame, face, square, mask(own))
             yield last
 
     def _large(self, face: Image.Image) -> Image.Image:
@@ -330,16 +335,29 @@ class _Film:
         self._before = pair
 
 
-def mask(size: int) -> np.ndarray:
-    """How much of a pasted square is cartoon: 1 in its middle, softly 0 at its rounded edge, float32 [size, size]."""
-    along = (np.arange(size) + 0.5) / size * 2 - 1
+def mask(face: np.ndarray) -> np.ndarray:
+    """How much of a pasted square is cartoon, float32 [H, H] in 0..1, from the clip's aligned face, uint8 [H, H, 3].
+
+    The face's oval, and around it the person with hair and neck (`facemesh.silhouette`), somewhat wider and soft;
+    nothing at the square's rounded edge.
+    """
+    side = len(face)
+    along = ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)
     x, y = np.abs(along)[None], np.abs(along)[:, None]
-    t = np.clip((NONE - (x**ROUND + y**ROUND) ** (1 / ROUND)) / (NONE - FULL), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    edge = _falling((x**ROUND + y**ROUND) ** (1 / ROUND), FULL, NONE)
+    wider = cv2.dilate(silhouette(face), np.ones((max(1, round(WIDER * side)),) * 2))
+    person = cv2.GaussianBlur(wider, (0, 0), SOFT * side)
+    return edge * np.maximum(person, _falling(np.hypot(x, y), *OVAL))
 
 
-def paste(frame: Image.Image, face: Image.Image, corners: np.ndarray) -> Image.Image:
-    """A square picture put back where it was cut out, with soft edges; `corners` as of `align.square_of`."""
+def _falling(distance: np.ndarray, full: float, none: float) -> np.ndarray:
+    """1 up to a distance, 0 from another on, smooth between them."""
+    t = np.clip((none - distance) / (none - full), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def paste(frame: Image.Image, face: Image.Image, corners: np.ndarray, soft: np.ndarray) -> Image.Image:
+    """A square picture put back where it was cut out; `corners` as of `align.square_of`, `soft` as of `mask`."""
     low = np.maximum(np.floor(corners.min(0)).astype(int), 0)
     high = np.minimum(np.ceil(corners.max(0)).astype(int), frame.size)
     if (high <= low).any():
@@ -349,7 +367,7 @@ def paste(frame: Image.Image, face: Image.Image, corners: np.ndarray) -> Image.I
     warp = cv2.getAffineTransform(np.float32([[-0.5, -0.5], [size - 0.5, -0.5], [-0.5, size - 0.5]]), to)
     whole = tuple((high - low).tolist())
     drawn = cv2.warpAffine(np.asarray(face), warp, whole, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    soft = cv2.warpAffine(mask(size), warp, whole, flags=cv2.INTER_LINEAR)[..., None]
+    soft = cv2.warpAffine(soft, warp, whole, flags=cv2.INTER_LINEAR)[..., None]
     pixels = np.array(frame)
     part = pixels[low[1] : high[1], low[0] : high[0]]
     part[:] = np.rint(part + soft * (drawn.astype(np.float32) - part))
