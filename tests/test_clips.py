@@ -227,24 +227,29 @@ def test_codes_are_steadied():
 def test_a_face_goes_back_where_it_was_cut(person):
     frame = person[0]
     square = align.box_square(40, 30, 96)
-    back = pixels(paste(frame, align.cut(frame, square, 96), square))
+    soft = np.ones((16, 16), np.float32)
+    back = pixels(paste(frame, align.cut(frame, square, 96), square, np.ones((96, 96), np.float32)))
     assert np.abs(back - pixels(frame)).max() <= 1  # to the half pixel
     turned = track.corners(np.array([90.0, 95.0, 40.0, 12.0]))
-    back = pixels(paste(frame, align.cut(frame, turned, 160), turned))
+    back = pixels(paste(frame, align.cut(frame, turned, 160), turned, np.ones((160, 160), np.float32)))
     assert np.abs(back - pixels(frame)).mean() < 1
-    red = pixels(paste(frame, Image.new("RGB", (16, 16), "red"), square))
+    red = pixels(paste(frame, Image.new("RGB", (16, 16), "red"), square, soft))
     assert (red[78, 88] == (255, 0, 0)).all()
     outside = np.ones(red.shape[:2], bool)
     outside[30:126, 40:136] = False
     assert (red == pixels(frame))[outside].all()
     beyond = align.box_square(-300, 0, 96)
-    assert paste(frame, Image.new("RGB", (16, 16), "red"), beyond) is frame
+    assert paste(frame, Image.new("RGB", (16, 16), "red"), beyond, soft) is frame
 
 
-def test_the_mask_is_soft():
-    soft = mask(64)
-    assert soft[32, 32] == 1 and soft[0, 0] == 0 and soft[32].max() == 1
-    assert np.abs(np.diff(soft[32])).max() < 0.25 and (np.diff(soft[32][:32]) >= 0).all()
+def test_the_mask_is_the_person_and_soft(person):
+    """The face surely, the hair too, the background hardly; of what is no person only the middle."""
+    soft = mask(np.asarray(person[0].resize((64, 64))))
+    assert soft.dtype == np.float32 and soft.min() >= 0 and soft.max() <= 1.001
+    assert soft[32, 32] > 0.99 and soft[12, 32] > 0.8 > 0.3 > soft[6:40, :4].max()
+    assert np.abs(np.diff(soft, axis=1)).max() < 0.4 and soft[0].max() < 0.01
+    nobody = mask(np.full((64, 64, 3), 128, np.uint8))
+    assert nobody[32, 32] > 0.99
 
 
 # -------------------------------------------------------------------------------------------------------------- the run

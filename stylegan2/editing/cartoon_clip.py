@@ -39,7 +39,8 @@ from stylegan2.editing.photos import AUTO, Cutting
 from stylegan2.editing.projection import ProjectConfig, project
 from stylegan2.networks import Generator
 
-SOME = 24  # frames of a scene, on which the change of all its codes is searched
+SOME = 12  # frames of a scene, on which the change of all its codes is searched
+HELD = 0.3  # at least, of the weight `l2` that holds it: one change for many frames can go far, and end in no face
 REFINING = {"lr": 0.01, "smooth": 100.0}  # of every frame's codes: slowly, and held near those of the frame before
 WINDOW = 48  # frames that are refined together
 STEADY_CODES = 0.04  # seconds over which the encoder's answers are smoothed
@@ -247,10 +248,8 @@ class _Run:
                 ws[own] = steadied(ws[own], STEADY_CODES * self.clip.fps)
                 if steps:
                     these = [number for number in some if number in scene]
-                    images, config = (
-                        torch.stack([some[i] for i in these]),
-                        replace(self._settings(outside), shared=True),
-                    )
+                    images, config = torch.stack([some[i] for i in these]), self._settings(outside)
+                    config = replace(config, shared=True, l2=max(config.l2, HELD))
                     found = self._found(images, ws[these], config, on_step=lambda _: shown.update())
                     ws[own] += found[:1] - ws[these[:1]]
         return {"ws": ws, "outside": outside}
