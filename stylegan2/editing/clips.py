@@ -24,7 +24,6 @@ from PIL import Image
 from stylegan2 import files
 from stylegan2.editing import videos
 
-ENDINGS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".3gp")
 COPIED = ("aac", "mp3", "opus", "ac3", "alac")  # sound that an MP4 holds as it is; other kinds become AAC
 
 
