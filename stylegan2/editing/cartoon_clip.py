@@ -45,7 +45,7 @@ REFINING = {"lr": 0.01, "smooth": 100.0}  # of every frame's codes: slowly, and 
 WINDOW = 48  # frames that are refined together
 STEADY_CODES = 0.04  # seconds over which the encoder's answers are smoothed
 FULL, NONE = 0.8, 1.0  # where the pasted square is all cartoon, and where none, in halves of its side
-WIDER, SOFT = 0.06, 0.03  # of the person's outline, in sides of the square
+WIDER, SOFT = 0.03, 0.02  # of the person's outline, in sides of the square
 OVAL = (0.35, 0.5)  # where the face surely is all cartoon, and where that ends
 ROUND = 3.0  # of its outline: 2 a circle, more and more a square
 
