@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli import common
+from stylegan2.cli import clips, common
 from stylegan2.cli.common import INTERRUPTED, MODELS, CheckpointPath, Device, Existing, Natural, shipped
 from stylegan2.cli.options import Settings, verb
 from stylegan2.files import counted
@@ -294,9 +294,9 @@ def find_encoder(encoder: str, g):
 
 @verb()
 def cartoonize(
-    photos: Photos,
+    photos: clips.PhotosOrClip,
     *,
-    out: Path | None = None,  # Folder for the cartoons (NAME_STYLE.png) and a sheet of all. [cartoons]
+    out: Path | None = None,  # Folder for the cartoons (NAME_STYLE.png) and a sheet of all [cartoons]; a clip's MP4.
     style: list[str] = ("all",),  # all, or some: webtoon,storybook; or models of your own: runs/mine, FILE.pt.
     resolution: int = 4,  # The first resolution that the cartoon model renders; 4: all of it.
     width: float = 0.0,  # Softness of that cut, in resolutions; 0: hard.
@@ -307,9 +307,12 @@ def cartoonize(
     method: str = "freeze-sg",  # Styles are the files STYLE_METHOD.pt of that folder.
     square: Square,
     box: Box = None,
+    face_only: bool = False,  # Of a clip: only the aligned face; else it is put back into the frames.
     device: Device = "auto",
 ) -> None:
     """Turn photos into cartoons: find their codes in the photo model, and render these in every style.
+
+    Of a clip one face is followed, and rendered in one style; its sound is kept. A clip that was killed goes on.
 
     The pocket model was trained on rendered faces only: of a real photo it renders the most similar face that it can.
     To have the person read off a photo, and rendered by no GAN, see read-face.
@@ -319,27 +322,34 @@ def cartoonize(
       python -m stylegan2 cartoonize data/samples/grace_hopper.jpg --out cartoons
       python -m stylegan2 cartoonize party.jpg --face all --out cartoons --style webtoon --resolution 16 --strength 0.8
       python -m stylegan2 cartoonize "album/*.jpg" --out cartoons --style webtoon,runs/mine
+      python -m stylegan2 cartoonize clip.mp4 --out cartoon.mp4
+      python -m stylegan2 cartoonize pocket:clip --out cartoon.mp4 --style storybook --face-only
     """
     import torch
 
     from stylegan2.editing import cartoonize as editing
     from stylegan2.editing.latents import render
-    from stylegan2.editing.layer_swapping import check_dials
+    from stylegan2.editing.layer_swapping import check_dials, swap
     from stylegan2.editing.photos import Cutting, parse_box, stacked
     from stylegan2.pocket import world
     from stylegan2.pocket.nets.perceptual import distance_for
 
-    out = common.or_numbered(out, "cartoons")
-    common.check_folder(out, photos)
+    clip = clips.asked_for(photos)
+    out = clips.result(clip, out, photos)
     if space not in ("auto", "w", "w+"):
         raise ValueError(f"space is {space!r}, expected auto, w or w+")
-    cutting, paths = Cutting(**square, box=parse_box(box)), _styles(models, ",".join(style), method)
+    cutting, paths = Cutting(**square, box=parse_box(box)), _styles(models, clips.wanted(clip, style), method)
     styles = common.generators({"": models / "photo.pt"} | paths, device)
     source = styles.pop("")
     device = source.mapping.w_mean.device
     check_dials(source.resolution, resolution, width, strength)
     encoder = find_encoder(next(map(str, models.glob("encoder.pt")), "none"), source)
     distance = distance_for(source.resolution, models / "judge.pt", device)
+    if clip:
+        style = swap(source, *styles.values(), resolution, width, strength=strength)
+        return clips.make(
+            clip, out, source, style, distance, encoder, cutting, steps=steps, space=space, face_only=face_only
+        )
     portraits, left_out = read(photos, source.resolution, cutting)
     images = stacked(portraits, device)
     outside = None if space == "auto" else torch.full((len(images),), space == "w")

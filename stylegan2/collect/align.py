@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from stylegan2 import display
 from stylegan2.collect import detectors
-from stylegan2.collect.boxes import Face
 
 SUPERSAMPLING = 4  # a turned square is resampled this much larger, then shrunk
 SMALLEST = 16  # pixels of a face
@@ -38,10 +37,11 @@ class Frame:
     eyes: float = 4.0  # side of the square in distances between the eyes, at least
     mouth: float = 3.6  # side in distances from eyes to mouth, at least
     below: float = 0.1  # how far below the eyes the centre lies, in distances from eyes to mouth; negative: above them
+    ears: float = 0.0  # in films: how far the centre lies sideways, from the middle of the eyes to that of the ears
 
 
 FFHQ = Frame()
-POCKET = Frame(eyes=4.4, mouth=4.2, below=-0.07)  # the rendered photos' mean landmarks, weighed for real faces
+POCKET = Frame(eyes=4.4, mouth=4.2, below=-0.07, ears=1.0)  # rendered photos' mean landmarks, weighed for real faces
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,17 @@ class Person:
     left_eye: tuple[float, float]  # left as seen in the photo
     right_eye: tuple[float, float]
     mouth: tuple[float, float]
+    found: detectors.Face | None = field(default=None, compare=False, repr=False)  # as the detector has it
 
 
 def find_people(image: Image.Image) -> list[Person]:
     """The faces of an upright RGB photo, the surest first. Raises NoFace: there is none."""
-    people = [person_of(face) for face in detectors.make("photo", min_size=SMALLEST)(image)]
+    people = []
+    for face in detectors.make("photo", min_size=SMALLEST)(image):
+        right, left, _, mouth = face.landmarks[:4]  # of the person: in the picture its right eye is at the left
+        eyes = (left + right) / 2
+        corners = eyes + CORNERS * (mouth - eyes)
+        people.append(Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist()), face))
     if not people:
         raise NoFace(
             f"no face found in this photo ({image.width}x{image.height} pixels): eyes, nose and mouth should be seen, "
@@ -63,14 +69,6 @@ def find_people(image: Image.Image) -> list[Person]:
             "LEFT,TOP,SIDE, in pixels)"
         )
     return people
-
-
-def person_of(face: Face) -> Person:
-    """The points of a face that BlazeFace found."""
-    right, left, _, mouth = face.landmarks[:4]  # of the person: in the picture its right eye is at the left
-    eyes = (left + right) / 2
-    corners = eyes + CORNERS * (mouth - eyes)
-    return Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist()))
 
 
 def square_of(person: Person, frame: Frame = FFHQ) -> np.ndarray:
@@ -85,9 +83,12 @@ def square_of(person: Person, frame: Frame = FFHQ) -> np.ndarray:
     if not np.hypot(*axis):
         raise ValueError(f"{person}: eyes and mouth lie in one point")
     half = max(frame.eyes * np.hypot(*across), frame.mouth * np.hypot(*up)) / 2
-    x = axis / np.hypot(*axis) * half
+    return corners_of(middle - frame.below * up, axis / np.hypot(*axis) * half)
+
+
+def corners_of(centre: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Corners, as `square_of` gives them, of the square around a point; x [2] leads from it to the right side."""
     y = _turned(x)
-    centre = middle - frame.below * up
     return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
 
 

@@ -62,12 +62,16 @@ def plan(
     `outside`: are they of an unknown world (`is_outside`)? Then as `CAREFUL` says. `known`: settings for photos of the
     known world; None: `CLOSE`, held near nothing where there is no encoder.
     """
+    start = None if outside or encoder is None else encode(encoder, photos)
+    return settings(outside, encoder is not None, steps, known), start
+
+
+def settings(outside: bool, encoded: bool, steps: int = STEPS, known: ProjectConfig | None = None) -> ProjectConfig:
+    """How `plan` looks for codes; `encoded`: is there an encoder?"""
     steps = max(1, steps)
     if outside:
-        return replace(CAREFUL, steps=steps, l2=(known and known.l2) or CAREFUL.l2), None
-    if encoder is None:
-        return replace(known or replace(CLOSE, l2=0.0), steps=steps), None
-    return replace(known or CLOSE, steps=steps), encode(encoder, photos)
+        return replace(CAREFUL, steps=steps, l2=(known and known.l2) or CAREFUL.l2)
+    return replace(known or (CLOSE if encoded else replace(CLOSE, l2=0.0)), steps=steps)
 
 
 def search(

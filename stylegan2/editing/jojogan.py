@@ -33,7 +33,6 @@ from torch import Tensor
 from stylegan2 import checkpoints, display, files
 from stylegan2.bars import bar
 from stylegan2.collect import align
-from stylegan2.collect.blazeface import BlazeFace
 from stylegan2.collect.facemesh import FaceMesh
 from stylegan2.editing.cartoonize import STEPS, encode, find_codes
 from stylegan2.editing.encoder import Encoder
@@ -183,9 +182,11 @@ def faults(portrait: Portrait, frame: align.Frame) -> list[str]:
         found.append(f"is too small ({size}: take a larger one)")
     factor = SEEN / image.width if image.width < SEEN else 1.0
     seen = image.resize((round(image.width * factor),) * 2, Image.Resampling.BICUBIC)
-    if not (faces := BlazeFace(align.SMALLEST)(seen)):
+    try:
+        person = align.find_people(seen)[0]
+    except align.NoFace:
         return found
-    corners = align.square_of(align.person_of(faces[0]), frame) / seen.width
+    corners = align.square_of(person, frame) / seen.width
     across, off = corners[3] - corners[0], float(np.abs(corners.mean(0) - 0.5).max())
     angle, side = float(np.degrees(np.arctan2(across[1], across[0]))), float(np.hypot(*across))
     if abs(angle) > TURNED or off > AWAY or not 1 / LARGER < side < LARGER:
@@ -194,7 +195,7 @@ def faults(portrait: Portrait, frame: align.Frame) -> list[str]:
             f"and is {side:.1f} times as large as the model's faces (let it be cut out, --align yes, "
             "or give its square, --box)"
         )
-    points = FaceMesh()(seen, faces[0]).points[:, :2]
+    points = FaceMesh()(seen, person.found).points[:, :2]
     up, down, left, right = (points[list(numbers)] for numbers in zip(*LIDS, strict=True))
     opened = float((np.linalg.norm(up - down, axis=1) / np.linalg.norm(left - right, axis=1)).max())
     return found + ([f"has closed eyes ({opened:.2f} of their width: take another)"] if opened < SHUT else [])

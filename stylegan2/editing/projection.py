@@ -47,9 +47,11 @@ class ProjectConfig:
     perceptual: float = 1.0  # weight of the perceptual distance
     stir: float = 0.05  # noise added to w at the beginning, in spreads of w; it fades with the square of the time
     l2: float = 0.0  # weight of the mean squared distance from the first codes, in spreads of w: for an encoder's start
+    shared: bool = False  # for the frames of a film: all of them move from their first codes by one and the same way
+    smooth: float = 0.0  # for frames, too: weight of that mean squared distance from the codes of the frame before
 
     def __post_init__(self) -> None:
-        weights = {name: getattr(self, name) for name in ("pixels", "perceptual", "stir", "l2")}
+        weights = {name: getattr(self, name) for name in ("pixels", "perceptual", "stir", "l2", "smooth")}
         if self.steps < 1 or self.lr <= 0 or min(weights.values()) < 0:
             given = ", ".join(f"{name} {value:g}" for name, value in weights.items())
             raise ValueError(
@@ -119,25 +121,33 @@ def spread(g: Generator) -> float:
 class Search(LatentSearch):
     """A projection under way, step by step. Raises ValueError for images or codes of another shape.
 
-    Every image is fitted by itself: a batch gives what its images give one by one, up to rounding.
+    Every image is fitted by itself: a batch gives what its images give one by one, up to rounding. Not so the frames of
+    a film, in their order, with `config.shared` or `config.smooth`.
 
     Args:
         images: [N, 3, R, R] in [-1, 1], of the size of g, whose weights stay as they are.
         distance: perceptual distance, see :mod:`stylegan2.editing.perceptual`.
         start: codes to begin with, [N, L, w_dim]; None: the mean w.
+        before: codes that stay, [1, L, w_dim], of the frame before the first, for `smooth`; None: there is none.
     """
 
-    def __init__(self, g: Generator, images: Tensor, distance, config: ProjectConfig, start=None):
+    def __init__(self, g: Generator, images: Tensor, distance, config: ProjectConfig, start=None, before=None):
         check_images(g, images, start)
         self.images, self.distance = images, distance
         start = g.mapping.mean_ws.expand(len(images), -1, -1) if start is None else start
         start = start.detach().float()
         self.start = start if config.space == "w+" else start.mean(1, keepdim=True)
         self.spread, self.rng = spread(g), torch.Generator().manual_seed(0)
-        self.ws = self.start.clone().requires_grad_()
-        super().__init__(g, distance, config, len(images), [self.ws])
+        self.found = (torch.zeros_like(self.start[:1]) if config.shared else self.start.clone()).requires_grad_()
+        self.before = None if before is None else before.to(self.start)
+        super().__init__(g, distance, config, len(images), [self.found])
         with torch.no_grad():
             self.target = distance.of(images)
+
+    @property
+    def ws(self) -> Tensor:
+        """The codes by now, one for all layers where `config.space` says so: [N, L or 1, w_dim]."""
+        return self.start + self.found if self.config.shared else self.found
 
     @property
     def codes(self) -> Tensor:
@@ -156,10 +166,20 @@ class Search(LatentSearch):
         loss = config.pixels * (rendered - images).square().mean((1, 2, 3))
         loss = loss + config.perceptual * self.distance(rendered, [features[part] for features in self.target])
         if config.l2:
-            away = (self.ws[part] - self.start[part]).square().sum(2).mean(1) / self.spread**2
-            loss = loss + config.l2 * away
+            loss = loss + config.l2 * self._apart(self.ws[part], self.start[part])
+        if config.smooth:
+            loss = loss + config.smooth * self._apart(self.ws[part], self._previous()[part])
         loss.sum().backward()
         return loss.detach(), psnr(rendered.detach(), images)
+
+    def _apart(self, a: Tensor, b: Tensor) -> Tensor:
+        """Mean squared distance of codes [n, L or 1, w_dim] over layers, in squared spreads of w: [n]."""
+        return (a - b).square().sum(2).mean(1) / self.spread**2
+
+    def _previous(self) -> Tensor:
+        """The codes of the frame before each; of the first, `before`, or its own: then nothing holds it."""
+        first = self.ws[:1] if self.before is None else self.before[:, : self.ws.shape[1]]
+        return torch.cat([first, self.ws[:-1]])
 
     def _row(self, loss: Tensor, decibels: Tensor) -> dict[str, float]:
         return {"loss": float(loss.mean()), "psnr": float(decibels.median())}
@@ -177,13 +197,14 @@ def project(
     start: Tensor | None = None,
     on_step: Callable[[Search], None] | None = None,
     progress: bool = True,
+    before: Tensor | None = None,
 ) -> Projection:
     """Find codes that render the images. An interruption (stop button, Ctrl-C) ends early and keeps what there is.
 
     Arguments and errors as those of `Search`; `on_step` is called after every step; `progress`: a bar, should it take
     long.
     """
-    search = Search(g, images, distance, config or ProjectConfig(), start)
+    search = Search(g, images, distance, config or ProjectConfig(), start, before)
     return search.result(search.run("project", _to_photo, on_step, progress))
 
 

@@ -164,7 +164,7 @@ def sweep(
 # ----------------------------------------------------------------------------------------------- files, and notebooks
 
 
-def save(frames: Iterable[Image.Image], path: str | os.PathLike, fps: int = 24, progress: bool = True) -> Path:
+def save(frames: Iterable[Image.Image], path: str | os.PathLike, fps: float = 24, progress: bool = True) -> Path:
     """Write frames atomically as GIF (a path that ends in .gif) or MP4 (H.264, plays everywhere).
 
     The frames may be rendered meanwhile. An MP4 loses a last odd row or column. Raises ValueError for another ending,
@@ -212,13 +212,19 @@ def _gif_bytes(frames: Iterable[Image.Image], fps: int, colours: int = 96) -> by
     return buffer.getvalue()
 
 
-def _write_mp4(frames: Iterable[Image.Image], path: Path, fps: int) -> None:
+def even(size: tuple[int, int]) -> tuple[int, int]:
+    """The width and height that an MP4 of such pictures has: without a last odd row or column."""
+    return size[0] // 2 * 2, size[1] // 2 * 2
+
+
+def _write_mp4(frames: Iterable[Image.Image], path: Path, fps: float) -> None:
     import imageio.v2 as imageio
 
     writer = imageio.get_writer(path, fps=fps, quality=8, macro_block_size=1)
     with closing(writer):  # as a context of its own it stays open after an error, and would write the file later
         for frame in _alike(frames):
-            writer.append_data(np.asarray(frame)[: frame.height // 2 * 2, : frame.width // 2 * 2])
+            width, height = even(frame.size)
+            writer.append_data(np.asarray(frame)[:height, :width])
 
 
 def _alike(frames: Iterable[Image.Image]) -> Iterator[Image.Image]:

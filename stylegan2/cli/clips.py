@@ -1,0 +1,109 @@
+"""What `cartoonize` does with a clip: a video file, or the rendered one, `pocket:clip`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stylegan2.cli import common
+from stylegan2.files import counted
+
+if TYPE_CHECKING:
+    from stylegan2.editing.cartoon_clip import Report
+    from stylegan2.editing.clips import Clip
+    from stylegan2.editing.photos import Cutting
+
+ENDINGS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".3gp")
+RENDERED = "pocket:clip"
+FIRST = "webtoon"  # the style of a clip where none is asked for
+REST = "the frames in which no face was found show the cartoon before them, or after a second themselves"
+
+
+def _some_existing(given: list[Path]) -> list[Path]:
+    """As `common.some_existing`; the rendered clip is no file."""
+    return given if [one for one in given if str(one).startswith(RENDERED)] else common.some_existing(given)
+
+
+PhotosOrClip = Annotated[
+    list[Path],
+    typer.Argument(metavar="PHOTO...", help="Faces; or one clip: a video, or pocket:clip.", callback=_some_existing),
+]
+
+
+def asked_for(inputs: Sequence[Path]) -> Clip | None:
+    """The clip that is meant, opened; None: photos. Raises ValueError for several, or one that cannot be read."""
+    rendered = [str(path) for path in inputs if str(path).startswith(RENDERED)]
+    if not rendered and not [path for path in inputs if path.suffix.lower() in ENDINGS]:
+        return None
+    if len(inputs) > 1:
+        raise ValueError(f"{counted(len(inputs), 'input')} with a clip among them: expected one clip, or only photos")
+    if rendered:
+        from stylegan2.pocket.clip import open_clip
+
+        return open_clip(rendered[0])
+    from stylegan2.editing.clips import VideoFile
+
+    return VideoFile(inputs[0])
+
+
+def result(clip: Clip | None, out: Path | None, inputs: Sequence[Path]) -> Path:
+    """Where the cartoon of a clip goes, or those of photos; checked before the work, see `common`."""
+    if clip is not None:
+        return common.new_file(out, "cartoon.mp4", ".mp4", inputs=inputs)
+    out = common.or_numbered(out, "cartoons")
+    common.check_folder(out, inputs)
+    return out
+
+
+def wanted(clip: Clip | None, styles: Sequence[str]) -> str:
+    """The styles that are asked for, of a clip one. Raises ValueError for more."""
+    asked = ",".join(styles)
+    if clip is not None and asked == "all":
+        return FIRST
+    if clip is not None and "," in asked:
+        raise ValueError(f"style is {asked}: of a clip one style is made at a time, such as {FIRST}")
+    return asked
+
+
+def make(clip: Clip, out: Path, source, style, distance, encoder, cutting: Cutting, *, space: str, **config) -> None:
+    """Write the cartoon of a clip, and say what came of it; arguments as of `cartoon_clip.cartoonize_clip`.
+
+    space: where its codes are searched, as of `cartoonize`. config: of `ClipConfig`.
+    """
+    from stylegan2.editing.cartoon_clip import ClipConfig, cartoonize_clip
+    from stylegan2.pocket.nets.perceptual import frame_for
+
+    cutting = replace(cutting, frame=frame_for(source.resolution))
+    outside = {"w": True, "w+": False}.get(space)
+    try:
+        report = cartoonize_clip(clip, out, source, style, distance, encoder, ClipConfig(**config), cutting, outside)
+    except KeyboardInterrupt:
+        typer.echo("stopped by Ctrl-C: what was found is kept, and the same command goes on", err=True)
+        raise typer.Exit(common.INTERRUPTED) from None
+    _say(report, clip, out)
+
+
+def _say(report: Report, clip: Clip, out: Path) -> None:
+    if report.outside:
+        common.note(
+            "this model was not trained on faces like this one: it becomes the most similar face that the model can "
+            "render"
+        )
+    if report.faceless:
+        common.note(f"{report.faceless} of {counted(report.frames, 'frame')} without a face: {REST}")
+    if clip.count > report.frames + clip.fps:
+        common.note(
+            f"the clip says that it has {clip.count} frames, {report.frames} could be read: the rest is damaged"
+        )
+    sound = "sound kept" if report.sound else "the clip has no sound"
+    if clip.sound and not report.sound:
+        sound = f"WITHOUT SOUND: ffmpeg cannot put its sound ({clip.sound}) into an MP4"
+    typer.echo(f"{out}: {counted(report.frames, 'frame')}, {report.frames / clip.fps:.1f} s, {sound}")
+    typer.echo(
+        f"flicker {report.flicker:.2f}: from frame to frame the aligned cartoon changes {report.cartoon_change:.1f} of "
+        f"255, the aligned clip {report.clip_change:.1f}; {report.fps:.1f} frames a second after the search"
+    )

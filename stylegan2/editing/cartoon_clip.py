@@ -1,0 +1,373 @@
+"""A clip as a cartoon: the face followed, its codes found and held together over time, rendered, put back.
+
+    report = cartoonize_clip(clip, "cartoon.mp4", source, cartoon, distance, encoder)
+
+To search every frame by itself flickers. So the encoder answers for every frame, the answers are smoothed over time,
+and a search finds one change for all of them (`ProjectConfig.shared`): what is wrong about the person is wrong in all
+frames. A few steps then refine each frame, held near the one before (`ProjectConfig.smooth`). Noise is fixed.
+
+What was found lies in a hidden folder beside the result until that is there: a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stylegan2 import files
+from stylegan2.bars import bar
+from stylegan2.checkpoints import fingerprint
+from stylegan2.collect import align, track
+from stylegan2.collect.align import NoFace
+from stylegan2.collect.facemesh import silhouette
+from stylegan2.editing import clips, videos
+from stylegan2.editing.cartoonize import STEPS, encode, is_outside, settings
+from stylegan2.editing.clips import Clip
+from stylegan2.editing.encoder import Encoder
+from stylegan2.editing.optimise import INTERRUPTED
+from stylegan2.editing.photos import AUTO, Cutting
+from stylegan2.editing.projection import ProjectConfig, project
+from stylegan2.networks import Generator
+
+SOME = 12  # frames of a scene, on which the change of all its codes is searched
+HELD = 0.3  # at least, of the weight `l2` that holds it: one change for many frames can go far, and end in no face
+REFINING = {"lr": 0.01, "smooth": 100.0}  # of every frame's codes: slowly, and held near those of the frame before
+WINDOW = 48  # frames that are refined together
+STEADY_CODES = 0.04  # seconds over which the encoder's answers are smoothed
+FULL, NONE = 0.8, 1.0  # where the pasted square is all cartoon, and where none, in halves of its side
+WIDER, SOFT = 0.03, 0.02  # of the person's outline, in sides of the square
+OVAL = (0.35, 0.5)  # where the face surely is all cartoon, and where that ends
+ROUND = 3.0  # of its outline: 2 a circle, more and more a square
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """How a clip is made a cartoon. Raises ValueError for numbers that cannot work."""
+
+    steps: int = STEPS  # of the search; 0: the encoder's answers as they are, smoothed
+    refine: int = 8  # steps after it, in which every frame's codes come nearer to it; 0: none
+    steady: float = 0.15  # seconds over which the place of the face is smoothed
+    hold: float = 1.0  # seconds that the last cartoon stands where no face is found; after that, the frame itself
+    face_only: bool = False  # only the aligned face, instead of the whole frame with the face put back
+
+    def __post_init__(self) -> None:
+        numbers = asdict(self)
+        if min(numbers.values()) < 0:
+            given = ", ".join(f"{name} is {value:g}" for name, value in numbers.items() if name != "face_only")
+            raise ValueError(f"{given}: expected 0 or more")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of it."""
+
+    frames: int
+    faceless: int  # frames in which no face was found
+    outside: bool  # was the face of a world that the model does not know?
+    clip_change: float  # mean change of a pixel from frame to frame, of the aligned faces, in [0, 255]
+    cartoon_change: float  # the same of the cartoon
+    fps: float  # frames a second after the search
+    sound: bool  # has the result sound?
+
+    @property
+    def flicker(self) -> float:
+        """How many times as much as the clip its cartoon changes from frame to frame."""
+        return self.cartoon_change / self.clip_change if self.clip_change else 1.0
+
+
+def cartoonize_clip(
+    clip: Clip,
+    out: Path,
+    source: Generator,
+    cartoon: Generator,
+    distance,
+    encoder: Encoder | None = None,
+    config: ClipConfig | None = None,
+    cutting: Cutting = AUTO,
+    outside: bool | None = None,
+    progress: bool = True,
+) -> Report:
+    """Write a clip's cartoon as an MP4.
+
+    Args:
+        source, cartoon: the model that codes are found in, and what renders them: fine-tuned from it, or a `swap`.
+        distance, encoder: see `cartoonize.find_codes`.
+        cutting: which face, and where it lies in the models' images; see `photos.Cutting`.
+        outside: treat the face as one of an unknown world; None: what `is_outside` says of most of its first frames.
+
+    Raises NoFace where no frame has one; ValueError for a clip or settings that cannot be; KeyboardInterrupt for
+    Ctrl-C: then the same call goes on.
+    """
+    config, out = config or ClipConfig(), Path(out)
+    work = out.with_name(f".{out.stem}.work")
+    with files.only_writer(work):
+        clips.check_writing(work, videos.even(_size(clip, source, config)))
+        run = _Run(clip, work, source, distance, encoder, config, cutting, outside, progress)
+        places, ws, outside = run.codes()
+        film = _Film(clip, places, ws, cartoon, config, source.resolution)
+        silent, loud = work / "silent.mp4", work / "sound.mp4"
+        begin = time.perf_counter()
+        videos.save(bar(film, out.name, "frame", progress, total=len(places)), silent, clip.fps, progress=False)
+        fps = film.frames / (time.perf_counter() - begin)
+        sound = clips.with_sound(silent, clip, loud)
+        with files.replacing(out) as part:
+            shutil.copyfile(loud if sound else silent, part)
+        shutil.rmtree(work)
+    return Report(film.frames, film.faceless, outside, *film.changes, fps, sound)
+
+
+def _size(clip: Clip, source: Generator, config: ClipConfig) -> tuple[int, int]:
+    return (_side(source),) * 2 if config.face_only else clip.size
+
+
+def _side(g: Generator) -> int:
+    """Pixels of a face alone: a whole multiple of the model's."""
+    return max(1, videos.SIDE // g.resolution) * g.resolution
+
+
+# ------------------------------------------------------------------------------------------------------ what is kept
+class _Run:
+    """The first two passes, kept in a folder."""
+
+    def __init__(self, clip, work, source, distance, encoder, config, cutting, outside, progress):
+        self.clip, self.work, self.source, self.distance, self.encoder = clip, work, source, distance, encoder
+        self.config, self.cutting, self.outside, self.progress = config, cutting, outside, progress
+        self.device = source.mapping.w_mean.device
+        self._take_up()
+
+    def _take_up(self) -> None:
+        """Keep what an earlier run left, if it had the same to do; else clear the folder."""
+        config, models = replace(self.config, face_only=False), (fingerprint(self.source), self.encoder is None)
+        wanted = repr((self.clip.fingerprint, models, self.outside, config, self.cutting))
+        key = self.work / "key.txt"
+        if not key.is_file() or key.read_text(encoding="utf-8") != wanted:
+            for old in self.work.iterdir():
+                old.unlink()
+            files.write_text(key, wanted)
+
+    def _kept(self, name: str, make) -> object:
+        path = self.work / name
+        if not path.is_file():
+            files.write(path, make())
+        return files.read(path)
+
+    def places(self) -> np.ndarray:
+        """The smoothed places of the face [T, 4]. Raises NoFace."""
+        found = self._kept("places.pt", lambda: torch.from_numpy(self._follow())).numpy()
+        if np.isnan(found).all():
+            raise NoFace(
+                f"no face found in any of the {files.counted(len(found), 'frame')} of {self.clip.name}: eyes, nose and "
+                f"mouth should be seen, and the face be at least {align.SMALLEST} pixels wide; or give the square "
+                "around it by hand (box, --box LEFT,TOP,SIDE, in pixels)"
+            )
+        return track.smooth(found, self.config.steady * self.clip.fps)
+
+    def _follow(self) -> np.ndarray:
+        where, box = None, self.cutting.box
+        if box is None and self.cutting.align == "no":
+            side = min(self.clip.size)
+            box = ((self.clip.size[0] - side) / 2, (self.clip.size[1] - side) / 2, side)
+        if box is not None:
+            where = track.place(align.box_square(*box))
+        elif self.cutting.face == "all":
+            raise ValueError("face is all: of a clip one face is made a cartoon, 1 (the surest), 2, ...")
+        look = track.Follower(int(self.cutting.face), self.cutting.frame) if where is None else lambda frame: where
+        shown = bar(self.clip.frames(), "find the face", "frame", self.progress, total=self.clip.count)
+        places = [look(frame) for frame in shown]
+        if not places:
+            raise ValueError(f"{self.clip.name} has no frames")
+        return np.stack(places)
+
+    def codes(self) -> tuple[np.ndarray, Tensor, bool]:
+        """Places [T, 4]; the codes ws [N, L, w_dim] of the N frames that have one, in their order; `outside`."""
+        places = self.places()
+        scenes = _ranges(track.scenes(places))
+        kept = self._kept("begun.pt", lambda: self._begun(places, scenes))
+        if not (self.config.steps and self.config.refine):
+            return places, kept["ws"].to(self.device), kept["outside"]
+        config, ws = replace(self._settings(kept["outside"]), **REFINING, steps=self.config.refine), []
+        faces = aligned(self.clip, places, self.source.resolution)
+        with bar(None, "hold them together", "frame", self.progress, total=len(kept["ws"])) as shown:
+            for scene in scenes:
+                before = None
+                for part in (scene[i : i + WINDOW] for i in range(0, len(scene), WINDOW)):
+                    images, start = torch.stack([next(faces) for _ in part]), kept["ws"][part.start : part.stop]
+                    ws.append(self._refined(f"codes_{part.start:06}.pt", images, start, config, before))
+                    before = ws[-1][-1:]
+                    shown.update(len(part))
+        return places, torch.cat(ws), kept["outside"]
+
+    def _refined(self, name: str, *given) -> Tensor:
+        return self._kept(name, lambda: self._found(*given)).to(self.device)
+
+    def _found(self, images: Tensor, start: Tensor | None, config: ProjectConfig, before=None, on_step=None) -> Tensor:
+        start = None if start is None else start.to(self.device)
+        images = images.to(self.device)
+        found = project(self.source, images, self.distance, config, start, on_step, False, before)
+        if found.stopped == INTERRUPTED:
+            raise KeyboardInterrupt
+        return found.ws.cpu()
+
+    def _settings(self, outside: bool) -> ProjectConfig:
+        return settings(outside, self.encoder is not None, self.config.steps)
+
+    def _begun(self, places: np.ndarray, scenes: list[range]) -> dict:
+        """What the encoder answers, steadied, with one change for all frames of a scene, searched on some of them."""
+        picked = {scene[int(i)] for scene in scenes for i in np.linspace(0, len(scene) - 1, min(len(scene), SOME))}
+        answers, some, batch = [], {}, []
+        total = scenes[-1].stop
+        shown = bar(aligned(self.clip, places, self.source.resolution), "encode", "frame", self.progress, total=total)
+        for number, face in enumerate(shown):
+            batch.append(face)
+            if number in picked:
+                some[number] = face
+            if len(batch) == WINDOW or number + 1 == total:
+                answers.append(self._answers(torch.stack(batch)))
+                batch.clear()
+        ws = torch.cat(answers)
+        outside = self.outside
+        if outside is None:
+            images = torch.stack(list(some.values())).to(self.device)
+            outside = bool(is_outside(self.source, images, self.distance, self.encoder).float().mean() > 0.5)
+        if outside or self.encoder is None:
+            ws = self.source.mapping.mean_ws.cpu().expand_as(ws).clone()
+        steps = self.config.steps
+        with bar(None, "find the codes", "step", self.progress, total=steps * len(scenes)) as shown:
+            for scene in scenes:
+                own = slice(scene.start, scene.stop)
+                ws[own] = steadied(ws[own], STEADY_CODES * self.clip.fps)
+                if steps:
+                    these = [number for number in some if number in scene]
+                    images, config = torch.stack([some[i] for i in these]), self._settings(outside)
+                    config = replace(config, shared=True, l2=max(config.l2, HELD))
+                    found = self._found(images, ws[these], config, on_step=lambda _: shown.update())
+                    ws[own] += found[:1] - ws[these[:1]]
+        return {"ws": ws, "outside": outside}
+
+    @torch.no_grad()
+    def _answers(self, images: Tensor) -> Tensor:
+        if self.encoder is None:
+            return self.source.mapping.mean_ws.cpu().expand(len(images), -1, -1)
+        return encode(self.encoder, images.to(self.device)).cpu()
+
+
+def _ranges(scenes: list[np.ndarray]) -> list[range]:
+    """The scenes by numbers of their faces, where frames without one do not count."""
+    ends = np.cumsum([0, *map(len, scenes)]).tolist()
+    return [range(a, b) for a, b in pairwise(ends)]
+
+
+def steadied(ws: Tensor, sigma: float) -> Tensor:
+    """Codes [T, L, w_dim] of frames, smoothed by a Gaussian of `sigma` frames; 0: as they are."""
+    if not sigma:
+        return ws
+    t = torch.arange(len(ws), device=ws.device, dtype=ws.dtype)
+    weights = (-0.5 * ((t[:, None] - t) / sigma) ** 2).exp()
+    return torch.einsum("ts,sld->tld", weights / weights.sum(1, keepdim=True), ws)
+
+
+def aligned(clip: Clip, places: np.ndarray, size: int) -> Iterator[Tensor]:
+    """The faces of the frames that have one, [3, size, size] each, in [-1, 1]."""
+    for frame, place in zip(clip.frames(), places, strict=False):
+        if not np.isnan(place[0]):
+            yield _cut(frame, place, size)
+
+
+def _cut(frame: Image.Image, place: np.ndarray, size: int) -> Tensor:
+    face = align.cut(frame, track.corners(place), size)
+    return torch.from_numpy(np.array(face)).permute(2, 0, 1).float().div(127.5).sub(1)
+
+
+# ------------------------------------------------------------------------------------------------------- the pictures
+class _Film:
+    """The frames of the result, one after the other; counts and measures meanwhile."""
+
+    def __init__(self, clip: Clip, places: np.ndarray, ws: Tensor, cartoon: Generator, config: ClipConfig, size: int):
+        self.clip, self.places, self.config, self.size = clip, places, config, size
+        self.faces = videos.Frames(cartoon, ws, scale=1)
+        self.side = _side(cartoon)
+        self.frames = self.faceless = 0
+        self._pairs, self._changes, self._before = 0, np.zeros(2), None
+
+    @property
+    def changes(self) -> tuple[float, float]:
+        """Mean change of a pixel between frames that follow each other, of the clip's face and of the cartoon's."""
+        return tuple((self._changes / max(1, self._pairs)).tolist())
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        last, held, number = None, 0, 0
+        if self.config.face_only:
+            last = self._large(self.faces[0])  # where the clip begins without a face
+        for frame, place in zip(self.clip.frames(), self.places, strict=False):
+            self.frames += 1
+            if np.isnan(place[0]):
+                self.faceless, held, self._before = self.faceless + 1, held + 1, None
+                shown = last is not None and (self.config.face_only or held <= self.config.hold * self.clip.fps)
+                yield last if shown else frame
+                continue
+            face, held = self.faces[number], 0
+            number += 1
+            square = track.corners(place)
+            own = np.asarray(align.cut(frame, square, self.size))
+            self._measure(own, np.asarray(face))
+            last = self._large(face) if self.config.face_only else paste(frame, face, square, mask(own))
+            yield last
+
+    def _large(self, face: Image.Image) -> Image.Image:
+        return face.resize((self.side, self.side), Image.Resampling.BICUBIC)
+
+    def _measure(self, *pair: np.ndarray) -> None:
+        pair = [image.astype(np.int16) for image in pair]
+        if self._before is not None:
+            self._changes += [np.abs(a - b).mean() for a, b in zip(pair, self._before, strict=True)]
+            self._pairs += 1
+        self._before = pair
+
+
+def mask(face: np.ndarray) -> np.ndarray:
+    """How much of a pasted square is cartoon, float32 [H, H] in 0..1, from the clip's aligned face, uint8 [H, H, 3].
+
+    The face's oval, and around it the person with hair and neck (`facemesh.silhouette`), somewhat wider and soft;
+    nothing at the square's rounded edge.
+    """
+    side = len(face)
+    along = ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)
+    x, y = np.abs(along)[None], np.abs(along)[:, None]
+    edge = _falling((x**ROUND + y**ROUND) ** (1 / ROUND), FULL, NONE)
+    wider = cv2.dilate(silhouette(face), np.ones((max(1, round(WIDER * side)),) * 2))
+    person = cv2.GaussianBlur(wider, (0, 0), SOFT * side)
+    return edge * np.maximum(person, _falling(np.hypot(x, y), *OVAL))
+
+
+def _falling(distance: np.ndarray, full: float, none: float) -> np.ndarray:
+    """1 up to a distance, 0 from another on, smooth between them."""
+    t = np.clip((none - distance) / (none - full), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def paste(frame: Image.Image, face: Image.Image, corners: np.ndarray, soft: np.ndarray) -> Image.Image:
+    """A square picture put back where it was cut out; `corners` as of `align.square_of`, `soft` as of `mask`."""
+    low = np.maximum(np.floor(corners.min(0)).astype(int), 0)
+    high = np.minimum(np.ceil(corners.max(0)).astype(int), frame.size)
+    if (high <= low).any():
+        return frame
+    size = face.width
+    to = (corners[[0, 3, 1]] - low - 0.5).astype(np.float32)  # OpenCV counts from the middles of pixels
+    warp = cv2.getAffineTransform(np.float32([[-0.5, -0.5], [size - 0.5, -0.5], [-0.5, size - 0.5]]), to)
+    whole = tuple((high - low).tolist())
+    drawn = cv2.warpAffine(np.asarray(face), warp, whole, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    soft = cv2.warpAffine(soft, warp, whole, flags=cv2.INTER_LINEAR)[..., None]
+    pixels = np.array(frame)
+    part = pixels[low[1] : high[1], low[0] : high[0]]
+    part[:] = np.rint(part + soft * (drawn.astype(np.float32) - part))
+    return Image.fromarray(pixels)
