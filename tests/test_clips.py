@@ -17,10 +17,11 @@ from tiny_training import tiny_networks
 from stylegan2 import checkpoints, display
 from stylegan2.collect import align, track
 from stylegan2.editing import cartoon_clip, clips, videos
-from stylegan2.editing.cartoon_clip import ClipConfig, cartoonize_clip, mask, paste, steadied
+from stylegan2.editing.cartoon_clip import ClipConfig, cartoonize_clip, steadied
 from stylegan2.editing.clips import VideoFile
 from stylegan2.editing.encoder import save_encoder
 from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.pasting import mask, paste
 from stylegan2.editing.photos import Cutting
 from stylegan2.editing.projection import ProjectConfig, project
 from stylegan2.pocket.clip import open_clip
@@ -88,13 +89,23 @@ def test_a_face_is_followed_and_another_one_is_not(person):
             frame.paste(person[0], (2 * side, 30))
         frames.append(frame)
     follow = track.Follower(1, align.POCKET)
-    places = np.stack([follow(frame) for frame in (frames[0], frames[1], GREY, frames[3])])
+    places = np.stack([follow(frame) for frame in frames])
     assert np.isnan(places[2]).all() and [len(run) for run in track.scenes(places)] == [3]
     for i in (0, 1, 3):
         assert np.abs(places[i][:2] - (12 * i + side / 2, 5 * i + side / 2)).max() < 0.12 * side
         assert 0.8 * side < 2 * np.hypot(*places[i][2:]) < 1.2 * side
     other = track.Follower(2, align.POCKET)
     assert np.isnan(other(frames[0])).all() and other(frames[1])[0] != pytest.approx(places[1][0], abs=side / 2)
+
+
+def test_after_some_frames_another_face_is_followed(person):
+    side = person[0].width
+    first, second = (Image.new("RGB", (3 * side, side), (90, 110, 130)) for _ in range(2))
+    first.paste(person[0], (0, 0))
+    second.paste(person[0], (2 * side, 0))
+    follow = track.Follower(1, align.POCKET)
+    places = np.stack([follow(frame) for frame in [first] + [second] * (track.PATIENCE + 1)])
+    assert np.isnan(places[1:-1]).all() and places[-1][0] > 2 * side
 
 
 def test_places_are_squares():
@@ -272,7 +283,7 @@ def faceless(frames, gone) -> Still:
 
 def test_frames_without_a_face_are_held_over(g, person, tmp_path):
     clip = faceless([frame.resize((96, 96)) for frame in person], gone=(0, 3, 4, 5))
-    config = ClipConfig(0, 0, hold=0.2)
+    config = ClipConfig(0, 0, hold=0.3)
     report = run(clip, tmp_path / "a.mp4", g, config, Cutting(frame=align.POCKET))
     made = [pixels(frame) for frame in VideoFile(tmp_path / "a.mp4").frames()]
     assert report.faceless == 4 and report.frames == len(made) == 8
@@ -280,11 +291,45 @@ def test_frames_without_a_face_are_held_over(g, person, tmp_path):
     def same(i, j):
         return np.abs(made[i] - made[j]).mean() < 2
 
-    assert same(2, 3) and same(2, 4) and not same(2, 5)  # two frames at 10 a second
-    assert np.abs(made[5] - 128).mean() < 3 and np.abs(made[0] - 128).mean() < 3  # the frame itself
+    assert same(2, 3) and same(2, 4) and same(2, 5)  # three frames at 10 a second
+    assert np.abs(made[0] - 128).mean() < 3  # the frame itself
     report = run(clip, tmp_path / "b.mp4", g, ClipConfig(0, 0, face_only=True), Cutting(frame=align.POCKET))
     made = [pixels(frame) for frame in VideoFile(tmp_path / "b.mp4").frames()]
     assert made[0].shape == (256, 256, 3) and same(0, 1) and same(2, 5)
+
+
+def test_only_short_gaps_of_one_face_are_held_over():
+    places = np.tile([50.0, 50.0, 20.0, 0.0], (20, 1))
+    places[[2, 3, 6, 7, 8, 12, 18, 19]] = np.nan
+    places[13:, 0] += 60  # a cut within the gap
+    assert np.flatnonzero(cartoon_clip.short_gaps(places, 2)).tolist() == [2, 3]
+    assert np.flatnonzero(cartoon_clip.short_gaps(places, 3)).tolist() == [2, 3, 6, 7, 8]
+
+
+def test_a_face_may_leave_the_picture(g, tmp_path, monkeypatch):
+    """Its square is followed and smoothed beyond the border, where nothing can be cut."""
+    ways = iter(np.stack([np.linspace(16, -6, 6), np.full(6, 12.0), np.full(6, 8.0), np.zeros(6)], 1))
+    monkeypatch.setattr(track.Follower, "__call__", lambda self, image: next(ways))
+    frames = shades(*range(90, 150, 10))
+    report = run(Still(frames), tmp_path / "a.mp4", g, cutting=Cutting())
+    assert report.frames == 6 and report.faceless == 2
+    with pytest.raises(align.NoFace, match="no face found"):
+        run(Still(frames), tmp_path / "b.mp4", g, cutting=Cutting(box=(-90, 0, 20)))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_nothing_that_would_find_codes_is_refused(g, tmp_path):
+    with pytest.raises(ValueError, match="no encoder"):
+        cartoonize_clip(Still(shades(1)), tmp_path / "a.mp4", g, g, Pixels(), None, ClipConfig(0), WHOLE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_frames_that_are_missing_later_are_no_shorter_film(g, tmp_path):
+    clip = Still(shades(1, 2, 3))
+    clip.frames = lambda: (clip.passes.append(1), iter(clip.pictures[: 4 - len(clip.passes)]))[1]
+    with pytest.raises(OSError, match="only 2 of the 3 frames of the clip"):
+        run(clip, tmp_path / "a.mp4", g)
+    assert not (tmp_path / "a.mp4").exists()
 
 
 def test_no_face_at_all_is_said(g, tmp_path):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ENDINGS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".3gp")
 RENDERED = "pocket:clip"
 FIRST = "webtoon"  # the style of a clip where none is asked for
-REST = "the frames in which no face was found show the cartoon before them, or after a second themselves"
+REST = "a gap of up to a second shows the cartoon before it, a longer one the clip's own frames"
 
 
 def _some_existing(given: list[Path]) -> list[Path]:
@@ -82,7 +82,7 @@ def make(clip: Clip, out: Path, source, style, distance, encoder, cutting: Cutti
     try:
         report = cartoonize_clip(clip, out, source, style, distance, encoder, ClipConfig(**config), cutting, outside)
     except KeyboardInterrupt:
-        typer.echo("stopped by Ctrl-C: what was found is kept, and the same command goes on", err=True)
+        typer.echo("stopped by Ctrl-C: the same command goes on after the last part that was finished", err=True)
         raise typer.Exit(common.INTERRUPTED) from None
     _say(report, clip, out)
 
@@ -94,10 +94,11 @@ def _say(report: Report, clip: Clip, out: Path) -> None:
             "render"
         )
     if report.faceless:
-        common.note(f"{report.faceless} of {counted(report.frames, 'frame')} without a face: {REST}")
+        common.note(f"{report.faceless} of {counted(report.frames, 'frame')} without a face ({REST})")
     if clip.count > report.frames + clip.fps:
         common.note(
-            f"the clip says that it has {clip.count} frames, {report.frames} could be read: the rest is damaged"
+            f"{report.frames} frames could be read, and the file lasts as long as {clip.count}: its sound goes on, or "
+            "the rest is damaged"
         )
     sound = "sound kept" if report.sound else "the clip has no sound"
     if clip.sound and not report.sound:

@@ -21,6 +21,7 @@ from stylegan2.collect.align import FFHQ, Frame, NoFace, Person
 NEAR = 1.5  # sides of the last square: as wide is the part of a frame where the face is sought first
 JUMP, GROWTH = 0.5, 1.6  # sides, and times: what moves or grows more between two frames is another scene
 GAP = 12  # frames without a face, after which a new scene begins
+PATIENCE = 6  # frames in which the face is not where it could be, after which another one is followed
 REACH = 3  # sigmas, beyond which a frame has no weight
 NOWHERE = np.full(4, np.nan)
 
@@ -28,12 +29,15 @@ NOWHERE = np.full(4, np.nan)
 class Follower:
     """Finds a face frame by frame: first near where it was, then in the whole frame; of several the nearest one.
 
+    A face that it cannot have become since then is another one, and followed only after some frames (`PATIENCE`).
+
     face: which one to follow, 1 the surest of the first frame that has so many. frame: where it lies in its square.
     """
 
     def __init__(self, face: int = 1, frame: Frame = FFHQ):
         self.face, self.frame = face, frame
         self.last: np.ndarray | None = None  # the place where it was
+        self.missed = 0  # frames since then
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """The place of the face in an RGB image: float [4], NaN where it is not found."""
@@ -43,11 +47,13 @@ class Follower:
                 return NOWHERE
             self.last = of_head(people[self.face - 1], self.frame)
             return self.last
-        found = [of_head(person, self.frame) for person in self._nearby(image) or _people(image)]
-        if not found:
+        places = [of_head(person, self.frame) for person in self._nearby(image) or _people(image)]
+        nearest = min(places, key=lambda one: np.hypot(*(one - self.last)[:2]), default=None)
+        if nearest is None or self.missed < PATIENCE and jumps(self.last, nearest, self.missed + 1):
+            self.missed += 1
             return NOWHERE
-        self.last = min(found, key=lambda one: np.hypot(*(one - self.last)[:2]))
-        return self.last
+        self.last, self.missed = nearest, 0
+        return nearest
 
     def _nearby(self, image: Image.Image) -> list[Person]:
         """The faces around the last place, in pixels of the whole image."""
@@ -98,13 +104,14 @@ def scenes(places: np.ndarray) -> list[np.ndarray]:
     found = np.flatnonzero(~np.isnan(places[:, 0]))
     if not len(found):
         return []
-    new = [j - i > GAP or _jumps(places[i], places[j]) for i, j in pairwise(found)]
+    new = [j - i > GAP or jumps(places[i], places[j], j - i) for i, j in pairwise(found)]
     return np.split(found, np.flatnonzero(new) + 1)
 
 
-def _jumps(a: np.ndarray, b: np.ndarray) -> bool:
+def jumps(a: np.ndarray, b: np.ndarray, frames: int = 1) -> bool:
+    """Are two places [4] further apart than a face gets in so many frames (at most twice as far as in one)?"""
     sides = 2 * np.hypot(*np.stack([a[2:], b[2:]], 1))
-    return np.hypot(*(a - b)[:2]) > JUMP * sides.min() or sides.max() > GROWTH * sides.min()
+    return np.hypot(*(a - b)[:2]) > min(frames, 2) * JUMP * sides.min() or sides.max() > GROWTH * sides.min()
 
 
 def smooth(places: np.ndarray, sigma: float) -> np.ndarray:

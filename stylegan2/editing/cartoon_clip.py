@@ -6,11 +6,13 @@ To search every frame by itself flickers. So the encoder answers for every frame
 and a search finds one change for all of them (`ProjectConfig.shared`): what is wrong about the person is wrong in all
 frames. A few steps then refine each frame, held near the one before (`ProjectConfig.smooth`). Noise is fixed.
 
-What was found lies in a hidden folder beside the result until that is there: a killed run goes on where it was.
+Places, first codes, and each window of refined ones lie in a hidden folder beside the result until that is there: a
+killed run goes on after the last of these. Writing the result starts anew.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -18,23 +20,23 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from stylegan2 import files
 from stylegan2.bars import bar
 from stylegan2.checkpoints import fingerprint
 from stylegan2.collect import align, track
 from stylegan2.collect.align import NoFace
-from stylegan2.collect.facemesh import silhouette
 from stylegan2.editing import clips, videos
 from stylegan2.editing.cartoonize import STEPS, encode, is_outside, settings
 from stylegan2.editing.clips import Clip
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.optimise import INTERRUPTED
+from stylegan2.editing.pasting import mask, paste
 from stylegan2.editing.photos import AUTO, Cutting
 from stylegan2.editing.projection import ProjectConfig, project
 from stylegan2.networks import Generator
@@ -44,10 +46,6 @@ HELD = 0.3  # at least, of the weight `l2` that holds it: one change for many fr
 REFINING = {"lr": 0.01, "smooth": 100.0}  # of every frame's codes: slowly, and held near those of the frame before
 WINDOW = 48  # frames that are refined together
 STEADY_CODES = 0.04  # seconds over which the encoder's answers are smoothed
-FULL, NONE = 0.8, 1.0  # where the pasted square is all cartoon, and where none, in halves of its side
-WIDER, SOFT = 0.03, 0.02  # of the person's outline, in sides of the square
-OVAL = (0.35, 0.5)  # where the face surely is all cartoon, and where that ends
-ROUND = 3.0  # of its outline: 2 a circle, more and more a square
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class ClipConfig:
     steps: int = STEPS  # of the search; 0: the encoder's answers as they are, smoothed
     refine: int = 8  # steps after it, in which every frame's codes come nearer to it; 0: none
     steady: float = 0.15  # seconds over which the place of the face is smoothed
-    hold: float = 1.0  # seconds that the last cartoon stands where no face is found; after that, the frame itself
+    hold: float = 1.0  # seconds without a face, up to which the cartoon before them stands; else the frames themselves
     face_only: bool = False  # only the aligned face, instead of the whole frame with the face put back
 
     def __post_init__(self) -> None:
@@ -103,17 +101,23 @@ def cartoonize_clip(
         source, cartoon: the model that codes are found in, and what renders them: fine-tuned from it, or a `swap`.
         distance, encoder: see `cartoonize.find_codes`.
         cutting: which face, and where it lies in the models' images; see `photos.Cutting`.
-        outside: treat the face as one of an unknown world; None: what `is_outside` says of most of its first frames.
+        outside: treat the face as one of an unknown world; None: what `is_outside` says of most of a few frames.
 
     Raises NoFace where no frame has one; ValueError for a clip or settings that cannot be; KeyboardInterrupt for
     Ctrl-C: then the same call goes on.
     """
     config, out = config or ClipConfig(), Path(out)
+    if not config.steps and encoder is None:
+        raise ValueError("steps is 0, and there is no encoder: nothing would find the face's codes")
     work = out.with_name(f".{out.stem}.work")
     with files.only_writer(work):
         clips.check_writing(work, videos.even(_size(clip, source, config)))
         run = _Run(clip, work, source, distance, encoder, config, cutting, outside, progress)
-        places, ws, outside = run.codes()
+        try:
+            places, ws, outside = run.codes()
+        except ValueError:  # the same call would end so again
+            shutil.rmtree(work)
+            raise
         film = _Film(clip, places, ws, cartoon, config, source.resolution)
         silent, loud = work / "silent.mp4", work / "sound.mp4"
         begin = time.perf_counter()
@@ -147,7 +151,8 @@ class _Run:
 
     def _take_up(self) -> None:
         """Keep what an earlier run left, if it had the same to do; else clear the folder."""
-        config, models = replace(self.config, face_only=False), (fingerprint(self.source), self.encoder is None)
+        config = replace(self.config, face_only=False)
+        models = fingerprint(self.source), self.encoder and fingerprint(self.encoder)
         wanted = repr((self.clip.fingerprint, models, self.outside, config, self.cutting))
         key = self.work / "key.txt"
         if not key.is_file() or key.read_text(encoding="utf-8") != wanted:
@@ -163,14 +168,17 @@ class _Run:
 
     def places(self) -> np.ndarray:
         """The smoothed places of the face [T, 4]. Raises NoFace."""
-        found = self._kept("places.pt", lambda: torch.from_numpy(self._follow())).numpy()
-        if np.isnan(found).all():
+        places = self._kept("places.pt", lambda: torch.from_numpy(self._follow())).numpy()
+        places = track.smooth(places, self.config.steady * self.clip.fps)
+        seen = ((places[:, :2] >= 0) & (places[:, :2] < self.clip.size)).all(1)  # NaN is not
+        places[~seen] = track.NOWHERE  # a face that has left the picture
+        if not seen.any():
             raise NoFace(
-                f"no face found in any of the {files.counted(len(found), 'frame')} of {self.clip.name}: eyes, nose and "
-                f"mouth should be seen, and the face be at least {align.SMALLEST} pixels wide; or give the square "
-                "around it by hand (box, --box LEFT,TOP,SIDE, in pixels)"
+                f"no face found in any of the {files.counted(len(places), 'frame')} of {self.clip.name}: eyes, nose "
+                f"and mouth should be seen, and the face be at least {align.SMALLEST} pixels wide; or give the square "
+                "around it by hand (box, --box LEFT,TOP,SIDE, in pixels of the clip)"
             )
-        return track.smooth(found, self.config.steady * self.clip.fps)
+        return places
 
     def _follow(self) -> np.ndarray:
         where, box = None, self.cutting.box
@@ -237,9 +245,10 @@ class _Run:
         ws = torch.cat(answers)
         outside = self.outside
         if outside is None:
-            images = torch.stack(list(some.values())).to(self.device)
+            few = list(some.values())[:: math.ceil(len(some) / SOME)]
+            images = torch.stack(few).to(self.device)
             outside = bool(is_outside(self.source, images, self.distance, self.encoder).float().mean() > 0.5)
-        if outside or self.encoder is None:
+        if self.config.steps and (outside or self.encoder is None):
             ws = self.source.mapping.mean_ws.cpu().expand_as(ws).clone()
         steps = self.config.steps
         with bar(None, "find the codes", "step", self.progress, total=steps * len(scenes)) as shown:
@@ -271,16 +280,28 @@ def steadied(ws: Tensor, sigma: float) -> Tensor:
     """Codes [T, L, w_dim] of frames, smoothed by a Gaussian of `sigma` frames; 0: as they are."""
     if not sigma:
         return ws
-    t = torch.arange(len(ws), device=ws.device, dtype=ws.dtype)
-    weights = (-0.5 * ((t[:, None] - t) / sigma) ** 2).exp()
-    return torch.einsum("ts,sld->tld", weights / weights.sum(1, keepdim=True), ws)
+    reach = math.ceil(track.REACH * sigma)
+    t = torch.arange(-reach, reach + 1, device=ws.device, dtype=ws.dtype)
+    weights = (-0.5 * (t / sigma) ** 2).exp()[None, None]
+    series = torch.cat([ws.flatten(1).T, torch.ones_like(ws[:, :1, 0]).T])  # the last: how much weight there is
+    series = F.conv1d(series[:, None], weights, padding=reach)[:, 0]
+    return (series[:-1] / series[-1]).T.reshape(ws.shape)
 
 
 def aligned(clip: Clip, places: np.ndarray, size: int) -> Iterator[Tensor]:
     """The faces of the frames that have one, [3, size, size] each, in [-1, 1]."""
-    for frame, place in zip(clip.frames(), places, strict=False):
+    for frame, place in _with_places(clip, places):
         if not np.isnan(place[0]):
             yield _cut(frame, place, size)
+
+
+def _with_places(clip: Clip, places: np.ndarray) -> Iterator[tuple[Image.Image, np.ndarray]]:
+    """Frames and their places. Raises OSError where fewer can be read than before."""
+    number = 0
+    for number, pair in enumerate(zip(clip.frames(), places, strict=False), start=1):  # noqa: B007
+        yield pair
+    if number < len(places):
+        raise OSError(f"only {number} of the {len(places)} frames of {clip.name} could be read this time: run it again")
 
 
 def _cut(frame: Image.Image, place: np.ndarray, size: int) -> Tensor:
@@ -305,17 +326,15 @@ class _Film:
         return tuple((self._changes / max(1, self._pairs)).tolist())
 
     def __iter__(self) -> Iterator[Image.Image]:
-        last, held, number = None, 0, 0
-        if self.config.face_only:
-            last = self._large(self.faces[0])  # where the clip begins without a face
-        for frame, place in zip(self.clip.frames(), self.places, strict=False):
+        last, number = self._large(self.faces[0]), 0  # of the face alone, where the clip begins without one
+        stands = short_gaps(self.places, self.config.hold * self.clip.fps) | self.config.face_only
+        for (frame, place), stand in zip(_with_places(self.clip, self.places), stands, strict=True):
             self.frames += 1
             if np.isnan(place[0]):
-                self.faceless, held, self._before = self.faceless + 1, held + 1, None
-                shown = last is not None and (self.config.face_only or held <= self.config.hold * self.clip.fps)
-                yield last if shown else frame
+                self.faceless, self._before = self.faceless + 1, None
+                yield last if stand else frame
                 continue
-            face, held = self.faces[number], 0
+            face = self.faces[number]
             number += 1
             square = track.corners(place)
             own = np.asarray(align.cut(frame, square, self.size))
@@ -334,40 +353,10 @@ class _Film:
         self._before = pair
 
 
-def mask(face: np.ndarray) -> np.ndarray:
-    """How much of a pasted square is cartoon, float32 [H, H] in 0..1, from the clip's aligned face, uint8 [H, H, 3].
-
-    The face's oval, and around it the person with hair and neck (`facemesh.silhouette`), somewhat wider and soft;
-    nothing at the square's rounded edge.
-    """
-    side = len(face)
-    along = ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)
-    x, y = np.abs(along)[None], np.abs(along)[:, None]
-    edge = _falling((x**ROUND + y**ROUND) ** (1 / ROUND), FULL, NONE)
-    wider = cv2.dilate(silhouette(face), np.ones((max(1, round(WIDER * side)),) * 2))
-    person = cv2.GaussianBlur(wider, (0, 0), SOFT * side)
-    return edge * np.maximum(person, _falling(np.hypot(x, y), *OVAL))
-
-
-def _falling(distance: np.ndarray, full: float, none: float) -> np.ndarray:
-    """1 up to a distance, 0 from another on, smooth between them."""
-    t = np.clip((none - distance) / (none - full), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def paste(frame: Image.Image, face: Image.Image, corners: np.ndarray, soft: np.ndarray) -> Image.Image:
-    """A square picture put back where it was cut out; `corners` as of `align.square_of`, `soft` as of `mask`."""
-    low = np.maximum(np.floor(corners.min(0)).astype(int), 0)
-    high = np.minimum(np.ceil(corners.max(0)).astype(int), frame.size)
-    if (high <= low).any():
-        return frame
-    size = face.width
-    to = (corners[[0, 3, 1]] - low - 0.5).astype(np.float32)  # OpenCV counts from the middles of pixels
-    warp = cv2.getAffineTransform(np.float32([[-0.5, -0.5], [size - 0.5, -0.5], [-0.5, size - 0.5]]), to)
-    whole = tuple((high - low).tolist())
-    drawn = cv2.warpAffine(np.asarray(face), warp, whole, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    soft = cv2.warpAffine(soft, warp, whole, flags=cv2.INTER_LINEAR)[..., None]
-    pixels = np.array(frame)
-    part = pixels[low[1] : high[1], low[0] : high[0]]
-    part[:] = np.rint(part + soft * (drawn.astype(np.float32) - part))
-    return Image.fromarray(pixels)
+def short_gaps(places: np.ndarray, most: float) -> np.ndarray:
+    """Which frames, bool [T], lie in a gap of at most so many frames between places [T, 4] of one face."""
+    short, faces = np.zeros(len(places), bool), np.flatnonzero(~np.isnan(places[:, 0]))
+    for i, j in pairwise(faces):
+        if j - i - 1 <= most and not track.jumps(places[i], places[j], j - i):
+            short[i + 1 : j] = True
+    return short

@@ -54,7 +54,8 @@ class VideoFile:
         self.size, self.fps = meta["size"], meta["fps"] or 25.0
         self.count = round(meta["duration"] * self.fps)
         self.sound = meta.get("audio_codec", "").strip(",")
-        assert len(first) == self.size[0] * self.size[1] * 3
+        if len(first) != self.size[0] * self.size[1] * 3:
+            raise ValueError(f"{self.name}: ffmpeg gives other frames than it says; save it anew with a video program")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -67,7 +68,7 @@ class VideoFile:
                 yield Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(self.size[1], self.size[0], 3))
 
     def _reader(self, more: list[str] = ()) -> Iterator:
-        return imageio_ffmpeg.read_frames(self.path, output_params=["-map", "0:v:0", *more])
+        return imageio_ffmpeg.read_frames(self.path.resolve(), output_params=["-map", "0:v:0", *more])
 
 
 def _next(reader: Iterator, name: str):
@@ -118,9 +119,11 @@ def with_sound(silent: Path, clip: Clip, out: Path) -> bool:
     """
     if not clip.sound or not isinstance(clip, VideoFile):
         return False
-    codec = "copy" if clip.sound in COPIED else "aac"
-    inputs = ["-i", silent, "-i", clip.path, "-map", "0:v:0", "-map", "1:a:0"]
+    inputs = ["-i", silent, "-i", clip.path.resolve(), "-map", "0:v:0", "-map", "1:a:0"]
     length = f"{VideoFile(silent).count / clip.fps:.3f}"  # sound may go on behind the last picture
-    options = ["-c:v", "copy", "-c:a", codec, "-t", length, "-movflags", "+faststart"]
-    command = [ffmpeg(), "-y", "-v", "error", *inputs, *options, out]
-    return not subprocess.run(list(map(str, command)), capture_output=True, stdin=subprocess.DEVNULL).returncode
+    for codec in ("copy", "aac") if clip.sound in COPIED else ("aac",):
+        options = ["-c:v", "copy", "-c:a", codec, "-t", length, "-movflags", "+faststart"]
+        command = [ffmpeg(), "-y", "-v", "error", *inputs, *options, out]
+        if not subprocess.run(list(map(str, command)), capture_output=True, stdin=subprocess.DEVNULL).returncode:
+            return True
+    return False

@@ -1,0 +1,53 @@
+"""A face put back into the picture that it was cut out of, softly, along the person's outline."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from stylegan2.collect.facemesh import silhouette
+
+FULL, NONE = 0.8, 1.0  # where the pasted square is all cartoon, and where none, in halves of its side
+WIDER, SOFT = 0.03, 0.02  # of the person's outline, in sides of the square
+OVAL = (0.35, 0.5)  # where the face surely is all cartoon, and where that ends
+ROUND = 3.0  # of its outline: 2 a circle, more and more a square
+
+
+def mask(face: np.ndarray) -> np.ndarray:
+    """How much of a pasted square is cartoon, float32 [H, H] in 0..1, from the clip's aligned face, uint8 [H, H, 3].
+
+    The face's oval, and around it the person with hair and neck (`facemesh.silhouette`), somewhat wider and soft;
+    nothing at the square's rounded edge.
+    """
+    side = len(face)
+    along = ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)
+    x, y = np.abs(along)[None], np.abs(along)[:, None]
+    edge = _falling((x**ROUND + y**ROUND) ** (1 / ROUND), FULL, NONE)
+    wider = cv2.dilate(silhouette(face), np.ones((max(1, round(WIDER * side)),) * 2))
+    person = cv2.GaussianBlur(wider, (0, 0), SOFT * side)
+    return edge * np.maximum(person, _falling(np.hypot(x, y), *OVAL))
+
+
+def _falling(distance: np.ndarray, full: float, none: float) -> np.ndarray:
+    """1 up to a distance, 0 from another on, smooth between them."""
+    t = np.clip((none - distance) / (none - full), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def paste(frame: Image.Image, face: Image.Image, corners: np.ndarray, soft: np.ndarray) -> Image.Image:
+    """A square picture put back where it was cut out; `corners` as of `align.square_of`, `soft` as of `mask`."""
+    low = np.maximum(np.floor(corners.min(0)).astype(int), 0)
+    high = np.minimum(np.ceil(corners.max(0)).astype(int), frame.size)
+    if (high <= low).any():
+        return frame
+    size = face.width
+    to = (corners[[0, 3, 1]] - low - 0.5).astype(np.float32)  # OpenCV counts from the middles of pixels
+    warp = cv2.getAffineTransform(np.float32([[-0.5, -0.5], [size - 0.5, -0.5], [-0.5, size - 0.5]]), to)
+    whole = tuple((high - low).tolist())
+    drawn = cv2.warpAffine(np.asarray(face), warp, whole, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    soft = cv2.warpAffine(soft, warp, whole, flags=cv2.INTER_LINEAR)[..., None]
+    pixels = np.array(frame)
+    part = pixels[low[1] : high[1], low[0] : high[0]]
+    part[:] = np.rint(part + soft * (drawn.astype(np.float32) - part))
+    return Image.fromarray(pixels)
