@@ -56,6 +56,7 @@ dataset = LMDBDataset(course.dataset("pocket:webtoon?n=64"))
 presets = {name: factorize(g, name, count=6) for name in ("all", "coarse", "middle", "fine")}
 record = course.record("photo")
 
+from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.pocket.world.pages import make_page
 from stylegan2.panels.cartoon import Studio
 from stylegan2.pocket.nets.perceptual import JudgeDistance
@@ -63,6 +64,10 @@ from stylegan2.pocket.nets.perceptual import JudgeDistance
 pages = {f"page {seed}": make_page(seed).image for seed in (1, 2)}
 studio = Studio(g, targets, JudgeDistance(course.judge), course.encoder, steps=2)
 studio.add("somebody", g.synthesis(g.mapping.mean_ws.expand(1, -1, -1), "const")[0])
+codes = ws_from_seeds(g, [1, 2, 3])
+drawn = targets["webtoon"].synthesis(codes, "const").detach()
+drawings = {name: (drawn[i], codes[i : i + 1]) for i, name in enumerate(("first", "second"))}
+learnt = {("first", 300, False): targets["webtoon"]}
 """
 EXAMPLES = {
     "latent": Example("latent_panel(g, record)", "blend", 0.6, "none"),
@@ -76,6 +81,7 @@ EXAMPLES = {
     "text": Example("text_panel(g, targets, course.clip, record=record)", "ψ", 0.3, "storybook"),
     "detector": Example("detector_panel(pages)", "margin", 0.9, "photo"),
     "cartoon": Example("cartoon_panel(studio, record)", "strength", 0.3, "storybook"),
+    "style": Example("style_panel(g, photo.d, drawings, codes, learnt, record)", "strength", 0.3, "second"),
 }
 MODULES = {"augment": "dataset", "planner": "freeze_planner"}  # of stylegan2.panels, where it is not the panel's name
 every_panel = pytest.mark.parametrize("name", EXAMPLES)

@@ -255,6 +255,8 @@ WRITES = {  # verb -> its words, with OUT where it writes
     "read-face": ["read-face", PHOTO, "--out", "OUT/x.png"],
     "project": ["project", MODEL, PHOTO, "--out", "OUT"],
     "cartoonize": ["cartoonize", PHOTO, "--out", "OUT"],
+    "cartoonize a clip": ["cartoonize", "pocket:clip", "--out", "OUT/x.mp4"],
+    "stylize": ["stylize", PHOTO, "--out", "OUT"],
     "crop": ["crop", "data/samples", "--out", "OUT"],
     "prepare": ["prepare", "data/samples", "--out", "OUT"],
     "generate": ["generate", MODEL, "--out", "OUT"],
