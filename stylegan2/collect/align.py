@@ -22,6 +22,10 @@ from stylegan2.collect import detectors
 
 SUPERSAMPLING = 4  # a turned square is resampled this much larger, then shrunk
 SMALLEST = 16  # pixels of a face
+NEEDED = (
+    f"eyes, nose and mouth should be seen, and the face be at least {SMALLEST} pixels wide; or give the square around "
+    "it by hand (box, --box LEFT,TOP,SIDE, in pixels)"
+)
 CORNERS = 0.94  # BlazeFace points at the middle of the lips; the recipe means their corners, which lie this far down
 TAKEN, OTHER = "#ff3b6b", "#8a8a94"  # colours of the squares that are taken, and of others
 
@@ -63,11 +67,7 @@ def find_people(image: Image.Image) -> list[Person]:
         corners = eyes + CORNERS * (mouth - eyes)
         people.append(Person(tuple(right.tolist()), tuple(left.tolist()), tuple(corners.tolist()), face))
     if not people:
-        raise NoFace(
-            f"no face found in this photo ({image.width}x{image.height} pixels): eyes, nose and mouth should be seen, "
-            f"and the face be at least {SMALLEST} pixels wide; or give the square around it by hand (box, --box "
-            "LEFT,TOP,SIDE, in pixels)"
-        )
+        raise NoFace(f"no face found in this photo ({image.width}x{image.height} pixels): {NEEDED}")
     return people
 
 

@@ -26,6 +26,7 @@ MESH, PERSON = "face_landmark.tflite", "selfie_segmentation.tflite"
 MESH_SIDE, PERSON_SIDE = 192, 256  # pixels of the networks' inputs
 AROUND = 1.5  # side of the square that the network sees, in faces, as in MediaPipe
 LEFT_EYE, RIGHT_EYE = (33, 133), (263, 362)  # outer and inner corner
+LIDS = ((159, 145, 33, 133), (386, 374, 263, 362))  # of each eye: upper lid, lower lid, corners
 OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
     152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
@@ -104,6 +105,12 @@ class FaceMesh:
         outputs = sorted(_run(MESH, cut_out(pixels, warp, MESH_SIDE)), key=lambda output: output.size)
         logit, points = outputs[0].item(), outputs[1].reshape(468, 3).astype(float)
         return Mesh(moved(points, cv2.invertAffineTransform(warp)), 1 / (1 + math.exp(-min(max(logit, -80), 80))))
+
+
+def eyes_open(points: np.ndarray) -> np.ndarray:
+    """Height of both eyes in their widths [2], from a mesh's points [468, 2 or 3]."""
+    up, down, left, right = (points[list(numbers)] for numbers in zip(*LIDS, strict=True))
+    return np.linalg.norm(up - down, axis=1) / np.linalg.norm(left - right, axis=1)
 
 
 def silhouette(square: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ from stylegan2.editing.clips import Clip
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.optimise import INTERRUPTED
 from stylegan2.editing.pasting import mask, paste
-from stylegan2.editing.photos import AUTO, Cutting
+from stylegan2.editing.photos import AUTO, Cutting, as_tensor
 from stylegan2.editing.projection import ProjectConfig, project
 from stylegan2.networks import Generator
 
@@ -174,9 +174,7 @@ class _Run:
         places[~seen] = track.NOWHERE  # a face that has left the picture
         if not seen.any():
             raise NoFace(
-                f"no face found in any of the {files.counted(len(places), 'frame')} of {self.clip.name}: eyes, nose "
-                f"and mouth should be seen, and the face be at least {align.SMALLEST} pixels wide; or give the square "
-                "around it by hand (box, --box LEFT,TOP,SIDE, in pixels of the clip)"
+                f"no face found in any of the {files.counted(len(places), 'frame')} of {self.clip.name}: {align.NEEDED}"
             )
         return places
 
@@ -218,9 +216,8 @@ class _Run:
     def _refined(self, name: str, *given) -> Tensor:
         return self._kept(name, lambda: self._found(*given)).to(self.device)
 
-    def _found(self, images: Tensor, start: Tensor | None, config: ProjectConfig, before=None, on_step=None) -> Tensor:
-        start = None if start is None else start.to(self.device)
-        images = images.to(self.device)
+    def _found(self, images: Tensor, start: Tensor, config: ProjectConfig, before=None, on_step=None) -> Tensor:
+        images, start = images.to(self.device), start.to(self.device)
         found = project(self.source, images, self.distance, config, start, on_step, False, before)
         if found.stopped == INTERRUPTED:
             raise KeyboardInterrupt
@@ -292,7 +289,7 @@ def aligned(clip: Clip, places: np.ndarray, size: int) -> Iterator[Tensor]:
     """The faces of the frames that have one, [3, size, size] each, in [-1, 1]."""
     for frame, place in _with_places(clip, places):
         if not np.isnan(place[0]):
-            yield _cut(frame, place, size)
+            yield as_tensor(align.cut(frame, track.corners(place), size))
 
 
 def _with_places(clip: Clip, places: np.ndarray) -> Iterator[tuple[Image.Image, np.ndarray]]:
@@ -302,11 +299,6 @@ def _with_places(clip: Clip, places: np.ndarray) -> Iterator[tuple[Image.Image, 
         yield pair
     if number < len(places):
         raise OSError(f"only {number} of the {len(places)} frames of {clip.name} could be read this time: run it again")
-
-
-def _cut(frame: Image.Image, place: np.ndarray, size: int) -> Tensor:
-    face = align.cut(frame, track.corners(place), size)
-    return torch.from_numpy(np.array(face)).permute(2, 0, 1).float().div(127.5).sub(1)
 
 
 # ------------------------------------------------------------------------------------------------------- the pictures
@@ -326,7 +318,9 @@ class _Film:
         return tuple((self._changes / max(1, self._pairs)).tolist())
 
     def __iter__(self) -> Iterator[Image.Image]:
-        last, number = self._large(self.faces[0]), 0  # of the face alone, where the clip begins without one
+        last, number = None, 0
+        if self.config.face_only:
+            last = self._large(self.faces[0])  # where the clip begins without a face
         stands = short_gaps(self.places, self.config.hold * self.clip.fps) | self.config.face_only
         for (frame, place), stand in zip(_with_places(self.clip, self.places), stands, strict=True):
             self.frames += 1

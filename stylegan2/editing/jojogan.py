@@ -33,7 +33,7 @@ from torch import Tensor
 from stylegan2 import checkpoints, display, files
 from stylegan2.bars import bar
 from stylegan2.collect import align
-from stylegan2.collect.facemesh import FaceMesh
+from stylegan2.collect.facemesh import FaceMesh, eyes_open
 from stylegan2.editing.cartoonize import STEPS, encode, find_codes
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.latents import render, ws_from_seeds
@@ -47,7 +47,6 @@ from stylegan2.inputs import step_generator
 from stylegan2.networks import Discriminator, Generator
 from stylegan2.setting_types import check_types
 
-LIDS = ((159, 145, 33, 133), (386, 374, 263, 362))  # FaceMesh: upper lid, lower lid, corners of each eye
 SHUT = 0.12  # an eye's height in its widths, below which it counts as closed (rendered ones are at least 0.22 high)
 TURNED, AWAY, LARGER = 12.0, 0.12, 1.4  # degrees, sides of the picture, and times, beyond which it is not aligned
 FACES = range(8)  # seeds of the faces on the sheet
@@ -195,9 +194,7 @@ def faults(portrait: Portrait, frame: align.Frame) -> list[str]:
             f"and is {side:.1f} times as large as the model's faces (let it be cut out, --align yes, "
             "or give its square, --box)"
         )
-    points = FaceMesh()(seen, person.found).points[:, :2]
-    up, down, left, right = (points[list(numbers)] for numbers in zip(*LIDS, strict=True))
-    opened = float((np.linalg.norm(up - down, axis=1) / np.linalg.norm(left - right, axis=1)).max())
+    opened = float(eyes_open(FaceMesh()(seen, person.found).points[:, :2]).max())
     return found + ([f"has closed eyes ({opened:.2f} of their width: take another)"] if opened < SHUT else [])
 
 

@@ -66,7 +66,12 @@ class Portrait:
     @property
     def tensor(self) -> Tensor:
         """[3, R, R] in [-1, 1]."""
-        return torch.from_numpy(np.array(self.image)).permute(2, 0, 1).float().div(127.5).sub(1)
+        return as_tensor(self.image)
+
+
+def as_tensor(image: Image.Image) -> Tensor:
+    """An RGB image as [3, H, W] in [-1, 1]."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(127.5).sub(1)
 
 
 def portraits(

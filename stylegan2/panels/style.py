@@ -82,7 +82,8 @@ class StylePanel(Panel):
             pass
         if style is not None:
             self.styles[name, done, keep_colours] = style
-            self.apply({"iterations": done})
+            with self._silence():
+                self.controls["iterations"].value = done
         self.update()
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from stylegan2.collect.facemesh import eyes_open
 from stylegan2.pocket.portrait.head import LEFT_BROW, RIGHT_BROW, Head
 from stylegan2.pocket.world.geometry import PITCH, ROLL, YAW
 
@@ -37,7 +38,7 @@ def ratios(head: Head) -> dict[str, float]:
         "face_height": height(152) - 0.6 * opening - eye_line,  # an open mouth lowers the chin
         "jaw": gap(172, 397) / gap(234, 454),
         "eye_size": sum(widths) / 2,
-        "eye_open": (gap(159, 145) / widths[0] + gap(386, 374) / widths[1]) / 2,
+        "eye_open": float(eyes_open(p).mean()),
         "eye_spacing": gap(133, 362) / gap(33, 263),
         "eye_tilt": (height(133, 362) - height(33, 263)) / (sum(widths) / 2),
         "brow_height": eye_line - height(*LEFT_BROW, *RIGHT_BROW),
