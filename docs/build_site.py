@@ -90,7 +90,8 @@ def place_notebook(path: Path, folder: Path, source: Path) -> nbformat.NotebookN
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = localise(cell.source, folder, source)
+            cell.pop("attachments", None)  # a copy of what lies in docs/pictures, for Colab
+            cell.source = localise(cell.source.replace("](attachment:", "](../docs/pictures/"), folder, source)
         elif cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if without_widgets(output)]
     destination = source / "notebooks" / path.name

@@ -10,6 +10,7 @@ versions of Matplotlib, fingerprints do not.
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import random
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import matplotlib
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from stamp import COURSE, Stop
 
 matplotlib.use("agg")
@@ -204,6 +206,17 @@ def is_current(name: str) -> bool:
         return picture.text.get(KEY) == fingerprint(name)
 
 
+def save(figure, name: str) -> None:
+    """As PNG with few colours: a map is part of its notebook, too."""
+    buffer, text = io.BytesIO(), PngInfo()
+    figure.savefig(buffer, dpi=100)
+    text.add_text(KEY, fingerprint(name))
+    with Image.open(buffer) as picture:
+        picture.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(
+            PICTURES / f"{name}.png", pnginfo=text, optimize=True
+        )
+
+
 def main() -> None:
     """Draw what is not current, or with --check only name it (exit code 1)."""
     stale = [name for name in DRAWINGS if not is_current(name)]
@@ -213,7 +226,7 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     for name in stale:
         figure = DRAWINGS[name]()
-        figure.savefig(PICTURES / f"{name}.png", dpi=100, metadata={KEY: fingerprint(name)})
+        save(figure, name)
         plt.close(figure)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import base64
 import json
 import os
 import re
@@ -121,10 +122,17 @@ def head(stop: Stop) -> str:
     needs = ", ".join(STOPS[n].link for n in stop.needs) or "what a neural network and a tensor are"
     helps = f"; {', '.join(STOPS[n].link for n in stop.helps)} helps" if stop.helps else ""
     return (
-        f"![Map of the course: you are at {stop.number}, {stop.title}](../docs/pictures/map_{stop.number}.png)\n\n"
+        f"![Map of the course: you are at {stop.number}, {stop.title}](attachment:map_{stop.number}.png)\n\n"
         f"**Time:** {time_of(stop.stem)} on two CPU cores. **Before:** {needs}{helps}. "
         f"**Words:** [glossary](../docs/glossary.md). {POCKET}."
     )
+
+
+def attached_map(stop: Stop) -> dict[str, dict[str, str]]:
+    """The map inside of the notebook: Colab opens a notebook alone, without the pictures beside it."""
+    name = f"map_{stop.number}.png"
+    content = (ROOT / "docs" / "pictures" / name).read_bytes()
+    return {name: {"image/png": base64.b64encode(content).decode("ascii")}}
 
 
 def following(stop: Stop) -> str:
@@ -207,6 +215,7 @@ def stamped_notebook(text: str, name: str, address: str) -> str:
         if stop and cell is cells[0]:
             top = f"{badge(address, name)}\n\n{head(stop)}\n\n"
             words = re.sub(r"(?s)(?<=\n\n).*?(?=\*\*What you will learn\*\*)", lambda _, top=top: top, words, count=1)
+            cell["attachments"] = attached_map(stop)
         if stop and cell is cells[-1]:
             words = re.sub(r"(?m)^\*\*Next:\*\*.*", lambda _: following(stop), words)
         cell["source"] = words.splitlines(keepends=True)

@@ -74,8 +74,10 @@ def test_the_map_has_every_notebook_and_what_comes_before_comes_first():
 @pytest.mark.parametrize("stop", stamp.COURSE, ids=lambda stop: stop.stem)
 def test_head_and_next_are_there(stop):
     """`stamp.py --check` (test_colab.py) holds their words to the map, to the measured times and to the code."""
-    texts = cells(ROOT / "notebooks" / f"{stop.stem}.ipynb", "markdown")
+    path = ROOT / "notebooks" / f"{stop.stem}.ipynb"
+    texts = cells(path, "markdown")
     assert stamp.head(stop) in texts[0] and stamp.following(stop) in texts[-1]
+    assert json.loads(path.read_text())["cells"][0]["attachments"] == stamp.attached_map(stop)  # Colab has no files
 
 
 @pytest.mark.parametrize(
