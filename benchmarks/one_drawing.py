@@ -12,7 +12,6 @@ colours, and the person (top 1 of 100) kept (aim: structure 0.6 or more); all by
 from __future__ import annotations
 
 import argparse
-import ast
 import statistics
 import time
 from pathlib import Path
@@ -29,18 +28,11 @@ from stylegan2.pocket import measures, world
 from stylegan2.pocket.likeness import LikenessRuler
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
+from stylegan2.setting_types import construct
 
 SHIPPED = Path("checkpoints/pocket")
 DRAWINGS_SEED = 970_000  # of faces that nothing was trained on
 NUMBERS = ("distance", "structure", "colours", "person")
-
-
-def parse(text: str) -> StyleConfig:
-    """Settings in Python's words, "iterations=200, layers='3-9'"; only literals are read, nothing is run."""
-    call = ast.parse(f"StyleConfig({text})", mode="eval").body
-    if call.args:
-        raise ValueError(f"settings {text!r}: expected names and values, such as iterations=200")
-    return StyleConfig(**{word.arg: ast.literal_eval(word.value) for word in call.keywords})
 
 
 def main() -> None:
@@ -57,7 +49,10 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=SHIPPED)
     parser.add_argument("--pictures", type=Path)
     args = parser.parse_args()
-    configs = {text or "defaults": parse(text) for text in args.settings}
+    kinds, example = {"StyleConfig": StyleConfig}, "StyleConfig(iterations=200)"
+    configs = {
+        text or "defaults": construct(f"StyleConfig({text})", kinds, "settings", example) for text in args.settings
+    }
 
     source = checkpoints.load(args.models / "photo.pt", "cpu")
     g, judge = source.g_ema, Judge.load(args.models / "judge.pt", "cpu")

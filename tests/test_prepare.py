@@ -374,12 +374,9 @@ def test_output_inside_the_source_is_not_its_own_input(folder):
     assert len(LMDBDataset(folder / "lmdb")) == 60
 
 
-def test_limit_and_seeded_choice(folder, tmp_path):
-    head = sources.open_source(folder, limit=10)
-    some, same, other = (sources.open_source(folder, limit=10, seed=s) for s in (1, 1, 2))
-    everything = sources.open_source(folder).names
-    assert head.names == everything[:10] and some.names == same.names != other.names
-    assert set(some.names) < set(everything) and len({head.fingerprint, some.fingerprint, other.fingerprint}) == 3
+def test_limit(folder, tmp_path):
+    head, everything = sources.open_source(folder, limit=10), sources.open_source(folder)
+    assert head.names == everything.names[:10] and head.fingerprint != everything.fingerprint
     assert quietly(folder, tmp_path / "out", limit=10).length + 1 == 10  # one of the ten is damaged
 
 
@@ -462,8 +459,6 @@ def test_pocket_source_is_stored_without_loss(tmp_path, monkeypatch):
         np.testing.assert_array_equal(np.stack([image.numpy() for image in dataset]), drawn)
     assert quietly("pocket:photo?n=5", tmp_path / "five").length == 5
     assert world.TARGET_SET_SIZE == 1000  # shipped targets learned from so many faces
-    with pytest.raises(ValueError, match="into the source"):
-        quietly("pocket:photo", tmp_path / "x", seed=1)
 
 
 def test_real_pocket_source_is_stored_without_loss(tmp_path):

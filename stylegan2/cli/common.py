@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 EXPECTED = (ValueError, OSError, ImportError)  # errors whose message says what to do (CheckpointError is a ValueError)
 MODELS, SAMPLES = Path("checkpoints/pocket"), Path("data/samples")  # what comes with the course
+JUDGE = MODELS / "judge.pt"
 COURSE = Path(__file__).parents[2]  # where the package lies in the course's folder
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 FILMS = (".gif", ".mp4")

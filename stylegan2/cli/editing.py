@@ -17,7 +17,7 @@ from stylegan2.cli.faces import Face, Faces, parse_faces, ws_of
 from stylegan2.cli.options import Settings, verb
 from stylegan2.files import counted
 
-POCKET_CLIP, JUDGE, STUDY = (MODELS / name for name in ("clip.pt", "judge.pt", "text_edits.json"))
+POCKET_CLIP, STUDY = MODELS / "clip.pt", MODELS / "text_edits.json"
 LARGE_CLIP = "ViT-B/32"
 GAIN = 0.02  # of the similarity of image and text: less is no success
 ENDS = {"done": "all of them", "converged": "then nothing more was gained", "interrupted": "stopped early"}
@@ -241,7 +241,7 @@ def _report(g, done, ws, strength: float, out: Path) -> None:
 
     steps = f"{counted(len(done.history), 'step')} ({ENDS[done.stopped]})"
     typer.echo(f"{done.config.text!r} on {counted(len(ws), 'face')}, {steps}: {out}")
-    judge = common.shipped(JUDGE)
+    judge = common.shipped(common.JUDGE)
     if g.resolution == world.SIZE and judge.is_file():
         words = text_edits.describe_edit(Judge.load(judge, ws.device), g, ws, done.onto(ws, strength), done.config.text)
         typer.echo(f"at strength {strength:g}, says the judge (sd: how much this model's faces differ): {words}")

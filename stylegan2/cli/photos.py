@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylegan2.cli import clips, common
-from stylegan2.cli.common import INTERRUPTED, MODELS, CheckpointPath, Device, Existing, Natural, shipped
+from stylegan2.cli.common import INTERRUPTED, JUDGE, MODELS, CheckpointPath, Device, Existing, Natural, shipped
 from stylegan2.cli.options import Settings, verb
 from stylegan2.files import counted
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stylegan2.editing.photos import Cutting, Portrait
 
 SIDE = 192  # pixels of a face, about and at least
-JUDGE, ENCODER = MODELS / "judge.pt", MODELS / "encoder.pt"
+ENCODER = MODELS / "encoder.pt"
 UNKNOWN = "this model was not trained on faces like this one"
 Photos = Annotated[
     list[Path],

@@ -9,10 +9,9 @@ import typer
 
 from stylegan2 import files
 from stylegan2.cli import common
-from stylegan2.cli.common import MODELS, CheckpointPath, Device, Input, Positive, at_least, check_file, existing
+from stylegan2.cli.common import JUDGE, CheckpointPath, Device, Input, Positive, at_least, check_file, existing
 from stylegan2.cli.options import Settings, verb
 
-JUDGE = MODELS / "judge.pt"
 Training = Settings(
     "pocket.nets.encoder_training",
     "EncoderConfig",

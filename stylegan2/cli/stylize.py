@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from stylegan2.cli import common
-from stylegan2.cli.common import INTERRUPTED, MODELS, Device, Existing, Positive, shipped
+from stylegan2.cli.common import INTERRUPTED, JUDGE, MODELS, Device, Existing, Positive, shipped
 from stylegan2.cli.options import Settings, verb
-from stylegan2.cli.photos import JUDGE, Box, Square, find_encoder, read
+from stylegan2.cli.photos import Box, Square, find_encoder, read
 from stylegan2.files import counted
 
 WHAT = typer.Argument(metavar="DRAWING...", help="Of one style, a face in each.", callback=common.some_existing)

@@ -41,7 +41,7 @@ class Frame:
     eyes: float = 4.0  # side of the square in distances between the eyes, at least
     mouth: float = 3.6  # side in distances from eyes to mouth, at least
     below: float = 0.1  # how far below the eyes the centre lies, in distances from eyes to mouth; negative: above them
-    ears: float = 0.0  # in films: how far the centre lies sideways, from the middle of the eyes to that of the ears
+    ears: float = 0.0  # in clips: how far the centre lies sideways, from the middle of the eyes to that of the ears
 
 
 FFHQ = Frame()
@@ -55,7 +55,7 @@ class Person:
     left_eye: tuple[float, float]  # left as seen in the photo
     right_eye: tuple[float, float]
     mouth: tuple[float, float]
-    found: detectors.Face | None = field(default=None, compare=False, repr=False)  # as the detector has it
+    face: detectors.Face | None = field(default=None, compare=False, repr=False)  # as the detector has it
 
 
 def find_people(image: Image.Image) -> list[Person]:
@@ -115,10 +115,7 @@ def cut(image: Image.Image, corners: np.ndarray, size: int) -> Image.Image:
             f"the square around ({centre[0]:.0f}, {centre[1]:.0f}) with a side of {side:.0f} does not fit a photo of "
             f"{image.width}x{image.height} pixels"
         )
-    factor = max(1, int(side / size / 2))
-    if factor > 1:  # a large photo is first shrunk by a whole number, or the square would skip pixels
-        image, corners = image.reduce(factor), corners / factor
-    image, corners = _mirrored(image, corners)
+    image, corners = _needed(image, corners, max(1, int(side / size / 2)))
     if corners[0, 1] == corners[3, 1] and corners[0, 0] == corners[1, 0]:  # upright: a resize does it, ten times faster
         return image.resize((size, size), Image.Resampling.LANCZOS, box=(*corners[0], *corners[2]))
     large = (size * SUPERSAMPLING,) * 2
@@ -126,15 +123,23 @@ def cut(image: Image.Image, corners: np.ndarray, size: int) -> Image.Image:
     return turned.resize((size, size), Image.Resampling.LANCZOS)
 
 
-def _mirrored(image: Image.Image, corners: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """The part of the photo that the square needs, mirrored beyond its edges, and the corners in it."""
+def _needed(image: Image.Image, corners: np.ndarray, factor: int) -> tuple[Image.Image, np.ndarray]:
+    """The part of the photo that a square needs, mirrored beyond its edges, and the square's corners in it.
+
+    It is shrunk by a whole `factor`: from a larger part `cut` would skip pixels.
+    """
+    corners = corners / factor
     low, high = np.floor(corners.min(0)).astype(int) - 2, np.ceil(corners.max(0)).astype(int) + 2
-    before, after = np.maximum(-low, 0), np.maximum(high - image.size, 0)
-    pixels = np.asarray(image)
-    if before.any() or after.any():  # mirrored from the whole photo: a cut-out alone may be too narrow
-        pixels = np.pad(pixels, ((before[1], after[1]), (before[0], after[0]), (0, 0)), mode="reflect")
-    (x0, y0), (x1, y1) = low + before, high + before
-    return Image.fromarray(np.ascontiguousarray(pixels[y0:y1, x0:x1])), corners - low
+    x, y = (_mirrored(np.arange(*ends), -(-side // factor)) for *ends, side in zip(low, high, image.size, strict=True))
+    first, last = factor * np.array([x.min(), y.min()]), factor * np.array([x.max() + 1, y.max() + 1])
+    pixels = np.asarray(image.reduce(factor, (*first.tolist(), *np.minimum(last, image.size).tolist())))
+    return Image.fromarray(pixels[np.ix_(y - y.min(), x - x.min())]), corners - low
+
+
+def _mirrored(places: np.ndarray, length: int) -> np.ndarray:
+    """Places on a line, those beyond its ends mirrored at them: 0, 1, ... `length` - 1."""
+    places = places % max(1, 2 * (length - 1))
+    return np.minimum(places, 2 * (length - 1) - places) if length > 1 else places
 
 
 def marked(

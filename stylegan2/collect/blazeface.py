@@ -10,6 +10,7 @@ scored 0.6 and more (from the front 0.8), and a cat, coins or a cup of coffee 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,11 +49,26 @@ CLOSE = Layout(
 )
 
 
+@cache
+def _opened(file: str) -> tuple[cv2.dnn.Net, Lock]:
+    """A network and its lock; to read one takes longer than to run it."""
+    return cv2.dnn.readNetFromTFLite(str(MODELS / file)), Lock()
+
+
+def run(file: str, pixels: np.ndarray, outputs: Sequence[str] = ()) -> list[np.ndarray]:
+    """What a network of `MODELS` says of one picture, [H, W, 3]: the outputs of these names; none: all it has."""
+    network, lock = _opened(file)
+    with lock:  # several panels may ask at once
+        network.setInput(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32))
+        known = network.getUnconnectedOutLayersNames()
+        if outputs and set(outputs) <= set(known):
+            return [answer.copy() for answer in network.forward(outputs)]
+        return [network.forward(name).copy() for name in outputs or known]  # OpenCV 5 knows one output of each network
+
+
 class _Network:
     def __init__(self, layout: Layout):
-        self.layout, self.lock = layout, Lock()
-        self.network = cv2.dnn.readNetFromTFLite(str(MODELS / layout.file))
-        middles = []
+        self.layout, middles = layout, []
         for pixels, anchors in layout.cells:
             count = layout.side // pixels
             y, x = np.mgrid[0:count, 0:count] + 0.5
@@ -63,10 +79,8 @@ class _Network:
         """Faces of an RGB picture of any shape, in its pixels, the best first."""
         side, (width, height) = self.layout.side, image.size
         small = ImageOps.pad(image, (side, side), Image.Resampling.BILINEAR, "black")
-        x = np.asarray(small, np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
-        with self.lock:  # several panels may ask at once
-            self.network.setInput(np.ascontiguousarray(x))
-            logits, regressed = self._forward()
+        outputs = run(self.layout.file, np.asarray(small, np.float32) / 127.5 - 1, self.layout.outputs)
+        logits, regressed = (output[0] for output in outputs)  # [N, 1], [N, 16]
         scores = 1 / (1 + np.exp(-np.clip(logits[:, 0], -80, 80)))
         best = np.flatnonzero(scores >= sure)
         points = regressed[best].reshape(-1, 8, 2) / side  # middle, size, and six points, from the cell's middle
@@ -76,20 +90,10 @@ class _Network:
         points[:, places] -= (max(width, height) - np.array([width, height])) / 2  # the border of `pad`
         return distinct([_face(*one) for one in zip(points, scores[best], strict=True)])
 
-    def _forward(self) -> list[np.ndarray]:
-        """Scores [N, 1], boxes and points [N, 16]."""
-        names, outputs = self.layout.outputs, self.network.getUnconnectedOutLayersNames()
-        if set(names) <= set(outputs):
-            return [answer[0].copy() for answer in self.network.forward(names)]
-        return [self.network.forward(name)[0].copy() for name in names]  # OpenCV 5 knows one output of each network
-
 
 def _face(points: np.ndarray, score: float) -> Face:
     (x, y), (w, h) = points[:2].tolist()
     return Face((x - w / 2, y - h / 2, x + w / 2, y + h / 2), float(score), points[2:])
-
-
-_network = cache(_Network)  # to read one takes longer than to run it
 
 
 class BlazeFace:
@@ -97,7 +101,7 @@ class BlazeFace:
 
     def __init__(self, min_size: int = MIN_SIZE, sure: float = SURE):
         self.min_size, self.sure = min_size, sure
-        self.wide, self.close = _network(WIDE), _network(CLOSE)
+        self.wide, self.close = _Network(WIDE), _Network(CLOSE)
 
     def __call__(self, image: Image.Image) -> list[Face]:
         image = image.convert("RGB")

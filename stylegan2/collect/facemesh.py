@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
-from threading import Lock
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from stylegan2.collect.blazeface import MODELS
+from stylegan2.collect.blazeface import run
 from stylegan2.collect.boxes import Face
 
 MESH, PERSON = "face_landmark.tflite", "selfie_segmentation.tflite"
@@ -45,20 +43,6 @@ class Mesh:
         """Angle of the line between the eyes in radians, positive clockwise."""
         left, right = (self.points[list(eye), :2].mean(0) for eye in (LEFT_EYE, RIGHT_EYE))
         return math.atan2(*(right - left)[::-1])
-
-
-@cache
-def _network(file: str) -> tuple[cv2.dnn.Net, Lock]:
-    return cv2.dnn.readNetFromTFLite(str(MODELS / file)), Lock()
-
-
-def _run(file: str, pixels: np.ndarray) -> list[np.ndarray]:
-    """All outputs for one picture, uint8 [H, W, 3]."""
-    network, lock = _network(file)
-    with lock:  # several panels may ask at once
-        network.setInput(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / 255)
-        names = network.getUnconnectedOutLayersNames()
-        return [network.forward(name).copy() for name in names]
 
 
 def warp_of(centre: np.ndarray, side: float, angle: float, pixels: int) -> np.ndarray:
@@ -102,7 +86,7 @@ class FaceMesh:
 
     def _look(self, pixels: np.ndarray, centre: np.ndarray, side: float, angle: float) -> Mesh:
         warp = warp_of(centre, side, angle, MESH_SIDE)
-        outputs = sorted(_run(MESH, cut_out(pixels, warp, MESH_SIDE)), key=lambda output: output.size)
+        outputs = sorted(run(MESH, cut_out(pixels, warp, MESH_SIDE) / 255), key=lambda output: output.size)
         logit, points = outputs[0].item(), outputs[1].reshape(468, 3).astype(float)
         return Mesh(moved(points, cv2.invertAffineTransform(warp)), 1 / (1 + math.exp(-min(max(logit, -80), 80))))
 
@@ -119,5 +103,5 @@ def silhouette(square: np.ndarray) -> np.ndarray:
     MediaPipe's selfie segmentation; it knows heads and shoulders that fill about half of the picture.
     """
     small = cv2.resize(square, (PERSON_SIDE, PERSON_SIDE), interpolation=cv2.INTER_AREA)
-    (answer,) = _run(PERSON, small)
+    (answer,) = run(PERSON, small / 255)
     return cv2.resize(answer.reshape(PERSON_SIDE, PERSON_SIDE), square.shape[1::-1], interpolation=cv2.INTER_LINEAR)

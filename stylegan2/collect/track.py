@@ -1,4 +1,4 @@
-"""One face through a film: found in every frame, followed, its squares smoothed over time.
+"""One face through a clip: found in every frame, followed, its squares smoothed over time.
 
     follower = Follower()
     places = np.array([follower(frame) for frame in frames])     # [T, 4], NaN where no face was found
@@ -72,7 +72,7 @@ def _people(image: Image.Image) -> list[Person]:
 
 def _moved(person: Person, x: int, y: int) -> Person:
     points = [(a + x, b + y) for a, b in (person.left_eye, person.right_eye, person.mouth)]
-    return Person(*points, person.found.moved(x, y))
+    return Person(*points, person.face.moved(x, y))
 
 
 def of_head(person: Person, frame: Frame) -> np.ndarray:
@@ -82,8 +82,8 @@ def of_head(person: Person, frame: Frame) -> np.ndarray:
     middle of the picture, a square around the eyes would show one that wanders.
     """
     own = place(align.square_of(person, frame))
-    if frame.ears and person.found is not None:
-        right, left, _, _, *ears = person.found.landmarks
+    if frame.ears and person.face is not None:
+        right, left, _, _, *ears = person.face.landmarks
         across = own[2:] / np.hypot(*own[2:])
         own[:2] += frame.ears * across * (across @ ((ears[0] + ears[1]) - (right + left))) / 2
     return own
@@ -101,11 +101,11 @@ def corners(place: np.ndarray) -> np.ndarray:
 
 def scenes(places: np.ndarray) -> list[np.ndarray]:
     """Numbers of the frames with a face, as runs in which it moves without a jump: [T, 4] -> increasing int arrays."""
-    found = np.flatnonzero(~np.isnan(places[:, 0]))
-    if not len(found):
+    seen = np.flatnonzero(~np.isnan(places[:, 0]))
+    if not len(seen):
         return []
-    new = [j - i > GAP or jumps(places[i], places[j], j - i) for i, j in pairwise(found)]
-    return np.split(found, np.flatnonzero(new) + 1)
+    new = [j - i > GAP or jumps(places[i], places[j], j - i) for i, j in pairwise(seen)]
+    return np.split(seen, np.flatnonzero(new) + 1)
 
 
 def jumps(a: np.ndarray, b: np.ndarray, frames: int = 1) -> bool:

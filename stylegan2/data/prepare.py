@@ -70,7 +70,6 @@ def prepare(
     crop: bool = True,
     progress: bool = True,
     limit: int | None = None,
-    seed: int | None = None,
     overwrite: bool = False,
 ) -> PrepareReport:
     """Write the images of `source` into the LMDB folder `out`; run it again to go on after an interruption.
@@ -81,14 +80,14 @@ def prepare(
     resample  lanczos, bicubic, bilinear, box or nearest
     workers   threads; 0 works in this one (the bytes are the same)
     crop      True takes the centre square, False squeezes the whole picture into a square
-    limit     only the first so many items; with `seed` the first of a shuffled list instead of a sorted one
+    limit     only the first so many items, sorted by name
     overwrite begin anew even though `out` holds another dataset
 
     Files that are damaged or no images are skipped, and listed in the report. Raises FileNotFoundError or ValueError
     for a source or settings that cannot work, FileExistsError where `out` holds something else, OSError where
     another process is writing to `out` (`files.InUse`) or the disk is full.
     """
-    listing = open_source(source, limit=limit, seed=seed, exclude=out)
+    listing = open_source(source, limit=limit, exclude=out)
     settings = _settings(listing, sizes, quality=quality, format=format, resample=resample, crop=crop)
     return _prepare(listing, settings, Path(out), workers, progress, overwrite)
 

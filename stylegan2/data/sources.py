@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import random
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -109,23 +108,17 @@ def register(kind: str, opener: Callable[[str, int | None], Source]) -> None:
 
 
 def open_source(
-    source: str | os.PathLike,
-    limit: int | None = None,
-    seed: int | None = None,
-    exclude: str | os.PathLike | None = None,
+    source: str | os.PathLike, limit: int | None = None, exclude: str | os.PathLike | None = None
 ) -> Source:
     """Open a folder, a `.zip`, or `pocket:DOMAIN?n=1000&seed=0&start=0`; of a folder that `crop` wrote, its faces.
 
-    `limit` keeps the first so many items; `seed` shuffles the items of a folder or zip first (None: sorted by name);
-    `exclude` is a folder that is not listed (the output, should it lie inside the source). Raises FileNotFoundError or
-    ValueError saying what was given and what is expected.
+    `limit` keeps the first so many items, sorted by name; `exclude` is a folder that is not listed (the output, should
+    it lie inside the source). Raises FileNotFoundError or ValueError saying what was given and what is expected.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit={limit}: expected a positive number of images, or None for all")
     text = os.fspath(source)
     if (kind := text.partition(":")[0]) in _OPENERS:
-        if seed is not None:
-            raise ValueError(f"seed={seed} with a {kind} source: write it into the source, as in '{kind}:photo?seed=3'")
         return _OPENERS[kind](text, limit)
     path = Path(text).expanduser().absolute()
     if (path / "data.mdb").is_file():
@@ -138,13 +131,13 @@ def open_source(
         exclude = exclude and Path(exclude).resolve()
         if path.resolve() == exclude:
             raise ValueError(f"'{text}' is both source and output: choose another folder for the output")
-        _, fields = _take(_walk(path, exclude), f"folder '{path}'", limit, seed)
+        _, fields = _take(_walk(path, exclude), f"folder '{path}'", limit)
         return FolderSource(f"folder {path.name}", **fields, root=path)
     if not path.exists():
         raise FileNotFoundError(f"no such folder or zip: '{text}'; {_EXPECTED}")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"'{text}' is a file but not a (whole) zip archive; {_EXPECTED}")
-    return _open_zip_source(path, limit, seed)
+    return _open_zip_source(path, limit)
 
 
 def fingerprint_of(parts: list[str]) -> str:
@@ -157,14 +150,11 @@ def _hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
-def _take(items: Iterable[tuple], what: str, limit: int | None, seed: int | None) -> tuple[list[tuple], dict[str, Any]]:
+def _take(items: Iterable[tuple], what: str, limit: int | None) -> tuple[list[tuple], dict[str, Any]]:
     """Items (name, text that changes with the contents, reason to refuse or None, ...) to take; a Source's fields."""
-    items = sorted(items, key=lambda item: item[0])
+    items = sorted(items, key=lambda item: item[0])[:limit]
     if not items:
         raise ValueError(f"the {what} holds no files; {_EXPECTED}")
-    if seed is not None:
-        random.Random(seed).shuffle(items)
-    items = items[:limit]
     refused = {k: item[2] for k, item in enumerate(items) if item[2]}
     fingerprint = fingerprint_of([item[1] for item in items])
     return items, {"names": tuple(item[0] for item in items), "fingerprint": fingerprint, "refused": refused}
@@ -210,7 +200,7 @@ def _zip_refusal(info: zipfile.ZipInfo) -> str | None:
     return None
 
 
-def _open_zip_source(path: Path, limit: int | None, seed: int | None) -> ZipSource:
+def _open_zip_source(path: Path, limit: int | None) -> ZipSource:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
@@ -221,5 +211,5 @@ def _open_zip_source(path: Path, limit: int | None, seed: int | None) -> ZipSour
         for k, info in enumerate(infos)
         if not info.is_dir() and not _hidden(info.filename.replace("\\", "/"))
     ]
-    items, fields = _take(items, f"zip archive '{path}'", limit, seed)
+    items, fields = _take(items, f"zip archive '{path}'", limit)
     return ZipSource(f"zip {path.name}", **fields, archive=path, entries=tuple(item[3] for item in items))

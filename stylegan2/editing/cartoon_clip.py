@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ from stylegan2.editing.photos import AUTO, Cutting, as_tensor
 from stylegan2.editing.projection import ProjectConfig, project
 from stylegan2.networks import Generator
 
-SOME = 12  # frames of a scene, on which the change of all its codes is searched
+SAMPLES = 12  # frames of a scene, on which the change of all its codes is searched
 HELD = 0.3  # at least, of the weight `l2` that holds it: one change for many frames can go far, and end in no face
 REFINING = {"lr": 0.01, "smooth": 100.0}  # of every frame's codes: slowly, and held near those of the frame before
 WINDOW = 48  # frames that are refined together
@@ -118,16 +118,16 @@ def cartoonize_clip(
         except ValueError:  # the same call would end so again
             shutil.rmtree(work)
             raise
-        film = _Film(clip, places, ws, cartoon, config, source.resolution)
+        frames = _CartoonFrames(clip, places, ws, cartoon, config, source.resolution)
         silent, loud = work / "silent.mp4", work / "sound.mp4"
         begin = time.perf_counter()
-        videos.save(bar(film, out.name, "frame", progress, total=len(places)), silent, clip.fps, progress=False)
-        fps = film.frames / (time.perf_counter() - begin)
+        videos.save(bar(frames, out.name, "frame", progress, total=len(places)), silent, clip.fps, progress=False)
+        fps = frames.count / (time.perf_counter() - begin)
         sound = clips.with_sound(silent, clip, loud)
         with files.replacing(out) as part:
             shutil.copyfile(loud if sound else silent, part)
         shutil.rmtree(work)
-    return Report(film.frames, film.faceless, outside, *film.changes, fps, sound)
+    return Report(frames.count, frames.faceless, outside, *frames.changes, fps, sound)
 
 
 def _size(clip: Clip, source: Generator, config: ClipConfig) -> tuple[int, int]:
@@ -179,17 +179,12 @@ class _Run:
         return places
 
     def _follow(self) -> np.ndarray:
-        where, box = None, self.cutting.box
-        if box is None and self.cutting.align == "no":
-            side = min(self.clip.size)
-            box = ((self.clip.size[0] - side) / 2, (self.clip.size[1] - side) / 2, side)
-        if box is not None:
-            where = track.place(align.box_square(*box))
-        elif self.cutting.face == "all":
+        square = self.cutting.square(self.clip.size)
+        if square is None and self.cutting.face == "all":
             raise ValueError("face is all: of a clip one face is made a cartoon, 1 (the surest), 2, ...")
-        look = track.Follower(int(self.cutting.face), self.cutting.frame) if where is None else lambda frame: where
-        shown = bar(self.clip.frames(), "find the face", "frame", self.progress, total=self.clip.count)
-        places = [look(frame) for frame in shown]
+        follower = track.Follower(int(self.cutting.face), self.cutting.frame) if square is None else None
+        frames = bar(self.clip.frames(), "find the face", "frame", self.progress, total=self.clip.count)
+        places = [follower(frame) if follower else track.place(square) for frame in frames]
         if not places:
             raise ValueError(f"{self.clip.name} has no frames")
         return np.stack(places)
@@ -214,57 +209,60 @@ class _Run:
         return places, torch.cat(ws), kept["outside"]
 
     def _refined(self, name: str, *given) -> Tensor:
-        return self._kept(name, lambda: self._found(*given)).to(self.device)
+        return self._kept(name, lambda: self._searched(*given)).to(self.device)
 
-    def _found(self, images: Tensor, start: Tensor, config: ProjectConfig, before=None, on_step=None) -> Tensor:
+    def _searched(self, images: Tensor, start: Tensor, config: ProjectConfig, before=None, on_step=None) -> Tensor:
         images, start = images.to(self.device), start.to(self.device)
-        found = project(self.source, images, self.distance, config, start, on_step, False, before)
-        if found.stopped == INTERRUPTED:
+        projection = project(self.source, images, self.distance, config, start, on_step, False, before)
+        if projection.stopped == INTERRUPTED:
             raise KeyboardInterrupt
-        return found.ws.cpu()
+        return projection.ws.cpu()
 
     def _settings(self, outside: bool) -> ProjectConfig:
         return settings(outside, self.encoder is not None, self.config.steps)
 
     def _begun(self, places: np.ndarray, scenes: list[range]) -> dict:
-        """What the encoder answers, steadied, with one change for all frames of a scene, searched on some of them."""
-        picked = {scene[int(i)] for scene in scenes for i in np.linspace(0, len(scene) - 1, min(len(scene), SOME))}
-        answers, some, batch = [], {}, []
-        total = scenes[-1].stop
-        shown = bar(aligned(self.clip, places, self.source.resolution), "encode", "frame", self.progress, total=total)
-        for number, face in enumerate(shown):
-            batch.append(face)
-            if number in picked:
-                some[number] = face
-            if len(batch) == WINDOW or number + 1 == total:
-                answers.append(self._answers(torch.stack(batch)))
-                batch.clear()
-        ws = torch.cat(answers)
-        outside = self.outside
-        if outside is None:
-            few = list(some.values())[:: math.ceil(len(some) / SOME)]
-            images = torch.stack(few).to(self.device)
-            outside = bool(is_outside(self.source, images, self.distance, self.encoder).float().mean() > 0.5)
-        if self.config.steps and (outside or self.encoder is None):
-            ws = self.source.mapping.mean_ws.cpu().expand_as(ws).clone()
-        steps = self.config.steps
+        """Where every frame begins, steadied, with one change for all frames of a scene, searched on some of them."""
+        samples = self._samples(places, scenes)
+        outside, steps = self._is_outside(list(samples.values())), self.config.steps
+        if self.encoder is None or (outside and steps):
+            ws = self.source.mapping.mean_ws.cpu().repeat(scenes[-1].stop, 1, 1)
+        else:
+            ws = self._answers(places, scenes[-1].stop)
         with bar(None, "find the codes", "step", self.progress, total=steps * len(scenes)) as shown:
             for scene in scenes:
                 own = slice(scene.start, scene.stop)
                 ws[own] = steadied(ws[own], STEADY_CODES * self.clip.fps)
                 if steps:
-                    these = [number for number in some if number in scene]
-                    images, config = torch.stack([some[i] for i in these]), self._settings(outside)
+                    numbers, config = [number for number in samples if number in scene], self._settings(outside)
+                    images = torch.stack([samples[number] for number in numbers])
                     config = replace(config, shared=True, l2=max(config.l2, HELD))
-                    found = self._found(images, ws[these], config, on_step=lambda _: shown.update())
-                    ws[own] += found[:1] - ws[these[:1]]
+                    changed = self._searched(images, ws[numbers], config, on_step=lambda _: shown.update())
+                    ws[own] += changed[:1] - ws[numbers[:1]]
         return {"ws": ws, "outside": outside}
 
+    def _samples(self, places: np.ndarray, scenes: list[range]) -> dict[int, Tensor]:
+        """Some faces of every scene, [3, R, R] each, by their numbers."""
+        evenly = (np.linspace(0, len(scene) - 1, min(len(scene), SAMPLES)) for scene in scenes)
+        numbers = [scene[i] for scene, at in zip(scenes, evenly, strict=True) for i in dict.fromkeys(at.astype(int))]
+        others = np.delete(np.arange(len(places)), np.flatnonzero(~np.isnan(places[:, 0]))[numbers])
+        places = places.copy()
+        places[others] = track.NOWHERE
+        return dict(zip(numbers, aligned(self.clip, places, self.source.resolution), strict=True))
+
+    def _is_outside(self, samples: list[Tensor]) -> bool:
+        if self.outside is not None:
+            return self.outside
+        images = torch.stack(samples[:: math.ceil(len(samples) / SAMPLES)]).to(self.device)
+        return bool(is_outside(self.source, images, self.distance, self.encoder).float().mean() > 0.5)
+
     @torch.no_grad()
-    def _answers(self, images: Tensor) -> Tensor:
-        if self.encoder is None:
-            return self.source.mapping.mean_ws.cpu().expand(len(images), -1, -1)
-        return encode(self.encoder, images.to(self.device)).cpu()
+    def _answers(self, places: np.ndarray, count: int) -> Tensor:
+        """What the encoder answers for the faces of all frames: ws [N, L, w_dim]."""
+        faces = aligned(self.clip, places, self.source.resolution)
+        faces = iter(bar(faces, "encode", "frame", self.progress, total=count))
+        batches = iter(lambda: list(islice(faces, WINDOW)), [])
+        return torch.cat([encode(self.encoder, torch.stack(batch).to(self.device)).cpu() for batch in batches])
 
 
 def _ranges(scenes: list[np.ndarray]) -> list[range]:
@@ -302,14 +300,14 @@ def _with_places(clip: Clip, places: np.ndarray) -> Iterator[tuple[Image.Image, 
 
 
 # ------------------------------------------------------------------------------------------------------- the pictures
-class _Film:
+class _CartoonFrames:
     """The frames of the result, one after the other; counts and measures meanwhile."""
 
     def __init__(self, clip: Clip, places: np.ndarray, ws: Tensor, cartoon: Generator, config: ClipConfig, size: int):
         self.clip, self.places, self.config, self.size = clip, places, config, size
         self.faces = videos.Frames(cartoon, ws, scale=1)
         self.side = _side(cartoon)
-        self.frames = self.faceless = 0
+        self.count = self.faceless = 0
         self._pairs, self._changes, self._before = 0, np.zeros(2), None
 
     @property
@@ -323,7 +321,7 @@ class _Film:
             last = self._large(self.faces[0])  # where the clip begins without a face
         stands = short_gaps(self.places, self.config.hold * self.clip.fps) | self.config.face_only
         for (frame, place), stand in zip(_with_places(self.clip, self.places), stands, strict=True):
-            self.frames += 1
+            self.count += 1
             if np.isnan(place[0]):
                 self.faceless, self._before = self.faceless + 1, None
                 yield last if stand else frame

@@ -194,7 +194,7 @@ def faults(portrait: Portrait, frame: align.Frame) -> list[str]:
             f"and is {side:.1f} times as large as the model's faces (let it be cut out, --align yes, "
             "or give its square, --box)"
         )
-    opened = float(eyes_open(FaceMesh()(seen, person.found).points[:, :2]).max())
+    opened = float(eyes_open(FaceMesh()(seen, person.face).points[:, :2]).max())
     return found + ([f"has closed eyes ({opened:.2f} of their width: take another)"] if opened < SHUT else [])
 
 

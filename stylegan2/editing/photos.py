@@ -39,6 +39,16 @@ class Cutting:
         if self.box is not None and len(self.box) != 3:
             raise ValueError(f"box is {self.box}, expected left, top and side in pixels")
 
+    def square(self, size: tuple[int, int], reduced: float = 1) -> np.ndarray | None:
+        """Corners (see `align.square_of`) of the box, or of the middle square, in a picture of `size` pixels.
+
+        `reduced`: how many times larger the photo is, in whose pixels the box is given. None: a face is looked for.
+        """
+        if self.box is not None:
+            return align.box_square(*self.box) / reduced
+        side = min(size)
+        return align.box_square((size[0] - side) / 2, (size[1] - side) / 2, side) if self.align == "no" else None
+
 
 AUTO = Cutting()
 
@@ -81,13 +91,13 @@ def portraits(
 
     Raises align.NoFace where there is none, ValueError where there are not so many.
     """
+    square = cutting.square(photo.size, getattr(photo, "reduced", 1))  # of a photo that was decoded at a smaller size
     if cutting.box is not None:
-        square = align.box_square(*cutting.box) / getattr(photo, "reduced", 1)  # in pixels of the photo as it is stored
         return [Portrait(align.cut(photo, square, resolution), "the square given", _side(square))]
+    if square is not None:
+        return [Portrait(to_square(photo, resolution, "lanczos", crop=True), "middle square", _side(square))]
     if cutting.align == "auto" and photo.size == (resolution, resolution):
         return [Portrait(photo, "as it is", resolution)]
-    if cutting.align == "no":
-        return [Portrait(to_square(photo, resolution, "lanczos", crop=True), "middle square", min(photo.size))]
     people = people or align.find_people(photo)
     chosen = range(len(people)) if cutting.face == "all" else [int(cutting.face) - 1]
     if chosen[0] >= len(people):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import MISSING, fields, is_dataclass
 
-from stylegan2.setting_types import check_types
+from stylegan2.setting_types import construct
 from stylegan2.transfer import FreezeD, FreezeG, FreezeSG, FreezeStyle, Method, StructureLoss
 
 METHODS: dict[str, tuple[Method, ...]] = {
@@ -43,14 +42,7 @@ def _constructed(text: str) -> Method:
     if text.partition("(")[0] not in kinds:
         names = f"{', '.join(METHODS)}; and parts of your own: {', '.join(kinds)}, such as FreezeSG(8, 4)"
         raise ValueError(f"no method {text!r}; there are: {names}")
-    try:
-        call = ast.parse(text, mode="eval").body
-        values = [ast.literal_eval(value) for value in call.args]
-        method = kinds[call.func.id](*values, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
-        check_types(method)
-    except (SyntaxError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"method {text!r}: expected such as FreezeSG(8, 4) ({error})") from error
-    return method
+    return construct(text, kinds, "method", "FreezeSG(8, 4)")
 
 
 def constructor(method: Method) -> str:
