@@ -33,6 +33,7 @@ from stylegan2.editing.optimise import DONE, LatentSearch, Result, check_numbers
 from stylegan2.networks import Generator
 from stylegan2.published.clip_model import ClipModel
 
+FORMAT = "stylegan2 text edit"
 PLAIN = "a face"  # what all images show
 IMPROVES = 1e-3  # a mean loss that falls by less in `patience` steps has converged
 
@@ -68,7 +69,7 @@ class EditConfig:
 class TextEdit(Result):
     """A finished edit: where it began, where it ended, and every code on the line through both."""
 
-    format, settings = "stylegan2 text edit", EditConfig
+    format, settings = FORMAT, EditConfig
     refusal = "is no text edit: expected a file that `edit --latents` wrote"
 
     config: EditConfig
