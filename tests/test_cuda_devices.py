@@ -109,6 +109,7 @@ MADE = {  # name -> what is made on the card; numbers beside codes are given on 
     "swap": lambda m: layer_swapping.swap(m.source, m.target, 8, 0.5).synthesis(m.ws, "const"),
     "swap_images": lambda m: layer_swapping.swap_images(m.source, m.target, m.ws, 8),
     "swap strip": lambda m: layer_swapping.strip(m.source, m.target, m.ws),
+    "swap compare": lambda m: layer_swapping.compare(m.source, m.target, m.ws, 8),
     "move": lambda m: directions.move(m.ws, sefa.factorize(m.source), {0: 2.0, 1: torch.ones(4)}),
     "strip": lambda m: directions.strip({"": m.source}, m.ws[:1], sefa.factorize(m.source), 0, [-1, 0, 1]),
     "encoder": lambda m: m.encoder(latents.render(m.source, m.ws)),

@@ -18,7 +18,7 @@ from tiny_training import tiny_networks, tiny_trainer
 from stylegan2 import losses, runtime
 from stylegan2.cli import processes
 from stylegan2.editing import latents, projection
-from stylegan2.editing.layer_swapping import strip, swap_images
+from stylegan2.editing.layer_swapping import compare, strip, swap_images
 from stylegan2.editing.style_mixing import mix_images
 from stylegan2.editing.styleclip import EditConfig, Optimisation
 from stylegan2.metrics.image_sets import GeneratedImages
@@ -78,6 +78,7 @@ def drawings() -> dict[str, torch.Tensor]:
         "random noise": latents.render(g, ws, torch.Generator().manual_seed(0), batch=4),
         "rgbs": latents.render_rgbs(g, ws)[4],
         "swapped": swap_images(g, other, ws, 8),
+        "compared": compare(g, other, ws, 8),
         "strip": torch.cat([*strip(g, other, ws).values()]),
         "mixed": mix_images(g, ws[:2], ws, "2-3"),
         "set": torch.stack(GeneratedImages(g, 5).__getitems__(range(5))),

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from stylegan2 import display
 from stylegan2.editing import latents
-from stylegan2.editing.layer_swapping import cuts, swap_images
+from stylegan2.editing.layer_swapping import compare, cuts
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import choice, int_slider, psi_slider
 from stylegan2.panels.panel import Panel, pick
@@ -61,8 +61,7 @@ def pair_images(
     z = latents.z_from_seeds(source.z_dim, [seed])
     ws = source.mapping(z, truncation)
     own = ws if same == "w" else target.mapping(z, truncation)
-    ends = latents.render(source, ws), latents.render(target, own)
-    return torch.cat([*ends, swap_images(source, target, ws, swap_resolution, own)])
+    return compare(source, target, ws, swap_resolution, own)[:, 0]
 
 
 def render_pair(
