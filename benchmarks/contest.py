@@ -23,9 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.ours import Ours
 from benchmarks.peers import PEERS
-from benchmarks.workloads import WORKLOADS, Job, Workload
+from benchmarks.workloads import WORKLOADS, Job, Ours, Workload
 from stylegan2.runtime import keep_memory_warm
 
 SPAWN = get_context("spawn")

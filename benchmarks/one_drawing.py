@@ -18,19 +18,16 @@ from pathlib import Path
 
 import torch
 
-from stylegan2 import checkpoints, display
-from stylegan2.editing.encoder import load_encoder
+from stylegan2 import display
+from stylegan2.course import setup
 from stylegan2.editing.jojogan import StyleConfig, invert, sheet, stylize
 from stylegan2.editing.latents import render
-from stylegan2.editing.layer_swapping import swap
 from stylegan2.inputs import step_generator
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.likeness import LikenessRuler
-from stylegan2.pocket.nets.judge import Judge
-from stylegan2.pocket.nets.perceptual import JudgeDistance
+from stylegan2.pocket.nets.judge import to_float
 from stylegan2.setting_types import construct
 
-SHIPPED = Path("checkpoints/pocket")
 DRAWINGS_SEED = 970_000  # of faces that nothing was trained on
 NUMBERS = ("distance", "structure", "colours", "person")
 
@@ -45,8 +42,6 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=500)
     parser.add_argument("--people", type=int, default=1000, help="that the ruler of likeness is made of")
     parser.add_argument("--search", action="store_true", help="for the drawings' codes, instead of the encoder")
-    parser.add_argument("--strength", type=float, default=1.0)
-    parser.add_argument("--models", type=Path, default=SHIPPED)
     parser.add_argument("--pictures", type=Path)
     args = parser.parse_args()
     kinds, example = {"StyleConfig": StyleConfig}, "StyleConfig(iterations=200)"
@@ -54,9 +49,9 @@ def main() -> None:
         text or "defaults": construct(f"StyleConfig({text})", kinds, "settings", example) for text in args.settings
     }
 
-    source = checkpoints.load(args.models / "photo.pt", "cpu")
-    g, judge = source.g_ema, Judge.load(args.models / "judge.pt", "cpu")
-    encoder, distance = load_encoder(args.models / "encoder.pt", "cpu").encoder, JudgeDistance(judge)
+    course = setup("pocket")
+    source, judge = course.source(), course.judge
+    g = source.g_ema
     ws = g.mapping(torch.randn(args.faces, g.z_dim, generator=step_generator(1, 0)))
     before = judge.read(display.to_uint8(render(g, ws)))
     reference = measures.rendered_reference(judge, args.world, args.faces)
@@ -64,15 +59,14 @@ def main() -> None:
     untouched = measures.measure_pocket_distance(before, reference)
     print(f"{args.faces} faces, {args.world}; the source's own: {untouched}", flush=True)
     people = world.sample(args.world, args.drawings * args.together, seed=DRAWINGS_SEED)
-    drawings = world.render(people, args.world, g.resolution).float().div(127.5).sub(1)
+    drawings = to_float(world.render(people, args.world, g.resolution).to(course.device))
     rows: dict[str, list[tuple[float, ...]]] = {}  # by settings
     for i, some in enumerate(drawings.split(args.together)):
-        found = invert(g, some, distance, None if args.search else encoder)
+        found = invert(g, some, course.perceptual_distance, None if args.search else course.encoder)
         for name, config in configs.items():
             begin, history = time.time(), []
             style = stylize(g, source.d, some, found, config, history)
             seconds = time.time() - begin
-            style = swap(g, style, 4, strength=args.strength)
             reading = judge.read(display.to_uint8(render(style, ws)))
             near = measures.measure_pocket_distance(reading, reference).value / untouched.value
             kept = ruler.measure(before, reading)

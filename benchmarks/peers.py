@@ -1,4 +1,4 @@
-"""Other implementations of StyleGAN2, driven through the interface of `ours.Ours`.
+"""Other implementations of StyleGAN2, driven through the interface of `workloads.Ours`.
 
 They compute with their own code, imported from the checkout it lies in; none of it is kept in this repository. Here is
 only what their own scripts would do around it, and what stops them from importing. Everything acts on the process it is
@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.ours import Render
+from benchmarks.workloads import Render
 from stylegan2.checkpoints import rosinality
 from stylegan2.checkpoints.nvidia import to_our_name
 from stylegan2.config import TrainConfig

@@ -69,9 +69,9 @@ WITHOUT = ("mask_black.jpg", "mask_blue.jpg", "mask_green.jpg", "mask_white.jpg"
 SKIMAGE = ("brick.png", "chelsea.png", "clock_motion.png", "coffee.png", "coins.png", "rocket.jpg")  # in skimage/data
 
 
-def rendered(count: int, seed: int = SEED) -> dict[str, str]:
+def rendered(count: int) -> dict[str, str]:
     """{attribute: correlation with the truth, or share of right classes} over rendered photos of 256 pixels."""
-    faces, readings, missed = world.sample("photo", count, seed=seed), [], []
+    faces, readings, missed = world.sample("photo", count, seed=SEED), [], []
     for i in range(count):
         pixels = world.render(faces[i], "photo", SIDE)[0].permute(1, 2, 0).numpy()
         try:
@@ -81,25 +81,21 @@ def rendered(count: int, seed: int = SEED) -> dict[str, str]:
     kept = [i for i in range(count) if i not in missed]
     table = {"faces found": f"{len(kept)} of {count}"}
     for name, attribute in BY_NAME.items():
-        truth = faces.values[name][kept].numpy()
         if not any(reading.sure[name] for reading in readings):
             continue
+        truth, given = faces.values[name][kept].numpy(), [reading.values[name] for reading in readings]
         if attribute.kind == "categorical":
-            given = np.array([attribute.choices.index(reading.values[name]) for reading in readings])
+            given = np.array([attribute.choices.index(value) for value in given])
             table[name] = f"right {np.mean(given == truth):.0%}, commonest {np.bincount(truth).max() / len(truth):.0%}"
             if name != "hair_style":
-                worn_ones, said = truth > 0, given > 0
-                table[name] += (
-                    f"; worn and seen {said[worn_ones].mean():.0%}, seen and bare {said[~worn_ones].mean():.0%}"
-                )
+                seen = [(given > 0)[worn_ones].mean() for worn_ones in (truth > 0, truth == 0)]
+                table[name] += "; worn and seen {:.0%}, seen and bare {:.0%}".format(*seen)
         elif attribute.kind == "colour":
-            given = np.array([reading.values[name] for reading in readings])
-            table[name] = (
-                f"distance {np.median(np.linalg.norm(colours.lab_of(given) - colours.lab_of(truth), axis=1)):.1f}"
-            )
+            apart = np.linalg.norm(colours.lab_of(np.array(given)) - colours.lab_of(truth), axis=1)
+            table[name] = f"distance {np.median(apart):.1f}"
         else:
-            given = np.array([reading.values[name] for reading in readings])
-            table[name] = f"correlation {np.corrcoef(given, truth)[0, 1]:.2f}, error {np.abs(given - truth).mean():.2f}"
+            error = np.abs(given - truth).mean()
+            table[name] = f"correlation {np.corrcoef(given, truth)[0, 1]:.2f}, error {error:.2f}"
     ends = np.array([HAIR_STYLES[HAIR_NAMES[k]][2:4] for k in faces.hair_style[kept]])
     true = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * faces.hair_length[kept].numpy()
     table["end of the hair"] = f"correlation {np.corrcoef([end_of(reading) for reading in readings], true)[0, 1]:.2f}"

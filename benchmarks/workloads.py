@@ -1,25 +1,61 @@
-"""The rows of `compare`'s table, and what one repetition of each does, for any contestant."""
+"""The rows of `compare`'s table, what one repetition of each does, and our own package as a contestant."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.ours import Ours
 from stylegan2 import display, networks
 from stylegan2.config import TrainConfig
+from stylegan2.networks import Discriminator, Generator
 from stylegan2.panels.panel import LIVE_QUALITY, jpeg_bytes
 from stylegan2.pocket import world
+from stylegan2.runtime import pick_dtype
+from stylegan2.trainer import Trainer
 
+CPU = torch.device("cpu")
 SLIDES = 10  # slider events per repetition
 SLIDER_SIDE = 384  # pixels, as the panels show it
 BATCH = 16  # images of a training's iteration
 ITERATIONS = 16  # one round of the lazy regularisers: R1 once, path length four times
+
+
+class Render(NamedTuple):
+    """The two ways into a generator, both with the fixed noise."""
+
+    from_z: Callable[[Tensor], Tensor]  # [N, z_dim] -> [N, 3, R, R]
+    from_ws: Callable[[Tensor], Tensor]  # [N, L, w_dim] -> [N, 3, R, R]
+
+
+class Ours:
+    """This package; precision "float32", or "mixed": the best type that the machine has in hardware.
+
+    Its methods are the interface that `peers.py` gives to other implementations.
+    """
+
+    def __init__(self, precision: str = "float32"):
+        self.precision = "float32" if precision == "float32" else "auto"
+
+    def generator(self, g: Generator) -> Render:
+        """`g` itself, ready to render."""
+        g.eval().requires_grad_(False).synthesis.compute_dtype = pick_dtype(self.precision, CPU)
+        return Render(lambda z: g(z, noise="const"), lambda ws: g.synthesis(ws, "const"))
+
+    def trainer(self, g: Generator, d: Discriminator, real: Tensor, config: TrainConfig) -> Callable[[int], None]:
+        """A function that trains for some iterations on the same batch of uint8 images [N, 3, R, R]."""
+        trainer = Trainer(replace(config, precision=self.precision), real, g, d, device=CPU)
+
+        def run(iterations: int) -> None:
+            for _ in range(iterations):
+                trainer.train_step(real)
+
+        return run
 
 
 @dataclass
@@ -47,7 +83,7 @@ class Workload:
         return 1 / per_unit if self.unit.endswith("/s") else 1000 * per_unit if self.unit == "ms" else per_unit
 
 
-def _networks(resolution: int, preset: str) -> tuple[networks.Generator, networks.Discriminator]:
+def _networks(resolution: int, preset: str) -> tuple[Generator, Discriminator]:
     """The same for every contestant. Biases and noise are zero at the start of a training: here they are not."""
     g, d = networks.build(resolution, preset)
     rng = torch.Generator().manual_seed(1)

@@ -11,8 +11,7 @@ from tiny_training import tiny_config, tiny_networks
 
 from benchmarks import compare, contest, peers, workloads
 from benchmarks.contest import Contestant, Result
-from benchmarks.ours import Ours
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import WORKLOADS, Ours, Workload
 
 WORK = Workload("some-work", "", None, "s/image")
 FAKE = {

@@ -100,7 +100,7 @@ def test_the_grid_holds_every_style_at_every_strength(studio):
 
 def test_a_preview_has_the_size_of_the_picture_and_draws_no_grid(studio):
     quick = render_cartoon(studio, "ada", "webtoon", 16, 0.5, preview=True)
-    assert not studio.grids
+    assert not studio.sitters["ada"].grids
     whole = render_cartoon(studio, "ada", "webtoon", 16, 0.5)
     assert quick.size == whole.size and np.array_equal(large(quick, 2), large(whole, 2))
     assert np.array_equal(render_cartoon(studio, "ada", "webtoon", 16, 0.5, preview=True), whole)  # it is there now

@@ -79,7 +79,7 @@ def test_each_photo_is_treated_by_itself(source, monkeypatch):
 def test_an_interruption_ends_the_whole_search(source, monkeypatch):
     seen = []
 
-    def interrupted(g, images, looks, config, start, progress):
+    def interrupted(g, images, looks, config, start):
         seen.append(len(images))
         return Projection(config, start + 1, stopped="interrupted")
 

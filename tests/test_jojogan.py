@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import skimage.data
@@ -21,6 +22,7 @@ from stylegan2.editing import jojogan
 from stylegan2.editing.cartoonize import cartoonize
 from stylegan2.editing.jojogan import Pairs, StyleConfig, faults, invert, style_layers, stylize
 from stylegan2.editing.latents import ws_from_seeds
+from stylegan2.editing.optimise import INTERRUPTED
 from stylegan2.editing.perceptual import DiscriminatorDistance
 from stylegan2.editing.photos import Portrait
 from stylegan2.pocket.nets.judge import Judge
@@ -287,8 +289,7 @@ def test_ctrl_c_keeps_what_was_learnt(folder, tmp_path, stopped_at_4):
 
 
 def test_ctrl_c_in_the_search_learns_nothing(folder, tmp_path, monkeypatch):
-    found = lambda g, drawings, *_: (g.mapping.mean_ws.expand(len(drawings), -1, -1), None, True)  # noqa: E731
-    monkeypatch.setattr(jojogan, "find_codes", found)
+    monkeypatch.setattr(jojogan, "project", lambda *_: SimpleNamespace(stopped=INTERRUPTED))
     result = invoke("stylize", folder / "a.png", *options(folder, tmp_path / "none", "--encoder", "none"), code=130)
     assert "nothing was written" in result.stderr and not (tmp_path / "none").exists()
 

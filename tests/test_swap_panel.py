@@ -9,7 +9,7 @@ import torch
 
 from stylegan2 import display
 from stylegan2.editing import figures, latents
-from stylegan2.editing.layer_swapping import swap, swap_images, target_share
+from stylegan2.editing.layer_swapping import blend_blocks, swap, swap_images, target_share
 from stylegan2.networks import Generator
 from stylegan2.panels import swap as panels
 from stylegan2.panels.panel import Worlds
@@ -195,7 +195,7 @@ def test_every_cut_lies_on_the_way(source, targets, width):
     ws = latents.ws_from_seeds(source, [5], 0.7)
     for stop, cut in enumerate(reversed(SIZES), start=1):
         shares = panels._shares_at(stops, float(stop))
-        panels._blend_blocks(mixture, source, targets["webtoon"], shares)
+        blend_blocks(mixture, source, targets["webtoon"], shares)
         assert shares == target_share(SIZES, cut, width)
         expected = swap(source, targets["webtoon"], cut, width).synthesis(ws, "const")
         torch.testing.assert_close(mixture.synthesis(ws, "const"), expected, rtol=0, atol=1e-4)

@@ -82,7 +82,6 @@ def search(
     outside: Tensor,
     steps: int = STEPS,
     known: ProjectConfig | None = None,
-    progress: bool = True,
 ) -> dict[int, Projection]:
     """Look for the codes of photos of the known world, then for those of unknown ones, each as `plan` says.
 
@@ -103,7 +102,7 @@ def search(
         these = (outside == far).nonzero()[:, 0].tolist()
         if these:
             config, start = plan(photos[these], far, encoder, steps, known)
-            together = project(source, photos[these], distance, config, start, progress=progress)
+            together = project(source, photos[these], distance, config, start)
             projections |= {i: replace(together, ws=together.ws[k : k + 1]) for k, i in enumerate(these)}
             if together.stopped == INTERRUPTED:
                 break
@@ -117,7 +116,6 @@ def find_codes(
     encoder: Encoder | None = None,
     steps: int = STEPS,
     outside: Tensor | None = None,
-    progress: bool = True,
 ) -> tuple[Tensor, Tensor, bool]:
     """Codes that render photos, in other models too. Ctrl-C ends the search and keeps what there is.
 
@@ -127,7 +125,7 @@ def find_codes(
     Returns ws [N, L, w_dim], `outside`, and whether Ctrl-C stopped the search before its end.
     """
     outside = is_outside(source, photos, distance, encoder) if outside is None else outside
-    projections = search(source, photos, distance, encoder, outside, steps, progress=progress)
+    projections = search(source, photos, distance, encoder, outside, steps)
     ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encode(encoder, photos)
     ws = ws.clone()
     for i, one in projections.items():  # after Ctrl-C the others keep what they began with

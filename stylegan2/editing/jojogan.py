@@ -34,14 +34,15 @@ from stylegan2 import checkpoints, display, files
 from stylegan2.bars import bar
 from stylegan2.collect import align
 from stylegan2.collect.facemesh import FaceMesh, eyes_open
-from stylegan2.editing.cartoonize import STEPS, encode, find_codes
+from stylegan2.editing.cartoonize import STEPS, encode, settings
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.editing.layer_swapping import swap
 from stylegan2.editing.layers import parse_layers
+from stylegan2.editing.optimise import INTERRUPTED
 from stylegan2.editing.perceptual import DiscriminatorDistance
 from stylegan2.editing.photos import Portrait
-from stylegan2.editing.projection import check_images, learning_steps
+from stylegan2.editing.projection import check_images, learning_steps, project
 from stylegan2.editing.style_mixing import mix
 from stylegan2.inputs import step_generator
 from stylegan2.networks import Discriminator, Generator
@@ -121,11 +122,10 @@ def invert(source: Generator, drawings: Tensor, distance, encoder: Encoder | Non
     """
     if encoder is not None:
         return encode(encoder, drawings)
-    carefully = torch.ones(len(drawings), dtype=torch.bool)
-    ws, _, stopped = find_codes(source, drawings, distance, None, steps, carefully)
-    if stopped:
+    found = project(source, drawings, distance, settings(True, False, steps))
+    if found.stopped == INTERRUPTED:
         raise KeyboardInterrupt("the search for the drawings' codes was stopped")
-    return ws
+    return found.ws
 
 
 def stylize_steps(

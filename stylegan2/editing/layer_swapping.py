@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -88,12 +88,18 @@ def swap(
     check_dials(source.resolution, swap_resolution, width, strength)
     g = copy.deepcopy(source)
     g.mapping = copy.deepcopy(models[mapping].mapping)
-    for r, share in target_share(source.synthesis.resolutions, swap_resolution, width).items():
-        theirs = target.synthesis.blocks[str(r)].state_dict()
-        for name, tensor in g.synthesis.blocks[str(r)].state_dict().items():
-            tensor.lerp_(theirs[name], share * strength)  # exact at 0 and 1
+    shares = target_share(source.synthesis.resolutions, swap_resolution, width)
+    blend_blocks(g, source, target, {r: share * strength for r, share in shares.items()})
     g.synthesis.compute_dtype = torch.promote_types(source.synthesis.compute_dtype, target.synthesis.compute_dtype)
     return g.eval().requires_grad_(False)
+
+
+def blend_blocks(mixture: Generator, source: Generator, target: Generator, shares: Mapping[int, float]) -> None:
+    """Set the blocks of `mixture` to that blend of two models' weights, {resolution: the target's share}, in place."""
+    for r, share in shares.items():
+        ours, theirs = (g.synthesis.blocks[str(r)].state_dict() for g in (source, target))
+        for name, tensor in mixture.synthesis.blocks[str(r)].state_dict().items():
+            torch.lerp(ours[name], theirs[name], share, out=tensor)  # exact at 0 and 1
 
 
 def check_dials(resolution: int, swap_resolution: int, width: float, strength: float) -> None:

@@ -1,4 +1,4 @@
-"""What every search for latent codes shares: learning rate, a step of Adam, the loop, and the file of its result."""
+"""What every search for latent codes shares: checks, learning rate, a step of Adam, the loop, its result and file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,13 @@ from stylegan2.runtime import free_threads, images_at_once, pick_device, threads
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls (arXiv 1912.04958, D)
 DONE, INTERRUPTED = "done", "interrupted"  # why a search ended: after all steps; by Ctrl-C or the stop button
 PLAIN = ("history", "stopped", "made_from")  # the last fields of every result
+
+
+def check_numbers(config, *weights: str) -> None:
+    """Raises ValueError for `steps`, `lr`, or numbers of these names with which no search can work."""
+    if config.steps < 1 or config.lr <= 0 or min(getattr(config, name) for name in weights) < 0:
+        given = ", ".join(f"{name} {getattr(config, name):g}" for name in ("lr", *weights))
+        raise ValueError(f"steps is {config.steps}, {given}: expected steps >= 1, lr > 0, the others >= 0")
 
 
 def learning_rate(config, step: int) -> float:
@@ -108,28 +116,31 @@ class LatentSearch:
         return self.stopped
 
 
-def _tensors(kind: type) -> list[str]:
-    """The fields of a result that hold tensors: all but its settings and `PLAIN`."""
-    return [field.name for field in fields(kind) if field.name not in ("config", *PLAIN)]
+class Result:
+    """What a search found, and its file. A subclass is a dataclass of `config`, tensors, and last of all `PLAIN`."""
 
+    format: ClassVar[str]  # of its files, as they name it
+    settings: ClassVar[type]  # class of `config`
+    refusal: ClassVar[str]  # said of another file: what was expected
 
-def write_result(path: str | os.PathLike, format: str, result) -> None:
-    """Write a result of a search, atomically."""
-    content = {"format": format, "config": asdict(result.config)}
-    content |= {name: getattr(result, name).cpu().contiguous() for name in _tensors(type(result))}
-    files.write(Path(path), content | {name: getattr(result, name) for name in PLAIN})
+    @classmethod
+    def _tensors(cls) -> list[str]:
+        return [field.name for field in fields(cls) if field.name not in ("config", *PLAIN)]
 
+    def save(self, path: str | os.PathLike) -> None:
+        """Write a `.pt` file, atomically."""
+        content = {"format": self.format, "config": asdict(self.config)}
+        content |= {name: getattr(self, name).cpu().contiguous() for name in self._tensors()}
+        files.write(Path(path), content | {name: getattr(self, name) for name in PLAIN})
 
-def read_result(path: str | os.PathLike, format: str, kind: type, config: type, device, refusal: str):
-    """A result of class `kind`, with settings of class `config`, from a file of `write_result`; nothing is executed.
-
-    Raises CheckpointError for no such file; another one (`refusal` says what was expected); or a damaged one.
-    """
-    device, content = pick_device(device), files.read(Path(path))
-    if not isinstance(content, dict) or content.get("format") != format:
-        raise CheckpointError(f"'{path}' {refusal}")
-    try:
-        tensors = [content[name].to(device) for name in _tensors(kind)]
-        return kind(config(**content["config"]), *tensors, *(content[name] for name in PLAIN))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise CheckpointError(f"'{path}' is damaged or of an older version ({error}): make it again") from error
+    @classmethod
+    def load(cls, path: str | os.PathLike, device: torch.device | str = "auto") -> Self:
+        """Open a file of `save`; nothing in it is executed. Raises CheckpointError for another, or damaged, file."""
+        device, content = pick_device(device), files.read(Path(path))
+        if not isinstance(content, dict) or content.get("format") != cls.format:
+            raise CheckpointError(f"'{path}' {cls.refusal}")
+        try:
+            tensors = [content[name].to(device) for name in cls._tensors()]
+            return cls(cls.settings(**content["config"]), *tensors, *(content[name] for name in PLAIN))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise CheckpointError(f"'{path}' is damaged or of an older version ({error}): make it again") from error

@@ -26,7 +26,7 @@ from torch import Tensor
 from stylegan2.bars import bar
 from stylegan2.checkpoints import CheckpointError
 from stylegan2.editing.latents import slices
-from stylegan2.editing.optimise import DONE, LatentSearch, frozen, read_result, write_result
+from stylegan2.editing.optimise import DONE, LatentSearch, Result, check_numbers, frozen
 from stylegan2.editing.perceptual import psnr
 from stylegan2.networks import Generator
 from stylegan2.runtime import images_at_once
@@ -51,12 +51,7 @@ class ProjectConfig:
     smooth: float = 0.0  # for frames, too: weight of that mean squared distance from the codes of the frame before
 
     def __post_init__(self) -> None:
-        weights = {name: getattr(self, name) for name in ("pixels", "perceptual", "stir", "l2", "smooth")}
-        if self.steps < 1 or self.lr <= 0 or min(weights.values()) < 0:
-            given = ", ".join(f"{name} {value:g}" for name, value in weights.items())
-            raise ValueError(
-                f"steps is {self.steps}, lr {self.lr:g}, {given}: expected steps >= 1, lr > 0, the others >= 0"
-            )
+        check_numbers(self, "pixels", "perceptual", "stir", "l2", "smooth")
         if self.space not in ("w", "w+"):
             raise ValueError(f"space is {self.space!r}, expected 'w' (one code) or 'w+' (one per layer)")
         if not self.pixels and not self.perceptual:
@@ -64,8 +59,11 @@ class ProjectConfig:
 
 
 @dataclass(frozen=True)
-class Projection:
+class Projection(Result):
     """Codes of N images."""
+
+    format, settings = FORMAT, ProjectConfig
+    refusal = "holds no projection: expected a file that `project` wrote"
 
     config: ProjectConfig
     ws: Tensor  # [N, L, w_dim]; not truncated, and not to be
@@ -73,21 +71,16 @@ class Projection:
     stopped: str = DONE  # or "interrupted"
     made_from: dict[str, Any] = field(default_factory=dict)  # plain values, e.g. the generator's fingerprint
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write a `.pt` file, atomically."""
-        write_result(path, FORMAT, self)
-
-    @staticmethod
-    def load(path: str | os.PathLike, device: torch.device | str = "auto") -> Projection:
-        """Open a file of `save`; nothing in it is executed. Raises CheckpointError for a file that is none."""
+    @classmethod
+    def load(cls, path: str | os.PathLike, device: torch.device | str = "auto") -> Projection:
+        """As `Result.load`, with a word on files of the original programs."""
         if first := _first_photo_of_the_original(Path(path)):
             raise CheckpointError(
                 f"'{path}' was written by projector.py of the original programs (its first photo: {first}): its codes "
                 "draw the photo with noise images of their own, and some truncated once more, which is not read here; "
                 "project the photos again: python -m stylegan2 project CKPT PHOTO --out projected"
             )
-        refusal = "holds no projection: expected a file that `project` wrote"
-        return read_result(path, FORMAT, Projection, ProjectConfig, device, refusal)
+        return super().load(path, device)
 
 
 def _first_photo_of_the_original(path: Path) -> str | None:

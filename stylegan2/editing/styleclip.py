@@ -17,7 +17,6 @@ the edit also fits other faces:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -30,7 +29,7 @@ from stylegan2.data.roughen import roughen
 from stylegan2.editing import figures
 from stylegan2.editing.latents import render
 from stylegan2.editing.layers import parse_layers
-from stylegan2.editing.optimise import DONE, LatentSearch, read_result, write_result
+from stylegan2.editing.optimise import DONE, LatentSearch, Result, check_numbers
 from stylegan2.networks import Generator
 from stylegan2.published.clip_model import ClipModel
 
@@ -59,11 +58,7 @@ class EditConfig:
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise ValueError("the text is empty: expected what the image should show, such as 'red hair'")
-        if self.steps < 1 or self.lr <= 0 or min(self.l2, self.keep, self.views, self.patience) < 0:
-            raise ValueError(
-                f"steps is {self.steps}, lr {self.lr:g}, l2 {self.l2:g}, keep {self.keep:g}, views {self.views}, "
-                f"patience {self.patience}: expected steps >= 1, lr > 0, the others >= 0"
-            )
+        check_numbers(self, "l2", "keep", "views", "patience")
         if self.space not in ("w+", "w"):
             raise ValueError(f"space is {self.space!r}, expected 'w+' (each layer by itself) or 'w' (all alike)")
         if self.neutral is not None and self.neutral.strip() == self.text.strip():
@@ -71,8 +66,11 @@ class EditConfig:
 
 
 @dataclass(frozen=True)
-class TextEdit:
+class TextEdit(Result):
     """A finished edit: where it began, where it ended, and every code on the line through both."""
+
+    format, settings = FORMAT, EditConfig
+    refusal = "is no text edit: expected a file that `edit --latents` wrote"
 
     config: EditConfig
     start: Tensor  # codes ws [N, L, w_dim] before ...
@@ -103,16 +101,6 @@ class TextEdit:
         """Plots of the loss, of image and text, and of the way gone (matplotlib)."""
         names = {"loss": ["loss"], "cosine of image and text": ["similarity"], "distance from the start": ["moved"]}
         return figures.curves(self.history, names, "step", "step")
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write a `.pt` file, atomically."""
-        write_result(path, FORMAT, self)
-
-    @staticmethod
-    def load(path: str | os.PathLike, device: torch.device | str = "auto") -> TextEdit:
-        """Open a file of `save`; nothing in it is executed. Raises CheckpointError for a file that is none."""
-        refusal = "is no text edit: expected a file that `edit --latents` wrote"
-        return read_result(path, FORMAT, TextEdit, EditConfig, device, refusal)
 
 
 class TextLoss:

@@ -59,6 +59,8 @@ class Sitter:
     outside: bool = False  # it is of a world that the source does not know, see `is_outside`
     seen: Image.Image | None = None  # the whole photo with what was taken, see `photos.Portrait`
     reading: Reading | None = None  # of the person in the photo, at pocket scale
+    grids: dict[tuple, list[list[Image.Image]]] = field(default_factory=dict)  # see `Studio.grid`, by its dials
+    drawings: dict[str, Image.Image] = field(default_factory=dict)  # see `Studio.drawing`, by style
 
 
 @dataclass
@@ -71,20 +73,13 @@ class Studio:
     encoder: Encoder | None = None  # gives the first codes; None: the mean face
     steps: int = STEPS  # to find codes; 0: the encoder's answer as it is
     sitters: dict[str, Sitter] = field(default_factory=dict)  # by name, the newest last
-    grids: dict[tuple, list[list[Image.Image]]] = field(default_factory=dict)  # see `grid`, by its arguments
-    drawings: dict[tuple, Image.Image] = field(default_factory=dict)  # see `drawing`, by its arguments
 
     def searching(
-        self,
-        name: str,
-        photo: Tensor,
-        record: Mapping[str, Any] | None = None,
-        seen: Image.Image | None = None,
-        reading: Reading | None = None,
+        self, name: str, photo: Tensor, record: Mapping[str, Any] | None = None, **more: Any
     ) -> Iterator[Search]:
         """Find the codes of a photo [3, R, R] in [-1, 1], step by step; after the last one it is among the sitters.
 
-        Another of that name is replaced; `record`, `seen` and `reading` are as in `Sitter`.
+        Another of that name is replaced; `record` and `more` (`seen`, `reading`) are as in `Sitter`.
         """
         photo = photo[None].to(self.source.mapping.w_mean.device)
         outside = self.steps > 0 and bool(is_outside(self.source, photo, self.distance, self.encoder))
@@ -95,12 +90,10 @@ class Studio:
                 run.step()
                 yield run
             start = run.codes.detach().clone()
-        self.grids = {key: grid for key, grid in self.grids.items() if key[0] != name}
-        self.drawings = {key: drawing for key, drawing in self.drawings.items() if key[0] != name}
         self.sitters.pop(name, None)
         rendered = self.source.synthesis(start, "const").detach()
         record = dict(record or {}) | {"steps": self.steps}
-        self.sitters[name] = Sitter(photo, start, rendered, record, outside, seen, reading)
+        self.sitters[name] = Sitter(photo, start, rendered, record, outside, **more)
 
     def add(self, name: str, photo: Tensor, reading: Reading | None = None) -> Sitter:
         """As `searching`, in one go."""
@@ -114,21 +107,21 @@ class Studio:
 
     def grid(self, name: str, swap_resolution: int, width: float) -> list[list[Image.Image]]:
         """All styles (rows) at all `STRENGTHS` (columns), small; rendered once."""
-        key = (name, swap_resolution, width)
-        if key not in self.grids:
-            ws = self.sitter(name).ws
-            columns = [cartoonize(self.source, self.styles, ws, swap_resolution, width, s).values() for s in STRENGTHS]
-            self.grids[key] = [[display.sized(image[0], SMALL) for image in row] for row in zip(*columns, strict=True)]
-        return self.grids[key]
+        sitter, dials = self.sitter(name), (swap_resolution, width)
+        if dials not in sitter.grids:
+            columns = [cartoonize(self.source, self.styles, sitter.ws, *dials, s).values() for s in STRENGTHS]
+            rows = zip(*columns, strict=True)
+            sitter.grids[dials] = [[display.sized(image[0], SMALL) for image in row] for row in rows]
+        return sitter.grids[dials]
 
     def drawing(self, name: str, style: str) -> Image.Image | None:
         """The person as read off the photo, in a style that is a pocket world; rendered once. None: not read."""
-        reading = self.sitter(name).reading
-        if reading is None or style not in world.DOMAINS:
+        sitter = self.sitter(name)
+        if sitter.reading is None or style not in world.DOMAINS:
             return None
-        if (name, style) not in self.drawings:
-            self.drawings[name, style] = display.to_pil(world.render(reading.faces(), style, SIDE)[0])
-        return self.drawings[name, style]
+        if style not in sitter.drawings:
+            sitter.drawings[style] = display.to_pil(world.render(sitter.reading.faces(), style, SIDE)[0])
+        return sitter.drawings[style]
 
 
 def read_person(photo: Image.Image, face: int, resolution: int) -> Reading | None:
@@ -167,11 +160,11 @@ def render_cartoon(
     if drawing := studio.drawing(photo, style):
         faces[f"as read, by the renderer: {style}"] = drawing
     large = display.table([[*faces.values()]], list(faces), gap=GAP, band=LINE, side=SIDE)
-    key = (photo, swap_resolution, width)
-    if preview and key not in studio.grids:
+    dials = swap_resolution, width
+    if preview and dials not in sitter.grids:
         cells = [[display.fitted(None, SMALL)] * len(STRENGTHS) for _ in studio.styles]
     else:
-        cells = [list(row) for row in studio.grid(*key)]
+        cells = [list(row) for row in studio.grid(photo, *dials)]
         if strength in STRENGTHS:
             row, column = list(studio.styles).index(style), STRENGTHS.index(strength)
             cells[row][column] = framed(cells[row][column], FRAME, 3)
@@ -259,7 +252,7 @@ class CartoonPanel(Panel):
         for i, (name, portrait) in enumerate(zip(names, faces, strict=True), 1):
             self.message.value = f"finding the codes of {escape(name, False)} ({portrait.how})"
             reading = read_person(photo, i, resolution) if portrait.seen else None  # else no face was sought
-            search = self.studio.searching(name, portrait.tensor, record, portrait.seen, reading)
+            search = self.studio.searching(name, portrait.tensor, record, seen=portrait.seen, reading=reading)
             for _ in self.watch(search, "steps", self.studio.steps):
                 pass
         with self._silence():

@@ -17,7 +17,7 @@ from torch import Tensor
 from stylegan2 import display
 from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
-from stylegan2.editing.layer_swapping import cuts, strip, swap, swap_images, target_share
+from stylegan2.editing.layer_swapping import blend_blocks, cuts, strip, swap, swap_images, target_share
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import choice, float_slider, int_slider, labelled, psi_slider, steps_slider
 from stylegan2.panels.panel import Panel, Worlds, framed
@@ -110,7 +110,7 @@ def swap_video(
     @torch.no_grad()
     def picture(position: float) -> Image.Image:
         shares = _shares_at(stops, position)
-        _blend_blocks(mixture, low, high, shares)
+        blend_blocks(mixture, low, high, shares)
         large = {left: first, "swapped": mixture.synthesis(ws, "const"), right: last}
         return display.stack(
             [_row(large, BETWEEN), share_bars(shares, title=f"share of {right} in each resolution")], gap=8
@@ -130,14 +130,6 @@ def _shares_at(stops: Sequence[Mapping[int, float]], position: float) -> dict[in
     stop = min(int(position), len(stops) - 2)
     pairs = zip(stops[stop].items(), stops[stop + 1].values(), strict=True)
     return {r: a + (b - a) * (position - stop) for (r, a), b in pairs}
-
-
-def _blend_blocks(mixture: Generator, low: Generator, high: Generator, shares: Mapping[int, float]) -> None:
-    """Set every block of `mixture` to that blend of the two models' weights, in place."""
-    for r, share in shares.items():
-        ends = [g.synthesis.blocks[str(r)].state_dict() for g in (low, high)]
-        for name, tensor in mixture.synthesis.blocks[str(r)].state_dict().items():
-            torch.lerp(ends[0][name], ends[1][name], share, out=tensor)
 
 
 def share_bars(shares: Mapping[int, float], width: int = WIDTH, title: str = "", height: int = 36) -> Image.Image:
