@@ -13,14 +13,14 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 TEST_ARGS ?=
 # Jupyter ends the connection at a message of more than 10 MiB, without a word: an uploaded photo is one message.
-LARGE_PHOTOS := --ServerApp.tornado_settings="{'websocket_max_message_size': 134217728}"
+LARGE_PHOTOS := 'websocket_max_message_size': 134217728
 
 # Both commands run at pocket scale, also where a GPU and a network are there. The environment cannot overrule this.
 course test pocket: export COURSE_SCALE := pocket
 course pocket: export COURSE_BUDGET := course
 test: export COURSE_BUDGET := test
 
-.PHONY: help course test lab pocket install lint format lock audit colab-versions clean clean-all
+.PHONY: help course test lab app pocket install lint format lock audit colab-versions clean clean-all
 
 help:  ## This list
 	@echo "Cartoonize Yourself: a StyleGAN2 course in notebooks"
@@ -34,7 +34,12 @@ test: lint  ## Lint, unit tests, every notebook with small budgets, browser test
 	@$(BIN)/python -m pytest tests $(NOTEBOOKS) --nbmake --nbmake-timeout=600 --durations=10 $(TEST_ARGS)
 
 lab: $(READY)  ## Open JupyterLab in the notebooks folder
-	@$(BIN)/python -m jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks $(LARGE_PHOTOS)
+	@$(BIN)/python -m jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks --ServerApp.tornado_settings="{$(LARGE_PHOTOS)}"
+
+# Voila asks for no password, so it answers to names of this machine only; a picture on its way back is no flood of output.
+app: $(READY)  ## Open notebook 10 as an app, without code: your photo as a cartoon
+	@$(BIN)/python -m voila --Voila.ip=127.0.0.1 --Voila.tornado_settings="{$(LARGE_PHOTOS), 'allow_remote_access': False}" \
+	  --ZMQChannelsWebsocketConnection.limit_rate=False docs/app.ipynb
 
 pocket: $(READY)  ## Rebuild every shipped pocket model from nothing (hours; continues where it stopped)
 	@$(BIN)/python -m stylegan2 pocket

@@ -121,6 +121,32 @@ def lab_environment() -> dict[str, str]:
 
 
 @contextmanager
+def served(command: list[str], address: str, log: Path, cwd: Path | None = None) -> Iterator[None]:
+    """A server of our own, from its first answer at that address; its words go to the log."""
+    environment = lab_environment()
+    with log.open("w") as out:
+        server = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, cwd=cwd)
+
+    def answers() -> bool:
+        if server.poll() is not None:
+            pytest.fail(f"the server ended: {log.read_text()[-2000:]}")
+        try:
+            return urllib.request.urlopen(address, timeout=5).status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    try:
+        wait_for(answers, OPEN_SECONDS, "the server to answer")
+        yield
+    finally:
+        server.terminate()
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+@contextmanager
 def lab_server(notebooks: Path) -> Iterator[Callable[[str], str]]:
     """A JupyterLab of our own on a folder; gives {name of a notebook: its address, token included}, as a function."""
     port, token = free_port(), secrets.token_hex(16)
@@ -128,28 +154,9 @@ def lab_server(notebooks: Path) -> Iterator[Callable[[str], str]]:
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
     command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
     command += [f"--ServerApp.root_dir={notebooks}", "--LabApp.extension_manager=readonly"]
-    environment = lab_environment()
-    with (FOLDER / "jupyter.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
-
-    def answers() -> bool:
-        if server.poll() is not None:
-            pytest.fail(f"JupyterLab ended: {(FOLDER / 'jupyter.log').read_text()[-2000:]}")
-        try:
-            return urllib.request.urlopen(f"{address}/api?token={token}", timeout=5).status == 200
-        except (urllib.error.URLError, OSError):
-            return False
-
-    try:
-        wait_for(answers, OPEN_SECONDS, "JupyterLab to answer")
+    with served(command, f"{address}/api?token={token}", FOLDER / "jupyter.log"):
         # A workspace for each: else the second page would open the first one's notebook too.
         yield lambda name: f"{address}/lab/workspaces/{name.partition('.')[0]}/tree/{name}?token={token}"
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            server.kill()
 
 
 # --------------------------------------------------------------------------------------------------------------- page
@@ -170,15 +177,18 @@ class Console:
             self.errors.append(f"{message.text} ({where.split('?')[0]})")
 
 
-def open_notebook(browser, address: str, cells: int):
-    """A notebook with so many cells in a page of its own, with nothing reached but this machine.
-
-    The page has a `console`.
-    """
+def new_page(browser):
+    """A page that reaches nothing but this machine. It has a `console`."""
     page = browser.new_page(viewport=WINDOW)
     page.set_default_timeout(PANEL_SECONDS * 1000)
     page.route(re.compile(r"^https?://(?!127\.0\.0\.1)"), lambda route: route.abort())
     page.console = Console(page)
+    return page
+
+
+def open_notebook(browser, address: str, cells: int):
+    """A notebook with so many cells in a page of its own, see `new_page`."""
+    page = new_page(browser)
     page.goto(address, timeout=OPEN_SECONDS * 1000)
     wait_for(lambda: page.locator(".jp-Notebook .jp-Cell").count() == cells, OPEN_SECONDS, f"{cells} cells to show")
     page.locator("#jupyterlab-splash").wait_for(state="detached", timeout=OPEN_SECONDS * 1000)

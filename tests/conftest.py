@@ -66,6 +66,20 @@ def the_same_on_every_machine():
         yield
 
 
+@pytest.fixture(scope="module")
+def chromium():
+    """The browser, through playwright."""
+    import browser
+
+    path = find_chromium()
+    assert path, "CI must have Chromium: .ci/run installs it"
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        program = playwright.chromium.launch(executable_path=path, args=browser.CHROMIUM_FLAGS)
+        yield program
+        program.close()
+
+
 @pytest.fixture(params=["7.5"])
 def card(request):
     """A CUDA card that is not there, see `fake_cuda`: Turing (7.5), which computes in float16. Where number types

@@ -14,7 +14,6 @@ import browser
 import pytest
 from browser import FOLDER, ROOT, error_texts, open_notebook, run_all_cells, shoot
 from browser_panel import LivePanel
-from conftest import find_chromium
 
 import stylegan2
 
@@ -110,17 +109,6 @@ def lab():
     browser.write_notebook(FOLDER / "notebooks" / "panels.ipynb", sources)
     with browser.lab_server(FOLDER / "notebooks") as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = find_chromium()
-    assert path, "CI must have Chromium: .ci/run installs it"
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=path, args=browser.CHROMIUM_FLAGS)
-        yield program
-        program.close()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
+from base64 import b64decode
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from stylegan2.editing.cartoonize import cartoonize
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import psnr
+from stylegan2.panels import app
 from stylegan2.panels.cartoon import (
     SIDE,
     STRENGTHS,
@@ -250,3 +254,37 @@ def test_the_picture_shows_what_was_taken(panel, studio):
     red = (shown == (255, 0, 0)).all(-1)
     assert red.sum() > 5000 and not (np.asarray(plain) == (255, 0, 0)).all(-1).any()
     assert red.nonzero()[0].min() > SIDE and red.nonzero()[1].max() < 276  # below the face, left of the grid's names
+
+
+# ------------------------------------------------------------------------------------------------------------- the app
+
+
+def test_the_app_shows_the_chosen_worlds(studio):
+    width = {n: app.SIDE * n + 4 * (n - 1) for n in (1, 2, 3)}
+    assert app.render_worlds(studio, "ada", webtoon=True, portrait=True).width == width[3]
+    assert app.render_worlds(studio, "ada", portrait=True).width == width[2]
+    alone = app.render_worlds(studio, "ada", webtoon=False)
+    assert alone.size == (width[1], app.SIDE + 22)
+    cartoon = cartoonize(studio.source, studio.styles, studio.sitters["ada"].ws, strength=0.5)["portrait"][0]
+    shown = app.render_worlds(studio, "ada", 0.5, portrait=True).crop((app.SIDE + 4, 22, width[2], app.SIDE + 22))
+    assert np.array_equal(np.asarray(shown), np.asarray(display.sized(cartoon, app.SIDE)))
+
+
+def test_the_app_takes_a_photo_says_what_is_wrong_and_gives_the_picture(studio, tmp_path, monkeypatch):
+    panel = app.CartoonApp(studio)
+    panel.update()
+    assert list(panel.settings) == ["photo", "webtoon", "portrait", "strength"]
+    first = panel.link.value
+    upload(panel, "eileen's.jpg", (SAMPLES / "eileen_collins.jpg").read_bytes())
+    assert panel.settings["photo"] == "eileen's" and panel.picture.height == 2 * (app.SIDE + 22) + 4
+    assert panel.link.value != first
+    name, link = re.search(r"download='([^']*)' href='data:image/png;base64,([^']*)'", panel.link.value).groups()
+    assert unescape(name) == "eileen's as cartoon.png"
+    assert np.array_equal(Image.open(io.BytesIO(b64decode(link))), panel.picture)
+    upload(panel, "me.png", b"<html>")
+    assert "me.png cannot be read: a web page" in panel.message.value and "ValueError" not in panel.message.value
+    monkeypatch.setattr(detectors, "make", lambda *a, **k: lambda image: [])
+    upload(panel, "back.png", png(100))
+    assert app.NO_FACE in panel.message.value and "LEFT" not in panel.message.value
+    panel.show_error(OSError("the disk is full"))
+    assert "OSError" in panel.message.value

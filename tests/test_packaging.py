@@ -167,5 +167,5 @@ def test_console_script_and_module_are_the_same_program():
 
 def test_make_help_lists_the_commands():
     listing = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for command in ("make course", "make test", "make lab", "make pocket"):
+    for command in ("make course", "make test", "make lab", "make app", "make pocket"):
         assert command in listing

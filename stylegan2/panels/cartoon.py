@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from html import escape
@@ -95,9 +95,9 @@ class Studio:
         record = dict(record or {}) | {"steps": self.steps}
         self.sitters[name] = Sitter(photo, start, rendered, record, outside, **more)
 
-    def add(self, name: str, photo: Tensor, reading: Reading | None = None) -> Sitter:
+    def add(self, name: str, photo: Tensor, reading: Reading | None = None, seen: Image.Image | None = None) -> Sitter:
         """As `searching`, in one go."""
-        for _ in self.searching(name, photo, reading=reading):
+        for _ in self.searching(name, photo, None, seen, reading):
             pass
         return self.sitters[name]
 
@@ -199,13 +199,6 @@ class CartoonPanel(Panel):
         if not studio.sitters:
             raise ValueError("there is no photo yet: add one first, with studio.add(name, photo)")
         self.studio = studio
-        controls = {
-            "photo": w.Dropdown(options=list(studio.sitters), **labelled("photo")),
-            "style": choice("style", list(studio.styles)),
-            "swap_resolution": choice("cartoon from", cuts(studio.source.resolution)),
-            "strength": float_slider("strength", 1.0, 0.0, 1.0, 0.05, "0: the photo's model, 1: the cartoon's"),
-            "width": float_slider("soft cut", 0.0, 0.0, 2.0, 0.1, "in resolutions; 0: hard"),
-        }
         large = f"a larger one than {UPLOAD_MB} MB may be lost on its way, but for `make lab`: give its path instead"
         label = {"description": f"Your photo, to {UPLOAD_MB} MB", TIP: large}
         self.upload = w.FileUpload(accept="image/*", layout=w.Layout(width="auto"), **label)
@@ -215,9 +208,23 @@ class CartoonPanel(Panel):
         self.path.observe(lambda _: self._guarded(self._take_named), "value")
         of_photo = "pixels of the photo; empty: its faces are found"
         self.square = text_field("its square", help=of_photo, placeholder="left, top, side, or empty")
-        render, video = (partial(function, studio) for function in (render_cartoon, cartoon_video))
+        photo = {"photo": w.Dropdown(options=list(studio.sitters), **labelled("photo"))}
+        render, dials, more = self._parts()
+        super().__init__(partial(render, studio), photo | dials, "cartoon", record=record, preview=True, **more)
+
+    def _parts(self) -> tuple[Callable[..., Image.Image], dict[str, w.ValueWidget], dict[str, Any]]:
+        """What renders, its controls besides the photo, and more arguments of `Panel`."""
+        dials = {
+            "style": choice("style", list(self.studio.styles)),
+            "swap_resolution": choice("cartoon from", cuts(self.studio.source.resolution)),
+            "strength": self._strength(),
+            "width": float_slider("soft cut", 0.0, 0.0, 2.0, 0.1, "in resolutions; 0: hard"),
+        }
         above = [self.upload, self.path, self.square]
-        super().__init__(render, controls, "cartoon", record=record, preview=True, video=video, above=above)
+        return render_cartoon, dials, {"above": above, "video": partial(cartoon_video, self.studio)}
+
+    def _strength(self) -> w.FloatSlider:
+        return float_slider("strength", 1.0, 0.0, 1.0, 0.05, "0: the photo's model, 1: the cartoon's")
 
     @property
     def record(self) -> dict[str, Any]:
@@ -239,6 +246,7 @@ class CartoonPanel(Panel):
         field gives. Raises ValueError: no picture, no face in it, or no square.
         """
         square = parse_box(self.square.value.strip() or None)
+        self.message.value = f"looking for faces in {escape(name, False)}"
         try:
             photo = decode(data)
         except Refused as error:
@@ -270,9 +278,13 @@ class CartoonPanel(Panel):
     def save(self) -> Path:
         """As `Panel.save`, with a link that takes the picture to your own machine."""
         path = super().save()
-        link = f"data:image/png;base64,{b64encode(path.read_bytes()).decode()}"
-        self.message.value += f" · <a download='{path.name}' href='{link}'><b>download</b></a>"
+        self.message.value += f" · {download_link(path.name, path.read_bytes(), '<b>download</b>')}"
         return path
+
+
+def download_link(name: str, png: bytes, words: str) -> str:
+    """HTML that takes a picture out of the page, as a file of that name."""
+    return f"<a download='{name}' href='data:image/png;base64,{b64encode(png).decode()}'>{words}</a>"
 
 
 cartoon_panel = CartoonPanel  # the name by which notebooks call it, as with the panels that are functions
