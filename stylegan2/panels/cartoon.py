@@ -97,7 +97,7 @@ class Studio:
 
     def add(self, name: str, photo: Tensor, reading: Reading | None = None, seen: Image.Image | None = None) -> Sitter:
         """As `searching`, in one go."""
-        for _ in self.searching(name, photo, None, seen, reading):
+        for _ in self.searching(name, photo, seen=seen, reading=reading):
             pass
         return self.sitters[name]
 
