@@ -94,17 +94,12 @@ def _from_text(start: Checkpoint, config: dict, clips: list[str], out: Path, met
     done = len(learning.history)
     if not done:
         _nothing_learnt()
-    kept = learning.best_row
-    if "step" not in kept:
-        raise ValueError(
-            f"nothing was kept: after {done} iterations no measurement shows faces nearer to {config.text!r} with at "
-            f"least {config.least_variety:g} of the variety; try a smaller --lr, --check-every, or other words"
-        )
-    texts = asdict(config) | {"from": config.source, "clip": clips, "iterations": kept["step"] + 1}
-    path = jojogan.save_run(out, g, learning.best, texts | {"history": learning.history} | meta)
-    numbers = f"similarity {kept['similarity']:.2f}, variety {kept['variety']:.2f}, after {kept['step'] + 1} of {done}"
-    why = " (stopped: faces became alike)" * learning.collapsed
-    typer.echo(f"{config.text!r}, {numbers} iterations{why}: {path}")
+    if "step" not in learning.best_row:
+        raise ValueError(f"{config.text!r}: {learning.describe()}; try a smaller --lr or --check-every, or other words")
+    meta = asdict(config) | {"source_text": config.source, "clip": clips} | meta
+    meta |= {"iterations": learning.best_row["step"] + 1, "history": learning.history}
+    path = jojogan.save_run(out, g, learning.best, meta)
+    typer.echo(f"{config.text!r}, {learning.describe()}: {path}")
     _end(out, done, config.iterations, learning.collapsed)
 
 

@@ -227,6 +227,20 @@ class Learning:
         if not self.collapsed and row["similarity"] > self.best_row["similarity"]:
             self.best, self.best_row = copy.deepcopy(self.style), self.history[-1]
 
+    def keep(self) -> None:
+        """Measure what was learnt since the last measurement, for a learning that is stopped."""
+        if self.history and "variety" not in self.history[-1]:
+            self.check()
+
+    def describe(self) -> str:
+        """What was kept, in words."""
+        kept, done = self.best_row, len(self.history)
+        if "step" not in kept:
+            return f"nothing was kept: {done} iterations brought no faces nearer to the text that differ enough"
+        numbers = f"similarity {kept['similarity']:.2f}, variety {kept['variety']:.2f}"
+        why = " (stopped: faces became alike)" * self.collapsed
+        return f"{numbers}, after {kept['step'] + 1} of {done} iterations{why}"
+
 
 def learn(source: Generator, clips: Sequence[ClipModel], config: NadaConfig, progress: bool = True) -> Learning:
     """All of a learning, or, after Ctrl-C, what there was by then. Arguments and errors as those of `Learning`."""
@@ -236,6 +250,5 @@ def learn(source: Generator, clips: Sequence[ClipModel], config: NadaConfig, pro
             for row in shown:
                 shown.set_postfix(loss=f"{row['loss']:.2f}", refresh=False)
     except KeyboardInterrupt:
-        if learning.history and "variety" not in learning.history[-1]:
-            learning.check()
+        learning.keep()
     return learning
