@@ -35,12 +35,12 @@ DRAWINGS_SEED = 970_000  # of faces that nothing was trained on
 NUMBERS = ("distance", "structure", "colours", "person")
 
 
-def parse(text: str) -> StyleConfig:
+def parse(text: str) -> dict:
     """Settings in Python's words, "iterations=200, layers='3-9'"; only literals are read, nothing is run."""
-    call = ast.parse(f"StyleConfig({text})", mode="eval").body
+    call = ast.parse(f"dict({text})", mode="eval").body
     if call.args:
         raise ValueError(f"settings {text!r}: expected names and values, such as iterations=200")
-    return StyleConfig(**{word.arg: ast.literal_eval(word.value) for word in call.keywords})
+    return {word.arg: ast.literal_eval(word.value) for word in call.keywords}
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=SHIPPED)
     parser.add_argument("--pictures", type=Path)
     args = parser.parse_args()
-    configs = {text or "defaults": parse(text) for text in args.settings}
+    configs = {text or "defaults": StyleConfig(**parse(text)) for text in args.settings}
 
     source = checkpoints.load(args.models / "photo.pt", "cpu")
     g, judge = source.g_ema, Judge.load(args.models / "judge.pt", "cpu")

@@ -16,7 +16,7 @@ from tiny_training import tiny_networks
 from stylegan2 import checkpoints, runs
 from stylegan2.editing import nada
 from stylegan2.editing.latents import ws_from_seeds
-from stylegan2.editing.nada import DirectionalLoss, Learning, NadaConfig, choose_layers, learn
+from stylegan2.editing.nada import DirectionalLoss, Learning, NadaConfig, layer_moves, learn
 
 CONFIG = NadaConfig("webtoon drawing", iterations=6, batch=2, lr=0.01, check_every=3, views=0, least_variety=0.0)
 
@@ -62,7 +62,7 @@ def test_unchanged_pictures_cost_1_and_have_gradients_within_bounds(clip, g, vie
 
 
 # --------------------------------------------------------------------------------------------------------- the layers
-def test_the_layers_chosen_are_those_whose_codes_move_farthest(clip, g, monkeypatch):
+def test_layers_move_as_the_text_pulls_at_their_codes(clip, g, monkeypatch):
     ws = ws_from_seeds(g, [1, 2, 3])
 
     def to_text(self, images, step=0):  # only codes 1 and 3 count
@@ -71,7 +71,8 @@ def test_the_layers_chosen_are_those_whose_codes_move_farthest(clip, g, monkeypa
     seen, synthesis = [], g.synthesis.forward
     monkeypatch.setattr(g.synthesis, "forward", lambda ws, noise: seen.append(ws) or synthesis(ws, noise))
     monkeypatch.setattr(DirectionalLoss, "to_text", to_text)
-    assert choose_layers(g, [DirectionalLoss(clip, CONFIG)], ws, 2) == [1, 3]
+    moves = layer_moves(g, [DirectionalLoss(clip, CONFIG)], ws)
+    torch.testing.assert_close(moves, torch.tensor([0.0, 5.0, 0.0, 3.0, 0.0]))
 
 
 def changed(a, b) -> set[str]:
@@ -83,6 +84,8 @@ def changed(a, b) -> set[str]:
 def test_only_the_chosen_convolutions_learn(clip, g):
     learning = learn(g, [clip], replace(CONFIG, layers="1,2"), progress=False)
     assert changed(learning.style, g) == {"blocks.8.conv0", "blocks.8.conv1"}
+    coloured = learn(g, [clip], replace(CONFIG, layers="1,2", colours=True), progress=False)
+    assert changed(coloured.style, learning.style) >= {"blocks.4.to_rgb", "blocks.16.to_rgb"}
     assert not any(p.requires_grad for p in learning.style.parameters())
     assert checkpoints.fingerprint(g) == checkpoints.fingerprint(tiny_source())
 

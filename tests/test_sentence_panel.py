@@ -8,7 +8,7 @@ from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.panels.sentence import SentencePanel, render_sentence
 
 SETTINGS = {"batch": 2, "check_every": 1, "least_variety": 0.0, "lr": 0.01}
-ASKED = {"text": "webtoon drawing", "source": "photo", "iterations": 3}
+ASKED = {"text": "webtoon drawing", "from_text": "photo", "iterations": 3}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_the_strength_moves_what_was_learnt(scene):
 
 def test_what_was_learnt_already_is_shown_first(scene):
     panel = SentencePanel(*scene, {("painting", "photo", 7): scene[0]})
-    assert panel.settings == {"text": "painting", "source": "photo", "iterations": 7, "strength": 1.0}
+    assert panel.settings == {"text": "painting", "from_text": "photo", "iterations": 7, "strength": 1.0}
 
 
 def test_stopped_by_the_kernel_it_keeps_what_was_learnt(scene, monkeypatch):

@@ -58,8 +58,9 @@ class NadaConfig:
     lr: float = 2e-3  # step size, the paper's
     batch: int = 4  # faces of an iteration
     layers: str = "auto"  # which convolutions learn: chosen on the way, or numbers such as 3-8
-    share: float = 0.67  # of the convolutions, where they are chosen; the paper: two thirds, or all for mere texture
+    share: float = 1.0  # of the convolutions, where chosen; the paper: all for a style, two thirds for new shapes
     choose_every: int = 10  # iterations between two choices; the paper: 1
+    colours: bool = False  # the tRGB layers learn, too; the paper: never
     reach: float = 1.0  # how far the pictures must move at least, in lengths of the texts' way
     views: int = 1  # slightly changed copies that CLIP looks at; 0: the pictures as they are
     check_every: int = 20  # iterations between two measurements
@@ -121,15 +122,14 @@ class DirectionalLoss:
         return (1 - F.cosine_similarity(embed_views(self.clip, images, self.views, step), self.goal, dim=-1)).mean(0)
 
 
-def choose_layers(g: Generator, losses: Sequence[DirectionalLoss], ws: Tensor, count: int, step: int = 0) -> list[int]:
-    """The convolutions of g to which the text matters most, by number: those whose codes a step of gradient descent
-    moves farthest. ws: of some faces, [N, L, w_dim]."""
+def layer_moves(g: Generator, losses: Sequence[DirectionalLoss], ws: Tensor, step: int = 0) -> Tensor:
+    """How far a step of gradient descent towards the text moves the code of each convolution of g, on the mean of some
+    faces ws [N, L, w_dim]; in units of the step, [L - 1]: the last code drives a tRGB only."""
     ws = ws.detach().clone().requires_grad_(True)
     with frozen(g, *(loss.clip for loss in losses)):
         images = g.synthesis(ws, "const")
         (moved,) = torch.autograd.grad(sum(loss.to_text(images, step).sum() for loss in losses), ws)
-    farthest = moved.abs().mean((0, 2))[: len(g.synthesis.convs)].topk(count)  # the last code drives a tRGB only
-    return sorted(farthest.indices.tolist())
+    return moved.abs().mean((0, 2))[: len(g.synthesis.convs)]
 
 
 def variety(seen: Tensor) -> float:
@@ -178,7 +178,8 @@ class Learning:
         for step in range(config.iterations):
             if self.fixed is None and step % config.choose_every == 0:
                 probed = self._faces(PROBED, OTHER_SEEDS + 1 + step)
-                chosen = choose_layers(self.style, self.losses, probed, self.count, step)
+                moves = layer_moves(self.style, self.losses, probed, step)
+                chosen = sorted(moves.topk(self.count).indices.tolist())
             layers = chosen if self.fixed is None else self.fixed
             row = {"step": step, "loss": self._learn(optimiser, layers, step)}
             self.history.append(row)
@@ -196,6 +197,8 @@ class Learning:
         try:
             for layer in layers:
                 synthesis.convs[layer].requires_grad_(True)
+            for block in synthesis.blocks.values():
+                block.to_rgb.requires_grad_(self.config.colours)
             with frozen(*(loss.clip for loss in self.losses)):
                 for part in slices(len(ws), images_at_once(synthesis, len(ws), graph=True)):
                     with torch.no_grad():

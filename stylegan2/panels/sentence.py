@@ -23,7 +23,7 @@ from stylegan2.panels.panel import Panel
 from stylegan2.panels.style import SIDE
 from stylegan2.published.clip_model import ClipModel
 
-ASKED = ("text", "source", "iterations")  # what a style depends on
+ASKED = ("text", "from_text", "iterations")  # what a style depends on
 Styles = dict[tuple, Generator]  # by the values of ASKED
 
 
@@ -38,7 +38,7 @@ def render_sentence(
     style = styles.get(tuple(asked[name] for name in ASKED))
     row = asked["text"] if style is not None else "press Learn"
     styled = cartoonize(source, {"": style or source}, faces, strength=strength)[""]
-    return display.rows({asked["source"]: render(source, faces), row: styled}, side=SIDE)
+    return display.rows({asked["from_text"]: render(source, faces), row: styled}, side=SIDE)
 
 
 class SentencePanel(Panel):
@@ -65,7 +65,7 @@ class SentencePanel(Panel):
         first = next(iter(self.styles), ("webtoon drawing", NadaConfig.source, 100))
         controls = {
             "text": text_field("text", first[0], "what the pictures should be"),
-            "source": text_field("from", first[1], "what the source's pictures are"),
+            "from_text": text_field("from", first[1], "what the source's pictures are"),
             "iterations": int_slider("iterations", first[2], 1, 500, "of learning, at most"),
             "strength": float_slider("strength", 1, 0, 1, 0.05, "0 the source, 1 the style"),
         }
@@ -74,10 +74,10 @@ class SentencePanel(Panel):
 
     def learn(self) -> None:
         """Learn with the controls as they stand, unless that was done, and show it."""
-        key = text, source, iterations = tuple(self.settings[name] for name in ASKED)
+        key = text, from_text, iterations = tuple(self.settings[name] for name in ASKED)
         done, words = iterations, ""
         if key not in self.styles:
-            config = NadaConfig(text, source, iterations, **self.fixed)
+            config = NadaConfig(text, from_text, iterations, **self.fixed)
             learning = Learning(self.source, self.clips, config)
             try:
                 for _ in self.watch(learning, "steps", iterations):
@@ -87,7 +87,7 @@ class SentencePanel(Panel):
             if not learning.history:
                 return
             done = iterations if learning.collapsed else len(learning.history)
-            self.styles[text, source, done] = learning.best
+            self.styles[text, from_text, done] = learning.best
             words = learning.describe()
             with self._silence():
                 self.controls["iterations"].value = done
