@@ -5,7 +5,7 @@
     cartoonize(source, {"webtoon": learning.best}, photo_ws, strength=0.8)
 
 No picture of the target is needed. With E for CLIP's unit vectors, G0 for the frozen source, and G for its copy that
-learns, the way of a picture is to have the direction of the way between two texts (the paper's equations 2 and 3):
+learns, the way of a picture is to have the direction of the way between two texts (the paper's section 4.1):
 
     dT = E(text) - E(source text)        dI = E(G(w)) - E(G0(w))        loss = 1 - dI dT / (|dI| |dT|)
 
