@@ -98,6 +98,8 @@ COURSE = (
     Stop("10_cartoonize_yourself", "Cartoonize yourself", "You", "your photo", "your own photo, in every style",
          ("00", "06"), ("04",)),
     Stop("11_one_drawing", "One drawing", "Drawing", "a style from one", "a style from a single drawing", ("09", "10")),
+    Stop("12_one_sentence", "One sentence", "Sentence", "a style from a text", "a style from words alone",
+         ("03", "08"), ("11",)),
 )  # fmt: skip
 STOPS = {stop.number: stop for stop in COURSE}
 POCKET = "Faces, sizes and times in the text are those of pocket scale"

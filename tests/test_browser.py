@@ -67,6 +67,7 @@ codes = ws_from_seeds(g, [1, 2, 3])
 drawn = targets["webtoon"].synthesis(codes, "const").detach()
 drawings = {name: (drawn[i], codes[i : i + 1]) for i, name in enumerate(("first", "second"))}
 learnt = {("first", 300, False): targets["webtoon"]}
+said = {("webtoon drawing", "photo", 100): targets["webtoon"]}
 """
 EXAMPLES = {
     "latent": Example("latent_panel(g, record)", "blend", 0.6, "none"),
@@ -80,6 +81,7 @@ EXAMPLES = {
     "text": Example("text_panel(g, targets, course.clip, record=record)", "ψ", 0.3, "storybook"),
     "detector": Example("detector_panel(pages)", "margin", 0.9, "photo"),
     "cartoon": Example("cartoon_panel(studio, record)", "strength", 0.3, "storybook"),
+    "sentence": Example("sentence_panel(g, course.clips, codes, said, record=record)", "strength", 0.3, "Reset"),
     "style": Example("style_panel(g, photo.d, drawings, codes, learnt, record)", "strength", 0.3, "second"),
 }
 MODULES = {"augment": "dataset", "planner": "freeze_planner"}  # of stylegan2.panels, where it is not the panel's name

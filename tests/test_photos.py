@@ -258,6 +258,7 @@ WRITES = {  # verb -> its words, with OUT where it writes
     "cartoonize": ["cartoonize", PHOTO, "--out", "OUT"],
     "cartoonize a clip": ["cartoonize", "pocket:clip", "--out", "OUT/x.mp4"],
     "stylize": ["stylize", PHOTO, "--out", "OUT"],
+    "stylize --text": ["stylize", "--text", "webtoon drawing", "--out", "OUT"],
     "crop": ["crop", "data/samples", "--out", "OUT"],
     "prepare": ["prepare", "data/samples", "--out", "OUT"],
     "generate": ["generate", MODEL, "--out", "OUT"],

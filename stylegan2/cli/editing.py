@@ -266,15 +266,29 @@ def parse_strengths(text: str, least: int = 1) -> list[float]:
     return amounts
 
 
+def clip_for(g, name: str | None = None) -> str:
+    """The CLIP that was named, or the one that suits the size of a model's images."""
+    from stylegan2.pocket import world
+
+    return name or (str(POCKET_CLIP) if g.resolution <= world.SIZE else LARGE_CLIP)
+
+
+def load_clip(g, name: str | None = None):
+    """The CLIP of `clip_for`, where g lies."""
+    from stylegan2.published.clip_model import ClipModel
+
+    name = clip_for(g, name)
+    published = "/" in name and not common.shipped(Path(name)).exists()
+    return ClipModel.load(name if published else common.shipped(Path(name)), g.mapping.w_mean.device)
+
+
 def _edit(g, config, faces: list[Face], truncation: float, latents: Path | None, clip: str | None):
     """An edit that was kept, or a new one. Raises ValueError for a file of another edit, or of an unfinished one."""
     from stylegan2.checkpoints import fingerprint
     from stylegan2.editing.styleclip import TextEdit, check_words, optimise
-    from stylegan2.pocket import world
-    from stylegan2.published.clip_model import ClipModel
 
     where = g.mapping.w_mean.device
-    name = clip or (str(POCKET_CLIP) if g.resolution <= world.SIZE else LARGE_CLIP)
+    name = clip_for(g, clip)
     seeds = [face if isinstance(face, int) else str(face) for face in faces]
     made_from = {"generator": fingerprint(g), "seeds": seeds, "truncation": truncation, "clip": name}
     if latents is not None and latents.exists():
@@ -287,7 +301,7 @@ def _edit(g, config, faces: list[Face], truncation: float, latents: Path | None,
             raise ValueError(f"'{latents}' holds an edit that was interrupted: remove it, or name another file")
         typer.echo(f"{latents}: the codes of an earlier edit, nothing is optimised")
         return kept
-    model = ClipModel.load(name if name == LARGE_CLIP else common.shipped(Path(name)), where)
+    model = load_clip(g, name)
     if unknown := check_words(model, config):
         common.note(f"{name} never saw the words {', '.join(unknown)}; they count for nothing")
     done = replace(optimise(g, model, ws_of(g, faces, truncation), config), made_from=made_from)

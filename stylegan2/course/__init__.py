@@ -183,6 +183,12 @@ class Course:
         return ClipModel.load(self.models.clip(), self.device)
 
     @cached_property
+    def clips(self) -> list[ClipModel]:
+        """`clip`, and at full scale a second one where memory allows."""
+        first = self.clip
+        return [first, *(ClipModel.load(path, self.device) for path in self.models.more_clips(self.device))]
+
+    @cached_property
     def encoder(self):
         """The network that goes from an image to codes of the source."""
         encoder = load_encoder(self.file("encoder"), self.device).encoder

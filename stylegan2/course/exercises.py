@@ -221,6 +221,19 @@ EXERCISES: dict[str, Exercise] = {
         "the mean absolute difference of each pair of maps; then their sum",
     ),
     "11-all": Exercise("b", hint="no code of the drawing is left in the pairs: what could tell one face from another?"),
+    "12-direction": Exercise(
+        lambda text, source: functional.normalize(text.mean(0) - source.mean(0), dim=0),
+        [(_TEXTS, functional.normalize(_normal(5, 6, seed=1))), (_TEXTS[:1], _TEXTS[1:2])],
+        "the mean over the sentences of each, their difference, and that brought to length 1",
+    ),
+    "12-loss": Exercise(
+        lambda before, after, way: (1 - functional.cosine_similarity(after - before, way, dim=1)).mean(),
+        [(_normal(4, 6), _normal(4, 6, seed=1), _TEXTS[0]), (_TEXTS, -_TEXTS, _TEXTS[2])],
+        "each picture's way is after - before; 1 minus its cosine with the way of the texts; the mean over pictures",
+    ),
+    "12-shift": Exercise(
+        "b", hint="what is after - before of a face, if every face ends at the same point, and if all move alike?"
+    ),
 }
 
 

@@ -21,7 +21,8 @@ FULL_SIZE = 256
 PHOTOS_SEED = 910_000  # of rendered photos that no training uses
 BATCH = 16
 GIB_FOR_BATCH = 12  # for 16 images at 256 pixels, config-f: 10.2 in float32 (benchmarks/README.md), and some room
-CLIP = "ViT-B/32"
+CLIP, SECOND_CLIP = "ViT-B/32", "ViT-B/16"
+GIB_FOR_TWO = 8  # of a GPU's memory, with which the second one is used beside the first
 
 
 class PocketModels:
@@ -59,6 +60,10 @@ class PocketModels:
     def clip(self) -> Path:
         """The file of a CLIP, for `ClipModel.load`."""
         return self.file("clip")
+
+    def more_clips(self, device: torch.device) -> list[Path]:
+        """Files of other CLIPs, whose losses may be averaged with that of `clip`."""
+        return []
 
     def photos(self, n: int, device: torch.device) -> Tensor:
         """Photos that the source was not trained on, [n, 3, R, R] in [-1, 1]."""
@@ -109,6 +114,16 @@ class FullModels:
         except ConnectionError as error:
             print(f"texts are read by the pocket CLIP, which has only ever seen rendered faces: {error}")
             return self._pocket.clip()
+
+    def more_clips(self, device: torch.device) -> list[Path]:
+        """ViT-B/16, where a GPU has the memory for it and it can be had."""
+        if device.type != "cuda" or torch.cuda.get_device_properties(device).total_memory < GIB_FOR_TWO * 2**30:
+            return []
+        try:
+            return [clip_files.find(SECOND_CLIP, self.zoo.folder)]
+        except ConnectionError as error:
+            print(f"without {SECOND_CLIP}: {error}")
+            return []
 
     def photos(self, n: int, device: torch.device) -> Tensor:
         """Rendered by the source itself, since no photographs may be shipped."""

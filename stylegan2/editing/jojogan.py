@@ -205,10 +205,11 @@ def refuse_faults(portraits: Mapping[str, Portrait], frame: align.Frame) -> None
         raise ValueError(f"{'; '.join(lines)}. Every face would get that; --anyway learns from it nevertheless")
 
 
-def save_run(out: Path, source: Generator, style: Generator, drawings: Tensor, ws: Tensor, meta: dict) -> Path:
+def save_run(out: Path, source: Generator, style: Generator, meta: dict, drawings=None, ws=None) -> Path:
     """Write a run's folder: the model as a snapshot of as many images as were compared, settings, and a sheet.
 
-    meta: what config.json says, with "iterations", "batch" and "strength". Returns the sheet's path.
+    meta: what config.json says, with "iterations", "batch" and "strength". The rest as of `sheet`, whose path it
+    returns.
     """
     style, meta = swap(source, style, 4, strength=meta["strength"]), meta | {"origin": checkpoints.fingerprint(source)}
     images = meta["iterations"] * meta["batch"]
@@ -217,9 +218,12 @@ def save_run(out: Path, source: Generator, style: Generator, drawings: Tensor, w
     return display.save(sheet(source, style, drawings, ws), out / "sheet.png")
 
 
-def sheet(source: Generator, style: Generator, drawings: Tensor, ws: Tensor, side: int = 192) -> Image.Image:
-    """The drawings, what renders them in the source and in the style, and faces of the source in the style."""
-    faces = ws_from_seeds(source, FACES)
-    rows = {"drawing": drawings, "found": render(source, ws), "learnt": render(style, ws)}
+def sheet(
+    source: Generator, style: Generator, drawings: Tensor | None = None, ws: Tensor | None = None, side: int = 192
+) -> Image.Image:
+    """The drawings, what renders them in the source and in the style, if any; faces of the source in the style."""
+    faces, rows = ws_from_seeds(source, FACES), {}
+    if drawings is not None:
+        rows = {"drawing": drawings, "found": render(source, ws), "learnt": render(style, ws)}
     rows |= {"faces": render(source, faces), "in this style": render(style, faces)}
     return display.rows(rows, side=side)

@@ -125,24 +125,26 @@ class TextLoss:
 
     def __call__(self, images: Tensor, step: int = 0, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """-> the loss and the cosine of image and text, [N] each. `step` chooses the views, `part` the first images."""
-        now = self._embed(images, step)  # [V, N, E]
+        now = embed_views(self.clip, images, self.views, step)  # [V, N, E]
         loss = 1 - (now * self.goal).sum(2)
         if self.keep:
             with torch.no_grad():  # through the same views: what a view does to an image is no change
-                before = self._embed(self.first[part], step)
+                before = embed_views(self.clip, self.first[part], self.views, step)
             change = now - before
             across = change - (change * self.way).sum(2, keepdim=True) * self.way
             loss = loss + self.keep * across.square().sum(2)
         return loss.mean(0), (now * self.text).sum(2).mean(0).detach()
 
-    def _embed(self, images: Tensor, step: int) -> Tensor:
-        """CLIP's unit vectors of V views of the images, or of the images as they are: [V, N, E]."""
-        if not self.views:
-            return self.clip.encode_images(images)[None]
-        rng = torch.Generator(images.device).manual_seed(step)
-        points = images.new_zeros(len(images), 1, 2)
-        views = [roughen(images, points, rng, shared=True)[0] for _ in range(self.views)]
-        return self.clip.encode_images(torch.cat(views)).unflatten(0, (self.views, -1))
+
+def embed_views(clip: ClipModel, images: Tensor, views: int, step: int) -> Tensor:
+    """CLIP's unit vectors of V views of the images, of which `step` is the seed, or, with 0 views, of the images as
+    they are: [V or 1, N, E]."""
+    if not views:
+        return clip.encode_images(images)[None]
+    rng = torch.Generator(images.device).manual_seed(step)
+    points = images.new_zeros(len(images), 1, 2)
+    seen = [roughen(images, points, rng, shared=True)[0] for _ in range(views)]
+    return clip.encode_images(torch.cat(seen)).unflatten(0, (views, -1))
 
 
 def check_words(clip: ClipModel, config: EditConfig) -> list[str]:
