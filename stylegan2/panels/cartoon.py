@@ -272,7 +272,7 @@ class CartoonPanel(Panel):
         if any(self.studio.sitters[name].outside for name in names):
             self.message.value += "; not of this model's world, so it becomes the face most like it"
         if any(self.studio.sitters[name].reading for name in names):
-            self.message.value += "; &quot;as read&quot;: drawn by the renderer from what was read off the photo"
+            self.message.value += "; the renderer draws what was read off the photo, too"
         return names
 
     def save(self) -> Path:
