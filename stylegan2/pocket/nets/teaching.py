@@ -1,0 +1,193 @@
+"""Teaching a synthesis network what the renderer knows: attributes of a face -> w -> its picture.
+
+A generator has to discover by an adversary alone what its pictures are made of. Here the renderer can say it: the same
+face is rendered and drawn by the network, and the difference of the two is the loss. `mapping_training.py` then
+teaches the mapping network which w belongs to a z. Real photos have no such teacher: this is how the pocket source
+gets in an hour on two cores what takes days on GPUs at full scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stylegan2 import files
+from stylegan2.bars import bar
+from stylegan2.networks import SynthesisNetwork, widths
+from stylegan2.pocket import world
+from stylegan2.pocket.nets.fit import Fit, FitConfig
+from stylegan2.pocket.nets.judge import read_dict
+from stylegan2.pocket.world.faces import GLASSES
+from stylegan2.pocket.world.geometry import geometry
+from stylegan2.pocket.world.styles import STYLES
+
+FORMAT = "stylegan2 pocket synthesis taught from attributes"
+SPREAD = 3.0  # how much more the pixels with the most detail weigh, on average over a picture
+GLASSES_SHARE = 0.5  # of the faces shown wear glasses: thin, and rare among photos
+
+
+@dataclass(frozen=True)
+class TeachingConfig(FitConfig):
+    """Lengths and rates of the teaching."""
+
+    images: int = 110_000
+    batch: int = 16
+    faces: int = 24_000  # rendered, shown several times each
+    held_out: int = 500
+    lr: float = 0.004  # of the synthesis network, whose weights have unit scale
+    head_lr: float = 0.002  # of what makes w
+    warm_up: float = 0.02  # share of the run in which the rate rises
+    flat: float = 0.6  # share of the run at the full rate
+    seed: int = 0
+    save_every: int = 8_000
+    resolution: int = world.SIZE
+
+
+def describe(faces: world.Faces) -> Tensor:
+    """What the network is told of faces [N, D]: all attributes, and where things lie in the picture."""
+    worn = (faces.glasses > 0)[:, None].float()
+    shapes = F.one_hot(faces.glasses, len(GLASSES)).float()[:, 1:]
+    phase = faces.texture * math.tau
+    places = world.landmarks(faces, "photo").flatten(1)
+    parting = geometry(faces, STYLES["photo"]).part_x.view(-1)  # the locks of the hair turn with it
+    angles = torch.stack([phase, 16 * parting, 28 * parting], dim=1)
+    frame = (faces.glasses_colour - 0.5) * 4 * worn
+    return torch.cat([faces.vector(), shapes, frame, places, angles.sin(), angles.cos()], dim=1)
+
+
+class Taught(nn.Module):
+    """Attributes -> w by a linear layer and a small network beside it -> image.
+
+    Args:
+        count: numbers that `describe` gives.
+        resolution: side of the image.
+        w_dim: size of w.
+        base: widths of the synthesis network are min(base / side, w_dim).
+    """
+
+    def __init__(self, count: int, resolution: int, w_dim: int = 128, base: int = 2048):
+        super().__init__()
+        self.synthesis = SynthesisNetwork(resolution, w_dim, widths(resolution, base, w_dim))
+        self.linear = nn.Linear(count, w_dim)
+        self.deep = nn.Sequential(nn.Linear(count, 256), nn.LeakyReLU(0.2), nn.Linear(256, w_dim))
+        self.register_buffer("mean", torch.zeros(count))
+        self.register_buffer("spread", torch.ones(count))
+
+    def w(self, described: Tensor) -> Tensor:
+        """w [N, w_dim] of faces that are described [N, D]."""
+        x = (described.to(self.mean) - self.mean) / self.spread
+        return self.linear(x) + self.deep(x)
+
+    def forward(self, described: Tensor, noise: str = "random") -> Tensor:
+        """The picture of each face [N, 3, R, R], one w for all layers."""
+        w = self.w(described)
+        return self.synthesis(w[:, None].expand(-1, self.synthesis.num_ws, -1), noise)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> Taught:
+        """A taught network that `train_teaching` saved."""
+        content = read_dict(Path(path), FORMAT)
+        taught = cls(*content["sizes"]).to(device)
+        taught.load_state_dict({name: value.float() for name, value in content["weights"].items()})
+        return taught.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """Rendered faces: pictures uint8 [N, 3, R, R], their descriptions [N, D], which wear glasses bool [N]."""
+
+    images: Tensor
+    described: Tensor
+    glasses: Tensor
+
+    @classmethod
+    def render(cls, count: int, seed: int, resolution: int) -> Lessons:
+        """`count` faces of random z."""
+        z = torch.randn(count, 128, generator=torch.Generator().manual_seed(seed))
+        faces, images = world.from_z(z), []
+        parts = range(0, count, 500)
+        for first in bar(parts, what="rendering", unit="part", shown=count > 2_000):
+            images.append(world.render(faces[first : first + 500], "photo", resolution))
+        return cls(torch.cat(images), describe(faces), faces.glasses > 0)
+
+
+def detail(images: Tensor) -> Tensor:
+    """Weights of pixels [N, 1, R, R] with mean 1: more where an image in -1..1 changes from pixel to pixel."""
+    change = F.pad(images.diff(dim=3).abs().mean(1, keepdim=True), (0, 1, 0, 0))
+    change = change + F.pad(images.diff(dim=2).abs().mean(1, keepdim=True), (0, 0, 0, 1))
+    change = F.avg_pool2d(change, 5, 1, 2)
+    return (1 + SPREAD * change / change.mean(dim=(2, 3), keepdim=True)) / (1 + SPREAD)
+
+
+def difference(drawn: Tensor, rendered: Tensor) -> dict[str, Tensor]:
+    """Mean absolute differences of images in -1..1: of pixels, of images shrunk 2, 4 and 8 times, of neighbours."""
+    error = drawn - rendered
+    weights = detail(rendered)
+    pixels = (error.abs() * weights).mean()
+    shrunk = sum(F.avg_pool2d(error, s).abs().mean() for s in (2, 4, 8))
+    edges = (error.diff(dim=3).abs() * weights[..., 1:]).mean() + (error.diff(dim=2).abs() * weights[..., 1:, :]).mean()
+    return {"pixels": pixels, "shrunk": 0.5 * shrunk, "edges": 0.5 * edges}
+
+
+class _Teaching(Fit):
+    clip_norm = 5.0
+
+    def __init__(self, config: TeachingConfig, lessons: Lessons, device: torch.device):
+        described = lessons.described
+        super().__init__(config, lambda: Taught(described.shape[1], config.resolution), device)
+        self.model.mean.copy_(described.mean(0))
+        self.model.spread.copy_(described.std(0).clamp_min(0.05))
+        head = [*self.model.linear.parameters(), *self.model.deep.parameters()]
+        groups = [{"params": head, "lr": config.head_lr}, {"params": self.model.synthesis.parameters()}]
+        self.optimiser = torch.optim.Adam(groups, lr=config.lr, betas=(0.9, 0.99))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
+
+    def _rate(self, step: int) -> float:
+        """Up in a straight line, level, and half a cosine down to 0."""
+        c, t = self.config, (step + 1) / self.config.steps
+        return min(1.0, t / c.warm_up, 0.5 + 0.5 * math.cos(math.pi * max(0.0, t - c.flat) / (1 - c.flat)))
+
+    def batches(self, pool: Lessons) -> Iterator[tuple]:
+        worn, bare = pool.glasses.nonzero()[:, 0], (~pool.glasses).nonzero()[:, 0]
+        while self.step < self.config.steps:
+            rng, n = self.rng(), self.config.batch
+            with_glasses = int((torch.rand(n, generator=rng) < GLASSES_SHARE).sum())
+            parts = [group[torch.randint(len(group), (k,), generator=rng)] for group, k in ((worn, with_glasses), (bare, n - with_glasses))]
+            chosen = torch.cat(parts)
+            yield pool.images[chosen].to(self.device), pool.described[chosen].to(self.device)
+
+    def losses(self, images: Tensor, described: Tensor) -> dict[str, Tensor]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed + self.step)
+            drawn = self.model(described)
+        return difference(drawn, images.float().div(127.5).sub(1))
+
+    def finish(self, path: Path, pool: Lessons, meta: dict) -> tuple[Taught, dict]:
+        model = self.model.eval()
+        sizes = (len(model.mean), self.config.resolution)
+        weights = {name: value.half() if value.ndim else value for name, value in model.state_dict().items()}
+        files.write(path, {"format": FORMAT, "sizes": sizes, "weights": weights, "meta": meta})
+        return model, measure(model, Lessons.render(self.config.held_out, self.config.seed + 99, self.config.resolution))
+
+
+@torch.no_grad()
+def measure(model: Taught, lessons: Lessons) -> dict[str, float]:
+    """Mean absolute error (values -1..1) on faces that were not shown: of the picture, and where it has detail."""
+    device, total, fine = model.mean.device, 0.0, 0.0
+    for images, described in zip(lessons.images.split(50), lessons.described.split(50), strict=True):
+        images = images.to(device).float().div(127.5).sub(1)
+        error = (model(described.to(device), "const") - images).abs()
+        total, fine = total + float(error.sum()), fine + float((error * detail(images)).sum())
+    return {"held_out_error": total / lessons.images.numel(), "held_out_error_of_detail": fine / lessons.images.numel()}
+
+
+def train_teaching(path: Path, config: TeachingConfig, device: torch.device, scratch: Path, lessons: Lessons | None = None) -> Taught:
+    """Teach, and save the network at `path` with its errors beside it; a killed run goes on."""
+    lessons = lessons or Lessons.render(config.faces, config.seed, config.resolution)
+    return _Teaching(config, lessons, device).train(path, lessons, scratch)
