@@ -6,17 +6,21 @@ the mapping, every z has a face, and the faces of random z have the variety of t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from stylegan2 import networks
+from stylegan2 import files, networks
 from stylegan2.networks import Generator, MappingNetwork
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
+from stylegan2.pocket.nets.judge import read_dict
 from stylegan2.pocket.nets.teaching import Taught, describe
+
+FORMAT = "stylegan2 pocket mapping taught from attributes"
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class MappingConfig(FitConfig):
 def pairs(taught: Taught, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Random z [N, z_dim] and the w [N, w_dim] of their faces."""
     z = torch.randn(count, taught.synthesis.w_dim, generator=rng)
-    return z, taught.w(describe(world.from_z(z)))
+    with torch.no_grad():
+        return z, taught.w(describe(world.from_z(z)))
 
 
 class _Mapping(Fit):
@@ -48,8 +53,7 @@ class _Mapping(Fit):
         self.optimiser = torch.optim.Adam(self.model.parameters(), config.lr, betas=(0.9, 0.99))
         self.schedule = warm_cosine(self.optimiser, config.steps, config.warm_up)
 
-    @torch.no_grad()
-    def batches(self, taught: Taught):  # type: ignore[override]
+    def batches(self, taught: Taught) -> Iterator[tuple[Tensor, Tensor]]:
         while self.step < self.config.steps:
             z, w = pairs(taught, self.config.batch, self.rng())
             yield z.to(self.device), w
@@ -58,8 +62,16 @@ class _Mapping(Fit):
         return {"w": (self.model.w(z) - w).square().mean()}
 
     def finish(self, path: Path, taught: Taught, meta: dict) -> tuple[MappingNetwork, dict]:
-        torch.save(self.model.state_dict(), path)
+        weights = {name: value.cpu() for name, value in self.model.state_dict().items()}
+        files.write(path, {"format": FORMAT, "weights": weights, "meta": meta})
         return self.model, measure(self.model, taught, self.config.held_out)
+
+
+def train_mapping(
+    path: Path, taught: Taught, config: MappingConfig, device: torch.device, scratch: Path
+) -> MappingNetwork:
+    """Teach, and save the mapping at `path` with its errors beside it; a killed run goes on."""
+    return _Mapping(config, taught, device).train(path, taught, scratch)
 
 
 @torch.no_grad()
@@ -71,10 +83,10 @@ def measure(mapping: MappingNetwork, taught: Taught, count: int, seed: int = 99)
     return {"w_error": float(error), "pictures_apart": float((few[0] - few[1]).abs().mean())}
 
 
-def assemble(taught: Taught, mapping: MappingNetwork) -> Generator:
-    """The generator of both: z -> w -> image."""
-    g, _ = networks.build(taught.synthesis.resolution, "pocket", 0)
+def assemble(taught: Taught, mapping: Path) -> Generator:
+    """The generator of a taught synthesis network and a mapping that `train_mapping` saved: z -> w -> image."""
+    g, _ = networks.build(taught.synthesis.resolution, "pocket")
     g.synthesis.load_state_dict(taught.synthesis.state_dict())
-    g.mapping.load_state_dict(mapping.state_dict())
+    g.mapping.load_state_dict(read_dict(mapping, FORMAT)["weights"])
     g.mapping.update_mean()
-    return g.eval().requires_grad_(False)
+    return g

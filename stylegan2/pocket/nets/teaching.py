@@ -157,8 +157,9 @@ class _Teaching(Fit):
         worn, bare = pool.glasses.nonzero()[:, 0], (~pool.glasses).nonzero()[:, 0]
         while self.step < self.config.steps:
             rng, n = self.rng(), self.config.batch
-            with_glasses = int((torch.rand(n, generator=rng) < GLASSES_SHARE).sum())
-            parts = [group[torch.randint(len(group), (k,), generator=rng)] for group, k in ((worn, with_glasses), (bare, n - with_glasses))]
+            k = int((torch.rand(n, generator=rng) < GLASSES_SHARE).sum())
+            groups = (worn, k), (bare, n - k)
+            parts = [group[torch.randint(len(group), (count,), generator=rng)] for group, count in groups]
             chosen = torch.cat(parts)
             yield pool.images[chosen].to(self.device), pool.described[chosen].to(self.device)
 
@@ -173,7 +174,9 @@ class _Teaching(Fit):
         sizes = (len(model.mean), self.config.resolution)
         weights = {name: value.half() if value.ndim else value for name, value in model.state_dict().items()}
         files.write(path, {"format": FORMAT, "sizes": sizes, "weights": weights, "meta": meta})
-        return model, measure(model, Lessons.render(self.config.held_out, self.config.seed + 99, self.config.resolution))
+        return model, measure(
+            model, Lessons.render(self.config.held_out, self.config.seed + 99, self.config.resolution)
+        )
 
 
 @torch.no_grad()
@@ -187,7 +190,7 @@ def measure(model: Taught, lessons: Lessons) -> dict[str, float]:
     return {"held_out_error": total / lessons.images.numel(), "held_out_error_of_detail": fine / lessons.images.numel()}
 
 
-def train_teaching(path: Path, config: TeachingConfig, device: torch.device, scratch: Path, lessons: Lessons | None = None) -> Taught:
+def train_teaching(path: Path, config: TeachingConfig, device: torch.device, scratch: Path) -> Taught:
     """Teach, and save the network at `path` with its errors beside it; a killed run goes on."""
-    lessons = lessons or Lessons.render(config.faces, config.seed, config.resolution)
+    lessons = Lessons.render(config.faces, config.seed, config.resolution)
     return _Teaching(config, lessons, device).train(path, lessons, scratch)
