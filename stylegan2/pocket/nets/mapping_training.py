@@ -31,7 +31,7 @@ class MappingConfig(FitConfig):
     codes: int = 24_000_000
     batch: int = 4_096
     held_out: int = 10_000
-    lr: float = 0.5  # of weights that are a hundred times as large as they act (`lr_multiplier` 0.01)
+    lr: float = 3.0  # of weights that are a hundred times as large as they act (`lr_multiplier` 0.01)
     warm_up: float = 0.02  # share of the run in which the rate rises
     seed: int = 0
     save_every: int = 2_000_000

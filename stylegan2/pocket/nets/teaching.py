@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stylegan2 import files
+from stylegan2 import display, files
 from stylegan2.bars import bar
 from stylegan2.networks import SynthesisNetwork, widths
 from stylegan2.pocket import world
@@ -147,6 +147,8 @@ class _Teaching(Fit):
         groups = [{"params": head, "lr": config.head_lr}, {"params": self.model.synthesis.parameters()}]
         self.optimiser = torch.optim.Adam(groups, lr=config.lr, betas=(0.9, 0.99))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
+        self.held_out = Lessons.render(config.held_out, config.seed + 99, config.resolution)
+        self.extra["curve"] = torch.zeros(0, 2)  # images shown, held-out error
 
     def _rate(self, step: int) -> float:
         """Up in a straight line, level, and half a cosine down to 0."""
@@ -162,6 +164,16 @@ class _Teaching(Fit):
             parts = [group[torch.randint(len(group), (count,), generator=rng)] for group, count in groups]
             chosen = torch.cat(parts)
             yield pool.images[chosen].to(self.device), pool.described[chosen].to(self.device)
+
+    def save(self, path: Path) -> None:
+        """Also keeps the held-out error, and a picture of eight faces that were not shown, at this point."""
+        shown = self.step * self.config.batch
+        point = torch.tensor([[shown, measure(self.model, self.held_out)["held_out_error"]]])
+        self.extra["curve"] = torch.cat([self.extra["curve"], point])
+        with torch.no_grad():
+            drawn = self.model(self.held_out.described[:8].to(self.device), "const")
+        display.save(display.grid(drawn, 8), path.parent / "lessons" / f"{shown:07d}.png")
+        super().save(path)
 
     def losses(self, images: Tensor, described: Tensor) -> dict[str, Tensor]:
         with torch.random.fork_rng(devices=[]):
