@@ -46,7 +46,10 @@ def made(tmp_path_factory):
     """The recipe's steps at a few images each, the long run of `half` stopped half-way and gone on with."""
     folder = tmp_path_factory.mktemp("recipe")
     lengths = {"half_faces": 64, "warmup_images": 16, "long_images": 48, "large_images": 128}
-    lengths |= {"teaching": TeachingConfig(images=32, batch=8, faces=24, held_out=8), "growing": GrowConfig(images=32)}
+    lengths |= {
+        "teaching": TeachingConfig(images=32, batch=8, faces=24, held_out=8, save_every=16),
+        "growing": GrowConfig(images=32),
+    }
     lengths |= {"mapping": MappingConfig(codes=20_000, batch=1_000, held_out=200)}
     lengths |= {"photo_faces": 64, "photo_images": 48, "target_images": 32}
     lengths |= {"clip": ClipConfig(images=512, own_faces=12, cross_faces=2), "text_faces": 2}
@@ -162,6 +165,6 @@ def test_the_detector_says_what_it_finds(made):
 
 def test_pictures_are_there(made):
     names = {path.stem for path in made.shipped.glob("*.jpg")}
-    assert names == {"photo", "photo_timeline", "pairs", "domains", "worlds", "you"} | {
+    assert names == {"photo", "photo_curve", "photo_timeline", "pairs", "domains", "worlds", "you"} | {
         *("scoreboard", "scoreboards", "methods", "webtoon_freeze-sg", "routes_generated", "routes_rendered")
     }
