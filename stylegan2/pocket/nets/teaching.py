@@ -4,6 +4,10 @@ A generator has to discover by an adversary alone what its pictures are made of.
 face is rendered and drawn by the network, and the difference of the two is the loss. `mapping_training.py` then
 teaches the mapping network which w belongs to a z. Real photos have no such teacher: this is how the pocket source
 gets in an hour on two cores what takes days on GPUs at full scale.
+
+With one w for all layers, every layer would decide a little of everything. So half of the faces are composed of three
+people, and their codes with them: pose, head and hair from the first, features from the second, colours from the third.
+That is the order of layers that a large StyleGAN finds by style mixing (arXiv 1812.04948, section 3.1).
 """
 
 from __future__ import annotations
@@ -28,6 +32,15 @@ from stylegan2.pocket.world.geometry import geometry
 from stylegan2.pocket.world.styles import STYLES
 
 FORMAT = "stylegan2 pocket synthesis taught from attributes"
+RANGES = {"coarse": (0, 4), "middle": (4, 6), "fine": (6, None)}  # codes that decide a group of attributes
+COARSE = (  # what codes 0 to 3 decide: pose, head, cut of the hair
+    "yaw", "pitch", "roll", "face_width", "face_height", "jaw",
+    "hair_style", "hair_length", "hair_volume", "fringe", "parting",
+)  # fmt: skip
+FINE = (  # what codes 6 and later decide: colours and light; those between decide all other attributes
+    "skin", "skin_warmth", "hair_colour", "eye_colour", "glasses_colour", "blush",
+    "background", "background2", "clothes_colour", "light", "texture",
+)  # fmt: skip
 SPREAD = 3.0  # how much more the pixels with the most detail weigh, on average over a picture
 GLASSES_SHARE = 0.5  # of the faces shown wear glasses: thin, and rare among photos
 
@@ -85,9 +98,10 @@ class Taught(nn.Module):
         return self.linear(x) + self.deep(x)
 
     def forward(self, described: Tensor, noise: str = "random") -> Tensor:
-        """The picture of each face [N, 3, R, R], one w for all layers."""
-        w = self.w(described)
-        return self.synthesis(w[:, None].expand(-1, self.synthesis.num_ws, -1), noise)
+        """Pictures [N, 3, R, R] of faces [N, 3, D]: described are those of whom each has `RANGES`."""
+        w, layers = self.w(described), range(self.synthesis.num_ws)
+        parts = [w[:, k, None].expand(-1, len(layers[slice(*ends)]), -1) for k, ends in enumerate(RANGES.values())]
+        return self.synthesis(torch.cat(parts, dim=1), noise)
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu") -> Taught:
@@ -100,21 +114,30 @@ class Taught(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Lessons:
-    """Rendered faces: pictures uint8 [N, 3, R, R], their descriptions [N, D], which wear glasses bool [N]."""
+    """Rendered faces: pictures uint8 [N, 3, R, R], descriptions of whom each has coarse, middle and fine attributes
+    [N, 3, D], and which wear glasses bool [N]."""
 
     images: Tensor
     described: Tensor
     glasses: Tensor
 
     @classmethod
-    def render(cls, count: int, seed: int, resolution: int) -> Lessons:
-        """`count` faces of random z."""
+    def render(cls, count: int, seed: int, resolution: int, composed: float = 0.5) -> Lessons:
+        """`count` faces of random z; the share `composed` of them, the last ones, of three people each."""
         z = torch.randn(count, 128, generator=torch.Generator().manual_seed(seed))
-        faces, images = world.from_z(z), []
-        parts = range(0, count, 500)
-        for first in bar(parts, what="rendering", unit="part", shown=count > 2_000):
-            images.append(world.render(faces[first : first + 500], "photo", resolution))
-        return cls(torch.cat(images), describe(faces), faces.glasses > 0)
+        faces, images, own = world.from_z(z), [], torch.arange(count)
+        whole = own < count - round(count * composed)
+        parts = [faces[torch.where(whole, own, own.roll(-k))] for k in range(3)]
+        mixed = compose(*parts)
+        for first in bar(range(0, count, 500), what="rendering", unit="part", shown=count > 2_000):
+            images.append(world.render(mixed[first : first + 500], "photo", resolution))
+        return cls(torch.cat(images), torch.stack([describe(part) for part in parts], 1), mixed.glasses > 0)
+
+
+def compose(coarse: world.Faces, middle: world.Faces, fine: world.Faces) -> world.Faces:
+    """Faces [N] with the attributes of COARSE and FINE from two people and all others from the one between."""
+    of = dict.fromkeys(COARSE, coarse) | dict.fromkeys(FINE, fine)
+    return world.Faces({name: of.get(name, middle).values[name] for name in middle.values})
 
 
 def detail(images: Tensor) -> Tensor:
@@ -140,9 +163,9 @@ class _Teaching(Fit):
 
     def __init__(self, config: TeachingConfig, lessons: Lessons, device: torch.device):
         described = lessons.described
-        super().__init__(config, lambda: Taught(described.shape[1], config.resolution), device)
-        self.model.mean.copy_(described.mean(0))
-        self.model.spread.copy_(described.std(0).clamp_min(0.05))
+        super().__init__(config, lambda: Taught(described.shape[2], config.resolution), device)
+        self.model.mean.copy_(described[:, 0].mean(0))
+        self.model.spread.copy_(described[:, 0].std(0).clamp_min(0.05))
         head = [*self.model.linear.parameters(), *self.model.deep.parameters()]
         groups = [{"params": head, "lr": config.head_lr}, {"params": self.model.synthesis.parameters()}]
         self.optimiser = torch.optim.Adam(groups, lr=config.lr, betas=(0.9, 0.99))
