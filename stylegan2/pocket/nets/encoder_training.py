@@ -121,9 +121,13 @@ def train_encoder(
 ) -> Encoder:
     """Train an encoder for g, which stays as it is; `path`, `scratch` and `progress` as of `Fit.train`."""
     run = _Run(config or EncoderConfig(), g, distance, pick_device(device))
-    z = torch.randn(run.config.faces, g.z_dim, generator=torch.Generator().manual_seed(FACES_SEED))
-    faces = Faces(world.render(world.from_z(z), "photo", g.resolution), z)
-    return run.train(path, faces, scratch, progress)
+    return run.train(path, known_faces(g, run.config.faces), scratch, progress)
+
+
+def known_faces(g: Generator, count: int) -> Faces:
+    """`count` rendered photos for the size of g, and their z."""
+    z = torch.randn(count, g.z_dim, generator=torch.Generator().manual_seed(FACES_SEED))
+    return Faces(world.render(world.from_z(z), "photo", g.resolution), z)
 
 
 @torch.no_grad()

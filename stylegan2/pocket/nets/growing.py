@@ -20,7 +20,7 @@ from stylegan2.augment import AugmentPipe
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.networks import Discriminator
 from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
-from stylegan2.pocket.nets.judge import to_float
+from stylegan2.pocket.nets.judge import read_dict, to_float
 
 FORMAT = "stylegan2 pocket discriminator, grown"
 
@@ -82,6 +82,15 @@ class _Growing(Fit):
         files.write(path, {"format": FORMAT, "weights": weights, "meta": meta})
         with torch.no_grad():
             return self.d, {"error": float(self.losses(photos)["error"])}
+
+
+def load_grown(path: Path) -> Discriminator:
+    """A discriminator that `grow` saved."""
+    weights = read_dict(path, FORMAT)["weights"]
+    resolution = max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
+    _, d = networks.build(resolution, "pocket")
+    d.load_state_dict(weights)
+    return d
 
 
 def grow(

@@ -49,14 +49,14 @@ GLASSES_SHARE = 0.5  # of the faces shown wear glasses: thin, and rare among pho
 class TeachingConfig(FitConfig):
     """Lengths and rates of the teaching."""
 
-    images: int = 110_000
+    images: int = 116_000
     batch: int = 16
-    faces: int = 24_000  # rendered, shown several times each
+    faces: int = 20_000  # rendered, shown several times each
     held_out: int = 500
     lr: float = 0.004  # of the synthesis network, whose weights have unit scale
     head_lr: float = 0.002  # of what makes w
     warm_up: float = 0.02  # share of the run in which the rate rises
-    flat: float = 0.6  # share of the run at the full rate
+    flat: float = 0.65  # share of the run at the full rate
     seed: int = 0
     save_every: int = 8_000
     resolution: int = world.SIZE
