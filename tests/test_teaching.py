@@ -14,6 +14,7 @@ from stylegan2.pocket.nets.mapping_training import MappingConfig, assemble, trai
 from stylegan2.pocket.nets.teaching import (
     COARSE,
     FINE,
+    FaceCodes,
     Lessons,
     Taught,
     TeachingConfig,
@@ -99,6 +100,12 @@ def test_codes_of_a_range_come_from_whom_they_are_described(taught):
     w = model.w(people)
     ws = torch.cat([w[0].expand(4, -1), w[1].expand(2, -1)])[None, : model.synthesis.num_ws]
     assert model.synthesis.num_ws == 6 and torch.equal(drawn, model.synthesis(ws, "const"))
+
+
+def test_codes_of_a_face_are_kept_by_themselves(taught, tmp_path):
+    taught[0].save(tmp_path / "codes.pt", {})
+    codes, people = FaceCodes.open(tmp_path / "codes.pt"), describe(world.from_z(normal(3)))
+    assert torch.allclose(codes.w(people), taught[0].w(people), atol=0.05) and not hasattr(codes, "synthesis")
 
 
 @pytest.fixture(scope="module")

@@ -237,12 +237,14 @@ def photo_run(recipe: Recipe) -> TrainConfig:
 
 
 def make_photo(recipe: Recipe) -> None:
-    """photo.pt, the source: the taught generator and a discriminator that knows its faces."""
+    """photo.pt, the source: the taught generator, and a discriminator that knows its faces; codes.pt: w of a face."""
     photos, grown = recipe.photos(world.SIZE, recipe.photo_faces), recipe.work / "grown.pt"
     if not grown.exists():
         half = checkpoints.load(recipe.work / "half.pt", recipe.device).d
         grow(grown, half, photos, recipe.growing, recipe.on, recipe.work)
-    g = assemble(Taught.load(recipe.work / "taught.pt"), recipe.work / "mapping.pt")
+    taught = Taught.load(recipe.work / "taught.pt")
+    taught.save(recipe.path("codes"), {"renderer": world.VERSION})
+    g = assemble(taught, recipe.work / "mapping.pt")
     start = checkpoints.Checkpoint(g_ema=g, d=load_grown(grown))
     _finish(recipe, recipe.path("photo"), Trainer.fine_tune(photo_run(recipe), photos, start, device=recipe.on))
 

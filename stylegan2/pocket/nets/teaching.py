@@ -32,6 +32,7 @@ from stylegan2.pocket.world.geometry import geometry
 from stylegan2.pocket.world.styles import STYLES
 
 FORMAT = "stylegan2 pocket synthesis taught from attributes"
+CODES = "stylegan2 pocket attributes to w"
 RANGES = {"coarse": (0, 4), "middle": (4, 6), "fine": (6, None)}  # codes that decide a group of attributes
 COARSE = (  # what codes 0 to 3 decide: pose, head, cut of the hair
     "yaw", "pitch", "roll", "face_width", "face_height", "jaw",
@@ -74,8 +75,42 @@ def describe(faces: world.Faces) -> Tensor:
     return torch.cat([faces.vector(), shapes, frame, places, angles.sin(), angles.cos()], dim=1)
 
 
-class Taught(nn.Module):
-    """Attributes -> w by a linear layer and a small network beside it -> image.
+class FaceCodes(nn.Module):
+    """Attributes -> w: a linear layer, and a small network beside it.
+
+    Args:
+        count: numbers that `describe` gives.
+        w_dim: size of w.
+    """
+
+    def __init__(self, count: int, w_dim: int = 128):
+        super().__init__()
+        self.linear = nn.Linear(count, w_dim)
+        self.deep = nn.Sequential(nn.Linear(count, 256), nn.LeakyReLU(0.2), nn.Linear(256, w_dim))
+        self.register_buffer("mean", torch.zeros(count))
+        self.register_buffer("spread", torch.ones(count))
+
+    def w(self, described: Tensor) -> Tensor:
+        """w [..., w_dim] of faces that are described [..., D]."""
+        x = (described.to(self.mean) - self.mean) / self.spread
+        return self.linear(x) + self.deep(x)
+
+    def save(self, path: Path, meta: dict) -> None:
+        """Write the network as float16; of a `Taught` only what makes w."""
+        weights = {name: value.half() for name, value in self.state_dict().items() if not name.startswith("synthesis.")}
+        files.write(path, {"format": CODES, "weights": weights, "meta": meta})
+
+    @classmethod
+    def open(cls, path: str | Path, device: str | torch.device = "cpu") -> FaceCodes:
+        """What `save` wrote. Raises CheckpointError for another file."""
+        weights = {name: value.float() for name, value in read_dict(path, CODES)["weights"].items()}
+        codes = FaceCodes(len(weights["mean"]), len(weights["linear.bias"])).to(device)
+        codes.load_state_dict(weights)
+        return codes.eval().requires_grad_(False)
+
+
+class Taught(FaceCodes):
+    """Attributes -> w -> image.
 
     Args:
         count: numbers that `describe` gives.
@@ -85,17 +120,8 @@ class Taught(nn.Module):
     """
 
     def __init__(self, count: int, resolution: int, w_dim: int = 128, base: int = 2048):
-        super().__init__()
+        super().__init__(count, w_dim)
         self.synthesis = SynthesisNetwork(resolution, w_dim, widths(resolution, base, w_dim))
-        self.linear = nn.Linear(count, w_dim)
-        self.deep = nn.Sequential(nn.Linear(count, 256), nn.LeakyReLU(0.2), nn.Linear(256, w_dim))
-        self.register_buffer("mean", torch.zeros(count))
-        self.register_buffer("spread", torch.ones(count))
-
-    def w(self, described: Tensor) -> Tensor:
-        """w [N, w_dim] of faces that are described [N, D]."""
-        x = (described.to(self.mean) - self.mean) / self.spread
-        return self.linear(x) + self.deep(x)
 
     def forward(self, described: Tensor, noise: str = "random") -> Tensor:
         """Pictures [N, 3, R, R] of faces [N, 3, D]: described are those of whom each has `RANGES`."""
