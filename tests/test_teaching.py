@@ -20,7 +20,7 @@ from stylegan2.pocket.nets.teaching import (
     TeachingConfig,
     compose,
     describe,
-    detail,
+    importance,
     measure,
     train_teaching,
 )
@@ -69,12 +69,13 @@ def test_what_is_described_tells_faces_apart_in_every_attribute():
     assert all((describe(faces) - describe(other)).abs().max() > 0.05 for other in others)
 
 
-def test_detail_weighs_edges_more_and_one_on_average():
+def test_edges_and_features_weigh_more_and_one_on_average():
     images = torch.full((2, 3, 32, 32), -1.0)
     images[:, :, :, 16:] = 1.0
-    weights = detail(images)
+    weights = importance(images, torch.tensor([[[0.25, 0.75]], [[0.75, 0.25]]]))  # x, y
     assert weights.mean(dim=(1, 2, 3)).tolist() == pytest.approx([1, 1])
-    assert weights[0, 0, 16, 15] > 2 * weights[0, 0, 16, 4]
+    assert weights[0, 0, 16, 15] > 2 * weights[0, 0, 16, 4] and weights[0, 0, 23, 7] > 2 * weights[0, 0, 7, 7]
+    assert weights[1, 0, 7, 23] > 2 * weights[1, 0, 23, 23]
 
 
 def test_composed_faces_have_each_range_from_another_person():

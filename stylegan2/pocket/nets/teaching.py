@@ -43,6 +43,8 @@ FINE = (  # what codes 6 and later decide: colours and light; those between deci
     "background", "background2", "clothes_colour", "light", "texture",
 )  # fmt: skip
 SPREAD = 3.0  # how much more the pixels with the most detail weigh, on average over a picture
+FEATURES = ("eye_left", "eye_right", "nose_tip", "mouth_left", "mouth_centre", "mouth_right")  # weigh more, too
+FEATURE, REACH = 4.0, 0.055  # that much more at their middle, and how far around, in sides of the picture
 GLASSES_SHARE = 0.5  # of the faces shown wear glasses: thin, and rare among photos
 
 
@@ -141,10 +143,11 @@ class Taught(FaceCodes):
 @dataclass(frozen=True, eq=False)
 class Lessons:
     """Rendered faces: pictures uint8 [N, 3, R, R], descriptions of whom each has coarse, middle and fine attributes
-    [N, 3, D], and which wear glasses bool [N]."""
+    [N, 3, D], where their `FEATURES` lie [N, F, 2] in sides of the picture, and which wear glasses bool [N]."""
 
     images: Tensor
     described: Tensor
+    places: Tensor
     glasses: Tensor
 
     @classmethod
@@ -157,7 +160,9 @@ class Lessons:
         mixed = compose(*parts)
         for first in bar(range(0, count, 500), what="rendering", unit="part", shown=count > 2_000):
             images.append(world.render(mixed[first : first + 500], "photo", resolution))
-        return cls(torch.cat(images), torch.stack([describe(part) for part in parts], 1), mixed.glasses > 0)
+        places = world.landmarks(mixed, "photo")[:, [world.LANDMARKS.index(name) for name in FEATURES]]
+        described = torch.stack([describe(part) for part in parts], 1)
+        return cls(torch.cat(images), described, places, mixed.glasses > 0)
 
 
 def compose(coarse: world.Faces, middle: world.Faces, fine: world.Faces) -> world.Faces:
@@ -166,20 +171,24 @@ def compose(coarse: world.Faces, middle: world.Faces, fine: world.Faces) -> worl
     return world.Faces({name: of.get(name, middle).values[name] for name in middle.values})
 
 
-def detail(images: Tensor) -> Tensor:
-    """Weights of pixels [N, 1, R, R] with mean 1: more where an image in -1..1 changes from pixel to pixel."""
+def importance(images: Tensor, places: Tensor) -> Tensor:
+    """Weights of pixels [N, 1, R, R] with mean 1: more where an image [N, 3, R, R] in -1..1 changes from pixel to
+    pixel, and around `places` [N, F, 2]."""
     change = F.pad(images.diff(dim=3).abs().mean(1, keepdim=True), (0, 1, 0, 0))
     change = change + F.pad(images.diff(dim=2).abs().mean(1, keepdim=True), (0, 0, 0, 1))
     change = F.avg_pool2d(change, 5, 1, 2)
-    return (1 + SPREAD * change / change.mean(dim=(2, 3), keepdim=True)) / (1 + SPREAD)
+    line = (torch.arange(images.shape[-1], device=images.device) + 0.5) / images.shape[-1]
+    x, y = (torch.exp(-(((line - places[..., k, None]) / REACH) ** 2)) for k in (0, 1))  # [N, F, R]
+    near = (y[..., :, None] * x[..., None, :]).amax(1, keepdim=True)  # [N, 1, R, R]
+    weights = 1 + SPREAD * change / change.mean(dim=(2, 3), keepdim=True) + FEATURE * near
+    return weights / weights.mean(dim=(2, 3), keepdim=True)
 
 
-def difference(drawn: Tensor, rendered: Tensor) -> dict[str, Tensor]:
+def difference(drawn: Tensor, rendered: Tensor, weights: Tensor) -> dict[str, Tensor]:
     """Mean absolute differences of images in -1..1: of pixels, of images shrunk 2, 4 and 8 times, of neighbours."""
     error = drawn - rendered
-    weights = detail(rendered)
     pixels = (error.abs() * weights).mean()
-    shrunk = sum(F.avg_pool2d(error, s).abs().mean() for s in (2, 4, 8))
+    shrunk = sum((F.avg_pool2d(error, s).abs() * F.avg_pool2d(weights, s)).mean() for s in (2, 4, 8))
     edges = (error.diff(dim=3).abs() * weights[..., 1:]).mean() + (error.diff(dim=2).abs() * weights[..., 1:, :]).mean()
     return {"pixels": pixels, "shrunk": 0.5 * shrunk, "edges": 0.5 * edges}
 
@@ -212,7 +221,7 @@ class _Teaching(Fit):
             groups = (worn, k), (bare, n - k)
             parts = [group[torch.randint(len(group), (count,), generator=rng)] for group, count in groups]
             chosen = torch.cat(parts)
-            yield pool.images[chosen].to(self.device), pool.described[chosen].to(self.device)
+            yield tuple(part[chosen].to(self.device) for part in (pool.images, pool.described, pool.places))
 
     def save(self, path: Path) -> None:
         """Also keeps the held-out error, and a picture of eight faces that were not shown, at this point."""
@@ -224,11 +233,12 @@ class _Teaching(Fit):
         display.save(display.grid(drawn, 8), path.parent / "lessons" / f"{shown:07d}.png")
         super().save(path)
 
-    def losses(self, images: Tensor, described: Tensor) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, described: Tensor, places: Tensor) -> dict[str, Tensor]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed + self.step)
             drawn = self.model(described)
-        return difference(drawn, images.float().div(127.5).sub(1))
+        rendered = images.float().div(127.5).sub(1)
+        return difference(drawn, rendered, importance(rendered, places))
 
     def finish(self, path: Path, pool: Lessons, meta: dict) -> tuple[Taught, dict]:
         model = self.model.eval()
@@ -242,13 +252,15 @@ class _Teaching(Fit):
 
 @torch.no_grad()
 def measure(model: Taught, lessons: Lessons) -> dict[str, float]:
-    """Mean absolute error (values -1..1) on faces that were not shown: of the picture, and where it has detail."""
+    """Mean absolute error (values -1..1) on faces that were not shown: plain, and weighted by `importance`."""
     device, total, fine = model.mean.device, 0.0, 0.0
-    for images, described in zip(lessons.images.split(50), lessons.described.split(50), strict=True):
+    parts = (part.split(50) for part in (lessons.images, lessons.described, lessons.places))
+    for images, described, places in zip(*parts, strict=True):
         images = images.to(device).float().div(127.5).sub(1)
         error = (model(described.to(device), "const") - images).abs()
-        total, fine = total + float(error.sum()), fine + float((error * detail(images)).sum())
-    return {"held_out_error": total / lessons.images.numel(), "held_out_error_of_detail": fine / lessons.images.numel()}
+        weights = importance(images, places.to(device))
+        total, fine = total + float(error.sum()), fine + float((error * weights).sum())
+    return {"held_out_error": total / lessons.images.numel(), "held_out_error_weighted": fine / lessons.images.numel()}
 
 
 def train_teaching(path: Path, config: TeachingConfig, device: torch.device, scratch: Path) -> Taught:
