@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -25,11 +26,39 @@ from stylegan2.editing.latents import render
 from stylegan2.inputs import step_generator
 from stylegan2.pocket import measures, world
 from stylegan2.pocket.likeness import LikenessRuler
-from stylegan2.pocket.nets.judge import to_float
+from stylegan2.pocket.nets.judge import Reading, to_float
 from stylegan2.setting_types import construct
 
 DRAWINGS_SEED = 970_000  # of faces that nothing was trained on
 NUMBERS = ("distance", "structure", "colours", "person")
+
+
+class Comparison:
+    """Styles of the course's source against a world, by the judge: `faces` codes, and a ruler of so many people."""
+
+    def __init__(self, course, domain: str, faces: int, people: int):
+        self.judge, g = course.judge, course.source().g_ema
+        self.ws = g.mapping(torch.randn(faces, g.z_dim, generator=step_generator(1, 0)))
+        self.before = self.read(g)
+        self.reference = measures.rendered_reference(self.judge, domain, faces)
+        self.ruler = LikenessRuler.make(self.judge, "photo", domain, people)
+        self.untouched = measures.measure_pocket_distance(self.before, self.reference)
+        print(f"{faces} faces, {domain}; the source's own: {self.untouched}", flush=True)
+
+    def read(self, model) -> Reading:
+        """What the judge says of the faces that a model makes of the codes."""
+        return self.judge.read(display.to_uint8(render(model, self.ws)))
+
+    def numbers(self, reading: Reading) -> tuple[float, ...]:
+        """NUMBERS of a style, from `read`."""
+        near = measures.measure_pocket_distance(reading, self.reference).value / self.untouched.value
+        kept = self.ruler.measure(self.before, reading)
+        return near, kept.structure_kept.value, kept.colours_kept.value, kept.who_top1.value
+
+
+def in_words(numbers: Iterable[float]) -> str:
+    """NUMBERS with their names."""
+    return ", ".join(f"{what} {value:.2f}" for what, value in zip(NUMBERS, numbers, strict=True))
 
 
 def main() -> None:
@@ -50,14 +79,8 @@ def main() -> None:
     }
 
     course = setup("pocket")
-    source, judge = course.source(), course.judge
-    g = source.g_ema
-    ws = g.mapping(torch.randn(args.faces, g.z_dim, generator=step_generator(1, 0)))
-    before = judge.read(display.to_uint8(render(g, ws)))
-    reference = measures.rendered_reference(judge, args.world, args.faces)
-    ruler = LikenessRuler.make(judge, "photo", args.world, args.people)
-    untouched = measures.measure_pocket_distance(before, reference)
-    print(f"{args.faces} faces, {args.world}; the source's own: {untouched}", flush=True)
+    source = course.source()
+    g, comparison = source.g_ema, Comparison(course, args.world, args.faces, args.people)
     people = world.sample(args.world, args.drawings * args.together, seed=DRAWINGS_SEED)
     drawings = to_float(world.render(people, args.world, g.resolution).to(course.device))
     rows: dict[str, list[tuple[float, ...]]] = {}  # by settings
@@ -67,23 +90,16 @@ def main() -> None:
             begin, history = time.time(), []
             style = stylize(g, source.d, some, found, config, history)
             seconds = time.time() - begin
-            reading = judge.read(display.to_uint8(render(style, ws)))
-            near = measures.measure_pocket_distance(reading, reference).value / untouched.value
-            kept = ruler.measure(before, reading)
-            row = near, kept.structure_kept.value, kept.colours_kept.value, kept.who_top1.value
+            row = comparison.numbers(comparison.read(style))
             rows.setdefault(name, []).append(row)
-            words = ", ".join(f"{what} {value:.2f}" for what, value in zip(NUMBERS, row, strict=True))
             loss = f"loss {history[0]['loss']:.2f} to {history[-1]['loss']:.2f} in {seconds:.0f} s"
-            print(f"{i}: {name}: {words}; {loss}", flush=True)
+            print(f"{i}: {name}: {in_words(row)}; {loss}", flush=True)
             if args.pictures:
                 number = len(list(args.pictures.glob("*.png")))
                 display.save(sheet(g, style, some, found, side=96), args.pictures / f"{number:03d}.png")
     for name, each in rows.items():
-        means = [
-            f"{what} {statistics.mean(values):.2f}"
-            for what, values in zip(NUMBERS, zip(*each, strict=True), strict=True)
-        ]
-        print(f"mean of {len(each)}: {name}: {', '.join(means)}")
+        means = in_words(map(statistics.mean, zip(*each, strict=True)))
+        print(f"mean of {len(each)}: {name}: {means}")
 
 
 if __name__ == "__main__":

@@ -14,17 +14,12 @@ import argparse
 import time
 from pathlib import Path
 
-import torch
-
-from benchmarks.one_drawing import NUMBERS
+from benchmarks.one_drawing import Comparison, in_words
 from stylegan2 import checkpoints, display
 from stylegan2.course import setup
 from stylegan2.editing.jojogan import sheet
-from stylegan2.editing.latents import render
 from stylegan2.editing.nada import NadaConfig, learn
-from stylegan2.inputs import step_generator
-from stylegan2.pocket import measures, world
-from stylegan2.pocket.likeness import LikenessRuler
+from stylegan2.pocket import world
 from stylegan2.setting_types import construct
 
 METHODS = ("baseline", "freeze-sg")
@@ -47,22 +42,13 @@ def main() -> None:
     }
 
     course = setup("pocket")
-    g, judge, clips = course.source().g_ema, course.judge, course.clips
-    ws = g.mapping(torch.randn(args.faces, g.z_dim, generator=step_generator(1, 0)))
-    before = judge.read(display.to_uint8(render(g, ws)))
-    reference = measures.rendered_reference(judge, args.world, args.faces)
-    ruler = LikenessRuler.make(judge, "photo", args.world, args.people)
-    untouched = measures.measure_pocket_distance(before, reference)
-    print(f"{args.faces} faces, {args.world}; the source's own: {untouched}", flush=True)
+    g, clips = course.source().g_ema, course.clips
+    comparison = Comparison(course, args.world, args.faces, args.people)
 
     def report(name: str, model) -> None:
-        reading = judge.read(display.to_uint8(render(model, ws)))
+        reading = comparison.read(model)
         share = float((reading.domain.argmax(1) == world.DOMAINS.index(args.world)).float().mean())
-        near = measures.measure_pocket_distance(reading, reference).value / untouched.value
-        kept = ruler.measure(before, reading)
-        row = near, kept.structure_kept.value, kept.colours_kept.value, kept.who_top1.value
-        words = ", ".join(f"{what} {value:.2f}" for what, value in zip(NUMBERS, row, strict=True))
-        print(f"{name}: taken for {args.world} {share:.2f}, {words}", flush=True)
+        print(f"{name}: taken for {args.world} {share:.2f}, {in_words(comparison.numbers(reading))}", flush=True)
 
     for method in METHODS:
         report(method, checkpoints.load(course.shipped / f"{args.world}_{method}.pt", "cpu", g_ema_only=True).g_ema)
