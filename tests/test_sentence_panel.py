@@ -2,6 +2,7 @@
 
 import pytest
 from tiny_clip import tiny_clip
+from tiny_panels import stop_after
 from tiny_training import tiny_networks
 
 from stylegan2.editing.latents import ws_from_seeds
@@ -55,16 +56,8 @@ def test_what_was_learnt_already_is_shown_first(scene):
 
 
 def test_stopped_by_the_kernel_it_keeps_what_was_learnt(scene, monkeypatch):
-    panel, steps = panel_of(scene), []
-
-    def watch(items, unit, total=None):
-        for item in items:
-            if len(steps) == 2:
-                raise KeyboardInterrupt
-            steps.append(item)
-            yield item
-
-    monkeypatch.setattr(panel, "watch", watch)
+    panel = panel_of(scene)
+    stop_after(panel, 2, monkeypatch)
     panel.learn()
     ((text, _, done),) = panel.styles
     assert text == "webtoon drawing" and done == panel.settings["iterations"] < 4

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tiny_panels import stop_after
 from tiny_training import tiny_networks
 
 from stylegan2.editing.latents import ws_from_seeds
@@ -59,20 +60,11 @@ def test_what_was_learnt_already_is_shown_first(scene):
 
 
 def test_stopped_by_the_kernel_it_keeps_what_was_learnt(scene, monkeypatch):
-    panel, steps = StylePanel(*scene), []
-
-    def watch(items, unit, total=None):
-        for item in items:
-            if len(steps) == 2:
-                raise KeyboardInterrupt
-            steps.append(item)
-            yield item
-
-    monkeypatch.setattr(panel, "watch", watch)
+    panel = StylePanel(*scene)
+    stop_after(panel, 2, monkeypatch)
     panel.learn()
     assert list(panel.styles) == [("dark", 2, False)] and panel.settings["iterations"] == 2
     panel.apply({"iterations": 3})
-    steps.clear()
     monkeypatch.setattr(panel, "watch", lambda items, unit, total=None: items)
     panel.learn()  # the rest is not taken for done
     assert list(panel.styles) == [("dark", 2, False), ("dark", 3, False)]

@@ -23,6 +23,20 @@ def targets() -> dict[str, Generator]:
     return {"webtoon": generator(2), "portrait": generator(3)}
 
 
+def stop_after(panel: Panel, count: int, monkeypatch) -> None:
+    """The kernel interrupts what the panel watches after `count` steps."""
+    steps = []
+
+    def watch(items, unit, total=None):
+        for item in items:
+            if len(steps) == count:
+                raise KeyboardInterrupt
+            steps.append(item)
+            yield item
+
+    monkeypatch.setattr(panel, "watch", watch)
+
+
 def check_controls(panel: Panel, changes: dict) -> None:
     """Every control moves the picture, which its settings rebuild and film; Reset brings the first one back."""
     panel.update()
