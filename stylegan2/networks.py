@@ -307,7 +307,7 @@ class Generator(nn.Module):
 
 
 PRESETS = {  # widths are min(base / r, size), z and w have this size too; layers of the mapping
-    "pocket": (2048, 128, 4),  # 1.1 M + 1.2 M parameters at 64 px
+    "pocket": (2048, 128, 4),  # 1.1 M + 1.2 M parameters at 128 px
     "config-f": (32768, 512, 8),  # 30 M + 29 M at 256 px
 }
 

@@ -1,6 +1,6 @@
 """Transfer methods: small objects that say what is kept of a trained model when it learns another domain.
 
-    FreezeD(32)                    the discriminator's layers towards the image do not train
+    FreezeD(64)                    the discriminator's layers towards the image do not train
     FreezeG(8)                     the generator's blocks up to 8x8, and its mapping, do not train
     FreezeStyle(4), FreezeFC()     the first 4 (all) codes come from the source's mapping
     FreezeSG(8, 4)                 FreezeG without the mapping, and FreezeStyle

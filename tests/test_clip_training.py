@@ -49,12 +49,29 @@ def words(tokens: torch.Tensor) -> str:
 
 # ----------------------------------------------------------------------------------------------------------- the faces
 def test_the_pool_holds_every_pair_of_domains_with_true_words(pool):
-    assert len(pool) == 4 * 6 + 12 == len(pool.sayable) == len(pool.mirrored)
-    assert pool.images.shape == (36, 3, SIDE, SIDE) and pool.images.dtype == torch.uint8
-    assert sorted(pool.domains) == sorted(list(world.DOMAINS) * 9)
-    faces = world.sample("photo", 6, seed=training.FACES_SEED)  # the first job
-    assert pool.sayable[:6] == phrases(faces) and pool.mirrored[:6] == phrases(faces.mirror())
-    assert (pool.images[:6].int() - world.render(faces, "photo", SIDE).int()).abs().max() <= 1
+    assert len(pool) == 2 * (4 * 6 + 12) == len(pool.sayable) == len(pool.mirrored)
+    assert pool.images.shape == (72, 3, SIDE, SIDE) and pool.images.dtype == torch.uint8
+    assert sorted(pool.domains) == sorted(list(world.DOMAINS) * 18)
+    faces = world.sample("photo", 6, seed=training.FACES_SEED)  # the first job, between them their twins
+    assert pool.sayable[:12:2] == phrases(faces) and pool.mirrored[:12:2] == phrases(faces.mirror())
+    assert (pool.images[:12:2].int() - world.render(faces, "photo", SIDE).int()).abs().max() <= 1
+
+
+def test_a_twin_differs_in_one_attribute_and_captions_say_in_which(pool):
+    faces, others = world.sample("photo", 48), world.sample("photo", 48, seed=1)
+    pairs = training.with_twins(faces, others)
+    for k in range(48):
+        differ = [
+            name for name in pairs.values if not torch.equal(pairs.values[name][2 * k], pairs.values[name][2 * k + 1])
+        ]
+        assert set(differ) <= set(training.DIFFER[k % len(training.DIFFER)]), differ
+    said = Pool(torch.zeros(96), phrases(pairs), phrases(pairs.mirror()), ["photo"] * 96)
+    captions, told = said.captions(list(range(96)), [False] * 96, torch.Generator().manual_seed(0)), 0
+    for k, caption in enumerate(captions):
+        telling = training.only_of(said.sayable[k], said.sayable[k ^ 1])
+        told += bool(telling)
+        assert not telling or any(phrase in caption for phrase in telling), (caption, telling)
+    assert told > 32
 
 
 def test_another_seed_renders_other_faces(pool):

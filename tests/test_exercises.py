@@ -139,9 +139,9 @@ def test_mixing_exercises_ask_for_what_the_package_does():
     from stylegan2.pocket.nets.judge import Judge
     from stylegan2.pocket.studies.ownership import measure_ownership
 
-    a, b = torch.randn(2, 10, 8, generator=torch.Generator().manual_seed(0))
+    a, b = torch.randn(2, 12, 8, generator=torch.Generator().manual_seed(0))
     chains = {
-        "a": mix(b, a, "4-9"),
+        "a": mix(b, a, range(4, len(a))),
         "b": mix(mix(a, b, "2-3"), b, "0-1"),
         "c": mix(mix(a, b, "0-3"), a, "2-5"),
         "d": mix(mix(a, b, "0-5"), a, "4-5"),

@@ -102,12 +102,12 @@ def test_a_blueprint_holds_no_numbers(blueprint):
 
 
 def test_a_large_model_needs_no_more(tmp_path):
-    g, d = build(64, "pocket")
-    plan = Blueprint(g, d).plan([FreezeD(32), FreezeSG(8, 4)])
-    assert sum(p.parameters for p in plan.g.values()) == 1_127_544
-    assert sum(p.frozen for p in plan.d.values()) == 148_896
+    g, d = build(128, "pocket")
+    plan = Blueprint(g, d).plan([FreezeD(64), FreezeSG(8, 4)])
+    assert sum(p.parameters for p in plan.g.values()) == 1_142_797
+    assert sum(p.frozen for p in plan.d.values()) == 37_328
     assert plan.frozen_codes == [0, 1, 2, 3]
-    assert plan.codes == (SOURCE,) * 4 + (TRAINS,) * 6
+    assert plan.codes == (SOURCE,) * 4 + (TRAINS,) * 8
 
 
 # ------------------------------------------------------------------------------------------------------------ in words
@@ -195,7 +195,7 @@ def test_exercise_about_the_number_of_codes_has_the_right_answer(max_resolution,
 def test_every_control_changes_the_picture_and_the_call(start):
     panel = planner.planner_panel(start)
     code = panel.box.children[0].children[-1]
-    assert "[FreezeSG(8, 4)]" in code.value
+    assert "[FreezeD(8), FreezeSG(8, 4)]" in code.value
     check_controls(panel, {"freeze_d": 16, "freeze_g": 4, "freeze_mapping": True, "k": 2})
     assert "[FreezeD(16), FreezeG(4), FreezeStyle(2)]" in code.value
 

@@ -164,7 +164,7 @@ def test_the_ruler_is_drawn_once(study, monkeypatch):
 
 
 def test_a_study_goes_on_where_it_was(study, monkeypatch):
-    entries = [Entry("webtoon", "baseline", (FreezeD(32),), seed) for seed in (0, 1)]
+    entries = [Entry("webtoon", "baseline", (FreezeD(world.SIZE // 2),), seed) for seed in (0, 1)]
     first = scoreboard.run(study, entries[:1])
     assert study.model(entries[0]).exists() and not (study.work / "runs" / entries[0].key / "snapshots").exists()
     trained = []
@@ -176,7 +176,7 @@ def test_a_study_goes_on_where_it_was(study, monkeypatch):
 
 
 def test_results_of_another_study_are_not_mixed_in(study):
-    entry = Entry("webtoon", "baseline", (FreezeD(32),))
+    entry = Entry("webtoon", "baseline", (FreezeD(world.SIZE // 2),))
     scoreboard.run_entry(study, entry)
     for change in ({"images": 64}, {"faces": 20}, {"source": POCKET / "webtoon_baseline.pt"}):
         with pytest.raises(ValueError, match=rf"another study \({list(change)[0]}: .* there, .* here\)"):
@@ -189,7 +189,7 @@ def test_results_of_another_study_are_not_mixed_in(study):
 
 
 def test_a_trained_entry_is_measured_without_training_again(study, monkeypatch):
-    entry, study = Entry("webtoon", "shipped", (FreezeD(32),)), replace(study, images=24_000)
+    entry, study = Entry("webtoon", "shipped", (FreezeD(world.SIZE // 2),)), replace(study, images=Study.images)
     shutil.copy(POCKET / "webtoon_baseline.pt", study.model(entry))
     monkeypatch.setattr(scoreboard, "Trainer", None)
     assert scoreboard.run_entry(study, entry)["measured"][0]["domain_distance"] > 1
@@ -197,7 +197,8 @@ def test_a_trained_entry_is_measured_without_training_again(study, monkeypatch):
 
 def test_several_trainings_at_a_time_give_the_same_numbers(study, tmp_path):
     """Two processes; one thread in each, as here."""
-    entries = [Entry("webtoon", name, (FreezeD(32), m)) for name, m in (("a", FreezeSG(8, 4)), ("b", StructureLoss()))]
+    methods = {"a": FreezeSG(8, 4), "b": StructureLoss()}
+    entries = [Entry("webtoon", name, (FreezeD(world.SIZE // 2), method)) for name, method in methods.items()]
     other = Study(study.source, study.judge, tmp_path, study.images, faces=study.faces, device="cpu")
     together = scoreboard.run(other, entries, jobs=2)
     for entry, found in zip(entries, together, strict=True):

@@ -283,7 +283,7 @@ def test_impossible_studies_are_refused(study):
 def test_coarse_layers_of_the_shipped_model_own_the_pose_and_layer_3_the_background():
     """What notebook and docs say of the pocket model, on few faces: wide margins."""
     source = checkpoints.load(POCKET / "photo.pt", g_ema_only=True).g_ema
-    result = measure_ownership(source, Judge.load(POCKET / "judge.pt"), ["0-1", "3", "6-9"], pairs=24)
+    result = measure_ownership(source, Judge.load(POCKET / "judge.pt"), ["0-1", "3", "fine"], pairs=24)
     coarse, third, fine = result.sets
     assert coarse.taken["pose"] > 0.6 > 0.3 > coarse.taken["surroundings"]
     assert third.taken["surroundings"] > 0.35 and third.taken["mouth"] > 0.25 > third.taken["eyes"]

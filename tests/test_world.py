@@ -39,8 +39,8 @@ def test_sequences_differ_by_seed_index_and_domain():
 
 
 def test_renderer_is_settled():
-    """Shipped models were trained on VERSION 1: mean colours at 64 pixels, wide enough for other machines."""
-    assert world.VERSION == 1
+    """Shipped models are trained on VERSION 2: mean colours at 64 pixels, wide enough for other machines."""
+    assert world.VERSION == 2
     for domain, expected in PINNED.items():
         measured = render(sample(domain, 16), domain, 64).float().mean((0, 2, 3))
         assert torch.allclose(measured, torch.tensor(expected), atol=0.05), (domain, measured.tolist())
@@ -206,8 +206,8 @@ def test_errors_name_the_right_choices():
 
 
 PINNED = {
-    "photo": (117.966, 101.087, 95.424),
-    "webtoon": (156.959, 138.547, 122.206),
-    "storybook": (158.593, 132.191, 110.476),
-    "portrait": (83.657, 66.606, 52.311),
+    "photo": (127.593, 110.356, 104.416),
+    "webtoon": (158.974, 142.896, 144.072),
+    "storybook": (157.084, 124.836, 104.797),
+    "portrait": (86.725, 70.088, 54.915),
 }

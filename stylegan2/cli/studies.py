@@ -23,7 +23,7 @@ Lengths = Settings(
     "pocket.recipe",
     "Recipe",
     only=("photo_images", "target_images", "device"),
-    photo_images=typer.Option(help="Length of the source's training."),
+    photo_images=typer.Option(help="Length of the source's run against a discriminator."),
     target_images=typer.Option(help="Length of each fine-tuning."),
 )
 Compared = Settings(
@@ -169,7 +169,7 @@ def pocket(
     settings: Lengths,
     force: bool = False,  # Make also what is there already.
 ) -> None:
-    """Rebuild the shipped pocket models in checkpoints/pocket/: judge, photo, targets, scoreboard, report.
+    """Rebuild the shipped pocket models in checkpoints/pocket/: judge, lessons, source, targets, scoreboard, report.
 
     Run it in the folder of the course. Steps whose result is there are skipped; an interrupted one goes on where it
     was. To train from nothing again, delete build/pocket/ and use --force.
@@ -177,7 +177,7 @@ def pocket(
     \b
     Examples:
       python -m stylegan2 pocket
-      python -m stylegan2 pocket photo --photo-images 50000 --force
+      python -m stylegan2 pocket photo --photo-images 12000 --force
     """
     from stylegan2.pocket import recipe
 

@@ -105,7 +105,7 @@ EXERCISES: dict[str, Exercise] = {
         "one move is batch * 4 / 100_000, up when r_t is above 0.6, down when it is below; p stays within 0 and 1",
     ),
     "03-freeze": Exercise(
-        {"from_rgb", "blocks.64", "blocks.32", "blocks.16"},
+        {"from_rgb", "blocks.128", "blocks.64", "blocks.32", "blocks.16"},
         hint="from the image down to and including the block that takes in 16x16 features",
     ),
     "04-codes": Exercise(
@@ -194,7 +194,7 @@ EXERCISES: dict[str, Exercise] = {
     "09-layer": Exercise(3, hint="look for the row that is dark under 'surroundings' and pale under 'pose' and 'eyes'"),
     "09-same": Exercise(
         {"a", "b", "d"},
-        hint="write down for each of the ten layers whose code it ends up with; in a chain the last exchange wins",
+        hint="write down for each layer whose code it ends up with; in a chain the last exchange wins",
     ),
     "10-off": Exercise(20, hint="the mean squared error is 0.2 squared; the peak is 2"),
     "10-psnr": Exercise(

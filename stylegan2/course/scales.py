@@ -14,6 +14,7 @@ from stylegan2 import checkpoints
 from stylegan2.editing import latents
 from stylegan2.files import CourseError
 from stylegan2.pocket import world
+from stylegan2.pocket.studies.scoreboard import RATES
 from stylegan2.published import clip_files
 from stylegan2.published.zoo import BY_COURSE, Zoo
 
@@ -72,7 +73,7 @@ class PocketModels:
 
     def training(self, device: torch.device, tiny: bool) -> dict:
         """Settings of `TrainConfig` that are not its defaults; tiny: for tests."""
-        return {"batch": BATCH, "r1_gamma": 0.2}
+        return {"batch": BATCH, **RATES}
 
     def fewer(self, count: int) -> int:
         """A number of steps or images for tests at this scale, from that for pocket scale."""

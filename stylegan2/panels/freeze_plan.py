@@ -1,4 +1,4 @@
-"""What transfer methods leave to train, block by block: `Blueprint.of(source).plan([FreezeD(32), FreezeSG(8, 4)])`.
+"""What transfer methods leave to train, block by block: `Blueprint.of(source).plan([FreezeD(64), FreezeSG(8, 4)])`.
 
 Nothing here knows what a method freezes: the methods are applied to copies of the networks, and `requires_grad` is read
 afterwards. The copies are shapes without numbers (PyTorch's "meta" device), so that one costs a millisecond.
@@ -145,7 +145,7 @@ def wiring(resolutions: Sequence[int]) -> dict[str, int]:
 
 
 def call(methods: Sequence[Method]) -> str:
-    """Python that makes the methods: "[FreezeD(32), FreezeSG(8, 4)]"."""
+    """Python that makes the methods: "[FreezeD(64), FreezeSG(8, 4)]"."""
     return f"[{', '.join(map(constructor, methods))}]"
 
 

@@ -1,6 +1,6 @@
 """The freeze planner: a picture of both networks that shows what a choice of transfer methods leaves to train.
 
-diagram(source, [FreezeD(32), FreezeSG(8, 4)])      the picture
+diagram(source, [FreezeD(64), FreezeSG(8, 4)])      the picture
 planner_panel(source).show()                        sliders, and the call to copy
 """
 
@@ -100,7 +100,7 @@ def _colours(part: Part | str) -> tuple[str, str]:
 def block_diagram(
     plan: Plan, face: Image.Image | None = None, idle_methods: Sequence[Method] = (), room: int = 2
 ) -> Image.Image:
-    """A plan as blocks, about 930 x 460 pixels for a 64-pixel model.
+    """A plan as blocks, about 1070 x 460 pixels for a 128-pixel model.
 
     Args:
         plan: what to show.
@@ -264,10 +264,11 @@ def planner_panel(checkpoint: Checkpoint, record: Mapping[str, Any] | None = Non
     """
     blueprint, g = Blueprint.of(checkpoint), checkpoint.g_ema
     sizes, codes = g.synthesis.resolutions, g.num_ws
+    half = g.resolution // 2
     of_d = [("nothing", 0), *((f"from {r} up", r) for r in sizes[:0:-1])]
     of_g = [("nothing", 0), *((f"up to {r}", r) for r in sizes)]
     controls = {
-        "freeze_d": steps_slider("freeze D", of_d, 32 if 32 in sizes else 0, "towards the image"),
+        "freeze_d": steps_slider("freeze D", of_d, half if half in sizes[1:] else 0, "towards the image"),
         "freeze_g": steps_slider("freeze G", of_g, 8 if 8 in sizes else 0, "constant to this resolution"),
         "freeze_mapping": w.Checkbox(False, description="freeze the mapping"),
         "k": int_slider("source codes", min(4, codes), 0, codes, "how many of the codes the source's mapping makes"),

@@ -3,8 +3,8 @@
 `STEPS` names the steps in order. Every step is seeded, shows its progress, resumes where it was killed, and is skipped
 when its `result` exists.
 
-The lengths are those of the shipped files. One of them was made a little differently: the source's third run was done
-in two pieces on a GPU, the second with CUDA graphs (benchmarks/README.md).
+The lengths are those of the shipped files. One of them was made a little differently: the discriminator of `half`
+comes from a GPU, from the same runs on faces of the renderer's first version.
 """
 
 from __future__ import annotations
@@ -34,15 +34,18 @@ from stylegan2.pocket import measures, portrait, sheets, world
 from stylegan2.pocket.nets.clip_training import ClipConfig, train_clip
 from stylegan2.pocket.nets.detector_training import DetectorConfig, train_detector
 from stylegan2.pocket.nets.encoder_training import EncoderConfig, train_encoder
+from stylegan2.pocket.nets.growing import GrowConfig, grow, load_grown
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.judge_training import train_judge
+from stylegan2.pocket.nets.mapping_training import MappingConfig, assemble, train_mapping
 from stylegan2.pocket.nets.perceptual import JudgeDistance
+from stylegan2.pocket.nets.teaching import Taught, TeachingConfig, train_teaching
 from stylegan2.pocket.studies import kept, scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies import projection as routes
 from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Study, methods_study
 from stylegan2.published.clip_model import ClipModel
-from stylegan2.runs import read_log, snapshot_files
+from stylegan2.runs import read_log
 from stylegan2.runtime import pick_device
 from stylegan2.trainer import Trainer
 from stylegan2.transfer import StructureLoss
@@ -57,12 +60,16 @@ class Recipe:
 
     shipped: Path = Path("checkpoints/pocket")
     work: Path = Path("build/pocket")  # datasets and runs: large, resumable, not shipped
-    photo_faces: int = 30_000  # rendered photos to learn from
-    warmup_images: int = 93_104  # images shown to the discriminator in the source's warm-up run
-    photo_images: int = 150_000  # in the long run after it
+    half_faces: int = 30_000  # rendered photos of half the side, from which a discriminator learns from scratch
+    warmup_images: int = 93_104  # images shown to it in a warm-up run
+    long_images: int = 150_000  # in the run after it
     large_images: int = 444_224  # and in the last one, in large batches: for a GPU
-    curve_images: int = 20_000  # between two points of the source's learning curve
-    target_images: int = 24_000
+    teaching: TeachingConfig = TeachingConfig()  # of the source's synthesis network
+    mapping: MappingConfig = MappingConfig()  # and of its mapping network
+    growing: GrowConfig = GrowConfig()  # of the discriminator of half the side
+    photo_faces: int = 10_000  # rendered photos that the grown discriminator sees
+    photo_images: int = 6_000  # images shown to it, against the taught generator
+    target_images: int = 8_000
     webtoon_seeds: tuple[int, ...] = (0, 1, 2)  # of the scoreboard; the other domains have one
     judge_images: int = 100_000
     clip: ClipConfig = ClipConfig()  # of the tiny CLIP: for a GPU
@@ -78,6 +85,11 @@ class Recipe:
         """A shipped file, e.g. path("photo") -> checkpoints/pocket/photo.pt."""
         return self.shipped / f"{name}.pt"
 
+    @property
+    def on(self) -> torch.device:
+        """The device for training and measuring."""
+        return pick_device(self.device)
+
     def load(self, name: str) -> checkpoints.Checkpoint:
         """A shipped model, on the recipe's device."""
         return checkpoints.load(self.path(name), self.device)
@@ -90,11 +102,10 @@ class Recipe:
         """The shipped judge, on the recipe's device."""
         return Judge.load(self.path("judge"), self.device)
 
-    @property
-    def photos(self) -> LMDBDataset:
-        """The rendered photos as an LMDB held in memory, rendered at first use."""
-        folder = self.work / f"photo-{world.SIZE}-{self.photo_faces}-v{world.VERSION}.lmdb"
-        prepare(f"pocket:photo?n={self.photo_faces}", folder, sizes=world.SIZE)
+    def photos(self, size: int, count: int) -> LMDBDataset:
+        """Rendered photos of a size as an LMDB held in memory, rendered at first use."""
+        folder = self.work / f"photo-{size}-{count}-v{world.VERSION}.lmdb"
+        prepare(f"pocket:photo?n={count}", folder, sizes=size)
         return LMDBDataset(folder, cache=True)
 
     @property
@@ -149,8 +160,8 @@ def make_routes(recipe: Recipe) -> None:
     files.write_json(recipe.shipped / "routes.json", rows)
 
 
-def photo_runs(recipe: Recipe) -> dict[Path, TrainConfig]:
-    """The source's runs, each from the weights of the one before: {the file a run leaves: its settings}."""
+def half_runs(recipe: Recipe) -> dict[Path, TrainConfig]:
+    """Runs from scratch at half the side, each from the weights of the one before: {the file it leaves: settings}."""
     work = recipe.work
     shared = {
         "r1_gamma": 0.2,  # ADA's heuristic gives 0.05; its paper's own settings are about four times theirs
@@ -158,7 +169,7 @@ def photo_runs(recipe: Recipe) -> dict[Path, TrainConfig]:
         "augment": "none",  # 30,000 faces are more than these runs can memorise
     }
     warmup = TrainConfig(  # shapes and colours
-        out=work / "photo_warmup",
+        out=work / "half_warmup",
         images=recipe.warmup_images,
         seed=recipe.seed,
         blur_sigma=2.0,  # without this warm-up D looks at grain and edges first, and G answers with noise for eyes
@@ -168,40 +179,74 @@ def photo_runs(recipe: Recipe) -> dict[Path, TrainConfig]:
         **shared,
     )
     shared |= {"reuse_fakes": True}  # a tenth more images in the same time
-    shared |= {"keep": 1_000}  # all snapshots: the report measures how the distance falls
     long = TrainConfig(  # everything else
-        out=work / "photo",
-        images=recipe.photo_images,
+        out=work / "half",
+        images=recipe.long_images,
         seed=recipe.seed + 1,  # other data order and latents than in the first run
-        snapshot_images=recipe.curve_images,
+        snapshot_images=20_000,
         sample_images=8_000,
         log_images=1_600,
         **shared,
     )
     large = TrainConfig(  # details and variety, from four times as many images in each iteration
-        out=work / "photo_large",
+        out=work / "half_large",
         images=recipe.large_images,
         batch=64,
         seed=recipe.seed + 2,
         ema_rampup=None,  # the average starts from a good one
-        snapshot_images=10 * recipe.curve_images,
+        snapshot_images=200_000,
         sample_images=100_000,
         log_images=12_800,
         **shared,
     )
-    return {work / "photo_warmup.pt": warmup, work / "photo_long.pt": long, recipe.path("photo"): large}
+    return {work / "half_warmup.pt": warmup, work / "half_long.pt": long, work / "half.pt": large}
+
+
+def make_half(recipe: Recipe) -> None:
+    """half.pt: a game from scratch at half the side, for its discriminator; finished runs are skipped."""
+    g, d = networks.build(world.SIZE // 2, "pocket", recipe.seed)
+    start = checkpoints.Checkpoint(g_ema=g, g=g, d=d)
+    for path, config in half_runs(recipe).items():
+        if not path.exists():
+            photos = recipe.photos(world.SIZE // 2, recipe.half_faces)
+            _finish(recipe, path, Trainer(config, photos, start.g, start.d, start.g_ema, device=recipe.on), start.info)
+        start = checkpoints.load(path, recipe.device)
+
+
+def make_taught(recipe: Recipe) -> None:
+    """taught.pt: what the renderer teaches a synthesis network; mapping.pt: and a mapping network."""
+    path = recipe.work / "taught.pt"
+    if not path.exists():
+        train_teaching(path, recipe.teaching, recipe.on, recipe.work)
+    train_mapping(recipe.work / "mapping.pt", Taught.load(path, recipe.on), recipe.mapping, recipe.on, recipe.work)
+
+
+def photo_run(recipe: Recipe) -> TrainConfig:
+    """Settings of the taught generator's run against the grown discriminator: short, since there is little to gain."""
+    return TrainConfig(
+        out=recipe.work / "photo",
+        images=recipe.photo_images,
+        seed=recipe.seed,
+        fine_tune=True,
+        reuse_fakes=True,
+        augment="none",  # as many faces as images
+        snapshot_images=2_000,
+        sample_images=2_000,
+        **scoreboard.RATES,
+    )
 
 
 def make_photo(recipe: Recipe) -> None:
-    """photo.pt, the source, from scratch; runs before the last one are skipped where their result exists."""
-    g, d = networks.build(world.SIZE, "pocket", recipe.seed)
-    start = checkpoints.Checkpoint(g_ema=g, g=g, d=d)
-    for path, config in photo_runs(recipe).items():
-        last = path == recipe.path("photo")
-        if last or not path.exists():
-            trainer = Trainer(config, recipe.photos, start.g, start.d, start.g_ema, device=pick_device(recipe.device))
-            _finish(recipe, path, trainer, start.info, last)
-        start = checkpoints.load(path, recipe.device)
+    """photo.pt, the source: the taught generator, and a discriminator that knows its faces; codes.pt: w of a face."""
+    photos, grown = recipe.photos(world.SIZE, recipe.photo_faces), recipe.work / "grown.pt"
+    if not grown.exists():
+        half = checkpoints.load(recipe.work / "half.pt", recipe.device).d
+        grow(grown, half, photos, recipe.growing, recipe.on, recipe.work)
+    taught = Taught.load(recipe.work / "taught.pt")
+    taught.save(recipe.path("codes"), {"renderer": world.VERSION})
+    g = assemble(taught, recipe.work / "mapping.pt")
+    start = checkpoints.Checkpoint(g_ema=g, d=load_grown(grown))
+    _finish(recipe, recipe.path("photo"), Trainer.fine_tune(photo_run(recipe), photos, start, device=recipe.on))
 
 
 SHIPPED = {  # target models that come with the course
@@ -261,14 +306,14 @@ def _same_codes(recipe: Recipe, targets: dict[str, str]) -> Image.Image:
     return sheets.same_codes(recipe.load("photo").g_ema, models)
 
 
-def _finish(recipe: Recipe, path: Path, trainer: Trainer, before: dict, last: bool) -> None:
-    """Run to the end; save averaged generator, D, and G but for the last run. before: `info` of what it began from."""
-    g_ema = trainer.run()
+def _finish(recipe: Recipe, path: Path, trainer: Trainer, before: dict | None = None) -> None:
+    """Run to the end, and save it at `path` for the next run. before: `info` of the model that it began from."""
+    before, g_ema = before or {}, trainer.run()
     if trainer.step < trainer.config.steps:
         raise KeyboardInterrupt(f"stopped at {trainer.images_seen:,} images; the same command goes on from there")
     meta = {"images": trainer.images_seen + before.get("images", 0), "seed": recipe.seed, "frozen": trainer.frozen}
     meta |= {"seconds": training_seconds(trainer.folder) + before.get("seconds", 0), "precision": trainer.precision}
-    parts = {"d": trainer.d} if last else {"g": trainer.g, "d": trainer.d}
+    parts = {"d": trainer.d} | ({} if path == recipe.path("photo") else {"g": trainer.g})
     checkpoints.save(path, g_ema=g_ema, **parts, half=True, meta=meta | {"renderer": world.VERSION})
 
 
@@ -303,11 +348,6 @@ def make_report(recipe: Recipe) -> None:
         error = measures.measure_landmark_error(judge, *pair, "photo", "webtoon")
         print(f"same {same}: {error}")
         results["webtoon_baseline"][f"landmark_error_same_{same}"] = asdict(error)
-    curve = photo_curve(recipe, judge) or _curve_before(recipe, models["photo"].info["images"])
-    results["photo"]["curve"] = curve
-    if curve:
-        floor = results["photo"]["pocket_distance"]["floor"]
-        recipe.save_picture("photo_curve", sheets.learning_curve(curve, floor))
     report_pictures(recipe)
     files.write_json(recipe.shipped / "report.json", results)
 
@@ -323,46 +363,16 @@ def report_pictures(recipe: Recipe) -> None:
     recipe.save_picture("domains", sheets.domains())
     recipe.save_picture("worlds", sheets.worlds())
     recipe.save_picture("you", portrait.figure(portrait.describe(Image.fromarray(astronaut())), world.DOMAINS))
-    samples = sorted((recipe.work / "photo" / "samples").glob("*.png"))
-    if samples:  # else the run was made elsewhere: the picture that is there stays
-        recipe.save_picture("photo_timeline", sheets.timeline(samples))
-
-
-def _curve_before(recipe: Recipe, images: int) -> list[dict[str, float]]:
-    """The learning curve of the last report, if it is of this model, whose runs were made elsewhere; else empty."""
-    report = recipe.shipped / "report.json"
-    curve = json.loads(report.read_text())["photo"]["curve"] if report.exists() else []
-    return curve if curve and curve[-1]["images"] == images else []
-
-
-def photo_curve(recipe: Recipe, judge: Judge) -> list[dict[str, float]]:
-    """Pocket distance of the source against images shown: where runs start, and at each snapshot of the later ones.
-
-    Empty where the runs are missing from `recipe.work`, which is not shipped.
-    """
-    points, reference = [], None
-    runs = photo_runs(recipe)
-    *starts, _ = runs  # the last file is what all runs lead to
-    _, *configs = runs.values()
-    if not all(start.exists() for start in starts):
-        return []
-    for start, config in zip(starts, configs, strict=True):
-        shown = checkpoints.load(start, "cpu").info["images"]
-        snapshots = {int(path.stem): path for path in snapshot_files(config.out)}
-        regular = [n for n in snapshots if n % config.snapshot_images < config.batch or n == max(snapshots)]
-        reference = reference or measures.rendered_reference(judge, "photo", REPORT_FACES)
-        for images, path in ({0: start} | {n: snapshots[n] for n in regular}).items():
-            if points and points[-1]["images"] == shown + images:  # where one run ends the next one starts
-                continue
-            faces = generate(checkpoints.load(path, recipe.device, g_ema_only=True).g_ema, REPORT_FACES)
-            distance = measures.measure_pocket_distance(judge.read(faces), reference).value
-            points.append({"images": shown + images, "pocket distance": distance})
-            print(f"{shown + images:,} images: pocket distance {distance:.1f}")
-    return points
+    lessons = recipe.work / "taught.json"
+    if lessons.exists():  # else the source was made elsewhere: the pictures that are there stay
+        recipe.save_picture("photo_curve", sheets.learning_curve(json.loads(lessons.read_text())["curve"]))
+        recipe.save_picture("photo_timeline", sheets.timeline(sorted((recipe.work / "lessons").glob("*.png"))))
 
 
 STEPS: dict[str, Callable[[Recipe], None]] = {
     "judge": make_judge,
+    "half": make_half,
+    "taught": make_taught,
     "photo": make_photo,
     "targets": make_targets,
     "kept": make_kept,
@@ -379,5 +389,7 @@ STEPS: dict[str, Callable[[Recipe], None]] = {
 def result(recipe: Recipe, step: str) -> Path:
     """The last file that a step leaves; STEP.pt if it has no entry here."""
     last = {"scoreboard": "sweeps.json", "edits": "text_edits.json", "routes": "routes.json", "report": "report.json"}
+    if step in ("half", "taught"):  # not shipped
+        return recipe.work / {"half": "half.pt", "taught": "mapping.pt"}[step]
     last |= {"kept": "kept.json", "targets": f"{list(shipped_entries())[-1]}.pt"}
     return recipe.shipped / last.get(step, f"{step}.pt")

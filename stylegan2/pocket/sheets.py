@@ -32,10 +32,9 @@ def contact_sheet(domain: str, generated: Tensor) -> Image.Image:
     return display.stack(pictures, gap=10)
 
 
-def learning_curve(points: Sequence[dict[str, float]], floor: float) -> Image.Image:
-    """The source's pocket distance against images shown, above the distance of photos to photos."""
-    rows = [{**point, "floor": floor} for point in points]
-    return figures.to_pil(figures.curves(rows, {"photo": ["pocket distance", "floor"]}))
+def learning_curve(points: Sequence[dict[str, float]]) -> Image.Image:
+    """The error of the source's lessons against images shown, on faces that were not among them."""
+    return figures.to_pil(figures.curves(points, {"lessons": ["held-out error"]}))
 
 
 def timeline(samples: Sequence[Path], most: int = 6) -> Image.Image:

@@ -3,8 +3,11 @@
 The loss is CLIP's (arXiv 2103.00020, figure 3): in a batch of N faces and N captions each face must find its caption,
 and each caption its face. Captions are sampled anew at every step (`pocket.random_captions`), from one fragment to a
 whole description, so that a text such as "red hair" means something by itself. Faces are roughened as for the judge:
-generated ones are softer than rendered ones. So small a network learns first what tells many faces of a batch apart:
-hair, skin, clothes, background, glasses; smiles and poses would take it many times as long.
+generated ones are softer than rendered ones.
+
+So small a network learns first what tells many faces of a batch apart: hair, skin, clothes, background. Smiles, poses
+and the sizes of eyes and noses would take it many times as long. So half of every batch are twins of the other half,
+faces that differ from theirs in one attribute, and captions say in which (hard negatives).
 """
 
 from __future__ import annotations
@@ -31,14 +34,21 @@ from stylegan2.data.roughen import roughen
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig, mirrored, sets_of_faces, step_rng, warm_cosine
 from stylegan2.pocket.nets.judge import INPUT_SIZE, to_float
-from stylegan2.pocket.world.captions import phrases
+from stylegan2.pocket.world.captions import only_of, phrases
 from stylegan2.published.clip_files import openai_clip
 from stylegan2.published.clip_model import MEAN, SD, TOKENS, ClipModel, tokenize
 from stylegan2.runtime import pick_device, pick_dtype
 
 FACES_SEED = 710_000  # sequences of faces that no data set, no judge and no evaluation uses
 EVALUATION_SEED = 810_000
-CHUNK = 500  # faces rendered by a worker at a time
+CHUNK = 500  # faces rendered by a worker at a time, each with its twin
+TWIN_SEED = 500_000  # added to the seed of faces: those from whom their twins have one attribute
+DIFFER = (  # in which a twin differs; those of a row together
+    ("smile",), ("mouth_open",), ("yaw",), ("roll",), ("eye_size",), ("eye_open",), ("eye_tilt",), ("nose_size",),
+    ("lips",), ("brow_height",), ("brow_angle",), ("brow_thickness",), ("face_width",), ("face_height",), ("jaw",),
+    ("skin",), ("glasses",), ("beard",), ("hair_style",), ("fringe",), ("hair_colour",), ("eye_colour",),
+    ("clothes_colour",), ("background", "background2"),
+)  # fmt: skip
 ARCHITECTURE = {
     "embed_dim": 64,
     "image_resolution": INPUT_SIZE,
@@ -59,8 +69,8 @@ class ClipConfig(FitConfig):
 
     images: int = 3_000_000  # shown in all: minutes on a GPU, most of a day on two cores
     batch: int = 512  # faces that a caption is told apart from, less one
-    own_faces: int = 24_000  # rendered per domain with that domain's statistics
-    cross_faces: int = 4_000  # rendered per pair of another domain's statistics and this domain
+    own_faces: int = 12_000  # rendered per domain with that domain's statistics, each with a twin
+    cross_faces: int = 2_000  # rendered per pair of another domain's statistics and this domain, with twins too
     lr: float = 1e-3  # at its highest, after a warm-up; falls to 0 along a cosine
     weight_decay: float = 0.05
     seed: int = 0
@@ -69,6 +79,11 @@ class ClipConfig(FitConfig):
 
     may_be_zero = ("seed", "cross_faces", "weight_decay", "workers")
     no_effect = ("save_every", "workers")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch % 2:
+            raise ValueError(f"expected batch even, half of it twins, got {self.batch}")
 
     @property
     def settings(self) -> dict:
@@ -82,7 +97,7 @@ class ClipConfig(FitConfig):
 
 @dataclass
 class Pool:
-    """Rendered faces and what can be said of them: of each as it is, and of its mirror image."""
+    """Rendered faces, each followed by its twin, and what can be said of them and of their mirror images."""
 
     images: Tensor  # uint8 [N, 3, INPUT_SIZE, INPUT_SIZE]
     sayable: list  # N x topics x phrases
@@ -91,6 +106,13 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self.domains)
+
+    def captions(self, chosen: list[int], flips: list[bool], rng: torch.Generator) -> list[str]:
+        """Of the chosen faces; each says first what is not true of its twin, if there is anything."""
+        said = [self.mirrored if flip else self.sayable for flip in flips]
+        sayable = [phrases_of[k] for phrases_of, k in zip(said, chosen, strict=True)]
+        telling = [only_of(phrases_of[k], phrases_of[k ^ 1]) for phrases_of, k in zip(said, chosen, strict=True)]
+        return world.random_captions(sayable, [self.domains[k] for k in chosen], rng, telling)
 
 
 def render_pool(config: ClipConfig) -> Pool:
@@ -110,7 +132,20 @@ def render_pool(config: ClipConfig) -> Pool:
 def _render_part(job: tuple[str, str, int, int, int]) -> tuple[Tensor, list, list, list[str]]:
     statistics, domain, seed, start, count = job
     faces = world.sample(statistics, count, seed=seed, start=start)
-    return world.render(faces, domain, INPUT_SIZE), phrases(faces), phrases(faces.mirror()), [domain] * count
+    faces = with_twins(faces, world.sample(statistics, count, seed=seed + TWIN_SEED, start=start), start)
+    return world.render(faces, domain, INPUT_SIZE), phrases(faces), phrases(faces.mirror()), [domain] * len(faces)
+
+
+def with_twins(faces: world.Faces, others: world.Faces, start: int = 0) -> world.Faces:
+    """Each face [N], followed by its twin: the same but for one of DIFFER, in turn, which is the other face's."""
+    twins = dict(faces.values)
+    kind = (torch.arange(len(faces)) + start) % len(DIFFER)
+    for k, names in enumerate(DIFFER):
+        for name in names:
+            mine = (kind == k).view(-1, *[1] * (faces.values[name].ndim - 1))
+            twins[name] = torch.where(mine, others.values[name], faces.values[name])
+    pairs = {name: torch.stack([value, twins[name]], 1).flatten(0, 1) for name, value in faces.values.items()}
+    return world.Faces(pairs)
 
 
 class Batches(Dataset):
@@ -127,12 +162,10 @@ class Batches(Dataset):
         if i >= len(self):
             raise IndexError(i)
         size, rng = self.config.batch, step_rng(self.config.seed, self.first + i)
-        chosen = torch.randint(len(self.pool), (size,), generator=rng)
-        mirrored = torch.rand(size, generator=rng) < 0.5
-        pairs = list(zip(chosen.tolist(), mirrored.tolist(), strict=True))
-        sayable = [(self.pool.mirrored if flip else self.pool.sayable)[k] for k, flip in pairs]
-        captions = world.random_captions(sayable, [self.pool.domains[k] for k, _ in pairs], rng)
-        tokens = tokenize(captions)
+        chosen = 2 * torch.randint(len(self.pool) // 2, (size // 2,), generator=rng)
+        chosen = torch.stack([chosen, chosen + 1], 1).flatten()  # each with its twin
+        mirrored = (torch.rand(size // 2, generator=rng) < 0.5).repeat_interleave(2)
+        tokens = tokenize(self.pool.captions(chosen.tolist(), mirrored.tolist(), rng))
         return chosen, mirrored, tokens[:, : int(tokens.argmax(1).max()) + 1]
 
 

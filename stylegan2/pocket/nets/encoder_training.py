@@ -1,9 +1,9 @@
 """Training of an in-domain encoder: image in, codes out, through a generator that stays as it is (arXiv 2004.00049).
 
-Half of its images are generated, with known codes, and half rendered, without. Both must come back when their codes go
-through the generator (equation 3 of the paper, with our perceptual distance in place of VGG's), and the codes of the
-generated ones must be the right ones. Training on images makes it in-domain: an encoder that has seen generated ones
-only gives codes that fit no real face.
+Half of its images are generated and half rendered; the codes of both are known, since the source was taught which face
+belongs to a z (`world.from_z`). Images must come back when their codes go through the generator (equation 3 of the
+paper, with our perceptual distance in place of VGG's), and the codes must be the right ones. Training on images makes
+it in-domain: an encoder that has seen generated ones only gives codes that fit no real face.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,14 +22,21 @@ from stylegan2.editing.encoder import Encoder, load_encoder, save_encoder
 from stylegan2.editing.perceptual import psnr
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
-from stylegan2.pocket.nets.fit import Fit, FitConfig, mirrored, warm_cosine
+from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
 from stylegan2.pocket.nets.judge import to_float
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.runtime import pick_device, pick_dtype
 
 FACES_SEED = 720_000  # a sequence of faces that no data set, no judge and no evaluation uses
 EVALUATION_SEED = 820_000
-WIDTHS = {64: 32, 32: 64, 16: 96, 8: 128, 4: 32}  # narrow at the end: the last filter has w_dim times codes rows
+WIDTHS = {
+    128: 16,
+    64: 32,
+    32: 64,
+    16: 96,
+    8: 128,
+    4: 32,
+}  # narrow at the end: the last filter has w_dim times codes rows
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,11 @@ class EncoderConfig(FitConfig):
 
     images: int = 200_000  # shown in all: an hour on one core, minutes on a GPU
     batch: int = 16  # half generated, half rendered
-    faces: int = 12_000  # rendered photos to learn from, mirrored half of the time
+    faces: int = 12_000  # rendered photos to learn from
     psi: float = 0.9  # of the generated ones: the codes it gives lie about as far from the mean
     pixels: float = 1.0  # weights: of the mean squared difference of pixels
     looks: float = 0.5  # of the perceptual distance
-    codes: float = 0.1  # of the mean squared difference of codes, for generated images
+    codes: float = 0.1  # of the mean squared difference of codes
     lr: float = 3e-3  # at its highest, after a warm-up; falls to 0 along a cosine
     seed: int = 0
     save_every: int = 10_000  # images between two states to continue from
@@ -54,9 +62,16 @@ class EncoderConfig(FitConfig):
             raise ValueError(f"expected batch even, half generated and half rendered, got {self.batch}")
 
 
+class Faces(NamedTuple):
+    """Rendered photos uint8 [N, 3, R, R] and the z [N, z_dim] that they belong to."""
+
+    images: Tensor
+    z: Tensor
+
+
 class _Run(Fit):
     def __init__(self, config: EncoderConfig, g: Generator, distance: JudgeDistance, device: torch.device):
-        widths = {4 << k: WIDTHS.get(4 << k, WIDTHS[64]) for k in range(g.resolution.bit_length() - 2)}
+        widths = {4 << k: WIDTHS.get(4 << k, WIDTHS[128]) for k in range(g.resolution.bit_length() - 2)}
         super().__init__(config, lambda: Encoder(g.resolution, g.num_ws, g.w_dim, widths), device)
         self.g, self.distance = deepcopy(g).to(device).eval().requires_grad_(False), distance.to(device)
         self.settings["generator"] = checkpoints.fingerprint(self.g)
@@ -64,17 +79,18 @@ class _Run(Fit):
         self.optimiser = torch.optim.Adam(self.model.parameters(), config.lr, betas=(0.9, 0.99))
         self.schedule = warm_cosine(self.optimiser, config.steps, 0.02)
 
-    def batch(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """Images [B, 3, R, R], generated ones first, and the codes of those [B/2, L, w_dim]; of (seed, step) alone."""
+    def batch(self, faces: Faces) -> tuple[Tensor, Tensor]:
+        """Images [B, 3, R, R], generated ones first, and their codes [B, L, w_dim]; of (seed, step) alone."""
         half, rng = self.config.batch // 2, self.rng()
         z = torch.randn(half, self.g.z_dim, generator=rng).to(self.device)
-        chosen, flips = torch.randint(len(faces), (half,), generator=rng), torch.rand(half, generator=rng) < 0.5
-        real = to_float(mirrored(faces[chosen], flips).to(self.device))
+        chosen = torch.randint(len(faces.images), (half,), generator=rng)
+        rendered = to_float(faces.images[chosen].to(self.device))
         with torch.no_grad():
             ws = self.g.mapping(z, self.config.psi)
-            return torch.cat([self.g.synthesis(ws, "const").clamp(-1, 1), real]), ws
+            images = torch.cat([self.g.synthesis(ws, "const").clamp(-1, 1), rendered])
+            return images, torch.cat([ws, self.g.mapping(faces.z[chosen].to(self.device))])
 
-    def losses(self, faces: Tensor) -> dict[str, Tensor]:
+    def losses(self, faces: Faces) -> dict[str, Tensor]:
         images, ws = self.batch(faces)
         codes = self.model(images)
         answer = self.g.synthesis(codes, "const")
@@ -85,10 +101,10 @@ class _Run(Fit):
         return {
             "pixels": self.config.pixels * (answer - images).square().mean(),
             "looks": self.config.looks * distance,
-            "codes": self.config.codes * (codes[: len(ws)] - ws).square().mean(),
+            "codes": self.config.codes * (codes - ws).square().mean(),
         }
 
-    def finish(self, path: Path, faces: Tensor, meta: dict) -> tuple[Encoder, dict]:
+    def finish(self, path: Path, faces: Faces, meta: dict) -> tuple[Encoder, dict]:
         save_encoder(path, self.model, meta, half=True)
         encoder = load_encoder(path, self.device).encoder
         return encoder, {"psnr": measure(encoder, self.g, self.config.psi)}
@@ -105,8 +121,13 @@ def train_encoder(
 ) -> Encoder:
     """Train an encoder for g, which stays as it is; `path`, `scratch` and `progress` as of `Fit.train`."""
     run = _Run(config or EncoderConfig(), g, distance, pick_device(device))
-    faces = world.render(world.sample("photo", run.config.faces, seed=FACES_SEED), "photo", g.resolution)
-    return run.train(path, faces, scratch, progress)
+    return run.train(path, known_faces(g, run.config.faces), scratch, progress)
+
+
+def known_faces(g: Generator, count: int) -> Faces:
+    """`count` rendered photos for the size of g, and their z."""
+    z = torch.randn(count, g.z_dim, generator=torch.Generator().manual_seed(FACES_SEED))
+    return Faces(world.render(world.from_z(z), "photo", g.resolution), z)
 
 
 @torch.no_grad()

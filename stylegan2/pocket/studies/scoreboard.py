@@ -59,6 +59,7 @@ CODES_SEED = 1  # of the codes that all entries are measured on
 NUMBERS = ("domain_distance", "landmark_error_same_w", "landmark_error_same_z", "attributes_kept_same_w")
 KEPT = (*likeness.MEASURES, "kept_by_group")  # numbers that older results lack
 BUDGET = ("images", "batch", "faces")
+RATES = {"r1_gamma": 0.5, "pl_interval": 16, "style_mixing": 0.1, "ema_images": 2_000}  # of the pocket world's runs
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ class Study:
     source: Path = Path("checkpoints/pocket/photo.pt")  # the model to fine-tune.
     judge: Path = Path("checkpoints/pocket/judge.pt")  # what measures.
     work: Path = Path("build/pocket/scoreboard")  # folder of results, models and rendered references.
-    images: int = 24_000  # budget of every training.
-    batch: int = 32
+    images: int = 8_000  # budget of every training.
+    batch: int = 16
     faces: int = 2000  # codes that each number is measured on.
     device: str = "auto"  # "cpu", "cuda" or "auto".
 
@@ -141,8 +142,8 @@ class Study:
             batch=self.batch,
             seed=entry.seed,
             fine_tune=True,
-            r1_gamma=0.2,
             reuse_fakes=True,
+            **RATES,
             snapshot_images=max(1, self.images // 2),
             sample_images=self.images,
             log_images=max(1, self.images // 20),

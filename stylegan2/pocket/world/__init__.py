@@ -15,18 +15,18 @@ from torch import Tensor
 
 from stylegan2.pocket.world import features, geometry, head
 from stylegan2.pocket.world.captions import captions, random_captions
-from stylegan2.pocket.world.faces import ATTRIBUTES, VECTOR_NAMES, VERSION, Attribute, Faces, sample
+from stylegan2.pocket.world.faces import ATTRIBUTES, VECTOR_NAMES, VERSION, Attribute, Faces, from_z, sample
 from stylegan2.pocket.world.geometry import LANDMARKS
 from stylegan2.pocket.world.scene import Scene, background, finish
 from stylegan2.pocket.world.styles import DOMAINS, check_domain
 
-SIZE = 64  # pixels of a side: of the world's pictures, and of the models that are trained on them
+SIZE = 128  # pixels of a side: of the world's pictures, and of the models that are trained on them
 TARGET_SET_SIZE = 1000  # images of a target domain: small on purpose, as in the paper's cartoon sets
 CHUNK_PIXELS = 32 * 64 * 64  # rendered at once: larger batches fall out of the processor's cache
 
 __all__ = [
     "ATTRIBUTES", "DOMAINS", "LANDMARKS", "SIZE", "TARGET_SET_SIZE", "VECTOR_NAMES", "VERSION", "Attribute", "Faces",
-    "captions", "landmarks", "random_captions", "render", "sample",
+    "captions", "from_z", "landmarks", "random_captions", "render", "sample",
 ]  # fmt: skip
 
 

@@ -182,8 +182,17 @@ def _phrases(face: dict[str, Any]) -> list[list[str]]:
     ]
 
 
+def only_of(sayable: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> list[str]:
+    """The phrases of one face that are not true of another, each once."""
+    there = {phrase for topic in other for phrase in topic}
+    return list(dict.fromkeys(phrase for topic in sayable for phrase in topic if phrase not in there))
+
+
 def random_captions(
-    sayable: Sequence[Sequence[Sequence[str]]], domains: Sequence[str], rng: torch.Generator
+    sayable: Sequence[Sequence[Sequence[str]]],
+    domains: Sequence[str],
+    rng: torch.Generator,
+    first: Sequence[Sequence[str]] | None = None,
 ) -> list[str]:
     """A caption per face, of 1 to `MOST_PHRASES` phrases that are true of it; sometimes the kind of picture too.
 
@@ -191,16 +200,22 @@ def random_captions(
         sayable: of `phrases`.
         domains: the domain that each face is rendered in.
         rng: chooses; its next numbers give other captions.
+        first: for each face phrases of which one must be said, such as `only_of`; none where the list is empty.
     """
+    first = [()] * len(sayable) if first is None else first
     weights = torch.tensor([weight for _, weight in TOPICS])
-    uniform = torch.rand(len(sayable), 4 + MOST_PHRASES, generator=rng).tolist()
+    uniform = torch.rand(len(sayable), 5 + MOST_PHRASES, generator=rng).tolist()
     order = torch.multinomial(weights.expand(len(sayable), -1), len(weights), generator=rng).tolist()
-    return [_random_caption(*each) for each in zip(sayable, domains, uniform, order, strict=True)]
+    return [_random_caption(*each) for each in zip(sayable, domains, first, uniform, order, strict=True)]
 
 
-def _random_caption(topics: Sequence[Sequence[str]], domain: str, uniform: list[float], order: list[int]) -> str:
-    chosen = [topics[i] for i in order if topics[i]][: 1 + int(uniform[0] * MOST_PHRASES)]
-    text = _join([_choose(options, u) for options, u in zip(chosen, uniform[4:], strict=False)])
+def _random_caption(
+    topics: Sequence[Sequence[str]], domain: str, first: Sequence[str], uniform: list[float], order: list[int]
+) -> str:
+    said = [_choose(first, uniform[4])] if first else []
+    rest = [topics[i] for i in order if topics[i] and not set(said) & set(topics[i])]
+    rest = rest[: 1 + int(uniform[0] * MOST_PHRASES) - len(said)]
+    text = _join(said + [_choose(options, u) for options, u in zip(rest, uniform[5:], strict=False)])
     if uniform[1] < 0.35:  # phrases alone: "red hair"
         return text
     manner = _choose(MANNERS[domain], uniform[2]) + " " if uniform[1] > 0.6 else ""

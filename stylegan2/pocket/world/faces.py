@@ -6,6 +6,7 @@ many others are sampled with it.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from torch import Tensor
 from stylegan2.pocket.world import styles
 from stylegan2.pocket.world.styles import COLLARS, Palette, Style, check_domain
 
-VERSION = 1
+VERSION = 2
 GLASSES = ("none", "round", "square", "oval")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full beard")
 
@@ -82,7 +83,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     _rgb("clothes_colour", "colour of the clothes"),
     Attribute("collar", "categorical", "collar of the clothes", 0, len(COLLARS) - 1, COLLARS),
     _c("light", "light from the image's left .. right"),
-    _c("texture", "phase of strands, grain and pattern; means nothing by itself", 0.0),
+    _c("texture", "phase of lights, grain and pattern behind the head; means nothing by itself", 0.0),
 )
 BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
 _UNREGRESSED = ("texture", "glasses_colour")  # invisible or mostly invisible: nothing that the judge could read
@@ -223,12 +224,44 @@ class _Sampler:
         return (base * light * (1.0 + self.channels(name) * (spread / 3))).clamp_(0.0, 1.0)
 
 
+class _Quantiles(_Sampler):
+    """The sampler whose numbers are quantiles of z [N, D]: each name takes a component of its own, in order of use."""
+
+    def __init__(self, z: Tensor) -> None:
+        z = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)  # as the mapping network does
+        self.left = iter((0.5 + 0.5 * torch.erf(z / math.sqrt(2))).clamp(0, 1 - 2**-24).unbind(1))
+
+    def uniform(self, name: str) -> Tensor:
+        return next(self.left)
+
+    def triangular(self, name: str) -> Tensor:
+        """From one component: the inverse of the cumulative distribution."""
+        u = self.uniform(name)
+        return torch.where(u < 0.5, (2 * u).sqrt() - 1, 1 - (2 * (1 - u)).sqrt())
+
+
 def sample(domain: str, n: int, seed: int = 0, start: int = 0) -> Faces:
     """Faces start..start+n-1 of a domain's endless sequence (seed chooses the sequence), independent of batching."""
-    style = check_domain(domain)
+    check_domain(domain)
     if n < 0 or start < 0:
         raise ValueError(f"n and start must not be negative, got n={n}, start={start}")
-    rng = _Sampler(domain, n, seed, start)
+    return _sample(_Sampler(domain, n, seed, start), styles.STYLES[domain])
+
+
+def from_z(z: Tensor, domain: str = "photo") -> Faces:
+    """The face that belongs to each z [N, D], standard normal: all attributes are quantiles of z's components.
+
+    Faces of random z have the domain's variety. Only the direction of z matters, as for a generator. Raises ValueError
+    for an unknown domain or too few components.
+    """
+    style = check_domain(domain)
+    try:
+        return _sample(_Quantiles(z), style)
+    except StopIteration:
+        raise ValueError(f"a face takes more than {z.shape[1]} components of z: use 128") from None
+
+
+def _sample(rng: _Sampler, style: Style) -> Faces:
     continuous = [a for a in ATTRIBUTES if a.kind == "continuous"]
     values = {a.name: rng.triangular(a.name) if a.low < 0 else rng.uniform(a.name) for a in continuous}
     values |= _sample_colours(rng, style) | _sample_choices(rng, style) | _sample_pose_and_face(rng, style, values)

@@ -231,13 +231,13 @@ def glasses(scene: Scene) -> None:
     tall = torch.maximum(*halves) * torch.where(is_round, 1.0, torch.where(square, 0.80, 0.74))
     corner = torch.minimum(half, tall) * torch.where(square, 0.35, 0.97)
     lens = shapes.rounded_box(x, y, half, tall, corner) + 9 * (kind == 0)
-    thick = torch.where(square, 0.022, 0.017)
+    thick = torch.where(square, 0.031, 0.025)
     colour = scene.c["glasses_colour"]
     glare = shapes.coverage(lens + 0.03, 0.06) * shapes.bell(x + y + 0.06, 0 * y, 0.05, 1)
     band.add(0.10 * shapes.coverage(lens, band.px) + 0.16 * glare)
     ear = g.w * (1 - 0.30 * side * g.sin) - torch.where(right, g.eye_x[1], -g.eye_x[0]) + g.mid * side
-    bridge = torch.maximum((y + 0.035).abs() - 0.013, x + half)
-    temple = torch.maximum((y + 0.03).abs() - 0.014, torch.maximum(half - x, x - ear))
+    bridge = torch.maximum((y + 0.035).abs() - 0.020, x + half)
+    temple = torch.maximum((y + 0.03).abs() - 0.020, torch.maximum(half - x, x - ear))
     frame = torch.minimum(lens.abs() - thick, torch.minimum(bridge, temple) + 9 * (kind == 0))
     band.multiply(0.25 * shapes.coverage(frame - 0.02, 0.06) * (1 - s.hard), (0.5, 0.4, 0.4))
     band.fill(frame, colour)

@@ -28,9 +28,8 @@ class Hair:
     def __init__(self, scene: Scene) -> None:
         g, x, y = scene.g, scene.x, scene.y
         self.x = x - g.hair_x
-        t = 6 * scene.f["texture"]
-        self.wave = torch.sin(11.0 * y + (t + x.sign()))
-        self.curl = torch.sin(18 * x + 2.2 * torch.sin(7 * y + t)) * torch.sin(18 * y + 2.2 * torch.sin(8 * x - t))
+        self.wave = torch.sin(11.0 * y + 1.0)
+        self.curl = torch.cos(16 * x.abs() + 2.2 * torch.sin(7 * y)) * torch.sin(16 * y + 2.2 * torch.cos(8 * x))
         bumps = g.hair["curl"] * self.curl + g.hair["wave"] * 0.55 * self.wave * shapes.step(y, -0.3, 0.5)
         self.strand = self._strands(scene)
         tufts = 0.010 * (1 - 0.3 * scene.style.hard) * self.strand * shapes.step(y, 0.0, -0.4)
@@ -39,11 +38,15 @@ class Hair:
         self.front = torch.maximum(torch.maximum(self.mass, -self.face), y - g.hair["side_end"])
 
     def _strands(self, scene: Scene) -> Tensor:
-        """Light and dark along the flow of the hair, -1..1: strands leave the parting and fall down."""
-        g, t = scene.g, scene.f["texture"]
+        """Light and dark along the flow of the hair, -1..1: broad locks leave the parting and fall down.
+
+        Where they lie follows from parting and pose alone: a phase that an attribute turns several times round is
+        what a generator of this size never learns. They are the same on both sides, so that a mirrored face is a face.
+        """
+        g = scene.g
         dy = scene.y + g.top * 0.95
-        flow = (scene.x - g.part_x) / (dy * dy + 0.12).sqrt() + g.hair["wave"] * 0.9 * self.wave
-        strands = 0.6 * torch.sin(15 * flow + 30 * t) + 0.4 * torch.sin(26 * flow + 50 * t + 2 * scene.y)
+        flow = (scene.x - g.part_x).abs() / (dy * dy + 0.12).sqrt() + g.hair["wave"] * 0.9 * self.wave
+        strands = 0.6 * torch.sin(10 * flow + 1.0) + 0.4 * torch.sin(17 * flow + 2.5 + 2 * scene.y)
         curled = (g.hair["curl"] * 28).clamp(0, 0.8)
         return torch.lerp(strands, self.curl, curled)
 

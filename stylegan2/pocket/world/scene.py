@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 
 import torch
 from torch import Tensor
@@ -135,7 +136,8 @@ def background(scene: Scene) -> None:
 def _blurred(scene: Scene, u: Tensor, v: Tensor, t: Tensor) -> None:
     """Large out-of-focus discs of light, as behind a photographed head."""
     for k in range(2):
-        cx, cy = torch.sin(40 * t + 2.6 * k), -0.55 + 0.5 * torch.cos(57 * t + 1.9 * k)
+        turn = math.tau * t + 2.6 * k
+        cx, cy = torch.sin(turn), -0.55 + 0.5 * torch.cos(turn)
         scene.add(0.20 * shapes.coverage(shapes.circle(u - cx, v - cy, 0.34), 0.22))
     scene.multiply(0.22 * shapes.step(u * -scene.f["light"], -0.4, 1.3), (0.25, 0.25, 0.3))
 
@@ -174,7 +176,7 @@ def finish(scene: Scene) -> None:
     """What the domain does to the whole picture at the end."""
     if scene.style.finish == "grain":  # film grain: two fixed tiles of noise, mixed differently from face to face
         a, b = _noise(scene.size)
-        angle = (scene.f["texture"] * 40).unsqueeze(1)
+        angle = (scene.f["texture"] * math.tau).unsqueeze(1)
         scene.rgb.add_((a * angle.sin() + b * angle.cos()) * 0.010)
     elif scene.style.finish == "paint":
         _paint_texture(scene, scene.u, scene.v, scene.f["texture"] * 20)
