@@ -27,9 +27,11 @@ from stylegan2.networks import SynthesisNetwork, widths
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig
 from stylegan2.pocket.nets.judge import read_dict
+from stylegan2.pocket.nets.muon import Muon
 from stylegan2.pocket.world.faces import GLASSES
 from stylegan2.pocket.world.geometry import geometry
 from stylegan2.pocket.world.styles import STYLES
+from stylegan2.runtime import pick_dtype
 
 FORMAT = "stylegan2 pocket synthesis taught from attributes"
 CODES = "stylegan2 pocket attributes to w"
@@ -52,17 +54,18 @@ GLASSES_SHARE = 0.5  # of the faces shown wear glasses: thin, and rare among pho
 class TeachingConfig(FitConfig):
     """Lengths and rates of the teaching."""
 
-    images: int = 116_000
+    images: int = 200_000
     batch: int = 16
     faces: int = 20_000  # rendered, shown several times each
     held_out: int = 500
-    lr: float = 0.004  # of the synthesis network, whose weights have unit scale
-    head_lr: float = 0.002  # of what makes w
+    lr: float = 0.006  # of the synthesis network's matrices, whose weights have unit scale; half of it for the rest
+    head_lr: float = 0.0015  # of what makes w
     warm_up: float = 0.02  # share of the run in which the rate rises
-    flat: float = 0.65  # share of the run at the full rate
+    flat: float = 0.3  # share of the run at the full rate
     seed: int = 0
     save_every: int = 8_000
     resolution: int = world.SIZE
+    precision: str = "auto"  # of the convolutions: "auto", "float32", "bfloat16"
 
 
 def describe(faces: world.Faces) -> Tensor:
@@ -201,9 +204,12 @@ class _Teaching(Fit):
         super().__init__(config, lambda: Taught(described.shape[2], config.resolution), device)
         self.model.mean.copy_(described[:, 0].mean(0))
         self.model.spread.copy_(described[:, 0].std(0).clamp_min(0.05))
-        head = [*self.model.linear.parameters(), *self.model.deep.parameters()]
-        groups = [{"params": head, "lr": config.head_lr}, {"params": self.model.synthesis.parameters()}]
-        self.optimiser = torch.optim.Adam(groups, lr=config.lr, betas=(0.9, 0.99))
+        self.model.synthesis.compute_dtype = pick_dtype(config.precision, device)
+        head, synthesis = [*self.model.linear.parameters(), *self.model.deep.parameters()], self.model.synthesis
+        matrices = [p for name, p in synthesis.named_parameters() if name.endswith("weight") and "to_rgb" not in name]
+        others = [p for p in synthesis.parameters() if all(p is not matrix for matrix in matrices)]
+        rates = (head, False, config.head_lr), (matrices, True, config.lr), (others, False, config.lr / 2)
+        self.optimiser = Muon([{"params": p, "orthogonal": o, "lr": lr} for p, o, lr in rates], config.lr)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
         self.held_out = Lessons.render(config.held_out, config.seed + 99, config.resolution)
         self.extra["curve"] = torch.zeros(0, 2)  # images shown, held-out error
