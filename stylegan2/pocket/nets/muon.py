@@ -32,9 +32,9 @@ class Muon(torch.optim.Adam):
         for group in self.param_groups:
             for p in group["params"] if group["orthogonal"] else ():
                 if p.grad is not None:
-                    momentum = self.state[p].get("momentum")
-                    if momentum is None:
-                        momentum = self.state[p]["momentum"] = torch.zeros_like(p)
+                    if p not in self.state:  # Adam looks for "step" when a state is loaded
+                        self.state[p] = {"momentum": torch.zeros_like(p), "step": torch.zeros(())}
+                    momentum = self.state[p]["momentum"]
                     momentum.lerp_(p.grad, 1 - group["momentum"])
                     direction = orthogonal(p.grad.lerp(momentum, group["momentum"]).flatten(1))
                     p.add_(direction.view_as(p), alpha=-group["lr"] * max(direction.shape) ** 0.5)
