@@ -35,7 +35,7 @@ class MappingConfig(FitConfig):
     faces: int = 2_000_000  # different ones
     batch: int = 2_048
     held_out: int = 10_000
-    lr: float = 4.0  # of weights that are a hundred times as large as they act (`lr_multiplier` 0.01)
+    lr: float = 3.0  # of weights that are a hundred times as large as they act (`lr_multiplier` 0.01)
     warm_up: float = 0.02  # share of the run in which the rate rises
     seed: int = 0
     save_every: int = 2_000_000
