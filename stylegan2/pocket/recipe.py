@@ -40,7 +40,7 @@ from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.judge_training import train_judge
 from stylegan2.pocket.nets.mapping_training import MappingConfig, assemble, train_mapping
 from stylegan2.pocket.nets.perceptual import JudgeDistance
-from stylegan2.pocket.nets.teaching import Taught, TeachingConfig, train_teaching
+from stylegan2.pocket.nets.teaching import FaceCodes, Taught, TeachingConfig, train_teaching
 from stylegan2.pocket.studies import kept, scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies import projection as routes
 from stylegan2.pocket.studies.methods import METHODS
@@ -137,7 +137,8 @@ def make_edits(recipe: Recipe) -> None:
 def make_encoder(recipe: Recipe) -> None:
     """encoder.pt, and its errors beside it."""
     source, distance = recipe.load("photo").g_ema, JudgeDistance(recipe.judge())
-    train_encoder(recipe.path("encoder"), source, distance, recipe.encoder, recipe.device, recipe.work)
+    codes = FaceCodes.open(recipe.path("codes"), recipe.device)
+    train_encoder(recipe.path("encoder"), source, distance, recipe.encoder, recipe.device, recipe.work, codes=codes)
 
 
 def make_detector(recipe: Recipe) -> None:
