@@ -240,6 +240,9 @@ def photo_run(recipe: Recipe) -> TrainConfig:
 
 def make_photo(recipe: Recipe) -> None:
     """photo.pt, the source: the taught generator, and a discriminator that knows its faces; codes.pt: w of a face."""
+    for step, name in {"half": "half", "taught": "mapping"}.items():
+        if not (recipe.work / f"{name}.pt").exists():
+            raise FileNotFoundError(f"'{recipe.work / name}.pt' is missing: step '{step}' makes it")
     photos, grown = recipe.photos(world.SIZE, recipe.photo_faces), recipe.work / "grown.pt"
     if not grown.exists():
         half = checkpoints.load(recipe.work / "half.pt", recipe.device).d
