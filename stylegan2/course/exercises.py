@@ -191,7 +191,9 @@ EXERCISES: dict[str, Exercise] = {
         [(_normal(2, 10, 8), _normal(2, 10, 8, seed=1), layers) for layers in ([0, 1], [3], [2, 7, 9], [])],
         "copy the row's codes, then put the column's in at [..., layers, :]",
     ),
-    "09-layer": Exercise(3, hint="look for the row that is dark under 'surroundings' and pale under 'pose' and 'eyes'"),
+    "09-layer": Exercise(
+        5, hint="look for the row that is dark under 'eyes' and 'mouth' and pale under 'pose' and 'hair'"
+    ),
     "09-same": Exercise(
         {"a", "b", "d"},
         hint="write down for each layer whose code it ends up with; in a chain the last exchange wins",
