@@ -166,6 +166,7 @@ def sheet(
     cartoons: Mapping[str, Tensor],
     side: int = 192,
     seen: Sequence[Image.Image | None] | None = None,
+    notes: Sequence[Mapping[str, str]] = (),
 ) -> Image.Image:
     """A row for each photo: the photo, what the source renders of it, and every style; names above.
 
@@ -173,6 +174,7 @@ def sheet(
         photos, rendered, cartoons: [N, 3, R, R] in [-1, 1]; the cartoons by style.
         side: of a face in pixels, at least.
         seen: the whole photos with what was taken, as `photos.Portrait` has them: a column at the left; None: without.
+        notes: for each photo {column: words below its picture}.
     """
     columns = {
         name: [display.to_pil(image, side=side) for image in display.to_uint8(images)]
@@ -180,4 +182,8 @@ def sheet(
     }
     if seen is not None and any(seen):
         columns = {"what was taken": [display.fitted(picture, columns["photo"][0].width) for picture in seen]} | columns
-    return display.table(list(zip(*columns.values(), strict=True)), list(columns), gap=(4, 2), band=22)
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    for i, words in reversed(list(enumerate(notes))):
+        width = columns["photo"][0].width
+        rows.insert(i + 1, [display.note(words[name], width) if name in words else None for name in columns])
+    return display.table(rows, list(columns), gap=(4, 2), band=22)

@@ -16,15 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from stylegan2.editing import cartoonize as editing
+from stylegan2.editing.encoder import Encoder
+from stylegan2.editing.photos import Portrait, open_photo
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.measures import COLUMNS
 from stylegan2.pocket.nets.judge import GROUPS, Judge
+from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.pocket.nets.teaching import FaceCodes, describe
+from stylegan2.pocket.portrait import Reading
+from stylegan2.pocket.portrait import describe as read
 
 TRIED = 4  # rendered faces that tell whether codes belong to a source
 DARK, LIGHT = (0.09, 0.08, 0.08), (0.87, 0.86, 0.83)  # hair to compare with: the one that is farther from the person's
@@ -33,6 +39,56 @@ SOFT = 3  # pixels over which that is averaged
 LEAST = 0.004  # part of the picture that hair or skin must cover to have a colour
 SHOWN = ("hair_style", "hair_colour", "skin", "glasses", "beard", "smile")  # what `kept` looks for
 NEAR = 0.8  # in the units of `Faces.vector`: 0.2 of skin or of a colour's channel, 0.4 of a smile
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How photos become cartoons. Raises ValueError for impossible values."""
+
+    codes: str = "auto"  # read: made of what is read off the person; search: searched; auto: read in real photos
+    keep_colours: float = 1.0  # of hair and skin of a person who was read: 1 as read, 0 as the style has them
+    resolution: int = 4  # the first resolution that the cartoon model renders; 4: all of it
+    width: float = 0.0  # softness of that cut, in resolutions; 0: hard
+    strength: float = 1.0  # of the cartoon: 0 the photo's model, 1 the cartoon's
+    steps: int = 100  # to search codes; 0: the encoder's answer as it is
+    space: str = "auto"  # of codes that are searched
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("codes", ("auto", "read", "search")), ("space", ("auto", "w", "w+"))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
+        if self.steps < 0:
+            raise ValueError(f"steps is {self.steps}, expected at least 0")
+        check_keep(self.keep_colours)
+
+    @property
+    def dials(self) -> tuple[int, float, float]:
+        """resolution, width, strength, as `editing.cartoonize` takes them."""
+        return self.resolution, self.width, self.strength
+
+
+def check_keep(keep_colours: float) -> None:
+    """Raises ValueError for what is not in 0..1."""
+    if not 0 <= keep_colours <= 1:
+        raise ValueError(f"keep_colours is {keep_colours}, expected 0 (the style's) to 1 (the person's)")
+
+
+def is_real(portrait: Portrait, source: Generator, distance, encoder: Encoder | None) -> bool:
+    """Is it a photo of a real person: a face found in a larger photo, or a picture that `is_outside`?"""
+    if portrait.face:
+        return True
+    image = portrait.tensor[None].to(source.mapping.w_mean.device)
+    return bool(editing.is_outside(source, image, distance, encoder))
+
+
+def read_person(portrait: Portrait, photo: Image.Image | None = None) -> Reading:
+    """The person of a portrait: read in its photo (None: its file) if a face was sought there, else in the square.
+
+    Raises as `portrait.describe`.
+    """
+    if not portrait.face:
+        return read(portrait.image)
+    return read(photo or open_photo(portrait.path), portrait.face)
 
 
 @dataclass(frozen=True)
@@ -66,27 +122,26 @@ class PersonCodes:
 
     def render(self, faces: world.Faces) -> Tensor:
         """What the source renders of N faces: [N, 3, R, R] in about [-1, 1]."""
-        return self.cartoonize({"": self.source}, faces, keep=0)[""]
+        return self.cartoonize({"": self.source}, faces, keep_colours=0)[""]
 
     def cartoonize(
-        self, styles: Mapping[str, Generator], faces: world.Faces, *dials: float, keep: float = 1.0
+        self, styles: Mapping[str, Generator], faces: world.Faces, *dials: float, keep_colours: float = 1.0
     ) -> dict[str, Tensor]:
         """N faces in every style: {style: [N, 3, R, R] in about [-1, 1]}.
 
         Args:
             styles, dials: as of `editing.cartoonize`: swap_resolution, width, strength.
-            keep: how far skin and hair move from the style's colours (0) to those that the source renders (1).
+            keep_colours: how far hair and skin move from the style's colours (0) to those of the source's picture (1).
 
-        Raises ValueError as `editing.cartoonize`, and for an impossible `keep`.
+        Raises ValueError as `editing.cartoonize`, and as `check_keep`.
         """
-        if not 0 <= keep <= 1:
-            raise ValueError(f"keep is {keep}, expected 0 (the style's colours) to 1 (the person's)")
-        if not keep:
+        check_keep(keep_colours)
+        if not keep_colours:
             return editing.cartoonize(self.source, styles, self.ws(faces), *dials)
         ws = self.ws(_three_times(faces))
         own = _colours(*_parts(editing.cartoonize(self.source, {"": self.source}, ws)[""]))
         drawn = editing.cartoonize(self.source, styles, ws, *dials)
-        return {name: _recoloured(*_parts(images), own, keep) for name, images in drawn.items()}
+        return {name: _recoloured(*_parts(images), own, keep_colours) for name, images in drawn.items()}
 
 
 def _three_times(faces: world.Faces) -> world.Faces:
@@ -115,21 +170,36 @@ def _colours(images: Tensor, masks: Tensor) -> Tensor:
     return torch.where(cover > LEAST, mean.clamp(0.02, 0.98), torch.nan)
 
 
-def _recoloured(images: Tensor, masks: Tensor, wanted: Tensor, keep: float) -> Tensor:
+def _recoloured(images: Tensor, masks: Tensor, wanted: Tensor, keep_colours: float) -> Tensor:
     """Images with the wanted colours [N, 2, 3] in their masks: a shift of log odds, which leaves black and white."""
-    shift = (keep * (wanted.logit() - _colours(images, masks).logit())).nan_to_num(0)[..., None, None]  # [N, 2, 3, 1, 1]
+    shift = (keep_colours * (wanted.logit() - _colours(images, masks).logit())).nan_to_num(0)[
+        ..., None, None
+    ]  # [N, 2, 3, 1, 1]
     x = (images * 0.5 + 0.5).clamp(0.004, 0.996)
     moved = (x[:, None].logit() + shift).sigmoid() - x[:, None]
     return images + 2 * (moved * masks[:, :, None]).sum(1)
 
 
-def kept(judge: Judge, faces: world.Faces, cartoons: Tensor) -> list[dict[str, bool]]:
-    """What the judge finds again in each of N cartoons [N, 3, R, R]: {attribute of `SHOWN`: is it as in its face?}."""
+def kept(judge: Judge, faces: world.Faces, images: Tensor) -> list[dict[str, bool]]:
+    """What the judge sees of N faces in their images [N, 3, R, R]: {attribute of `SHOWN`: is it as in the face?}."""
     rows = []
-    for wanted, read in zip(faces.vector(), judge.read(cartoons).attributes, strict=True):
-        row = {}
-        for name in SHOWN:
-            want, got = wanted[COLUMNS[name]], read[COLUMNS[name]]
-            row[name] = bool(want.argmax() == got.argmax() if name in GROUPS else (want - got).abs().max() < NEAR)
-        rows.append(row)
+    for wanted, seen in zip(faces.vector(), judge.read(images).attributes, strict=True):
+        pairs = {name: (wanted[COLUMNS[name]], seen[COLUMNS[name]]) for name in SHOWN}
+        rows.append({name: _same(name, *pair) for name, pair in pairs.items()})
     return rows
+
+
+def _same(name: str, wanted: Tensor, seen: Tensor) -> bool:
+    return bool(wanted.argmax() == seen.argmax() if name in GROUPS else (wanted - seen).abs().max() < NEAR)
+
+
+def verdicts(distance, face: world.Faces, images: Mapping[str, Tensor]) -> dict[str, str]:
+    """In words, what of one face the judge sees in images [1, 3, R, R] by name; {} where `distance` is no judge's."""
+    if not isinstance(distance, JudgeDistance):
+        return {}
+    words = {}
+    for name, image in images.items():
+        (row,) = kept(distance.judge, face, image)
+        lost = [attribute.replace("_", " ") for attribute, same in row.items() if not same]
+        words[name] = f"{sum(row.values())} of {len(row)} kept" + (f"; lost: {', '.join(lost)}" if lost else "")
+    return words
