@@ -171,7 +171,7 @@ def _render(
 def _keep(out: Path, portraits: Mapping[str, Portrait], readings: Mapping[str, Reading], drawn: dict, distance) -> None:
     """Write every cartoon, and a sheet of all beside the photos and what the source renders of them."""
     from stylegan2 import display
-    from stylegan2.editing.cartoonize import sheet
+    from stylegan2.editing import cartoonize as editing
     from stylegan2.editing.photos import stacked
     from stylegan2.pocket.person import verdicts
 
@@ -182,13 +182,11 @@ def _keep(out: Path, portraits: Mapping[str, Portrait], readings: Mapping[str, R
             display.save(display.to_pil(image, side=SIDE), out / f"{name}_{kind}.png")
     notes = []
     for i, (name, reading) in enumerate(readings.items()):
-        images = {kind: images[i : i + 1] for kind, images in {"drawn again": again, **cartoons}.items()}
-        notes.append(
-            {"photo": f"{reading.summary()}; {reading.sureness()}"} | verdicts(distance, reading.faces(), images)
-        )
+        images = {kind: images[i : i + 1] for kind, images in {editing.AGAIN: again, **cartoons}.items()}
+        notes.append(verdicts(distance, reading, images))
         typer.echo(f"{name}: read: {reading.summary()}")
     seen = [portrait.seen for portrait in portraits.values()]
-    picture = sheet(stacked(portraits, again.device), again, cartoons, seen=seen, notes=notes)
+    picture = editing.sheet(stacked(portraits, again.device), again, cartoons, seen=seen, notes=notes)
     path = display.save(picture, out / "cartoons.png")
     typer.echo(f"{counted(len(portraits), 'face')} in {counted(len(cartoons), 'style')}: {path}")
 

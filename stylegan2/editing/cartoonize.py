@@ -26,6 +26,7 @@ from stylegan2.networks import Generator
 from stylegan2.runtime import how_many_fit
 
 STEPS = 100
+AGAIN = "drawn again"  # title of what the source renders of the codes
 CLOSE = ProjectConfig(STEPS, stir=0.0, l2=0.02)  # one code per layer, held near the encoder's answer
 CAREFUL = ProjectConfig(STEPS, space="w", l2=0.5)  # one code, held near the mean face
 ENCODING = 200  # bytes that the encoder takes for each byte of a photo (config-f, counted for docs/full_scale.md)
@@ -178,12 +179,12 @@ def sheet(
     """
     columns = {
         name: [display.to_pil(image, side=side) for image in display.to_uint8(images)]
-        for name, images in {"photo": photos, "drawn again": rendered, **cartoons}.items()
+        for name, images in {"photo": photos, AGAIN: rendered, **cartoons}.items()
     }
     if seen is not None and any(seen):
         columns = {"what was taken": [display.fitted(picture, columns["photo"][0].width) for picture in seen]} | columns
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     for i, words in reversed(list(enumerate(notes))):
         width = columns["photo"][0].width
-        rows.insert(i + 1, [display.note(words[name], width) if name in words else None for name in columns])
+        rows.insert(i + 1, [display.note(words[name], width) if words.get(name) else None for name in columns])
     return display.table(rows, list(columns), gap=(4, 2), band=22)

@@ -193,13 +193,16 @@ def _same(name: str, wanted: Tensor, seen: Tensor) -> bool:
     return bool(wanted.argmax() == seen.argmax() if name in GROUPS else (wanted - seen).abs().max() < NEAR)
 
 
-def verdicts(distance, face: world.Faces, images: Mapping[str, Tensor]) -> dict[str, str]:
-    """In words, what of one face the judge sees in images [1, 3, R, R] by name; {} where `distance` is no judge's."""
-    if not isinstance(distance, JudgeDistance):
-        return {}
-    words = {}
-    for name, image in images.items():
-        (row,) = kept(distance.judge, face, image)
-        lost = [attribute.replace("_", " ") for attribute, same in row.items() if not same]
-        words[name] = f"{sum(row.values())} of {len(row)} kept" + (f"; lost: {', '.join(lost)}" if lost else "")
+def verdicts(distance, reading: Reading, images: Mapping[str, Tensor]) -> dict[str, str]:
+    """Words to stand below pictures of a person who was read.
+
+    "photo": what was read, and how surely. By name of the images [1, 3, R, R]: what of it the judge of `distance` sees in
+    them, if it has one; of the source's picture (`AGAIN`) and the pocket worlds only: it knows no others.
+    """
+    words = {"photo": f"{reading.summary()}; {reading.sureness()}"}
+    if isinstance(distance, JudgeDistance):
+        for name in images.keys() & {editing.AGAIN, *world.DOMAINS}:
+            (row,) = kept(distance.judge, reading.faces(), images[name])
+            lost = ", ".join(attribute.replace("_", " ") for attribute, same in row.items() if not same)
+            words[name] = f"{sum(row.values())} of {len(row)} kept{lost and f'; lost: {lost}'}"
     return words
