@@ -20,7 +20,7 @@ from stylegan2.editing.photos import Portrait, open_photo
 from stylegan2.pocket import person, world
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
-from stylegan2.pocket.person import PersonCodes, Wishes, is_real, kept, read_person, verdicts
+from stylegan2.pocket.person import PersonCodes, Wishes, is_real, read_person, verdicts
 from stylegan2.pocket.portrait import describe
 
 ROOT = Path(__file__).parents[1]
@@ -141,12 +141,12 @@ def test_the_verdict_says_what_is_lost(people, toon):
     assert "attributes at least half sure" in words["photo"] and set(verdicts(None, reading, {"webtoon": bare})) == {
         "photo"
     }
-    assert all(kept(distance.judge, reading.faces(), rendered(reading.faces()))[0].values())
+    assert verdicts(distance, reading, {"photo": rendered(reading.faces())})["photo"] == "6 of 6 kept"
 
 
 def test_impossible_wishes_are_refused():
     for wrong, says in (
-        ({"codes": "x"}, "auto, read, search"),
+        ({"codes": "x"}, "auto, read or search"),
         ({"space": "z"}, "auto, w"),
         ({"steps": -1}, "at least 0"),
     ):

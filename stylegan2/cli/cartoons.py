@@ -11,18 +11,7 @@ import typer
 from stylegan2.cli import clips, common
 from stylegan2.cli.common import MODELS, Device, Existing, shipped
 from stylegan2.cli.options import Settings, verb
-from stylegan2.cli.photos import (
-    SIDE,
-    SPACE,
-    Box,
-    Corrections,
-    Square,
-    corrections,
-    find_encoder,
-    read,
-    say_stopped,
-    say_unknown,
-)
+from stylegan2.cli.photos import SIDE, SPACE, Box, Corrections, Square, corrections, find_encoder, read
 from stylegan2.files import counted
 
 if TYPE_CHECKING:
@@ -86,7 +75,7 @@ def cartoonize(
     drawn, stopped = _render(people, styles, readings, others, wishes, distance, encoder)
     _keep(out, {name: portraits[name] for name in [*readings, *others]}, readings, drawn, distance)
     if stopped:
-        say_stopped("the cartoons were rendered with the codes that there were by then")
+        common.say_stopped("the cartoons were rendered with the codes that there were by then")
     common.end(left_out)
 
 
@@ -163,7 +152,7 @@ def _render(
         images = stacked(others, source.mapping.w_mean.device)
         outside = None if space == "auto" else torch.full((len(images),), space == "w")
         ws, outside, stopped = editing.find_codes(source, images, distance, encoder, wishes.steps, outside)
-        say_unknown(others, outside, "it becomes the most similar face that the model can render")
+        common.say_unknown(others, outside, "it becomes the most similar face that the model can render")
         parts.append(editing.cartoonize(source, styles, ws, *wishes.dials))
     return {name: torch.cat([part[name] for part in parts]) for name in styles}, stopped
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylegan2.cli import common
-from stylegan2.cli.common import INTERRUPTED, JUDGE, MODELS, CheckpointPath, Device, Natural, shipped
+from stylegan2.cli.common import JUDGE, MODELS, CheckpointPath, Device, Natural, shipped
 from stylegan2.cli.options import Settings, verb
 from stylegan2.files import counted
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 SIDE = 192  # pixels of a face, about and at least
 ENCODER = MODELS / "encoder.pt"
-UNKNOWN = "this model was not trained on faces like this one"
 Photos = Annotated[
     list[Path],
     typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.", callback=common.some_existing),
@@ -213,23 +212,17 @@ def project(
     if steps:
         outside = is_outside(g, images, distance, e)
         likely = "it becomes the most similar face that the model can render (--space w+: nearer, but hardly a face)"
-        say_unknown(portraits, outside, likely if free else "what it renders may be no face")
+        common.say_unknown(portraits, outside, likely if free else "what it renders may be no face")
         careful = outside if free else careful
     codes = search(g, images, distance, e, careful, steps, config)
     if tune:
         g = _tuned(g, codes, images, distance, tune, out / "tuned.pt")
     _keep(out, g, codes, images, portraits)
     if len(codes) < len(portraits) or any(one.stopped == STOPPED for one in codes.values()):
-        say_stopped(f"the codes of {len(codes)} of {counted(len(portraits), 'face')}, as far as found, are in {out}")
+        common.say_stopped(
+            f"the codes of {len(codes)} of {counted(len(portraits), 'face')}, as far as found, are in {out}"
+        )
     common.end(left_out)
-
-
-def say_stopped(kept: str) -> None:
-    """After Ctrl-C: say so, and what there is. Raises typer.Exit."""
-    typer.echo(
-        f"stopped early by Ctrl-C, before the search was at its end: {kept}; run it again for all of it", err=True
-    )
-    raise typer.Exit(INTERRUPTED)
 
 
 def _tuned(g, codes: dict, images, distance, steps: int, path: Path):
@@ -266,11 +259,6 @@ def _keep(out: Path, g, codes: dict, images, portraits: dict) -> None:
         display.save(picture, out / f"{name}.png")
         near = f"{psnr(rendered, image).item():.1f} dB (30: hard to tell apart; 15: other details)"
         typer.echo(f"{name}: rendered to within {near}, {path} ({found.stopped})")
-
-
-def say_unknown(names: Iterable[str], outside, what: str) -> None:
-    for name in (name for name, far in zip(names, outside.tolist(), strict=True) if far):
-        typer.echo(f"{name}: {UNKNOWN}: {what}", err=True)
 
 
 def find_encoder(encoder: str, g):

@@ -88,33 +88,26 @@ class Studio:
                 run.step()
                 yield run
             start = run.codes.detach().clone()
-        self.sitters.pop(name, None)
-        record = sitter.record | {"steps": self.steps}
-        self.sitters[name] = replace(sitter, ws=start, record=record, outside=outside)
+        self.sitters[name] = replace(sitter, ws=start, outside=outside)
 
     def adding(
-        self,
-        name: str,
-        photo: Tensor,
-        reading: Reading | None = None,
-        record: Mapping[str, Any] | None = None,
-        **more: Any,
+        self, name: str, photo: Tensor, record: Mapping[str, Any] | None = None, **more: Any
     ) -> Iterator[Search]:
         """Take a photo [3, R, R] in [-1, 1]; without a reading that makes codes, search them, step by step.
 
-        Another of that name is replaced; `record` and `more` (`seen`) are as in `Sitter`.
+        Another of that name is replaced; `record` and `more` (`seen`, `reading`) are as in `Sitter`.
         """
         photo = photo[None].to(self.source.mapping.w_mean.device)
-        sitter = Sitter(photo, record=dict(record or {}), reading=reading, **more)
-        if self.people is None or reading is None:
+        sitter = Sitter(photo, record={**(record or {}), "steps": self.steps}, **more)
+        if self.people is None or sitter.reading is None:
             yield from self.searching(name, sitter)
         else:
-            self.sitters.pop(name, None)
             self.sitters[name] = sitter
+        self.sitters[name] = self.sitters.pop(name)  # the newest last
 
     def add(self, name: str, photo: Tensor, reading: Reading | None = None, seen: Image.Image | None = None) -> Sitter:
         """As `adding`, in one go."""
-        for _ in self.adding(name, photo, reading, seen=seen):
+        for _ in self.adding(name, photo, seen=seen, reading=reading):
             pass
         return self.sitters[name]
 
@@ -133,8 +126,8 @@ class Studio:
             faces = self.sitter(name).reading.faces()
             return self.people.cartoonize(styles, faces, *dials, keep_colours=keep_colours)
         if self.sitter(name).ws is None:
-            for _ in self.searching(name):
-                pass
+            with torch.enable_grad():
+                list(self.searching(name))
         return cartoonize(self.source, styles, self.sitter(name).ws, *dials)
 
     def sitter(self, name: str) -> Sitter:
@@ -329,7 +322,7 @@ class CartoonPanel(Panel):
         for name, portrait in zip(names, faces, strict=True):
             self.message.value = f"finding the codes of {escape(name, False)} ({portrait.how})"
             reading, why = self._read(portrait, photo)
-            search = self.studio.adding(name, portrait.tensor, reading, record, seen=portrait.seen)
+            search = self.studio.adding(name, portrait.tensor, record, seen=portrait.seen, reading=reading)
             for _ in self.watch(search, "steps", self.studio.steps):
                 pass
         with self._silence():

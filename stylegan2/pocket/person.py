@@ -26,7 +26,7 @@ from stylegan2.editing.photos import Portrait, open_photo
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.measures import COLUMNS
-from stylegan2.pocket.nets.judge import GROUPS, Judge
+from stylegan2.pocket.nets.judge import GROUPS
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.pocket.nets.teaching import FaceCodes, describe
 from stylegan2.pocket.portrait import Reading
@@ -37,7 +37,7 @@ DARK, LIGHT = (0.09, 0.08, 0.08), (0.87, 0.86, 0.83)  # hair to compare with: th
 CHANGED = (0.15, 0.5)  # part of the strongest change from which a pixel is a little hair or skin, and all of it
 SOFT = 3  # pixels over which that is averaged
 LEAST = 0.004  # part of the picture that hair or skin must cover to have a colour
-SHOWN = ("hair_style", "hair_colour", "skin", "glasses", "beard", "smile")  # what `kept` looks for
+SHOWN = ("hair_style", "hair_colour", "skin", "glasses", "beard", "smile")  # what `verdicts` look for
 NEAR = 0.8  # in the units of `Faces.vector`: 0.2 of skin or of a colour's channel, 0.4 of a smile
 
 
@@ -54,9 +54,10 @@ class Wishes:
     space: str = "auto"  # of codes that are searched
 
     def __post_init__(self) -> None:
-        for name, allowed in (("codes", ("auto", "read", "search")), ("space", ("auto", "w", "w+"))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
+        if self.codes not in ("auto", "read", "search"):
+            raise ValueError(f"codes is {self.codes!r}, expected auto, read or search")
+        if self.space not in ("auto", "w", "w+"):
+            raise ValueError(f"space is {self.space!r}, expected auto, w or w+")
         if self.steps < 0:
             raise ValueError(f"steps is {self.steps}, expected at least 0")
         check_keep(self.keep_colours)
@@ -172,37 +173,26 @@ def _colours(images: Tensor, masks: Tensor) -> Tensor:
 
 def _recoloured(images: Tensor, masks: Tensor, wanted: Tensor, keep_colours: float) -> Tensor:
     """Images with the wanted colours [N, 2, 3] in their masks: a shift of log odds, which leaves black and white."""
-    shift = (keep_colours * (wanted.logit() - _colours(images, masks).logit())).nan_to_num(0)[
-        ..., None, None
-    ]  # [N, 2, 3, 1, 1]
+    shift = keep_colours * (wanted.logit() - _colours(images, masks).logit()).nan_to_num(0)[..., None, None]
     x = (images * 0.5 + 0.5).clamp(0.004, 0.996)
     moved = (x[:, None].logit() + shift).sigmoid() - x[:, None]
     return images + 2 * (moved * masks[:, :, None]).sum(1)
 
 
-def kept(judge: Judge, faces: world.Faces, images: Tensor) -> list[dict[str, bool]]:
-    """What the judge sees of N faces in their images [N, 3, R, R]: {attribute of `SHOWN`: is it as in the face?}."""
-    rows = []
-    for wanted, seen in zip(faces.vector(), judge.read(images).attributes, strict=True):
-        pairs = {name: (wanted[COLUMNS[name]], seen[COLUMNS[name]]) for name in SHOWN}
-        rows.append({name: _same(name, *pair) for name, pair in pairs.items()})
-    return rows
+def verdicts(distance, reading: Reading, images: Mapping[str, Tensor]) -> dict[str, str]:
+    """Words to stand below pictures of a person who was read.
+
+    "photo": what was read, and how surely. By name of the images [1, 3, R, R]: which of `SHOWN` the judge of `distance`
+    sees in them, if it has one; of the source's picture (`AGAIN`) and the pocket worlds only, since it knows no others.
+    """
+    words, wanted = {"photo": f"{reading.summary()}; {reading.sureness()}"}, reading.faces().vector()[0]
+    for name in images.keys() & {editing.AGAIN, *world.DOMAINS} if isinstance(distance, JudgeDistance) else ():
+        seen = distance.judge.read(images[name]).attributes[0]
+        lost = [name for name in SHOWN if not _same(name, wanted[COLUMNS[name]], seen[COLUMNS[name]])]
+        says = f"; lost: {', '.join(lost).replace('_', ' ')}" if lost else ""
+        words[name] = f"{len(SHOWN) - len(lost)} of {len(SHOWN)} kept{says}"
+    return words
 
 
 def _same(name: str, wanted: Tensor, seen: Tensor) -> bool:
     return bool(wanted.argmax() == seen.argmax() if name in GROUPS else (wanted - seen).abs().max() < NEAR)
-
-
-def verdicts(distance, reading: Reading, images: Mapping[str, Tensor]) -> dict[str, str]:
-    """Words to stand below pictures of a person who was read.
-
-    "photo": what was read, and how surely. By name of the images [1, 3, R, R]: what of it the judge of `distance` sees in
-    them, if it has one; of the source's picture (`AGAIN`) and the pocket worlds only: it knows no others.
-    """
-    words = {"photo": f"{reading.summary()}; {reading.sureness()}"}
-    if isinstance(distance, JudgeDistance):
-        for name in images.keys() & {editing.AGAIN, *world.DOMAINS}:
-            (row,) = kept(distance.judge, reading.faces(), images[name])
-            lost = ", ".join(attribute.replace("_", " ") for attribute, same in row.items() if not same)
-            words[name] = f"{sum(row.values())} of {len(row)} kept{lost and f'; lost: {lost}'}"
-    return words
