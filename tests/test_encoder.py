@@ -144,11 +144,11 @@ def test_other_files_are_refused_with_reasons(g, tmp_path):
 
 
 # --------------------------------------------------------------------------------------------------------- its training
-def some_faces(g, count: int) -> Faces:
+def some_faces(g, count: int, codes=None) -> Faces:
     """As training takes them, but pictures of noise: this g's z are too small for a face."""
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(0, 255, (count, 3, 16, 16), dtype=torch.uint8, generator=rng)
-    return Faces(images, torch.randn(count, g.z_dim, generator=rng))
+    return Faces(images, torch.randn(count, g.w_dim, generator=rng))
 
 
 def test_killed_training_goes_on_to_the_same_encoder(g, tmp_path, monkeypatch):

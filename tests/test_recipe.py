@@ -50,7 +50,7 @@ def made(tmp_path_factory):
         "teaching": TeachingConfig(images=32, batch=8, faces=24, held_out=8, save_every=16),
         "growing": GrowConfig(images=32),
     }
-    lengths |= {"mapping": MappingConfig(codes=20_000, batch=1_000, held_out=200)}
+    lengths |= {"mapping": MappingConfig(codes=20_000, faces=4_000, batch=1_000, held_out=200)}
     lengths |= {"photo_faces": 64, "photo_images": 48, "target_images": 32}
     lengths |= {"clip": ClipConfig(images=512, own_faces=12, cross_faces=2), "text_faces": 2}
     lengths |= {"encoder": EncoderConfig(images=32, faces=8), "route_images": 2}

@@ -3,8 +3,9 @@
 `STEPS` names the steps in order. Every step is seeded, shows its progress, resumes where it was killed, and is skipped
 when its `result` exists.
 
-The lengths are those of the shipped files. One of them was made a little differently: the discriminator of `half`
-comes from a GPU, from the same runs on faces of the renderer's first version.
+The lengths are those of the shipped files. Two were made a little differently: the discriminator of `half` comes from
+a GPU, from the same runs on faces of the renderer's first version; and the first 112,000 images of the source's lessons
+were learned from with Adam in float32.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.judge_training import train_judge
 from stylegan2.pocket.nets.mapping_training import MappingConfig, assemble, train_mapping
 from stylegan2.pocket.nets.perceptual import JudgeDistance
-from stylegan2.pocket.nets.teaching import Taught, TeachingConfig, train_teaching
+from stylegan2.pocket.nets.teaching import FaceCodes, Taught, TeachingConfig, train_teaching
 from stylegan2.pocket.studies import kept, scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies import projection as routes
 from stylegan2.pocket.studies.methods import METHODS
@@ -136,7 +137,8 @@ def make_edits(recipe: Recipe) -> None:
 def make_encoder(recipe: Recipe) -> None:
     """encoder.pt, and its errors beside it."""
     source, distance = recipe.load("photo").g_ema, JudgeDistance(recipe.judge())
-    train_encoder(recipe.path("encoder"), source, distance, recipe.encoder, recipe.device, recipe.work)
+    codes = FaceCodes.open(recipe.path("codes"), recipe.device)
+    train_encoder(recipe.path("encoder"), source, distance, recipe.encoder, recipe.device, recipe.work, codes=codes)
 
 
 def make_detector(recipe: Recipe) -> None:
@@ -238,6 +240,9 @@ def photo_run(recipe: Recipe) -> TrainConfig:
 
 def make_photo(recipe: Recipe) -> None:
     """photo.pt, the source: the taught generator, and a discriminator that knows its faces; codes.pt: w of a face."""
+    for step, name in {"half": "half", "taught": "mapping"}.items():
+        if not (recipe.work / f"{name}.pt").exists():
+            raise FileNotFoundError(f"'{recipe.work / name}.pt' is missing: step '{step}' makes it")
     photos, grown = recipe.photos(world.SIZE, recipe.photo_faces), recipe.work / "grown.pt"
     if not grown.exists():
         half = checkpoints.load(recipe.work / "half.pt", recipe.device).d

@@ -25,6 +25,7 @@ from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
 from stylegan2.pocket.nets.judge import to_float
 from stylegan2.pocket.nets.perceptual import JudgeDistance
+from stylegan2.pocket.nets.teaching import FaceCodes, describe
 from stylegan2.runtime import pick_device, pick_dtype
 
 FACES_SEED = 720_000  # a sequence of faces that no data set, no judge and no evaluation uses
@@ -63,10 +64,10 @@ class EncoderConfig(FitConfig):
 
 
 class Faces(NamedTuple):
-    """Rendered photos uint8 [N, 3, R, R] and the z [N, z_dim] that they belong to."""
+    """Rendered photos uint8 [N, 3, R, R] and the w [N, w_dim] that they belong to."""
 
     images: Tensor
-    z: Tensor
+    w: Tensor
 
 
 class _Run(Fit):
@@ -88,7 +89,7 @@ class _Run(Fit):
         with torch.no_grad():
             ws = self.g.mapping(z, self.config.psi)
             images = torch.cat([self.g.synthesis(ws, "const").clamp(-1, 1), rendered])
-            return images, torch.cat([ws, self.g.mapping(faces.z[chosen].to(self.device))])
+            return images, torch.cat([ws, self.g.mapping.broadcast(faces.w[chosen].to(self.device))])
 
     def losses(self, faces: Faces) -> dict[str, Tensor]:
         images, ws = self.batch(faces)
@@ -118,16 +119,23 @@ def train_encoder(
     device: str = "auto",
     scratch: str | os.PathLike = "build/pocket",
     progress: bool = True,
+    codes: FaceCodes | None = None,
 ) -> Encoder:
-    """Train an encoder for g, which stays as it is; `path`, `scratch` and `progress` as of `Fit.train`."""
+    """Train an encoder for g, which stays as it is; `path`, `scratch` and `progress` as of `Fit.train`.
+
+    codes: which w a rendered face has; None: the one of its z, by g's mapping.
+    """
     run = _Run(config or EncoderConfig(), g, distance, pick_device(device))
-    return run.train(path, known_faces(g, run.config.faces), scratch, progress)
+    return run.train(path, known_faces(g, run.config.faces, codes), scratch, progress)
 
 
-def known_faces(g: Generator, count: int) -> Faces:
-    """`count` rendered photos for the size of g, and their z."""
+@torch.no_grad()
+def known_faces(g: Generator, count: int, codes: FaceCodes | None = None) -> Faces:
+    """`count` rendered photos for the size of g, and their w; `codes` as of `train_encoder`."""
     z = torch.randn(count, g.z_dim, generator=torch.Generator().manual_seed(FACES_SEED))
-    return Faces(world.render(world.from_z(z), "photo", g.resolution), z)
+    faces = world.from_z(z)
+    w = g.mapping.w(z.to(g.mapping.w_mean)) if codes is None else codes.w(describe(faces))
+    return Faces(world.render(faces, "photo", g.resolution), w.cpu())
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 """Teaching a mapping network which w belongs to a z: the one of the face whose attributes are the quantiles of z.
 
-Pairs cost nothing: z is random, `world.from_z` says whose face it is, and the taught network which w draws it. With
-the mapping, every z has a face, and the faces of random z have the variety of the pocket world.
+Pairs cost nothing: z is random, `world.from_z` says whose face it is, and the taught network which w draws it. An error
+of w weighs as much as it changes the styles of the convolutions. With the mapping, every z has a face, and the faces of
+random z have the variety of the pocket world.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import torch
 from torch import Tensor
 
 from stylegan2 import files, networks
+from stylegan2.bars import bar
 from stylegan2.networks import Generator, MappingNetwork
 from stylegan2.pocket import world
-from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
+from stylegan2.pocket.nets.fit import Fit, FitConfig, step_rng, warm_cosine
 from stylegan2.pocket.nets.judge import read_dict
+from stylegan2.pocket.nets.muon import Muon
 from stylegan2.pocket.nets.teaching import Taught, describe
 
+PART = 10_000  # faces described at once
 FORMAT = "stylegan2 pocket mapping taught from attributes"
 
 
@@ -28,20 +32,24 @@ class MappingConfig(FitConfig):
     """Lengths and rates of the teaching."""
 
     unit = "codes"
-    codes: int = 24_000_000
-    batch: int = 4_096
+    codes: int = 32_000_000  # shown in all
+    faces: int = 2_000_000  # different ones
+    batch: int = 2_048
     held_out: int = 10_000
     lr: float = 3.0  # of weights that are a hundred times as large as they act (`lr_multiplier` 0.01)
     warm_up: float = 0.02  # share of the run in which the rate rises
     seed: int = 0
-    save_every: int = 2_000_000
+    save_every: int = 4_000_000
 
 
-def pairs(taught: Taught, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Random z [N, z_dim] and the w [N, w_dim] of their faces."""
-    z = torch.randn(count, taught.synthesis.w_dim, generator=rng)
-    with torch.no_grad():
-        return z, taught.w(describe(world.from_z(z)))
+def people(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Random z [N, 128] and what `describe` says of their faces [N, D], both as float16: a pool is half as large."""
+    parts = []
+    for first in bar(range(0, count, PART), what="describing", unit="part", shown=count > 20 * PART):
+        z = torch.randn(min(PART, count - first), 128, generator=rng).half()
+        parts.append((z, describe(world.from_z(z.float())).half()))
+    z, described = map(torch.cat, zip(*parts, strict=True))
+    return z, described
 
 
 class _Mapping(Fit):
@@ -50,16 +58,25 @@ class _Mapping(Fit):
     def __init__(self, config: MappingConfig, taught: Taught, device: torch.device):
         g, _ = networks.build(taught.synthesis.resolution, "pocket", config.seed)
         super().__init__(config, lambda: g.mapping, device)
-        self.optimiser = torch.optim.Adam(self.model.parameters(), config.lr, betas=(0.9, 0.99))
+        of = {True: [], False: []}
+        for p in self.model.parameters():
+            of[p.ndim == 2].append(p)
+        self.optimiser = Muon([{"params": of[o], "orthogonal": o} for o in (True, False)], config.lr)
         self.schedule = warm_cosine(self.optimiser, config.steps, config.warm_up)
+        styles = torch.cat([conv.affine.weight for conv in taught.synthesis.convs])  # what a step of w changes in them
+        size, directions = torch.linalg.eigh(styles.T @ styles)
+        self.seen = (directions * (size / size.mean()).clamp_min(0).sqrt()).to(device)
 
     def batches(self, taught: Taught) -> Iterator[tuple[Tensor, Tensor]]:
+        z, described = people(self.config.faces, step_rng(self.config.seed, -1))
         while self.step < self.config.steps:
-            z, w = pairs(taught, self.config.batch, self.rng())
-            yield z.to(self.device), w
+            chosen = torch.randint(len(z), (self.config.batch,), generator=self.rng())
+            with torch.no_grad():
+                w = taught.w(described[chosen].float())
+            yield z[chosen].float().to(self.device), w
 
     def losses(self, z: Tensor, w: Tensor) -> dict[str, Tensor]:
-        return {"w": (self.model.w(z) - w).square().mean()}
+        return {"w": ((self.model.w(z) - w) @ self.seen).square().mean()}
 
     def finish(self, path: Path, taught: Taught, meta: dict) -> tuple[MappingNetwork, dict]:
         weights = {name: value.cpu() for name, value in self.model.state_dict().items()}
@@ -77,7 +94,8 @@ def train_mapping(
 @torch.no_grad()
 def measure(mapping: MappingNetwork, taught: Taught, count: int, seed: int = 99) -> dict[str, float]:
     """Of z that were not shown: share of w's variance that the mapping misses, and how far its pictures are off."""
-    z, w = pairs(taught, count, torch.Generator().manual_seed(seed))
+    z, described = (x.float() for x in people(count, torch.Generator().manual_seed(seed)))
+    w = taught.w(described)
     error = (mapping.w(z) - w).square().mean() / w.var(0).mean()
     few = [taught.synthesis(mapping.broadcast(x[:100]), "const") for x in (mapping.w(z), w)]
     return {"w_error": float(error), "pictures_apart": float((few[0] - few[1]).abs().mean())}

@@ -1,4 +1,7 @@
-"""Muon: steps for matrices in which every direction moves equally far. It taught the pocket source four times as fast as Adam.
+"""Muon: steps for matrices in which every direction moves equally far.
+
+The source's lessons, after 112,000 images, had a weighted error of 0.104; 6,000 more: 0.103 with Adam, 0.098 with Muon
+for kernels, 0.096 with Muon for kernels and styles (rates that fall to 0 within them; two threads, bfloat16).
 
 Source: K. Jordan and others, "Muon: an optimizer for hidden layers in neural networks", 2024. torch.optim.Muon takes
 matrices alone, and none of the convolutions' kernels.
@@ -29,9 +32,9 @@ class Muon(torch.optim.Adam):
         for group in self.param_groups:
             for p in group["params"] if group["orthogonal"] else ():
                 if p.grad is not None:
-                    momentum = self.state[p].get("momentum")
-                    if momentum is None:
-                        momentum = self.state[p]["momentum"] = torch.zeros_like(p)
+                    if p not in self.state:  # Adam looks for "step" when a state is loaded
+                        self.state[p] = {"momentum": torch.zeros_like(p), "step": torch.zeros(())}
+                    momentum = self.state[p]["momentum"]
                     momentum.lerp_(p.grad, 1 - group["momentum"])
                     direction = orthogonal(p.grad.lerp(momentum, group["momentum"]).flatten(1))
                     p.add_(direction.view_as(p), alpha=-group["lr"] * max(direction.shape) ** 0.5)

@@ -54,7 +54,7 @@ GLASSES_SHARE = 0.5  # of the faces shown wear glasses: thin, and rare among pho
 class TeachingConfig(FitConfig):
     """Lengths and rates of the teaching."""
 
-    images: int = 200_000
+    images: int = 212_000
     batch: int = 16
     faces: int = 20_000  # rendered, shown several times each
     held_out: int = 500
@@ -251,9 +251,13 @@ class _Teaching(Fit):
         sizes = (len(model.mean), self.config.resolution)
         weights = {name: value.half() if value.ndim else value for name, value in model.state_dict().items()}
         files.write(path, {"format": FORMAT, "sizes": sizes, "weights": weights, "meta": meta})
-        return model, measure(
-            model, Lessons.render(self.config.held_out, self.config.seed + 99, self.config.resolution)
-        )
+        errors = measure(model, self.held_out)
+        last = torch.tensor([[self.step * self.config.batch, errors["held_out_error"]]])
+        points = [
+            {"images": int(shown), "held-out error": round(error, 5)}
+            for shown, error in torch.cat([self.extra["curve"], last]).tolist()
+        ]
+        return model, errors | {"curve": points}
 
 
 @torch.no_grad()

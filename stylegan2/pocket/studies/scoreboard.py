@@ -58,6 +58,7 @@ BATCH = 16  # images swapped together
 CODES_SEED = 1  # of the codes that all entries are measured on
 NUMBERS = ("domain_distance", "landmark_error_same_w", "landmark_error_same_z", "attributes_kept_same_w")
 KEPT = (*likeness.MEASURES, "kept_by_group")  # numbers that older results lack
+BOUNDS = ("floor", "distance_floor", "distance_same_people", "distance_ceiling")
 BUDGET = ("images", "batch", "faces")
 RATES = {"r1_gamma": 0.5, "pl_interval": 16, "style_mixing": 0.1, "ema_images": 2_000}  # of the pocket world's runs
 
@@ -263,6 +264,7 @@ def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int 
     bounds = {
         "distance_floor": ruler.distance(ruler.readings["more_real"]),
         "distance_ceiling": ruler.distance(ruler.readings["as_source"]),
+        "distance_same_people": ruler.distance(ruler.readings["as_target"]),
         "floor": ruler.floor,
     }
     for swap in SWAPS:
@@ -326,7 +328,8 @@ def rows(results: Iterable[dict]) -> list[dict]:
 
     sd is null for a single seed. `floor` and `ceiling` bound the landmark errors: the same attributes rendered in both
     domains, and random pairs. `distance_floor` and `distance_ceiling` bound the domain distance: other rendered faces
-    of the domain, and rendered photos. Numbers of KEPT, where all seeds have them: `_kept`.
+    of the domain, and rendered photos; `distance_same_people`: the photos' people, rendered in the domain. Numbers of
+    KEPT, where all seeds have them: `_kept`.
     """
     groups: dict[tuple, list[dict]] = {}
     for result in results:
@@ -340,7 +343,7 @@ def rows(results: Iterable[dict]) -> list[dict]:
             "swap": swap,
             **{number: _spread([seed[number] for seed in seeds]) for number in NUMBERS},
             **{number: _kept([seed[number] for seed in seeds]) for number in KEPT if all(number in s for s in seeds)},
-            **{bound: seeds[0][bound] for bound in ("floor", "distance_floor", "distance_ceiling")},
+            **{bound: seeds[0][bound] for bound in BOUNDS},
             "ceiling": statistics.fmean(seed["ceiling"] for seed in seeds),
             "seeds": len(seeds),
             **{name: seeds[0][name] for name in BUDGET},
