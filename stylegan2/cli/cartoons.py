@@ -164,8 +164,7 @@ def _keep(out: Path, portraits: Mapping[str, Portrait], readings: Mapping[str, R
     from stylegan2.editing.photos import stacked
     from stylegan2.pocket.person import verdicts
 
-    again, *cartoons = drawn.values()
-    cartoons = dict(zip(list(drawn)[1:], cartoons, strict=True))
+    again, cartoons = drawn[""], {kind: images for kind, images in drawn.items() if kind}
     for kind, rendered in cartoons.items():
         for name, image in zip(portraits, rendered, strict=True):
             display.save(display.to_pil(image, side=SIDE), out / f"{name}_{kind}.png")
