@@ -36,6 +36,7 @@ TRIED = 4  # rendered faces that tell whether codes belong to a source
 DARK, LIGHT = (0.09, 0.08, 0.08), (0.87, 0.86, 0.83)  # hair to compare with: the one that is farther from the person's
 CHANGED = (0.15, 0.5)  # part of the strongest change from which a pixel is a little hair or skin, and all of it
 SOFT = 3  # pixels over which that is averaged
+LUMA = (0.3, 0.59, 0.11)  # lightness of red, green and blue
 LEAST = 0.004  # part of the picture that hair or skin must cover to have a colour
 SHOWN = ("hair_style", "hair_colour", "skin", "glasses", "beard", "smile")  # what `verdicts` look for
 NEAR = 0.8  # in the units of `Faces.vector`: 0.2 of skin or of a colour's channel, 0.4 of a smile
@@ -168,15 +169,21 @@ def _colours(images: Tensor, masks: Tensor) -> Tensor:
     """Mean colours of hair and skin, RGB in 0..1, [N, 2, 3]; NaN where there is too little of it."""
     cover = masks.mean((2, 3))[..., None]
     mean = torch.einsum("nchw,nkhw->nkc", images * 0.5 + 0.5, masks) / masks.sum((2, 3))[..., None].clamp_min(1)
-    return torch.where(cover > LEAST, mean.clamp(0.02, 0.98), torch.nan)
+    return torch.where(cover > LEAST, mean.clamp_min(0.02), torch.nan)
 
 
 def _recoloured(images: Tensor, masks: Tensor, wanted: Tensor, keep_colours: float) -> Tensor:
-    """Images with the wanted colours [N, 2, 3] in their masks: a shift of log odds, which leaves black and white."""
-    shift = keep_colours * (wanted.logit() - _colours(images, masks).logit()).nan_to_num(0)[..., None, None]
-    x = (images * 0.5 + 0.5).clamp(0.004, 0.996)
-    moved = (x[:, None].logit() + shift).sigmoid() - x[:, None]
-    return images + 2 * (moved * masks[:, :, None]).sum(1)
+    """Images whose masked parts have the wanted mean colours [N, 2, 3]: all of it is shifted, dark pixels less.
+
+    In proportion to a pixel's lightness, so that outlines stay black. NaN: that part stays as it is.
+    """
+    for k in range(masks.shape[1]):
+        have, want = _colours(images, masks)[:, k, :, None, None], wanted[:, k, :, None, None]
+        luma = images.new_tensor(LUMA)[:, None, None]
+        lightness = ((images * 0.5 + 0.5) * luma).sum(1, keepdim=True) / (have * luma).sum(1, keepdim=True)
+        shift = keep_colours * ((want - have) * lightness * masks[:, k, None]).nan_to_num(0)
+        images = images + 2 * shift
+    return images
 
 
 def verdicts(distance, reading: Reading, images: Mapping[str, Tensor]) -> dict[str, str]:
