@@ -36,6 +36,7 @@ TRIED = 4  # rendered faces that tell whether codes belong to a source
 DARK, LIGHT = (0.09, 0.08, 0.08), (0.87, 0.86, 0.83)  # hair to compare with: the one that is farther from the person's
 CHANGED = (0.15, 0.5)  # part of the strongest change from which a pixel is a little hair or skin, and all of it
 SOFT = 3  # pixels over which that is averaged
+TINT = (0.0, 0.5)  # of hair, of skin, whose lips and blush are meant
 LUMA = (0.3, 0.59, 0.11)  # lightness of red, green and blue
 LEAST = 0.004  # part of the picture that hair or skin must cover to have a colour
 SHOWN = ("hair_style", "hair_colour", "skin", "glasses", "beard", "smile")  # what `verdicts` look for
@@ -173,17 +174,17 @@ def _colours(images: Tensor, masks: Tensor) -> Tensor:
 
 
 def _recoloured(images: Tensor, masks: Tensor, wanted: Tensor, keep_colours: float) -> Tensor:
-    """Images whose masked parts have the wanted mean colours [N, 2, 3]: all of it is shifted, dark pixels less.
+    """Images whose masked parts have the wanted mean colours [N, 2, 3], lighter and darker as they were.
 
-    In proportion to a pixel's lightness, so that outlines stay black. NaN: that part stays as it is.
+    Of what a pixel's colour differs from the part's, `TINT` stays. A part without a colour (NaN) stays as it is.
     """
-    for k in range(masks.shape[1]):
-        have, want = _colours(images, masks)[:, k, :, None, None], wanted[:, k, :, None, None]
-        luma = images.new_tensor(LUMA)[:, None, None]
-        lightness = ((images * 0.5 + 0.5) * luma).sum(1, keepdim=True) / (have * luma).sum(1, keepdim=True)
-        shift = keep_colours * ((want - have) * lightness * masks[:, k, None]).nan_to_num(0)
-        images = images + 2 * shift
-    return images
+    x, moved, luma = images * 0.5 + 0.5, torch.zeros_like(images), images.new_tensor(LUMA)[:, None, None]
+    for k, have in enumerate(_colours(images, masks).unbind(1)):
+        have, want = have[:, :, None, None], wanted[:, k, :, None, None]
+        lightness = (x * luma).sum(1, keepdim=True) / (have * luma).sum(1, keepdim=True)
+        change = want * lightness + TINT[k] * (x - have * lightness) - x
+        moved += change.nan_to_num(0) * masks[:, k, None]
+    return images + 2 * keep_colours * moved
 
 
 def verdicts(distance, reading: Reading, images: Mapping[str, Tensor]) -> dict[str, str]:
