@@ -31,7 +31,7 @@ class MappingConfig(FitConfig):
     """Lengths and rates of the teaching."""
 
     unit = "codes"
-    codes: int = 24_000_000  # shown in all
+    codes: int = 40_000_000  # shown in all
     faces: int = 2_000_000  # different ones
     batch: int = 2_048
     held_out: int = 10_000
