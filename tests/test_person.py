@@ -99,6 +99,18 @@ def test_kept_colours_are_the_persons(people, toon, faces):
         people.cartoonize(styles, faces, keep_colours=2)
 
 
+def test_a_world_paints_the_person_as_its_renderer_does(people, toon, faces):
+    plain, own, weak = (
+        people.cartoonize({"portrait": toon}, faces, 4, 0.0, strength, keep)["portrait"]
+        for strength, keep in ((1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    )
+    painted, masks = person._parts(world.render(person._three_times(faces), "portrait").float() / 127.5 - 1)
+    wanted = person._colours(painted, masks)
+    before, after = ((person._colours(images, masks) - wanted).abs().mean() for images in (plain, own))
+    assert after < 0.5 * before
+    assert (weak - people.render(faces)).abs().max() < 0.02  # without strength it is the source's picture
+
+
 def test_colours_of_a_bald_head_are_those_of_its_skin(people, toon):
     face = world.sample("photo", 1).replace(hair_style="shaved", beard="none")
     assert people.cartoonize({"toon": toon}, face)["toon"].isfinite().all()
@@ -168,7 +180,7 @@ def test_a_photo_becomes_the_person_that_is_read(models, people, toon, tmp_path)
     said = call("cartoonize", EILEEN, "--models", models, "--out", tmp_path / "a", "--set", "glasses=round")
     assert "eileen_collins: read: " in said and "glasses" in said and "1 face in 1 style" in said
     faces = describe(open_photo(EILEEN)).corrected({"glasses": "round"}).faces()
-    wanted = display.to_pil(people.cartoonize({"": toon}, faces)[""][0])
+    wanted = display.to_pil(people.cartoonize({"webtoon": toon}, faces)["webtoon"][0])
     wanted.save(tmp_path / "wanted.png")
     assert (pixels(tmp_path / "wanted.png") - pixels(tmp_path / "a" / "eileen_collins_webtoon.png")).abs().max() <= 1
     assert Image.open(tmp_path / "a" / "cartoons.png").height > 128 + 22 + 20  # with words below

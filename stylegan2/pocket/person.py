@@ -38,6 +38,7 @@ CHANGED = (0.15, 0.5)  # part of the strongest change from which a pixel is a li
 SOFT = 3  # pixels over which that is averaged
 TINT = (0.0, 0.5)  # of hair, of skin, whose lips and blush are meant
 LUMA = (0.3, 0.59, 0.11)  # lightness of red, green and blue
+PAINTED = 64  # pixels of a rendered face whose colours are taken
 LEAST = 0.004  # part of the picture that hair or skin must cover to have a colour
 SHOWN = ("hair_style", "hair_colour", "skin", "glasses", "beard", "smile")  # what `verdicts` look for
 NEAR = 0.8  # in the units of `Faces.vector`: 0.2 of skin or of a colour's channel, 0.4 of a smile
@@ -128,23 +129,38 @@ class PersonCodes:
         return self.cartoonize({"": self.source}, faces, keep_colours=0)[""]
 
     def cartoonize(
-        self, styles: Mapping[str, Generator], faces: world.Faces, *dials: float, keep_colours: float = 1.0
+        self,
+        styles: Mapping[str, Generator],
+        faces: world.Faces,
+        swap_resolution: int = 4,
+        width: float = 0.0,
+        strength: float = 1.0,
+        keep_colours: float = 1.0,
     ) -> dict[str, Tensor]:
         """N faces in every style: {style: [N, 3, R, R] in about [-1, 1]}.
 
         Args:
-            styles, dials: as of `editing.cartoonize`: swap_resolution, width, strength.
-            keep_colours: how far hair and skin move from the style's colours (0) to those of the source's picture (1).
+            styles, swap_resolution, width, strength: as of `editing.cartoonize`.
+            keep_colours: how far hair and skin move from the style's colours (0) to the person's (1): as the renderer
+                paints them in that world, or, in a style that is no pocket world, as in the source's picture.
 
         Raises ValueError as `editing.cartoonize`, and as `check_keep`.
         """
         check_keep(keep_colours)
+        dials = swap_resolution, width, strength
         if not keep_colours:
             return editing.cartoonize(self.source, styles, self.ws(faces), *dials)
-        ws = self.ws(_three_times(faces))
+        three = _three_times(faces)
+        ws = self.ws(three)
         own = _colours(*_parts(editing.cartoonize(self.source, {"": self.source}, ws)[""]))
-        drawn = editing.cartoonize(self.source, styles, ws, *dials)
-        return {name: _recoloured(*_parts(images), own, keep_colours) for name, images in drawn.items()}
+        cartoons = {}
+        for name, images in editing.cartoonize(self.source, styles, ws, *dials).items():
+            wanted = own
+            if name in world.DOMAINS:
+                painted = world.render(three, name, PAINTED).to(images) / 127.5 - 1
+                wanted = own.lerp(_colours(*_parts(painted)), strength)
+            cartoons[name] = _recoloured(*_parts(images), wanted, strength, keep_colours)
+        return cartoons
 
 
 def _three_times(faces: world.Faces) -> world.Faces:
@@ -173,16 +189,18 @@ def _colours(images: Tensor, masks: Tensor) -> Tensor:
     return torch.where(cover > LEAST, mean.clamp_min(0.02), torch.nan)
 
 
-def _recoloured(images: Tensor, masks: Tensor, wanted: Tensor, keep_colours: float) -> Tensor:
+def _recoloured(images: Tensor, masks: Tensor, wanted: Tensor, strength: float, keep_colours: float) -> Tensor:
     """Images whose masked parts have the wanted mean colours [N, 2, 3], lighter and darker as they were.
 
-    Of what a pixel's colour differs from the part's, `TINT` stays. A part without a colour (NaN) stays as it is.
+    Of what a pixel's tint differs from the part's, `TINT` stays (at strength 1; at 0 all of it). A part without a
+    colour (NaN) stays as it is.
     """
     x, moved, luma = images * 0.5 + 0.5, torch.zeros_like(images), images.new_tensor(LUMA)[:, None, None]
     for k, have in enumerate(_colours(images, masks).unbind(1)):
         have, want = have[:, :, None, None], wanted[:, k, :, None, None]
         lightness = (x * luma).sum(1, keepdim=True) / (have * luma).sum(1, keepdim=True)
-        change = want * lightness + TINT[k] * (x - have * lightness) - x
+        tint = 1 + strength * (TINT[k] - 1)
+        change = want * lightness + tint * (x - have * lightness) - x
         moved += change.nan_to_num(0) * masks[:, k, None]
     return images + 2 * keep_colours * moved
 
