@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from itertools import accumulate, zip_longest
 from pathlib import Path
@@ -111,6 +112,15 @@ def label(picture: Image.Image, text: str) -> Image.Image:
     """The picture with a caption on a white band above it, at the left."""
     canvas = stack([Image.new("RGB", (1, 22), PAPER), picture], gap=0)
     ImageDraw.Draw(canvas).text((3, 3), text, INK, font())
+    return canvas
+
+
+def note(text: str, width: int) -> Image.Image:
+    """A text in small letters, in lines of about `width` pixels; as wide as that."""
+    letters = font(12)
+    lines = textwrap.wrap(text, max(8, int(width / letters.getlength("n"))))
+    canvas = Image.new("RGB", (width, 15 * len(lines) + 5), PAPER)
+    ImageDraw.Draw(canvas).text((1, 1), "\n".join(lines), INK, letters, spacing=2)
     return canvas
 
 

@@ -24,7 +24,7 @@ from stylegan2.editing.cartoonize import cartoonize
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import psnr
-from stylegan2.panels import app
+from stylegan2.panels import app, cartoon
 from stylegan2.panels.cartoon import (
     SIDE,
     STRENGTHS,
@@ -32,12 +32,14 @@ from stylegan2.panels.cartoon import (
     Studio,
     cartoon_panel,
     cartoon_video,
-    read_person,
     render_cartoon,
 )
 from stylegan2.pocket import world
+from stylegan2.pocket.nets import teaching
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
+from stylegan2.pocket.nets.teaching import FaceCodes
+from stylegan2.pocket.person import PersonCodes
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 
@@ -186,7 +188,7 @@ def test_settings_rebuild_the_picture_and_tell_the_photo(panel, studio):
     assert panel.take("me.png", png(seed=1)) == ["me 2"]  # another photo of that name
     panel.apply(text)
     assert np.array_equal(panel.picture, wanted) and panel.take("me.png", png()) == ["me"]
-    list(studio.searching("me", torch.zeros(3, 32, 32), {"sha256": "another"}))
+    list(studio.adding("me", torch.zeros(3, 32, 32), record={"sha256": "another"}))
     with pytest.raises(ValueError, match="sitter"):
         panel.apply(text)
 
@@ -228,7 +230,7 @@ def test_one_woman_in_a_large_photo_is_one_sitter_and_a_cat_none(panel):
 def test_beside_the_cartoon_stands_what_was_read(panel, studio):
     panel.take("eileen.jpg", (SAMPLES / "eileen_collins.jpg").read_bytes())
     sitter = studio.sitters["eileen"]
-    assert sitter.reading.values["smile"] > 0.6 and "the renderer draws what was read" in panel.message.value
+    assert sitter.reading.values["smile"] > 0.6 and "; read: dark blond hair" in panel.message.value
     picture = render_cartoon(studio, "eileen", "portrait")
     wanted = display.to_pil(world.render(sitter.reading.faces(), "portrait", SIDE)[0])
     assert (
@@ -240,11 +242,49 @@ def test_beside_the_cartoon_stands_what_was_read(panel, studio):
     )
     studio.styles["mine"] = studio.styles["portrait"]  # a world that nobody renders
     assert studio.drawing("eileen", "mine") is None and studio.drawing("ada", "portrait") is None
-    assert read_person(Image.new("RGB", (200, 200)), 1, 64) is None
 
 
-def test_full_scale_reads_nobody():
-    assert read_person(Image.open(SAMPLES / "eileen_collins.jpg"), 1, 256) is None
+@pytest.fixture
+def reader(studio, tmp_path) -> CartoonPanel:
+    """A panel whose studio makes codes of readings (they mean nothing to its models)."""
+    torch.manual_seed(0)
+    codes = FaceCodes(teaching.describe(world.sample("photo", 1)).shape[1], studio.source.w_dim).requires_grad_(False)
+    panel = cartoon_panel(dataclasses.replace(studio, people=PersonCodes(studio.source, codes)))
+    panel.folder = tmp_path
+    return panel
+
+
+def test_who_was_read_is_drawn_and_searched_only_when_asked_for(reader, monkeypatch):
+    studio = reader.studio
+    reader.take("eileen.jpg", (SAMPLES / "eileen_collins.jpg").read_bytes())
+    assert studio.sitters["eileen"].ws is None and studio.is_read("eileen") and not studio.is_read("ada")
+    monkeypatch.setattr(cartoon, "read_person", lambda *_: pytest.fail("read again"))
+    for style in ("portrait", "webtoon"):  # another style costs no new reading
+        reader.controls["style"].value = style
+        wanted = studio.people.cartoonize(studio.styles, studio.sitters["eileen"].reading.faces())[style]
+        assert np.array_equal(large(reader.picture, 2), as_shown(wanted[0])) and studio.sitters["eileen"].ws is None
+    read = reader.picture
+    reader.controls["keep_colours"].value = 0.0
+    assert not np.array_equal(large(reader.picture, 2), large(read, 2))
+    reader.controls["codes"].value = "searched"
+    ws = studio.sitters["eileen"].ws
+    assert (
+        ws is not None and list(studio.sitters) == ["ada", "eileen"] and reader.picture.height < read.height
+    )  # no words below
+    assert np.array_equal(large(reader.picture, 1), as_shown(studio.source.synthesis(ws, "const")[0]))
+    reader.reset()
+    reader.apply({"photo": "eileen", "style": "webtoon", "codes": "read"})
+    assert np.array_equal(reader.picture, read) and studio.sitters["eileen"].ws is ws
+
+
+def test_who_cannot_be_read_is_searched_and_it_is_said(reader, monkeypatch):
+    def refuse(*_):
+        raise ValueError("the face is 20 pixels wide")
+
+    monkeypatch.setattr(cartoon, "read_person", refuse)
+    reader.take("eileen.jpg", (SAMPLES / "eileen_collins.jpg").read_bytes())
+    assert "nobody could be read: the face is 20 pixels wide" in reader.message.value
+    assert reader.studio.sitters["eileen"].ws is not None
 
 
 def test_the_picture_shows_what_was_taken(panel, studio):

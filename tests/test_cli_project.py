@@ -157,14 +157,6 @@ def test_photos_become_cartoons_in_every_style(folder, models, tmp_path):
     assert np.abs(np.asarray(Image.open(tmp_path / "b" / "me_webtoon.png")).astype(int) - drawn).max() <= 1
 
 
-def test_a_photo_of_another_kind_is_pointed_to_what_can_be_read_off_it(folder, models, tmp_path, monkeypatch):
-    words = ["cartoonize", folder / "wide.png", "--models", models, "--align", "no", "--steps", 1, "--style", "webtoon"]
-    for far in (True, False):
-        monkeypatch.setattr("stylegan2.editing.cartoonize.is_outside", lambda *_, far=far: torch.tensor([far]))
-        said = call(*words, "--out", tmp_path / str(far))
-        assert (f"python -m stylegan2 read-face {folder / 'wide.png'}" in " ".join(said.split())) == far
-
-
 def test_styles_that_there_are_not_are_refused(folder, models, tmp_path, monkeypatch):
     words = ["cartoonize", folder / "me.png", "--models", models, "--out", tmp_path]
     assert "no style disney by freeze-sg" in refusal(*words, "--style", "webtoon,disney")

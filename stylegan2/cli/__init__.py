@@ -5,7 +5,7 @@ answers at once. Errors that a user can mend come as one line on stderr, return 
 A verb with several inputs leaves out those that do not work, names them, and ends with return code 1 (`common.end`).
 """
 
-from stylegan2.cli import data, training, models, editing, photos, stylize, studies  # noqa: F401, I001  (as in `--help`)
+from stylegan2.cli import data, training, models, editing, photos, cartoons, stylize, studies  # noqa: F401, I001  (as in `--help`)
 from stylegan2.cli.common import app, parse_seeds
 
 __all__ = ["app", "main", "parse_seeds"]

@@ -33,6 +33,7 @@ FILMS = (".gif", ".mp4")
 PARTLY = 1  # done, but something was left out
 FAILED = 2  # wrong use, or nothing came of it
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
+UNKNOWN = "this model was not trained on faces like this one"
 MOST = 1_000_000  # seeds in one range
 UsageError = typer.BadParameter.__base__  # of the click that this typer brings along
 
@@ -368,3 +369,16 @@ def end(left_out: Sequence[str]) -> None:
     if left_out:
         typer.echo(f"{len(left_out)} left out: see above", err=True)
         raise typer.Exit(PARTLY)
+
+
+def say_stopped(kept: str) -> None:
+    """After Ctrl-C: say so, and what there is. Raises typer.Exit."""
+    typer.echo(
+        f"stopped early by Ctrl-C, before the search was at its end: {kept}; run it again for all of it", err=True
+    )
+    raise typer.Exit(INTERRUPTED)
+
+
+def say_unknown(names: Iterable[str], outside, what: str) -> None:
+    for name in (name for name, far in zip(names, outside.tolist(), strict=True) if far):
+        typer.echo(f"{name}: {UNKNOWN}: {what}", err=True)

@@ -1,8 +1,7 @@
-"""From photos to faces, codes and cartoons: `align`, `read-face`, `project`, `cartoonize`."""
+"""From photos to faces, people and codes: `align`, `read-face`, `project`."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Container, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli import clips, common
-from stylegan2.cli.common import INTERRUPTED, JUDGE, MODELS, CheckpointPath, Device, Existing, Natural, shipped
+from stylegan2.cli import common
+from stylegan2.cli.common import JUDGE, MODELS, CheckpointPath, Device, Natural, shipped
 from stylegan2.cli.options import Settings, verb
 from stylegan2.files import counted
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 SIDE = 192  # pixels of a face, about and at least
 ENCODER = MODELS / "encoder.pt"
-UNKNOWN = "this model was not trained on faces like this one"
 Photos = Annotated[
     list[Path],
     typer.Argument(metavar="PHOTO...", help="Pictures with a face in each.", callback=common.some_existing),
@@ -37,6 +35,7 @@ Square = Settings(
 Box = Annotated[str | None, typer.Option(help="LEFT,TOP,SIDE in pixels: this square, whatever is in it.")]
 SPACE = "w+: a code per layer, nearer to the photo; w: one for all, which stays a face; auto: w for unknown worlds."
 Space = Annotated[str, typer.Option(help=SPACE)]
+Corrections = Annotated[list[str] | None, typer.Option("--set", help="ATTRIBUTE=VALUE: you know better; repeat.")]
 
 
 def read(
@@ -114,9 +113,7 @@ def read_face(
     *,
     out: Path | None = None,  # Picture of the reading. [PHOTO_read.png]
     face: Annotated[int, common.at_least(1)] = 1,  # Of several: 1 (the surest), 2, ...
-    correct: Annotated[
-        list[str] | None, typer.Option("--set", help="ATTRIBUTE=VALUE: you know better; repeat.")
-    ] = None,
+    correct: Corrections = None,
     json: bool = False,  # Print all attributes as JSON, too.
 ) -> None:
     """Read the person in a photo: pose, features, hair, colours, glasses, beard, and roughly how sure each is.
@@ -136,7 +133,7 @@ def read_face(
     from stylegan2.pocket.portrait import describe, figure
 
     out = common.new_file(out, f"{photo.stem}_read.png", *common.PICTURES, inputs=[photo])
-    changes = dict(_pair(text) for text in correct or ())
+    changes = corrections(correct)
     try:
         reading = describe(open_photo(photo), face)
     except NoFace as error:
@@ -152,11 +149,15 @@ def read_face(
     typer.echo(f"{photo.stem}: {reading.summary()}; {path}", err=json)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise ValueError(f"--set {text!r}: expected ATTRIBUTE=VALUE, such as glasses=round")
-    return name.strip(), value.strip()
+def corrections(texts: Iterable[str] | None) -> dict[str, str]:
+    """{attribute: value} of texts such as "glasses=round". Raises ValueError for others."""
+    pairs = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"--set {text!r}: expected ATTRIBUTE=VALUE, such as glasses=round")
+        pairs[name.strip()] = value.strip()
+    return pairs
 
 
 @verb()
@@ -211,23 +212,17 @@ def project(
     if steps:
         outside = is_outside(g, images, distance, e)
         likely = "it becomes the most similar face that the model can render (--space w+: nearer, but hardly a face)"
-        _say_unknown(portraits, outside, likely if free else "what it renders may be no face")
+        common.say_unknown(portraits, outside, likely if free else "what it renders may be no face")
         careful = outside if free else careful
     codes = search(g, images, distance, e, careful, steps, config)
     if tune:
         g = _tuned(g, codes, images, distance, tune, out / "tuned.pt")
     _keep(out, g, codes, images, portraits)
     if len(codes) < len(portraits) or any(one.stopped == STOPPED for one in codes.values()):
-        _say_stopped(f"the codes of {len(codes)} of {counted(len(portraits), 'face')}, as far as found, are in {out}")
+        common.say_stopped(
+            f"the codes of {len(codes)} of {counted(len(portraits), 'face')}, as far as found, are in {out}"
+        )
     common.end(left_out)
-
-
-def _say_stopped(kept: str) -> None:
-    """After Ctrl-C: say so, and what there is. Raises typer.Exit."""
-    typer.echo(
-        f"stopped early by Ctrl-C, before the search was at its end: {kept}; run it again for all of it", err=True
-    )
-    raise typer.Exit(INTERRUPTED)
 
 
 def _tuned(g, codes: dict, images, distance, steps: int, path: Path):
@@ -266,11 +261,6 @@ def _keep(out: Path, g, codes: dict, images, portraits: dict) -> None:
         typer.echo(f"{name}: rendered to within {near}, {path} ({found.stopped})")
 
 
-def _say_unknown(names: Iterable[str], outside, what: str) -> None:
-    for name in (name for name, far in zip(names, outside.tolist(), strict=True) if far):
-        typer.echo(f"{name}: {UNKNOWN}: {what}", err=True)
-
-
 def find_encoder(encoder: str, g):
     """The encoder that is meant, or None."""
     from stylegan2 import checkpoints
@@ -290,105 +280,3 @@ def find_encoder(encoder: str, g):
     if not of_g:
         common.note(f"'{path}' was trained for another model; its codes are only a beginning")
     return opened.encoder.around(g.mapping)
-
-
-@verb()
-def cartoonize(
-    photos: clips.PhotosOrClip,
-    *,
-    out: Path | None = None,  # Folder for the cartoons (NAME_STYLE.png) and a sheet of all [cartoons]; a clip's MP4.
-    style: list[str] = ("all",),  # all, or some: webtoon,storybook; or models of your own: runs/mine, FILE.pt.
-    resolution: int = 4,  # The first resolution that the cartoon model renders; 4: all of it.
-    width: float = 0.0,  # Softness of that cut, in resolutions; 0: hard.
-    strength: float = 1.0,  # Of the cartoon: 0 the photo's model, 1 the cartoon's.
-    steps: Natural = 100,  # Steps to find the codes; 0: the encoder's answer as it is.
-    space: Space = "auto",
-    models: Existing = MODELS,  # Folder of photo.pt, encoder.pt, judge.pt, styles.
-    method: str = "freeze-sg",  # Styles are the files STYLE_METHOD.pt of that folder.
-    square: Square,
-    box: Box = None,
-    face_only: bool = False,  # Of a clip: only the aligned face; else it is put back into the frames.
-    device: Device = "auto",
-) -> None:
-    """Turn photos into cartoons: find their codes in the photo model, and render these in every style.
-
-    Of a clip one face is followed, and rendered in one style; its sound is kept. A clip that was killed goes on.
-
-    The pocket model was trained on rendered faces only: of a real photo it renders the most similar face that it can.
-    To have the person read off a photo, and rendered by no GAN, see read-face.
-
-    \b
-    Examples:
-      python -m stylegan2 cartoonize data/samples/grace_hopper.jpg --out cartoons
-      python -m stylegan2 cartoonize party.jpg --face all --out cartoons --style webtoon --resolution 16 --strength 0.8
-      python -m stylegan2 cartoonize "album/*.jpg" --out cartoons --style webtoon,runs/mine
-      python -m stylegan2 cartoonize clip.mp4 --out cartoon.mp4
-      python -m stylegan2 cartoonize pocket:clip --out cartoon.mp4 --style storybook --face-only
-    """
-    import torch
-
-    from stylegan2.editing import cartoonize as editing
-    from stylegan2.editing.latents import render
-    from stylegan2.editing.layer_swapping import check_dials, swap
-    from stylegan2.editing.photos import Cutting, parse_box, stacked
-    from stylegan2.pocket import world
-    from stylegan2.pocket.nets.perceptual import distance_for
-
-    clip = clips.asked_for(photos)
-    out = clips.result(clip, out, photos)
-    if space not in ("auto", "w", "w+"):
-        raise ValueError(f"space is {space!r}, expected auto, w or w+")
-    cutting, paths = Cutting(**square, box=parse_box(box)), _styles(models, clips.wanted(clip, style), method)
-    styles = common.generators({"": models / "photo.pt"} | paths, device)
-    source = styles.pop("")
-    device = source.mapping.w_mean.device
-    check_dials(source.resolution, resolution, width, strength)
-    encoder = find_encoder(next(map(str, models.glob("encoder.pt")), "none"), source)
-    distance = distance_for(source.resolution, models / "judge.pt", device)
-    if clip:
-        style = swap(source, *styles.values(), resolution, width, strength=strength)
-        return clips.make(
-            clip, out, source, style, distance, encoder, cutting, steps=steps, space=space, face_only=face_only
-        )
-    portraits, left_out = read(photos, source.resolution, cutting)
-    images = stacked(portraits, device)
-    outside = None if space == "auto" else torch.full((len(images),), space == "w")
-    ws, outside, stopped = editing.find_codes(source, images, distance, encoder, steps, outside)
-    _say_unknown(portraits, outside, "it becomes the most similar face that the model can render")
-    if outside.any() and source.resolution <= world.SIZE:
-        photo = shlex.quote(str(photos[0])) if len(photos) == 1 else "PHOTO"
-        photo += f" --face {cutting.face}" if cutting.face not in ("1", "all") else ""
-        common.note(f"what can be read off the person, and rendered by no GAN: python -m stylegan2 read-face {photo}")
-    cartoons = editing.cartoonize(source, styles, ws, resolution, width, strength)
-    _keep_cartoons(out, images, render(source, ws, batch=len(ws)), cartoons, portraits)
-    if stopped:
-        _say_stopped("the cartoons were rendered with the codes that there were by then")
-    common.end(left_out)
-
-
-def _keep_cartoons(out: Path, images, found, cartoons: dict, portraits: dict) -> None:
-    """Write every cartoon, and a sheet of all beside the photos and what the source renders of them."""
-    from stylegan2 import display
-    from stylegan2.editing.cartoonize import sheet
-
-    for kind, rendered in cartoons.items():
-        for name, image in zip(portraits, rendered, strict=True):
-            display.save(display.to_pil(image, side=SIDE), out / f"{name}_{kind}.png")
-    picture = sheet(images, found, cartoons, seen=[portrait.seen for portrait in portraits.values()])
-    path = display.save(picture, out / "cartoons.png")
-    typer.echo(f"{counted(len(portraits), 'face')} in {counted(len(cartoons), 'style')}: {path}")
-
-
-def _styles(models: Path, wanted: str, method: str) -> dict[str, Path]:
-    """Files of the styles by name, and those that are named as files. Raises ValueError for others."""
-    known = {path.stem.rsplit("_", 1)[0]: path for path in sorted(models.glob(f"*_{method}.pt"))}
-    names = list(known) if wanted == "all" else [name.strip() for name in wanted.split(",")]
-    own = {name: shipped(Path(name)) for name in names if name not in known}
-    missing = [name for name, path in own.items() if not path.exists()]
-    if missing or not names:
-        what = f"no style {', '.join(missing)}" if missing else "no styles"
-        raise ValueError(
-            f"{what} by {method} in '{models}'; there are: {', '.join(known) or 'none'}, and models of your own by "
-            "their paths, such as runs/mine"
-        )
-    return common.captions_of(own.values(), {name: known[name] for name in names if name in known})

@@ -29,6 +29,7 @@ from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import distance_for, frame_for
+from stylegan2.pocket.person import PersonCodes
 from stylegan2.pocket.studies.scoreboard import read_rows
 from stylegan2.published.clip_model import ClipModel
 from stylegan2.published.fetch import FetchError
@@ -196,6 +197,11 @@ class Course:
             return encoder
         g = checkpoints.load(self.file("photo"), self.device, g_ema_only=True).g_ema
         return encoder.around(g.mapping)
+
+    @cached_property
+    def people(self) -> PersonCodes | None:
+        """What makes codes of a person who was read off a photo; None where nothing does, as at full scale."""
+        return PersonCodes.find(self.file().with_name("codes.pt"), self.source().g_ema)
 
     @cached_property
     def perceptual_distance(self):

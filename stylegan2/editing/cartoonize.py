@@ -26,6 +26,7 @@ from stylegan2.networks import Generator
 from stylegan2.runtime import how_many_fit
 
 STEPS = 100
+AGAIN = "drawn again"  # title of what the source renders of the codes
 CLOSE = ProjectConfig(STEPS, stir=0.0, l2=0.02)  # one code per layer, held near the encoder's answer
 CAREFUL = ProjectConfig(STEPS, space="w", l2=0.5)  # one code, held near the mean face
 ENCODING = 200  # bytes that the encoder takes for each byte of a photo (config-f, counted for docs/full_scale.md)
@@ -166,6 +167,7 @@ def sheet(
     cartoons: Mapping[str, Tensor],
     side: int = 192,
     seen: Sequence[Image.Image | None] | None = None,
+    notes: Sequence[Mapping[str, str]] = (),
 ) -> Image.Image:
     """A row for each photo: the photo, what the source renders of it, and every style; names above.
 
@@ -173,11 +175,16 @@ def sheet(
         photos, rendered, cartoons: [N, 3, R, R] in [-1, 1]; the cartoons by style.
         side: of a face in pixels, at least.
         seen: the whole photos with what was taken, as `photos.Portrait` has them: a column at the left; None: without.
+        notes: for each photo {column: words below its picture}.
     """
     columns = {
         name: [display.to_pil(image, side=side) for image in display.to_uint8(images)]
-        for name, images in {"photo": photos, "drawn again": rendered, **cartoons}.items()
+        for name, images in {"photo": photos, AGAIN: rendered, **cartoons}.items()
     }
     if seen is not None and any(seen):
         columns = {"what was taken": [display.fitted(picture, columns["photo"][0].width) for picture in seen]} | columns
-    return display.table(list(zip(*columns.values(), strict=True)), list(columns), gap=(4, 2), band=22)
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    for i, words in reversed(list(enumerate(notes))):
+        width = columns["photo"][0].width
+        rows.insert(i + 1, [display.note(words[name], width) if words.get(name) else None for name in columns])
+    return display.table(rows, list(columns), gap=(4, 2), band=22)

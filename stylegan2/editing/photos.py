@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,8 @@ class Portrait:
     how: str  # it was cut, in words
     side: int  # pixels of the photo across the square that was taken
     seen: Image.Image | None = None  # the whole photo, small, with the square that was taken; None: no face was sought
+    face: int = 0  # its number in the photo, as `align.find_people` counts; 0: no face was sought
+    path: Path | None = None  # of the photo, where it comes from a file
 
     @property
     def tensor(self) -> Tensor:
@@ -109,6 +111,7 @@ def portraits(
             f"face {i + 1} of {len(people)}",
             _side(square),
             align.marked(photo, people, cutting.frame, SEEN, {i}),
+            i + 1,
         )
         for i, square in squares.items()
     ]
@@ -151,6 +154,7 @@ def read_photo(
         raise align.NoFace(f"'{path}': {error}, or take its middle square (--align no)") from error
     except ValueError as error:
         raise ValueError(f"'{path}': {error}") from error
+    faces = [replace(face, path=Path(path)) for face in faces]
     return dict(zip(names_of(name, len(faces), taken), faces, strict=True))
 
 

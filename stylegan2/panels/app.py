@@ -14,8 +14,7 @@ from PIL import Image
 
 from stylegan2.collect.align import NoFace
 from stylegan2.display import fitted, stack, table
-from stylegan2.editing.cartoonize import cartoonize
-from stylegan2.panels.cartoon import GAP, LINE, CartoonPanel, Studio, download_link
+from stylegan2.panels.cartoon import GAP, LINE, READ, CartoonPanel, Studio, download_link, words_below
 
 SIDE = 200  # pixels of a face: four of them fit beside the controls
 NO_FACE = "No face was found. Take a photo that shows eyes, nose and mouth, larger and not from the side."
@@ -65,21 +64,29 @@ addEventListener("drop", event => {
 
 @torch.no_grad()
 def render_worlds(
-    studio: Studio, photo: str, strength: float = 1.0, preview: bool = False, **chosen: bool
+    studio: Studio,
+    photo: str,
+    strength: float = 1.0,
+    codes: str = READ,
+    keep_colours: float = 1.0,
+    preview: bool = False,
+    **chosen: bool,
 ) -> Image.Image:
     """A photo and its cartoon in every chosen world; below, where the person was read, the renderer's drawings of them.
 
     Args:
-        studio, photo, strength: as in `render_cartoon`; `preview` changes nothing.
+        studio, photo, strength, codes, keep_colours: as in `render_cartoon`; `preview` changes nothing.
         chosen: by name of a world, whether it is shown.
 
     Raises ValueError for an unknown photo, or an impossible strength.
     """
     sitter = studio.sitter(photo)
     styles = {name: style for name, style in studio.styles.items() if chosen.get(name)}
-    cartoons = cartoonize(studio.source, styles, sitter.ws, strength=strength) if styles else {}
+    dials = 4, 0.0, strength
+    cartoons = studio.cartoons(photo, styles, *dials, codes=codes, keep_colours=keep_colours) if styles else {}
     faces = [sitter.photo[0], *(cartoon[0] for cartoon in cartoons.values())]
-    rows = [table([faces], ["photo", *styles], gap=GAP, band=LINE, side=SIDE)]
+    below = words_below(studio, photo, codes, cartoons, SIDE)
+    rows = [table([faces, *below], ["photo", *styles], gap=GAP, band=LINE, side=SIDE)]
     drawings = {f"{name}, as read": studio.drawing(photo, name) for name in styles}
     if any(drawings.values()):
         read = [fitted(picture, SIDE) for picture in (sitter.seen, *drawings.values())]
@@ -94,7 +101,7 @@ class CartoonApp(CartoonPanel):
         self.upload.description = "Drop a photo, or choose one"
         self.upload.layout = w.Layout(width="300px", height="84px", border="2px dashed #999999", margin="2px 2px 12px")
         worlds = {name: w.Checkbox(True, description=name) for name in self.studio.styles}
-        return render_worlds, worlds | {"strength": self._strength()}, {"above": [self.upload]}
+        return render_worlds, worlds | {"strength": self._strength()} | self._of_people(), {"above": [self.upload]}
 
     def _tools(self) -> list[w.Widget]:
         self.link = w.HTML().add_class("download")

@@ -1,11 +1,12 @@
 """The cartoon panel: upload a photo, choose a style, and turn the dials.
 
-    studio = Studio(photo_model, {"webtoon": webtoon}, distance, encoder)
-    r = photo_model.resolution
-    studio.add("me", portraits(open_photo("me.jpg"), r, Cutting(frame=frame_for(r)))[0].tensor)
+    studio = Studio(photo_model, {"webtoon": webtoon}, distance, encoder, people=course.people)
+    r, photo = photo_model.resolution, open_photo("me.jpg")
+    (portrait,) = portraits(photo, r, Cutting(frame=frame_for(r)))
+    studio.add("me", portrait.tensor, read_person(portrait, photo))
     cartoon_panel(studio).show()
 
-What takes seconds, finding a photo's codes, is done once, when the photo comes; `Studio` keeps them.
+What takes long, reading a person or searching a photo's codes, is done once; `Studio` keeps what came of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -27,17 +28,18 @@ from torch import Tensor
 from stylegan2 import display
 from stylegan2.data.images import Refused, decode
 from stylegan2.editing import videos
-from stylegan2.editing.cartoonize import STEPS, cartoonize, is_outside, plan
+from stylegan2.editing.cartoonize import AGAIN, STEPS, cartoonize, is_outside, plan
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.layer_swapping import cuts
-from stylegan2.editing.photos import Cutting, names_of, parse_box, portraits
+from stylegan2.editing.photos import Cutting, Portrait, names_of, parse_box, portraits
 from stylegan2.editing.projection import Search
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import TIP, choice, float_slider, labelled, text_field, uploaded_files
 from stylegan2.panels.panel import Panel, framed, pick
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.perceptual import frame_for
-from stylegan2.pocket.portrait import Reading, describe
+from stylegan2.pocket.person import PersonCodes, is_real, read_person, verdicts
+from stylegan2.pocket.portrait import Reading
 
 SIDE, SMALL, GAP, LINE = 240, 110, 4, 22  # pixels: a large face, one of the grid, between them, a caption
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # columns of the grid
@@ -46,6 +48,7 @@ FRAMES = 48  # of a video
 MOST_FACES = 8  # of one photo, the surest: a search takes seconds for each
 UPLOAD_MB = 10  # what Jupyter carries by itself; `make lab` raises it
 SEEN = 180  # pixels: longest side of the whole photo, with what was taken
+READ, SEARCHED = "read", "searched"  # where codes come from
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,7 @@ class Sitter:
     """A face whose cartoon is rendered."""
 
     photo: Tensor  # [1, 3, R, R] in [-1, 1]
-    ws: Tensor  # its codes [1, L, w_dim]
-    rendered: Tensor  # [1, 3, R, R], what the source renders of the codes
+    ws: Tensor | None = None  # its codes [1, L, w_dim] that were searched; None: not yet, since the person was read
     record: dict[str, Any] = field(default_factory=dict)  # plain values for "Copy settings"
     outside: bool = False  # it is of a world that the source does not know, see `is_outside`
     seen: Image.Image | None = None  # the whole photo with what was taken, see `photos.Portrait`
@@ -71,48 +73,75 @@ class Studio:
     styles: Mapping[str, Generator]  # models fine-tuned from it, by name
     distance: Any  # a perceptual distance, for finding codes
     encoder: Encoder | None = None  # gives the first codes; None: the mean face
-    steps: int = STEPS  # to find codes; 0: the encoder's answer as it is
+    steps: int = STEPS  # to search codes; 0: the encoder's answer as it is
+    people: PersonCodes | None = None  # makes codes of a reading; None: all codes are searched
     sitters: dict[str, Sitter] = field(default_factory=dict)  # by name, the newest last
 
-    def searching(
-        self, name: str, photo: Tensor, record: Mapping[str, Any] | None = None, **more: Any
-    ) -> Iterator[Search]:
-        """Find the codes of a photo [3, R, R] in [-1, 1], step by step; after the last one it is among the sitters.
-
-        Another of that name is replaced; `record` and `more` (`seen`, `reading`) are as in `Sitter`.
-        """
-        photo = photo[None].to(self.source.mapping.w_mean.device)
-        outside = self.steps > 0 and bool(is_outside(self.source, photo, self.distance, self.encoder))
-        config, start = plan(photo, outside, self.encoder, self.steps)
+    def searching(self, name: str, sitter: Sitter | None = None) -> Iterator[Search]:
+        """Search the codes of a sitter (None: the one of that name), step by step; after the last one they are kept."""
+        sitter = sitter or self.sitter(name)
+        outside = self.steps > 0 and bool(is_outside(self.source, sitter.photo, self.distance, self.encoder))
+        config, start = plan(sitter.photo, outside, self.encoder, self.steps)
         if self.steps or start is None:
-            run = Search(self.source, photo, self.distance, config, start)
+            run = Search(self.source, sitter.photo, self.distance, config, start)
             for _ in range(config.steps):
                 run.step()
                 yield run
             start = run.codes.detach().clone()
-        self.sitters.pop(name, None)
-        rendered = self.source.synthesis(start, "const").detach()
-        record = dict(record or {}) | {"steps": self.steps}
-        self.sitters[name] = Sitter(photo, start, rendered, record, outside, **more)
+        self.sitters[name] = replace(sitter, ws=start, outside=outside)
+
+    def adding(
+        self, name: str, photo: Tensor, record: Mapping[str, Any] | None = None, **more: Any
+    ) -> Iterator[Search]:
+        """Take a photo [3, R, R] in [-1, 1]; without a reading that makes codes, search them, step by step.
+
+        Another of that name is replaced; `record` and `more` (`seen`, `reading`) are as in `Sitter`.
+        """
+        photo = photo[None].to(self.source.mapping.w_mean.device)
+        sitter = Sitter(photo, record={**(record or {}), "steps": self.steps}, **more)
+        if self.people is None or sitter.reading is None:
+            yield from self.searching(name, sitter)
+        else:
+            self.sitters[name] = sitter
+        self.sitters[name] = self.sitters.pop(name)  # the newest last
 
     def add(self, name: str, photo: Tensor, reading: Reading | None = None, seen: Image.Image | None = None) -> Sitter:
-        """As `searching`, in one go."""
-        for _ in self.searching(name, photo, seen=seen, reading=reading):
+        """As `adding`, in one go."""
+        for _ in self.adding(name, photo, seen=seen, reading=reading):
             pass
         return self.sitters[name]
+
+    def is_read(self, name: str, codes: str = READ) -> bool:
+        """Are a sitter's codes made of the reading? Else they are those that were searched."""
+        return codes == READ and self.people is not None and self.sitter(name).reading is not None
+
+    def cartoons(
+        self, name: str, styles: Mapping[str, Generator], *dials: float, codes: str = READ, keep_colours: float = 1.0
+    ) -> dict[str, Tensor]:
+        """A sitter in some styles, as `PersonCodes.cartoonize` or `editing.cartoonize`: [1, 3, R, R] each.
+
+        Codes that have not been searched yet are searched now.
+        """
+        if self.is_read(name, codes):
+            faces = self.sitter(name).reading.faces()
+            return self.people.cartoonize(styles, faces, *dials, keep_colours=keep_colours)
+        if self.sitter(name).ws is None:
+            with torch.enable_grad():
+                list(self.searching(name))
+        return cartoonize(self.source, styles, self.sitter(name).ws, *dials)
 
     def sitter(self, name: str) -> Sitter:
         """One by name. Raises ValueError for an unknown one."""
         return pick("photo", name, self.sitters)
 
-    def grid(self, name: str, swap_resolution: int, width: float) -> list[list[Image.Image]]:
-        """All styles (rows) at all `STRENGTHS` (columns), small; rendered once."""
-        sitter, dials = self.sitter(name), (swap_resolution, width)
-        if dials not in sitter.grids:
-            columns = [cartoonize(self.source, self.styles, sitter.ws, *dials, s).values() for s in STRENGTHS]
+    def grid(self, name: str, swap_resolution: int, width: float, **how: Any) -> list[list[Image.Image]]:
+        """All styles (rows) at all `STRENGTHS` (columns), small; rendered once. `how`: as of `cartoons`."""
+        grids, key = self.sitter(name).grids, (swap_resolution, width, *how.values())
+        if key not in grids:
+            columns = [self.cartoons(name, self.styles, swap_resolution, width, s, **how).values() for s in STRENGTHS]
             rows = zip(*columns, strict=True)
-            sitter.grids[dials] = [[display.sized(image[0], SMALL) for image in row] for row in rows]
-        return sitter.grids[dials]
+            grids[key] = [[display.sized(image[0], SMALL) for image in row] for row in rows]
+        return grids[key]
 
     def drawing(self, name: str, style: str) -> Image.Image | None:
         """The person as read off the photo, in a style that is a pocket world; rendered once. None: not read."""
@@ -124,14 +153,6 @@ class Studio:
         return sitter.drawings[style]
 
 
-def read_person(photo: Image.Image, face: int, resolution: int) -> Reading | None:
-    """The person in a photo, by the number of the face; None: not readable, or at another scale than the pocket one."""
-    try:
-        return describe(photo, face) if resolution <= world.SIZE else None
-    except ValueError:
-        return None
-
-
 @torch.no_grad()
 def render_cartoon(
     studio: Studio,
@@ -140,31 +161,36 @@ def render_cartoon(
     swap_resolution: int = 4,
     strength: float = 1.0,
     width: float = 0.0,
+    codes: str = READ,
+    keep_colours: float = 1.0,
     preview: bool = False,
 ) -> Image.Image:
     """A photo, what the source renders of its codes, and its cartoon; below them all styles at several strengths.
 
-    Where the person was read, a fourth picture is the renderer's drawing of them: no network takes part in it.
+    Where the person was read, a fourth picture is the renderer's drawing of them: no network takes part in it. If the
+    codes are made of the reading, words say how sure it is, and what of it is seen in the pictures.
 
     Args:
         studio, photo, style: models and sitters; the names of a sitter and of a style.
         swap_resolution, strength, width: the dials, see `cartoonize`.
+        codes, keep_colours: see `Studio.cartoons`.
         preview: without the grid, unless it is there already.
 
     Raises ValueError for an unknown name, or impossible dials.
     """
-    sitter = studio.sitter(photo)
+    sitter, how = studio.sitter(photo), {"codes": codes, "keep_colours": keep_colours}
     model = {style: pick("style", style, studio.styles)}
-    cartoon = cartoonize(studio.source, model, sitter.ws, swap_resolution, width, strength)[style][0]
-    faces = {"photo": sitter.photo[0], "drawn again": sitter.rendered[0], style: cartoon}
+    cartoon = studio.cartoons(photo, model, swap_resolution, width, strength, **how)[style]
+    again = studio.cartoons(photo, {"": studio.source}, codes=codes)[""]
+    faces = {"photo": sitter.photo[0], AGAIN: again[0], style: cartoon[0]}
     if drawing := studio.drawing(photo, style):
         faces[f"as read, by the renderer: {style}"] = drawing
-    large = display.table([[*faces.values()]], list(faces), gap=GAP, band=LINE, side=SIDE)
-    dials = swap_resolution, width
-    if preview and dials not in sitter.grids:
+    rows = [[*faces.values()], *words_below(studio, photo, codes, {AGAIN: again, style: cartoon})]
+    large = display.table(rows, list(faces), gap=GAP, band=LINE, side=SIDE)
+    if preview and (swap_resolution, width, *how.values()) not in sitter.grids:
         cells = [[display.fitted(None, SMALL)] * len(STRENGTHS) for _ in studio.styles]
     else:
-        cells = [list(row) for row in studio.grid(photo, *dials)]
+        cells = [list(row) for row in studio.grid(photo, swap_resolution, width, **how)]
         if strength in STRENGTHS:
             row, column = list(studio.styles).index(style), STRENGTHS.index(strength)
             cells[row][column] = framed(cells[row][column], FRAME, 3)
@@ -174,16 +200,35 @@ def render_cartoon(
     return display.stack([large, display.beside([taken, grid], GAP)], gap=0)
 
 
+def words_below(
+    studio: Studio, photo: str, codes: str, images: Mapping[str, Tensor], side: int = SIDE
+) -> list[list[Image.Image]]:
+    """A row of words: below the photo what was read, below its images [1, 3, R, R] what is seen of it; or no row."""
+    if not studio.is_read(photo, codes):
+        return []
+    reading = studio.sitter(photo).reading
+    words = verdicts(studio.distance, reading, images)
+    return [[display.note(words.get(name, ""), side) for name in ("photo", *images)]]
+
+
 def cartoon_video(
-    studio: Studio, photo: str, style: str, swap_resolution: int = 4, strength: float = 1.0, width: float = 0.0
+    studio: Studio,
+    photo: str,
+    style: str,
+    swap_resolution: int = 4,
+    strength: float = 1.0,
+    width: float = 0.0,
+    **how: Any,
 ) -> videos.Lazy:
     """The strength from 0 to where the dial stands and back. Raises ValueError for strength 0 or an unknown name."""
     if not strength:
         raise ValueError("nothing to show: move the strength away from 0")
-    ws, model = studio.sitter(photo).ws, {style: pick("style", style, studio.styles)}
+    studio.sitter(photo)
+    model = {style: pick("style", style, studio.styles)}
 
     def frame(amount: float) -> Image.Image:
-        return display.sized(cartoonize(studio.source, model, ws, swap_resolution, width, amount)[style][0], 2 * SIDE)
+        cartoon = studio.cartoons(photo, model, swap_resolution, width, amount, **how)[style]
+        return display.sized(cartoon[0], 2 * SIDE)
 
     return videos.Lazy(frame, videos.there_and_back(0, strength, FRAMES))
 
@@ -219,12 +264,28 @@ class CartoonPanel(Panel):
             "swap_resolution": choice("cartoon from", cuts(self.studio.source.resolution)),
             "strength": self._strength(),
             "width": float_slider("soft cut", 0.0, 0.0, 2.0, 0.1, "in resolutions; 0: hard"),
+            **self._of_people(),
         }
         above = [self.upload, self.path, self.square]
         return render_cartoon, dials, {"above": above, "video": partial(cartoon_video, self.studio)}
 
     def _strength(self) -> w.FloatSlider:
         return float_slider("strength", 1.0, 0.0, 1.0, 0.05, "0: the photo's model, 1: the cartoon's")
+
+    def _of_people(self) -> dict[str, w.ValueWidget]:
+        """Controls of people who were read."""
+        if self.studio.people is None:
+            return {}
+        keep = float_slider("keep colours", 1.0, 0.0, 1.0, 0.05, "of hair and skin, as read; 0: as the style has them")
+        return {"codes": choice("codes", [READ, SEARCHED]), "keep_colours": keep}
+
+    def _rendered(self, **more: bool) -> Image.Image:
+        """Codes that were not searched yet are searched with a bar."""
+        name, codes = self.settings["photo"], self.settings.get("codes", READ)
+        if not self.studio.is_read(name, codes) and self.studio.sitter(name).ws is None:
+            for _ in self.watch(self.studio.searching(name), "steps", self.studio.steps):
+                pass
+        return super()._rendered(**more)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -257,10 +318,11 @@ class CartoonPanel(Panel):
         record = {"sha256": hashlib.sha256(data).hexdigest()[:16], "square": square and list(square)}
         others = {name for name, sitter in self.studio.sitters.items() if not record.items() <= sitter.record.items()}
         names = names_of(Path(name).stem[:24] or "photo", len(faces), others)
-        for i, (name, portrait) in enumerate(zip(names, faces, strict=True), 1):
+        why = ""
+        for name, portrait in zip(names, faces, strict=True):
             self.message.value = f"finding the codes of {escape(name, False)} ({portrait.how})"
-            reading = read_person(photo, i, resolution) if portrait.seen else None  # else no face was sought
-            search = self.studio.searching(name, portrait.tensor, record, seen=portrait.seen, reading=reading)
+            reading, why = self._read(portrait, photo)
+            search = self.studio.adding(name, portrait.tensor, record, seen=portrait.seen, reading=reading)
             for _ in self.watch(search, "steps", self.studio.steps):
                 pass
         with self._silence():
@@ -271,9 +333,21 @@ class CartoonPanel(Panel):
         self.message.value = f"{escape(named, False)}: {faces[0].how}"
         if any(self.studio.sitters[name].outside for name in names):
             self.message.value += "; not of this model's world, so it becomes the face most like it"
-        if any(self.studio.sitters[name].reading for name in names):
-            self.message.value += "; the renderer draws what was read off the photo, too"
+        if reading := self.studio.sitters[names[0]].reading:
+            self.message.value += f"; read: {escape('; '.join([reading.summary(), *reading.notes]), False)}"
+        elif why:
+            self.message.value += f"; nobody could be read: {escape(why, False)}"
         return names
+
+    def _read(self, portrait: Portrait, photo: Image.Image) -> tuple[Reading | None, str]:
+        """The person of a real photo (None: codes are searched), and why nobody could be read."""
+        source, distance, encoder = self.studio.source, self.studio.distance, self.studio.encoder
+        if source.resolution > world.SIZE or not is_real(portrait, source, distance, encoder):
+            return None, ""
+        try:
+            return read_person(portrait, photo), ""
+        except ValueError as error:
+            return None, str(error)
 
     def save(self) -> Path:
         """As `Panel.save`, with a link that takes the picture to your own machine."""

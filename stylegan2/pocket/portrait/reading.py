@@ -101,6 +101,11 @@ class Reading:
         parts += [str(words["beard"])] if words["beard"] != "none" else []
         return ", ".join(parts)
 
+    def sureness(self) -> str:
+        """How much of the person is read, and how much guessed, in a line."""
+        surely, guessed = (sum(sure >= ENOUGH for sure in self.sure.values()), sum(not s for s in self.sure.values()))
+        return f"{surely} of {len(self.sure)} attributes at least half sure, {guessed} not read"
+
     def to_json(self) -> str:
         """{"attributes": {name: {"value", "sure"}}, "notes": [...]}; values as they are rendered."""
         rounded = {name: np.round(v, 3).tolist() if not isinstance(v, str) else v for name, v in self.settled().items()}
