@@ -145,7 +145,7 @@ def test_other_files_are_refused_with_reasons(g, tmp_path):
 
 # --------------------------------------------------------------------------------------------------------- its training
 def some_faces(g, count: int, codes=None) -> Faces:
-    """As training takes them, but pictures of noise: this g's z are too small for a face."""
+    """As training takes them, but pictures of noise."""
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(0, 255, (count, 3, 16, 16), dtype=torch.uint8, generator=rng)
     return Faces(images, torch.randn(count, g.w_dim, generator=rng))

@@ -1,7 +1,7 @@
 """Training of an in-domain encoder: image in, codes out, through a generator that stays as it is (arXiv 2004.00049).
 
-Half of its images are generated and half rendered; the codes of both are known, since the source was taught which face
-belongs to a z (`world.from_z`). Images must come back when their codes go through the generator (equation 3 of the
+Half of its images are generated and half rendered; the codes of both are known, since the source was taught which codes
+a face has (`teaching.FaceCodes`). Images must come back when their codes go through the generator (equation 3 of the
 paper, with our perceptual distance in place of VGG's), and the codes must be the right ones. Training on images makes
 it in-domain: an encoder that has seen generated ones only gives codes that fit no real face.
 """
@@ -64,10 +64,10 @@ class EncoderConfig(FitConfig):
 
 
 class Faces(NamedTuple):
-    """Rendered photos uint8 [N, 3, R, R] and the w [N, w_dim] that they belong to."""
+    """Rendered photos uint8 [N, 3, R, R] and the w [N, w_dim] that they belong to, where that is known."""
 
     images: Tensor
-    w: Tensor
+    w: Tensor | None
 
 
 class _Run(Fit):
@@ -81,7 +81,10 @@ class _Run(Fit):
         self.schedule = warm_cosine(self.optimiser, config.steps, 0.02)
 
     def batch(self, faces: Faces) -> tuple[Tensor, Tensor]:
-        """Images [B, 3, R, R], generated ones first, and their codes [B, L, w_dim]; of (seed, step) alone."""
+        """Images [B, 3, R, R], generated ones first, and the codes [B or B/2, L, w_dim] that are known of them.
+
+        They depend on (seed, step) alone.
+        """
         half, rng = self.config.batch // 2, self.rng()
         z = torch.randn(half, self.g.z_dim, generator=rng).to(self.device)
         chosen = torch.randint(len(faces.images), (half,), generator=rng)
@@ -89,7 +92,9 @@ class _Run(Fit):
         with torch.no_grad():
             ws = self.g.mapping(z, self.config.psi)
             images = torch.cat([self.g.synthesis(ws, "const").clamp(-1, 1), rendered])
-            return images, torch.cat([ws, self.g.mapping.broadcast(faces.w[chosen].to(self.device))])
+            if faces.w is not None:
+                ws = torch.cat([ws, self.g.mapping.broadcast(faces.w[chosen].to(self.device))])
+            return images, ws
 
     def losses(self, faces: Faces) -> dict[str, Tensor]:
         images, ws = self.batch(faces)
@@ -102,7 +107,7 @@ class _Run(Fit):
         return {
             "pixels": self.config.pixels * (answer - images).square().mean(),
             "looks": self.config.looks * distance,
-            "codes": self.config.codes * (codes - ws).square().mean(),
+            "codes": self.config.codes * (codes[: len(ws)] - ws).square().mean(),
         }
 
     def finish(self, path: Path, faces: Faces, meta: dict) -> tuple[Encoder, dict]:
@@ -123,7 +128,7 @@ def train_encoder(
 ) -> Encoder:
     """Train an encoder for g, which stays as it is; `path`, `scratch` and `progress` as of `Fit.train`.
 
-    codes: which w a rendered face has; None: the one of its z, by g's mapping.
+    codes: which w a rendered face has; None: nobody knows, as for a generator that was not taught.
     """
     run = _Run(config or EncoderConfig(), g, distance, pick_device(device))
     return run.train(path, known_faces(g, run.config.faces, codes), scratch, progress)
@@ -132,10 +137,8 @@ def train_encoder(
 @torch.no_grad()
 def known_faces(g: Generator, count: int, codes: FaceCodes | None = None) -> Faces:
     """`count` rendered photos for the size of g, and their w; `codes` as of `train_encoder`."""
-    z = torch.randn(count, g.z_dim, generator=torch.Generator().manual_seed(FACES_SEED))
-    faces = world.from_z(z)
-    w = g.mapping.w(z.to(g.mapping.w_mean)) if codes is None else codes.w(describe(faces))
-    return Faces(world.render(faces, "photo", g.resolution), w.cpu())
+    faces = world.sample("photo", count, seed=FACES_SEED)
+    return Faces(world.render(faces, "photo", g.resolution), None if codes is None else codes.w(describe(faces)).cpu())
 
 
 @torch.no_grad()
