@@ -664,7 +664,7 @@ def steps(tmp_path, monkeypatch) -> list[str]:
 
     def step(name: str):
         def make(r: recipe.Recipe) -> None:
-            ran.append(f"{name} {r.photo_images} {r.target_images}")
+            ran.append(f"{name} {r.target_images}")
             path = recipe.result(r, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -677,8 +677,8 @@ def steps(tmp_path, monkeypatch) -> list[str]:
 
 
 def test_pocket_makes_all_steps_once(steps):
-    text = call("pocket", "--photo-images", 11, "--target-images", 22)
-    assert steps == [f"{name} 11 22" for name in STEPS]
+    text = call("pocket", "--target-images", 22)
+    assert steps == [f"{name} 22" for name in STEPS]
     assert "targets -> checkpoints/pocket/portrait_freeze-sg.pt" in text
     assert "photo.pt is there (--force makes it again)" in call("pocket")
     assert len(steps) == len(STEPS)

@@ -22,8 +22,7 @@ Training = Settings(
 Lengths = Settings(
     "pocket.recipe",
     "Recipe",
-    only=("photo_images", "target_images", "device"),
-    photo_images=typer.Option(help="Length of the source's run against a discriminator."),
+    only=("target_images", "device"),
     target_images=typer.Option(help="Length of each fine-tuning."),
 )
 Compared = Settings(
@@ -177,7 +176,7 @@ def pocket(
     \b
     Examples:
       python -m stylegan2 pocket
-      python -m stylegan2 pocket photo --photo-images 12000 --force
+      python -m stylegan2 pocket targets --target-images 16000 --force
     """
     from stylegan2.pocket import recipe
 

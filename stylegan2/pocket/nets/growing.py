@@ -2,8 +2,8 @@
 
 A discriminator learns more slowly than a generator that is taught, and fine-tuning needs one that knows faces: most of
 it stays frozen (FreezeD). So it learns in a game of its own at half the side, where an image costs a third, and then
-grows, as progressive training does it (arXiv 1710.10196). The new block first learns to hand on what the old first
-layer saw in the image shrunk to half; then all of it goes on learning against the taught generator.
+grows, as progressive training does it (arXiv 1710.10196): the new block learns to hand on what the old first layer saw
+in the image shrunk to half.
 """
 
 from __future__ import annotations
