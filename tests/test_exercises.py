@@ -152,8 +152,8 @@ def test_mixing_exercises_ask_for_what_the_package_does():
 
     pocket = Path(__file__).resolve().parents[1] / "checkpoints" / "pocket"
     source = checkpoints.load(pocket / "photo.pt", g_ema_only=True).g_ema
-    study = measure_ownership(source, Judge.load(pocket / "judge.pt"), ["0", "1", "2", "3", "4"], pairs=12)
-    best = max(study.sets, key=lambda owned: owned.taken["surroundings"])
+    study = measure_ownership(source, Judge.load(pocket / "judge.pt"), ["0", "1", "2", "3", "4", "5"], pairs=12)
+    best = max(study.sets, key=lambda owned: owned.taken["mouth"])
     assert best.layers == (EXERCISES["09-layer"].reference,)
 
 

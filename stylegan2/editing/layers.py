@@ -15,8 +15,8 @@ def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
     factorise a 256-pixel model with 14 codes. Presets that would be empty in a small model are left out.
 
     What a range decides is each model's own: in large ones coarse layers hold pose and outline, middle ones features,
-    fine ones colours and texture (arXiv 1812.04948, section 3.1); in the pocket photo model pose, hair, eyes and nose
-    are all in 0-2, and the fine layers hold a tint of the skin (:mod:`stylegan2.pocket.studies.ownership`).
+    fine ones colours and texture (arXiv 1812.04948, section 3.1); in the pocket photo model 0-3 hold pose, head and
+    hair, 4-5 the features, the fine layers colours and light (:mod:`stylegan2.pocket.studies.ownership`).
     """
     cuts = {"all": (0, num_ws), "coarse": (0, 2), "middle": (2, 6), "fine": (6, num_ws)}
     return {name: tuple(range(low, min(high, num_ws))) for name, (low, high) in cuts.items() if low < num_ws}

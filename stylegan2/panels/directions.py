@@ -34,7 +34,7 @@ SIDE, GAP, LINE = 296, 4, 20  # pixels: of a large picture, between pictures, of
 SMALL = (SIDE - LINE - GAP) // 2  # of the pictures before the edit
 FRAMES = 72  # of a video, at 24 a second
 SLIDERS = 6  # or fewer, where a preset has fewer directions
-LIMIT = 5.0  # degrees: beyond that the pocket models' faces fall apart
+LIMIT = 10.0  # degrees: beyond that the pocket models' faces fall apart
 WIDE = {"style": {"description_width": "270px"}, "layout": {"width": "480px", "max_width": "99%"}}  # room for words
 
 

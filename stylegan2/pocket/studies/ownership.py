@@ -15,9 +15,8 @@ shape of the face and colours stay. The score of a set of layers says how near i
 
     score = mean taken over FACE - mean taken over STAYS
 
-The pocket photo model has no such layers. The best of 55 ranges, 3-4, scores 0.09 on 200 other pairs: it takes 45 % of
-the mouth and 57 % of background and clothes, but only 10 % of the eyes. Eyes, nose, outline, hair and pose are all in
-layers 0-2, and layers 4-9 hold little but the warmth of the skin.
+The pocket photo model has such layers, since its lessons gave them to it (`pocket.nets.teaching.RANGES`): the best of
+78 ranges, 4-5, scores 0.69 on 200 other pairs. A model of the same world that learned without lessons had none: 0.09.
 """
 
 from __future__ import annotations
