@@ -54,7 +54,7 @@ def factorize(
 
     \b
     Examples:
-      python -m stylegan2 factorize checkpoints/pocket/photo.pt --out coarse.pt --layers coarse
+      python -m stylegan2 factorize checkpoints/pocket/photo.pt --out head.pt --layers 0-3 --algorithm ganspace
       python -m stylegan2 factorize checkpoints/pocket/photo.pt --count 6 --judge checkpoints/pocket/judge.pt
       python -m stylegan2 factorize runs/webtoon --out components.pt --algorithm ganspace --layers 2-5
     """
@@ -98,7 +98,7 @@ def apply_factor(
     others: Others = None,
     index: int = 0,  # Which direction, by number.
     name: str | None = None,  # Which direction, by name.
-    degree: float = 3.0,  # How far, to both sides; in pocket models 5 is much.
+    degree: float = 3.0,  # How far, to both sides; in pocket models 9 is much.
     steps: Annotated[int, common.at_least(2)] = 5,  # Picture: degrees from -DEGREE to DEGREE.
     frames: int = 72,  # Video: frames of one round.
     fps: Positive = 24,  # Video: frames a second.
@@ -114,9 +114,9 @@ def apply_factor(
 
     \b
     Examples:
-      python -m stylegan2 apply-factor checkpoints/pocket/photo.pt --factor coarse.pt --index 4 --seeds 0-7
+      python -m stylegan2 apply-factor checkpoints/pocket/photo.pt --factor head.pt --index 0 --degree 12 --seeds 0-7
       python -m stylegan2 apply-factor checkpoints/pocket/photo.pt --with checkpoints/pocket/webtoon_freeze-sg.pt \\
-          --factor coarse.pt --index 4 --seeds 14 --out pose.gif
+          --factor head.pt --index 0 --degree 12 --seeds 14 --out pose.gif
       python -m stylegan2 apply-factor runs/mine --factor pose.pt --name pose --degree 3 --steps 7 --out pose.png
     """
     from stylegan2 import display
