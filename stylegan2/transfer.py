@@ -146,8 +146,8 @@ class StructureLoss(Method):
 
     relative: divide each resolution's term by the variance of the source's values there, over the batch (or its part,
     with `accumulate`) of all processes. Low resolutions add little to the image (in our source the sums at 4, 8 and 16
-    vary 10,500, 5,000 and 2,600 times less than it), so that the paper's sum hardly counts beside the adversarial loss. Divided,
-    each term is 0 for the same structure and 0.2 to 0.4 for unrelated images.
+    vary 10,500, 5,000 and 2,600 times less than it), so that the paper's sum hardly counts beside the adversarial
+    loss. Divided, each term is 0 for the same structure and 0.2 to 0.4 for unrelated images.
 
     Raises ValueError for another `on`, no resolution, or a negative weight; in `prepare` for an unknown resolution.
     """
