@@ -26,7 +26,7 @@ from stylegan2.editing.photos import Portrait, open_photo
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.measures import COLUMNS
-from stylegan2.pocket.nets.judge import GROUPS
+from stylegan2.pocket.nets.judge import GROUPS, to_float
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.pocket.nets.teaching import FaceCodes, describe
 from stylegan2.pocket.portrait import Reading
@@ -115,7 +115,7 @@ class PersonCodes:
         if (len(codes.mean), len(codes.linear.bias)) != (describe(faces).shape[1], source.w_dim):
             return None
         people = PersonCodes(source, codes)
-        rendered = world.render(faces, "photo", source.resolution).float().div(127.5).sub(1)
+        rendered = to_float(world.render(faces, "photo", source.resolution))
         apart = (people.render(faces).cpu()[:, None] - rendered).abs().mean((2, 3, 4))
         return people if torch.equal(apart.argmin(1), torch.arange(TRIED)) else None
 
@@ -157,7 +157,7 @@ class PersonCodes:
         for name, images in editing.cartoonize(self.source, styles, ws, *dials).items():
             wanted = own
             if name in world.DOMAINS:
-                painted = world.render(three, name, PAINTED).to(images) / 127.5 - 1
+                painted = to_float(world.render(three, name, PAINTED)).to(images)
                 wanted = own.lerp(_colours(*_parts(painted)), strength)
             cartoons[name] = _recoloured(*_parts(images), wanted, strength, keep_colours)
         return cartoons

@@ -26,7 +26,7 @@ from stylegan2.bars import bar
 from stylegan2.networks import SynthesisNetwork, widths
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig
-from stylegan2.pocket.nets.judge import read_dict
+from stylegan2.pocket.nets.judge import read_dict, to_float
 from stylegan2.pocket.nets.muon import Muon
 from stylegan2.pocket.world.faces import GLASSES
 from stylegan2.pocket.world.geometry import geometry
@@ -206,9 +206,10 @@ class _Teaching(Fit):
         self.model.spread.copy_(described[:, 0].std(0).clamp_min(0.05))
         self.model.synthesis.compute_dtype = pick_dtype(config.precision, device)
         head, synthesis = [*self.model.linear.parameters(), *self.model.deep.parameters()], self.model.synthesis
-        matrices = [p for name, p in synthesis.named_parameters() if name.endswith("weight") and "to_rgb" not in name]
-        others = [p for p in synthesis.parameters() if all(p is not matrix for matrix in matrices)]
-        rates = (head, False, config.head_lr), (matrices, True, config.lr), (others, False, config.lr / 2)
+        kinds: dict[bool, list] = {True: [], False: []}  # is it a matrix of styles or of a convolution?
+        for name, p in synthesis.named_parameters():
+            kinds[name.endswith("weight") and "to_rgb" not in name].append(p)
+        rates = (head, False, config.head_lr), (kinds[True], True, config.lr), (kinds[False], False, config.lr / 2)
         self.optimiser = Muon([{"params": p, "orthogonal": o, "lr": lr} for p, o, lr in rates], config.lr)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
         self.held_out = Lessons.render(config.held_out, config.seed + 99, config.resolution)
@@ -243,7 +244,7 @@ class _Teaching(Fit):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed + self.step)
             drawn = self.model(described)
-        rendered = images.float().div(127.5).sub(1)
+        rendered = to_float(images)
         return difference(drawn, rendered, importance(rendered, places))
 
     def finish(self, path: Path, pool: Lessons, meta: dict) -> tuple[Taught, dict]:
@@ -266,7 +267,7 @@ def measure(model: Taught, lessons: Lessons) -> dict[str, float]:
     device, total, fine = model.mean.device, 0.0, 0.0
     parts = (part.split(50) for part in (lessons.images, lessons.described, lessons.places))
     for images, described, places in zip(*parts, strict=True):
-        images = images.to(device).float().div(127.5).sub(1)
+        images = to_float(images.to(device))
         error = (model(described.to(device), "const") - images).abs()
         weights = importance(images, places.to(device))
         total, fine = total + float(error.sum()), fine + float((error * weights).sum())
