@@ -210,11 +210,9 @@ def test_a_batch_is_half_generated_and_a_function_of_the_step(g):
     assert images.shape == (8, 3, 16, 16) and ws.shape == (8, g.num_ws, g.w_dim)
     torch.testing.assert_close(run.g.synthesis(ws[:4], "const").clamp(-1, 1), images[:4], rtol=0, atol=2e-2)
     real = faces.images.float() / 127.5 - 1
-    for image, code in zip(images[4:], ws[4:], strict=True):  # each with the code of its z
+    for image, code in zip(images[4:], ws[4:], strict=True):  # each with its own w in all layers
         k = int((image - real).abs().amax((1, 2, 3)).argmin())
-        assert torch.allclose(image, real[k], atol=1e-5) and torch.allclose(
-            code, run.g.mapping(faces.z[k : k + 1])[0], atol=1e-4
-        )
+        assert torch.allclose(image, real[k], atol=1e-5) and torch.allclose(code, faces.w[k], atol=1e-4)
     assert torch.equal(run.batch(faces)[0], images)
     run.step = 1
     assert not torch.equal(run.batch(faces)[0], images)
