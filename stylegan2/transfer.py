@@ -121,7 +121,7 @@ class FreezeSG(Method):
     """Freeze style and generator (arXiv 2106.12445, section 3.2): coarse blocks *and* the codes that drive them.
 
     `FreezeG(max_resolution, mapping=False)` with `FreezeStyle(k)`: the mapping trains, else taking k of its codes from
-    the source would change nothing. The blocks up to R are driven by the first 2 log2(R) - 2 codes: 4 for R = 8.
+    the source would change nothing. The blocks up to R are driven by the first 2 log2(R) - 2 codes: 6 for R = 16.
     """
 
     max_resolution: int

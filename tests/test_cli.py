@@ -268,7 +268,7 @@ def test_fine_tuning_names_what_is_frozen(dataset, model, tmp_path):
 
 
 METHODS = {
-    "freeze-sg": (FreezeD(4), FreezeSG(8, 4)),
+    "freeze-sg": (FreezeD(4), FreezeSG(16, 6)),
     "FreezeG(4)": (FreezeG(4),),
     "FreezeD(8), StructureLoss(), FreezeG(8, mapping=False)": (FreezeD(8), StructureLoss(), FreezeG(8, mapping=False)),
     "baseline, FreezeG(max_resolution=8), FreezeStyle(k=2)": (FreezeD(4), FreezeG(8), FreezeStyle(2)),
@@ -316,11 +316,12 @@ def test_methods_need_a_source(dataset, model, tmp_path):
         ("__import__('os')", "parts of your own: FreezeD, FreezeG"),
         ("FreezeSG(8)", "missing 1 required positional argument: 'k'"),
         ("FreezeG('8')", "max_resolution is '8', expected a whole number"),
-        ("FreezeG(8, open('x'))", "expected such as FreezeSG(8, 4)"),
-        ("FreezeG(8", "expected such as FreezeSG(8, 4)"),
+        ("FreezeG(8, open('x'))", "expected such as FreezeSG(16, 6)"),
+        ("FreezeG(8", "expected such as FreezeSG(16, 6)"),
         ("StructureLoss(8)", "as a tuple: (4, 8, 16)"),
         ("StructureLoss()", "no resolution 16"),
-        ("freeze-sg, FreezeFC()", "use one method that takes codes"),
+        ("freeze-sg", "k is 6, expected 1 to 4"),
+        ("FreezeSG(4, 2), FreezeFC()", "use one method that takes codes"),
     ],
 )
 def test_methods_that_do_not_exist_or_do_not_go_together_are_refused(dataset, model, tmp_path, text, message):

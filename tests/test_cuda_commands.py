@@ -111,7 +111,7 @@ def test_what_is_kept_of_an_edit_is_taken_up_again(files, drawn_on, tmp_path):
 
 @pytest.mark.parametrize("card", ["7.5", "8.0"], indirect=True)
 def test_train_resumes_what_it_began_on_the_card(card, files, tmp_path):
-    words = ["--data", files / "faces.lmdb", "--source", files / "photo.pt", "--method", "freeze-sg", "--batch", 4]
+    words = ["--data", files / "faces.lmdb", "--source", files / "photo.pt", "--method", "FreezeSG(8, 4)", "--batch", 4]
     words += ["--out", tmp_path, "--images", 8, "--snapshot-images", 4, "--sample-images", 8, "--sample-rows", 1]
     assert {"7.5": "float16", "8.0": "bfloat16"}[card] in call("train", *words, "--device", "cuda")
     assert "resumed at 8 of 8 images" in call("train", *words, "--device", "cuda")

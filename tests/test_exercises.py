@@ -93,6 +93,48 @@ def test_style_exercise_asks_for_what_freeze_style_does():
     assert torch.equal(by_hand, SharedMapping(own, theirs, 4)(z))
 
 
+def test_freezing_exercises_ask_for_what_the_package_does(tmp_path):
+    """Exercises of notebooks 04 and 05 on what may still change, by short trainings with the reach of the course."""
+    from tiny_training import Trainer, random_pictures, source, tiny_config
+
+    from stylegan2.inputs import Fakes, Inputs
+    from stylegan2.pocket.studies.methods import METHODS
+    from stylegan2.transfer import FreezeFC, FreezeG, FreezeSG, FreezeStyle, StructureLoss, source_stages
+
+    (freeze_sg,) = METHODS["freeze-sg"]
+    reach, k = freeze_sg.max_resolution, freeze_sg.k
+    assert METHODS["freeze-g"] == (FreezeG(reach),) and METHODS["freeze-style"] == (FreezeStyle(k),)
+    assert EXERCISES["04-codes"].reference(reach) == k
+    start = source(resolution=32)
+    z = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(0))
+    noise = start.g_ema.synthesis.sample_noise(3, torch.Generator().manual_seed(0))
+    inputs = Inputs(z, 3, noise)
+
+    def train(*methods):
+        config = tiny_config(
+            tmp_path / str(len(list(tmp_path.iterdir()))), images=8, fine_tune=True, lr=0.05, augment="none"
+        )
+        return Trainer.fine_tune(config, random_pictures(resolution=32), start, methods).run(progress=False)
+
+    def image(g):
+        return g.synthesis(g.mapping(z[0]), noise)
+
+    def distance(g, own):
+        return StructureLoss((4, 8, 16)).distance(Fakes(own, own.ws(g.mapping), source_stages(g, own, 16)), start.g_ema)
+
+    alone = image(train(FreezeG(reach)))
+    answers = {
+        "a": image(train(FreezeG(reach), FreezeStyle(k))),
+        "b": image(train(freeze_sg)),
+        "c": image(train(FreezeG(reach, mapping=False))),
+        "d": image(train(FreezeG(reach, mapping=False), FreezeFC())),
+    }
+    assert {name for name, other in answers.items() if torch.equal(other, alone)} == EXERCISES["04-same"].reference
+    lower = train(FreezeSG(reach // 2, k - 2))
+    zero = {"a": distance(start.g_ema, inputs), "c": distance(lower, inputs), "d": distance(train(freeze_sg), inputs)}
+    assert {name for name, value in zero.items() if value == 0} == EXERCISES["05-zero"].reference
+
+
 def test_direction_exercises_ask_for_what_the_package_does():
     """Exercises of notebook 07 against factorize and move."""
     from stylegan2.editing import sefa

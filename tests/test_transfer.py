@@ -91,7 +91,7 @@ def test_what_the_networks_do_not_have_is_refused(tmp_path, methods, message):
 
 def test_methods_of_the_course_by_name():
     assert list(METHODS)[0] == "baseline" and named("baseline", 64) == [FreezeD(32)]
-    assert named("freeze-sg", 256) == [FreezeD(128), FreezeSG(8, 4)]
+    assert named("freeze-sg", 256) == [FreezeD(128), FreezeSG(16, 6)]
     assert all(isinstance(each, Method) for name in METHODS for each in named(name, 64))
 
 

@@ -29,7 +29,7 @@ def train(
     # or pocket:webtoon, prepared beside OUT.
     source: Input = None,  # Checkpoint to fine-tune (with a discriminator).
     method: str | None = None,  # How to fine-tune: baseline, freeze-g, freeze-style, freeze-sg, structure-loss, ...,
-    # or parts in quotes: "FreezeD(64), FreezeSG(8, 4)".
+    # or parts in quotes: "FreezeD(64), FreezeSG(16, 6)".
     original: str | None = None,  # Flags of Cartoon-StyleGAN's train.py, in quotes, in place of --method.
     preset: str = "pocket",  # Size of new networks without --source: pocket, config-f.
     size: int | None = None,  # Resolution. [default: --source's, else the dataset's, else the pocket models']
@@ -49,7 +49,7 @@ def train(
     \b
     Examples:
       python -m stylegan2 train --data data/webtoon.lmdb --out runs/webtoon \\
-          --source checkpoints/pocket/photo.pt --method freeze-sg --images 8000
+          --source checkpoints/pocket/photo.pt --method freeze-sg --images 10000
       python -m stylegan2 train --data data/webtoon.lmdb --out runs/structure \\
           --source checkpoints/pocket/photo.pt --method "FreezeD(64), StructureLoss((4, 8), weight=2)"
       python -m stylegan2 train --data pocket:webtoon --out runs/original \\

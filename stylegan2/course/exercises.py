@@ -115,7 +115,7 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "04-style": Exercise(
         lambda source_ws, own_ws, k: torch.cat([source_ws[:, :k], own_ws[:, k:]], dim=1),
-        [(_normal(2, 10, 8), _normal(2, 10, 8, seed=1), k) for k in (4, 1, 10)],
+        [(_normal(2, 12, 8), _normal(2, 12, 8, seed=1), k) for k in (6, 1, 12)],
         "codes lie along dimension 1: the first k of one tensor, then the others of the other one",
     ),
     "04-same": Exercise({"a", "d"}, hint="ask two things of each: which parameters learn, and which codes can move"),

@@ -10,13 +10,16 @@ from stylegan2.transfer import FreezeD, FreezeG, FreezeSG, FreezeStyle, Method, 
 
 METHODS: dict[str, tuple[Method, ...]] = {
     "baseline": (),
-    "freeze-g": (FreezeG(8),),
-    "freeze-style": (FreezeStyle(4),),
-    "freeze-sg": (FreezeSG(8, 4),),
+    "freeze-g": (FreezeG(16),),
+    "freeze-style": (FreezeStyle(6),),
+    "freeze-sg": (FreezeSG(16, 6),),
     "structure-loss": (StructureLoss(),),
-    "structure-loss+freeze-g": (StructureLoss(), FreezeG(8)),
+    "structure-loss+freeze-g": (StructureLoss((4, 8, 16, 32)), FreezeG(16)),
 }
-"""The methods that the course compares, by name: what each adds to FreezeD."""
+"""The methods that the course compares, by name: what each adds to FreezeD.
+
+StructureLoss beside FreezeG needs 32 px: up to 16 all is frozen, and nothing is left to compare.
+"""
 
 
 def named(name: str, resolution: int) -> list[Method]:
@@ -40,13 +43,13 @@ def _constructed(text: str) -> Method:
     """The method that a text of `constructor` stands for."""
     kinds = {kind.__name__: kind for kind in Method.__subclasses__() if kind.__module__ == Method.__module__}
     if text.partition("(")[0] not in kinds:
-        names = f"{', '.join(METHODS)}; and parts of your own: {', '.join(kinds)}, such as FreezeSG(8, 4)"
+        names = f"{', '.join(METHODS)}; and parts of your own: {', '.join(kinds)}, such as FreezeSG(16, 6)"
         raise ValueError(f"no method {text!r}; there are: {names}")
-    return construct(text, kinds, "method", "FreezeSG(8, 4)")
+    return construct(text, kinds, "method", "FreezeSG(16, 6)")
 
 
 def constructor(method: Method) -> str:
-    """Python that makes a method, without what is the default: "FreezeSG(8, 4)", "StructureLoss(relative=True)"."""
+    """Python that makes a method, without what is the default: "FreezeSG(16, 6)", "StructureLoss(relative=True)"."""
     if not is_dataclass(method):
         return repr(method)
     given = [(field, getattr(method, field.name)) for field in fields(method)]

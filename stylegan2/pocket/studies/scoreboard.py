@@ -53,14 +53,14 @@ from stylegan2.transfer import FreezeD, FreezeG, FreezeSG, Method, StructureLoss
 
 SOURCE_DOMAIN = "photo"
 TARGETS = tuple(domain for domain in world.DOMAINS if domain != SOURCE_DOMAIN)
-SWAPS = (None, 16, 32)  # first resolution from the target; None: all of it
+SWAPS = (None, 32, 64)  # first resolution from the target; None: all of it
 BATCH = 16  # images swapped together
 CODES_SEED = 1  # of the codes that all entries are measured on
 NUMBERS = ("domain_distance", "landmark_error_same_w", "landmark_error_same_z", "attributes_kept_same_w")
 KEPT = (*likeness.MEASURES, "kept_by_group")  # numbers that older results lack
 BOUNDS = ("floor", "distance_floor", "distance_same_people", "distance_ceiling")
 BUDGET = ("images", "batch", "faces")
-RATES = {"r1_gamma": 0.5, "pl_interval": 16, "style_mixing": 0.1, "ema_images": 2_000}  # of the pocket world's runs
+RATES = {"r1_gamma": 0.5, "pl_interval": 16, "style_mixing": 0.1, "ema_images": 2_500}  # of the pocket world's runs
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,10 @@ def methods_study(domains: Iterable[str] = TARGETS, seeds: Iterable[int] = (0,))
 
 def sweep_study(domain: str = "webtoon", seeds: Iterable[int] = (0,)) -> list[Entry]:
     """The methods' own settings: how far FreezeSG reaches, what StructureLoss weighs and how it compares."""
-    settings = [FreezeSG(4, 2), FreezeSG(16, 6)]
-    settings += [StructureLoss(weight=100.0), StructureLoss(relative=True), StructureLoss(weight=3.0, relative=True)]
+    settings = [FreezeSG(8, 4), FreezeSG(32, 8)]
+    settings += [StructureLoss(weight=100.0), *(StructureLoss(weight=w, relative=True) for w in (0.01, 0.1))]
     # the first is the fourth of: mapping frozen or not x codes taken or not (see FreezeSG)
-    methods = {"FreezeG(8), mapping free": FreezeG(8, mapping=False)} | {constructor(m): m for m in settings}
+    methods = {"FreezeG(16), mapping free": FreezeG(16, mapping=False)} | {constructor(m): m for m in settings}
     return [Entry(domain, name, (FreezeD(world.SIZE // 2), m), seed) for seed in seeds for name, m in methods.items()]
 
 
@@ -100,9 +100,9 @@ class Study:
     source: Path = Path("checkpoints/pocket/photo.pt")  # the model to fine-tune.
     judge: Path = Path("checkpoints/pocket/judge.pt")  # what measures.
     work: Path = Path("build/pocket/scoreboard")  # folder of results, models and rendered references.
-    images: int = 8_000  # budget of every training.
+    images: int = 10_000  # budget of every training.
     batch: int = 16
-    faces: int = 2000  # codes that each number is measured on.
+    faces: int = 1000  # codes that each number is measured on.
     device: str = "auto"  # "cpu", "cuda" or "auto".
 
     def result(self, entry: Entry) -> Path:
