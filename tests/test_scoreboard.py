@@ -147,7 +147,7 @@ def test_a_swap_brings_the_target_nearer_to_the_source(study):
     """The shipped baseline: the more layers are the source's, the less of a face is lost, and less webtoon."""
     target = checkpoints.load(POCKET / "webtoon_baseline.pt").g_ema
     found = dict(scoreboard.measure(study, "webtoon", target))
-    errors = [found[swap]["landmark_error_same_w"] for swap in (None, 16, 32)]
+    errors = [found[swap]["landmark_error_same_w"] for swap in scoreboard.SWAPS]
     assert errors[0] > errors[1] > errors[2] > 0
     assert found[32]["structure_kept"]["value"] > found[None]["structure_kept"]["high"]
     assert found[None]["domain_distance"] < found[32]["domain_distance"]

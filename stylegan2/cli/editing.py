@@ -98,7 +98,7 @@ def apply_factor(
     others: Others = None,
     index: int = 0,  # Which direction, by number.
     name: str | None = None,  # Which direction, by name.
-    degree: float = 3.0,  # How far, to both sides; in pocket models 9 is much.
+    degree: float = 3.0,  # How far, to both sides; in pocket models 9 is much, on codes 4-5 even 5.
     steps: Annotated[int, common.at_least(2)] = 5,  # Picture: degrees from -DEGREE to DEGREE.
     frames: int = 72,  # Video: frames of one round.
     fps: Positive = 24,  # Video: frames a second.

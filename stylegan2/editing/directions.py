@@ -164,7 +164,7 @@ def move(
     Args:
         ws: already truncated: psi must never scale an edit.
         degrees: {number or name: degree}, lengths in W; a tensor [N] gives every image a degree of its own. (In the
-            pocket models w lies about 17 from the mean w; from 10 on faces fall apart.)
+            pocket models w lies about 17 from the mean w; faces fall apart from 10 on, features (codes 4-5) from 6 on.)
         layers: as for `parse_layers`, which codes to move; None: those that the directions were found for.
 
     Raises ValueError for a direction there is not, layers that the model does not have, or another w_dim.

@@ -15,7 +15,7 @@ from stylegan2.networks import Generator
 from stylegan2.pocket import world
 
 SIDE = 128  # pixels of a face, about
-SHOWN_SEEDS = (46, 51, 61, 179, 33, 2, 14, 24, 110, 52)  # chosen for what the baseline loses in them
+SHOWN_SEEDS = (25, 41, 27, 42, 65, 79, 52, 75, 83, 110)  # chosen for what the baseline loses in them
 
 
 def same_codes(source: Generator, targets: dict[str, Generator]) -> Image.Image:

@@ -16,7 +16,7 @@ COLOURS = {
     "structure-loss+freeze-g": "#d1476f",
 }
 OTHER = "#444450"  # methods that are not in the course's list
-MARKS = {16: "s", 32: "^"}  # by swap
+MARKS = {32: "s", 64: "^"}  # by swap
 COLUMNS = {  # number of a row -> its title and digits; the arrow says which is better
     "domain_distance": ("domain distance ↓", 1),
     "landmark_error_same_w": ("landmark error, same w ↓", 3),
