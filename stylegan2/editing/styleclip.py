@@ -46,7 +46,7 @@ class EditConfig:
     neutral: str | None = None  # what it shows now, e.g. "brown hair": it is moved from this to `text`
     steps: int = 40  # of Adam, at most
     lr: float = 0.1  # step size in units of w, at its highest
-    l2: float = 0.002  # weight of the squared distance to the first code, summed over layers and components
+    l2: float = 0.0005  # weight of the squared distance to the first code, summed over layers and components
     keep: float = 0.0  # weight of what CLIP sees change besides the text, see `TextLoss`
     layers: str | tuple[int, ...] = "all"  # which codes may move: a preset or numbers, see `parse_layers`
     space: Literal["w+", "w"] = "w+"  # every layer's code moves by itself; or all alike, which stays nearer to faces

@@ -79,7 +79,7 @@ class StructureSignal:
         else:
             size, case = "large", "as published it has enough to hold on to"
         return (
-            f"StructureLoss's signal is {size} here: at {sizes} px the RGB sums vary {seen:.2f} times as much as the "
+            f"StructureLoss's signal is {size} here: at {sizes} px the RGB sums vary {seen:.2g} times as much as the "
             f"image shrunk to these sizes; {case}."
         )
 

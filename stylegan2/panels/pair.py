@@ -131,7 +131,7 @@ def pair_panel(
         "same": choice("same", ["w", "z"]),
         "seed": int_slider("seed", seed, 0, 999),
         "truncation": psi_slider(0.8),
-        "swap_resolution": choice("swap from", cuts(source.resolution), min(16, source.resolution)),
+        "swap_resolution": choice("swap from", cuts(source.resolution), min(32, source.resolution)),
         "landmarks": w.Checkbox(True, description="landmarks"),
     }
 

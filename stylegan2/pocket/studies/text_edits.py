@@ -84,14 +84,16 @@ def chosen(name: str, *choices: str) -> Holds:
     return lambda reading: torch.isin(reading.attributes[:, GROUPS[name]].argmax(1), wanted)
 
 
-GENERAL = {"together": True, "keep": 0.15}  # settings for a text that was not studied
-LEARN = range(32)  # seeds of the faces on which an edit `together` is optimised
+GENERAL = {"together": True, "keep": 0.2, "l2": 0.0005}  # settings for a text that was not studied
+LEARN = range(16)  # seeds of the faces on which an edit `together` is optimised
 
 CUT = ("hair_style", "hair_length", "hair_volume", "fringe", "parting")  # a cut of hair has all of these
-HAIR_CUT = {"layers": "0-3", "space": "w", "keep": 0.15}  # the same for all layers, or hair falls apart
-TOGETHER = {"together": True, "keep": 0.5}
-EACH = {"keep": 0.1, "views": 2}  # every face its own way, held more loosely, seen through more views
-EYES = TOGETHER | {"layers": "fine", "l2": 0.0005}
+TOGETHER = GENERAL
+EACH = {"keep": 0.15, "views": 2, "l2": 0.0003}  # every face its own way, seen through more views
+LAYERS = {  # which codes decide an attribute: the source was taught so, see `nets.teaching`
+    "hair_colour": "7", "clothes_colour": "7", "eye_colour": "8-10", "background": "9,11", "skin": "6-11",
+    "mouth_open": "5", "smile": "5", "beard": "4-5", "glasses": "4", "hair_style": "0-3", "yaw": "0-3",
+}  # fmt: skip
 
 COLOURED = {  # text -> its attribute, the names of its colours, what may move
     "{} hair": ("hair_colour", styles.HAIR_COLOURS, ("hair_colour",)),
@@ -101,40 +103,30 @@ COLOURED = {  # text -> its attribute, the names of its colours, what may move
 }
 
 
-def _colour(text: str, colour: str, settings: dict[str, Any], strength: float = 1.0) -> Prompt:
+def _prompt(text: str, holds: Holds, meant: tuple[str, ...], settings: dict[str, Any] = TOGETHER, strength: float = 1.0):
+    return Prompt(text, holds, meant, {"layers": LAYERS[meant[0]]} | settings, strength)
+
+
+def _colour(text: str, colour: str, strength: float = 1.0) -> Prompt:
     name, table, meant = COLOURED[text]
-    return Prompt(text.format(colour), coloured(name, table, colour), meant, settings, strength)
+    return _prompt(text.format(colour), coloured(name, table, colour), meant, EACH, strength)
 
 
 PROMPTS = (
-    Prompt("an open mouth", above("mouth_open", 0.3), ("mouth_open",), TOGETHER | {"keep": 1.0, "layers": "2-5"}, 2.0),
-    _colour("{} clothes", "white", TOGETHER | {"keep": 0.15, "layers": "0-3"}, 1.5),
-    Prompt("short hair", chosen("hair_style", "crop", "side part"), CUT, HAIR_CUT),
-    _colour("{} eyes", "blue", EYES, 1.45),
-    _colour("a {} background", "sky blue", TOGETHER | {"layers": "2-5"}, 1.5),
-    _colour("{} clothes", "grey", TOGETHER | {"keep": 0.3, "layers": "0-3"}, 1.25),
-    Prompt("long hair", chosen("hair_style", "long", "wavy"), CUT, TOGETHER | {"neutral": "short hair"}, 1.1),
-    _colour("{} clothes", "red", EACH),
-    Prompt("a closed mouth", below("mouth_open", 0.05), ("mouth_open",), TOGETHER | {"keep": 0.05}, 1.75),
-    _colour("{} clothes", "yellow", TOGETHER | {"keep": 0.25}, 1.15),
-    _colour("{} hair", "black", TOGETHER | {"keep": 0.0}, 1.15),
-    _colour("{} hair", "red", TOGETHER | {"keep": 0.1}, 0.95),
-    Prompt("pale skin", above("skin", 0.8), ("skin",), TOGETHER | {"keep": 0.2, "layers": "0-3"}, 0.8),
-    Prompt("dark skin", below("skin", 0.2), ("skin",), TOGETHER | {"keep": 0.1, "layers": "0-3"}, 0.75),
-    _colour("a {} background", "terracotta", TOGETHER | {"keep": 0.2, "layers": "2-5"}, 1.5),
-    _colour("{} clothes", "blue", EACH | {"l2": 0.001}, 1.5),
-    _colour("a {} background", "lavender", EACH | {"l2": 0.001}, 1.25),
-    _colour("a {} background", "beige", EACH | {"l2": 0.001}, 1.25),
-    _colour("{} clothes", "black", EACH, 1.25),
-    _colour("{} clothes", "green", EACH),
-    Prompt("a beard", chosen("beard", "goatee", "full beard"), ("beard",), TOGETHER | {"keep": 0.1}),
-    Prompt("glasses", lambda reading: reading.column("glasses") > 0.5, ("glasses",), {"layers": "0-3"}, 1.5),
-    Prompt("a big smile", above("smile", 0.6), ("smile",), TOGETHER | {"keep": 0.0}, 1.5),
-    _colour("{} eyes", "green", EYES, 1.45),
-    _colour("{} hair", "white", TOGETHER | {"keep": 0.2}),
-    _colour("a {} background", "dark grey", TOGETHER | {"layers": "2-5"}, 2.0),
-    Prompt("the head turned to the left", below("yaw", -0.35), ("yaw",), TOGETHER | {"keep": 0.0}, 2.0),
-    _colour("{} eyes", "brown", EYES, 1.45),
+    _prompt("an open mouth", above("mouth_open", 0.3), ("mouth_open",), strength=0.9),
+    _prompt("a closed mouth", below("mouth_open", 0.05), ("mouth_open",), strength=1.3),
+    _prompt("a big smile", above("smile", 0.6), ("smile",), TOGETHER | {"neutral": "a frown"}, 2.7),
+    _prompt("short hair", chosen("hair_style", "crop", "side part"), CUT, strength=2.0),
+    _prompt("long hair", chosen("hair_style", "long", "wavy"), CUT, TOGETHER | {"keep": 0.0, "l2": 0.0001}, 1.25),
+    _prompt("a beard", chosen("beard", "goatee", "full beard"), ("beard",), strength=1.3),
+    _prompt("glasses", lambda reading: reading.column("glasses") > 0.5, ("glasses",), strength=0.7),
+    _prompt("the head turned to the left", below("yaw", -0.35), ("yaw",), TOGETHER | {"keep": 0.0}, 3.0),
+    _prompt("pale skin", above("skin", 0.8), ("skin",), EACH),
+    _prompt("dark skin", below("skin", 0.2), ("skin",), EACH),
+    *(_colour("{} eyes", colour) for colour in ("blue", "green", "brown")),
+    *(_colour("{} hair", colour) for colour in ("black", "red", "white")),
+    *(_colour("{} clothes", colour) for colour in ("white", "grey", "black", "red", "yellow", "green", "blue")),
+    *(_colour("a {} background", c) for c in ("sky blue", "terracotta", "lavender", "beige", "dark grey")),
 )
 
 
