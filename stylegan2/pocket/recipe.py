@@ -3,9 +3,10 @@
 `STEPS` names the steps in order. Every step is seeded, shows its progress, resumes where it was killed, and is skipped
 when its `result` exists.
 
-The lengths are those of the shipped files. Two were made a little differently: the discriminator of `half` comes from
-a GPU, from the same runs on faces of the renderer's first version; and the first 112,000 images of the source's lessons
-were learned from with Adam in float32.
+The lengths are those of the shipped files. Three were made a little differently: the discriminator of `half` comes from
+a GPU, from the same runs on faces of the renderer's first version; the first 112,000 images of the source's lessons
+were learned from with Adam in float32; and the tiny CLIP saw its 3,000,000 images of that first version without twins,
+then 204,800 of today's with them (clip.json).
 """
 
 from __future__ import annotations

@@ -22,11 +22,11 @@ class JudgeDistance(nn.Module):
     """By the judge's maps of 32, 16 and 8 pixels; its weights stay as they are.
 
     Attributes:
-        far: between a face of the pocket world and its image from our encoder's codes it is less (0.3 to 1.8), between
-            a photograph and its image from them more (2.1 and above).
+        far: between a face of the pocket world and its image from our encoder's codes it is less (0.05 to 0.7), between
+            a photograph and its image from them more (1.7 and above).
     """
 
-    far = 1.95
+    far = 1.2
 
     def __init__(self, judge: Judge):
         super().__init__()
