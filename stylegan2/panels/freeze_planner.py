@@ -266,13 +266,14 @@ def planner_panel(checkpoint: Checkpoint, record: Mapping[str, Any] | None = Non
     sizes, codes = g.synthesis.resolutions, g.num_ws
     half = g.resolution // 2
     coarse = min(16, half)  # what FreezeSG freezes in the course's models
+    driven = min(2 * coarse.bit_length() - 4, codes)  # by so many codes
     of_d = [("nothing", 0), *((f"from {r} up", r) for r in sizes[:0:-1])]
     of_g = [("nothing", 0), *((f"up to {r}", r) for r in sizes)]
     controls = {
         "freeze_d": steps_slider("freeze D", of_d, half if half in sizes[1:] else 0, "towards the image"),
         "freeze_g": steps_slider("freeze G", of_g, coarse if coarse in sizes else 0, "constant to this resolution"),
         "freeze_mapping": w.Checkbox(False, description="freeze the mapping"),
-        "k": int_slider("source codes", min(2 * coarse.bit_length() - 4, codes), 0, codes, "how many of the codes the source's mapping makes"),
+        "k": int_slider("source codes", driven, 0, codes, "how many of the codes the source's mapping makes"),
     }
     code = w.HTML()
 

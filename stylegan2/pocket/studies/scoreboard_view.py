@@ -168,8 +168,8 @@ The same codes through the webtoon model of every method:
 ## The settings
 
 How far FreezeSG reaches (resolution, number of codes), and what StructureLoss weighs. `relative` divides each
-resolution's term by the source's variance there. All have one seed. Of the pocket world's first models, of 64 pixels, three
-seeds of a method differed by about 0.003 in landmark error and 1 in distance: smaller gaps mean nothing.
+resolution's term by the source's variance there. All have one seed. Three seeds of a method, of this world's first
+models (64 pixels), differed by about 0.003 in landmark error and 1 in distance: smaller gaps mean nothing.
 
 {sweeps}
 

@@ -103,7 +103,9 @@ COLOURED = {  # text -> its attribute, the names of its colours, what may move
 }
 
 
-def _prompt(text: str, holds: Holds, meant: tuple[str, ...], settings: dict[str, Any] = TOGETHER, strength: float = 1.0):
+def _prompt(
+    text: str, holds: Holds, meant: tuple[str, ...], settings: dict[str, Any] = TOGETHER, strength: float = 1.0
+) -> Prompt:
     return Prompt(text, holds, meant, {"layers": LAYERS[meant[0]]} | settings, strength)
 
 
