@@ -120,7 +120,7 @@ PROMPTS = (
     _prompt("a big smile", above("smile", 0.6), ("smile",), TOGETHER | {"neutral": "a frown"}, 2.7),
     _prompt("short hair", chosen("hair_style", "crop", "side part"), CUT, strength=2.0),
     _prompt("long hair", chosen("hair_style", "long", "wavy"), CUT, TOGETHER | {"keep": 0.0, "l2": 0.0001}, 1.25),
-    _prompt("a beard", chosen("beard", "goatee", "full beard"), ("beard",), strength=1.3),
+    _prompt("a beard", chosen("beard", "goatee", "full beard"), ("beard",), strength=0.9),
     _prompt("glasses", lambda reading: reading.column("glasses") > 0.5, ("glasses",), strength=0.7),
     _prompt("the head turned to the left", below("yaw", -0.35), ("yaw",), TOGETHER | {"keep": 0.0}, 3.0),
     _prompt("pale skin", above("skin", 0.8), ("skin",), EACH),
