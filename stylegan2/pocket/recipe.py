@@ -76,7 +76,7 @@ class Recipe:
     clip: ClipConfig = ClipConfig()  # of the tiny CLIP: for a GPU
     text_faces: int = 50  # that each text edit is tried on
     encoder: EncoderConfig = EncoderConfig(images=40_000)
-    route_images: int = 100  # of either kind, on every route from image to codes
+    route_images: int = 20  # of either kind, on every route from image to codes
     detector: DetectorConfig = DetectorConfig()
     held_out_pages: int = 100  # that the detector is tried on
     seed: int = 0  # of the judge and the source
