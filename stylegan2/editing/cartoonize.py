@@ -28,7 +28,7 @@ from stylegan2.runtime import how_many_fit
 STEPS = 100
 AGAIN = "drawn again"  # title of what the source renders of the codes
 CLOSE = ProjectConfig(STEPS, stir=0.0, l2=0.02)  # one code per layer, held near the encoder's answer
-CAREFUL = ProjectConfig(STEPS, space="w", l2=0.5)  # one code, held near the mean face
+CAREFUL = ProjectConfig(STEPS, space="w", l2=2.0)  # one code, held near the mean face
 ENCODING = 200  # bytes that the encoder takes for each byte of a photo (config-f, counted for docs/full_scale.md)
 
 

@@ -24,7 +24,7 @@ from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
 from stylegan2.pocket.nets.judge import to_float
-from stylegan2.pocket.nets.muon import Muon
+from stylegan2.pocket.nets.muon import Muon, split
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.pocket.nets.teaching import FaceCodes, describe
 from stylegan2.runtime import pick_device, pick_dtype
@@ -78,10 +78,8 @@ class _Run(Fit):
         self.g, self.distance = deepcopy(g).to(device).eval().requires_grad_(False), distance.to(device)
         self.settings["generator"] = checkpoints.fingerprint(self.g)
         self.dtype = self.g.synthesis.compute_dtype = self.model.compute_dtype = pick_dtype("auto", device)
-        kinds: dict[bool, list] = {True: [], False: []}  # is it a matrix of the residual blocks?
-        for name, p in self.model.named_parameters():
-            kinds[name.startswith("blocks") and p.ndim > 1].append(p)
-        self.optimiser = Muon([{"params": kinds[o], "orthogonal": o} for o in (True, False)], config.lr)
+        groups = split(self.model, lambda name, p: name.startswith("blocks") and p.ndim > 1)
+        self.optimiser = Muon(groups, config.lr)
         self.schedule = warm_cosine(self.optimiser, config.steps, 0.02)
 
     def batch(self, faces: Faces) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from stylegan2.networks import Generator, MappingNetwork
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig, step_rng, warm_cosine
 from stylegan2.pocket.nets.judge import read_dict
-from stylegan2.pocket.nets.muon import Muon
+from stylegan2.pocket.nets.muon import Muon, split
 from stylegan2.pocket.nets.teaching import Taught, describe
 
 PART = 10_000  # faces described at once
@@ -57,10 +57,7 @@ class _Mapping(Fit):
     def __init__(self, config: MappingConfig, taught: Taught, device: torch.device):
         g, _ = networks.build(taught.synthesis.resolution, "pocket", config.seed)
         super().__init__(config, lambda: g.mapping, device)
-        of = {True: [], False: []}
-        for p in self.model.parameters():
-            of[p.ndim == 2].append(p)
-        self.optimiser = Muon([{"params": of[o], "orthogonal": o} for o in (True, False)], config.lr)
+        self.optimiser = Muon(split(self.model, lambda name, p: p.ndim == 2), config.lr)
         self.schedule = warm_cosine(self.optimiser, config.steps, config.warm_up)
 
     def batches(self, taught: Taught) -> Iterator[tuple[Tensor, Tensor]]:

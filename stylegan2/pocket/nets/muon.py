@@ -9,10 +9,10 @@ matrices alone, and none of the convolutions' kernels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Newton-Schulz: singular values of 0 to 1 come near 1 in five rounds
 
@@ -40,6 +40,14 @@ class Muon(torch.optim.Adam):
                     p.add_(direction.view_as(p), alpha=-group["lr"] * max(direction.shape) ** 0.5)
                     p.grad = None  # Adam passes over it
         super().step()
+
+
+def split(network: nn.Module, is_matrix: Callable[[str, Tensor], bool]) -> list[dict]:
+    """Two groups of a network's parameters: what `is_matrix` says of (name, parameter) moves orthogonally; the rest."""
+    groups: list[dict] = [{"params": [], "orthogonal": True}, {"params": [], "orthogonal": False}]
+    for name, p in network.named_parameters():
+        groups[0 if is_matrix(name, p) else 1]["params"].append(p)
+    return groups
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from stylegan2.networks import SynthesisNetwork, widths
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig
 from stylegan2.pocket.nets.judge import read_dict, to_float
-from stylegan2.pocket.nets.muon import Muon
+from stylegan2.pocket.nets.muon import Muon, split
 from stylegan2.pocket.world.faces import GLASSES
 from stylegan2.pocket.world.geometry import geometry
 from stylegan2.pocket.world.styles import STYLES
@@ -205,12 +205,9 @@ class _Teaching(Fit):
         self.model.mean.copy_(described[:, 0].mean(0))
         self.model.spread.copy_(described[:, 0].std(0).clamp_min(0.05))
         self.model.synthesis.compute_dtype = pick_dtype(config.precision, device)
-        head, synthesis = [*self.model.linear.parameters(), *self.model.deep.parameters()], self.model.synthesis
-        kinds: dict[bool, list] = {True: [], False: []}  # is it a matrix of styles or of a convolution?
-        for name, p in synthesis.named_parameters():
-            kinds[name.endswith("weight") and "to_rgb" not in name].append(p)
-        rates = (head, False, config.head_lr), (kinds[True], True, config.lr), (kinds[False], False, config.lr / 2)
-        self.optimiser = Muon([{"params": p, "orthogonal": o, "lr": lr} for p, o, lr in rates], config.lr)
+        head = {"params": [*self.model.linear.parameters(), *self.model.deep.parameters()], "lr": config.head_lr}
+        matrices, rest = split(self.model.synthesis, lambda name, p: name.endswith("weight") and "to_rgb" not in name)
+        self.optimiser = Muon([head, matrices, rest | {"lr": config.lr / 2}], config.lr)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
         self.held_out = Lessons.render(config.held_out, config.seed + 99, config.resolution)
         self.extra["curve"] = torch.zeros(0, 2)  # images shown, held-out error

@@ -84,11 +84,10 @@ def chosen(name: str, *choices: str) -> Holds:
     return lambda reading: torch.isin(reading.attributes[:, GROUPS[name]].argmax(1), wanted)
 
 
-GENERAL = {"together": True, "keep": 0.2, "l2": 0.0005}  # settings for a text that was not studied
+GENERAL = {"together": True, "keep": 0.2}  # settings for a text that was not studied
 LEARN = range(16)  # seeds of the faces on which an edit `together` is optimised
 
 CUT = ("hair_style", "hair_length", "hair_volume", "fringe", "parting")  # a cut of hair has all of these
-TOGETHER = GENERAL
 EACH = {"keep": 0.15, "views": 2, "l2": 0.0003}  # every face its own way, seen through more views
 LAYERS = {  # which codes decide an attribute: the source was taught so, see `nets.teaching`
     "hair_colour": "7", "clothes_colour": "7", "eye_colour": "8-10", "background": "9,11", "skin": "6-11",
@@ -104,29 +103,33 @@ COLOURED = {  # text -> its attribute, the names of its colours, what may move
 
 
 def _prompt(
-    text: str, holds: Holds, meant: tuple[str, ...], settings: dict[str, Any] = TOGETHER, strength: float = 1.0
+    text: str, holds: Holds, meant: tuple[str, ...], settings: dict[str, Any] = GENERAL, strength: float = 1.0
 ) -> Prompt:
     return Prompt(text, holds, meant, {"layers": LAYERS[meant[0]]} | settings, strength)
 
 
-def _colour(text: str, colour: str, strength: float = 1.0) -> Prompt:
+def _colour(text: str, colour: str, settings: dict[str, Any] = EACH, strength: float = 1.0) -> Prompt:
     name, table, meant = COLOURED[text]
-    return _prompt(text.format(colour), coloured(name, table, colour), meant, EACH, strength)
+    return _prompt(text.format(colour), coloured(name, table, colour), meant, settings, strength)
 
 
 PROMPTS = (
     _prompt("an open mouth", above("mouth_open", 0.3), ("mouth_open",), strength=0.9),
     _prompt("a closed mouth", below("mouth_open", 0.05), ("mouth_open",), strength=1.3),
-    _prompt("a big smile", above("smile", 0.6), ("smile",), TOGETHER | {"neutral": "a frown"}, 2.7),
+    _prompt("a big smile", above("smile", 0.6), ("smile",), GENERAL | {"neutral": "a frown"}, 2.7),
     _prompt("short hair", chosen("hair_style", "crop", "side part"), CUT, strength=2.0),
-    _prompt("long hair", chosen("hair_style", "long", "wavy"), CUT, TOGETHER | {"keep": 0.0, "l2": 0.0001}, 1.25),
+    _prompt("long hair", chosen("hair_style", "long", "wavy"), CUT, GENERAL | {"keep": 0.0, "l2": 0.0001}, 1.25),
     _prompt("a beard", chosen("beard", "goatee", "full beard"), ("beard",), strength=0.9),
     _prompt("glasses", lambda reading: reading.column("glasses") > 0.5, ("glasses",), strength=0.7),
-    _prompt("the head turned to the left", below("yaw", -0.35), ("yaw",), TOGETHER | {"keep": 0.0}, 3.0),
-    _prompt("pale skin", above("skin", 0.8), ("skin",), EACH),
-    _prompt("dark skin", below("skin", 0.2), ("skin",), EACH),
-    *(_colour("{} eyes", colour) for colour in ("blue", "green", "brown")),
-    *(_colour("{} hair", colour) for colour in ("black", "red", "white")),
+    _prompt("the head turned to the left", below("yaw", -0.35), ("yaw",), GENERAL | {"keep": 0.0}, 3.0),
+    _prompt("pale skin", above("skin", 0.8), ("skin",), EACH, 1.2),
+    _prompt("dark skin", below("skin", 0.2), ("skin",), EACH, 1.2),
+    _colour("{} eyes", "blue"),
+    _colour("{} eyes", "green", GENERAL),
+    _colour("{} eyes", "brown", GENERAL, 0.5),
+    _colour("{} hair", "black", GENERAL, 1.2),
+    _colour("{} hair", "red", EACH, 1.2),
+    _colour("{} hair", "white", GENERAL, 1.25),
     *(_colour("{} clothes", colour) for colour in ("white", "grey", "black", "red", "yellow", "green", "blue")),
     *(_colour("a {} background", c) for c in ("sky blue", "terracotta", "lavender", "beige", "dark grey")),
 )
