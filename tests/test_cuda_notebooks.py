@@ -52,7 +52,7 @@ def thin_course(tmp_path_factory) -> Path:
         patch.setattr(networks, "widths", lambda resolution, *_: widths(resolution, 512, 16))
         for path in SHIPPED.iterdir():
             copy = root / "checkpoints" / "pocket" / path.name
-            if path.suffix != ".pt" or path.stem in ("judge", "clip", "encoder", "detector"):
+            if path.suffix != ".pt" or path.stem in ("judge", "clip", "encoder", "detector", "codes"):
                 copy.symlink_to(path)
                 continue
             shipped = checkpoints.load(path)

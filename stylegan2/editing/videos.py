@@ -205,7 +205,7 @@ def _gif_bytes(frames: Iterable[Image.Image], fps: int, colours: int = 96) -> by
     """An endless GIF, of one palette: small and free of flicker. Its times are whole hundredths of a second."""
     frames = list(_alike(frames))
     spread = frames[:: -(-len(frames) // 8)]  # colours of the whole round, not only of its first frame
-    palette = display.stack(spread, gap=0).quantize(colours)
+    palette = display.stack(spread, gap=0).quantize(colours, kmeans=3)
     small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     buffer = io.BytesIO()
     small[0].save(buffer, "GIF", save_all=True, append_images=small[1:], duration=round(1000 / fps), loop=0)

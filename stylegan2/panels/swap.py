@@ -164,7 +164,7 @@ def swap_panel(source: Generator, targets: Mapping[str, Generator], record: Mapp
     sizes, help = cuts(source.resolution), "first resolution taken from the model on the right"
     controls = {
         "style": choice("style", list(targets)),
-        "swap_resolution": steps_slider("swap from", sizes, sizes[min(2, len(sizes) - 1)], help),
+        "swap_resolution": steps_slider("swap from", sizes, sizes[len(sizes) // 2], help),
         "width": float_slider("width", 0.0, 0.0, 2.0, 0.1, "0: a hard cut; above: the blocks around it are blended"),
         "seed": int_slider("seed", 14, 0, 999, "which face"),
         "truncation": psi_slider(0.8),

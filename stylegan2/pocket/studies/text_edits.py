@@ -131,7 +131,8 @@ PROMPTS = (
     _colour("{} hair", "red", EACH, 1.2),
     _colour("{} hair", "white", GENERAL, 1.25),
     *(_colour("{} clothes", colour) for colour in ("white", "grey", "black", "red", "yellow", "green", "blue")),
-    *(_colour("a {} background", c) for c in ("sky blue", "terracotta", "lavender", "beige", "dark grey")),
+    *(_colour("a {} background", colour) for colour in ("sky blue", "dark grey")),
+    *(_colour("a {} background", colour, strength=1.2) for colour in ("terracotta", "lavender", "beige")),
 )
 
 
