@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
-from itertools import count
+from itertools import compress, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +34,7 @@ PARTLY = 1  # done, but something was left out
 FAILED = 2  # wrong use, or nothing came of it
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 UNKNOWN = "this model was not trained on faces like this one"
+NEAREST = "it becomes the most similar face that the model can render"
 MOST = 1_000_000  # seeds in one range
 UsageError = typer.BadParameter.__base__  # of the click that this typer brings along
 
@@ -297,6 +298,11 @@ def new_file(out: Path | None, default: str, *endings: str, inputs: Iterable[Pat
     return check_file(out, inputs)
 
 
+def new_folder(out: Path | None, default: str, photos: Sequence[Path] = ()) -> Path:
+    """A folder for results, as `new_file`; `photos` as of `check_folder`."""
+    return check_folder(or_numbered(out, default), photos)
+
+
 def or_numbered(out: Path | None, default: str) -> Path:
     """Where results go: `out`, or without one the first of NAME, NAME-2, NAME-3, ... that is free in this folder."""
     if out is not None:
@@ -328,8 +334,8 @@ def check_file(path: Path, inputs: Iterable[Path] = ()) -> Path:
     return path
 
 
-def check_folder(out: Path, photos: Sequence[Path] = ()) -> None:
-    """Can results go to that folder, or can it be made? Called before the work.
+def check_folder(out: Path, photos: Sequence[Path] = ()) -> Path:
+    """The same path, if results can go to that folder, or it can be made: called before the work.
 
     `photos`: results get their names, and go neither beside them nor beside the models that come with the course.
     Raises ValueError if they would; OSError where nothing can be written.
@@ -344,6 +350,7 @@ def check_folder(out: Path, photos: Sequence[Path] = ()) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
+    return out
 
 
 def note(text: str) -> None:
@@ -373,12 +380,11 @@ def end(left_out: Sequence[str]) -> None:
 
 def say_stopped(kept: str) -> None:
     """After Ctrl-C: say so, and what there is. Raises typer.Exit."""
-    typer.echo(
-        f"stopped early by Ctrl-C, before the search was at its end: {kept}; run it again for all of it", err=True
-    )
+    words = "stopped early by Ctrl-C, before the search was at its end"
+    typer.echo(f"{words}: {kept}; run it again for all of it", err=True)
     raise typer.Exit(INTERRUPTED)
 
 
 def say_unknown(names: Iterable[str], outside, what: str) -> None:
-    for name in (name for name, far in zip(names, outside.tolist(), strict=True) if far):
+    for name in compress(names, outside.tolist()):
         typer.echo(f"{name}: {UNKNOWN}: {what}", err=True)

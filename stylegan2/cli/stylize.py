@@ -64,16 +64,11 @@ def stylize(
       python -m stylegan2 cartoonize data/samples/grace_hopper.jpg --style runs/drawn --out cartoons
     """
     from stylegan2.editing.layer_swapping import check_dials
-    from stylegan2.runs import snapshot_files
 
     if bool(drawings) == (text is not None):
         given = "both" if drawings else "neither"
         raise ValueError(f"{given} drawings {'and' if drawings else 'nor'} --text: expected one of the two")
-    out = common.or_numbered(out, "style")
-    common.check_folder(out, drawings or [])
-    if snapshot_files(out):
-        raise ValueError(f"'{out}' holds a run already: choose another --out")
-    start = common.load(source, device)
+    out, start = _new_run(out, drawings or []), common.load(source, device)
     check_dials(start.g_ema.resolution, 4, 0.0, strength)
     meta = {"source": str(source), "strength": strength}
     if text is not None:
@@ -82,6 +77,16 @@ def stylize(
     else:
         cutting = square | {"box": box}
         _from_drawings(start, drawings, settings, cutting, (encoder, steps, judge, anyway), out, meta)
+
+
+def _new_run(out: Path | None, drawings: list[Path]) -> Path:
+    """The folder of the run. Raises ValueError for one that holds a run, and as `common.check_folder`."""
+    from stylegan2.runs import snapshot_files
+
+    out = common.new_folder(out, "style", drawings)
+    if snapshot_files(out):
+        raise ValueError(f"'{out}' holds a run already: choose another --out")
+    return out
 
 
 def _from_text(start: Checkpoint, config: dict, clips: list[str], out: Path, meta: dict) -> None:
