@@ -75,7 +75,7 @@ def cartoonize(
     drawn, stopped = _render(people, styles, readings, others, wishes, distance, encoder)
     _keep(out, {name: portraits[name] for name in [*readings, *others]}, readings, drawn, distance)
     if stopped:
-        common.say_stopped("the cartoons were rendered with the codes that there were by then")
+        common.stop_search("the cartoons were rendered with the codes that there were by then")
     common.end(left_out)
 
 

@@ -80,8 +80,7 @@ def make(clip: Clip, out: Path, source, style, distance, encoder, cutting: Cutti
     try:
         report = cartoonize_clip(clip, out, source, style, distance, encoder, ClipConfig(**config), cutting, outside)
     except KeyboardInterrupt:
-        typer.echo("stopped by Ctrl-C: the same command goes on after the last part that was finished", err=True)
-        raise typer.Exit(common.INTERRUPTED) from None
+        common.stop("stopped by Ctrl-C: the same command goes on after the last part that was finished")
     _say(report, clip, out)
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import compress, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -67,8 +67,7 @@ class Verbs(TyperGroup):
             typer.echo(f"error: {' '.join(in_options(message, verb).split())}", err=True)
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            stop("interrupted")
 
 
 def _explain(error: Exception, verb) -> str:
@@ -378,11 +377,15 @@ def end(left_out: Sequence[str]) -> None:
         raise typer.Exit(PARTLY)
 
 
-def say_stopped(kept: str) -> None:
-    """After Ctrl-C: say so, and what there is. Raises typer.Exit."""
-    words = "stopped early by Ctrl-C, before the search was at its end"
-    typer.echo(f"{words}: {kept}; run it again for all of it", err=True)
-    raise typer.Exit(INTERRUPTED)
+def stop(words: str) -> NoReturn:
+    """The end of a verb after Ctrl-C: says so, and what there is; then with code `INTERRUPTED`."""
+    typer.echo(words, err=True)
+    raise typer.Exit(INTERRUPTED) from None
+
+
+def stop_search(kept: str) -> NoReturn:
+    """As `stop`, where codes were searched; `kept`: what there is."""
+    stop(f"stopped early by Ctrl-C, before the search was at its end: {kept}; run it again for all of it")
 
 
 def say_unknown(names: Iterable[str], outside, what: str) -> None:

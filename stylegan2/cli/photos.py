@@ -218,7 +218,7 @@ def project(
     _keep(out, g, codes, images, portraits)
     if len(codes) < len(portraits) or any(one.stopped == STOPPED for one in codes.values()):
         found = f"{len(codes)} of {counted(len(portraits), 'face')}"
-        common.say_stopped(f"the codes of {found}, as far as found, are in {out}")
+        common.stop_search(f"the codes of {found}, as far as found, are in {out}")
     common.end(left_out)
 
 
