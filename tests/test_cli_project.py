@@ -177,7 +177,7 @@ def test_a_photo_that_the_model_does_not_know_is_held_near_a_face(folder, tmp_pa
     said = call(*words, *options(folder, tmp_path / "a"))
     assert "wide: this model was not trained on faces like this one: it becomes the most similar face" in said
     far, known = (Projection.load(tmp_path / "a" / f"{name}.pt") for name in ("wide", "me"))
-    assert (far.config.space, far.config.l2) == ("w", 0.5) and (known.config.space, known.config.l2) == ("w+", 0)
+    assert (far.config.space, far.config.l2) == ("w", 2.0) and (known.config.space, known.config.l2) == ("w+", 0)
     assert (far.ws == far.ws[:, :1]).all() and not (known.ws == known.ws[:, :1]).all()
     drawn = np.asarray(Image.open(tmp_path / "a" / "wide.png"))
     assert drawn.shape == np.asarray(Image.open(tmp_path / "a" / "me.png")).shape
