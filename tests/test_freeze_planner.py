@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from PIL import Image
 from tiny_panels import check_controls
 from tiny_training import fine_tuner, source
 
@@ -213,7 +214,8 @@ def test_every_position_of_the_panel_can_be_drawn(start):
 
 def test_callback_is_a_plain_function(blueprint):
     settings = {"freeze_d": 16, "freeze_g": 8, "freeze_mapping": True}
-    pictures = {k: planner.render_plan(blueprint, None, **settings, k=k) for k in (0, 4)}
+    face = Image.new("RGB", (16, 16))
+    pictures = {k: planner.render_plan(blueprint, face, **settings, k=k) for k in (0, 4)}
     assert pictures[0].size == pictures[4].size and pictures[0].tobytes() != pictures[4].tobytes()
 
 

@@ -14,6 +14,7 @@ from stylegan2.networks import Generator
 from stylegan2.panels import swap as panels
 from stylegan2.panels.panel import Worlds
 from stylegan2.panels.swap import (
+    BARS,
     BETWEEN,
     GAP,
     LINE,
@@ -93,10 +94,10 @@ def test_a_soft_cut_changes_only_the_picture_in_the_middle_and_the_shares(source
 
 
 def test_bars_fill_by_the_share():
-    height = 50
+    height = BARS
     shares = target_share(SIZES, 16, 0.5)
-    picture = np.asarray(share_bars(shares, 400, "", height))[:height]
-    each = (400 + GAP) / len(SIZES)
+    picture = np.asarray(share_bars(shares))[:height]
+    each = (WIDTH + GAP) / len(SIZES)
     for i, share in enumerate(shares.values()):
         column = picture[:, round((i + 0.5) * each)]
         filled = (column == TARGET).all(axis=1)

@@ -285,7 +285,7 @@ async def until_step(panel: TextPanel, step: int) -> None:
 
 def test_a_running_optimisation_shows_itself_and_ends(panel, scene):
     panel.controls["steps"].value = 9
-    expected = edit_for(Scene(scene.source, scene.targets, scene.clip), **ASK | {"steps": 9})
+    expected = edit_for(Scene(scene.source, scene.targets, scene.clip), **ASK | {"steps": 9, "l2": EditConfig.l2})
     shown = []
 
     async def work():

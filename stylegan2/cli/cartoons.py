@@ -59,9 +59,9 @@ def cartoonize(
     from stylegan2.pocket.nets.perceptual import distance_for
     from stylegan2.pocket.person import Wishes
 
-    clip = clips.asked_for(photos)
-    out, changes, wishes = clips.result(clip, out, photos), corrections(correct), Wishes(**wishes)
-    cutting, paths = Cutting(**square, box=parse_box(box)), _styles(models, clips.wanted(clip, style), method)
+    clip = clips.open_clip(photos)
+    out, changes, wishes = clips.check_out(clip, out, photos), corrections(correct), Wishes(**wishes)
+    cutting, paths = Cutting(**square, box=parse_box(box)), _styles(models, clips.style_for(clip, style), method)
     styles = common.generators({"": models / "photo.pt"} | paths, device)
     check_dials(styles[""].resolution, *wishes.dials)
     encoder = find_encoder(next(map(str, models.glob("encoder.pt")), "none"), styles[""])
@@ -75,7 +75,7 @@ def cartoonize(
     drawn, stopped = _render(people, styles, readings, others, wishes, distance, encoder)
     _keep(out, {name: portraits[name] for name in [*readings, *others]}, readings, drawn, distance)
     if stopped:
-        common.say_stopped("the cartoons were rendered with the codes that there were by then")
+        common.stop_search("the cartoons were rendered with the codes that there were by then")
     common.end(left_out)
 
 
@@ -152,7 +152,7 @@ def _render(
         images = stacked(others, source.mapping.w_mean.device)
         outside = None if space == "auto" else torch.full((len(images),), space == "w")
         ws, outside, stopped = editing.find_codes(source, images, distance, encoder, wishes.steps, outside)
-        common.say_unknown(others, outside, "it becomes the most similar face that the model can render")
+        common.say_unknown(others, outside, common.NEAREST)
         parts.append(editing.cartoonize(source, styles, ws, *wishes.dials))
     return {name: torch.cat([part[name] for part in parts]) for name in styles}, stopped
 

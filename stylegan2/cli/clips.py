@@ -23,9 +23,13 @@ FIRST = "webtoon"  # the style of a clip where none is asked for
 REST = "a gap of up to a second shows the cartoon before it, a longer one the clip's own frames"
 
 
+def _is_rendered(path: Path) -> bool:
+    return str(path).startswith(RENDERED)
+
+
 def _some_existing(given: list[Path]) -> list[Path]:
     """As `common.some_existing`; the rendered clip is no file."""
-    return given if [one for one in given if str(one).startswith(RENDERED)] else common.some_existing(given)
+    return given if any(map(_is_rendered, given)) else common.some_existing(given)
 
 
 PhotosOrClip = Annotated[
@@ -34,39 +38,33 @@ PhotosOrClip = Annotated[
 ]
 
 
-def asked_for(inputs: Sequence[Path]) -> Clip | None:
-    """The clip that is meant, opened; None: photos. Raises ValueError for several, or one that cannot be read."""
-    rendered = [str(path) for path in inputs if str(path).startswith(RENDERED)]
-    if not rendered and not [path for path in inputs if path.suffix.lower() in ENDINGS]:
+def open_clip(inputs: Sequence[Path]) -> Clip | None:
+    """The clip among the inputs; None: photos. Raises ValueError for a clip with others, or one that cannot be read."""
+    from stylegan2.editing.clips import VideoFile
+    from stylegan2.pocket import clip
+
+    if not any(_is_rendered(path) or path.suffix.lower() in ENDINGS for path in inputs):
         return None
     if len(inputs) > 1:
         raise ValueError(f"{counted(len(inputs), 'input')} with a clip among them: expected one clip, or only photos")
-    if rendered:
-        from stylegan2.pocket.clip import open_clip
-
-        return open_clip(rendered[0])
-    from stylegan2.editing.clips import VideoFile
-
-    return VideoFile(inputs[0])
+    return clip.open_clip(str(inputs[0])) if _is_rendered(inputs[0]) else VideoFile(inputs[0])
 
 
-def result(clip: Clip | None, out: Path | None, inputs: Sequence[Path]) -> Path:
+def check_out(clip: Clip | None, out: Path | None, inputs: Sequence[Path]) -> Path:
     """Where the cartoon of a clip goes, or those of photos; checked before the work, see `common`."""
     if clip is not None:
         return common.new_file(out, "cartoon.mp4", ".mp4", inputs=inputs)
-    out = common.or_numbered(out, "cartoons")
-    common.check_folder(out, inputs)
-    return out
+    return common.new_folder(out, "cartoons", inputs)
 
 
-def wanted(clip: Clip | None, styles: Sequence[str]) -> str:
-    """The styles that are asked for, of a clip one. Raises ValueError for more."""
-    asked = ",".join(styles)
-    if clip is not None and asked == "all":
-        return FIRST
-    if clip is not None and "," in asked:
-        raise ValueError(f"style is {asked}: of a clip one style is made at a time, such as {FIRST}")
-    return asked
+def style_for(clip: Clip | None, styles: Sequence[str]) -> str:
+    """The styles with commas between them; of a clip one. Raises ValueError for more."""
+    given = ",".join(styles)
+    if clip is None:
+        return given
+    if "," in given:
+        raise ValueError(f"style is {given}: of a clip one style is made at a time, such as {FIRST}")
+    return FIRST if given == "all" else given
 
 
 def make(clip: Clip, out: Path, source, style, distance, encoder, cutting: Cutting, *, space: str, **config) -> None:
@@ -82,17 +80,13 @@ def make(clip: Clip, out: Path, source, style, distance, encoder, cutting: Cutti
     try:
         report = cartoonize_clip(clip, out, source, style, distance, encoder, ClipConfig(**config), cutting, outside)
     except KeyboardInterrupt:
-        typer.echo("stopped by Ctrl-C: the same command goes on after the last part that was finished", err=True)
-        raise typer.Exit(common.INTERRUPTED) from None
+        common.stop("stopped by Ctrl-C: the same command goes on after the last part that was finished")
     _say(report, clip, out)
 
 
 def _say(report: Report, clip: Clip, out: Path) -> None:
     if report.outside:
-        common.note(
-            "this model was not trained on faces like this one: it becomes the most similar face that the model can "
-            "render"
-        )
+        common.note(f"{common.UNKNOWN}: {common.NEAREST}")
     if report.faceless:
         common.note(f"{report.faceless} of {counted(report.frames, 'frame')} without a face ({REST})")
     if clip.count > report.frames + clip.fps:

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
-from itertools import count
+from itertools import compress, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -34,6 +34,7 @@ PARTLY = 1  # done, but something was left out
 FAILED = 2  # wrong use, or nothing came of it
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 UNKNOWN = "this model was not trained on faces like this one"
+NEAREST = "it becomes the most similar face that the model can render"
 MOST = 1_000_000  # seeds in one range
 UsageError = typer.BadParameter.__base__  # of the click that this typer brings along
 
@@ -66,8 +67,7 @@ class Verbs(TyperGroup):
             typer.echo(f"error: {' '.join(in_options(message, verb).split())}", err=True)
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            stop("interrupted")
 
 
 def _explain(error: Exception, verb) -> str:
@@ -297,6 +297,11 @@ def new_file(out: Path | None, default: str, *endings: str, inputs: Iterable[Pat
     return check_file(out, inputs)
 
 
+def new_folder(out: Path | None, default: str, photos: Sequence[Path] = ()) -> Path:
+    """A folder for results, as `new_file`; `photos` as of `check_folder`."""
+    return check_folder(or_numbered(out, default), photos)
+
+
 def or_numbered(out: Path | None, default: str) -> Path:
     """Where results go: `out`, or without one the first of NAME, NAME-2, NAME-3, ... that is free in this folder."""
     if out is not None:
@@ -328,8 +333,8 @@ def check_file(path: Path, inputs: Iterable[Path] = ()) -> Path:
     return path
 
 
-def check_folder(out: Path, photos: Sequence[Path] = ()) -> None:
-    """Can results go to that folder, or can it be made? Called before the work.
+def check_folder(out: Path, photos: Sequence[Path] = ()) -> Path:
+    """The same path, if results can go to that folder, or it can be made: called before the work.
 
     `photos`: results get their names, and go neither beside them nor beside the models that come with the course.
     Raises ValueError if they would; OSError where nothing can be written.
@@ -344,6 +349,7 @@ def check_folder(out: Path, photos: Sequence[Path] = ()) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
+    return out
 
 
 def note(text: str) -> None:
@@ -371,14 +377,17 @@ def end(left_out: Sequence[str]) -> None:
         raise typer.Exit(PARTLY)
 
 
-def say_stopped(kept: str) -> None:
-    """After Ctrl-C: say so, and what there is. Raises typer.Exit."""
-    typer.echo(
-        f"stopped early by Ctrl-C, before the search was at its end: {kept}; run it again for all of it", err=True
-    )
-    raise typer.Exit(INTERRUPTED)
+def stop(words: str) -> NoReturn:
+    """The end of a verb after Ctrl-C: says so, and what there is; then with code `INTERRUPTED`."""
+    typer.echo(words, err=True)
+    raise typer.Exit(INTERRUPTED) from None
+
+
+def stop_search(kept: str) -> NoReturn:
+    """As `stop`, where codes were searched; `kept`: what there is."""
+    stop(f"stopped early by Ctrl-C, before the search was at its end: {kept}; run it again for all of it")
 
 
 def say_unknown(names: Iterable[str], outside, what: str) -> None:
-    for name in (name for name, far in zip(names, outside.tolist(), strict=True) if far):
+    for name in compress(names, outside.tolist()):
         typer.echo(f"{name}: {UNKNOWN}: {what}", err=True)

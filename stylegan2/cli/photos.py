@@ -88,8 +88,7 @@ def align(
     from stylegan2.pocket.nets.perceptual import frame_for
 
     cutting = Cutting("yes", face, parse_box(box), frame_for(size))
-    out = common.or_numbered(out, "faces")
-    common.check_folder(out, photos)
+    out = common.new_folder(out, "faces", photos)
     done, left_out = set(), []
     for name, path in common.captions_of(photos).items():
         with common.leaving_out(path, left_out, alone=len(photos) == 1):
@@ -199,8 +198,7 @@ def project(
     from stylegan2.editing.projection import ProjectConfig
     from stylegan2.pocket.nets.perceptual import distance_for
 
-    out = common.or_numbered(out, "projected")
-    common.check_folder(out, photos)
+    out = common.new_folder(out, "projected", photos)
     free = space == "auto"
     config = ProjectConfig(steps=max(1, steps), space="w+" if free else space, l2=l2)
     cutting = Cutting(**square, box=parse_box(box))
@@ -211,7 +209,7 @@ def project(
     careful = torch.zeros(len(images), dtype=torch.bool)
     if steps:
         outside = is_outside(g, images, distance, e)
-        likely = "it becomes the most similar face that the model can render (--space w+: nearer, but hardly a face)"
+        likely = f"{common.NEAREST} (--space w+: nearer, but hardly a face)"
         common.say_unknown(portraits, outside, likely if free else "what it renders may be no face")
         careful = outside if free else careful
     codes = search(g, images, distance, e, careful, steps, config)
@@ -219,9 +217,8 @@ def project(
         g = _tuned(g, codes, images, distance, tune, out / "tuned.pt")
     _keep(out, g, codes, images, portraits)
     if len(codes) < len(portraits) or any(one.stopped == STOPPED for one in codes.values()):
-        common.say_stopped(
-            f"the codes of {len(codes)} of {counted(len(portraits), 'face')}, as far as found, are in {out}"
-        )
+        found = f"{len(codes)} of {counted(len(portraits), 'face')}"
+        common.stop_search(f"the codes of {found}, as far as found, are in {out}")
     common.end(left_out)
 
 

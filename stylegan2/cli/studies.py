@@ -72,7 +72,9 @@ def metrics(
     if structure_signal:
         if full_scale or domain or source or weights or out:
             raise ValueError("--structure-signal needs a model and nothing else: leave out the other options")
-        _measure_signal(checkpoint, device)
+        from stylegan2.metrics.structure_signal import measure_structure_signal
+
+        typer.echo(measure_structure_signal(common.generator(checkpoint, device)))
         return
     if full_scale == (domain is not None):
         raise ValueError("give either --domain (a pocket model, by the judge), or --data or --measure (full scale)")
@@ -82,12 +84,6 @@ def metrics(
         raise ValueError("--weights and --out are for full scale: give --data instead of --domain")
     else:
         _measure_by_judge(checkpoint, domain, source, faces, judge, device)
-
-
-def _measure_signal(checkpoint: Path, device: str) -> None:
-    from stylegan2.metrics.structure_signal import measure_structure_signal
-
-    typer.echo(measure_structure_signal(common.generator(checkpoint, device)))
 
 
 def _measure_by_judge(checkpoint: Path, domain: str, source: Path | None, faces: int, judge: Path, device: str) -> None:

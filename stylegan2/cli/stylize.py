@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylegan2.cli import common
-from stylegan2.cli.common import INTERRUPTED, JUDGE, MODELS, Device, Existing, Positive, shipped
+from stylegan2.cli.common import JUDGE, MODELS, Device, Existing, Positive, shipped
 from stylegan2.cli.editing import load_clip
 from stylegan2.cli.options import Settings, verb
 from stylegan2.cli.photos import Box, Square, find_encoder, read
@@ -18,6 +18,7 @@ from stylegan2.files import counted
 if TYPE_CHECKING:
     from stylegan2.checkpoints import Checkpoint
 
+NOTHING = "stopped early by Ctrl-C, before anything was learnt: nothing was written"
 HELP = "Of one style, a face in each; none with --text."
 WHAT = typer.Argument(
     metavar="[DRAWING]...", help=HELP, callback=lambda given: common.some_existing(given) if given else []
@@ -64,16 +65,11 @@ def stylize(
       python -m stylegan2 cartoonize data/samples/grace_hopper.jpg --style runs/drawn --out cartoons
     """
     from stylegan2.editing.layer_swapping import check_dials
-    from stylegan2.runs import snapshot_files
 
     if bool(drawings) == (text is not None):
         given = "both" if drawings else "neither"
         raise ValueError(f"{given} drawings {'and' if drawings else 'nor'} --text: expected one of the two")
-    out = common.or_numbered(out, "style")
-    common.check_folder(out, drawings or [])
-    if snapshot_files(out):
-        raise ValueError(f"'{out}' holds a run already: choose another --out")
-    start = common.load(source, device)
+    out, start = _new_run(out, drawings or []), common.load(source, device)
     check_dials(start.g_ema.resolution, 4, 0.0, strength)
     meta = {"source": str(source), "strength": strength}
     if text is not None:
@@ -82,6 +78,16 @@ def stylize(
     else:
         cutting = square | {"box": box}
         _from_drawings(start, drawings, settings, cutting, (encoder, steps, judge, anyway), out, meta)
+
+
+def _new_run(out: Path | None, drawings: list[Path]) -> Path:
+    """The folder of the run. Raises ValueError for one that holds a run, and as `common.check_folder`."""
+    from stylegan2.runs import snapshot_files
+
+    out = common.new_folder(out, "style", drawings)
+    if snapshot_files(out):
+        raise ValueError(f"'{out}' holds a run already: choose another --out")
+    return out
 
 
 def _from_text(start: Checkpoint, config: dict, clips: list[str], out: Path, meta: dict) -> None:
@@ -93,7 +99,7 @@ def _from_text(start: Checkpoint, config: dict, clips: list[str], out: Path, met
     learning = nada.learn(g, models, config)
     done = len(learning.history)
     if not done:
-        _nothing_learnt()
+        common.stop(NOTHING)
     if "step" not in learning.best_row:
         raise ValueError(f"{config.text!r}: {learning.describe()}; try a smaller --lr or --check-every, or other words")
     meta = asdict(config) | {"source_text": config.source, "clip": clips} | meta
@@ -103,16 +109,10 @@ def _from_text(start: Checkpoint, config: dict, clips: list[str], out: Path, met
     _end(out, done, config.iterations, learning.collapsed)
 
 
-def _nothing_learnt() -> None:
-    typer.echo("stopped early by Ctrl-C, before anything was learnt: nothing was written", err=True)
-    raise typer.Exit(INTERRUPTED)
-
-
 def _end(out: Path, done: int, asked: int, finished: bool = False) -> None:
     """What to do next, or that Ctrl-C came."""
     if done < asked and not finished:
-        typer.echo(f"stopped early by Ctrl-C: {done} of {asked} iterations are kept", err=True)
-        raise typer.Exit(INTERRUPTED)
+        common.stop(f"stopped early by Ctrl-C: {done} of {asked} iterations are kept")
     typer.echo(f"a photo in this style:\n  python -m stylegan2 cartoonize PHOTO --style {out} --out cartoons")
 
 
@@ -141,7 +141,7 @@ def _from_drawings(
     except KeyboardInterrupt:
         pass  # in the search
     if not history:
-        _nothing_learnt()
+        common.stop(NOTHING)
     meta = asdict(config) | {"layers": list(layers), "iterations": len(history)} | meta
     meta |= {"encoder": encoder, "steps": steps, "drawings": list(portraits)}
     path = jojogan.save_run(out, g, style, meta, images, ws)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stylegan2.cli.common import INTERRUPTED, Device, Input, check_folder, existing_data, load
+from stylegan2.cli.common import INTERRUPTED, Device, Input, check_folder, existing_data, load, stop
 from stylegan2.cli.options import Settings, verb
 from stylegan2.config import TrainConfig
 from stylegan2.files import counted
@@ -160,9 +160,6 @@ def summary(names: Sequence[str]) -> str:
 
 def _say_end(trainer: Trainer) -> None:
     if trainer.step < trainer.config.steps:
-        typer.echo(
-            f"stopped at {trainer.images_seen:,} images and saved; the same command goes on from there", err=True
-        )
-        raise typer.Exit(INTERRUPTED)
+        stop(f"stopped at {trainer.images_seen:,} images and saved; the same command goes on from there")
     typer.echo(f"done: {trainer.images_seen:,} images; a larger --images goes on from here. Faces from it:")
     typer.echo(f"  python -m stylegan2 generate {trainer.config.out} --seeds 0-31 --out faces.png")

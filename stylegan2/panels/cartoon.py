@@ -107,8 +107,7 @@ class Studio:
 
     def add(self, name: str, photo: Tensor, reading: Reading | None = None, seen: Image.Image | None = None) -> Sitter:
         """As `adding`, in one go."""
-        for _ in self.adding(name, photo, seen=seen, reading=reading):
-            pass
+        list(self.adding(name, photo, seen=seen, reading=reading))
         return self.sitters[name]
 
     def is_read(self, name: str, codes: str = READ) -> bool:
@@ -283,8 +282,7 @@ class CartoonPanel(Panel):
         """Codes that were not searched yet are searched with a bar."""
         name, codes = self.settings["photo"], self.settings.get("codes", READ)
         if not self.studio.is_read(name, codes) and self.studio.sitter(name).ws is None:
-            for _ in self.watch(self.studio.searching(name), "steps", self.studio.steps):
-                pass
+            list(self.watch(self.studio.searching(name), "steps", self.studio.steps))
         return super()._rendered(**more)
 
     @property
@@ -323,8 +321,7 @@ class CartoonPanel(Panel):
             self.message.value = f"finding the codes of {escape(name, False)} ({portrait.how})"
             reading, why = self._read(portrait, photo)
             search = self.studio.adding(name, portrait.tensor, record, seen=portrait.seen, reading=reading)
-            for _ in self.watch(search, "steps", self.studio.steps):
-                pass
+            list(self.watch(search, "steps", self.studio.steps))
         with self._silence():
             self.controls["photo"].options = list(self.studio.sitters)
             self.controls["photo"].value = names[0]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from stylegan2 import transfer
 from stylegan2.checkpoints import Checkpoint
@@ -70,8 +70,9 @@ class Blueprint:
     """Both networks as shapes without numbers, to try methods on; the networks given stay as they are."""
 
     def __init__(self, generator: Generator, discriminator: Discriminator):
+        shapes = tuple(copy.deepcopy(network).to("meta") for network in (generator, discriminator))
         # unpickling is the deep copy: several times faster than copy.deepcopy, and every render needs several
-        self._pickled = pickle.dumps((_without_numbers(generator), _without_numbers(discriminator)))
+        self._pickled = pickle.dumps(shapes)
         self._source, _ = self.networks()  # methods only read it
         self._plans: dict[tuple[Method, ...], Plan] = {}  # most moves of a control ask for some of the last ones again
 
@@ -124,13 +125,6 @@ class Blueprint:
         """The methods that change nothing beside the others: without any one of them training would be the same."""
         whole = self.plan(methods).effect
         return [m for i, m in enumerate(methods) if self.plan([*methods[:i], *methods[i + 1 :]]).effect == whole]
-
-
-def _without_numbers(network: nn.Module) -> nn.Module:
-    """A copy on the meta device, made without copying the numbers first."""
-    memo = {id(t): t.detach().to("meta") for t in network.buffers()}
-    memo |= {id(p): nn.Parameter(p.detach().to("meta")) for p in network.parameters()}
-    return copy.deepcopy(network, memo)
 
 
 def wiring(resolutions: Sequence[int]) -> dict[str, int]:

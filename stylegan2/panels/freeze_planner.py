@@ -97,14 +97,12 @@ def _colours(part: Part | str) -> tuple[str, str]:
     return FILL[state], EDGE[state]
 
 
-def block_diagram(
-    plan: Plan, face: Image.Image | None = None, idle_methods: Sequence[Method] = (), room: int = 2
-) -> Image.Image:
+def block_diagram(plan: Plan, face: Image.Image, idle_methods: Sequence[Method] = (), room: int = 2) -> Image.Image:
     """A plan as blocks, about 1070 x 460 pixels for a 128-pixel model.
 
     Args:
         plan: what to show.
-        face: where the generator's image comes out; None: an empty frame.
+        face: where the generator's image comes out.
         idle_methods: those that change nothing, to be named (see `Blueprint.idle`).
         room: how many notes to write below, at most.
     """
@@ -127,7 +125,7 @@ def block_diagram(
         sheet.box(14, NOTES_Y + i * 30, (width - 28, 25), (paper, paper))
         sheet.text(24, NOTES_Y + i * 30 + 13, sentence, 13, ink)
     picture = sheet.picture()
-    shown = display.fitted(None, FACE) if face is None else face.resize((FACE, FACE), Image.Resampling.BICUBIC)
+    shown = face.resize((FACE, FACE), Image.Resampling.BICUBIC)
     picture.paste(framed(shown, GREY, 1), (width - FACE - 14, BLOCK_Y + 36 - FACE // 2))
     return picture
 
@@ -250,7 +248,7 @@ def methods_for(freeze_d: int, freeze_g: int, freeze_mapping: bool, k: int) -> l
     return methods + ([FreezeStyle(k)] if k else [])
 
 
-def render_plan(blueprint: Blueprint, face: Image.Image | None, **settings: Any) -> Image.Image:
+def render_plan(blueprint: Blueprint, face: Image.Image, **settings: Any) -> Image.Image:
     """The panel's picture; settings as in `methods_for`."""
     methods = methods_for(**settings)
     return block_diagram(blueprint.plan(methods), face, blueprint.idle(methods))

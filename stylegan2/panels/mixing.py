@@ -121,13 +121,10 @@ class LayerBoxes(w.VBox):
         return button
 
     def _link(self, layer: int, box: w.Checkbox) -> None:
-        def is_ticked(layers: tuple[int, ...]) -> bool:
-            return layer in layers
+        def ticked_layers(ticked: bool) -> tuple[int, ...]:
+            return tuple({*self.value, layer} if ticked else {*self.value} - {layer})
 
-        def layers(ticked: bool) -> tuple[int, ...]:
-            return (*self.value, layer) if ticked else tuple(i for i in self.value if i != layer)
-
-        w.link((self, "value"), (box, "value"), (is_ticked, layers))
+        w.link((self, "value"), (box, "value"), (lambda layers: layer in layers, ticked_layers))
 
     @validate("value")
     def _known(self, proposal: Mapping[str, Any]) -> tuple[int, ...]:

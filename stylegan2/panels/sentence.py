@@ -80,8 +80,7 @@ class SentencePanel(Panel):
             config = NadaConfig(text, from_text, iterations, **self.fixed)
             learning = Learning(self.source, self.clips, config)
             try:
-                for _ in self.watch(learning, "steps", iterations):
-                    pass
+                list(self.watch(learning, "steps", iterations))
             except KeyboardInterrupt:
                 learning.keep()
             if not learning.history:

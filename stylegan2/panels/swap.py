@@ -24,7 +24,7 @@ from stylegan2.panels.panel import Panel, Worlds, framed
 
 BETWEEN, GAP = 5, 2  # pixels between the large pictures, and between the small ones
 WIDTH = 3 * 256 + 2 * BETWEEN  # of the whole
-LINE = 20  # height of a caption
+LINE, BARS = 20, 36  # height of a caption, of the bars
 TARGET, REST = (122, 92, 255), (226, 226, 232)  # colours of the target's share, and of what is left for the source
 
 
@@ -66,7 +66,7 @@ def render_swap(
     swapped = swap(low, high, swap_resolution, width).synthesis(ws, "const") if width else at[chosen]
     large = {left: at["none"], f"swapped {chosen}{soft}": swapped, right: at["from 4"]}
     return display.stack(
-        [_row(large, BETWEEN), _row(at, GAP, chosen), share_bars(shares, title=f"share of {right} in each resolution")],
+        [_row(large, BETWEEN), _row(at, GAP, chosen), share_bars(shares, f"share of {right} in each resolution")],
         gap=8,
     )
 
@@ -112,9 +112,8 @@ def swap_video(
         shares = _shares_at(stops, position)
         blend_blocks(mixture, low, high, shares)
         large = {left: first, "swapped": mixture.synthesis(ws, "const"), right: last}
-        return display.stack(
-            [_row(large, BETWEEN), share_bars(shares, title=f"share of {right} in each resolution")], gap=8
-        )
+        bars = share_bars(shares, f"share of {right} in each resolution")
+        return display.stack([_row(large, BETWEEN), bars], gap=8)
 
     return videos.Lazy(picture, videos.there_and_back(0, len(stops) - 1, frames))
 
@@ -132,18 +131,15 @@ def _shares_at(stops: Sequence[Mapping[int, float]], position: float) -> dict[in
     return {r: a + (b - a) * (position - stop) for (r, a), b in pairs}
 
 
-def share_bars(shares: Mapping[int, float], width: int = WIDTH, title: str = "", height: int = 36) -> Image.Image:
+def share_bars(shares: Mapping[int, float], title: str = "") -> Image.Image:
     """How much of each resolution is the target's, as bars side by side that fill from below.
 
-    Args:
-        shares: {resolution: 0 to 1}, of `target_share`.
-        width, height: of the picture, and of the bars in it.
-        title: a line above.
+    `shares`: {resolution: 0 to 1}, of `target_share`. `title`: a line above.
     """
-    size = (width + GAP) // len(shares) - GAP, height
+    size = (WIDTH + GAP) // len(shares) - GAP, BARS
     bars = [Image.new("RGB", size, REST) for _ in shares]
     for bar, share in zip(bars, shares.values(), strict=True):
-        bar.paste(TARGET, (0, height - round(share * height), *size))
+        bar.paste(TARGET, (0, BARS - round(share * BARS), *size))
     words = [f"{resolution}x{resolution}: {share:.0%}" for resolution, share in shares.items()]
     picture = display.table([bars, words], gap=(GAP, 0), band=LINE)
     return display.label(picture, title) if title else picture

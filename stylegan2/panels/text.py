@@ -84,8 +84,7 @@ def editing(scene: Scene, **asked: Any) -> Iterator[Optimisation]:
 def edit_for(scene: Scene, most: int | None = None, **asked: Any) -> TextEdit:
     """The edit of these settings, made as `editing` says; `most`: steps, None: as many as it takes."""
     with closing(editing(scene, **asked)) as steps:
-        for _ in islice(steps, most):
-            pass
+        list(islice(steps, most))
     return scene.edits[key(asked)]
 
 
