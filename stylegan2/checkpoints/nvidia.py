@@ -71,10 +71,6 @@ def rebuilt(numbers: Tensor, offset: int, size: tuple, stride: tuple, *rest: Any
     return numbers.as_strided(size, stride, offset)
 
 
-def _parameter(data: Tensor, *rest: Any) -> Tensor:
-    return data
-
-
 def _bytes(text: str, encoding: str) -> bytes:
     """Instead of `_codecs.encode`, by which protocol 2 writes bytes: that encoding and no other."""
     if encoding != "latin1":
@@ -100,7 +96,7 @@ ALLOWED: dict[tuple[str, str], Callable] = {
     ("__builtin__", "set"): set,
     ("_codecs", "encode"): _bytes,
     ("torch._utils", "_rebuild_tensor_v2"): rebuilt,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_parameter"): lambda data, *rest: data,
     ("torch.storage", "_load_from_bytes"): _numbers_of_storage,
     ("numpy", "dtype"): np.dtype,
     ("numpy", "ndarray"): _Unread,

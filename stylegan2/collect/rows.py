@@ -13,7 +13,8 @@ from typing import Any
 def append_row(path: str | os.PathLike, row: Mapping[str, Any]) -> None:
     """Add one JSON object as a line of its own; it is on the disk when this returns."""
     with open(path, "ab+") as file:
-        if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":  # a line that a kill cut off
+        file.seek(max(0, file.tell() - 1))
+        if file.read(1) not in (b"", b"\n"):  # a line that a kill cut off
             file.write(b"\n")
         file.write(json.dumps(row).encode() + b"\n")
         file.flush()

@@ -152,19 +152,16 @@ class LMDBDataset(Dataset):
         indices, flips = [index % self.length for index, _ in pairs], torch.tensor([bool(flip) for _, flip in pairs])
         if self.is_cached:
             if self._pixels is None:
-                self._pixels = self._decode_all()
+                self._pixels = self._decoded(range(self.length)).contiguous()
             images = self._pixels[torch.tensor(indices)]  # a copy
         else:
-            pixels = np.stack([self._decode(index) for index in indices])  # [N, H, W, 3]
-            images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+            images = self._decoded(indices)
         images[flips] = images[flips].flip(3)
         return images
 
-    def _decode_all(self) -> torch.Tensor:
-        pixels = np.empty((self.length, self.resolution, self.resolution, 3), dtype=np.uint8)
-        for index in range(self.length):
-            pixels[index] = self._decode(index)
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # [N, 3, H, W]
+    def _decoded(self, indices: Sequence[int]) -> torch.Tensor:
+        """Stored images -> uint8 [N, 3, H, W], channels last in memory."""
+        return torch.from_numpy(np.stack([self._decode(index) for index in indices])).permute(0, 3, 1, 2)
 
     def _decode(self, index: int) -> np.ndarray:
         """One stored image -> uint8 [H, W, 3]."""

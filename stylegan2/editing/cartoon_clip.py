@@ -111,7 +111,8 @@ def cartoonize_clip(
         raise ValueError("steps is 0, and there is no encoder: nothing would find the face's codes")
     work = out.with_name(f".{out.stem}.work")
     with files.only_writer(work):
-        clips.check_writing(work, videos.even(_size(clip, source, config)))
+        size = (_side(source),) * 2 if config.face_only else clip.size
+        clips.check_writing(work, videos.even(size))
         run = _Run(clip, work, source, distance, encoder, config, cutting, outside, progress)
         try:
             places, ws, outside = run.codes()
@@ -128,10 +129,6 @@ def cartoonize_clip(
             shutil.copyfile(loud if sound else silent, part)
         shutil.rmtree(work)
     return Report(frames.count, frames.faceless, outside, *frames.changes, fps, sound)
-
-
-def _size(clip: Clip, source: Generator, config: ClipConfig) -> tuple[int, int]:
-    return (_side(source),) * 2 if config.face_only else clip.size
 
 
 def _side(g: Generator) -> int:
@@ -160,15 +157,16 @@ class _Run:
                 old.unlink()
             files.write_text(key, wanted)
 
-    def _kept(self, name: str, make) -> object:
+    def _kept(self, name: str, make, *given):
+        """What `make` gives: from the folder, if it is there."""
         path = self.work / name
         if not path.is_file():
-            files.write(path, make())
+            files.write(path, make(*given))
         return files.read(path)
 
     def places(self) -> np.ndarray:
         """The smoothed places of the face [T, 4]. Raises NoFace."""
-        places = self._kept("places.pt", lambda: torch.from_numpy(self._follow())).numpy()
+        places = self._kept("places.pt", self._follow).numpy()
         places = track.smooth(places, self.config.steady * self.clip.fps)
         seen = ((places[:, :2] >= 0) & (places[:, :2] < self.clip.size)).all(1)  # NaN is not
         places[~seen] = track.NOWHERE  # a face that has left the picture
@@ -178,7 +176,7 @@ class _Run:
             )
         return places
 
-    def _follow(self) -> np.ndarray:
+    def _follow(self) -> Tensor:
         square = self.cutting.square(self.clip.size)
         if square is None and self.cutting.face == "all":
             raise ValueError("face is all: of a clip one face is made a cartoon, 1 (the surest), 2, ...")
@@ -187,13 +185,13 @@ class _Run:
         places = [follower(frame) if follower else track.place(square) for frame in frames]
         if not places:
             raise ValueError(f"{self.clip.name} has no frames")
-        return np.stack(places)
+        return torch.from_numpy(np.stack(places))
 
     def codes(self) -> tuple[np.ndarray, Tensor, bool]:
         """Places [T, 4]; the codes ws [N, L, w_dim] of the N frames that have one, in their order; `outside`."""
         places = self.places()
         scenes = _ranges(track.scenes(places))
-        kept = self._kept("begun.pt", lambda: self._begun(places, scenes))
+        kept = self._kept("begun.pt", self._begun, places, scenes)
         if not (self.config.steps and self.config.refine):
             return places, kept["ws"].to(self.device), kept["outside"]
         config, ws = replace(self._settings(kept["outside"]), **REFINING, steps=self.config.refine), []
@@ -203,13 +201,11 @@ class _Run:
                 before = None
                 for part in (scene[i : i + WINDOW] for i in range(0, len(scene), WINDOW)):
                     images, start = torch.stack([next(faces) for _ in part]), kept["ws"][part.start : part.stop]
-                    ws.append(self._refined(f"codes_{part.start:06}.pt", images, start, config, before))
+                    refined = self._kept(f"codes_{part.start:06}.pt", self._searched, images, start, config, before)
+                    ws.append(refined.to(self.device))
                     before = ws[-1][-1:]
                     shown.update(len(part))
         return places, torch.cat(ws), kept["outside"]
-
-    def _refined(self, name: str, *given) -> Tensor:
-        return self._kept(name, lambda: self._searched(*given)).to(self.device)
 
     def _searched(self, images: Tensor, start: Tensor, config: ProjectConfig, before=None, on_step=None) -> Tensor:
         images, start = images.to(self.device), start.to(self.device)
@@ -316,9 +312,7 @@ class _CartoonFrames:
         return tuple((self._changes / max(1, self._pairs)).tolist())
 
     def __iter__(self) -> Iterator[Image.Image]:
-        last, number = None, 0
-        if self.config.face_only:
-            last = self._large(self.faces[0])  # where the clip begins without a face
+        last, number = self._large(self.faces[0]), 0  # where the clip begins without a face
         stands = short_gaps(self.places, self.config.hold * self.clip.fps) | self.config.face_only
         for (frame, place), stand in zip(_with_places(self.clip, self.places), stands, strict=True):
             self.count += 1

@@ -13,9 +13,8 @@ a random odd code changes a tRGB and the up-convolution after it; they show each
 the mean over D's layers, we show a batch of pairs and take the sum; the strength blends weights, theirs features; and
 the layers that `keep_colours` leaves alone are our choice.
 
-This is no `transfer.Method`: a method adds to an adversarial training. Here the pairs are known, and D learns nothing;
-it only compares. It is pivotal tuning with other codes at each step and another distance, and shares its loop,
-`projection.learning_steps`.
+This is no `transfer.Method`: the pairs are known, and D learns nothing, it only compares. It is pivotal tuning with
+other codes at each step and another distance, in the same loop (`projection.learning_steps`).
 """
 
 from __future__ import annotations

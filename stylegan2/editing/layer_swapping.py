@@ -147,8 +147,7 @@ def swap_images(
 
     Raises ValueError for models that do not fit each other, a swap resolution they do not have, or wrong shapes.
     """
-    target_share(source.synthesis.resolutions, swap_resolution)  # refuses what is no resolution of theirs
-    target_ws = _target_codes(source, target, ws, target_ws)
+    target_ws = _target_codes(source, target, ws, swap_resolution, target_ws)
 
     def rendered(part: slice) -> Tensor:
         after = None
@@ -169,8 +168,7 @@ def compare(
     In little more than the time of two, since the target renders above the cut for both. Arguments and errors as those
     of `swap_images`.
     """
-    target_share(source.synthesis.resolutions, swap_resolution)
-    target_ws = _target_codes(source, target, ws, target_ws)
+    target_ws = _target_codes(source, target, ws, swap_resolution, target_ws)
     parts = slices(len(ws), images_at_once(target.synthesis, 2 * len(ws)) // 2)  # the target renders two of each
     if len(parts) > 1:
         each = [compare(source, target, ws[part], swap_resolution, target_ws[part]) for part in parts]
@@ -211,8 +209,9 @@ def strip(
     return {name: torch.cat([rows[name] for rows in parts]) for name in parts[0]}
 
 
-def _target_codes(source: Generator, target: Generator, ws: Tensor, target_ws: Tensor | None) -> Tensor:
-    """The target's codes: `ws` where none are given. Raises ValueError for models or codes that do not fit."""
+def _target_codes(source: Generator, target: Generator, ws: Tensor, cut: int, target_ws: Tensor | None) -> Tensor:
+    """The target's codes: `ws` where none are given. Raises ValueError for models, a cut, or codes that do not fit."""
+    target_share(source.synthesis.resolutions, cut)
     _check_pair(source, target)
     if target_ws is not None and target_ws.shape != ws.shape:
         raise ValueError(

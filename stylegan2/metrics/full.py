@@ -3,10 +3,9 @@
     real = image_sets.open_images("data/webtoon.lmdb", g.resolution)
     print(format_results(measure_generator(g, MEASURES, real, source)))
 
-Networks and formulas of the first three are torch-fidelity's, which holds itself to the numbers of the original
-implementations, has all three, and is maintained. (clean-fid has had no release since 2022 and lacks precision and
-recall; torchmetrics takes its Inception from torch-fidelity.) The loop over the images is ours, so that an image is
-rendered once for all networks.
+Networks and formulas of the first three are torch-fidelity's: of the packages that are maintained the one that has all
+three, and it holds itself to the numbers of the original implementations. The loop over the images is ours, so that an
+image is rendered once for all networks.
 """
 
 from __future__ import annotations
