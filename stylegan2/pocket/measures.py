@@ -126,9 +126,11 @@ def landmark_error(source: Reading, target: Reading) -> Tensor:
     return apart / source.interocular().clamp_min(1e-3)
 
 
-def same_faces(judge: Judge, source_domain: str, target_domain: str, n: int) -> tuple[Reading, Reading]:
+def same_faces(
+    judge: Judge, source_domain: str, target_domain: str, n: int, seed: int = REFERENCE_SEED
+) -> tuple[Reading, Reading]:
     """n faces by the source domain's statistics, rendered in both domains and read: all attributes are kept."""
-    faces = world.sample(source_domain, n, seed=REFERENCE_SEED)
+    faces = world.sample(source_domain, n, seed=seed)
     first, second = (judge.read(world.render(faces, domain)) for domain in (source_domain, target_domain))
     return first, second
 
