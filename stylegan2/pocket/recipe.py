@@ -38,7 +38,7 @@ from stylegan2.pocket.nets.detector_training import DetectorConfig, train_detect
 from stylegan2.pocket.nets.encoder_training import EncoderConfig, train_encoder
 from stylegan2.pocket.nets.growing import GrowConfig, grow, load_grown
 from stylegan2.pocket.nets.judge import Judge
-from stylegan2.pocket.nets.judge_training import train_judge
+from stylegan2.pocket.nets.judge_training import JudgeConfig, train_judge
 from stylegan2.pocket.nets.mapping_training import MappingConfig, assemble, train_mapping
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.pocket.nets.teaching import FaceCodes, Taught, TeachingConfig, train_teaching
@@ -117,7 +117,7 @@ class Recipe:
 
 def make_judge(recipe: Recipe) -> None:
     """judge.pt, and its held-out errors beside it."""
-    train_judge(recipe.path("judge"), images=recipe.judge_images, seed=recipe.seed)
+    train_judge(recipe.path("judge"), JudgeConfig(images=recipe.judge_images, seed=recipe.seed), recipe.work)
 
 
 def make_clip(recipe: Recipe) -> None:
@@ -137,7 +137,7 @@ def make_encoder(recipe: Recipe) -> None:
     """encoder.pt, and its errors beside it."""
     source, distance = recipe.load("photo").g_ema, JudgeDistance(recipe.judge())
     codes = FaceCodes.open(recipe.path("codes"), recipe.on)
-    train_encoder(recipe.path("encoder"), source, distance, recipe.encoder, recipe.device, recipe.work, codes=codes)
+    train_encoder(recipe.path("encoder"), source, distance, recipe.encoder, recipe.device, recipe.work, codes)
 
 
 def make_detector(recipe: Recipe) -> None:
