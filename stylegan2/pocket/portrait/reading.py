@@ -19,19 +19,12 @@ from stylegan2.pocket.portrait import colours, hair, shape, worn
 from stylegan2.pocket.portrait.head import Head, head_of
 from stylegan2.pocket.world import Attribute, Faces, sample, styles
 from stylegan2.pocket.world.faces import BY_NAME
+from stylegan2.pocket.world.styles import PALETTES
 
 Value = float | str | tuple[float, float, float]
 SMALLEST = 48  # pixels of a face: in smaller ones neither glasses nor a smile can be told
 PRESENT = 0.5  # presence of a mesh from which it is a face
 ENOUGH = 0.5  # a value as sure as this stands as it was read; a less sure one moves towards the mean
-PALETTES = {
-    "hair_colour": styles.HAIR_COLOURS,
-    "eye_colour": styles.EYE_COLOURS,
-    "clothes_colour": styles.CLOTHES_COLOURS,
-    "background": styles.BACKGROUND_COLOURS,
-    "background2": styles.BACKGROUND_COLOURS,
-    "glasses_colour": styles.GLASSES_COLOURS,
-}
 GREY_SURE = 0.4  # of skin and hair colour in black and white
 UNSEEN_IN_GREY = ("skin_warmth", "eye_colour", "glasses_colour")
 GREY_NOTE = "black-and-white: skin and hair by lightness, less sure; clothes and background as greys; no eye colour"
