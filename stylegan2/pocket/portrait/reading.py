@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -209,20 +210,15 @@ def _checked(name: str, value: str | float | Sequence[float]) -> Value:
 
 
 def _colour(value: str | Sequence[float], palette: Mapping[str, Sequence[float]]) -> tuple | None:
+    """RGB in 0..1 of a name, "#rrggbb", or three numbers, also as text; None: it is none of them."""
     if isinstance(value, str):
         if value in palette:
             return tuple(palette[value])
-        digits = value.removeprefix("#")
-        if value == digits or len(digits) != 6 or set(digits.lower()) - set("0123456789abcdef"):
-            return _channels(value.split(","))
-        return tuple(byte / 255 for byte in bytes.fromhex(digits))
-    return _channels(value)
-
-
-def _channels(parts: object) -> tuple | None:
-    """Three numbers from 0 to 1, also as text; None: they are not."""
+        if re.fullmatch("#[0-9a-fA-F]{6}", value):
+            return tuple(byte / 255 for byte in bytes.fromhex(value[1:]))
+        value = value.split(",")
     try:
-        channels = tuple(map(float, parts))
+        channels = tuple(map(float, value))
     except (TypeError, ValueError):
         return None
     return channels if len(channels) == 3 and all(0 <= v <= 1 for v in channels) else None
