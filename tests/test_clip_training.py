@@ -121,7 +121,7 @@ def test_settings_are_checked():
 # -------------------------------------------------------------------------------------------------------- the training
 def test_killed_training_goes_on_to_the_same_clip(unmeasured, tmp_path, monkeypatch):
     config = ClipConfig(**TINY)
-    training.train_clip(tmp_path / "a.pt", config, "cpu", tmp_path / "a", progress=False)
+    training.train_clip(tmp_path / "a.pt", config, "cpu", tmp_path / "a")
     one_step, steps = training._Run.train_step, []
 
     def dies(run, *batch):
@@ -131,7 +131,7 @@ def test_killed_training_goes_on_to_the_same_clip(unmeasured, tmp_path, monkeypa
         return one_step(run, *batch)
 
     monkeypatch.setattr(training._Run, "train_step", dies)
-    again = (tmp_path / "b.pt", config, "cpu", tmp_path / "b", False)
+    again = (tmp_path / "b.pt", config, "cpu", tmp_path / "b")
     with pytest.raises(KeyboardInterrupt):
         training.train_clip(*again)
     assert not (tmp_path / "b.pt").exists()

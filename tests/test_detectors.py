@@ -302,7 +302,7 @@ def test_hits_pair_every_box_once():
 def test_training_goes_on_where_it_stopped_and_writes_what_it_found(tmp_path, monkeypatch):
     config = DetectorConfig(windows=12, batch=2, pages=2, save_every=4)
     whole, parts = tmp_path / "whole.pt", tmp_path / "parts.pt"
-    train_detector(whole, config, "cpu", tmp_path / "a", held_out=1, progress=False)
+    train_detector(whole, config, "cpu", tmp_path / "a", held_out=1)
     from stylegan2.pocket.nets import detector_training
 
     step, steps = detector_training._Run.train_step, []
@@ -315,9 +315,9 @@ def test_training_goes_on_where_it_stopped_and_writes_what_it_found(tmp_path, mo
 
     monkeypatch.setattr(detector_training._Run, "train_step", dies)
     with pytest.raises(KeyboardInterrupt):
-        train_detector(parts, config, "cpu", tmp_path / "b", held_out=1, progress=False)
+        train_detector(parts, config, "cpu", tmp_path / "b", held_out=1)
     assert not parts.exists()
-    train_detector(parts, config, "cpu", tmp_path / "b", held_out=1, progress=False)
+    train_detector(parts, config, "cpu", tmp_path / "b", held_out=1)
     assert steps == [0, 1, 2, 3, 4, 4, 5]
     a, b = (torch.load(path, weights_only=True)["state"] for path in (whole, parts))
     assert all(torch.equal(a[name], b[name]) for name in a)

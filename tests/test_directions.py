@@ -249,13 +249,11 @@ class Painter(Generator):
         ].expand(-1, -1, 16, 16)
 
 
-def test_an_effect_has_both_sides_and_what_turns_with_the_sign():
+def test_an_effect_is_what_turns_with_the_sign():
     d = Directions(torch.eye(2, 4), torch.ones(2), (0,))
     sd = torch.full((len(world.VECTOR_NAMES),), 0.5)
     red, green = measure_directions(Ruler(), Painter(), d, degree=2.0, seeds=range(5), truncation=0.0, sd=sd)
-    assert red.plus["smile"].mean == pytest.approx(4) and red.minus["smile"].mean == pytest.approx(-4)
     assert red.along["smile"].mean == pytest.approx(4) and red.along["smile"].words == "smile"
-    assert green.plus["glasses"].mean == pytest.approx(8) and green.minus["glasses"].mean == pytest.approx(8)
     assert green.along["glasses"].mean == pytest.approx(0, abs=1e-5)  # what both signs do is no direction
     assert judge_names([red, green]) == ["smile 4.0 sd", "little"]
     assert judge_names([red], numbers=False) == ["smile"]
@@ -287,5 +285,5 @@ def test_names_tell_the_largest_changes_first():
         return Change(mean, abs(mean), words)
 
     along = {"yaw": change(-1.5, "turned left"), "smile": change(0.4, "smile"), "blush": change(2.0, "blush")}
-    assert judge_names([Effect(along, {}, {})], most=2) == ["blush 2.0 sd, turned left 1.5 sd"]
-    assert judge_names([Effect(along, {}, {})], most=2, numbers=False) == ["blush, turned left"]
+    assert judge_names([Effect(along)], most=2) == ["blush 2.0 sd, turned left 1.5 sd"]
+    assert judge_names([Effect(along)], most=2, numbers=False) == ["blush, turned left"]

@@ -155,7 +155,7 @@ def test_killed_training_goes_on_to_the_same_encoder(g, tmp_path, monkeypatch):
     config = EncoderConfig(**TINY)
     monkeypatch.setattr(encoder_training, "known_faces", some_faces)
     monkeypatch.setattr(encoder_training, "measure", lambda *arguments: {"generated": 20.0})
-    train_encoder(tmp_path / "a.pt", g, Pixels(), config, "cpu", tmp_path / "a", progress=False)
+    train_encoder(tmp_path / "a.pt", g, Pixels(), config, "cpu", tmp_path / "a")
     one_step, steps = _Run.train_step, []
 
     def dies(run, faces):
@@ -165,7 +165,7 @@ def test_killed_training_goes_on_to_the_same_encoder(g, tmp_path, monkeypatch):
         return one_step(run, faces)
 
     monkeypatch.setattr(_Run, "train_step", dies)
-    again = (tmp_path / "b.pt", g, Pixels(), config, "cpu", tmp_path / "b", False)
+    again = (tmp_path / "b.pt", g, Pixels(), config, "cpu", tmp_path / "b")
     with pytest.raises(KeyboardInterrupt):
         train_encoder(*again)
     assert not (tmp_path / "b.pt").exists()

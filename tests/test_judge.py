@@ -195,7 +195,8 @@ def test_landmarks_move_with_the_image():
 
 
 def test_killed_training_goes_on_to_the_same_judge(tmp_path, monkeypatch):
-    whole = training.train_judge(tmp_path / "a.pt", scratch=tmp_path / "a", progress=False, save_every=8, **TINY)
+    config = training.JudgeConfig(save_every=8, **TINY)
+    whole = training.train_judge(tmp_path / "a.pt", config, tmp_path / "a")
     one_step, steps = training._Run.train_step, []
 
     def dies(run, pool):
@@ -205,15 +206,14 @@ def test_killed_training_goes_on_to_the_same_judge(tmp_path, monkeypatch):
         return one_step(run, pool)
 
     monkeypatch.setattr(training._Run, "train_step", dies)
-    again = {"scratch": tmp_path / "b", "progress": False, "save_every": 8, **TINY}
     with pytest.raises(KeyboardInterrupt):
-        training.train_judge(tmp_path / "b.pt", **again)
+        training.train_judge(tmp_path / "b.pt", config, tmp_path / "b")
     assert not (tmp_path / "b.pt").exists()
-    resumed = training.train_judge(tmp_path / "b.pt", **again)
+    resumed = training.train_judge(tmp_path / "b.pt", config, tmp_path / "b")
     assert steps == [0, 1, 2, 3, 3, 4, 5]
     for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b)
-    assert {p.name for p in (tmp_path / "b").iterdir()} == {"judge_pool.pt"}  # nothing to go on from any more
+    assert not list((tmp_path / "b").iterdir())  # nothing to go on from any more
     assert recorded_errors(tmp_path / "b.pt") == recorded_errors(tmp_path / "a.pt")
 
 

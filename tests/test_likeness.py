@@ -10,7 +10,6 @@ from stylegan2.pocket import likeness, world
 from stylegan2.pocket.likeness import LikenessRuler, correlations, fit_map, ranks, resamples
 from stylegan2.pocket.measures import shuffled
 from stylegan2.pocket.nets.judge import Judge, Reading
-from stylegan2.pocket.studies import kept
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "pocket" / "judge.pt"
 PEOPLE, N = 250, 150  # for the map; that are measured
@@ -159,9 +158,3 @@ def test_ranks_count_nearer_photos_in_units_of_what_the_map_misses():
     photos, cartoons = torch.tensor([[0.0, 0], [1, 4]]), torch.tensor([[0.0, 4], [1, 0]])  # right in x, wrong in y
     assert ranks(cartoons, photos, torch.eye(2)).tolist() == [1, 1]
     assert ranks(cartoons, photos, torch.tensor([0.01, 100]).diag()).tolist() == [0, 0]  # y is hardly ever right
-
-
-def test_the_table_on_the_page_is_of_the_file_beside_it():
-    folder = Path(__file__).parents[1] / "checkpoints"
-    rows = json.loads((folder / "pocket" / "kept.json").read_text())
-    assert kept.table(rows) in (folder / "README.md").read_text()

@@ -20,19 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 POCKET = ROOT / "checkpoints" / "pocket"
 
 
-def result(domain="webtoon", method="baseline", error=0.2, distance=20.0, swap=None) -> dict:
+def result(domain="webtoon", method="baseline", error=0.2, distance=20.0, swap=None, kept=0.5) -> dict:
     numbers = {"domain_distance": distance, "landmark_error_same_w": error, "landmark_error_same_z": error + 0.01}
     numbers |= {"attributes_kept_same_w": 0.5, "floor": 0.1, "ceiling": 0.3, "swap": swap}
     numbers |= {"distance_floor": 0.7, "distance_same_people": 19.0, "distance_ceiling": 52.0}
+    number = {"value": kept, "low": kept - 0.1, "high": kept + 0.1, "floor": 0.01, "ceiling": 0.9}
+    numbers |= {name: number for name in likeness.MEASURES}
+    numbers |= {"kept_by_group": dict.fromkeys(likeness.STRUCTURE, kept)}
     return {"domain": domain, "method": method, "measured": [numbers], "images": 96, "batch": 32, "faces": 10}
-
-
-def kept(value: float, **others) -> dict:
-    """What a result of today has beside the numbers above."""
-    number = {"value": value, "low": value - 0.1, "high": value + 0.1, "floor": 0.01, "ceiling": 0.9}
-    numbers = {name: number for name in likeness.MEASURES} | {"kept_by_group": {"pose": value}}
-    made = result(**others)
-    return made | {"measured": [made["measured"][0] | numbers]}
 
 
 # ---------------------------------------------------------------------------------------------------------------- rows
@@ -46,14 +41,11 @@ def test_rows_are_means_and_sd_over_seeds():
     assert rows[1]["landmark_error_same_z"] == {"mean": pytest.approx(0.11), "sd": None}
 
 
-def test_what_is_kept_has_an_interval_and_is_left_out_where_a_seed_lacks_it():
-    row, alone, old = scoreboard.rows(
-        [kept(0.4), kept(0.6), kept(0.3, method="freeze-g"), kept(0.3, method="old"), result(method="old")]
-    )
+def test_what_is_kept_has_an_interval():
+    row, alone = scoreboard.rows([result(kept=0.4), result(kept=0.6), result(kept=0.3, method="freeze-g")])
     assert row["structure_kept"]["mean"] == pytest.approx(0.5) and row["structure_kept"]["sd"] > 0
     assert [row["who_top1"][part] for part in ("low", "high", "ceiling")] == pytest.approx([0.4, 0.6, 0.9])
-    assert row["kept_by_group"] == {"pose": pytest.approx(0.5)} and alone["who_top5"]["sd"] is None
-    assert not set(scoreboard.KEPT) & set(old)
+    assert row["kept_by_group"]["pose"] == pytest.approx(0.5) and alone["who_top5"]["sd"] is None
 
 
 def test_domains_and_swaps_are_rows_of_their_own():
@@ -94,23 +86,23 @@ def test_table_marks_the_best_and_bounds_the_errors():
     assert lines[2].startswith("| freeze-g | – | 30.0 | **0.100** |")
     assert lines[3].startswith("| baseline | – | **20.0** ± 0.0 | 0.300 ± 0.141 |")
     assert "0.100 for the same attributes in both domains, 0.30 for random pairs" in lines[-1]
-    assert "0.7 for rendered faces, 52 for photos" in lines[-1]
+    assert "0.7 for rendered faces of this world, 19.0 for the photos' people rendered in it, 52 for" in lines[-1]
     tied = scoreboard.rows([result(error=0.1001), result(method="freeze-g", error=0.1004)])
     assert scoreboard_view.table(tied, "webtoon").count("**0.100**") == 2
     with pytest.raises(ValueError, match=r"no row of 'manga'.*webtoon"):
         scoreboard_view.table(rows, "manga")
 
 
-def test_table_and_page_show_what_is_kept_where_it_was_measured():
-    rows = scoreboard.rows([kept(0.4), kept(0.6, method="freeze-g", error=0.1)])
+def test_table_and_page_show_what_is_kept():
+    rows = scoreboard.rows([result(kept=0.4), result(kept=0.6, method="freeze-g", error=0.1), result(swap=32)])
     lines = scoreboard_view.table(rows, "webtoon").splitlines()
     assert "| structure kept ↑ | colours kept ↑ | who is it? ↑ | of five ↑ |" in lines[0]
     assert "| **0.60** (0.50 to 0.70) |" in lines[2] and "| 0.40 (0.30 to 0.50) |" in lines[3]
     assert lines[-1].endswith("Who is it: 0.01 by chance, 0.90 for people rendered in both worlds.")
     assert "- **Who is it?** Among 100" in scoreboard_view.page(rows, rows)
-    mixed = scoreboard.rows([kept(0.4), result(method="freeze-g")])
-    assert "structure kept" not in scoreboard_view.table(mixed, "webtoon")
-    assert "**Structure kept" not in scoreboard_view.page(mixed, [])
+    baseline, freeze_g = scoreboard_view.kept_table(rows).splitlines()[2:]  # swaps are left out
+    assert baseline.startswith("| webtoon | baseline | 0.40 (0.30 to 0.50) | 0.40 | 0.40 | 0.40 | 0.40 | 0.40 (0.30 to")
+    assert freeze_g.startswith("| webtoon | freeze-g | 0.60 (0.50 to 0.70) |")
 
 
 def test_scatter_draws_every_row_of_the_shipped_scoreboard():
@@ -246,6 +238,7 @@ def test_the_pages_show_the_shipped_numbers():
     rows, sweeps = (scoreboard.read_rows(POCKET / f"{name}.json") for name in ("scoreboard", "sweeps"))
     assert scoreboard_view.table(rows, "webtoon") in (ROOT / "README.md").read_text()
     assert (POCKET / "SCOREBOARD.md").read_text() == scoreboard_view.page(rows, sweeps)
+    assert scoreboard_view.kept_table(rows) in (ROOT / "checkpoints" / "README.md").read_text()
 
 
 def test_shipped_frozen_layers_are_the_sources():

@@ -24,7 +24,6 @@ import torch
 from torch import Tensor
 
 from stylegan2.metrics.measure import Measure
-from stylegan2.pocket import world
 from stylegan2.pocket.measures import COLUMNS, same_faces, shuffled
 from stylegan2.pocket.nets.judge import Judge, Reading
 
@@ -199,7 +198,8 @@ class LikenessRuler:
 
         With fewer than about 200 the map knows too little to say who it is: the ceiling of `who_top1` shows it.
         """
-        return LikenessRuler(fit_map(*people(judge, source, target, n)), *same_faces(judge, source, target, n))
+        people = same_faces(judge, source, target, max(n, FOLDS), PEOPLE_SEED)
+        return LikenessRuler(fit_map(*people), *same_faces(judge, source, target, n))
 
     def measure(self, source: Reading, cartoon: Reading) -> Likeness:
         """Pairs of a photo and a cartoon. Raises ValueError for readings that are no pairs, or fewer than two."""
@@ -247,10 +247,3 @@ def _interval(name: str, values: Tensor, floor: float, ceiling: float, kinds: tu
     """Of a value as measured, and as measured on resampled faces: [1 + B]."""
     low, high = values[1:].quantile(torch.tensor(INTERVAL, dtype=values.dtype)).tolist()
     return Interval(name, float(values[0]), floor, ceiling, *kinds, faces, low, high)
-
-
-def people(judge: Judge, source: str, target: str, n: int) -> tuple[Reading, Reading]:
-    """n people (at least FOLDS) that nothing else has seen, of the source domain, rendered in both domains and read."""
-    faces = world.sample(source, max(n, FOLDS), seed=PEOPLE_SEED)
-    photo, cartoon = (judge.read(world.render(faces, domain)) for domain in (source, target))
-    return photo, cartoon

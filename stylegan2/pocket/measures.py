@@ -13,7 +13,6 @@ score (another domain, or random pairs). Every function takes a `Reading` of ima
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from torch import Tensor
 from stylegan2.metrics.measure import Measure
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import Judge, Reading, correlation
+from stylegan2.pocket.world.faces import COLUMNS
 
 REFERENCE_SEED = 900_000  # sequences of faces on which nothing was trained
 CLEAR = 0.3  # an attribute can be followed when its best agreement is this far above chance
@@ -126,9 +126,11 @@ def landmark_error(source: Reading, target: Reading) -> Tensor:
     return apart / source.interocular().clamp_min(1e-3)
 
 
-def same_faces(judge: Judge, source_domain: str, target_domain: str, n: int) -> tuple[Reading, Reading]:
+def same_faces(
+    judge: Judge, source_domain: str, target_domain: str, n: int, seed: int = REFERENCE_SEED
+) -> tuple[Reading, Reading]:
     """n faces by the source domain's statistics, rendered in both domains and read: all attributes are kept."""
-    faces = world.sample(source_domain, n, seed=REFERENCE_SEED)
+    faces = world.sample(source_domain, n, seed=seed)
     first, second = (judge.read(world.render(faces, domain)) for domain in (source_domain, target_domain))
     return first, second
 
@@ -151,9 +153,6 @@ def measure_landmark_error(
     return Measure("landmark error", float(value), float(floor), float(ceiling), *kinds, len(source))
 
 
-COLUMNS: dict[str, list[int]] = {}  # attribute -> its columns in a reading: one, three of a colour, or one per choice
-for column, name in enumerate(world.VECTOR_NAMES):
-    COLUMNS.setdefault(re.sub("_[rgb]$|: .*", "", name), []).append(column)
 DECIDED = [a.name for a in world.ATTRIBUTES if a.kind in ("binary", "categorical")]  # yes or no, or one of several
 
 

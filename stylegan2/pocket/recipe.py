@@ -38,12 +38,12 @@ from stylegan2.pocket.nets.detector_training import DetectorConfig, train_detect
 from stylegan2.pocket.nets.encoder_training import EncoderConfig, train_encoder
 from stylegan2.pocket.nets.growing import GrowConfig, grow, load_grown
 from stylegan2.pocket.nets.judge import Judge
-from stylegan2.pocket.nets.judge_training import train_judge
+from stylegan2.pocket.nets.judge_training import JudgeConfig, train_judge
 from stylegan2.pocket.nets.mapping_training import MappingConfig, assemble, train_mapping
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.pocket.nets.teaching import FaceCodes, Taught, TeachingConfig, train_teaching
-from stylegan2.pocket.studies import kept, scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies import projection as routes
+from stylegan2.pocket.studies import scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Study, methods_study
 from stylegan2.published.clip_model import ClipModel
@@ -53,7 +53,6 @@ from stylegan2.trainer import Trainer
 
 REPORT_FACES = 2000  # faces on either side of a distance
 STUDY_FACES = 1000  # the same, of the scoreboard
-KEPT_FACES = 1000  # codes that each target is measured on, for what it keeps of a person
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Recipe:
 
 def make_judge(recipe: Recipe) -> None:
     """judge.pt, and its held-out errors beside it."""
-    train_judge(recipe.path("judge"), images=recipe.judge_images, seed=recipe.seed)
+    train_judge(recipe.path("judge"), JudgeConfig(images=recipe.judge_images, seed=recipe.seed), recipe.work)
 
 
 def make_clip(recipe: Recipe) -> None:
@@ -138,7 +137,7 @@ def make_encoder(recipe: Recipe) -> None:
     """encoder.pt, and its errors beside it."""
     source, distance = recipe.load("photo").g_ema, JudgeDistance(recipe.judge())
     codes = FaceCodes.open(recipe.path("codes"), recipe.on)
-    train_encoder(recipe.path("encoder"), source, distance, recipe.encoder, recipe.device, recipe.work, codes=codes)
+    train_encoder(recipe.path("encoder"), source, distance, recipe.encoder, recipe.device, recipe.work, codes)
 
 
 def make_detector(recipe: Recipe) -> None:
@@ -263,14 +262,6 @@ def make_targets(recipe: Recipe) -> None:
         shutil.copyfile(recipe.study.model(entry), recipe.path(name))
 
 
-def make_kept(recipe: Recipe) -> None:
-    """kept.json: what each shipped target keeps of a person."""
-    paths = {(entry.domain, entry.name): recipe.path(name) for name, entry in shipped_entries().items()}
-    rows = kept.measure_models(recipe.load("photo").g_ema, recipe.judge(), paths, KEPT_FACES)
-    print(kept.table(rows))
-    files.write_json(recipe.shipped / "kept.json", rows)
-
-
 def make_scoreboard(recipe: Recipe) -> None:
     """scoreboard.json, sweeps.json: webtoon by all methods and seeds, what else is shipped; settings, of one seed."""
     others = [entry for entry in shipped_entries().values() if entry.domain != "webtoon"]
@@ -366,7 +357,6 @@ STEPS: dict[str, Callable[[Recipe], None]] = {
     "taught": make_taught,
     "photo": make_photo,
     "targets": make_targets,
-    "kept": make_kept,
     "scoreboard": make_scoreboard,
     "clip": make_clip,
     "edits": make_edits,
@@ -382,5 +372,5 @@ def result(recipe: Recipe, step: str) -> Path:
     last = {"scoreboard": "sweeps.json", "edits": "text_edits.json", "routes": "routes.json", "report": "report.json"}
     if step in ("half", "taught"):  # not shipped
         return recipe.work / {"half": "half.pt", "taught": "mapping.pt"}[step]
-    last |= {"kept": "kept.json", "targets": f"{list(shipped_entries())[-1]}.pt"}
+    last["targets"] = f"{list(shipped_entries())[-1]}.pt"
     return recipe.shipped / last.get(step, f"{step}.pt")

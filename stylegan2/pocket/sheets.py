@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
@@ -14,21 +14,20 @@ from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
 
-SIDE = 128  # pixels of a face, about
 SHOWN_SEEDS = (25, 41, 27, 42, 65, 79, 52, 75, 83, 110)  # chosen for what the baseline loses in them
 
 
 def same_codes(source: Generator, targets: dict[str, Generator]) -> Image.Image:
     """A row of the source's faces, and one of the same codes w through each target: {label: model}."""
     ws = ws_from_seeds(source, SHOWN_SEEDS, truncation=0.8)
-    return display.rows({name: render(g, ws) for name, g in ({"source": source} | targets).items()}, side=SIDE)
+    return display.rows({name: render(g, ws) for name, g in ({"source": source} | targets).items()})
 
 
 def contact_sheet(domain: str, generated: Tensor) -> Image.Image:
     """32 rendered faces of a domain above 32 generated ones, [32, 3, R, R]."""
     rendered = world.render(world.sample(domain, 32, seed=7), domain, generated.shape[-1])
     sheets = {"rendered": rendered, "generated": generated}
-    pictures = [display.label(display.grid(images, 8, side=SIDE), f"32 {kind}") for kind, images in sheets.items()]
+    pictures = [display.label(display.grid(images, 8), f"32 {kind}") for kind, images in sheets.items()]
     return display.stack(pictures, gap=10)
 
 
@@ -42,15 +41,14 @@ def timeline(samples: Sequence[Path], most: int = 6) -> Image.Image:
     rows = {}
     for file in sorted({samples[round(i * (len(samples) - 1) / (most - 1))] for i in range(most)}):
         with Image.open(file) as sheet:
-            row = sheet.convert("RGB").crop((0, 0, sheet.width, world.SIZE))
-        rows[f"{int(file.stem):,} images"] = ImageOps.scale(row, SIDE / world.SIZE)
+            rows[f"{int(file.stem):,} images"] = sheet.convert("RGB").crop((0, 0, sheet.width, world.SIZE))
     return display.table([[row] for row in rows.values()], rows=list(rows))
 
 
 def domains() -> Image.Image:
     """The same eight people in all four domains."""
     faces = world.sample("photo", 8, seed=3)
-    return display.rows({domain: world.render(faces, domain, SIDE) for domain in world.DOMAINS})
+    return display.rows({domain: world.render(faces, domain) for domain in world.DOMAINS})
 
 
 def worlds() -> Image.Image:

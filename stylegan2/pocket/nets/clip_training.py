@@ -230,16 +230,9 @@ def write_deflated(path: str | os.PathLike, content: Any) -> None:
             new.writestr(zipfile.ZipInfo(entry.filename), old.read(entry), zipfile.ZIP_DEFLATED, 9)
 
 
-def train_clip(
-    path: str | os.PathLike,
-    config: ClipConfig | None = None,
-    device: str = "auto",
-    scratch: str | os.PathLike = "build/pocket",
-    progress: bool = True,
-) -> ClipModel:
-    """Train a pocket CLIP; arguments as of `Fit.train`, and a device: "auto", "cpu" or "cuda"."""
-    config = config or ClipConfig()
-    return _Run(config, pick_device(device)).train(path, render_pool(config), scratch, progress)
+def train_clip(path: Path, config: ClipConfig, device: str, scratch: Path) -> ClipModel:
+    """Train a pocket CLIP; `path` and `scratch` as of `Fit.train`, device: "auto", "cpu" or "cuda"."""
+    return _Run(config, pick_device(device)).train(path, render_pool(config), scratch)
 
 
 @torch.no_grad()

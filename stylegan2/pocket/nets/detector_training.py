@@ -7,7 +7,6 @@ equations 1 to 4): a focal loss for the heat map, absolute differences for place
 from __future__ import annotations
 
 import math
-import os
 import random
 import time
 from collections.abc import Sequence
@@ -135,19 +134,11 @@ class _Run(Fit):
         return None, {"held out": evaluate(load(path), unseen)}
 
 
-def train_detector(
-    path: str | os.PathLike,
-    config: DetectorConfig | None = None,
-    device: str = "auto",
-    scratch: str | os.PathLike = "build/pocket",
-    held_out: int = 100,
-    progress: bool = True,
-) -> None:
-    """Train a detector; arguments as of `Fit.train`, a device, and how many pages to measure it on (`held_out`)."""
-    run = _Run(config or DetectorConfig(), pick_device(device), held_out)
-    first, count = run.config.seed * run.config.pages, run.config.pages
-    pages = [make_page(seed) for seed in bar(range(first, first + count), "pages", "page", progress)]
-    run.train(path, pages, scratch, progress)
+def train_detector(path: Path, config: DetectorConfig, device: str, scratch: Path, held_out: int = 100) -> None:
+    """Train a detector; `path` and `scratch` as of `Fit.train`, `held_out`: pages to measure it on."""
+    first, count = config.seed * config.pages, config.pages
+    pages = [make_page(seed) for seed in bar(range(first, first + count), "pages", "page")]
+    _Run(config, pick_device(device), held_out).train(path, pages, scratch)
 
 
 def evaluate(detector: Detector, pages: Sequence[Page]) -> dict[str, float]:

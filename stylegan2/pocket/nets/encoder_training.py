@@ -8,7 +8,6 @@ it in-domain: an encoder that has seen generated ones only gives codes that fit 
 
 from __future__ import annotations
 
-import os
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +30,7 @@ from stylegan2.runtime import pick_device, pick_dtype
 
 FACES_SEED = 720_000  # a sequence of faces that no data set, no judge and no evaluation uses
 EVALUATION_SEED = 820_000
-WIDTHS = {
-    128: 16,
-    64: 32,
-    32: 64,
-    16: 96,
-    8: 128,
-    4: 32,
-}  # narrow at the end: the last filter has w_dim times codes rows
+WIDTHS = {128: 16, 64: 32, 32: 64, 16: 96, 8: 128, 4: 32}  # the last filter has w_dim times codes rows
 
 
 @dataclass(frozen=True)
@@ -119,21 +111,20 @@ class _Run(Fit):
 
 
 def train_encoder(
-    path: str | os.PathLike,
+    path: Path,
     g: Generator,
     distance: JudgeDistance,
-    config: EncoderConfig | None = None,
-    device: str = "auto",
-    scratch: str | os.PathLike = "build/pocket",
-    progress: bool = True,
+    config: EncoderConfig,
+    device: str,
+    scratch: Path,
     codes: FaceCodes | None = None,
 ) -> Encoder:
-    """Train an encoder for g, which stays as it is; `path`, `scratch` and `progress` as of `Fit.train`.
+    """Train an encoder for g, which stays as it is; `path` and `scratch` as of `Fit.train`.
 
     codes: which w a rendered face has; None: nobody knows, as for a generator that was not taught.
     """
-    run = _Run(config or EncoderConfig(), g, distance, pick_device(device))
-    return run.train(path, known_faces(g, run.config.faces, codes), scratch, progress)
+    run = _Run(config, g, distance, pick_device(device))
+    return run.train(path, known_faces(g, config.faces, codes), scratch)
 
 
 @torch.no_grad()

@@ -72,7 +72,6 @@ class Fit:
         step: batches learned from.
         settings: plain values; a saved state is resumed only by a training with the same ones.
         extra: tensors that are saved and resumed besides the network's.
-        measured: the result's errors, once `train` is through.
     """
 
     clip_norm = 1.0  # of the gradient
@@ -129,31 +128,30 @@ class Fit:
             self.extra = {name: value.to(self.device) for name, value in content["extra"].items()}
             self.step = content["step"]
 
-    def train(self, path: str | os.PathLike, pool: Any, scratch: str | os.PathLike, progress: bool = True) -> Any:
+    def train(self, path: str | os.PathLike, pool: Any, scratch: str | os.PathLike) -> Any:
         """Train to the end; called again after an interruption, it goes on from the last state. -> as `finish`.
 
         Args:
             path: where the weights go; a JSON file with settings and errors goes beside them.
             pool: what `batches` takes from.
             scratch: folder for the state, which is written every `save_every` images and removed at the end.
-            progress: a bar.
         """
         path = Path(path)
         state = Path(scratch) / f"{path.stem}_training.pt"
         if state.is_file():
             self.resume(state)
-        self._loop(pool, state, progress)
+        self._loop(pool, state)
         meta = {**self.settings, "minutes": round((time.perf_counter() - self.started) / 60, 1)}
-        result, self.measured = self.finish(path, pool, meta)
-        files.write_json(path.with_suffix(".json"), {"training": meta, **self.measured})
+        result, measured = self.finish(path, pool, meta)
+        files.write_json(path.with_suffix(".json"), {"training": meta, **measured})
         state.unlink(missing_ok=True)
         return result
 
-    def _loop(self, pool: Any, state: Path, progress: bool) -> None:
+    def _loop(self, pool: Any, state: Path) -> None:
         config, recent = self.config, {}
         every = max(1, config.save_every // config.batch)
         amount = {"total": config.steps * config.batch, "initial": self.step * config.batch, "mininterval": 5}
-        with bar(what=state.stem.removesuffix("_training"), unit=config.unit[:-1], shown=progress, **amount) as shown:
+        with bar(what=state.stem.removesuffix("_training"), unit=config.unit[:-1], **amount) as shown:
             for batch in self.batches(pool):
                 for name, value in self.train_step(*batch).items():
                     recent[name] = recent.get(name, value) * 0.98 + value * 0.02
@@ -164,12 +162,13 @@ class Fit:
                     self.save(state)
 
 
-def warm_cosine(optimiser: torch.optim.Optimizer, steps: int, warm_up: float) -> LambdaLR:
-    """The optimiser's learning rate: linear up over the share `warm_up` of `steps`, then half a cosine down to 0."""
+def warm_cosine(optimiser: torch.optim.Optimizer, steps: int, warm_up: float, flat: float = 0.0) -> LambdaLR:
+    """The learning rate: linear up over the share `warm_up` of `steps`, then half a cosine, from the share `flat` on,
+    down to 0."""
 
     def factor(step: int) -> float:
         t = (step + 1) / steps
-        return min(t / warm_up, 0.5 + 0.5 * math.cos(math.pi * t))
+        return min(t / warm_up, 0.5 + 0.5 * math.cos(math.pi * max(0.0, t - flat) / (1 - flat)))
 
     return LambdaLR(optimiser, factor)
 

@@ -25,6 +25,7 @@ from stylegan2 import files
 from stylegan2.bars import bar
 from stylegan2.files import CheckpointError, check_entries
 from stylegan2.pocket import world
+from stylegan2.pocket.world.faces import GROUPS
 from stylegan2.runtime import pick_device
 
 AXES = 48  # principal axes of the features that are kept: 99 % of the variance, and sets of a few hundred faces suffice
@@ -34,10 +35,6 @@ FORMAT = "stylegan2 pocket judge"
 EYES = (world.LANDMARKS.index("eye_left"), world.LANDMARKS.index("eye_right"))
 EVALUATION_SEED = 800_000  # sequences of faces that neither a data set nor the judge's training uses
 
-GROUPS: dict[str, list[int]] = {}  # categorical attribute -> its one-hot columns in `Faces.vector()`
-for column, name in enumerate(world.VECTOR_NAMES):
-    if ": " in name:
-        GROUPS.setdefault(name.split(": ")[0], []).append(column)
 FLAGS = [world.VECTOR_NAMES.index(name) for name in ("glasses", "freckles", "earrings")]
 CONTINUOUS = sorted(set(range(len(world.VECTOR_NAMES))) - set(FLAGS) - {c for g in GROUPS.values() for c in g})
 

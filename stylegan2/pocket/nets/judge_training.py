@@ -6,7 +6,6 @@ webtoon smiles and has pink hair, and would read that into a picture instead of 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylegan2 import files
 from stylegan2.data.roughen import roughen
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.fit import Fit, FitConfig, mirrored, sets_of_faces
@@ -27,13 +25,11 @@ from stylegan2.pocket.nets.judge import (
     Judge,
     evaluate_judge,
     format_evaluation,
-    read_dict,
     to_float,
 )
 from stylegan2.runtime import pick_device, pick_dtype
 
 TRAINING_SEED = 700_000  # sequences of faces that no data set and no evaluation uses
-POOL_FORMAT = "stylegan2 pocket faces for the judge"
 HEAT_SD = 1.0 / 32  # of the wanted heat around a landmark, in image sides: one cell of the map
 MIRRORED = [world.VECTOR_NAMES.index(name) for name in ("yaw", "roll", "parting", "gaze", "light")]
 
@@ -78,19 +74,6 @@ def render_pool(own: int, cross: int, seed: int = 0) -> Pool:
         images = world.render(faces, domain, INPUT_SIZE)
         parts.append((images, faces.vector(), world.landmarks(faces, domain), of_domain))
     return Pool(*map(torch.cat, zip(*parts, strict=True)))
-
-
-def kept_pool(config: JudgeConfig, folder: Path) -> Pool:
-    """The pool of a config, rendered once and kept in `folder`: a training that goes on need not render it again."""
-    made_for = [world.VERSION, config.own_faces, config.cross_faces, config.seed]
-    path = folder / "judge_pool.pt"
-    if path.is_file():
-        content = read_dict(path, POOL_FORMAT)
-        if content["made_for"] == made_for:
-            return Pool(**content["pool"])
-    pool = render_pool(config.own_faces, config.cross_faces, config.seed)
-    files.write(path, {"format": POOL_FORMAT, "made_for": made_for, "pool": vars(pool)})
-    return pool
 
 
 def _mirror_order() -> list[int]:
@@ -157,7 +140,9 @@ class _Run(Fit):
         _set_feature_axes(self.model.eval(), pool)
         self.model.save(path)
         judge = Judge.load(path)
-        return judge, {"errors": evaluate_judge(judge, self.config.evaluation_faces)}
+        errors = evaluate_judge(judge, self.config.evaluation_faces)
+        print(format_evaluation(errors))
+        return judge, {"errors": errors}
 
 
 @torch.no_grad()
@@ -176,17 +161,6 @@ def _set_feature_axes(judge: Judge, pool: Pool) -> None:
     judge.feature_axes.copy_(scale[:, None] * axes * (100 / kept.sum()).sqrt())
 
 
-def train_judge(
-    path: str | os.PathLike,
-    images: int = 100_000,
-    seed: int = 0,
-    scratch: str | os.PathLike = "build/pocket",
-    progress: bool = True,
-    **settings,
-) -> Judge:
-    """Train a judge; `path` and `scratch` as of `Fit.train`, the rest of `JudgeConfig`. progress: also a table."""
-    run = _Run(config := JudgeConfig(images=images, seed=seed, **settings))
-    judge = run.train(path, kept_pool(config, Path(scratch)), scratch, progress)
-    if progress:
-        print(format_evaluation(run.measured["errors"]))
-    return judge
+def train_judge(path: Path, config: JudgeConfig, scratch: Path) -> Judge:
+    """Train a judge, and print its errors; `path` and `scratch` as of `Fit.train`."""
+    return _Run(config).train(path, render_pool(config.own_faces, config.cross_faces, config.seed), scratch)

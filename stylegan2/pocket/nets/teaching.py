@@ -25,7 +25,7 @@ from stylegan2 import display, files
 from stylegan2.bars import bar
 from stylegan2.networks import SynthesisNetwork, widths
 from stylegan2.pocket import world
-from stylegan2.pocket.nets.fit import Fit, FitConfig
+from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
 from stylegan2.pocket.nets.judge import read_dict, to_float
 from stylegan2.pocket.nets.muon import Muon, split
 from stylegan2.pocket.world.faces import GLASSES
@@ -208,14 +208,9 @@ class _Teaching(Fit):
         head = {"params": [*self.model.linear.parameters(), *self.model.deep.parameters()], "lr": config.head_lr}
         matrices, rest = split(self.model.synthesis, lambda name, p: name.endswith("weight") and "to_rgb" not in name)
         self.optimiser = Muon([head, matrices, rest | {"lr": config.lr / 2}], config.lr)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
+        self.schedule = warm_cosine(self.optimiser, config.steps, config.warm_up, config.flat)
         self.held_out = Lessons.render(config.held_out, config.seed + 99, config.resolution)
         self.extra["curve"] = torch.zeros(0, 2)  # images shown, held-out error
-
-    def _rate(self, step: int) -> float:
-        """Up in a straight line, level, and half a cosine down to 0."""
-        c, t = self.config, (step + 1) / self.config.steps
-        return min(1.0, t / c.warm_up, 0.5 + 0.5 * math.cos(math.pi * max(0.0, t - c.flat) / (1 - c.flat)))
 
     def batches(self, pool: Lessons) -> Iterator[tuple]:
         worn, bare = pool.glasses.nonzero()[:, 0], (~pool.glasses).nonzero()[:, 0]

@@ -9,8 +9,9 @@ from stylegan2 import display
 from stylegan2.collect.facemesh import OVAL
 from stylegan2.pocket import world
 from stylegan2.pocket.portrait.head import LEFT_BROW, LEFT_LIDS, LIPS, RIGHT_BROW, RIGHT_LIDS, Head
-from stylegan2.pocket.portrait.reading import PALETTES, Reading
+from stylegan2.pocket.portrait.reading import Reading
 from stylegan2.pocket.world.faces import BY_NAME
+from stylegan2.pocket.world.styles import PALETTES
 
 SIDE, ROW, LARGER = 288, 18, 2  # pixels of a picture and of a row of the table; the mesh is drawn larger, then shrunk
 LINE, BAR, BACK = "#7df3c8", "#7a5cff", "#e6e6ec"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,19 +20,12 @@ from stylegan2.pocket.portrait import colours, hair, shape, worn
 from stylegan2.pocket.portrait.head import Head, head_of
 from stylegan2.pocket.world import Attribute, Faces, sample, styles
 from stylegan2.pocket.world.faces import BY_NAME
+from stylegan2.pocket.world.styles import PALETTES
 
 Value = float | str | tuple[float, float, float]
 SMALLEST = 48  # pixels of a face: in smaller ones neither glasses nor a smile can be told
 PRESENT = 0.5  # presence of a mesh from which it is a face
 ENOUGH = 0.5  # a value as sure as this stands as it was read; a less sure one moves towards the mean
-PALETTES = {
-    "hair_colour": styles.HAIR_COLOURS,
-    "eye_colour": styles.EYE_COLOURS,
-    "clothes_colour": styles.CLOTHES_COLOURS,
-    "background": styles.BACKGROUND_COLOURS,
-    "background2": styles.BACKGROUND_COLOURS,
-    "glasses_colour": styles.GLASSES_COLOURS,
-}
 GREY_SURE = 0.4  # of skin and hair colour in black and white
 UNSEEN_IN_GREY = ("skin_warmth", "eye_colour", "glasses_colour")
 GREY_NOTE = "black-and-white: skin and hair by lightness, less sure; clothes and background as greys; no eye colour"
@@ -216,20 +210,15 @@ def _checked(name: str, value: str | float | Sequence[float]) -> Value:
 
 
 def _colour(value: str | Sequence[float], palette: Mapping[str, Sequence[float]]) -> tuple | None:
+    """RGB in 0..1 of a name, "#rrggbb", or three numbers, also as text; None: it is none of them."""
     if isinstance(value, str):
         if value in palette:
             return tuple(palette[value])
-        digits = value.removeprefix("#")
-        if value == digits or len(digits) != 6 or set(digits.lower()) - set("0123456789abcdef"):
-            return _channels(value.split(","))
-        return tuple(byte / 255 for byte in bytes.fromhex(digits))
-    return _channels(value)
-
-
-def _channels(parts: object) -> tuple | None:
-    """Three numbers from 0 to 1, also as text; None: they are not."""
+        if re.fullmatch("#[0-9a-fA-F]{6}", value):
+            return tuple(byte / 255 for byte in bytes.fromhex(value[1:]))
+        value = value.split(",")
     try:
-        channels = tuple(map(float, parts))
+        channels = tuple(map(float, value))
     except (TypeError, ValueError):
         return None
     return channels if len(channels) == 3 and all(0 <= v <= 1 for v in channels) else None

@@ -143,12 +143,9 @@ class Effect:
 
     Attributes:
         along: half of the change from -degree to +degree. What both signs do (mostly damage) cancels out.
-        plus, minus: changes from the unedited faces to either side.
     """
 
     along: dict[str, Change]
-    plus: dict[str, Change]
-    minus: dict[str, Change]
 
 
 @torch.no_grad()
@@ -162,7 +159,7 @@ def measure_directions(
     layers: str | Sequence[int] | None = None,
     sd: Tensor | None = None,
 ) -> list[Effect]:
-    """Move many faces along every direction, both ways, and let the judge compare them. About 1.5 s per direction.
+    """Move many faces along every direction, both ways, and let the judge compare both ends. About 1.5 s per direction.
 
     Args:
         degree: how far, to both sides; not above 0 is a ValueError.
@@ -178,14 +175,12 @@ def measure_directions(
 
     if sd is None:
         sd = attribute_spread(read(ws_from_seeds(g, range(200), truncation)))
-    ws = ws_from_seeds(g, seeds, truncation)
-    before, effects = read(ws), []
+    ws, effects = ws_from_seeds(g, seeds, truncation), []
     for k in bar(range(len(directions)), "judge", "direction"):
         plus, minus = (read(move(ws, directions, {k: sign * degree}, layers)) for sign in (1, -1))
-        sides = (measure_changes(before, side, sd) for side in (plus, minus))
         across = measure_changes(minus, plus, sd)
         along = {name: replace(change, mean=change.mean / 2, each=change.each / 2) for name, change in across.items()}
-        effects.append(Effect(along, *sides))
+        effects.append(Effect(along))
     return effects
 
 

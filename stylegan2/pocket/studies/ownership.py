@@ -113,7 +113,6 @@ def measure_ownership(
     pairs: int = 200,
     truncation: float = 0.7,
     first_seed: int = 0,
-    progress: bool = True,
     channels: Sequence[int] | None = None,
 ) -> Ownership:
     """Exchange codes between pairs of faces, one set of layers after the other, and read what that changes.
@@ -136,7 +135,7 @@ def measure_ownership(
     sd = _spread(Reading.concatenate(readings))
     whole = (after - before) / sd
     owned = []
-    for layers in bar(sets, "layers", "set", progress):
+    for layers in bar(sets, "layers", "set"):
         mixed = _values(judge.read(render(g, mix(first, second, layers, channels))))
         owned.append(_owned(layers, (mixed - before) / sd, whole))
     return Ownership(tuple(owned), g.num_ws, pairs, truncation)

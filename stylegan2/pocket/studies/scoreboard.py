@@ -57,7 +57,7 @@ SWAPS = (None, 32, 64)  # first resolution from the target; None: all of it
 BATCH = 16  # images swapped together
 CODES_SEED = 1  # of the codes that all entries are measured on
 NUMBERS = ("domain_distance", "landmark_error_same_w", "landmark_error_same_z", "attributes_kept_same_w")
-KEPT = (*likeness.MEASURES, "kept_by_group")  # numbers that older results lack
+KEPT = (*likeness.MEASURES, "kept_by_group")  # of a person
 BOUNDS = ("floor", "distance_floor", "distance_same_people", "distance_ceiling")
 BUDGET = ("images", "batch", "faces")
 RATES = {"r1_gamma": 0.5, "pl_interval": 16, "style_mixing": 0.1, "ema_images": 2_500}  # of the pocket world's runs
@@ -195,7 +195,7 @@ class Ruler:
     def __init__(self, study: Study, domain: str):
         self.study, self.domain = study, domain
         version = f"{world.SIZE}-v{world.VERSION}-{study.made_from['judge']}"
-        self.path = study.work / f"ruler2-{domain}-{study.faces}-{version}.pt"  # "ruler-…" had no people
+        self.path = study.work / f"ruler2-{domain}-{study.faces}-{version}.pt"
 
     @cached_property
     def judge(self) -> Judge:
@@ -218,7 +218,8 @@ class Ruler:
         n = self.study.faces
         real = measures.rendered_reference(self.judge, self.domain, n)
         as_source, as_target = measures.same_faces(self.judge, SOURCE_DOMAIN, self.domain, n)
-        person, cartoon = likeness.people(self.judge, SOURCE_DOMAIN, self.domain, min(n, likeness.PEOPLE))
+        people = max(likeness.FOLDS, min(n, likeness.PEOPLE))
+        person, cartoon = measures.same_faces(self.judge, SOURCE_DOMAIN, self.domain, people, likeness.PEOPLE_SEED)
         readings = {"real": real.first, "more_real": real.second, "as_source": as_source, "as_target": as_target}
         readings |= {"person": person, "cartoon": cartoon}
         files.write(self.path, {name: vars(reading) for name, reading in readings.items()})
@@ -329,7 +330,7 @@ def rows(results: Iterable[dict]) -> list[dict]:
     sd is null for a single seed. `floor` and `ceiling` bound the landmark errors: the same attributes rendered in both
     domains, and random pairs. `distance_floor` and `distance_ceiling` bound the domain distance: other rendered faces
     of the domain, and rendered photos; `distance_same_people`: the photos' people, rendered in the domain. Numbers of
-    KEPT, where all seeds have them: `_kept`.
+    KEPT: see `_kept`.
     """
     groups: dict[tuple, list[dict]] = {}
     for result in results:
@@ -342,7 +343,7 @@ def rows(results: Iterable[dict]) -> list[dict]:
             "method": name,
             "swap": swap,
             **{number: _spread([seed[number] for seed in seeds]) for number in NUMBERS},
-            **{number: _kept([seed[number] for seed in seeds]) for number in KEPT if all(number in s for s in seeds)},
+            **{number: _kept([seed[number] for seed in seeds]) for number in KEPT},
             **{bound: seeds[0][bound] for bound in BOUNDS},
             "ceiling": statistics.fmean(seed["ceiling"] for seed in seeds),
             "seeds": len(seeds),
@@ -364,7 +365,7 @@ def _kept(values: Sequence[dict[str, float]]) -> dict[str, float | None]:
 
 def read_rows(path: str | os.PathLike) -> list[dict]:
     """Rows of a scoreboard.json. Raises FileNotFoundError, saying how to make one, and ValueError for another file."""
-    path, needed = Path(path), {"domain", *NUMBERS}
+    path, needed = Path(path), {"domain", *NUMBERS, *KEPT}
     if not path.exists():
         raise FileNotFoundError(f"no scoreboard at '{path}': python -m stylegan2 scoreboard makes it")
     stored = json.loads(path.read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stylegan2.pocket import likeness
 from stylegan2.pocket.studies import markdown_table
 from stylegan2.pocket.studies.scoreboard import SOURCE_DOMAIN
 
@@ -41,8 +42,8 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 def scatter(rows: Sequence[dict], domains: Sequence[str] | None = None, ceiling: bool = True):
     """Landmark error of the same w against domain distance, one plot per domain (None: all): best is the lower left.
 
-    Filled marks: the whole target model; hollow ones: its low resolutions swapped for the source's (squares: below 16,
-    triangles: below 32). Bars: one sd. Grey steps: the Pareto front. Dotted lines: landmark errors of the same
+    Filled marks: the whole target model; hollow ones: its low resolutions swapped for the source's (squares: below 32,
+    triangles: below 64). Bars: one sd. Grey steps: the Pareto front. Dotted lines: landmark errors of the same
     attributes rendered in both domains, and of random pairs (`ceiling`), which lie far to the right of everything else;
     distance of the photos' people rendered in the domain.
     """
@@ -99,19 +100,31 @@ def table(rows: Sequence[dict], domain: str, swaps: Sequence[int | None] = (None
         raise ValueError(f"no row of {domain!r} with a swap of {list(swaps)}; there are {available or 'none at all'}")
     chosen.sort(key=lambda row: row["landmark_error_same_w"]["mean"])
     lines = [[row["method"], str(row["swap"] or "–")] for row in chosen]
-    columns = {name: column for name, column in COLUMNS.items() if all(name in row for row in chosen)}
-    for name, (title, digits) in columns.items():
+    for name, (title, digits) in COLUMNS.items():
         means = [round(row[name]["mean"], digits) for row in chosen]  # equal as printed counts as equal
         best = max(means) if title.endswith("↑") else min(means)
         for line, row, mean in zip(lines, chosen, means, strict=True):
             line.append(_cell(row[name], digits, mean == best))
     for line, row in zip(lines, chosen, strict=True):
         line.append(str(row["seeds"]))
-    titles = [title for title, _ in columns.values()]
+    titles = [title for title, _ in COLUMNS.values()]
     return f"{markdown_table(['method', 'swap', *titles, 'seeds'], lines)}\n\n{_bounds(chosen)}"
 
 
-def _cell(number: dict, digits: int, best: bool) -> str:
+def kept_table(rows: Sequence[dict]) -> str:
+    """What a person keeps in the whole target models (no swap), by groups of attributes: a table of all domains."""
+    groups = list(likeness.STRUCTURE)
+    titles = ["world", "method", "structure kept", *groups, "colours kept", "who is it?", "of five"]
+    lines = []
+    for row in rows:
+        if row["swap"] is None:
+            structure, *others = (_cell(row[name], 2) for name in likeness.MEASURES)
+            parts = [f"{row['kept_by_group'][group]:.2f}" for group in groups]
+            lines.append([row["domain"], row["method"], structure, *parts, *others])
+    return markdown_table(titles, lines)
+
+
+def _cell(number: dict, digits: int, best: bool = False) -> str:
     """A mean with its sd over the seeds; of a single seed with the interval over faces, if there is one."""
     text = f"{number['mean']:.{digits}f}"
     text = f"**{text}**" if best else text
@@ -123,17 +136,15 @@ def _cell(number: dict, digits: int, best: bool) -> str:
 def _bounds(rows: Sequence[dict]) -> str:
     """The floors and ceilings of the numbers, in one line."""
     row, random = rows[0], sorted(round(row["ceiling"], 2) for row in rows)
+    who = row["who_top1"]
     pairs = f"{random[0]:.2f}" + f" to {random[-1]:.2f}" * (random[0] < random[-1])
-    bounds = (
+    return (
         f"Landmark error: {row['floor']:.3f} for the same attributes in both domains, {pairs} for random pairs. "
         f"Domain distance: {row['distance_floor']:.1f} for rendered faces of this world, "
         f"{row['distance_same_people']:.1f} for the photos' people rendered in it, "
-        f"{row['distance_ceiling']:.0f} for photos."
+        f"{row['distance_ceiling']:.0f} for photos. "
+        f"Who is it: {who['floor']:.2f} by chance, {who['ceiling']:.2f} for people rendered in both worlds."
     )
-    if all("who_top1" in row for row in rows):
-        who = row["who_top1"]
-        bounds += f" Who is it: {who['floor']:.2f} by chance, {who['ceiling']:.2f} for people rendered in both worlds."
-    return bounds
 
 
 PAGE = """# The scoreboard
@@ -148,7 +159,12 @@ only in their method.
 - **Landmark error**: how far the judge's 16 landmarks lie apart in source and target, in distances between the eyes.
   *Same w*: one code through both generators; *same z*: each through its own mapping. Less: more of the face is kept.
 - **Attributes kept**: of the attributes that could be kept, how much is. 1: all, as when the same attributes are
-  rendered in both worlds; 0: as for random pairs.{kept}
+  rendered in both worlds; 0: as for random pairs.
+- **Structure kept, colours kept**: what is left of pose, head, hair and expression, and of the colours, once the
+  world's own change is taken out. 1: as of people rendered in both worlds; 0: strangers. A world may ask for other
+  colours; it does not ask for another pose.
+- **Who is it?** Among 100 photos, how often the right one is nearest to the cartoon, or among the nearest five.
+  Background, light and clothes do not count. In brackets: 95 % confidence interval over faces.
 - **Swap** 32 (64): the source's layers below 32 (64) pixels, the target's from there on. It changes nothing where the
   layers below 32 were frozen: they are the source's already. Swaps stand on top of the tables, since they keep most of
   the face; look at their domain distance before you choose one.
@@ -177,14 +193,6 @@ Made by `python -m stylegan2 pocket scoreboard`; the numbers are in `scoreboard.
 """
 
 
-KEPT = """
-- **Structure kept, colours kept**: what is left of pose, head, hair and expression, and of the colours, once the
-  world's own change is taken out. 1: as of people rendered in both worlds; 0: strangers. A world may ask for other
-  colours; it does not ask for another pose.
-- **Who is it?** Among 100 photos, how often the right one is nearest to the cartoon, or among the nearest five.
-  Background, light and clothes do not count. In brackets: 95 % confidence interval over faces."""
-
-
 def page(rows: Sequence[dict], sweeps: Sequence[dict]) -> str:
     """The scoreboard as a Markdown page: what is measured, tables with and without swaps, the settings."""
     swaps = list(dict.fromkeys(row["swap"] for row in rows))
@@ -192,5 +200,4 @@ def page(rows: Sequence[dict], sweeps: Sequence[dict]) -> str:
     tables = "\n\n".join(f"## {SOURCE_DOMAIN} → {domain}\n\n{table(rows, domain, swaps)}" for domain in domains)
     swept = [table(sweeps, domain) for domain in dict.fromkeys(row["domain"] for row in sweeps)]
     budget = {name: rows[0][name] for name in ("images", "batch", "faces")}
-    kept = KEPT if all("structure_kept" in row for row in rows) else ""
-    return PAGE.format(kept=kept, tables=tables, sweeps="\n\n".join(swept) or "(not made yet)", **budget)
+    return PAGE.format(tables=tables, sweeps="\n\n".join(swept) or "(not made yet)", **budget)

@@ -24,8 +24,9 @@ from stylegan2.pocket.measures import COLUMNS
 from stylegan2.pocket.nets.judge import GROUPS, Judge, Reading
 from stylegan2.pocket.studies import markdown_table
 from stylegan2.pocket.studies.changes import attribute_spread, describe_changes, measure_changes, others_mean
-from stylegan2.pocket.world import styles
 from stylegan2.pocket.world.captions import nearest_name
+from stylegan2.pocket.world.faces import BY_NAME
+from stylegan2.pocket.world.styles import PALETTES
 from stylegan2.published.clip_model import ClipModel
 
 ENOUGH, STILL = 0.8, 0.25  # share of faces in which the attribute must appear; sd by which the others may move
@@ -53,7 +54,7 @@ class Prompt:
 
 def value(reading: Reading, name: str) -> Tensor:
     """A continuous attribute in the renderer's own units, [N]."""
-    attribute = next(a for a in world.ATTRIBUTES if a.name == name)
+    attribute = BY_NAME[name]
     middle, half = (attribute.low + attribute.high) / 2, (attribute.high - attribute.low) / 2
     return reading.column(name) / 2 * half + middle  # the inverse of `Faces.vector`
 
@@ -68,12 +69,12 @@ def below(name: str, limit: float) -> Holds:
     return lambda reading: value(reading, name) < limit
 
 
-def coloured(name: str, table: dict, colour: str) -> Holds:
+def coloured(name: str, colour: str) -> Holds:
     """The nearest named colour is that one."""
 
     def holds(reading: Reading) -> Tensor:
         rgb = reading.attributes[:, COLUMNS[name]] / 4 + 0.5
-        return torch.tensor([nearest == colour for nearest in nearest_name(rgb.clamp(0, 1), table)])
+        return torch.tensor([nearest == colour for nearest in nearest_name(rgb.clamp(0, 1), PALETTES[name])])
 
     return holds
 
@@ -94,11 +95,11 @@ LAYERS = {  # which codes decide an attribute: the source was taught so, see `ne
     "mouth_open": "5", "smile": "5", "beard": "4-5", "glasses": "4", "hair_style": "0-3", "yaw": "0-3",
 }  # fmt: skip
 
-COLOURED = {  # text -> its attribute, the names of its colours, what may move
-    "{} hair": ("hair_colour", styles.HAIR_COLOURS, ("hair_colour",)),
-    "{} clothes": ("clothes_colour", styles.CLOTHES_COLOURS, ("clothes_colour",)),
-    "{} eyes": ("eye_colour", styles.EYE_COLOURS, ("eye_colour",)),
-    "a {} background": ("background", styles.BACKGROUND_COLOURS, ("background", "background2")),
+COLOURED = {  # text -> what may move, first its attribute
+    "{} hair": ("hair_colour",),
+    "{} clothes": ("clothes_colour",),
+    "{} eyes": ("eye_colour",),
+    "a {} background": ("background", "background2"),
 }
 
 
@@ -109,8 +110,8 @@ def _prompt(
 
 
 def _colour(text: str, colour: str, settings: dict[str, Any] = EACH, strength: float = 1.0) -> Prompt:
-    name, table, meant = COLOURED[text]
-    return _prompt(text.format(colour), coloured(name, table, colour), meant, settings, strength)
+    meant = COLOURED[text]
+    return _prompt(text.format(colour), coloured(meant[0], colour), meant, settings, strength)
 
 
 PROMPTS = (
@@ -141,13 +142,13 @@ def studied(text: str) -> Prompt | None:
     return next((prompt for prompt in PROMPTS if prompt.text == " ".join(text.lower().split())), None)
 
 
-def describe_edit(judge: Judge, g: Generator, before: Tensor, after: Tensor, text: str, spread: int = 200) -> str:
+def describe_edit(judge: Judge, g: Generator, before: Tensor, after: Tensor, text: str) -> str:
     """An edit of codes [N, L, w_dim], by the judge: in how many faces a studied text holds now, and what else changed.
 
-    spread: number of g's own faces that give the standard deviation (sd) of every attribute.
+    200 of g's own faces give the standard deviation (sd) of every attribute.
     """
     prompt, (old, new) = studied(text), (judge.read(render(g, ws)) for ws in (before, after))
-    sd = attribute_spread(judge.read(render(g, ws_from_seeds(g, range(spread), 0.8))))
+    sd = attribute_spread(judge.read(render(g, ws_from_seeds(g, range(200), 0.8))))
     changes, meant = measure_changes(old, new, sd), prompt.meant if prompt else ()
     most = describe_changes({name: change for name, change in changes.items() if name not in meant})
     rest = f"on average they moved by {others_mean(changes, meant):.2f} sd"

@@ -15,13 +15,6 @@ from torch import Tensor
 from stylegan2.pocket.world import styles
 from stylegan2.pocket.world.faces import ATTRIBUTES, Faces
 
-_PALETTES = {
-    "hair_colour": styles.HAIR_COLOURS,
-    "eye_colour": styles.EYE_COLOURS,
-    "background": styles.BACKGROUND_COLOURS,
-    "clothes_colour": styles.CLOTHES_COLOURS,
-}
-
 
 def nearest_name(colours: Tensor, palette: styles.Palette) -> list[str]:
     """Name of the nearest colour of a palette for each of [N, 3] colours."""
@@ -34,7 +27,7 @@ def _readable(faces: Faces) -> list[dict[str, Any]]:
     """Each face as attribute -> number, name of the choice, or name of the nearest colour."""
     columns = {a.name: faces.values[a.name].tolist() for a in ATTRIBUTES if a.kind != "colour"}
     columns |= {a.name: [a.choices[k] for k in columns[a.name]] for a in ATTRIBUTES if a.kind == "categorical"}
-    columns |= {name: nearest_name(faces.values[name], palette) for name, palette in _PALETTES.items()}
+    columns |= {name: nearest_name(faces.values[name], palette) for name, palette in styles.PALETTES.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

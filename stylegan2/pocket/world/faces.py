@@ -7,6 +7,7 @@ many others are sampled with it.
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,6 +108,11 @@ def _targets(attribute: Attribute, value: Tensor) -> dict[str, Tensor]:
 
 
 VECTOR_NAMES = tuple(name for attribute in ATTRIBUTES for name in _targets(attribute, torch.zeros(1, 3)))
+COLUMNS: dict[str, list[int]] = {}  # attribute -> its columns in a vector: one, three of a colour, or one per choice
+for column, name in enumerate(VECTOR_NAMES):
+    COLUMNS.setdefault(re.sub("_[rgb]$|: .*", "", name), []).append(column)
+# categorical attribute -> its one-hot columns; glasses have a single one, whether there are any
+GROUPS = {a.name: COLUMNS[a.name] for a in ATTRIBUTES if a.kind == "categorical" and len(COLUMNS[a.name]) > 1}
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,6 +127,14 @@ HAIR_COLOURS, EYE_COLOURS, CLOTHES_COLOURS, BACKGROUND_COLOURS = (
     {name: colour for name, (colour, _) in table.items()}
     for table in (_HAIR_COLOURS, _EYE_COLOURS, _CLOTHES_COLOURS, _BACKGROUND_COLOURS)
 )
+PALETTES: dict[str, Palette] = {  # attribute -> its colours
+    "hair_colour": HAIR_COLOURS,
+    "eye_colour": EYE_COLOURS,
+    "clothes_colour": CLOTHES_COLOURS,
+    "background": BACKGROUND_COLOURS,
+    "background2": BACKGROUND_COLOURS,
+    "glasses_colour": GLASSES_COLOURS,
+}
 _VALUES = {
     # Proportions
     "zoom": (1.13, 1.12, 1.06, 1.13),  # enlarges everything: the head fills the frame
