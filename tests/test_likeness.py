@@ -63,7 +63,7 @@ def test_the_same_people_in_both_worlds_keep_all(ruler, photos, cartoons):
 def test_strangers_keep_nothing(ruler, photos, cartoons):
     found = ruler.measure(photos, shuffled(cartoons))
     assert values(found) == pytest.approx((0, 0, 0.01, 0.05), abs=0.1)
-    assert found.structure_kept.low < 0 < found.structure_kept.high
+    assert abs(found.structure_kept.value) < found.structure_kept.high - found.structure_kept.low
     assert found.structure_kept.floor == pytest.approx(1, abs=0.05)  # shuffled once more, they are right again
 
 
@@ -77,7 +77,7 @@ def test_other_hair_colours_are_no_other_structure(judge, ruler, photos, faces):
 def test_another_pose_is_another_structure_in_the_same_colours(judge, ruler, photos, faces):
     found = ruler.measure(photos, read(judge, faces, of_others=["yaw", "pitch", "roll"]))
     assert found.kept_by_group["pose"] == pytest.approx(0, abs=0.2) and found.structure_kept.high < 0.85
-    assert found.colours_kept.value == pytest.approx(1, abs=0.06) and found.kept_by_group["head"] > 0.8
+    assert found.colours_kept.value == pytest.approx(1, abs=0.06) and found.kept_by_group["head"] > 0.75
 
 
 def test_background_and_clothes_do_not_say_who_it_is(judge, ruler, photos, faces):

