@@ -109,6 +109,7 @@ def test_a_world_paints_the_person_as_its_renderer_does(people, toon, faces):
     before, after = ((person._colours(images, masks) - wanted).abs().mean() for images in (plain, own))
     assert after < 0.5 * before
     assert (weak - people.render(faces)).abs().max() < 0.02  # without strength it is the source's picture
+    assert torch.equal(people.cartoonize({"again": people.source}, faces)["again"], people.render(faces))
 
 
 def test_colours_of_a_bald_head_are_those_of_its_skin(people, toon):

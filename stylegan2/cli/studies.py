@@ -172,7 +172,7 @@ def pocket(
     \b
     Examples:
       python -m stylegan2 pocket
-      python -m stylegan2 pocket targets --target-images 16000 --force
+      python -m stylegan2 pocket scoreboard report --force
     """
     from stylegan2.pocket import recipe
 

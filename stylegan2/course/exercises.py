@@ -141,7 +141,7 @@ EXERCISES: dict[str, Exercise] = {
         [(16, 16, 1.0), (8, 16, 1.0), (64, 16, 0.5), (4, 64, 2.0)],
         "x = log2(r / swap_resolution) + 1/2 goes into 1 / (1 + exp(-x / width))",
     ),
-    "06-still": Exercise({4, 8, 16}, hint="swapping changes only blocks below the cut, and the frozen ones, up to 8x8, are equal"),
+    "06-still": Exercise({4, 8, 16}, hint="a swap changes blocks below the cut; the frozen ones, up to 8x8, are equal"),
     "06-codes": Exercise(
         {5},
         hint="a tRGB shares its code with the up-convolution of the next block, and the cut lies between the two",

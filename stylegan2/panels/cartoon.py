@@ -180,7 +180,7 @@ def render_cartoon(
     sitter, how = studio.sitter(photo), {"codes": codes, "keep_colours": keep_colours}
     model = {style: pick("style", style, studio.styles)}
     cartoon = studio.cartoons(photo, model, swap_resolution, width, strength, **how)[style]
-    again = studio.cartoons(photo, {"": studio.source}, codes=codes)[""]
+    again = studio.cartoons(photo, {"": studio.source}, codes=codes, keep_colours=0.0)[""]
     faces = {"photo": sitter.photo[0], AGAIN: again[0], style: cartoon[0]}
     if drawing := studio.drawing(photo, style):
         faces[f"as read, by the renderer: {style}"] = drawing

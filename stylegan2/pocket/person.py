@@ -155,6 +155,9 @@ class PersonCodes:
         own = _colours(*_parts(editing.cartoonize(self.source, {"": self.source}, ws)[""]))
         cartoons = {}
         for name, images in editing.cartoonize(self.source, styles, ws, *dials).items():
+            if styles[name] is self.source:  # the codes as they are
+                cartoons[name] = images.chunk(3)[0]
+                continue
             wanted = own
             if name in world.DOMAINS:
                 painted = to_float(world.render(three, name, PAINTED)).to(images)

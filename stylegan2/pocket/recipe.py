@@ -3,10 +3,11 @@
 `STEPS` names the steps in order. Every step is seeded, shows its progress, resumes where it was killed, and is skipped
 when its `result` exists.
 
-The lengths are those of the shipped files. Three were made a little differently: the discriminator of `half` comes from
-a GPU, from the same runs on faces of the renderer's first version; the first 112,000 images of the source's lessons
-were learned from with Adam in float32; and the tiny CLIP saw its 3,000,000 images of that first version without twins,
-then 204,800 of today's with them (clip.json).
+The lengths are those of the shipped files. Four were made differently, and these steps make others: the discriminator
+of `half` comes from a GPU, from the same runs on faces of the renderer's first version; the first 112,000 images of the
+source's lessons were learned from with Adam in float32; the tiny CLIP saw its 3,000,000 images of that first version
+without twins, then 204,800 of today's with them, with Muon (clip.json); and the detector learned on pages of the first
+version (detector.json).
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Recipe:
     route_images: int = 20  # of either kind, on every route from image to codes
     detector: DetectorConfig = DetectorConfig()
     held_out_pages: int = 100  # that the detector is tried on
-    seed: int = 0  # of the judge and the source
+    seed: int = 0  # of the judge and of the game at half the side
     device: str = "auto"  # for training and measuring
 
     def path(self, name: str) -> Path:
@@ -238,7 +239,7 @@ def make_photo(recipe: Recipe) -> None:
     taught = Taught.load(recipe.work / "taught.pt")
     taught.save(recipe.path("codes"), {"renderer": world.VERSION})
     g = assemble(taught, recipe.work / "mapping.pt")
-    meta = {"images": recipe.teaching.images, "seed": recipe.seed, "frozen": [], "renderer": world.VERSION}
+    meta = {"images": recipe.teaching.images, "seed": recipe.teaching.seed, "frozen": [], "renderer": world.VERSION}
     checkpoints.save(recipe.path("photo"), g_ema=g, d=load_grown(grown), half=True, meta=meta)
 
 
@@ -369,8 +370,13 @@ STEPS: dict[str, Callable[[Recipe], None]] = {
 
 def result(recipe: Recipe, step: str) -> Path:
     """The last file that a step leaves; STEP.pt if it has no entry here."""
-    last = {"scoreboard": "sweeps.json", "edits": "text_edits.json", "routes": "routes.json", "report": "report.json"}
-    if step in ("half", "taught"):  # not shipped
-        return recipe.work / {"half": "half.pt", "taught": "mapping.pt"}[step]
-    last["targets"] = f"{list(shipped_entries())[-1]}.pt"
-    return recipe.shipped / last.get(step, f"{step}.pt")
+    last = {
+        "half": recipe.work / "half.pt",  # not shipped, as the next one
+        "taught": recipe.work / "mapping.pt",
+        "targets": recipe.path(list(shipped_entries())[-1]),
+        "scoreboard": recipe.shipped / "sweeps.json",
+        "edits": recipe.shipped / "text_edits.json",
+        "routes": recipe.shipped / "routes.json",
+        "report": recipe.shipped / "report.json",
+    }
+    return last.get(step, recipe.path(step))

@@ -1,4 +1,4 @@
-"""One training loop for judge, CLIP, encoder and detector: seeded, saved as it goes, resumed to the bit."""
+"""One training loop for all pocket networks but the GANs: seeded, saved as it goes, resumed to the bit."""
 
 from __future__ import annotations
 

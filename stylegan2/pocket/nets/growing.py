@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stylegan2 import files, networks
+from stylegan2 import checkpoints, files, networks
 from stylegan2.augment import AugmentPipe
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.networks import Discriminator
@@ -64,6 +64,7 @@ class _Growing(Fit):
     def __init__(self, config: GrowConfig, half: Discriminator, device: torch.device):
         self.d, self.half = grown(half, config.seed), half.to(device).eval().requires_grad_(False)
         super().__init__(config, lambda: _Block(self.d), device)
+        self.settings["half"] = checkpoints.fingerprint(self.half)
         self.augment = AugmentPipe("bgc")
         self.optimiser = torch.optim.Adam(self.model.parameters(), config.lr, betas=(0.9, 0.99))
         self.schedule = warm_cosine(self.optimiser, config.steps, 0.05)

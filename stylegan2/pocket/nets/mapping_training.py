@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stylegan2 import files, networks
+from stylegan2 import checkpoints, files, networks
 from stylegan2.bars import bar
 from stylegan2.networks import Generator, MappingNetwork
 from stylegan2.pocket import world
@@ -52,11 +52,12 @@ def people(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 class _Mapping(Fit):
-    clip_norm = 1e9  # no clipping: the gradient of such large weights is small
+    clip_norm = float("inf")  # no clipping: the gradient of such large weights is small
 
     def __init__(self, config: MappingConfig, taught: Taught, device: torch.device):
         g, _ = networks.build(taught.synthesis.resolution, "pocket", config.seed)
         super().__init__(config, lambda: g.mapping, device)
+        self.settings["taught"] = checkpoints.fingerprint(taught)
         self.optimiser = Muon(split(self.model, lambda name, p: p.ndim == 2), config.lr)
         self.schedule = warm_cosine(self.optimiser, config.steps, config.warm_up)
 

@@ -51,7 +51,7 @@ def split(network: nn.Module, is_matrix: Callable[[str, Tensor], bool]) -> list[
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """The orthogonal matrix nearest to one [M, N], about: its singular values lie between 0.7 and 1.2."""
+    """The orthogonal matrix nearest to one [M, N], about: most singular values come near 1, those near 0 stay small."""
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonal(matrix.T).T
     x = matrix.bfloat16()

@@ -3,7 +3,7 @@
 A generator has to discover by an adversary alone what its pictures are made of. Here the renderer can say it: the same
 face is rendered and drawn by the network, and the difference of the two is the loss. `mapping_training.py` then
 teaches the mapping network which w belongs to a z. Real photos have no such teacher: this is how the pocket source
-gets in an hour on two cores what takes days on GPUs at full scale.
+gets in about two hours what takes days on GPUs at full scale.
 
 With one w for all layers, every layer would decide a little of everything. So half of the faces are composed of three
 people, and their codes with them: pose, head and hair from the first, features from the second, colours from the third.
@@ -225,7 +225,7 @@ class _Teaching(Fit):
     def save(self, path: Path) -> None:
         """Also keeps the held-out error, and a picture of eight faces that were not shown, at this point."""
         shown = self.step * self.config.batch
-        point = torch.tensor([[shown, measure(self.model, self.held_out)["held_out_error"]]])
+        point = self.extra["curve"].new_tensor([[shown, measure(self.model, self.held_out)["held_out_error"]]])
         self.extra["curve"] = torch.cat([self.extra["curve"], point])
         with torch.no_grad():
             drawn = self.model(self.held_out.described[:8].to(self.device), "const")
@@ -245,7 +245,7 @@ class _Teaching(Fit):
         weights = {name: value.half() if value.ndim else value for name, value in model.state_dict().items()}
         files.write(path, {"format": FORMAT, "sizes": sizes, "weights": weights, "meta": meta})
         errors = measure(model, self.held_out)
-        last = torch.tensor([[self.step * self.config.batch, errors["held_out_error"]]])
+        last = self.extra["curve"].new_tensor([[self.step * self.config.batch, errors["held_out_error"]]])
         points = [
             {"images": int(shown), "held-out error": round(error, 5)}
             for shown, error in torch.cat([self.extra["curve"], last]).tolist()

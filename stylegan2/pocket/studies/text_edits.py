@@ -90,7 +90,7 @@ LEARN = range(16)  # seeds of the faces on which an edit `together` is optimised
 
 CUT = ("hair_style", "hair_length", "hair_volume", "fringe", "parting")  # a cut of hair has all of these
 EACH = {"keep": 0.15, "views": 2, "l2": 0.0003}  # every face its own way, seen through more views
-LAYERS = {  # which codes decide an attribute: the source was taught so, see `nets.teaching`
+LAYERS = {  # codes by which an attribute is edited: of those that the lessons gave to its group (`nets.teaching`)
     "hair_colour": "7", "clothes_colour": "7", "eye_colour": "8-10", "background": "9,11", "skin": "6-11",
     "mouth_open": "5", "smile": "5", "beard": "4-5", "glasses": "4", "hair_style": "0-3", "yaw": "0-3",
 }  # fmt: skip
