@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def made(tmp_path_factory):
         "growing": GrowConfig(images=32),
     }
     lengths |= {"mapping": MappingConfig(codes=20_000, faces=4_000, batch=1_000, held_out=200)}
-    lengths |= {"photo_faces": 64, "target_images": 32}
+    lengths |= {"photo_faces": 64, "target_images": 32, "moments": (16, 48)}
     lengths |= {"clip": ClipConfig(images=512, own_faces=12, cross_faces=2), "text_faces": 2}
     lengths |= {"encoder": EncoderConfig(images=32, faces=8), "route_images": 2}
     lengths |= {"detector": DetectorConfig(windows=16, pages=1), "held_out_pages": 1}
@@ -73,6 +74,7 @@ def made(tmp_path_factory):
         recipe.make_photo(small)
         recipe.make_targets(small)
         recipe.make_scoreboard(small)
+        recipe.make_forgetting(small)
         patch.setattr(text_edits, "PROMPTS", text_edits.PROMPTS[:2])
         patch.setattr(text_edits, "run", partial(text_edits.run, learn=range(2)))
         patch.setattr(clip_training, "measure_retrieval", partial(clip_training.measure_retrieval, rounds=1))
@@ -151,8 +153,25 @@ def test_the_detector_says_what_it_finds(made):
     assert made.path("detector").stat().st_size < 1_000_000
 
 
+def test_long_runs_are_measured_on_their_way(made):
+    rows = json.loads((made.shipped / "forgetting.json").read_text())
+    assert [(row["method"], row["images"]) for row in rows] == list(product(("baseline", "freeze-sg"), made.moments))
+    assert all(0 <= row["who_top1"]["value"] <= 1 and row["domain_distance"] > 0 for row in rows)
+    moments = [checkpoints.load(made.work / f"scoreboard/long/webtoon-baseline-seed0-{n}.pt") for n in made.moments]
+    first, second = (model.g_ema.state_dict()["synthesis.blocks.128.conv1.weight"] for model in moments)
+    assert [model.info["images"] for model in moments] == [16, 48] and not torch.equal(first, second)
+
+
 def test_pictures_are_there(made):
     names = {path.stem for path in made.shipped.glob("*.jpg")}
     assert names == {"photo", "photo_curve", "photo_timeline", "pairs", "domains", "worlds", "you"} | {
-        *("scoreboard", "scoreboards", "methods", "webtoon_freeze-sg", "routes_generated", "routes_rendered")
+        *(
+            "scoreboard",
+            "scoreboards",
+            "methods",
+            "forgetting",
+            "webtoon_freeze-sg",
+            "routes_generated",
+            "routes_rendered",
+        )
     }

@@ -43,8 +43,8 @@ from stylegan2.pocket.nets.judge_training import JudgeConfig, train_judge
 from stylegan2.pocket.nets.mapping_training import MappingConfig, assemble, train_mapping
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.pocket.nets.teaching import FaceCodes, Taught, TeachingConfig, train_teaching
+from stylegan2.pocket.studies import forgetting, scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies import projection as routes
-from stylegan2.pocket.studies import scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Study, methods_study
 from stylegan2.published.clip_model import ClipModel
@@ -71,6 +71,7 @@ class Recipe:
     growing: GrowConfig = GrowConfig()  # of the discriminator of half the side
     photo_faces: int = 10_000  # rendered photos that its new block sees
     target_images: int = 10_000
+    moments: tuple[int, ...] = forgetting.MOMENTS  # images after which the long runs are measured
     webtoon_seeds: tuple[int, ...] = (0,)  # of the scoreboard's webtoons; its other domains have seed 0
     judge_images: int = 100_000
     clip: ClipConfig = ClipConfig()  # of the tiny CLIP: for a GPU
@@ -275,6 +276,18 @@ def make_scoreboard(recipe: Recipe) -> None:
     files.write_json(recipe.shipped / "sweeps.json", swept)
 
 
+def make_forgetting(recipe: Recipe) -> None:
+    """forgetting.json, forgetting.jpg: what is kept of a person as training goes on, by method."""
+    entries, source = forgetting.entries(), recipe.load("photo").g_ema
+    for entry in entries:
+        forgetting.train(recipe.study, entry, recipe.moments)
+    rows = [row for entry in entries for row in forgetting.measure(recipe.study, entry, recipe.moments)]
+    runs = {entry.name: forgetting.models(recipe.study, entry, recipe.moments) for entry in entries}
+    picture = [figures.to_pil(forgetting.curves(rows)), forgetting.people(source, runs, sheets.SHOWN_SEEDS[:5])]
+    recipe.save_picture("forgetting", display.stack(picture))
+    files.write_json(recipe.shipped / "forgetting.json", rows)
+
+
 def scoreboard_pictures(recipe: Recipe) -> None:
     """scoreboard.jpg: webtoon's scatter plot; scoreboards.jpg: all of them, with swaps; methods.jpg: faces."""
     rows = scoreboard.read_rows(recipe.shipped / "scoreboard.json")
@@ -359,6 +372,7 @@ STEPS: dict[str, Callable[[Recipe], None]] = {
     "photo": make_photo,
     "targets": make_targets,
     "scoreboard": make_scoreboard,
+    "forgetting": make_forgetting,
     "clip": make_clip,
     "edits": make_edits,
     "encoder": make_encoder,
@@ -375,6 +389,7 @@ def result(recipe: Recipe, step: str) -> Path:
         "taught": recipe.work / "mapping.pt",
         "targets": recipe.path(list(shipped_entries())[-1]),
         "scoreboard": recipe.shipped / "sweeps.json",
+        "forgetting": recipe.shipped / "forgetting.json",
         "edits": recipe.shipped / "text_edits.json",
         "routes": recipe.shipped / "routes.json",
         "report": recipe.shipped / "report.json",
