@@ -157,7 +157,7 @@ def decided():
             arrow(axes, (x - 1.35, 0.55), (x - 0.75, 0.55), "", DATA)
     axes.text(0.15, 1.75, "decided here:\nfeatures carry it on", va="center", size=9, color=G, weight="bold")
     axes.text(0.15, 0.55, "painted here:\ncolours so far", va="center", size=9, color=DATA, weight="bold")
-    axes.text(7.1, 2.72, "a code w can fix the glasses at 8x8, though they become colours only at 32x32 and above",
+    axes.text(7.1, 2.72, "a code w decides on glasses at 16x16, though they become colours only at 32x32 and above",
               ha="center", va="center", size=9, color=GREY, style="italic")  # fmt: skip
     return figure
 
