@@ -22,7 +22,13 @@ PAGES = (
     *("checkpoints/pocket/SCOREBOARD.md", "checkpoints/README.md", "data/README.md", "benchmarks/README.md"),
     *("docs/full_scale.md", "docs/reliability.md", "CONTRIBUTING.md", "CHANGELOG.md"),
 )
-GUIDES = ("docs/glossary.md", "docs/paper.md", "docs/your_data.md", "docs/when_it_goes_wrong.md")
+GUIDES = (
+    "docs/glossary.md",
+    "docs/paper.md",
+    "docs/your_data.md",
+    "docs/when_it_goes_wrong.md",
+    "docs/coming_from_cartoon_stylegan.md",
+)
 IMAGE_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif"}
 
 MARKDOWN_IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)[^)]*\)")

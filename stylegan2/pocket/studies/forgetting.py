@@ -29,9 +29,9 @@ from stylegan2.trainer import Trainer
 MOMENTS = (3_000, 6_000, 12_000, 24_000, 48_000, 96_000)  # images shown when a model is kept
 COMPARED = ("baseline", "freeze-sg")
 SHOWN = {  # number of a row -> title, and the number that it is held against
-    "structure_kept": ("structure kept (1: as the renderer does)", None),
-    "who_top1": ("who is it? (the right one of 100 photos)", None),
-    "domain_distance": ("distance to webtoons (less is better)", "distance_same_people"),
+    "structure_kept": ("structure kept", None),
+    "who_top1": ("who is it? (1 of 100)", None),
+    "domain_distance": ("distance to webtoons", "distance_same_people"),
 }
 SIDE = 96  # pixels of a face in the picture
 
@@ -84,7 +84,7 @@ def measure(study: Study, entry: Entry, moments: Sequence[int] = MOMENTS) -> lis
 
 def curves(rows: Sequence[dict]) -> Figure:
     """What `measure` found, against images shown: what is kept of a person, and how near the cartoons are."""
-    figure, axes = plt.subplots(1, len(SHOWN), figsize=(4.6 * len(SHOWN), 2.9), layout="constrained")
+    figure, axes = plt.subplots(1, len(SHOWN), figsize=(3.1 * len(SHOWN), 2.4), layout="constrained")
     for axis, (name, (title, reference)) in zip(axes, SHOWN.items(), strict=True):
         for method in dict.fromkeys(row["method"] for row in rows):
             points = [(row["images"], _number(row[name])) for row in rows if row["method"] == method]
@@ -94,7 +94,8 @@ def curves(rows: Sequence[dict]) -> Figure:
         axis.set(title=title, xlabel="images shown", xscale="log", xticks=[row["images"] for row in rows])
         axis.xaxis.set_major_formatter(lambda images, _: f"{images / 1000:.0f}k")
         axis.minorticks_off()
-        axis.legend(frameon=False)
+        if reference:  # the last one; colours are the same in all
+            axis.legend(frameon=False, fontsize=8)
     plt.close(figure)
     return figure
 
