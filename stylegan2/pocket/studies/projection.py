@@ -111,4 +111,4 @@ def table(rows: Sequence[dict]) -> str:
 
 def sheet(images: Tensor, answers: Mapping[str, Tensor]):
     """Eight of the images, and below them every route's answer."""
-    return display.rows({name: x[:8].cpu() for name, x in {"image": images, **answers}.items()}, scale=2)
+    return display.rows({name: x[:8].cpu() for name, x in {"image": images, **answers}.items()})
