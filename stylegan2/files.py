@@ -200,18 +200,18 @@ def write_json(path: str | os.PathLike, content: object) -> None:
 
 # -------------------------------------------------------------------------------------------------- lock and folder
 @contextmanager
-def only_writer(out: str | os.PathLike) -> Iterator[None]:
+def only_writer(out: str | os.PathLike, wait: float = 0) -> Iterator[None]:
     """Hold a lock on the folder `out` (made if missing); the system frees it when the process dies, in any way.
 
     The lock is a hidden file beside the folder; a drive without locks has none.
-    Raises FileExistsError where a file has that name, InUse where another process holds it.
+    Raises FileExistsError where a file has that name, InUse where another process holds it for `wait` seconds.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"'{out}' is a file; choose a folder")
     out.mkdir(parents=True, exist_ok=True)
     folder = out.resolve()
-    lock = FileLock(folder.parent / f".{folder.name}.lock", timeout=0, fallback_to_soft=False)
+    lock = FileLock(folder.parent / f".{folder.name}.lock", timeout=wait, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:

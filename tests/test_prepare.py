@@ -386,6 +386,21 @@ def test_two_writers_are_kept_apart(folder, tmp_path):
     assert quietly(folder, tmp_path / "out").length == 60  # the lock went with its holder
 
 
+def test_who_wants_the_same_cached_dataset_waits_for_it(folder, tmp_path):
+    """As when two trainings start together: the second must not fail because the first looks or writes."""
+
+    def cached():
+        return ensure_lmdb(folder, tmp_path, 16, workers=0, progress=False)
+
+    first = cached()
+    with ThreadPoolExecutor(1) as pool:
+        with only_writer(first):
+            second = pool.submit(cached)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.3)
+        assert second.result(timeout=30) == first
+
+
 def test_ensure_lmdb_prepares_once_and_follows_changes(folder, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(prep, "encode_all", lambda *a: calls.append(1) or encode_all(*a))

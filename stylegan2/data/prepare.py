@@ -32,6 +32,7 @@ from stylegan2.runtime import threads
 FIRST_MAP_BYTES = 16 << 20  # doubled whenever it is full
 CHUNK = 32  # items per task and per transaction: what a kill can cost
 RECORD_VERSION = 1
+PATIENCE = 300  # seconds to wait for another process that makes the same cached dataset
 
 Encoded = dict[int, bytes] | str  # size -> bytes of an image file, or the reason why there is no image
 
@@ -102,7 +103,8 @@ def ensure_lmdb(
     """An LMDB for any source: `source` itself if it is one, else prepared below `cache_dir` (once; resumed if need be).
 
     The name below `cache_dir` holds a hash of the source's listing and of the settings, so a changed folder is prepared
-    again and an unchanged one costs a listing. Raises what `prepare` raises.
+    again and an unchanged one costs a listing. Where another process makes the same one, this waits for it, up to
+    PATIENCE seconds. Raises what `prepare` raises.
     """
     if is_lmdb(source):
         return Path(source)
@@ -111,7 +113,7 @@ def ensure_lmdb(
     key = json.dumps([listing.fingerprint, asdict(settings)], sort_keys=True)
     slug = re.sub(r"[^A-Za-z0-9]+", "-", listing.title).strip("-")[:40]
     out = Path(cache_dir) / f"{slug}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    _prepare(listing, settings, out, workers, progress, overwrite=False)
+    _prepare(listing, settings, out, workers, progress, overwrite=False, wait=PATIENCE)
     return out
 
 
@@ -123,12 +125,12 @@ def _settings(listing: Source, sizes: int | tuple[int, ...], format: str | None 
 
 
 def _prepare(
-    listing: Source, settings: Settings, out: Path, workers: int, progress: bool, overwrite: bool
+    listing: Source, settings: Settings, out: Path, workers: int, progress: bool, overwrite: bool, wait: float = 0
 ) -> PrepareReport:
     begin = time.perf_counter()
     if workers < 0:
         raise ValueError(f"workers={workers}: expected 0 (work in this process) or more")
-    with only_writer(out):
+    with only_writer(out, wait):
         plain = {**asdict(settings), "sizes": list(settings.sizes)}  # as JSON gives it back
         asked = _Record(RECORD_VERSION, listing.title, listing.fingerprint, plain, len(listing))
         record = before = _open_or_create(out, asked, overwrite)
