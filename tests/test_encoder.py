@@ -25,7 +25,7 @@ from stylegan2.editing.encoder import (
 )
 from stylegan2.editing.perceptual import psnr
 from stylegan2.pocket.nets import encoder_training
-from stylegan2.pocket.nets.encoder_training import EncoderConfig, Faces, _Run, train_encoder
+from stylegan2.pocket.nets.encoder_training import EncoderConfig, KnownFaces, _Run, train_encoder
 
 GOLDEN = Path(__file__).parent / "golden"
 TINY = {"images": 8 * 6, "batch": 8, "faces": 12, "save_every": 8}
@@ -144,11 +144,11 @@ def test_other_files_are_refused_with_reasons(g, tmp_path):
 
 
 # --------------------------------------------------------------------------------------------------------- its training
-def some_faces(g, count: int, codes=None) -> Faces:
+def some_faces(g, count: int, codes=None) -> KnownFaces:
     """As training takes them, but pictures of noise."""
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(0, 255, (count, 3, 16, 16), dtype=torch.uint8, generator=rng)
-    return Faces(images, torch.randn(count, g.w_dim, generator=rng))
+    return KnownFaces(images, torch.randn(count, g.w_dim, generator=rng))
 
 
 def test_killed_training_goes_on_to_the_same_encoder(g, tmp_path, monkeypatch):
@@ -191,7 +191,7 @@ def test_a_state_of_other_settings_is_passed_over(g, tmp_path):
 
 def test_it_learns_to_give_back_generated_images(g):
     """Against the mean code, which is the best that one code for all can do."""
-    config = EncoderConfig(images=8 * 150, batch=8, faces=8, lr=1e-2, looks=0.0)
+    config = EncoderConfig(images=8 * 150, batch=8, faces=8, lr=1e-2, perceptual=0.0)
     run = _Run(config, g, Pixels(), torch.device("cpu"))
     faces = some_faces(g, 8)._replace(w=None)  # noise has no code that could be learned
     rows = [run.train_step(faces) for _ in range(config.steps)]

@@ -553,7 +553,9 @@ def test_two_threads_give_the_same_bits_every_time(tmp_path):
         for run in "ab":
             numbers = {"images": 24, "batch": 8, "snapshot_images": 10**6, "sample_images": 10**6}
             config = TrainConfig(tmp_path / run, precision="float32", workers=0, fine_tune=True, **numbers)
-            trainer = trainer_module.Trainer.fine_tune(config, random_pictures(32, 128), source, [], torch.device("cpu"))
+            trainer = trainer_module.Trainer.fine_tune(
+                config, random_pictures(32, 128), source, [], torch.device("cpu")
+            )
             found.append(trainer.run(progress=False))
     finally:
         torch.set_num_threads(threads)

@@ -109,9 +109,9 @@ class Pool:
 
     def captions(self, chosen: list[int], flips: list[bool], rng: torch.Generator) -> list[str]:
         """Of the chosen faces; each says first what is not true of its twin, if there is anything."""
-        said = [self.mirrored if flip else self.sayable for flip in flips]
-        sayable = [phrases_of[k] for phrases_of, k in zip(said, chosen, strict=True)]
-        telling = [only_of(phrases_of[k], phrases_of[k ^ 1]) for phrases_of, k in zip(said, chosen, strict=True)]
+        lists = [self.mirrored if flip else self.sayable for flip in flips]
+        sayable = [phrases_of[k] for phrases_of, k in zip(lists, chosen, strict=True)]
+        telling = [only_of(phrases_of[k], phrases_of[k ^ 1]) for phrases_of, k in zip(lists, chosen, strict=True)]
         return world.random_captions(sayable, [self.domains[k] for k in chosen], rng, telling)
 
 

@@ -42,13 +42,13 @@ class EncoderConfig(FitConfig):
     faces: int = 12_000  # rendered photos to learn from
     psi: float = 0.9  # of the generated ones: the codes it gives lie about as far from the mean
     pixels: float = 1.0  # weights: of the mean squared difference of pixels
-    looks: float = 0.5  # of the perceptual distance
+    perceptual: float = 0.5  # of the perceptual distance
     codes: float = 0.1  # of the mean squared difference of codes
     lr: float = 3e-3  # at its highest, after a warm-up; falls to 0 along a cosine
     seed: int = 0
     save_every: int = 10_000  # images between two states to continue from
 
-    may_be_zero = ("seed", "pixels", "looks", "codes")
+    may_be_zero = ("seed", "pixels", "perceptual", "codes")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,7 +56,7 @@ class EncoderConfig(FitConfig):
             raise ValueError(f"expected batch even, half generated and half rendered, got {self.batch}")
 
 
-class Faces(NamedTuple):
+class KnownFaces(NamedTuple):
     """Rendered photos uint8 [N, 3, R, R] and the w [N, w_dim] that they belong to, where that is known."""
 
     images: Tensor
@@ -74,7 +74,7 @@ class _Run(Fit):
         self.optimiser = Muon(groups, config.lr)
         self.schedule = warm_cosine(self.optimiser, config.steps, 0.02)
 
-    def batch(self, faces: Faces) -> tuple[Tensor, Tensor]:
+    def batch(self, faces: KnownFaces) -> tuple[Tensor, Tensor]:
         """Images [B, 3, R, R], generated ones first, and the codes [B or B/2, L, w_dim] that are known of them.
 
         They depend on (seed, step) alone.
@@ -90,7 +90,7 @@ class _Run(Fit):
                 ws = torch.cat([ws, self.g.mapping.broadcast(faces.w[chosen].to(self.device))])
             return images, ws
 
-    def losses(self, faces: Faces) -> dict[str, Tensor]:
+    def losses(self, faces: KnownFaces) -> dict[str, Tensor]:
         images, ws = self.batch(faces)
         codes = self.model(images)
         answer = self.g.synthesis(codes, "const")
@@ -100,11 +100,11 @@ class _Run(Fit):
             distance = self.distance(answer, target).mean()
         return {
             "pixels": self.config.pixels * (answer - images).square().mean(),
-            "looks": self.config.looks * distance,
+            "perceptual": self.config.perceptual * distance,
             "codes": self.config.codes * (codes[: len(ws)] - ws).square().mean(),
         }
 
-    def finish(self, path: Path, faces: Faces, meta: dict) -> tuple[Encoder, dict]:
+    def finish(self, path: Path, faces: KnownFaces, meta: dict) -> tuple[Encoder, dict]:
         save_encoder(path, self.model, meta, half=True)
         encoder = load_encoder(path, self.device).encoder
         return encoder, {"psnr": measure(encoder, self.g, self.config.psi)}
@@ -128,10 +128,12 @@ def train_encoder(
 
 
 @torch.no_grad()
-def known_faces(g: Generator, count: int, codes: FaceCodes | None = None) -> Faces:
+def known_faces(g: Generator, count: int, codes: FaceCodes | None = None) -> KnownFaces:
     """`count` rendered photos for the size of g, and their w; `codes` as of `train_encoder`."""
     faces = world.sample("photo", count, seed=FACES_SEED)
-    return Faces(world.render(faces, "photo", g.resolution), None if codes is None else codes.w(describe(faces)).cpu())
+    return KnownFaces(
+        world.render(faces, "photo", g.resolution), None if codes is None else codes.w(describe(faces)).cpu()
+    )
 
 
 @torch.no_grad()

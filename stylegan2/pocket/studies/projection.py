@@ -57,8 +57,8 @@ def compare_routes(
         tune_steps: of pivotal tuning, which is done for `BATCH` images at once.
 
     Returns:
-        rows of {"kind", "route", "images", "psnr" (median, dB), "looks" (mean perceptual distance), "landmarks" (mean
-        error in eye distances), "seconds" (per image)}.
+        rows of {"kind", "route", "images", "psnr" (median, dB), "perceptual" (mean distance), "landmarks" (mean error in eye
+        distances), "seconds" (per image)}.
     """
     distance, rows = JudgeDistance(judge), []
     routes = _routes(g, encoder, distance, steps, refine_steps, tune_steps)
@@ -71,7 +71,7 @@ def compare_routes(
                 pairs = zip(answer.split(BATCH), wanted.split(BATCH), strict=True)
                 errors = {
                     "psnr": float(psnr(answer, wanted).median()),
-                    "looks": float(torch.cat([distance(a, distance.of(b)) for a, b in pairs]).mean()),
+                    "perceptual": float(torch.cat([distance(a, distance.of(b)) for a, b in pairs]).mean()),
                     "landmarks": float(landmark_error(judge.read(wanted), judge.read(answer)).mean()),
                 }
             rows.append({"kind": kind, "route": route, "images": len(wanted), "seconds": seconds, **errors})
@@ -104,7 +104,7 @@ def _routes(
 def table(rows: Sequence[dict]) -> str:
     """The rows as a Markdown table."""
     columns = ["images", "route", "PSNR (median)", "perceptual distance", "landmark error", "seconds per image"]
-    numbers = {"psnr": "{:.1f} dB", "looks": "{:.3f}", "landmarks": "{:.3f}", "seconds": "{:.2f}"}
+    numbers = {"psnr": "{:.1f} dB", "perceptual": "{:.3f}", "landmarks": "{:.3f}", "seconds": "{:.2f}"}
     lines = ([f"{r['images']} {r['kind']}", r["route"], *(f.format(r[n]) for n, f in numbers.items())] for r in rows)
     return markdown_table(columns, lines)
 

@@ -177,8 +177,8 @@ def _phrases(face: dict[str, Any]) -> list[list[str]]:
 
 def only_of(sayable: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> list[str]:
     """The phrases of one face that are not true of another, each once."""
-    there = {phrase for topic in other for phrase in topic}
-    return list(dict.fromkeys(phrase for topic in sayable for phrase in topic if phrase not in there))
+    others = {phrase for topic in other for phrase in topic}
+    return list(dict.fromkeys(phrase for topic in sayable for phrase in topic if phrase not in others))
 
 
 def random_captions(
@@ -205,10 +205,10 @@ def random_captions(
 def _random_caption(
     topics: Sequence[Sequence[str]], domain: str, first: Sequence[str], uniform: list[float], order: list[int]
 ) -> str:
-    said = [_choose(first, uniform[4])] if first else []
-    rest = [topics[i] for i in order if topics[i] and not set(said) & set(topics[i])]
-    rest = rest[: 1 + int(uniform[0] * MOST_PHRASES) - len(said)]
-    text = _join(said + [_choose(options, u) for options, u in zip(rest, uniform[5:], strict=False)])
+    begin = [_choose(first, uniform[4])] if first else []
+    rest = [topics[i] for i in order if topics[i] and not set(begin) & set(topics[i])]
+    rest = rest[: 1 + int(uniform[0] * MOST_PHRASES) - len(begin)]
+    text = _join(begin + [_choose(options, u) for options, u in zip(rest, uniform[5:], strict=False)])
     if uniform[1] < 0.35:  # phrases alone: "red hair"
         return text
     manner = _choose(MANNERS[domain], uniform[2]) + " " if uniform[1] > 0.6 else ""
