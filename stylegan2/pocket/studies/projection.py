@@ -57,8 +57,8 @@ def compare_routes(
         tune_steps: of pivotal tuning, which is done for `BATCH` images at once.
 
     Returns:
-        rows of {"kind", "route", "images", "psnr" (median, dB), "perceptual" (mean distance), "landmarks" (mean error in
-        eye distances), "seconds" (per image)}.
+        rows of {"kind", "route", "images", "psnr" (median, dB), "perceptual" (mean distance), "landmarks" (mean error
+        in eye distances), "seconds" (per image)}.
     """
     distance, rows = JudgeDistance(judge), []
     routes = _routes(g, encoder, distance, steps, refine_steps, tune_steps)

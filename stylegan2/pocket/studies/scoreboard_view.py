@@ -28,6 +28,7 @@ COLUMNS = {  # number of a row -> its title and digits; the arrow says which is 
     "who_top1": ("who is it? ↑", 2),
     "who_top5": ("of five ↑", 2),
 }
+BRIEF = ("domain_distance", "landmark_error_same_w", "structure_kept", "who_top1")
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -92,23 +93,28 @@ def _scatter_domain(axis, rows: Sequence[dict], ceiling: bool) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def table(rows: Sequence[dict], domain: str, swaps: Sequence[int | None] = (None,)) -> str:
-    """A domain's rows as a Markdown table, least landmark error first, best numbers in bold. No row is a ValueError."""
+def table(rows: Sequence[dict], domain: str, swaps: Sequence[int | None] = (None,), brief: bool = False) -> str:
+    """A domain's rows as a Markdown table, least landmark error first, best numbers in bold; brief: what matters most.
+
+    No row is a ValueError.
+    """
     chosen = [row for row in rows if row["domain"] == domain and row["swap"] in swaps]
     if not chosen:
         available = sorted({(row["domain"], str(row["swap"])) for row in rows})
         raise ValueError(f"no row of {domain!r} with a swap of {list(swaps)}; there are {available or 'none at all'}")
     chosen.sort(key=lambda row: row["landmark_error_same_w"]["mean"])
-    lines = [[row["method"], str(row["swap"] or "–")] for row in chosen]
-    for name, (title, digits) in COLUMNS.items():
+    columns = {name: COLUMNS[name] for name in (BRIEF if brief else COLUMNS)}
+    lines = [[row["method"]] + [str(row["swap"] or "–")] * (not brief) for row in chosen]
+    for name, (title, digits) in columns.items():
         means = [round(row[name]["mean"], digits) for row in chosen]  # equal as printed counts as equal
         best = max(means) if title.endswith("↑") else min(means)
         for line, row, mean in zip(lines, chosen, means, strict=True):
             line.append(_cell(row[name], digits, mean == best))
-    for line, row in zip(lines, chosen, strict=True):
-        line.append(str(row["seeds"]))
-    titles = [title for title, _ in COLUMNS.values()]
-    return f"{markdown_table(['method', 'swap', *titles, 'seeds'], lines)}\n\n{_bounds(chosen)}"
+    titles = [title for title, _ in columns.values()]
+    if not brief:
+        titles = ["swap", *titles, "seeds"]
+        lines = [[*line, str(row["seeds"])] for line, row in zip(lines, chosen, strict=True)]
+    return f"{markdown_table(['method', *titles], lines)}\n\n{_bounds(chosen)}"
 
 
 def kept_table(rows: Sequence[dict]) -> str:
