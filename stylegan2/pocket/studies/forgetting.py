@@ -90,12 +90,14 @@ def curves(rows: Sequence[dict]) -> Figure:
             points = [(row["images"], _number(row[name])) for row in rows if row["method"] == method]
             axis.plot(*zip(*points, strict=True), marker="o", markersize=4, label=method)
         if reference:
-            axis.axhline(rows[0][reference], color="#9a9aa5", linestyle=":", label="same people, rendered")
+            height = rows[0][reference]
+            axis.axhline(height, color="#9a9aa5", linestyle=":")
+            axis.annotate("same people, rendered", (rows[0]["images"], height), (0, 3), "data", "offset points",
+                          color="#77777f", fontsize=8)  # fmt: skip
         axis.set(title=title, xlabel="images shown", xscale="log", xticks=[row["images"] for row in rows])
         axis.xaxis.set_major_formatter(lambda images, _: f"{images / 1000:.0f}k")
         axis.minorticks_off()
-        if reference:  # the last one; colours are the same in all
-            axis.legend(frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, loc="lower left")
     plt.close(figure)
     return figure
 
