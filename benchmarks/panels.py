@@ -21,6 +21,8 @@ from typing import Any
 
 import ipywidgets as w
 import torch
+from PIL import Image
+from skimage.data import astronaut
 
 from stylegan2.checkpoints import Checkpoint
 from stylegan2.course import setup
@@ -39,8 +41,10 @@ from stylegan2.panels.pair import pair_panel
 from stylegan2.panels.panel import Panel
 from stylegan2.panels.swap import swap_panel
 from stylegan2.panels.text import text_panel
+from stylegan2.pocket import portrait
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
+from stylegan2.pocket.person import PersonCodes
 from stylegan2.pocket.world.pages import make_page
 from stylegan2.published.clip_model import ClipModel
 from stylegan2.runtime import keep_memory_warm
@@ -57,6 +61,7 @@ class Models:
     targets: Mapping[str, Generator]
     judge: Judge
     clip: ClipModel
+    people: PersonCodes
     dataset: LMDBDataset
 
     @property
@@ -78,8 +83,9 @@ def edited_text_panel(models: Models) -> Panel:
 
 def panel_with_a_photo(models: Models) -> Panel:
     """The last notebook's, with one person in it."""
-    studio = Studio(models.g, models.targets, JudgeDistance(models.judge), steps=1)
-    studio.add("somebody", models.images(1)[0])
+    studio = Studio(models.g, models.targets, JudgeDistance(models.judge), steps=1, people=models.people)
+    photo = Image.fromarray(astronaut())
+    studio.add("somebody", models.images(1)[0], portrait.describe(photo), photo)
     return cartoon_panel(studio)
 
 
@@ -160,7 +166,7 @@ def shipped() -> Models:
     course = setup("pocket")
     targets = {name: course.target("freeze-sg", name).g_ema for name in ("webtoon", "storybook")}
     dataset = LMDBDataset(course.dataset("pocket:webtoon?n=128"))
-    return Models(course.source(), targets, course.judge, course.clip, dataset)
+    return Models(course.source(), targets, course.judge, course.clip, course.people, dataset)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli
 from stylegan2.pocket import likeness, world
-from stylegan2.pocket.studies import projection, scoreboard, scoreboard_view, text_edits
+from stylegan2.pocket.studies import forgetting, projection, scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Ruler, Study
 from stylegan2.transfer import FreezeD, FreezeSG, StructureLoss
@@ -245,6 +245,7 @@ def test_the_pages_show_the_shipped_numbers():
     assert scoreboard_view.kept_table(rows) in page
     edits, found = (json.loads((POCKET / f"{name}.json").read_text()) for name in ("text_edits", "routes"))
     assert text_edits.table(edits) in page and projection.table(found) in page
+    assert forgetting.table(json.loads((POCKET / "forgetting.json").read_text())) in page
     errors = json.loads((POCKET / "judge.json").read_text())["errors"]
     for name, kind in re.findall(r"\| (\w+), (correlation|share right \(blind guess\)) \|", page):
         if kind == "correlation":

@@ -2,6 +2,9 @@
 
 A plainly fine-tuned generator drifts away from its source's people for as long as it is trained. A table of equally
 long runs shows one point of that way; here is the whole of it, for every method from the same source.
+
+The averaged generator has a half-life of a quarter of the first moment (`TrainConfig.ema_half_life`), shorter than the
+scoreboard's, since a longer one would show the source at first; so its numbers are not those of the scoreboard.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from stylegan2 import checkpoints, display, files
 from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
-from stylegan2.pocket.studies import scoreboard
+from stylegan2.pocket.studies import markdown_table, scoreboard
 from stylegan2.pocket.studies.methods import named
 from stylegan2.pocket.studies.scoreboard import Entry, Study
 from stylegan2.runtime import pick_device
@@ -100,6 +103,17 @@ def curves(rows: Sequence[dict]) -> Figure:
     axes[0].legend(frameon=False, loc="lower left")
     plt.close(figure)
     return figure
+
+
+def table(rows: Sequence[dict]) -> str:
+    """The rows as a Markdown table, by images shown."""
+    ordered = sorted(rows, key=lambda row: row["images"])
+    numbers = [[_number(row[name]) for name in SHOWN] for row in ordered]
+    lines = [
+        [f"{row['images']:,}", row["method"], f"{kept:.2f}", f"{who:.2f}", f"{distance:.1f}"]
+        for row, (kept, who, distance) in zip(ordered, numbers, strict=True)
+    ]
+    return markdown_table(["images", "method", *(title for title, _ in SHOWN.values())], lines)
 
 
 def _number(value: dict | float) -> float:
