@@ -98,7 +98,7 @@ class Recipe:
 
     def save_picture(self, name: str, picture: Image.Image) -> None:
         """As a shipped file NAME.jpg."""
-        display.save(picture, self.shipped / f"{name}.jpg")
+        display.save(picture, self.shipped / f"{name}.jpg", quality=88)
 
     def judge(self) -> Judge:
         """The shipped judge, on the recipe's device."""

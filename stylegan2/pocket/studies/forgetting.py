@@ -36,7 +36,8 @@ SHOWN = {  # number of a row -> title, and the number that it is held against
     "who_top1": ("who is it? (1 of 100)", None),
     "domain_distance": ("distance to webtoons", "distance_same_people"),
 }
-SIDE = 96  # pixels of a face in the picture
+KEPT = (*SHOWN, "landmark_error_same_w", "colours_kept", "distance_same_people")
+SIDE = 80  # pixels of a face in the picture
 
 
 def entries(domain: str = "webtoon", methods: Iterable[str] = COMPARED, seed: int = 0) -> list[Entry]:
@@ -74,20 +75,28 @@ def models(study: Study, entry: Entry, moments: Sequence[int] = MOMENTS) -> dict
 
 
 def measure(study: Study, entry: Entry, moments: Sequence[int] = MOMENTS) -> list[dict]:
-    """A row per moment that is there, see `scoreboard.rows`, with "images"."""
+    """A row per moment that is there: {"domain", "method", "images", and what `KEPT` names}."""
     found = []
     for images, g in models(study, entry, moments).items():
         kept = path_of(study, entry, images).with_suffix(".json")
         if not kept.exists():
             numbers = next(n for swap, n in scoreboard.measure(study, entry.domain, g) if swap is None)
-            files.write_json(kept, {"domain": entry.domain, "method": entry.name, "images": images, **numbers})
+            files.write_json(
+                kept,
+                {
+                    "domain": entry.domain,
+                    "method": entry.name,
+                    "images": images,
+                    **{name: numbers[name] for name in KEPT},
+                },
+            )
         found.append(json.loads(kept.read_text()))
     return found
 
 
 def curves(rows: Sequence[dict]) -> Figure:
     """What `measure` found, against images shown: what is kept of a person, and how near the cartoons are."""
-    figure, axes = plt.subplots(1, len(SHOWN), figsize=(3.1 * len(SHOWN), 2.4), layout="constrained")
+    figure, axes = plt.subplots(1, len(SHOWN), figsize=(2.6 * len(SHOWN), 2.2), layout="constrained")
     for axis, (name, (title, reference)) in zip(axes, SHOWN.items(), strict=True):
         for method in dict.fromkeys(row["method"] for row in rows):
             points = [(row["images"], _number(row[name])) for row in rows if row["method"] == method]
