@@ -61,8 +61,8 @@ class Models:
     targets: Mapping[str, Generator]
     judge: Judge
     clip: ClipModel
-    people: PersonCodes
     dataset: LMDBDataset
+    people: PersonCodes | None = None
 
     @property
     def g(self) -> Generator:
@@ -166,7 +166,7 @@ def shipped() -> Models:
     course = setup("pocket")
     targets = {name: course.target("freeze-sg", name).g_ema for name in ("webtoon", "storybook")}
     dataset = LMDBDataset(course.dataset("pocket:webtoon?n=128"))
-    return Models(course.source(), targets, course.judge, course.clip, course.people, dataset)
+    return Models(course.source(), targets, course.judge, course.clip, dataset, course.people)
 
 
 def main() -> None:
