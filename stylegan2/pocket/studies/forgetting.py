@@ -10,7 +10,7 @@ scoreboard's, since a longer one would show the source at first; so its numbers 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,15 +19,11 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from stylegan2 import checkpoints, display, files
+from stylegan2 import display, files
 from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.networks import Generator
-from stylegan2.pocket import world
 from stylegan2.pocket.studies import markdown_table, scoreboard
-from stylegan2.pocket.studies.methods import named
 from stylegan2.pocket.studies.scoreboard import Entry, Study
-from stylegan2.runtime import pick_device
-from stylegan2.trainer import Trainer
 
 MOMENTS = (3_000, 6_000, 12_000, 24_000, 48_000, 96_000)  # images shown when a model is kept
 COMPARED = ("baseline", "freeze-sg")
@@ -40,9 +36,9 @@ KEPT = (*SHOWN, "landmark_error_same_w", "colours_kept", "distance_same_people")
 SIDE = 80  # pixels of a face in the picture
 
 
-def entries(domain: str = "webtoon", methods: Iterable[str] = COMPARED, seed: int = 0) -> list[Entry]:
+def entries() -> list[Entry]:
     """The long runs."""
-    return [Entry(domain, name, tuple(named(name, world.SIZE)), seed) for name in methods]
+    return [entry for entry in scoreboard.methods_study(("webtoon",)) if entry.name in COMPARED]
 
 
 def path_of(study: Study, entry: Entry, images: int) -> Path:
@@ -50,48 +46,39 @@ def path_of(study: Study, entry: Entry, images: int) -> Path:
     return study.work / "long" / f"{entry.key}-{images}.pt"
 
 
-def train(study: Study, entry: Entry, moments: Sequence[int] = MOMENTS, progress: bool = True) -> None:
+def train(study: Study, entry: Entry, moments: Sequence[int]) -> None:
     """One run, its averaged generator kept at each of `moments`; a killed one goes on from its last snapshot."""
-    left = [images for images in moments if not path_of(study, entry, images).exists()]
-    if not left:
-        return
-    source, data = checkpoints.load(study.source, study.device), study.dataset(entry.domain)
-    for images in left:
-        config = replace(study.config(entry), out=study.work / "long" / entry.key, images=images)
-        config = replace(config, snapshot_images=3_000, log_images=500, sample_images=3_000)
-        trainer = Trainer.fine_tune(config, data, source, entry.methods, pick_device(study.device))
-        trainer.run(progress=progress)
-        if trainer.step < config.steps:
-            raise KeyboardInterrupt(f"{entry.key}: stopped at {trainer.images_seen:,} images; the same command goes on")
-        meta = {"images": images, "seed": entry.seed, "methods": [str(m) for m in entry.methods]}
-        meta |= {"source": study.made_from["source"], "frozen": trainer.frozen, "renderer": world.VERSION}
-        checkpoints.save(path_of(study, entry, images), g_ema=trainer.g_ema, half=True, meta=meta)
+    for images in moments:
+        path, until = path_of(study, entry, images), replace(study, images=images)
+        if not path.exists():
+            config = replace(until.config(entry), out=study.work / "long" / entry.key)
+            config = replace(config, snapshot_images=3_000, log_images=500, sample_images=3_000)
+            scoreboard.train_to(path, until, entry, config)
 
 
-def models(study: Study, entry: Entry, moments: Sequence[int] = MOMENTS) -> dict[int, Generator]:
-    """The averaged generators of the moments that are there, by images shown."""
+def models(study: Study, entry: Entry, moments: Sequence[int]) -> dict[int, Generator]:
+    """The averaged generators of the moments that are there, by images shown; of another study: ValueError."""
     paths = {images: path_of(study, entry, images) for images in moments}
-    return {n: checkpoints.load(p, study.device, g_ema_only=True).g_ema for n, p in paths.items() if p.exists()}
+    return {
+        images: scoreboard.load_model(replace(study, images=images), path, entry)
+        for images, path in paths.items()
+        if path.exists()
+    }
 
 
-def measure(study: Study, entry: Entry, moments: Sequence[int] = MOMENTS) -> list[dict]:
-    """A row per moment that is there: {"domain", "method", "images", and what `KEPT` names}."""
-    found = []
+def measure(study: Study, entry: Entry, moments: Sequence[int]) -> list[dict]:
+    """A row per moment that is there: "domain", "method", what it was made with, see `Study`, and what `KEPT` names."""
+    rows = []
     for images, g in models(study, entry, moments).items():
-        kept = path_of(study, entry, images).with_suffix(".json")
-        if not kept.exists():
+        path, until = path_of(study, entry, images).with_suffix(".json"), replace(study, images=images)
+        if not path.exists():
             numbers = next(n for swap, n in scoreboard.measure(study, entry.domain, g) if swap is None)
-            files.write_json(
-                kept,
-                {
-                    "domain": entry.domain,
-                    "method": entry.name,
-                    "images": images,
-                    **{name: numbers[name] for name in KEPT},
-                },
-            )
-        found.append(json.loads(kept.read_text()))
-    return found
+            row = {"domain": entry.domain, "method": entry.name} | until.made_with(entry)
+            files.write_json(path, row | {name: numbers[name] for name in KEPT})
+        row = json.loads(path.read_text())
+        until.check(path, row, entry)
+        rows.append(row)
+    return rows
 
 
 def curves(rows: Sequence[dict]) -> Figure:

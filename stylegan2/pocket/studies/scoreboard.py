@@ -151,15 +151,16 @@ class Study:
         )
 
 
-def train_entry(study: Study, entry: Entry, progress: bool = True) -> Generator:
-    """The entry's averaged generator: trained now, or read where that was done before."""
-    path = study.model(entry)
-    if path.exists():
-        model = checkpoints.load(path, study.device, g_ema_only=True)
-        study.check(path, {k: model.info[k] for k in ("images", "methods", "source") if k in model.info}, entry)
-        return model.g_ema
-    source = checkpoints.load(study.source, study.device)
-    data, config = study.dataset(entry.domain), study.config(entry)
+def load_model(study: Study, path: Path, entry: Entry) -> Generator:
+    """The generator of an entry that was trained before. Raises ValueError for one of another study."""
+    model = checkpoints.load(path, study.device, g_ema_only=True)
+    study.check(path, {k: model.info[k] for k in ("images", "methods", "source") if k in model.info}, entry)
+    return model.g_ema
+
+
+def train_to(path: Path, study: Study, entry: Entry, config: TrainConfig, progress: bool = True) -> None:
+    """Train an entry with these settings; its averaged generator goes to `path` as float16."""
+    source, data = checkpoints.load(study.source, study.device), study.dataset(entry.domain)
     trainer = Trainer.fine_tune(config, data, source, entry.methods, pick_device(study.device))
     trainer.run(progress=progress)
     if trainer.step < config.steps:
@@ -168,8 +169,16 @@ def train_entry(study: Study, entry: Entry, progress: bool = True) -> Generator:
     meta |= {"source": study.made_from["source"]}
     meta |= {"frozen": trainer.frozen, "precision": trainer.precision, "renderer": world.VERSION}
     checkpoints.save(path, g_ema=trainer.g_ema, half=True, meta=meta)
-    shutil.rmtree(trainer.folder / "snapshots")  # gigabytes for a study, and what matters is saved
-    return checkpoints.load(path, study.device, g_ema_only=True).g_ema  # as shipped: float16
+
+
+def train_entry(study: Study, entry: Entry, progress: bool = True) -> Generator:
+    """The entry's averaged generator: trained now, or read where that was done before."""
+    path = study.model(entry)
+    if not path.exists():
+        config = study.config(entry)
+        train_to(path, study, entry, config, progress)
+        shutil.rmtree(Path(config.out) / "snapshots")  # gigabytes for a study, and what matters is saved
+    return load_model(study, path, entry)  # as shipped: float16
 
 
 def run_entry(study: Study, entry: Entry, progress: bool = True) -> dict:
