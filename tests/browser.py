@@ -117,6 +117,7 @@ def lab_environment() -> dict[str, str]:
     own = {name: str(FOLDER / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
     own |= {"JUPYTERLAB_SETTINGS_DIR": str(settings), "JUPYTERLAB_WORKSPACES_DIR": str(FOLDER / "workspaces")}
     own |= {"COURSE_SCALE": "pocket", "COURSE_BUDGET": "test", "JUPYTER_PREFER_ENV_PATH": "1"}
+    own |= {"OMP_NUM_THREADS": "1"}  # panels take as many as are free, and each number of threads rounds in its own way
     return {**os.environ, **own}
 
 
