@@ -30,7 +30,7 @@ def rng(seed: int = 0) -> torch.Generator:
 def drawn(request) -> tuple[str, list, list[str]]:
     """A domain, what can be said of its faces, and a caption for each."""
     sayable = phrases(world.sample(request.param, COUNT, seed=3))
-    return request.param, sayable, world.random_captions(sayable, [request.param] * COUNT, rng())
+    return request.param, sayable, world.random_captions(sayable, [request.param] * COUNT, rng())[0]
 
 
 def test_every_fragment_of_a_caption_is_true_of_its_face(drawn):
@@ -56,11 +56,15 @@ def test_captions_are_of_all_lengths_forms_and_topics(drawn):
         assert any(set(face[topic]) & said for face in sayable), TOPICS[topic][0]
 
 
-def test_the_generator_decides_alone(drawn):
+def test_the_generator_decides_alone_and_captions_come_with_what_they_say(drawn):
     domain, sayable, captions = drawn
     torch.manual_seed(99)  # the global one has no say
-    assert world.random_captions(sayable, [domain] * COUNT, rng()) == captions
-    other = world.random_captions(sayable, [domain] * COUNT, rng(1))
+    again, facts = world.random_captions(sayable, [domain] * COUNT, rng())
+    assert again == captions
+    for caption, said in zip(captions, facts, strict=True):
+        manner, _, fragments = taken_apart(caption)
+        assert said == {*fragments, *([domain] if manner else [])}, caption
+    other, _ = world.random_captions(sayable, [domain] * COUNT, rng(1))
     assert sum(a != b for a, b in zip(captions, other, strict=True)) > 0.8 * COUNT
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from clip.clip import _tokenizer
+from clip.model import CLIP
 from tiny_clip import tiny_clip
 
 from stylegan2 import files
@@ -55,6 +56,8 @@ def test_the_pool_holds_every_pair_of_domains_with_true_words(pool):
     faces = world.sample("photo", 6, seed=training.FACES_SEED)  # the first job, between them their twins
     assert pool.sayable[:12:2] == phrases(faces) and pool.mirrored[:12:2] == phrases(faces.mirror())
     assert (pool.images[:12:2].int() - world.render(faces, "photo", SIDE).int()).abs().max() <= 1
+    assert torch.equal(pool.attributes[:12:2], faces.vector())
+    assert torch.equal(pool.mirrored_attributes[:12:2], faces.mirror().vector())
 
 
 def test_a_twin_differs_in_one_attribute_and_captions_say_in_which(pool):
@@ -65,13 +68,39 @@ def test_a_twin_differs_in_one_attribute_and_captions_say_in_which(pool):
             name for name in pairs.values if not torch.equal(pairs.values[name][2 * k], pairs.values[name][2 * k + 1])
         ]
         assert set(differ) <= set(training.DIFFER[k % len(training.DIFFER)]), differ
-    said = Pool(torch.zeros(96), phrases(pairs), phrases(pairs.mirror()), ["photo"] * 96)
-    captions, told = said.captions(list(range(96)), [False] * 96, torch.Generator().manual_seed(0)), 0
+    said, told = pool_of(pairs), 0
+    captions, true = said.captions(list(range(96)), [False] * 96, torch.Generator().manual_seed(0))
     for k, caption in enumerate(captions):
         telling = training.only_of(said.sayable[k], said.sayable[k ^ 1])
         told += bool(telling)
         assert not telling or any(phrase in caption for phrase in telling), (caption, telling)
+        assert true[k, k] and not (telling and true[k, k ^ 1]), "a caption that tells twins apart is true of one"
     assert told > 32
+
+
+def test_a_caption_is_true_of_every_face_that_has_what_it_says():
+    faces = world.sample("photo", 8).replace(hair_style="crop")
+    red = torch.tensor([0.70, 0.30, 0.12]), torch.tensor([1, 1, 1, 0, 0, 1, 0, 1], dtype=torch.bool)
+    faces = faces.replace(hair_colour=torch.where(red[1][:, None], red[0], torch.tensor([0.26, 0.40, 0.76])))
+    pool = pool_of(faces, sayable=[[["red hair" if r else "blue hair"], *[[]] * (len(TOPICS) - 1)] for r in red[1]])
+    pool.domains[7] = "webtoon"
+    texts, true = pool.captions(list(range(8)), [False] * 8, torch.Generator().manual_seed(3))
+    for text, row in zip(texts, true, strict=True):
+        expected = red[1] if "red" in text else ~red[1]
+        named = [word for word in ("photo", "webtoon", "cartoon", "comic") if word in text]  # a kind of picture
+        if named:
+            expected = expected & torch.tensor([(domain == "photo") == ("photo" in named) for domain in pool.domains])
+        assert torch.equal(row, expected), text
+
+
+def test_a_choice_of_any_true_column_is_right():
+    logits = torch.tensor([[9.0, 9.0, -9.0], [-9.0, -9.0, 9.0]])
+    both = torch.tensor([[True, True, False], [False, False, True]])
+    one = torch.tensor([[True, False, False], [False, False, True]])
+    assert float(training._choosing(logits, both)) == pytest.approx(math.log(2) / 2, abs=1e-4)
+    assert float(training._choosing(logits, ~both)) > 8
+    labels = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 2]))
+    assert float(training._choosing(logits, one)) == pytest.approx(float(labels))
 
 
 def test_another_seed_renders_other_faces(pool):
@@ -95,7 +124,7 @@ def test_a_batch_is_a_function_of_seed_and_step(pool):
 def test_captions_are_true_and_mirror_left_and_right(pool):
     """Whether a face is mirrored decides what its caption says."""
     flips, sides = 0, 0
-    for faces, mirrored, tokens in Batches(pool, ClipConfig(**TINY | {"images": 8 * 40})):
+    for faces, mirrored, tokens, *_ in Batches(pool, ClipConfig(**TINY | {"images": 8 * 40})):
         for k, flip, row in zip(faces.tolist(), mirrored.tolist(), tokens, strict=True):
             said, caption = (pool.mirrored if flip else pool.sayable)[k], words(row)
             flips += flip
@@ -108,8 +137,8 @@ def test_captions_are_true_and_mirror_left_and_right(pool):
 
 def test_settings_are_checked():
     for wrong, message in (
-        ({"images": 100}, "images >= batch >= 2, got images=100, batch=512"),
-        ({"batch": 1}, "batch >= 2, got images=3000000, batch=1"),
+        ({"images": 100}, "images >= batch >= 2, got images=100, batch=128"),
+        ({"batch": 1}, "batch >= 2, got images=768000, batch=1"),
         ({"own_faces": 0}, "must be positive"),
         ({"cross_faces": -1}, "not negative"),
         ({"workers": -2}, "not negative"),
@@ -161,13 +190,22 @@ def test_tokens_that_never_occurred_are_zero_and_the_others_are_not(pool):
     config = ClipConfig(**TINY | {"images": 16})
     run, batches = training._Run(config, torch.device("cpu")), Batches(pool, config)
     seen = set()
-    for faces, mirrored, tokens in batches:
-        run.train_step(pool.images[faces], mirrored, tokens)
-        seen |= set(tokens.flatten().tolist())
+    for faces, *rest in batches:
+        run.train_step(pool.images[faces], *rest)
+        seen |= set(rest[1].flatten().tolist())
     table = run.state()["token_embedding.weight"]
     assert table.dtype == torch.float16 and len(seen) > 40
     assert set(table.any(1).nonzero()[:, 0].tolist()) == seen
     assert all(value.dtype == torch.float16 for value in run.state().values())
+    openai = CLIP(**ARCHITECTURE).state_dict()
+    assert set(run.state()) == set(openai), "what reads attributes is thrown away"
+
+
+def pool_of(faces: world.Faces, sayable: list | None = None) -> Pool:
+    """Faces of the photo world, of which is said what is given."""
+    attributes, mirror = (f.vector() for f in (faces, faces.mirror()))
+    said = (sayable, sayable) if sayable else (phrases(faces), phrases(faces.mirror()))
+    return Pool(world.render(faces, "photo", SIDE), *said, ["photo"] * len(faces), attributes, mirror)
 
 
 def two_kinds(count: int, seed: int) -> Pool:
@@ -177,15 +215,15 @@ def two_kinds(count: int, seed: int) -> Pool:
     colours = torch.where(red[:, None], torch.tensor([0.70, 0.30, 0.12]), torch.tensor([0.26, 0.40, 0.76]))
     said = [[[("red" if r else "blue") + " hair"], *[[] for _ in TOPICS[1:]]] for r in red]
     faces = faces.replace(hair_colour=colours)
-    return Pool(world.render(faces, "photo", SIDE), said, said, ["photo"] * count)
+    return pool_of(faces, said)
 
 
 def test_a_tiny_training_learns_to_tell_two_kinds_of_faces():
-    config = ClipConfig(images=16 * 60, batch=16, lr=1e-3)
+    config = ClipConfig(images=16 * 60, batch=16)
     run, known, new = training._Run(config, torch.device("cpu")), two_kinds(64, 1), two_kinds(40, 2)
     losses = []
-    for faces, mirrored, tokens in Batches(known, config):
-        losses.append(float(run.train_step(known.images[faces], mirrored, tokens)["loss"]))
+    for faces, *rest in Batches(known, config):
+        losses.append(float(run.train_step(known.images[faces], *rest)["loss"]))
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5]), losses
     model = ClipModel(run.model)
     seen, read = model.encode_images(new.images.float() / 127.5 - 1), model.encode_texts(["red hair", "blue hair"])

@@ -186,8 +186,10 @@ def random_captions(
     domains: Sequence[str],
     rng: torch.Generator,
     first: Sequence[Sequence[str]] | None = None,
-) -> list[str]:
+) -> tuple[list[str], list[set[str]]]:
     """A caption per face, of 1 to `MOST_PHRASES` phrases that are true of it; sometimes the kind of picture too.
+
+    -> texts, and what each of them says: phrases, and the domain where it names the kind of picture.
 
     Args:
         sayable: of `phrases`.
@@ -199,20 +201,23 @@ def random_captions(
     weights = torch.tensor([weight for _, weight in TOPICS])
     uniform = torch.rand(len(sayable), 5 + MOST_PHRASES, generator=rng).tolist()
     order = torch.multinomial(weights.expand(len(sayable), -1), len(weights), generator=rng).tolist()
-    return [_random_caption(*each) for each in zip(sayable, domains, first, uniform, order, strict=True)]
+    said = [_random_caption(*each) for each in zip(sayable, domains, first, uniform, order, strict=True)]
+    return [text for text, _ in said], [facts for _, facts in said]
 
 
 def _random_caption(
     topics: Sequence[Sequence[str]], domain: str, first: Sequence[str], uniform: list[float], order: list[int]
-) -> str:
+) -> tuple[str, set[str]]:
     begin = [_choose(first, uniform[4])] if first else []
     rest = [topics[i] for i in order if topics[i] and not set(begin) & set(topics[i])]
     rest = rest[: 1 + int(uniform[0] * MOST_PHRASES) - len(begin)]
-    text = _join(begin + [_choose(options, u) for options, u in zip(rest, uniform[5:], strict=False)])
+    said = begin + [_choose(options, u) for options, u in zip(rest, uniform[5:], strict=False)]
     if uniform[1] < 0.35:  # phrases alone: "red hair"
-        return text
-    manner = _choose(MANNERS[domain], uniform[2]) + " " if uniform[1] > 0.6 else ""
-    return f"{manner}{_choose(WHO, uniform[3])} {text}"
+        return _join(said), set(said)
+    text = f"{_choose(WHO, uniform[3])} {_join(said)}"
+    if uniform[1] < 0.6:
+        return text, set(said)
+    return f"{_choose(MANNERS[domain], uniform[2])} {text}", {*said, domain}
 
 
 def _choose(options: Sequence[str], u: float) -> str:
