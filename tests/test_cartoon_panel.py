@@ -277,6 +277,22 @@ def test_who_was_read_is_drawn_and_searched_only_when_asked_for(reader, monkeypa
     assert np.array_equal(reader.picture, read) and studio.sitters["eileen"].ws is ws
 
 
+def test_what_was_read_wrong_is_corrected_in_words(reader):
+    reader.take("eileen.jpg", (SAMPLES / "eileen_collins.jpg").read_bytes())
+    sitter, read = reader.studio.sitters["eileen"], reader.picture
+    reader.controls["correct"].value = "glasses=round, smile = -0.9,"
+    faces = sitter.reading.corrected({"glasses": "round", "smile": -0.9}).faces()
+    wanted = reader.studio.people.cartoonize(reader.studio.styles, faces)["webtoon"]
+    assert np.array_equal(large(reader.picture, 2), as_shown(wanted[0]))
+    drawn = display.to_pil(world.render(faces, "webtoon", SIDE)[0])
+    assert np.array_equal(large(reader.picture, 3), np.asarray(drawn)) and json.loads(reader.show_settings())["correct"]
+    for words, says in (("hats=none", "hats"), ("glasses=pink", "round"), ("beard", "expected ATTRIBUTE=VALUE")):
+        reader.controls["correct"].value = words
+        assert says in reader.message.value, words
+    reader.controls["correct"].value = ""
+    assert np.array_equal(reader.picture, read) and not reader.message.value
+
+
 def test_who_cannot_be_read_is_searched_and_it_is_said(reader, monkeypatch):
     def refuse(*_):
         raise ValueError("the face is 20 pixels wide")

@@ -99,6 +99,13 @@ def test_kept_colours_are_the_persons(people, toon, faces):
         people.cartoonize(styles, faces, keep_colours=2)
 
 
+def test_remembered_colours_give_the_same_picture_without_rendering_them_again(people, toon, faces, monkeypatch):
+    first, memory = people.cartoonize({"portrait": toon}, faces)["portrait"], {}
+    assert torch.equal(people.cartoonize({"portrait": toon}, faces, memory=memory)["portrait"], first)
+    monkeypatch.setattr(world, "render", None)
+    assert torch.equal(people.cartoonize({"portrait": toon}, faces, memory=memory)["portrait"], first)
+
+
 def test_a_world_paints_the_person_as_its_renderer_does(people, toon, faces):
     plain, own, weak = (
         people.cartoonize({"portrait": toon}, faces, 4, 0.0, strength, keep)["portrait"]

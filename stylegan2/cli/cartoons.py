@@ -11,7 +11,7 @@ import typer
 from stylegan2.cli import clips, common
 from stylegan2.cli.common import MODELS, Device, Existing, shipped
 from stylegan2.cli.options import Settings, verb
-from stylegan2.cli.photos import SIDE, SPACE, Box, Corrections, Square, corrections, find_encoder, read
+from stylegan2.cli.photos import SIDE, SPACE, Box, Corrections, Square, find_encoder, read
 from stylegan2.files import counted
 
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ def cartoonize(
     from stylegan2.editing.photos import Cutting, parse_box
     from stylegan2.pocket.nets.perceptual import distance_for
     from stylegan2.pocket.person import Wishes
+    from stylegan2.pocket.portrait import corrections
 
     clip = clips.open_clip(photos)
-    out, changes, wishes = clips.check_out(clip, out, photos), corrections(correct), Wishes(**wishes)
+    out, changes, wishes = clips.check_out(clip, out, photos), corrections(correct or ()), Wishes(**wishes)
     cutting, paths = Cutting(**square, box=parse_box(box)), _styles(models, clips.style_for(clip, style), method)
     styles = common.generators({"": models / "photo.pt"} | paths, device)
     check_dials(styles[""].resolution, *wishes.dials)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -129,10 +129,10 @@ def read_face(
     from stylegan2 import display
     from stylegan2.collect.align import NoFace
     from stylegan2.editing.photos import open_photo
-    from stylegan2.pocket.portrait import describe, figure
+    from stylegan2.pocket.portrait import corrections, describe, figure
 
     out = common.new_file(out, f"{photo.stem}_read.png", *common.PICTURES, inputs=[photo])
-    changes = corrections(correct)
+    changes = corrections(correct or ())
     try:
         reading = describe(open_photo(photo), face)
     except NoFace as error:
@@ -146,17 +146,6 @@ def read_face(
         common.note(f"this is face {face} of {reading.found}; --face reads another")
     path = display.save(figure(reading), out)
     typer.echo(f"{photo.stem}: {reading.summary()}; {path}", err=json)
-
-
-def corrections(texts: Iterable[str] | None) -> dict[str, str]:
-    """{attribute: value} of texts such as "glasses=round". Raises ValueError for others."""
-    pairs = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise ValueError(f"--set {text!r}: expected ATTRIBUTE=VALUE, such as glasses=round")
-        pairs[name.strip()] = value.strip()
-    return pairs
 
 
 @verb()

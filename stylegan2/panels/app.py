@@ -69,13 +69,14 @@ def render_worlds(
     strength: float = 1.0,
     codes: str = READ,
     keep_colours: float = 1.0,
+    correct: str = "",
     preview: bool = False,
     **chosen: bool,
 ) -> Image.Image:
     """A photo and its cartoon in every chosen world; below, where the person was read, the renderer's drawings of them.
 
     Args:
-        studio, photo, strength, codes, keep_colours: as in `render_cartoon`; `preview` changes nothing.
+        studio, photo, strength, codes, keep_colours, correct: as in `render_cartoon`; `preview` changes nothing.
         chosen: by name of a world, whether it is shown.
 
     Raises ValueError for an unknown photo, or an impossible strength.
@@ -83,11 +84,12 @@ def render_worlds(
     sitter = studio.sitter(photo)
     styles = {name: style for name, style in studio.styles.items() if chosen.get(name)}
     dials = 4, 0.0, strength
-    cartoons = studio.cartoons(photo, styles, *dials, codes=codes, keep_colours=keep_colours) if styles else {}
+    how = {"codes": codes, "keep_colours": keep_colours, "correct": correct}
+    cartoons = studio.cartoons(photo, styles, *dials, **how) if styles else {}
     faces = [sitter.photo[0], *(cartoon[0] for cartoon in cartoons.values())]
-    below = words_below(studio, photo, codes, cartoons, SIDE)
+    below = words_below(studio, photo, codes, correct, cartoons, SIDE)
     rows = [table([faces, *below], ["photo", *styles], gap=GAP, band=LINE, side=SIDE)]
-    drawings = {f"{name}, as read": studio.drawing(photo, name) for name in styles}
+    drawings = {f"{name}, as read": studio.drawing(photo, name, correct) for name in styles}
     if any(drawings.values()):
         read = [fitted(picture, SIDE) for picture in (sitter.seen, *drawings.values())]
         rows.append(table([read], ["what was taken" if sitter.seen else "", *drawings], gap=GAP, band=LINE))

@@ -39,7 +39,7 @@ from stylegan2.panels.panel import Panel, framed, pick
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.perceptual import frame_for
 from stylegan2.pocket.person import PersonCodes, is_real, read_person, verdicts
-from stylegan2.pocket.portrait import Reading
+from stylegan2.pocket.portrait import Reading, corrections
 
 SIDE, SMALL, GAP, LINE = 240, 110, 4, 22  # pixels: a large face, one of the grid, between them, a caption
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # columns of the grid
@@ -62,7 +62,12 @@ class Sitter:
     seen: Image.Image | None = None  # the whole photo with what was taken, see `photos.Portrait`
     reading: Reading | None = None  # of the person in the photo, at pocket scale
     grids: dict[tuple, list[list[Image.Image]]] = field(default_factory=dict)  # see `Studio.grid`, by its dials
-    drawings: dict[str, Image.Image] = field(default_factory=dict)  # see `Studio.drawing`, by style
+    drawings: dict[tuple, Image.Image] = field(default_factory=dict)  # see `Studio.drawing`, by style and corrections
+    colours: dict[str, dict] = field(default_factory=dict)  # see `PersonCodes.cartoonize`, its memory, by corrections
+
+    def corrected(self, correct: str) -> Reading:
+        """What was read, and what is known better: "glasses=round, smile=0.5". Raises ValueError for other words."""
+        return self.reading.corrected(corrections(filter(str.strip, correct.split(","))))
 
 
 @dataclass
@@ -115,15 +120,22 @@ class Studio:
         return codes == READ and self.people is not None and self.sitter(name).reading is not None
 
     def cartoons(
-        self, name: str, styles: Mapping[str, Generator], *dials: float, codes: str = READ, keep_colours: float = 1.0
+        self,
+        name: str,
+        styles: Mapping[str, Generator],
+        *dials: float,
+        codes: str = READ,
+        keep_colours: float = 1.0,
+        correct: str = "",
     ) -> dict[str, Tensor]:
         """A sitter in some styles, as `PersonCodes.cartoonize` or `editing.cartoonize`: [1, 3, R, R] each.
 
-        Codes that have not been searched yet are searched now.
+        Codes that have not been searched yet are searched now; `correct` is as in `Sitter.corrected`.
         """
         if self.is_read(name, codes):
-            faces = self.sitter(name).reading.faces()
-            return self.people.cartoonize(styles, faces, *dials, keep_colours=keep_colours)
+            sitter = self.sitter(name)
+            faces, memory = sitter.corrected(correct).faces(), sitter.colours.setdefault(correct, {})
+            return self.people.cartoonize(styles, faces, *dials, keep_colours=keep_colours, memory=memory)
         if self.sitter(name).ws is None:
             with torch.enable_grad():
                 list(self.searching(name))
@@ -142,14 +154,14 @@ class Studio:
             grids[key] = [[display.sized(image[0], SMALL) for image in row] for row in rows]
         return grids[key]
 
-    def drawing(self, name: str, style: str) -> Image.Image | None:
+    def drawing(self, name: str, style: str, correct: str = "") -> Image.Image | None:
         """The person as read off the photo, in a style that is a pocket world; rendered once. None: not read."""
-        sitter = self.sitter(name)
+        sitter, key = self.sitter(name), (style, correct)
         if sitter.reading is None or style not in world.DOMAINS:
             return None
-        if style not in sitter.drawings:
-            sitter.drawings[style] = display.to_pil(world.render(sitter.reading.faces(), style, SIDE)[0])
-        return sitter.drawings[style]
+        if key not in sitter.drawings:
+            sitter.drawings[key] = display.to_pil(world.render(sitter.corrected(correct).faces(), style, SIDE)[0])
+        return sitter.drawings[key]
 
 
 @torch.no_grad()
@@ -162,6 +174,7 @@ def render_cartoon(
     width: float = 0.0,
     codes: str = READ,
     keep_colours: float = 1.0,
+    correct: str = "",
     preview: bool = False,
 ) -> Image.Image:
     """A photo, what the source renders of its codes, and its cartoon; below them all styles at several strengths.
@@ -172,19 +185,19 @@ def render_cartoon(
     Args:
         studio, photo, style: models and sitters; the names of a sitter and of a style.
         swap_resolution, strength, width: the dials, see `cartoonize`.
-        codes, keep_colours: see `Studio.cartoons`.
+        codes, keep_colours, correct: see `Studio.cartoons`.
         preview: without the grid, unless it is there already.
 
     Raises ValueError for an unknown name, or impossible dials.
     """
-    sitter, how = studio.sitter(photo), {"codes": codes, "keep_colours": keep_colours}
+    sitter, how = studio.sitter(photo), {"codes": codes, "keep_colours": keep_colours, "correct": correct}
     model = {style: pick("style", style, studio.styles)}
     cartoon = studio.cartoons(photo, model, swap_resolution, width, strength, **how)[style]
-    again = studio.cartoons(photo, {"": studio.source}, codes=codes, keep_colours=0.0)[""]
+    again = studio.cartoons(photo, {"": studio.source}, **how | {"keep_colours": 0.0})[""]
     faces = {"photo": sitter.photo[0], AGAIN: again[0], style: cartoon[0]}
-    if drawing := studio.drawing(photo, style):
+    if drawing := studio.drawing(photo, style, correct):
         faces[f"as read, by the renderer: {style}"] = drawing
-    rows = [[*faces.values()], *words_below(studio, photo, codes, {AGAIN: again, style: cartoon})]
+    rows = [[*faces.values()], *words_below(studio, photo, codes, correct, {AGAIN: again, style: cartoon})]
     large = display.table(rows, list(faces), gap=GAP, band=LINE, side=SIDE)
     if preview and (swap_resolution, width, *how.values()) not in sitter.grids:
         cells = [[display.fitted(None, SMALL)] * len(STRENGTHS) for _ in studio.styles]
@@ -200,12 +213,12 @@ def render_cartoon(
 
 
 def words_below(
-    studio: Studio, photo: str, codes: str, images: Mapping[str, Tensor], side: int = SIDE
+    studio: Studio, photo: str, codes: str, correct: str, images: Mapping[str, Tensor], side: int = SIDE
 ) -> list[list[Image.Image]]:
     """A row of words: below the photo what was read, below its images [1, 3, R, R] what is seen of it; or no row."""
     if not studio.is_read(photo, codes):
         return []
-    reading = studio.sitter(photo).reading
+    reading = studio.sitter(photo).corrected(correct)
     words = verdicts(studio.distance, reading, images)
     return [[display.note(words.get(name, ""), side) for name in ("photo", *images)]]
 
@@ -276,7 +289,9 @@ class CartoonPanel(Panel):
         if self.studio.people is None:
             return {}
         keep = float_slider("keep colours", 1.0, 0.0, 1.0, 0.05, "of hair and skin, as read; 0: as the style has them")
-        return {"codes": choice("codes", [READ, SEARCHED]), "keep_colours": keep}
+        words = "what was read wrong, in words; Enter"
+        correct = text_field("correct", help=words, placeholder="glasses=round, hair_style=bun, smile=0.5")
+        return {"codes": choice("codes", [READ, SEARCHED]), "keep_colours": keep, "correct": correct}
 
     def _rendered(self, **more: bool) -> Image.Image:
         """Codes that were not searched yet are searched with a bar."""

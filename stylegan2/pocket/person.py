@@ -136,6 +136,7 @@ class PersonCodes:
         width: float = 0.0,
         strength: float = 1.0,
         keep_colours: float = 1.0,
+        memory: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """N faces in every style: {style: [N, 3, R, R] in about [-1, 1]}.
 
@@ -143,6 +144,7 @@ class PersonCodes:
             styles, swap_resolution, width, strength: as of `editing.cartoonize`.
             keep_colours: how far hair and skin move from the style's colours (0) to the person's (1): as the renderer
                 paints them in that world, or, in a style that is no pocket world, as in the source's picture.
+            memory: where these faces' colours are kept from call to call, since no dial changes them.
 
         Raises ValueError as `editing.cartoonize`, and as `check_keep`.
         """
@@ -150,18 +152,19 @@ class PersonCodes:
         dials = swap_resolution, width, strength
         if not keep_colours:
             return editing.cartoonize(self.source, styles, self.ws(faces), *dials)
-        three = _three_times(faces)
+        three, memory, cartoons = _three_times(faces), {} if memory is None else memory, {}
         ws = self.ws(three)
-        own = _colours(*_parts(editing.cartoonize(self.source, {"": self.source}, ws)[""]))
-        cartoons = {}
+        if "" not in memory:
+            memory[""] = _colours(*_parts(editing.cartoonize(self.source, {"": self.source}, ws)[""]))
         for name, images in editing.cartoonize(self.source, styles, ws, *dials).items():
             if styles[name] is self.source:  # the codes as they are
                 cartoons[name] = images.chunk(3)[0]
                 continue
-            wanted = own
+            wanted = memory[""]
             if name in world.DOMAINS:
-                painted = to_float(world.render(three, name, PAINTED)).to(images)
-                wanted = own.lerp(_colours(*_parts(painted)), strength)
+                if name not in memory:
+                    memory[name] = _colours(*_parts(to_float(world.render(three, name, PAINTED)).to(images)))
+                wanted = wanted.lerp(memory[name], strength)
             cartoons[name] = _recoloured(*_parts(images), wanted, strength, keep_colours)
         return cartoons
 

@@ -8,6 +8,6 @@ The mesh (`collect.facemesh`) gives pose and proportions, the silhouette the hai
 """
 
 from stylegan2.pocket.portrait.figure import figure
-from stylegan2.pocket.portrait.reading import Reading, describe
+from stylegan2.pocket.portrait.reading import Reading, corrections, describe
 
-__all__ = ["Reading", "describe", "figure"]
+__all__ = ["Reading", "corrections", "describe", "figure"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -105,6 +105,17 @@ class Reading:
         rounded = {name: np.round(v, 3).tolist() if not isinstance(v, str) else v for name, v in self.settled().items()}
         attributes = {name: {"value": rounded[name], "sure": round(self.sure[name], 2)} for name in rounded}
         return json.dumps({"attributes": attributes, "notes": self.notes}, indent=1)
+
+
+def corrections(texts: Iterable[str]) -> dict[str, str]:
+    """{attribute: value} of texts such as "glasses=round". Raises ValueError for others."""
+    pairs = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value):
+            raise ValueError(f"{text!r}: expected ATTRIBUTE=VALUE, such as glasses=round")
+        pairs[name] = value
+    return pairs
 
 
 def nearest(colour: Sequence[float], palette: Mapping[str, Sequence[float]]) -> str:
