@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.photos import Portrait, open_photo
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
+from stylegan2.pocket.likeness import SCENE
 from stylegan2.pocket.measures import COLUMNS
 from stylegan2.pocket.nets.judge import GROUPS, to_float
 from stylegan2.pocket.nets.perceptual import JudgeDistance
@@ -42,6 +44,8 @@ PAINTED = 64  # pixels of a rendered face whose colours are taken
 LEAST = 0.004  # part of the picture that hair or skin must cover to have a colour
 SHOWN = ("hair_style", "hair_colour", "skin", "glasses", "beard", "smile")  # what `verdicts` look for
 NEAR = 0.8  # in the units of `Faces.vector`: 0.2 of skin or of a colour's channel, 0.4 of a smile
+RARE = 0.3  # least spread of an attribute over people: of a choice that one in ten has
+OTHERS, OTHERS_SEED = 1000, 960_000  # people who might be in a picture as well
 
 
 @dataclass(frozen=True)
@@ -215,15 +219,36 @@ def verdicts(distance, reading: Reading, images: Mapping[str, Tensor]) -> dict[s
     """Words to stand below pictures of a person who was read.
 
     "photo": what was read, and how surely. By name of the images [1, 3, R, R]: which of `SHOWN` the judge of `distance`
-    sees in them, if it has one; of the source's picture (`AGAIN`) and the pocket worlds only, since it knows no others.
+    sees in them, if it has one, and `likeness_rank`; of the source's picture (`AGAIN`) and the pocket worlds only, since
+    it knows no others.
     """
     words, wanted = {"photo": f"{reading.summary()}; {reading.sureness()}"}, reading.faces().vector()[0]
     for name in images.keys() & {editing.AGAIN, *world.DOMAINS} if isinstance(distance, JudgeDistance) else ():
         seen = distance.judge.read(images[name]).attributes[0]
         lost = [name for name in SHOWN if not _same(name, wanted[COLUMNS[name]], seen[COLUMNS[name]])]
         says = f"; lost: {', '.join(lost).replace('_', ' ')}" if lost else ""
-        words[name] = f"{len(SHOWN) - len(lost)} of {len(SHOWN)} kept{says}"
+        likeness = f"fits what was read better than {likeness_rank(reading, seen):,} of {OTHERS:,} other people"
+        words[name] = f"{len(SHOWN) - len(lost)} of {len(SHOWN)} kept{says}; {likeness}"
     return words
+
+
+@cache
+def _others() -> Tensor:
+    return world.sample("photo", OTHERS, seed=OTHERS_SEED).vector()
+
+
+def likeness_rank(reading: Reading, seen: Tensor) -> int:
+    """How many of `OTHERS` fit a picture less well than the person who was read: half of them by chance.
+
+    seen: attributes of the picture [A], by the judge. A misfit is the squared difference of all attributes but clothes
+    and background, each in units of its spread over people, and counts as much as the reading of it is sure.
+    """
+    others, person, seen = _others(), reading.faces().vector()[0], seen.cpu()
+    sure = torch.zeros(len(person))
+    for name, columns in COLUMNS.items():
+        sure[columns] = reading.sure[name] * (name not in SCENE)
+    misfit = [((who - seen) / others.std(0).clamp_min(RARE)).square() @ sure for who in (others, person)]
+    return int((misfit[0] > misfit[1]).sum())
 
 
 def _same(name: str, wanted: Tensor, seen: Tensor) -> bool:
