@@ -219,8 +219,8 @@ def verdicts(distance, reading: Reading, images: Mapping[str, Tensor]) -> dict[s
     """Words to stand below pictures of a person who was read.
 
     "photo": what was read, and how surely. By name of the images [1, 3, R, R]: which of `SHOWN` the judge of `distance`
-    sees in them, if it has one, and `likeness_rank`; of the source's picture (`AGAIN`) and the pocket worlds only, since
-    it knows no others.
+    sees in them, if it has one, and `likeness_rank`; of the source's picture (`AGAIN`) and the pocket worlds only: it
+    knows no others.
     """
     words, wanted = {"photo": f"{reading.summary()}; {reading.sureness()}"}, reading.faces().vector()[0]
     for name in images.keys() & {editing.AGAIN, *world.DOMAINS} if isinstance(distance, JudgeDistance) else ():

@@ -27,6 +27,7 @@ UNLIKE = 11.0  # `skin_distance` from which a pixel is hardly skin
 NEUTRAL = 0.35  # part of the light's colour that is taken out
 LIT_SKIN, SHADE = 0.88, 0.8  # the renderer's skin where it is lit, and its hair on average, in parts of their colours
 PLAIN = 20.0  # how much a strong tint of the skin has to explain, in squared L*a*b*
+MELANIN = 0.4  # how far skin's tone is told by its yellow, which dim light leaves as it is, instead of by its lightness
 Colour = tuple[np.ndarray, float]
 
 
@@ -117,10 +118,20 @@ def skin(lab: np.ndarray) -> tuple[float, float]:
     ramp = np.array(SKIN_RAMP)
     base = np.stack([np.interp(places * (len(ramp) - 1), range(len(ramp)), channel) for channel in ramp.T], 1)
     mixed = np.clip(base[:, None] * (1 + warmths[None, :, None] * np.array(SKIN_WARMTH)), 0, 1)
-    wanted = lab_of(np.clip(rgb_of(lab) / LIT_SKIN, 0, 1))
-    far = ((lab_of(mixed.reshape(-1, 3)) - wanted) ** 2).sum(1) + PLAIN * np.tile(warmths**2, len(places))
-    place, warmth = np.unravel_index(far.argmin(), mixed.shape[:2])
-    return float(places[place]), float(warmths[warmth])
+    wanted = np.clip(rgb_of(lab) / LIT_SKIN, 0, 1)
+    far = ((lab_of(mixed) - lab_of(wanted)) ** 2).sum(2) + PLAIN * warmths**2
+    tone = places[far.min(1).argmin()]
+    yellow = _yellow(base)
+    least = yellow.argmax()  # darker skin is no more yellow than this, so there lightness alone tells
+    told = np.interp(_yellow(wanted), yellow[least:][::-1], places[least:][::-1])
+    place = np.abs(places - tone - MELANIN * (told - tone) * (max(told, tone) > places[least])).argmin()
+    return float(places[place]), float(warmths[far[place].argmin()])
+
+
+def _yellow(rgb: np.ndarray) -> np.ndarray:
+    """How much less blue than green light comes back, [..., 3] -> [...]: the same in dim and in bright light."""
+    linear = np.maximum(rgb, 0.02) ** 2.2
+    return np.log(linear[..., 1] / linear[..., 2])
 
 
 def hair(head: Head, mask: np.ndarray, skin: np.ndarray) -> Colour:
