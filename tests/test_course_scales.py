@@ -68,9 +68,9 @@ def test_every_name_of_a_notebook_is_the_published_model(full, published, capsys
     assert list(full.worlds()) == ["webtoon", "disney", "metfaces"]
     baselines = full.worlds("baseline")
     assert list(baselines) == ["webtoon", "disney"] and same(baselines["webtoon"], published / "NaverWebtoon.pt")
-    methods = full.methods(["baseline", "freeze-g", "structure-loss"])  # nobody published a FreezeG
-    assert list(methods) == ["baseline", "structure-loss"]
-    assert same(methods["structure-loss"], published / "NaverWebtoon_StructureLoss.pt")
+    methods = full.methods(["baseline", "freeze-g", "structure-loss-paper"])  # nobody published a FreezeG
+    assert list(methods) == ["baseline", "structure-loss-paper"]
+    assert same(methods["structure-loss-paper"], published / "NaverWebtoon_StructureLoss.pt")
     g, encoder = full.source().g_ema, full.encoder
     assert encoder(torch.zeros(1, 3, 16, 16)).shape == (1, g.num_ws, g.w_dim)
     assert encoder.psi == 0.7 and torch.equal(encoder.mean_ws, g.mapping.mean_ws)  # what it was trained with

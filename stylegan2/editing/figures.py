@@ -17,7 +17,9 @@ def curves(
     """Lines of a log against its column `x`, one small plot per entry of `names`: {"losses": ["loss_g", "loss_d"]}."""
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _plots(4 * len(names), 2.6, len(names))
+    most = max(map(len, names.values()))
+    figure, axes = _plots(4 * len(names), 2.6 + 0.25 * most * (most > 2), len(names))
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)} if most > 2 else {}  # else it covers lines
     for axis, (title, columns) in zip(axes, names.items(), strict=True):
         for column in columns:
             points = [(row[x], row[column]) for row in rows if column in row]
@@ -25,7 +27,7 @@ def curves(
         axis.set(title=title, xlabel=xlabel)
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.xaxis.set_major_formatter(lambda images, _: f"{images:,.0f}")
-        axis.legend(frameon=False)
+        axis.legend(frameon=False, **below)
     return figure
 
 

@@ -41,18 +41,18 @@ MODELS = {
     "NaverWebtoon": Model("1yIn_gM3Fk3RrRphTPNBPgJ3c-PuzCjOB", "webtoon_baseline", "webtoons, fine-tuned"),
     "NaverWebtoon_FreezeSG": Model("1OysFtj7QTy7rPnxV9TXeEgBfmtgr8575", "webtoon_freeze-sg", "webtoons, FreezeSG"),
     "NaverWebtoon_StructureLoss": Model(
-        "1Oylfl5j-XGoG_pFHtQwHd2G7yNSHx2Rm", "webtoon_structure-loss", "webtoons, structure loss"
+        "1Oylfl5j-XGoG_pFHtQwHd2G7yNSHx2Rm", "webtoon_structure-loss-paper", "webtoons, structure loss"
     ),
     "Romance101": Model("1wWt4dPC9TJfJ6cF3mwg7kQvpuVwPhSN7", "romance101_baseline", "one webtoon, Romance 101"),
     "TrueBeauty": Model("1yEky49SnkBqPhdWvSAwgK5Sbrc3ctz1y", "truebeauty_baseline", "one webtoon, True Beauty"),
     "Disney": Model("1z51gxECweWXqSYQxZJaHOJ4TtjUDGLxA", "disney_baseline", "animated films, fine-tuned"),
     "Disney_FreezeSG": Model("1PJaNozfJYyQ1ChfZiU2RwJqGlOurgKl7", "disney_freeze-sg", "animated films, FreezeSG"),
     "Disney_StructureLoss": Model(
-        "1PILW-H4Q0W8S22TO4auln1Wgz8cyroH6", "disney_structure-loss", "animated films, structure loss"
+        "1PILW-H4Q0W8S22TO4auln1Wgz8cyroH6", "disney_structure-loss-paper", "animated films, structure loss"
     ),
     "Metface_FreezeSG": Model("1P5T6DL3Cl8T74HqYE0rCBQxcq15cipuw", "metfaces_freeze-sg", "paintings, FreezeSG"),
     "Metface_StructureLoss": Model(
-        "1P65UldIHd2QfBu88dYdo1SbGjcDaq1YL", "metfaces_structure-loss", "paintings, structure loss"
+        "1P65UldIHd2QfBu88dYdo1SbGjcDaq1YL", "metfaces_structure-loss-paper", "paintings, structure loss"
     ),
 }
 BY_COURSE = {model.course: name for name, model in MODELS.items()}
