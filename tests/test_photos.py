@@ -162,7 +162,7 @@ def cutting(face: str):
 def test_the_sample_portraits_have_one_face_each_and_say_where_they_are_from():
     text = (SAMPLES / "README.md").read_text()
     paths = sorted(SAMPLES.glob("*.jpg"))
-    assert len(paths) == 2 and "public domain" in text
+    assert len(paths) == 4 and "public domain" in text
     for path in paths:
         assert f"`{path.name}`" in text and path.stat().st_size < 100_000
         assert len(find_people(decode(path.read_bytes()))) == 1
