@@ -31,6 +31,7 @@ TINY = {
 def unmeasured(monkeypatch):
     """Training without rendering thousands of faces afterwards."""
     monkeypatch.setattr(training, "measure_retrieval", lambda model: {"photo": {"caption": 0.5}})
+    monkeypatch.setattr(training, "measure_twins", lambda model: {"smile": 0.5})
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,11 @@ def test_killed_training_goes_on_to_the_same_clip(unmeasured, tmp_path, monkeypa
         assert torch.equal(value, resumed[name]), name
     assert not list((tmp_path / "b").iterdir())  # nothing to go on from any more
     written = json.loads((tmp_path / "b.json").read_text())
-    assert written["retrieval"] == {"photo": {"caption": 0.5}} and written["training"]["images"] == 48
+    assert (
+        written["retrieval"] == {"photo": {"caption": 0.5}}
+        and written["twins"] == {"smile": 0.5}
+        and written["training"]["images"] == 48
+    )
     assert written["training"]["architecture"] == as_json(ARCHITECTURE) and written["training"]["minutes"] >= 0
 
 
@@ -275,6 +280,24 @@ def test_retrieval_of_noise_is_chance():
         assert abs(mean - 0.2) < 4 * math.sqrt(0.2 * 0.8 / 240)
 
 
+def test_twins_are_told_apart_by_one_who_knows_and_not_by_noise(monkeypatch):
+    class Knows(Noise):
+        """Reads "glasses", and sees them."""
+
+        def encode_images(self, images):
+            worn = phrases(training.with_twins(*(world.sample("photo", 48, seed=s) for s in seeds)))
+            return torch.tensor([[1.0, 0.0] if "glasses" in said[2] else [0.0, 1.0] for said in worn])
+
+        def encode_texts(self, texts):
+            return torch.tensor([[0.0, 1.0] if "no glasses" in text else [1.0, 0.0] for text in texts])
+
+    seeds = (training.EVALUATION_SEED, training.EVALUATION_SEED + training.TWIN_SEED)
+    assert training.measure_twins(Knows(), 48)["glasses"] == 1.0
+    found = training.measure_twins(Noise(), 240)
+    assert set(found) <= {names[0] for names in training.DIFFER} and len(found) > 15
+    assert abs(sum(found.values()) / len(found) - 0.5) < 0.15
+
+
 def test_an_untrained_clip_finds_no_captions():
     found = training._retrieve(tiny_clip(), "photo", rounds=2, among=16)
     assert found["caption"] < 0.35 and found["face"] < 0.35
@@ -293,6 +316,8 @@ def test_what_is_recorded_of_the_shipped_clip(recorded):
         assert found["caption"] >= 0.7 and found["face"] >= 0.7 and found["chance"] == 1 / 32, domain
     assert recorded["training"]["architecture"] == as_json(ARCHITECTURE)
     assert recorded["training"]["renderer"] == world.VERSION
+    twins = recorded["twins"]  # what text edits need: it sees where a head turns, and who smiles
+    assert min(twins[name] for name in ("yaw", "roll", "smile", "mouth_open", "glasses", "hair_colour")) > 0.85
     model = ClipModel.load(SHIPPED)
     assert model.size == ARCHITECTURE["image_resolution"]
     assert model.model.text_projection.shape == (ARCHITECTURE["transformer_width"], ARCHITECTURE["embed_dim"])

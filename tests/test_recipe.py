@@ -78,6 +78,7 @@ def made(tmp_path_factory):
         patch.setattr(text_edits, "PROMPTS", text_edits.PROMPTS[:2])
         patch.setattr(text_edits, "run", partial(text_edits.run, learn=range(2)))
         patch.setattr(clip_training, "measure_retrieval", partial(clip_training.measure_retrieval, rounds=1))
+        patch.setattr(clip_training, "measure_twins", partial(clip_training.measure_twins, count=48))
         recipe.make_clip(small)
         recipe.make_edits(small)
         recipe.make_encoder(small)

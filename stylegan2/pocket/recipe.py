@@ -3,11 +3,10 @@
 `STEPS` names the steps in order. Every step is seeded, shows its progress, resumes where it was killed, and is skipped
 when its `result` exists.
 
-The lengths are those of the shipped files. Four were made differently, and these steps make others: the discriminator
+The lengths are those of the shipped files. Three were made differently, and these steps make others: the discriminator
 of `half` comes from a GPU, from the same runs on faces of the renderer's first version; the first 112,000 images of the
-source's lessons were learned from with Adam in float32; the tiny CLIP saw its 3,000,000 images of that first version
-without twins, then 204,800 of today's with them, with Muon (clip.json); and the detector learned on pages of the first
-version (detector.json).
+source's lessons were learned from with Adam in float32; and the detector learned on pages of the first version
+(detector.json).
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ class Recipe:
     moments: tuple[int, ...] = forgetting.MOMENTS  # images after which the long runs are measured
     webtoon_seeds: tuple[int, ...] = (0,)  # of the scoreboard's webtoons; its other domains have seed 0
     judge_images: int = 100_000
-    clip: ClipConfig = ClipConfig()  # of the tiny CLIP: for a GPU
+    clip: ClipConfig = ClipConfig()  # of the tiny CLIP
     text_faces: int = 50  # that each text edit is tried on
     encoder: EncoderConfig = EncoderConfig(images=40_000)
     route_images: int = 20  # of either kind, on every route from image to codes

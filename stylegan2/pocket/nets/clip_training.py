@@ -244,7 +244,7 @@ class _Run(Fit):
     def finish(self, path: Path, pool: Pool, meta: dict) -> tuple[ClipModel, dict]:
         write_deflated(path, self.state())  # 2 MB instead of 8: most tokens never occur
         model = ClipModel.load(path, self.device)
-        return model, {"retrieval": measure_retrieval(model)}
+        return model, {"retrieval": measure_retrieval(model), "twins": measure_twins(model)}
 
 
 def _choosing(logits: Tensor, true: Tensor) -> Tensor:
@@ -275,6 +275,25 @@ def measure_retrieval(model: ClipModel, rounds: int = 25, among: int = 32) -> di
     is, "chance": 1 / among}}.
     """
     return {domain: _retrieve(model, domain, rounds, among) for domain in world.DOMAINS}
+
+
+@torch.no_grad()
+def measure_twins(model: ClipModel, count: int = 1920) -> dict[str, float]:
+    """Of two photos that differ in one attribute, how often does a phrase fit the one better of which alone it is true?
+
+    -> {first attribute of a row of DIFFER: share of phrases}; 0.5 by chance.
+    """
+    faces, others = (world.sample("photo", count, seed=EVALUATION_SEED + k) for k in (0, TWIN_SEED))
+    pairs, right = with_twins(faces, others), {}
+    seen = [
+        model.encode_images(to_float(world.render(pairs[k : k + CHUNK], "photo"))) for k in range(0, len(pairs), CHUNK)
+    ]
+    seen, said = torch.cat(seen), phrases(pairs)
+    for k in range(len(pairs)):
+        if telling := only_of(said[k], said[k ^ 1]):
+            better = (seen[k] - seen[k ^ 1]) @ model.encode_texts(telling).T > 0
+            right.setdefault(DIFFER[k // 2 % len(DIFFER)][0], []).append(float(better.float().mean()))
+    return {name: round(sum(shares) / len(shares), 3) for name, shares in right.items()}
 
 
 def _retrieve(model: ClipModel, domain: str, rounds: int, among: int) -> dict[str, float]:

@@ -191,8 +191,9 @@ The same codes through the webtoon model of every method:
 ## The settings
 
 How far FreezeSG reaches (resolution, number of codes), and what StructureLoss weighs. `relative` divides each
-resolution's term by the source's variance there; `structure-loss` above is that with weight 10. All have one seed. Three seeds of a method, of this world's first
-models (64 pixels), differed by about 0.003 in landmark error and 1 in distance; take smaller gaps for nothing.
+resolution's term by the source's variance there; `structure-loss` above is that with weight 10. All have one seed.
+Three seeds of a method, of this world's first models (64 pixels), differed by about 0.003 in landmark error and 1 in
+distance; take smaller gaps for nothing.
 
 {sweeps}
 
