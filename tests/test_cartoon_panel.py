@@ -289,8 +289,14 @@ def test_what_was_read_wrong_is_corrected_in_words(reader):
     for words, says in (("hats=none", "hats"), ("glasses=pink", "round"), ("beard", "expected ATTRIBUTE=VALUE")):
         reader.controls["correct"].value = words
         assert says in reader.message.value, words
-    reader.controls["correct"].value = ""
-    assert np.array_equal(reader.picture, read) and not reader.message.value
+    reader.controls["correct"].value = " hair_colour = 0.9, 0.1,0.2, beard=goatee"  # a colour has commas too
+    assert sitter.corrected(reader.settings["correct"]).values["hair_colour"] == pytest.approx((0.9, 0.1, 0.2))
+    corrected = app.render_worlds(reader.studio, "eileen", correct=reader.settings["correct"], webtoon=True)
+    assert not np.array_equal(corrected, app.render_worlds(reader.studio, "eileen", webtoon=True))
+    reader.controls["photo"].value = "ada"  # whom nobody corrected
+    assert reader.settings["correct"] == "" and not reader.message.value
+    reader.controls["photo"].value = "eileen"
+    assert np.array_equal(reader.picture, read)
 
 
 def test_who_cannot_be_read_is_searched_and_it_is_said(reader, monkeypatch):

@@ -80,28 +80,27 @@ def test_a_twin_differs_in_one_attribute_and_captions_say_in_which(pool):
 
 
 def test_a_caption_is_true_of_every_face_that_has_what_it_says():
-    faces = world.sample("photo", 8).replace(hair_style="crop")
-    red = torch.tensor([0.70, 0.30, 0.12]), torch.tensor([1, 1, 1, 0, 0, 1, 0, 1], dtype=torch.bool)
-    faces = faces.replace(hair_colour=torch.where(red[1][:, None], red[0], torch.tensor([0.26, 0.40, 0.76])))
-    pool = pool_of(faces, sayable=[[["red hair" if r else "blue hair"], *[[]] * (len(TOPICS) - 1)] for r in red[1]])
-    pool.domains[7] = "webtoon"
-    texts, true = pool.captions(list(range(8)), [False] * 8, torch.Generator().manual_seed(3))
-    for text, row in zip(texts, true, strict=True):
-        expected = red[1] if "red" in text else ~red[1]
+    red = torch.tensor([1, 1, 1, 0, 0, 1, 0, 1], dtype=torch.bool)
+    hair = [[["red hair" if r else "blue hair"], *[[]] * (len(TOPICS) - 1)] for r in red]
+    domains = ["photo"] * 7 + ["webtoon"]
+    pool = Pool(torch.zeros(8), hair, hair, domains, torch.zeros(8, 1), torch.zeros(8, 1))
+    texts, is_true = pool.captions(list(range(8)), [False] * 8, torch.Generator().manual_seed(3))
+    for text, row in zip(texts, is_true, strict=True):
+        expected = red if "red" in text else ~red
         named = [word for word in ("photo", "webtoon", "cartoon", "comic") if word in text]  # a kind of picture
         if named:
-            expected = expected & torch.tensor([(domain == "photo") == ("photo" in named) for domain in pool.domains])
+            expected = expected & torch.tensor([(domain == "photo") == ("photo" in named) for domain in domains])
         assert torch.equal(row, expected), text
 
 
-def test_a_choice_of_any_true_column_is_right():
+def test_the_loss_spreads_over_all_that_is_true():
     logits = torch.tensor([[9.0, 9.0, -9.0], [-9.0, -9.0, 9.0]])
     both = torch.tensor([[True, True, False], [False, False, True]])
     one = torch.tensor([[True, False, False], [False, False, True]])
-    assert float(training._choosing(logits, both)) == pytest.approx(math.log(2) / 2, abs=1e-4)
-    assert float(training._choosing(logits, ~both)) > 8
+    assert float(training.cross_entropy_of_all(logits, both)) == pytest.approx(math.log(2) / 2, abs=1e-4)
+    assert float(training.cross_entropy_of_all(logits, ~both)) > 8
     labels = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 2]))
-    assert float(training._choosing(logits, one)) == pytest.approx(float(labels))
+    assert float(training.cross_entropy_of_all(logits, one)) == pytest.approx(float(labels))
 
 
 def test_another_seed_renders_other_faces(pool):
@@ -116,6 +115,10 @@ def test_a_batch_is_a_function_of_seed_and_step(pool):
         assert torch.equal(a, b)
     for a, b in zip(first[4], later[1], strict=True):
         assert torch.equal(a, b)
+    chosen, mirrored, *_, attributes = first[4]
+    for k, mirror, row in zip(chosen, mirrored, attributes, strict=True):
+        assert torch.equal(row, (pool.mirrored_attributes if mirror else pool.attributes)[k])
+    assert mirrored.any() and not mirrored.all()
     assert not torch.equal(first[4][0], first[5][0])
     assert not torch.equal(first[4][0], Batches(pool, ClipConfig(**TINY, seed=1))[4][0])
     with pytest.raises(IndexError):
@@ -226,10 +229,9 @@ def two_kinds(count: int, seed: int) -> Pool:
 def test_a_tiny_training_learns_to_tell_two_kinds_of_faces():
     config = ClipConfig(images=16 * 60, batch=16)
     run, known, new = training._Run(config, torch.device("cpu")), two_kinds(64, 1), two_kinds(40, 2)
-    losses = []
-    for faces, *rest in Batches(known, config):
-        losses.append(float(run.train_step(known.images[faces], *rest)["loss"]))
-    assert sum(losses[-5:]) < 0.9 * sum(losses[:5]), losses
+    steps = [run.train_step(known.images[faces], *rest) for faces, *rest in Batches(known, config)]
+    for name in ("loss", "attributes"):
+        assert sum(step[name] for step in steps[-5:]) < 0.9 * sum(step[name] for step in steps[:5]), name
     model = ClipModel(run.model)
     seen, read = model.encode_images(new.images.float() / 127.5 - 1), model.encode_texts(["red hair", "blue hair"])
     right = (seen @ read.T).argmax(1) == torch.arange(40) % 2
@@ -280,7 +282,7 @@ def test_retrieval_of_noise_is_chance():
         assert abs(mean - 0.2) < 4 * math.sqrt(0.2 * 0.8 / 240)
 
 
-def test_twins_are_told_apart_by_one_who_knows_and_not_by_noise(monkeypatch):
+def test_twins_are_told_apart_by_one_who_knows_and_not_by_noise():
     class Knows(Noise):
         """Reads "glasses", and sees them."""
 

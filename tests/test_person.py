@@ -162,18 +162,21 @@ def test_the_verdict_says_what_is_lost(people, toon):
         "photo"
     }
     drawn = verdicts(distance, reading, {"photo": rendered(reading.faces())})["photo"]
-    assert drawn.startswith("6 of 6 kept; fits what was read better than ") and "of 1,000 other people" in drawn
+    assert (
+        drawn.startswith("6 of 6 kept; fits what was read better than ") and "of 200 pictures of other people" in drawn
+    )
 
 
-def test_a_picture_of_the_person_fits_better_than_others_and_one_of_somebody_else_does_not(faces):
-    judge, reading = Judge.load(SHIPPED / "judge.pt", "cpu"), describe(open_photo(EILEEN))
-    own, others = (judge.read(rendered(who)).attributes for who in (reading.faces(), world.sample("photo", 60, seed=9)))
-    assert person.likeness_rank(reading, own[0]) > 980
-    ranks = torch.tensor([person.likeness_rank(reading, other) for other in others]) / person.OTHERS
-    assert abs(float(ranks.mean()) - 0.5) < 0.2 and float((ranks > 0.98).float().mean()) < 0.1
+@pytest.mark.parametrize("who", ["barack_obama", "eileen_collins", "grace_hopper", "joe_biden"])
+def test_a_picture_of_the_person_fits_better_than_others_and_one_of_somebody_else_as_often_as_not(who):
+    judge, reading = Judge.load(SHIPPED / "judge.pt", "cpu"), describe(open_photo(EILEEN.with_stem(who)))
+    own, others = (judge.read(rendered(p)).attributes for p in (reading.faces(), world.sample("photo", 100, seed=9)))
+    assert person.likeness_rank(judge, reading, own[0]) >= 198
+    ranks = torch.tensor([person.likeness_rank(judge, reading, other) for other in others]) / person.OTHERS
+    assert abs(float(ranks.mean()) - 0.5) < 0.1, "chance, for every sitter"
     scene = own[0].clone()
     scene[[column for name in person.SCENE for column in person.COLUMNS[name]]] = 3.0  # says nothing of who it is
-    assert person.likeness_rank(reading, scene) == person.likeness_rank(reading, own[0])
+    assert person.likeness_rank(judge, reading, scene) == person.likeness_rank(judge, reading, own[0])
 
 
 def test_impossible_wishes_are_refused():

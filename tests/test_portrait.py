@@ -17,8 +17,9 @@ from stylegan2.collect.blazeface import BlazeFace
 from stylegan2.collect.facemesh import FaceMesh, moved, warp_of
 from stylegan2.editing.photos import open_photo
 from stylegan2.pocket import world
-from stylegan2.pocket.portrait import describe, figure
+from stylegan2.pocket.portrait import colours, describe, figure
 from stylegan2.pocket.portrait.hair import length_class
+from stylegan2.pocket.world import styles
 from stylegan2.pocket.world.faces import BY_NAME
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -121,6 +122,20 @@ def test_what_is_unsure_falls_to_the_mean(photo):
 
 def test_lengths_have_names():
     assert [length_class(end) for end in (0, 0.5, 1)] == ["short", "medium", "long"]
+
+
+@pytest.mark.parametrize("tone, warmth", [(0.0, 0.0), (0.3, 0.5), (0.5, 0.5), (0.6, 1.0), (0.8, -0.5), (1.0, 0.0)])
+def test_the_tone_of_rendered_skin_is_read_and_dim_light_darkens_it_less_than_it_looks(tone, warmth, monkeypatch):
+    ramp = np.array(styles.SKIN_RAMP)
+    base = np.array([np.interp(tone * (len(ramp) - 1), range(len(ramp)), channel) for channel in ramp.T])
+    lit = base * (1 + warmth * np.array(styles.SKIN_WARMTH)) * colours.LIT_SKIN
+    assert colours.skin(colours.lab_of(lit))[0] == pytest.approx(tone, abs=0.12)
+    if warmth == 1:
+        return  # the most golden skin looks like darker skin
+    dim = colours.lab_of(lit * 0.8)
+    read = colours.skin(dim)[0]
+    monkeypatch.setattr(colours, "YELLOW_WEIGHT", 0.0)
+    assert abs(read - tone) <= abs(colours.skin(dim)[0] - tone) + 0.01
 
 
 # --------------------------------------------------------------------------------------------------------- corrections

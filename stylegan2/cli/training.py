@@ -29,7 +29,7 @@ def train(
     # or pocket:webtoon, prepared beside OUT.
     source: Input = None,  # Checkpoint to fine-tune (with a discriminator).
     method: str | None = None,  # How to fine-tune: baseline, freeze-g, freeze-style, freeze-sg, structure-loss,
-    # structure-loss-paper, or parts in quotes: "FreezeD(64), FreezeSG(16, 6)".
+    # structure-loss-paper, ..., or parts in quotes: "FreezeD(64), FreezeSG(16, 6)".
     original: str | None = None,  # Flags of Cartoon-StyleGAN's train.py, in quotes, in place of --method.
     preset: str = "pocket",  # Size of new networks without --source: pocket, config-f.
     size: int | None = None,  # Resolution. [default: --source's, else the dataset's, else the pocket models']

@@ -18,8 +18,9 @@ def curves(
     from matplotlib.ticker import MaxNLocator
 
     most = max(map(len, names.values()))
-    figure, axes = _plots(4 * len(names), 2.6 + 0.25 * most * (most > 2), len(names))
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)} if most > 2 else {}  # else it covers lines
+    crowded = most > 2  # a legend would cover lines
+    figure, axes = _plots(4 * len(names), 2.6 + 0.25 * most * crowded, len(names))
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)} if crowded else {}
     for axis, (title, columns) in zip(axes, names.items(), strict=True):
         for column in columns:
             points = [(row[x], row[column]) for row in rows if column in row]

@@ -75,7 +75,10 @@ class StructureSignal:
         """Which case it is for StructureLoss as published, in a sentence."""
         seen, sizes = self.seen(), " and ".join(", ".join(map(str, self.compared)).rsplit(", ", 1))
         if seen < HALF:
-            size, case = "small", "as published it has little to hold on to here; try StructureLoss(relative=True)"
+            size, case = (
+                "small",
+                "as published it has little to hold on to here; try StructureLoss(weight=10, relative=True)",
+            )
         else:
             size, case = "large", "as published it has enough to hold on to"
         return (

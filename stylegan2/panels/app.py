@@ -79,7 +79,7 @@ def render_worlds(
         studio, photo, strength, codes, keep_colours, correct: as in `render_cartoon`; `preview` changes nothing.
         chosen: by name of a world, whether it is shown.
 
-    Raises ValueError for an unknown photo, or an impossible strength.
+    Raises ValueError for an unknown photo, an impossible strength, or wrong corrections.
     """
     sitter = studio.sitter(photo)
     styles = {name: style for name, style in studio.styles.items() if chosen.get(name)}

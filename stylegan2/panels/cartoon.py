@@ -12,6 +12,7 @@ What takes long, reading a person or searching a photo's codes, is done once; `S
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -66,8 +67,9 @@ class Sitter:
     colours: dict[str, dict] = field(default_factory=dict)  # see `PersonCodes.cartoonize`, its memory, by corrections
 
     def corrected(self, correct: str) -> Reading:
-        """What was read, and what is known better: "glasses=round, smile=0.5". Raises ValueError for other words."""
-        return self.reading.corrected(corrections(filter(str.strip, correct.split(","))))
+        """What was read, and what is known better: "glasses=round, skin=0.5". Raises ValueError for other words."""
+        pairs = re.split(r",(?=[^,]*=)", correct.strip(" ,"))  # a colour has commas of its own
+        return self.reading.corrected(corrections(filter(None, pairs)))
 
 
 @dataclass
@@ -188,7 +190,7 @@ def render_cartoon(
         codes, keep_colours, correct: see `Studio.cartoons`.
         preview: without the grid, unless it is there already.
 
-    Raises ValueError for an unknown name, or impossible dials.
+    Raises ValueError for an unknown name, impossible dials, or wrong corrections (they count where somebody was read).
     """
     sitter, how = studio.sitter(photo), {"codes": codes, "keep_colours": keep_colours, "correct": correct}
     model = {style: pick("style", style, studio.styles)}
@@ -266,6 +268,7 @@ class CartoonPanel(Panel):
         of_photo = "pixels of the photo; empty: its faces are found"
         self.square = text_field("its square", help=of_photo, placeholder="left, top, side, or empty")
         photo = {"photo": w.Dropdown(options=list(studio.sitters), **labelled("photo"))}
+        photo["photo"].observe(self._forget_corrections, "value")
         render, dials, more = self._parts()
         super().__init__(partial(render, studio), photo | dials, "cartoon", record=record, preview=True, **more)
 
@@ -289,9 +292,15 @@ class CartoonPanel(Panel):
         if self.studio.people is None:
             return {}
         keep = float_slider("keep colours", 1.0, 0.0, 1.0, 0.05, "of hair and skin, as read; 0: as the style has them")
-        words = "what was read wrong, in words; Enter"
+        words = "what is right where it was read wrong: ATTRIBUTE=VALUE, ...; Enter"
         correct = text_field("correct", help=words, placeholder="glasses=round, hair_style=bun, smile=0.5")
         return {"codes": choice("codes", [READ, SEARCHED]), "keep_colours": keep, "correct": correct}
+
+    def _forget_corrections(self, _) -> None:
+        """They are of the person before."""
+        if "correct" in self.controls:
+            with self._silence():
+                self.controls["correct"].value = ""
 
     def _rendered(self, **more: bool) -> Image.Image:
         """Codes that were not searched yet are searched with a bar."""

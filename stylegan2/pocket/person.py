@@ -28,7 +28,7 @@ from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.likeness import SCENE
 from stylegan2.pocket.measures import COLUMNS
-from stylegan2.pocket.nets.judge import GROUPS, to_float
+from stylegan2.pocket.nets.judge import GROUPS, INPUT_SIZE, Judge, to_float
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.pocket.nets.teaching import FaceCodes, describe
 from stylegan2.pocket.portrait import Reading
@@ -45,7 +45,7 @@ LEAST = 0.004  # part of the picture that hair or skin must cover to have a colo
 SHOWN = ("hair_style", "hair_colour", "skin", "glasses", "beard", "smile")  # what `verdicts` look for
 NEAR = 0.8  # in the units of `Faces.vector`: 0.2 of skin or of a colour's channel, 0.4 of a smile
 RARE = 0.3  # least spread of an attribute over people: of a choice that one in ten has
-OTHERS, OTHERS_SEED = 1000, 960_000  # people who might be in a picture as well
+OTHERS, OTHERS_SEED = 200, 960_000  # people whose pictures might fit as well
 
 
 @dataclass(frozen=True)
@@ -227,28 +227,37 @@ def verdicts(distance, reading: Reading, images: Mapping[str, Tensor]) -> dict[s
         seen = distance.judge.read(images[name]).attributes[0]
         lost = [name for name in SHOWN if not _same(name, wanted[COLUMNS[name]], seen[COLUMNS[name]])]
         says = f"; lost: {', '.join(lost).replace('_', ' ')}" if lost else ""
-        likeness = f"fits what was read better than {likeness_rank(reading, seen):,} of {OTHERS:,} other people"
+        rank = likeness_rank(distance.judge, reading, seen, "photo" if name == editing.AGAIN else name)
+        likeness = f"fits what was read better than {rank} of {OTHERS} pictures of other people"
         words[name] = f"{len(SHOWN) - len(lost)} of {len(SHOWN)} kept{says}; {likeness}"
     return words
 
 
 @cache
-def _others() -> Tensor:
-    return world.sample("photo", OTHERS, seed=OTHERS_SEED).vector()
+def _others(judge: Judge, style: str) -> Tensor:
+    """Attributes that the judge reads off pictures of other people in a world, [OTHERS, A]."""
+    people = world.sample("photo", OTHERS, seed=OTHERS_SEED)
+    return judge.read(to_float(world.render(people, style, INPUT_SIZE))).attributes
 
 
-def likeness_rank(reading: Reading, seen: Tensor) -> int:
-    """How many of `OTHERS` fit a picture less well than the person who was read: half of them by chance.
+def likeness_rank(judge: Judge, reading: Reading, seen: Tensor, style: str = "photo") -> int:
+    """How many of `OTHERS` pictures, of other people, fit the person who was read less well than this one.
 
-    seen: attributes of the picture [A], by the judge. A misfit is the squared difference of all attributes but clothes
-    and background, each in units of its spread over people, and counts as much as the reading of it is sure.
+    Half of them by chance. A misfit is the squared difference of all attributes but clothes and background, each in
+    units of its spread over people, and counts as much as the reading of it is sure.
+
+    Args:
+        judge: what read the picture, and reads the others.
+        seen: attributes of the picture [A].
+        style: the pocket world that it is of.
     """
-    others, person, seen = _others(), reading.faces().vector()[0], seen.cpu()
+    others, person = _others(judge, style), reading.faces().vector()[0]
     sure = torch.zeros(len(person))
     for name, columns in COLUMNS.items():
         sure[columns] = reading.sure[name] * (name not in SCENE)
-    misfit = [((who - seen) / others.std(0).clamp_min(RARE)).square() @ sure for who in (others, person)]
-    return int((misfit[0] > misfit[1]).sum())
+    unit = others.std(0).clamp_min(RARE)
+    own, theirs = (((picture - person) / unit).square() @ sure for picture in (seen, others))
+    return int((theirs > own).sum())
 
 
 def _same(name: str, wanted: Tensor, seen: Tensor) -> bool:

@@ -27,7 +27,8 @@ UNLIKE = 11.0  # `skin_distance` from which a pixel is hardly skin
 NEUTRAL = 0.35  # part of the light's colour that is taken out
 LIT_SKIN, SHADE = 0.88, 0.8  # the renderer's skin where it is lit, and its hair on average, in parts of their colours
 PLAIN = 20.0  # how much a strong tint of the skin has to explain, in squared L*a*b*
-MELANIN = 0.4  # how far skin's tone is told by its yellow, which dim light leaves as it is, instead of by its lightness
+YELLOW_WEIGHT = 0.4  # how far the yellow of skin says its tone, which dim light leaves as it is; the rest its lightness
+FLAT = 0.36  # of skin: darker than this, its yellow hardly changes
 Colour = tuple[np.ndarray, float]
 
 
@@ -113,7 +114,10 @@ def skin_lab(head: Head) -> np.ndarray:
 
 
 def skin(lab: np.ndarray) -> tuple[float, float]:
-    """skin (0 dark .. 1 pale) and skin_warmth (-1 rosy .. 1 golden) whose rendered colour comes nearest to L*a*b*."""
+    """skin (0 dark .. 1 pale) and skin_warmth (-1 rosy .. 1 golden) of a colour in L*a*b* [3].
+
+    The tone whose rendered colour comes nearest, moved towards the one that its yellow says; then the nearest warmth.
+    """
     places, warmths = np.linspace(0, 1, 141), np.linspace(-1, 1, 41)
     ramp = np.array(SKIN_RAMP)
     base = np.stack([np.interp(places * (len(ramp) - 1), range(len(ramp)), channel) for channel in ramp.T], 1)
@@ -121,15 +125,14 @@ def skin(lab: np.ndarray) -> tuple[float, float]:
     wanted = np.clip(rgb_of(lab) / LIT_SKIN, 0, 1)
     far = ((lab_of(mixed) - lab_of(wanted)) ** 2).sum(2) + PLAIN * warmths**2
     tone = places[far.min(1).argmin()]
-    yellow = _yellow(base)
-    least = yellow.argmax()  # darker skin is no more yellow than this, so there lightness alone tells
-    told = np.interp(_yellow(wanted), yellow[least:][::-1], places[least:][::-1])
-    place = np.abs(places - tone - MELANIN * (told - tone) * (max(told, tone) > places[least])).argmin()
+    by_yellow = np.interp(_yellow(wanted), _yellow(base)[::-1], places[::-1])
+    by_yellow = by_yellow if by_yellow > FLAT else min(tone, FLAT)
+    place = np.abs(places - tone - YELLOW_WEIGHT * (by_yellow - tone)).argmin()
     return float(places[place]), float(warmths[far[place].argmin()])
 
 
 def _yellow(rgb: np.ndarray) -> np.ndarray:
-    """How much less blue than green light comes back, [..., 3] -> [...]: the same in dim and in bright light."""
+    """Logarithm of green over blue in linear light, [..., 3] -> [...]; it falls from dark skin to pale."""
     linear = np.maximum(rgb, 0.02) ** 2.2
     return np.log(linear[..., 1] / linear[..., 2])
 
