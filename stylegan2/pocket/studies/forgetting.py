@@ -24,9 +24,10 @@ from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.networks import Generator
 from stylegan2.pocket.studies import markdown_table, scoreboard
 from stylegan2.pocket.studies.scoreboard import Entry, Study
+from stylegan2.pocket.studies.scoreboard_view import COLOURS
 
 MOMENTS = (3_000, 6_000, 12_000, 24_000, 48_000, 96_000)  # images shown when a model is kept
-COMPARED = ("baseline", "freeze-sg")
+COMPARED = ("baseline", "freeze-sg", "freeze-g", "structure-loss")
 SHOWN = {  # number of a row -> title, and the number that it is held against
     "structure_kept": ("structure kept", None),
     "who_top1": ("who is it? (1 of 100)", None),
@@ -37,8 +38,9 @@ SIDE = 80  # pixels of a face in the picture
 
 
 def entries() -> list[Entry]:
-    """The long runs."""
-    return [entry for entry in scoreboard.methods_study(("webtoon",)) if entry.name in COMPARED]
+    """The long runs, in the order of COMPARED."""
+    of_study = {entry.name: entry for entry in scoreboard.methods_study(("webtoon",))}
+    return [of_study[name] for name in COMPARED if name in of_study]
 
 
 def path_of(study: Study, entry: Entry, images: int) -> Path:
@@ -87,7 +89,7 @@ def curves(rows: Sequence[dict]) -> Figure:
     for axis, (name, (title, reference)) in zip(axes, SHOWN.items(), strict=True):
         for method in dict.fromkeys(row["method"] for row in rows):
             points = [(row["images"], _number(row[name])) for row in rows if row["method"] == method]
-            axis.plot(*zip(*points, strict=True), marker="o", markersize=4, label=method)
+            axis.plot(*zip(*points, strict=True), color=COLOURS.get(method), marker="o", markersize=4, label=method)
         if reference:
             height = rows[0][reference]
             axis.axhline(height, color="#9a9aa5", linestyle=":")
@@ -117,12 +119,16 @@ def _number(value: dict | float) -> float:
 
 
 def people(source: Generator, runs: Mapping[str, Mapping[int, Generator]], seeds: Sequence[int]) -> Image.Image:
-    """A row per person: in the source, then at every moment of each run, {method: {images: generator}}."""
-    ws = ws_from_seeds(source, seeds, 0.8)
-    blocks = [display.table([[face] for face in render(source, ws)], ["source"], side=SIDE, gap=2)]
+    """A row per person: in the source, then at every moment of two runs, {method: {images: generator}}; then the next.
+
+    A run without models is left out.
+    """
+    ws, blocks = ws_from_seeds(source, seeds, 0.8), []
+    at_first = display.table([[face] for face in render(source, ws)], ["source"], side=SIDE, gap=2)
     for method, models in runs.items():
-        faces = torch.stack([render(g, ws) for g in models.values()], 1)  # [people, moments, 3, R, R]
-        when = [f"{images // 1000}k" for images in models]
-        when[0] = f"{method}: {when[0]}"
-        blocks.append(display.table([list(person) for person in faces], when, side=SIDE, gap=2))
-    return display.beside(blocks, gap=12)
+        if models:
+            faces = torch.stack([render(g, ws) for g in models.values()], 1)  # [people, moments, 3, R, R]
+            when = [f"{images // 1000}k" for images in models]
+            when[0] = f"{method}: {when[0]}"
+            blocks.append(display.table([list(person) for person in faces], when, side=SIDE, gap=2))
+    return display.stack([display.beside([at_first, *blocks[k : k + 2]], gap=12) for k in range(0, len(blocks), 2)])

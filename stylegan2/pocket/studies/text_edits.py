@@ -90,9 +90,11 @@ LEARN = range(16)  # seeds of the faces on which an edit `together` is optimised
 
 CUT = ("hair_style", "hair_length", "hair_volume", "fringe", "parting")  # a cut of hair has all of these
 EACH = {"keep": 0.15, "views": 2, "l2": 0.0003}  # every face its own way, seen through more views
+SLOW = EACH | {"lr": 0.05, "steps": 80}
+FIRM = {"keep": 0.4, "views": 2, "l2": 0.0001, "steps": 80}  # less may change besides
 LAYERS = {  # codes by which an attribute is edited: of those that the lessons gave to its group (`nets.teaching`)
-    "hair_colour": "7", "clothes_colour": "7", "eye_colour": "8-10", "background": "9,11", "skin": "6-11",
-    "mouth_open": "5", "smile": "5", "beard": "4-5", "glasses": "4", "hair_style": "0-3", "yaw": "0-3",
+    "hair_colour": "7", "clothes_colour": "6-8", "eye_colour": "8-10", "background": "9,11", "skin": "6-11",
+    "mouth_open": "5", "smile": "4-5", "beard": "4-5", "glasses": "4", "hair_style": "0-3", "yaw": "0-3",
 }  # fmt: skip
 
 COLOURED = {  # text -> what may move, first its attribute
@@ -115,25 +117,29 @@ def _colour(text: str, colour: str, settings: dict[str, Any] = EACH, strength: f
 
 
 PROMPTS = (
-    _prompt("an open mouth", above("mouth_open", 0.3), ("mouth_open",), strength=0.9),
-    _prompt("a closed mouth", below("mouth_open", 0.05), ("mouth_open",), strength=1.3),
-    _prompt("a big smile", above("smile", 0.6), ("smile",), GENERAL | {"neutral": "a frown"}, 2.7),
-    _prompt("short hair", chosen("hair_style", "crop", "side part"), CUT, strength=2.0),
-    _prompt("long hair", chosen("hair_style", "long", "wavy"), CUT, GENERAL | {"keep": 0.0, "l2": 0.0001}, 1.25),
-    _prompt("a beard", chosen("beard", "goatee", "full beard"), ("beard",), strength=0.9),
-    _prompt("glasses", lambda reading: reading.column("glasses") > 0.5, ("glasses",), strength=0.7),
-    _prompt("the head turned to the left", below("yaw", -0.35), ("yaw",), GENERAL | {"keep": 0.0}, 3.0),
-    _prompt("pale skin", above("skin", 0.8), ("skin",), EACH, 1.2),
-    _prompt("dark skin", below("skin", 0.2), ("skin",), EACH, 1.2),
-    _colour("{} eyes", "blue"),
-    _colour("{} eyes", "green", GENERAL),
-    _colour("{} eyes", "brown", GENERAL, 0.5),
-    _colour("{} hair", "black", GENERAL, 1.2),
+    _prompt("an open mouth", above("mouth_open", 0.3), ("mouth_open",), strength=0.7),
+    _prompt("a closed mouth", below("mouth_open", 0.05), ("mouth_open",)),
+    _prompt("a big smile", above("smile", 0.6), ("smile",), GENERAL | {"keep": 0.5, "neutral": "a frown"}, 0.87),
+    _prompt("short hair", chosen("hair_style", "crop", "side part"), CUT, strength=1.5),
+    _prompt("long hair", chosen("hair_style", "long", "wavy"), CUT, GENERAL | {"keep": 0.0, "l2": 0.0001}, 1.15),
+    _prompt("a beard", chosen("beard", "goatee", "full beard"), ("beard",), strength=0.85),
+    _prompt("glasses", lambda reading: reading.column("glasses") > 0.5, ("glasses",), strength=0.75),
+    _prompt("the head turned to the left", below("yaw", -0.35), ("yaw",), EACH, 1.25),
+    _prompt("pale skin", above("skin", 0.8), ("skin",), EACH | {"keep": 0.4, "neutral": "dark skin"}, 1.3),
+    _prompt("dark skin", below("skin", 0.2), ("skin",), EACH | {"layers": "6-8"}),
+    _colour("{} eyes", "blue", strength=0.6),
+    _colour("{} eyes", "green", GENERAL, 0.5),
+    _colour("{} eyes", "brown", GENERAL | {"neutral": "blue eyes"}, 1.3),
+    _colour("{} hair", "black", GENERAL, 0.95),
     _colour("{} hair", "red", EACH, 1.2),
-    _colour("{} hair", "white", GENERAL, 1.25),
-    *(_colour("{} clothes", colour) for colour in ("white", "grey", "black", "red", "yellow", "green", "blue")),
-    *(_colour("a {} background", colour) for colour in ("sky blue", "dark grey")),
-    *(_colour("a {} background", colour, strength=1.2) for colour in ("terracotta", "lavender", "beige")),
+    _colour("{} hair", "white", GENERAL | {"keep": 0.5}, 1.3),
+    *(_colour("{} clothes", colour, EACH, 0.85) for colour in ("white", "black", "red", "blue")),
+    _colour("{} clothes", "grey", EACH, 1.1),
+    *(_colour("{} clothes", colour, SLOW, 1.25) for colour in ("yellow", "green")),
+    _colour("a {} background", "sky blue", FIRM, 1.9),
+    *(_colour("a {} background", colour, FIRM, 1.28) for colour in ("dark grey", "lavender")),
+    _colour("a {} background", "terracotta", SLOW, 1.3),
+    _colour("a {} background", "beige", EACH, 1.22),
 )
 
 
