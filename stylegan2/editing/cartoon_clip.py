@@ -43,9 +43,9 @@ from stylegan2.networks import Generator
 
 SAMPLES = 12  # frames of a scene, on which the change of all its codes is searched
 HELD = 0.3  # at least, of the weight `l2` that holds it: one change for many frames can go far, and end in no face
-REFINING = {"lr": 0.01, "smooth": 100.0}  # of every frame's codes: slowly, and held near those of the frame before
+REFINING = {"lr": 0.01, "smooth": 400.0}  # of every frame's codes: slowly, and held near those of the frame before
 WINDOW = 48  # frames that are refined together
-STEADY_CODES = 0.04  # seconds over which the encoder's answers are smoothed
+STEADY_CODES = 0.15  # seconds over which the encoder's answers are smoothed
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ ARCHITECTURE = {
 class ClipConfig(FitConfig):
     """How the pocket CLIP is trained."""
 
-    images: int = 768_000  # shown in all: half an hour on a core
+    images: int = 768_000  # shown in all: 40 minutes on a core
     batch: int = 128  # faces that a caption is told apart from, less one
     own_faces: int = 8_000  # rendered per domain with that domain's statistics, each with a twin
     cross_faces: int = 1_000  # rendered per pair of another domain's statistics and this domain, with twins too
