@@ -157,13 +157,13 @@ def test_the_verdict_says_what_is_lost(people, toon):
     reading = reading.corrected({"glasses": "square", "smile": 0})
     bare = rendered(reading.corrected({"glasses": "none"}).faces())
     words = verdicts(distance, reading, {"webtoon": bare, "mine": bare})
-    assert "lost: glasses" in words["webtoon"] and "smile" not in words["webtoon"] and "mine" not in words
+    assert "found again; not glasses" in words["webtoon"] and "smile" not in words["webtoon"] and "mine" not in words
     assert "attributes at least half sure" in words["photo"] and set(verdicts(None, reading, {"webtoon": bare})) == {
         "photo"
     }
     drawn = verdicts(distance, reading, {"photo": rendered(reading.faces())})["photo"]
     assert (
-        drawn.startswith("6 of 6 kept; fits what was read better than ") and "of 200 pictures of other people" in drawn
+        drawn.startswith("6 of 6 found again; fits what was read better than ") and "of 200 pictures of other people" in drawn
     )
 
 

@@ -226,10 +226,10 @@ def verdicts(distance, reading: Reading, images: Mapping[str, Tensor]) -> dict[s
     for name in images.keys() & {editing.AGAIN, *world.DOMAINS} if isinstance(distance, JudgeDistance) else ():
         seen = distance.judge.read(images[name]).attributes[0]
         lost = [name for name in SHOWN if not _same(name, wanted[COLUMNS[name]], seen[COLUMNS[name]])]
-        says = f"; lost: {', '.join(lost).replace('_', ' ')}" if lost else ""
+        says = f"; not {', '.join(lost).replace('_', ' ')}" if lost else ""
         rank = likeness_rank(distance.judge, reading, seen, "photo" if name == editing.AGAIN else name)
         likeness = f"fits what was read better than {rank} of {OTHERS} pictures of other people"
-        words[name] = f"{len(SHOWN) - len(lost)} of {len(SHOWN)} kept{says}; {likeness}"
+        words[name] = f"{len(SHOWN) - len(lost)} of {len(SHOWN)} found again{says}; {likeness}"
     return words
 
 
