@@ -66,7 +66,7 @@ PLACES["11"] = (12.45, 0.75)
 PLACES["12"] = (9.4, 1.58)
 WAYS = [("00", "03"), ("01", "02"), ("02", "03"), ("03", "04"), ("03", "05"), ("04", "06"), ("05", "06"), ("06", "10")]
 WAYS += [("00", "07"), ("07", "08"), ("08", "09"), ("09", "10"), ("09", "11"), ("10", "11"), ("08", "12")]
-LANES = ((6.75, 4.12, "teach the generator another world, and keep the person"), (6.95, 0.17, "change a face"))
+LANES = ((5.2, 4.12, "teach the generator another world, and keep the person"), (6.95, 0.17, "change a face"))
 
 
 def course_map(here: Stop):
@@ -157,7 +157,7 @@ def decided():
             arrow(axes, (x - 1.35, 0.55), (x - 0.75, 0.55), "", DATA)
     axes.text(0.15, 1.75, "decided here:\nfeatures carry it on", va="center", size=9, color=G, weight="bold")
     axes.text(0.15, 0.55, "painted here:\ncolours so far", va="center", size=9, color=DATA, weight="bold")
-    axes.text(7.1, 2.72, "a code w decides on glasses at 16x16, though they become colours only at 32x32 and above",
+    axes.text(7.1, 2.72, "a code w decides on glasses at 16x16, though they become clear colours only at 128x128",
               ha="center", va="center", size=9, color=GREY, style="italic")  # fmt: skip
     return figure
 
