@@ -156,7 +156,8 @@ def _archive(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
         raise FetchError(f"what came as {folder.name} is neither a zip nor a tar: {_remedy(wanted, folder)}")
     try:
         with tarfile.open(incoming) as archive:
-            archive.extractall(part, filter="data")  # no files outside, no devices, no links that lead away
+            for entry in archive:
+                _unpack(archive, entry, part.resolve())
     except tarfile.TarError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise FetchError(f"the archive of {folder.name} is damaged, or would write outside ({error})") from error
@@ -164,3 +165,17 @@ def _archive(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
         return part.replace(folder / "images")
     finally:
         incoming.unlink()
+
+
+def _unpack(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
+    """Write a plain file of an archive; links and devices are passed over. Raises TarError for a place outside.
+
+    By hand, since Pythons before 3.11.4 do not know `extractall(filter="data")`.
+    """
+    path = (folder / entry.name).resolve()
+    if not path.is_relative_to(folder):
+        raise tarfile.TarError(f"{entry.name!r} lies outside")
+    if content := archive.extractfile(entry) if entry.isfile() else None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as out:
+            shutil.copyfileobj(content, out)
