@@ -65,6 +65,7 @@ class Sitter:
     grids: dict[tuple, list[list[Image.Image]]] = field(default_factory=dict)  # see `Studio.grid`, by its dials
     drawings: dict[tuple, Image.Image] = field(default_factory=dict)  # see `Studio.drawing`, by style and corrections
     colours: dict[str, dict] = field(default_factory=dict)  # see `PersonCodes.cartoonize`, its memory, by corrections
+    again: dict[tuple, Tensor] = field(default_factory=dict)  # see `Studio.again`, by codes and corrections
 
     def corrected(self, correct: str) -> Reading:
         """What was read, and what is known better: "glasses=round, skin=0.5". Raises ValueError for other words."""
@@ -143,6 +144,13 @@ class Studio:
                 list(self.searching(name))
         return cartoonize(self.source, styles, self.sitter(name).ws, *dials)
 
+    def again(self, name: str, codes: str = READ, correct: str = "") -> Tensor:
+        """What the source renders of a sitter's codes [1, 3, R, R]; rendered once."""
+        kept, key = self.sitter(name).again, (codes, correct)
+        if key not in kept:
+            kept[key] = self.cartoons(name, {"": self.source}, codes=codes, keep_colours=0.0, correct=correct)[""]
+        return kept[key]
+
     def sitter(self, name: str) -> Sitter:
         """One by name. Raises ValueError for an unknown one."""
         return pick("photo", name, self.sitters)
@@ -195,7 +203,7 @@ def render_cartoon(
     sitter, how = studio.sitter(photo), {"codes": codes, "keep_colours": keep_colours, "correct": correct}
     model = {style: pick("style", style, studio.styles)}
     cartoon = studio.cartoons(photo, model, swap_resolution, width, strength, **how)[style]
-    again = studio.cartoons(photo, {"": studio.source}, **how | {"keep_colours": 0.0})[""]
+    again = studio.again(photo, codes, correct)
     faces = {"photo": sitter.photo[0], AGAIN: again[0], style: cartoon[0]}
     if drawing := studio.drawing(photo, style, correct):
         faces[f"as read, by the renderer: {style}"] = drawing

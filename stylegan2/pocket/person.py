@@ -223,8 +223,11 @@ def verdicts(distance, reading: Reading, images: Mapping[str, Tensor]) -> dict[s
     knows no others.
     """
     words, wanted = {"photo": f"{reading.summary()}; {reading.sureness()}"}, reading.faces().vector()[0]
-    for name in images.keys() & {editing.AGAIN, *world.DOMAINS} if isinstance(distance, JudgeDistance) else ():
-        seen = distance.judge.read(images[name]).attributes[0]
+    known = [name for name in images if name in (editing.AGAIN, *world.DOMAINS)]
+    if not known or not isinstance(distance, JudgeDistance):
+        return words
+    together = distance.judge.read(torch.cat([images[name] for name in known])).attributes
+    for name, seen in zip(known, together, strict=True):
         lost = [name for name in SHOWN if not _same(name, wanted[COLUMNS[name]], seen[COLUMNS[name]])]
         says = f"; not {', '.join(lost).replace('_', ' ')}" if lost else ""
         rank = likeness_rank(distance.judge, reading, seen, "photo" if name == editing.AGAIN else name)
