@@ -104,7 +104,7 @@ def archive(kind: str) -> bytes:
                 made.writestr(f"faces/{i}.png", picture(i))
         return data.getvalue()
     with tarfile.open(fileobj=data, mode="w:gz") as made:
-        for i in range(3):
+        for i in range(0 if kind == "empty" else 3):
             entry = tarfile.TarInfo(f"faces/{i}.png")
             entry.size = len(picture(i))
             made.addfile(entry, io.BytesIO(picture(i)))
@@ -129,6 +129,9 @@ def test_an_archive_that_leads_elsewhere_is_refused(drive, tmp_path):
     with pytest.raises(FetchError, match="would write outside"):
         fetch("ukiyoe", tmp_path / "data", progress=False)
     assert not list(tmp_path.rglob("escape.png")) and not (tmp_path / "data" / "ukiyoe" / "images").exists()
+    drive.files[UKIYOE.drive] = archive("empty")
+    with pytest.raises(FetchError, match="no file is in it"):
+        fetch("ukiyoe", tmp_path / "c", progress=False)
     drive.files[UKIYOE.drive] = b"<html>quota</html>"
     with pytest.raises(FetchError, match="neither a zip nor a tar"):
         fetch("ukiyoe", tmp_path / "b", progress=False)

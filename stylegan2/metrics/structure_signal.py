@@ -75,10 +75,8 @@ class StructureSignal:
         """Which case it is for StructureLoss as published, in a sentence."""
         seen, sizes = self.seen(), " and ".join(", ".join(map(str, self.compared)).rsplit(", ", 1))
         if seen < HALF:
-            size, case = (
-                "small",
-                "as published it has little to hold on to here; try StructureLoss(weight=10, relative=True)",
-            )
+            size, remedy = "small", "StructureLoss(weight=10, relative=True)"
+            case = f"as published it has little to hold on to here; try {remedy}"
         else:
             size, case = "large", "as published it has enough to hold on to"
         return (

@@ -240,7 +240,7 @@ def verdicts(distance, reading: Reading, images: Mapping[str, Tensor]) -> dict[s
 def _others(judge: Judge, style: str) -> Tensor:
     """Attributes that the judge reads off pictures of other people in a world, [OTHERS, A]."""
     people = world.sample("photo", OTHERS, seed=OTHERS_SEED)
-    return judge.read(to_float(world.render(people, style, INPUT_SIZE))).attributes
+    return judge.read(world.render(people, style, INPUT_SIZE)).attributes
 
 
 def likeness_rank(judge: Judge, reading: Reading, seen: Tensor, style: str = "photo") -> int:

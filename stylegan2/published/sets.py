@@ -158,6 +158,8 @@ def _archive(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
         with tarfile.open(incoming) as archive:
             for entry in archive:
                 _unpack(archive, entry, part.resolve())
+        if not part.is_dir():
+            raise tarfile.ReadError("no file is in it")
     except tarfile.TarError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise FetchError(f"the archive of {folder.name} is damaged, or would write outside ({error})") from error

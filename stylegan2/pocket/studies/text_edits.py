@@ -90,7 +90,7 @@ LEARN = range(16)  # seeds of the faces on which an edit `together` is optimised
 
 CUT = ("hair_style", "hair_length", "hair_volume", "fringe", "parting")  # a cut of hair has all of these
 EACH = {"keep": 0.15, "views": 2, "l2": 0.0003}  # every face its own way, seen through more views
-SLOW = EACH | {"lr": 0.05, "steps": 80}
+SLOW = EACH | {"lr": 0.05, "steps": 80}  # in smaller steps, and more of them
 FIRM = {"keep": 0.4, "views": 2, "l2": 0.0001, "steps": 80}  # less may change besides
 LAYERS = {  # codes by which an attribute is edited: of those that the lessons gave to its group (`nets.teaching`)
     "hair_colour": "7", "clothes_colour": "6-8", "eye_colour": "8-10", "background": "9,11", "skin": "6-11",
