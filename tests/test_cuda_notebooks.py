@@ -36,7 +36,7 @@ def course(tmp_path_factory) -> Path:
     """A course folder of its own, where the notebooks may write."""
     root = tmp_path_factory.mktemp("course")
     (root / "notebooks").mkdir()
-    for name in ("checkpoints", "docs"):
+    for name in ("checkpoints", "data", "docs"):
         (root / name).symlink_to(ROOT / name, target_is_directory=True)
     return root
 

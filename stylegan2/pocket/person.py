@@ -186,7 +186,7 @@ def _parts(images: Tensor) -> tuple[Tensor, Tensor]:
     plain, *others = images.chunk(3)
     change = torch.stack([(other - plain).abs().mean(1) for other in others], 1)
     change = F.avg_pool2d(change, SOFT, 1, SOFT // 2, count_include_pad=False)
-    strongest = change.flatten(2).quantile(0.98, 2)[..., None, None].clamp_min(1e-3)
+    strongest = change.flatten(2).quantile(0.98, 2).view(*change.shape[:2], 1, 1).clamp_min(1e-3)
     low, high = CHANGED
     masks = ((change / strongest - low) / (high - low)).clamp(0, 1)
     return plain, masks / masks.sum(1, keepdim=True).clamp_min(1)
