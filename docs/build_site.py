@@ -15,7 +15,7 @@ from base64 import b64decode
 from pathlib import Path
 
 import nbformat
-from notebook_files import ROOT, find_notebooks
+from stamp import COURSE, ROOT
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PAGES = (
@@ -31,20 +31,19 @@ GUIDES = (
 )
 IMAGE_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif"}
 
-MARKDOWN_IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)[^)]*\)")
-HTML_IMAGE = re.compile(r"""<img\b[^>]*?\bsrc=["']([^"']+)["'][^>]*>""", re.IGNORECASE)
-MARKDOWN_LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
+IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)[^)]*\)")
+LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
 PICTURE_OF_CELL = re.compile(r"<!-- picture ([\w-]+) -->")
 FENCED_CODE = re.compile(r"(^```.*?^```[^\S\n]*$)", re.MULTILINE | re.DOTALL)
+TOCTREE = "\n```{{toctree}}\n:caption: {}\n:hidden:\n:maxdepth: 1\n\n{}\n```\n"
 
 
-def is_remote(target: str) -> bool:
-    return re.match(r"[a-z]+:", target) is not None
-
-
-def alt_text(html: str) -> str:
-    match = re.search(r"""\balt=["']([^"']*)["']""", html)
-    return match.group(1) if match else ""
+def place(source: Path, name: str | Path, content: bytes) -> Path:
+    """Write a file of the source tree."""
+    path = source / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
 
 
 def localise(text: str, folder: Path, source: Path) -> str:
@@ -53,33 +52,22 @@ def localise(text: str, folder: Path, source: Path) -> str:
     Local pictures and linked files are copied to the same place below `source`; a picture from the network (a badge)
     becomes its words; a link to what the site does not show (a folder, a missing file) becomes plain text.
     """
-    parts = FENCED_CODE.split(text)  # odd ones are fenced code, which stays as it is
-    return "".join(part if i % 2 else _localise_prose(part, folder, source) for i, part in enumerate(parts))
 
-
-def _localise_prose(text: str, folder: Path, source: Path) -> str:
-    def copy(target: str) -> bool:
+    def kept(found: re.Match) -> str:
+        words, target = found.groups()
+        if re.match(r"[a-z]+:", target):
+            return words if found[0].startswith("!") else found[0]
         origin = (folder / target).resolve()
         if not origin.is_file() or not origin.is_relative_to(ROOT):
-            return False
-        destination = source / origin.relative_to(ROOT)
-        if not destination.exists() and destination.suffix != ".ipynb":
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(origin, destination)
-        return True
+            return words
+        name = origin.relative_to(ROOT)
+        if origin.suffix != ".ipynb" and not (source / name).exists():
+            place(source, name, origin.read_bytes())
+        return found[0]
 
-    def html_image(match: re.Match) -> str:
-        return alt_text(match[0]) if is_remote(match[1]) or not copy(match[1]) else match[0]
-
-    def markdown_image(match: re.Match) -> str:
-        return match[1] if is_remote(match[2]) or not copy(match[2]) else match[0]
-
-    def link(match: re.Match) -> str:
-        return match[0] if is_remote(match[2]) or copy(match[2]) else match[1]
-
-    text = HTML_IMAGE.sub(html_image, text)
-    text = MARKDOWN_IMAGE.sub(markdown_image, text)
-    return MARKDOWN_LINK.sub(link, text)
+    parts = FENCED_CODE.split(text)  # odd ones are fenced code, which stays as it is
+    parts[::2] = [LINK.sub(kept, IMAGE.sub(kept, part)) for part in parts[::2]]
+    return "".join(parts)
 
 
 def without_widgets(output: dict) -> bool:
@@ -91,112 +79,52 @@ def without_widgets(output: dict) -> bool:
     return any(mime != "text/plain" for mime in data)
 
 
-def place_notebook(path: Path, folder: Path, source: Path) -> nbformat.NotebookNode:
-    """Write the site's version of an executed notebook into the source tree and return it."""
+def place_notebook(path: Path, source: Path) -> list[nbformat.NotebookNode]:
+    """Write the site's version of an executed notebook into the source tree; its cells."""
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.pop("attachments", None)  # a copy of what lies in docs/pictures, for Colab
-            cell.source = localise(cell.source.replace("](attachment:", "](../docs/pictures/"), folder, source)
+            text = cell.source.replace("](attachment:", "](../docs/pictures/")
+            cell.source = localise(text, ROOT / "notebooks", source)
         elif cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if without_widgets(output)]
-    destination = source / "notebooks" / path.name
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, destination)
-    return notebook
+    place(source, f"notebooks/{path.name}", nbformat.writes(notebook).encode())
+    return notebook.cells
 
 
-def label(name: str, notebook: nbformat.NotebookNode) -> str:
-    """Number and title, as in `00 · Meet StyleGAN2`; a number that the title bears already is not repeated."""
-    match = re.search(r"^# +(.+)", notebook.cells[0].source, re.MULTILINE)
-    title = match[1].strip() if match else name[3:].replace("_", " ")
-    return title if title.startswith(name[:2]) else f"{name[:2]} · {title}"
+def with_pictures(text: str, cells: dict[str, nbformat.NotebookNode], source: Path) -> str:
+    """A page of docs/ whose comments `<!-- picture CELL -->` became the largest picture of that cell's run."""
 
-
-def what_you_will_learn(notebook: nbformat.NotebookNode) -> str:
-    """The first list in the notebook's opening cell, as markdown; empty where there is none."""
-    match = re.search(r"^(?:[-*] .+\n?(?:  +.+\n?)*)+", notebook.cells[0].source, re.MULTILINE)
-    return match[0].strip() if match else ""
-
-
-def picture(notebook: nbformat.NotebookNode) -> tuple[str, bytes] | None:
-    """(suffix, bytes) of the notebook's most telling picture: the one that weighs most."""
-    found = []
-    for output in (o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs):
-        for mime, suffix in IMAGE_SUFFIXES.items():
-            if mime in output.get("data", {}):
-                found.append((suffix, b64decode(output["data"][mime])))
-    return max(found, key=lambda pair: len(pair[1]), default=None)
-
-
-def with_pictures(text: str, notebooks: dict[str, nbformat.NotebookNode], source: Path) -> str:
-    """A page of docs/ whose comments `<!-- picture CELL -->` became pictures of that cell's run."""
-    cells = {cell.id: cell for notebook in notebooks.values() for cell in notebook.cells}
-
-    def shown(match: re.Match) -> str:
-        cell = cells[match[1]]
-        found = picture(nbformat.v4.new_notebook(cells=[cell]))
-        if found is None:
+    def shown(found: re.Match) -> str:
+        outputs = [output.get("data", {}) for output in cells[found[1]].get("outputs", [])]
+        pictures = [(b64decode(data[m]), end) for data in outputs for m, end in IMAGE_SUFFIXES.items() if m in data]
+        if not pictures:
             return ""
-        target = source / "docs" / "pictures" / f"cell-{match[1]}{found[0]}"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(found[1])
-        return f"![The picture of notebook {match[1][:2]}, cell {match[1]}](pictures/{target.name})"
+        content, suffix = max(pictures, key=lambda pair: len(pair[0]))
+        path = place(source, f"docs/pictures/cell-{found[1]}{suffix}", content)
+        return f"![The picture of notebook {found[1][:2]}, cell {found[1]}](pictures/{path.name})"
 
     return PICTURE_OF_CELL.sub(shown, text)
-
-
-def write_overview(notebooks: dict[str, nbformat.NotebookNode], source: Path) -> None:
-    """The page that lists the notebooks, each with its title, what it teaches and a picture."""
-    lines = ["# The notebooks", "", "Run top to bottom on this machine; every picture below was made in that run.", ""]
-    for name, notebook in notebooks.items():
-        lines += [f"## [{label(name, notebook)}](notebooks/{name}.ipynb)", "", what_you_will_learn(notebook), ""]
-        if shown := picture(notebook):
-            target = source / "overview" / f"overview-{name}{shown[0]}"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(shown[1])
-            lines += [f"[![A picture from {name}](overview/{target.name})](notebooks/{name}.ipynb)", ""]
-    (source / "overview.md").write_text("\n".join(lines), encoding="utf-8")
-
-
-def toctree(caption: str, entries: list[str]) -> str:
-    body = "\n".join(entries)
-    return f"\n```{{toctree}}\n:caption: {caption}\n:hidden:\n:maxdepth: 1\n\n{body}\n```\n"
 
 
 def assemble(executed: Path, source: Path) -> None:
     """Put the source tree together: notebooks (executed where there is one, else as committed), README and pages."""
     shutil.rmtree(source, ignore_errors=True)
-    source.mkdir(parents=True)
-    notebooks = {}
-    for path in find_notebooks():
-        chosen = executed / path.name if (executed / path.name).is_file() else path
-        notebooks[path.stem] = place_notebook(chosen, path.parent, source)
-    pages = [page for page in GUIDES + PAGES if (ROOT / page).is_file()]
-    for page in pages:
-        target = source / page
-        target.parent.mkdir(parents=True, exist_ok=True)
+    cells = {}
+    for stop in COURSE:
+        path = executed / f"{stop.stem}.ipynb"
+        chosen = path if path.is_file() else ROOT / "notebooks" / path.name
+        cells |= {cell.id: cell for cell in place_notebook(chosen, source)}
+    for page in GUIDES + PAGES:
         text = localise((ROOT / page).read_text(encoding="utf-8"), (ROOT / page).parent, source)
-        target.write_text(with_pictures(text, notebooks, source), encoding="utf-8")
-    write_overview(notebooks, source)
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8") if readme.is_file() else "# Cartoonize Yourself\n"
-    entries = [f"{label(name, notebook)} <notebooks/{name}>" for name, notebook in notebooks.items()]
-    contents = toctree("The course", ["overview", *entries])
-    for caption, some in {"Guides": GUIDES, "The project": PAGES}.items():
-        contents += toctree(caption, [page.removesuffix(".md") for page in some if page in pages])
-    (source / "index.md").write_text(localise(text, ROOT, source) + "\n" + contents, encoding="utf-8")
-
-
-def copy_raw_images(source: Path, site: Path) -> None:
-    """Pictures that pages name in raw HTML are unknown to sphinx: put them where the pages look for them."""
-    for page in source.rglob("*.md"):
-        for target in HTML_IMAGE.findall(page.read_text(encoding="utf-8")):
-            origin = (page.parent / target).resolve()
-            if origin.is_file():
-                destination = site / origin.relative_to(source.resolve())
-                destination.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(origin, destination)
+        place(source, page, with_pictures(text, cells, source).encode())
+    contents = {"The course": [f"{stop.number} · {stop.title} <notebooks/{stop.stem}>" for stop in COURSE]}
+    contents |= {"Guides": GUIDES, "The project": PAGES}
+    text = localise((ROOT / "README.md").read_text(encoding="utf-8"), ROOT, source) + "\n"
+    for caption, entries in contents.items():
+        text += TOCTREE.format(caption, "\n".join(entry.removesuffix(".md") for entry in entries))
+    place(source, "index.md", text.encode())
 
 
 def build_site(executed: Path, site: Path) -> Path:
@@ -211,7 +139,6 @@ def build_site(executed: Path, site: Path) -> Path:
     if result.returncode:
         shutil.rmtree(fresh, ignore_errors=True)
         raise RuntimeError(f"sphinx failed:\n{result.stderr[-2000:]}")
-    copy_raw_images(source, fresh)
     shutil.rmtree(site, ignore_errors=True)
     os.replace(fresh, site)
     return site / "index.html"

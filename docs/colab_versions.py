@@ -34,16 +34,7 @@ def read(source: str, name: str) -> str:
 
 
 def listed(packages: str, system: str, source: str) -> str:
-    """The text of our file.
-
-    Args:
-        packages: what `pip freeze` said.
-        system: what `python --version`, among others, said.
-        source: where both come from.
-
-    Raises:
-        ValueError: texts that are not that.
-    """
+    """The text of our file, from the words of `pip freeze` and of `python --version`. Raises ValueError for others."""
     pins, python = PINNED.findall(packages), re.search(r"(?m)^Python (\d+\.\d+)", system)
     missing = set(EXPECTED) - {pin.partition("==")[0].lower() for pin in pins}
     if missing or not python:

@@ -1,15 +1,11 @@
-"""Write what is said in one place wherever a file must hold it.
-
-The repository's address (Colab badges, set-up cells, README's clone command, links to code), the head of every notebook
-(map, measured time, what to know before), "Next" at its end, and the line numbers in links to code.
+"""Write what is said in one place (`stylegan2.__repository__`, `COURSE` below, docs/course_times.json) wherever a file
+holds it: the address in badges, set-up cells and links to code, with their line numbers; each notebook's head and end.
 
     python docs/stamp.py                        the address that stylegan2/__init__.py names, everywhere else
     python docs/stamp.py OWNER/REPOSITORY       in a fork: first this address into stylegan2/__init__.py
     python docs/stamp.py --check                change nothing; exit code 1 where a file differs
 
-Written by hand: the address in `stylegan2.__repository__`, the course in `COURSE` below; the times are those of
-docs/course_times.json. A test holds the rest to them. Needs nothing but Python, so that a fork is ready for Colab
-before anything is installed.
+Needs nothing but Python, so that a fork is ready for Colab before anything is installed.
 """
 
 from __future__ import annotations
@@ -25,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+TIMES = ROOT / "docs" / "course_times.json"  # seconds of each code cell, as measured
 HOME = Path("stylegan2", "__init__.py")  # holds the address
 ADDRESS = re.compile(r'(?m)^(__repository__ = )"([^"]*)"')
 GITHUB = re.compile(
@@ -116,11 +113,11 @@ def spoken(seconds: float) -> str:
 
 def time_of(stem: str) -> str:
     """How long a notebook takes from top to bottom, as measured."""
-    return spoken(sum(json.loads((ROOT / "docs" / "course_times.json").read_text(encoding="utf-8"))[stem]))
+    return spoken(sum(json.loads(TIMES.read_text(encoding="utf-8"))[stem]))
 
 
 def head(stop: Stop) -> str:
-    """All between a notebook's title and what one learns in it, but for the badge."""
+    """What stands between a notebook's badge and what one learns in it."""
     needs = ", ".join(STOPS[n].link for n in stop.needs) or "what a neural network and a tensor are"
     helps = f"; {', '.join(STOPS[n].link for n in stop.helps)} helps" if stop.helps else ""
     return (
@@ -149,11 +146,7 @@ LINKED = re.compile(r"\[`([\w.]+)`\]\(https://github\.com/[^)#]*?/blob/[^)#]*?/(
 
 
 def lines_of(path: Path, symbol: str) -> str:
-    """Where a function, class or method stands, as GitHub's anchor: "L10-L12".
-
-    Raises:
-        ValueError: no such name in that file.
-    """
+    """Where a function, class or method stands, as GitHub's anchor: "L10-L12". Raises ValueError: no such name."""
     nodes: list = [ast.parse(path.read_text(encoding="utf-8"))]
     for name in symbol.split("."):
         kinds = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
@@ -177,14 +170,7 @@ def linked(text: str, address: str) -> str:
 
 
 def parse(text: str) -> str:
-    """The address of a repository on GitHub, from where Colab opens notebooks.
-
-    Args:
-        text: OWNER/REPOSITORY, or an address as the browser or git shows it.
-
-    Raises:
-        ValueError: anything else.
-    """
+    """The address of OWNER/REPOSITORY on GitHub, also as the browser or git shows it. Raises ValueError: no such."""
     found = GITHUB.fullmatch(text.strip())
     if not found:
         raise ValueError(
