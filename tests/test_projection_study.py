@@ -32,11 +32,8 @@ def world():
 @pytest.fixture(scope="module")
 def compared(world):
     g, encoder, judge = world
-    images, drawn = evaluation_images(g, 3), {}
-    rows = compare_routes(
-        g, encoder, judge, images, steps=3, refine_steps=4, tune_steps=5,
-        on_route=lambda kind, route, found: drawn.update({(kind, route): found}),
-    )  # fmt: skip
+    images = evaluation_images(g, 3)
+    rows, drawn = compare_routes(g, encoder, judge, images, steps=3, refine_steps=4, tune_steps=5)
     return images, rows, drawn
 
 
@@ -53,10 +50,10 @@ def test_every_route_is_taken_and_measured(world, compared):
     images, rows, drawn = compared
     assert [(r["kind"], r["route"]) for r in rows] == [(k, r) for k in images for r in ROUTES]
     for row in rows:
-        found = drawn[row["kind"], row["route"]]
+        found = drawn[row["kind"]][row["route"]]
         assert row["psnr"] == pytest.approx(float(psnr(found, images[row["kind"]]).median()))
         assert row["images"] == 3 and row["seconds"] > 0 and row["perceptual"] > 0 and row["landmarks"] >= 0
-    torch.testing.assert_close(drawn["rendered", ENCODER], render(g, encoder(images["rendered"])), rtol=0, atol=1e-4)
+    torch.testing.assert_close(drawn["rendered"][ENCODER], render(g, encoder(images["rendered"])), rtol=0, atol=1e-4)
 
 
 def test_what_is_refined_and_tuned_is_nearer(compared):
@@ -71,5 +68,4 @@ def test_the_table_and_the_sheet_show_all_of_it(compared):
     lines = table(rows).splitlines()
     assert len(lines) == 2 + len(rows) and all(line.count("|") == 7 for line in lines)
     assert f"{rows[0]['psnr']:.1f} dB" in lines[2]
-    found = {route: drawn["rendered", route] for route in ROUTES}
-    assert projection.sheet(images["rendered"], found).height > 6 * 16
+    assert projection.sheet(images["rendered"], drawn["rendered"]).height > 6 * 16

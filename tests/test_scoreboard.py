@@ -14,7 +14,7 @@ from stylegan2 import checkpoints, cli
 from stylegan2.pocket import likeness, world
 from stylegan2.pocket.studies import forgetting, projection, scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies.methods import METHODS
-from stylegan2.pocket.studies.scoreboard import Entry, Ruler, Study
+from stylegan2.pocket.studies.scoreboard import Entry, Study
 from stylegan2.transfer import FreezeD, FreezeSG, StructureLoss
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,14 +52,6 @@ def test_what_is_kept_has_an_interval():
 def test_domains_and_swaps_are_rows_of_their_own():
     rows = scoreboard.rows([result(), result(swap=16), result(domain="portrait")])
     assert [(row["domain"], row["swap"]) for row in rows] == [("webtoon", None), ("webtoon", 16), ("portrait", None)]
-
-
-def test_reading_rows_says_what_is_wrong(tmp_path):
-    with pytest.raises(FileNotFoundError, match="python -m stylegan2 scoreboard makes it"):
-        scoreboard.read_rows(tmp_path / "scoreboard.json")
-    (tmp_path / "other.json").write_text('[{"domain": "webtoon"}]')
-    with pytest.raises(ValueError, match=r"other.json' is no scoreboard"):
-        scoreboard.read_rows(tmp_path / "other.json")
 
 
 def test_studies_name_every_training_once():
@@ -107,7 +99,7 @@ def test_table_and_page_show_what_is_kept():
 
 
 def test_scatter_draws_every_row_of_the_shipped_scoreboard():
-    rows = scoreboard.read_rows(POCKET / "scoreboard.json")
+    rows = json.loads((POCKET / "scoreboard.json").read_text())
     figure = scoreboard_view.scatter(rows)
     assert len(figure.axes) == 3
     for axis, domain in zip(figure.axes, scoreboard.TARGETS, strict=True):
@@ -146,11 +138,12 @@ def test_a_swap_brings_the_target_nearer_to_the_source(study):
     assert found[None]["domain_distance"] < found[32]["domain_distance"]
 
 
-def test_the_ruler_is_drawn_once(study, monkeypatch):
-    first = Ruler(study, "webtoon")
-    assert 0 < first.floor < 0.3 and first.distance(first.readings["real"]) < 1e-6
-    monkeypatch.setattr(Ruler, "_make", lambda self: pytest.fail("drawn again"))
-    assert Ruler(study, "webtoon").floor == first.floor
+def test_rulers_are_rendered_once(study, monkeypatch):
+    words = study.judge, study.device, "webtoon", study.faces
+    judge, reference, alike = scoreboard.rulers(*words)
+    assert len(reference.first) == len(alike.source) == study.faces
+    monkeypatch.setattr(scoreboard.measures, "rendered_reference", lambda *_: pytest.fail("rendered again"))
+    assert scoreboard.rulers(*words)[0] is judge
 
 
 # ----------------------------------------------------------------------------------------------------------- a study
@@ -188,18 +181,6 @@ def test_a_trained_entry_is_measured_without_training_again(study, monkeypatch):
     assert scoreboard.run_entry(study, entry)["measured"][0]["domain_distance"] > 1
 
 
-def test_several_trainings_at_a_time_give_the_same_numbers(study, tmp_path):
-    """Two processes; one thread in each, as here."""
-    methods = {"a": FreezeSG(8, 4), "b": StructureLoss()}
-    entries = [Entry("webtoon", name, (FreezeD(world.SIZE // 2), method)) for name, method in methods.items()]
-    other = Study(study.source, study.judge, tmp_path, study.images, faces=study.faces, device="cpu")
-    together = scoreboard.run(other, entries, jobs=2)
-    for entry, found in zip(entries, together, strict=True):
-        alone = scoreboard.run_entry(study, entry)
-        for name in scoreboard.NUMBERS:
-            assert found["measured"][0][name] == pytest.approx(alone["measured"][0][name], rel=1e-3)
-
-
 def test_the_command_writes_rows_and_a_picture(study, monkeypatch, tmp_path):
     monkeypatch.setattr(scoreboard, "METHODS", {"baseline": METHODS["baseline"]})
     paths = ["--source", study.source, "--judge", study.judge, "--work", study.work, "--out", tmp_path / "rows.json"]
@@ -219,7 +200,7 @@ def test_the_command_writes_rows_and_a_picture(study, monkeypatch, tmp_path):
 def test_the_shipped_scoreboard_says_what_the_course_says():
     """Models with frozen coarse layers keep more of the person than the others; their style is learnt all the same."""
     rows = {
-        (r["domain"], r["method"]): r for r in scoreboard.read_rows(POCKET / "scoreboard.json") if r["swap"] is None
+        (r["domain"], r["method"]): r for r in json.loads((POCKET / "scoreboard.json").read_text()) if r["swap"] is None
     }
     assert {name for domain, name in rows if domain == "webtoon"} == set(METHODS)
     for domain in scoreboard.TARGETS:
@@ -238,7 +219,7 @@ def test_the_shipped_scoreboard_says_what_the_course_says():
 
 
 def test_the_pages_show_the_shipped_numbers():
-    rows, sweeps = (scoreboard.read_rows(POCKET / f"{name}.json") for name in ("scoreboard", "sweeps"))
+    rows, sweeps = (json.loads((POCKET / f"{name}.json").read_text()) for name in ("scoreboard", "sweeps"))
     assert scoreboard_view.table(rows, "webtoon", brief=True) in (ROOT / "README.md").read_text()
     assert (POCKET / "SCOREBOARD.md").read_text() == scoreboard_view.page(rows, sweeps)
     page = (ROOT / "checkpoints" / "README.md").read_text()

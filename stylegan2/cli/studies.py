@@ -200,7 +200,6 @@ def scoreboard(
     sweep: bool = False,  # Compare the methods' settings, not the methods.
     out: Path | None = None,  # File for the rows (JSON); a picture goes beside it.
     settings: Compared,
-    jobs: Positive = 1,  # Trainings at the same time (one core each is enough).
 ) -> None:
     """Compare all methods at pocket scale: each trained alike, then what is kept of a face, and how good cartoons are.
 
@@ -211,7 +210,7 @@ def scoreboard(
     Examples:
       python -m stylegan2 scoreboard --domain webtoon --seeds 0-2
       python -m stylegan2 scoreboard --sweep --out sweeps.json
-      python -m stylegan2 scoreboard --jobs 16 --device cuda
+      python -m stylegan2 scoreboard --device cuda
     """
     from stylegan2 import display
     from stylegan2.editing import figures
@@ -227,7 +226,7 @@ def scoreboard(
         check_file(out)
         check_file(out.with_suffix(".jpg"))
     swept = [entry for name in domains for entry in board.sweep_study(name, numbers)]
-    rows = board.rows(board.run(study, swept if sweep else board.methods_study(domains, numbers), jobs))
+    rows = board.rows(board.run(study, swept if sweep else board.methods_study(domains, numbers)))
     for name in domains:
         typer.echo(f"\n{name}\n" + view.table(rows, name, board.SWAPS))
     if out is not None:

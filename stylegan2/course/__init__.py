@@ -8,6 +8,7 @@ source = course.source()
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import warnings
@@ -30,7 +31,6 @@ from stylegan2.networks import Generator
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import distance_for, frame_for
 from stylegan2.pocket.person import PersonCodes
-from stylegan2.pocket.studies.scoreboard import read_rows
 from stylegan2.published.clip_model import ClipModel
 from stylegan2.published.fetch import FetchError
 from stylegan2.published.zoo import BY_COURSE, Zoo
@@ -167,7 +167,7 @@ class Course:
 
     def scoreboard(self, name: str = "scoreboard") -> list[dict]:
         """Rows of the shipped comparison of methods ("scoreboard") or of their settings ("sweeps"), at pocket scale."""
-        return read_rows(self.shipped / f"{name}.json")
+        return json.loads((self.shipped / f"{name}.json").read_text())
 
     @cached_property
     def judge(self) -> Judge:

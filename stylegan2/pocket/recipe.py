@@ -1,12 +1,9 @@
 """How everything in checkpoints/pocket/ is made: `make pocket`, or `python -m stylegan2 pocket`.
 
 `STEPS` names the steps in order. Every step is seeded, shows its progress, resumes where it was killed, and is skipped
-when its `result` exists.
-
-The lengths are those of the shipped files. Three were made differently, and these steps make others: the discriminator
-of `half` comes from a GPU, from the same runs on faces of the renderer's first version; the first 112,000 images of the
-source's lessons were learned from with Adam in float32; and the detector learned on pages of the first version
-(detector.json).
+when its `result` exists. Three shipped files were made differently: the discriminator of `half` on a GPU, on faces of
+the renderer's first version; the detector on pages of that version (detector.json); and the source learned its first
+112,000 images with Adam in float32.
 """
 
 from __future__ import annotations
@@ -15,7 +12,6 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -47,7 +43,6 @@ from stylegan2.pocket.studies import projection as routes
 from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Study, methods_study
 from stylegan2.published.clip_model import ClipModel
-from stylegan2.runs import read_log
 from stylegan2.runtime import pick_device
 from stylegan2.trainer import Trainer
 
@@ -151,67 +146,42 @@ def make_routes(recipe: Recipe) -> None:
     g = recipe.load("photo").g_ema
     encoder = load_encoder(recipe.path("encoder"), recipe.device).encoder
     images = routes.evaluation_images(g, recipe.route_images)
-    answers: dict[str, dict[str, Tensor]] = {kind: {} for kind in images}
-
-    def keep(kind: str, route: str, answer: Tensor) -> None:
-        answers[kind][route] = answer
-
-    rows = routes.compare_routes(g, encoder, recipe.judge(), images, on_route=keep)
+    rows, answers = routes.compare_routes(g, encoder, recipe.judge(), images)
     for kind, by_route in answers.items():
         recipe.save_picture(f"routes_{kind}", routes.sheet(images[kind], by_route))
     files.write_json(recipe.shipped / "routes.json", rows)
 
 
-def half_runs(recipe: Recipe) -> dict[Path, TrainConfig]:
-    """Runs from scratch at half the side, each from the weights of the one before: {the file it leaves: settings}."""
-    work = recipe.work
-    shared = {
-        "r1_gamma": 0.2,  # ADA's heuristic gives 0.05; its paper's own settings are about four times theirs
-        "pl_interval": 8,  # half of the usual cost; smoothness comes early at this size
-        "augment": "none",  # 30,000 faces are more than these runs can memorise
-    }
-    warmup = TrainConfig(  # shapes and colours
-        out=work / "half_warmup",
-        images=recipe.warmup_images,
-        seed=recipe.seed,
-        blur_sigma=2.0,  # without this warm-up D looks at grain and edges first, and G answers with noise for eyes
-        blur_images=40_000,
-        snapshot_images=8_000,
-        sample_images=4_000,
-        **shared,
-    )
-    shared |= {"reuse_fakes": True}  # a tenth more images in the same time
-    long = TrainConfig(  # everything else
-        out=work / "half",
-        images=recipe.long_images,
-        seed=recipe.seed + 1,  # other data order and latents than in the first run
-        snapshot_images=20_000,
-        sample_images=8_000,
-        log_images=1_600,
-        **shared,
-    )
-    large = TrainConfig(  # details and variety, from four times as many images in each iteration
-        out=work / "half_large",
-        images=recipe.large_images,
-        batch=64,
-        seed=recipe.seed + 2,
-        ema_rampup=None,  # the average starts from a good one
-        snapshot_images=200_000,
-        sample_images=100_000,
-        log_images=12_800,
-        **shared,
-    )
-    return {work / "half_warmup.pt": warmup, work / "half_long.pt": long, work / "half.pt": large}
+def half_runs(recipe: Recipe) -> dict[str, dict]:
+    """Runs from scratch at half the side, each from the weights of the one before: {name: settings}."""
+    first = {"images": recipe.warmup_images, "snapshot_images": 8_000, "sample_images": 4_000}  # shapes and colours
+    # without blur D looks at grain and edges first, and G answers with noise for eyes
+    first |= {"blur_sigma": 2.0, "blur_images": 40_000}
+    # everything else; reusing fakes: a tenth more images in the same time
+    second = {"images": recipe.long_images, "snapshot_images": 20_000, "sample_images": 8_000, "log_images": 1_600}
+    second |= {"reuse_fakes": True}
+    # details and variety, from four times as many images in each iteration; the average starts from a good one
+    third = {"images": recipe.large_images, "snapshot_images": 200_000, "sample_images": 100_000, "log_images": 12_800}
+    third |= {"reuse_fakes": True, "batch": 64, "ema_rampup": None}
+    return {"half_warmup": first, "half_long": second, "half": third}
 
 
 def make_half(recipe: Recipe) -> None:
     """half.pt: a game from scratch at half the side, for its discriminator; finished runs are skipped."""
     g, d = networks.build(world.SIZE // 2, "pocket", recipe.seed)
     start = checkpoints.Checkpoint(g_ema=g, g=g, d=d)
-    for path, config in half_runs(recipe).items():
+    shared = {
+        "r1_gamma": 0.2,  # ADA's heuristic gives 0.05; its paper's own settings are about four times theirs
+        "pl_interval": 8,  # half of the usual cost; smoothness comes early at this size
+        "augment": "none",  # 30,000 faces are more than these runs can memorise
+    }
+    for number, (name, settings) in enumerate(half_runs(recipe).items()):  # other data order and latents in each
+        path = recipe.work / f"{name}.pt"
         if not path.exists():
+            config = TrainConfig(out=recipe.work / f"{name}_run", seed=recipe.seed + number, **shared, **settings)
             photos = recipe.photos(world.SIZE // 2, recipe.half_faces)
-            _finish(recipe, path, Trainer(config, photos, start.g, start.d, start.g_ema, device=recipe.on), start.info)
+            trainer = Trainer(config, photos, start.g, start.d, start.g_ema, device=recipe.on)
+            _finish(recipe, path, trainer, start.info.get("images", 0))
         start = checkpoints.load(path, recipe.device)
 
 
@@ -229,9 +199,6 @@ def make_photo(recipe: Recipe) -> None:
     The two never play against each other: after 24,000 images of that game targets had speckles. A taught generator has
     no film grain, so the game makes a discriminator that knows photos by their grain, and FreezeD keeps it one.
     """
-    for step, name in {"half": "half", "taught": "mapping"}.items():
-        if not (recipe.work / f"{name}.pt").exists():
-            raise FileNotFoundError(f"'{recipe.work / name}.pt' is missing: step '{step}' makes it")
     grown = recipe.work / "grown.pt"
     if not grown.exists():
         half, photos = checkpoints.load(recipe.work / "half.pt"), recipe.photos(world.SIZE, recipe.photo_faces)
@@ -289,7 +256,7 @@ def make_forgetting(recipe: Recipe) -> None:
 
 def scoreboard_pictures(recipe: Recipe) -> None:
     """scoreboard.jpg: webtoon's scatter plot; scoreboards.jpg: all of them, with swaps; methods.jpg: faces."""
-    rows = scoreboard.read_rows(recipe.shipped / "scoreboard.json")
+    rows = json.loads((recipe.shipped / "scoreboard.json").read_text())
     webtoon = scoreboard_view.scatter([row for row in rows if row["swap"] is None], ["webtoon"], ceiling=False)
     recipe.save_picture("scoreboard", figures.to_pil(webtoon))
     recipe.save_picture("scoreboards", figures.to_pil(scoreboard_view.scatter(rows)))
@@ -302,20 +269,14 @@ def _same_codes(recipe: Recipe, targets: dict[str, str]) -> Image.Image:
     return sheets.same_codes(recipe.load("photo").g_ema, models)
 
 
-def _finish(recipe: Recipe, path: Path, trainer: Trainer, before: dict | None = None) -> None:
-    """Run to the end, and save it at `path` for the next run. before: `info` of the model that it began from."""
-    before, g_ema = before or {}, trainer.run()
+def _finish(recipe: Recipe, path: Path, trainer: Trainer, before: int) -> None:
+    """Run to the end, and save it at `path` for the next run. before: images that its start had seen."""
+    g_ema = trainer.run()
     if trainer.step < trainer.config.steps:
         raise KeyboardInterrupt(f"stopped at {trainer.images_seen:,} images; the same command goes on from there")
-    meta = {"images": trainer.images_seen + before.get("images", 0), "seed": recipe.seed, "frozen": trainer.frozen}
-    meta |= {"seconds": training_seconds(trainer.folder) + before.get("seconds", 0), "precision": trainer.precision}
-    checkpoints.save(path, g_ema=g_ema, g=trainer.g, d=trainer.d, half=True, meta=meta | {"renderer": world.VERSION})
-
-
-def training_seconds(run: Path) -> int:
-    """Seconds that a run trained, also when it was interrupted: its log holds images and images/s, line by line."""
-    steps = pairwise([{"images": 0}, *read_log(run / "log.csv")])
-    return round(sum((row["images"] - before["images"]) / row["images_per_second"] for before, row in steps))
+    meta = {"images": trainer.images_seen + before, "seed": recipe.seed, "frozen": trainer.frozen}
+    meta |= {"precision": trainer.precision, "renderer": world.VERSION}
+    checkpoints.save(path, g_ema=g_ema, g=trainer.g, d=trainer.d, half=True, meta=meta)
 
 
 @torch.no_grad()

@@ -46,9 +46,8 @@ def compare_routes(
     steps: int = 200,
     refine_steps: int = 100,
     tune_steps: int = 100,
-    on_route: Callable[[str, str, Tensor], None] = lambda kind, route, answer: None,
-) -> list[dict]:
-    """Take every route to every image; `on_route` gets kind, route and the images from the codes.
+) -> tuple[list[dict], dict[str, dict[str, Tensor]]]:
+    """Take every route to every image.
 
     Args:
         images: by kind, see `evaluation_images`.
@@ -58,14 +57,14 @@ def compare_routes(
 
     Returns:
         rows of {"kind", "route", "images", "psnr" (median, dB), "perceptual" (mean distance), "landmarks" (mean error
-        in eye distances), "seconds" (per image)}.
+        in eye distances), "seconds" (per image)}; and by kind and route the images from the codes.
     """
-    distance, rows = JudgeDistance(judge), []
+    distance, rows, answers = JudgeDistance(judge), [], {kind: {} for kind in images}
     routes = _routes(g, encoder, distance, steps, refine_steps, tune_steps)
     for kind, wanted in images.items():
         for route, answer_to in routes.items():
             started = time.perf_counter()
-            answer = torch.cat([answer_to(part) for part in wanted.split(BATCH)])
+            answer = answers[kind][route] = torch.cat([answer_to(part) for part in wanted.split(BATCH)])
             seconds = (time.perf_counter() - started) / len(wanted)
             with torch.no_grad():
                 pairs = zip(answer.split(BATCH), wanted.split(BATCH), strict=True)
@@ -75,8 +74,7 @@ def compare_routes(
                     "landmarks": float(landmark_error(judge.read(wanted), judge.read(answer)).mean()),
                 }
             rows.append({"kind": kind, "route": route, "images": len(wanted), "seconds": seconds, **errors})
-            on_route(kind, route, answer)
-    return rows
+    return rows, answers
 
 
 def _routes(

@@ -1,41 +1,27 @@
 """Which method keeps the most of a face, at what price? Train them all alike, measure them all alike.
 
-    python -m stylegan2 scoreboard                     # rows that exist already are skipped
-    python -m stylegan2 scoreboard --jobs 8 --device cuda
-
 An *entry* is one training: a domain, a method, a seed. All entries start from the same source, see as many images and
-are measured on the same codes, by the judge:
-
-    domain distance      pocket distance of the target's images to the domain (lower: better cartoons)
-    landmark error       between source and target images, in distances between the eyes (lower: more of the face kept),
-                         for the same w (one code through both) and for the same z (each through its own mapping)
-    structure, colours kept; who is it?
-                         what is left of the person, for the same w (`stylegan2.pocket.likeness`; higher: more)
-
-each without and with layer swapping, which takes the resolutions below `swap` from the source. Every entry leaves a
-small file, so that an interrupted study goes on where it was; a *row* sums up the seeds of a method.
+are measured by the judge on the same codes, without and with layer swapping, which takes the resolutions below `swap`
+from the source. Every entry leaves a small file, so that an interrupted study goes on where it was; a *row* sums up the
+seeds of a method. What the numbers mean stands in `scoreboard_view.PAGE`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import statistics
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cached_property
-from multiprocessing import get_context
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from stylegan2 import checkpoints, files
+from stylegan2.bars import bar
 from stylegan2.config import TrainConfig
 from stylegan2.data.dataset import LMDBDataset
 from stylegan2.data.prepare import ensure_lmdb
@@ -158,104 +144,49 @@ def load_model(study: Study, path: Path, entry: Entry) -> Generator:
     return model.g_ema
 
 
-def train_to(path: Path, study: Study, entry: Entry, config: TrainConfig, progress: bool = True) -> None:
+def train_to(path: Path, study: Study, entry: Entry, config: TrainConfig) -> None:
     """Train an entry with these settings; its averaged generator goes to `path` as float16."""
     source, data = checkpoints.load(study.source, study.device), study.dataset(entry.domain)
     trainer = Trainer.fine_tune(config, data, source, entry.methods, pick_device(study.device))
-    trainer.run(progress=progress)
+    trainer.run()
     if trainer.step < config.steps:
         raise KeyboardInterrupt(f"{entry.key}: stopped at {trainer.images_seen:,} images; the same command goes on")
     meta = {"images": study.images, "seed": entry.seed, "methods": [str(m) for m in entry.methods]}
-    meta |= {"source": study.made_from["source"]}
-    meta |= {"frozen": trainer.frozen, "precision": trainer.precision, "renderer": world.VERSION}
+    meta |= {"source": study.made_from["source"], "frozen": trainer.frozen}
+    meta |= {"precision": trainer.precision, "renderer": world.VERSION}
     checkpoints.save(path, g_ema=trainer.g_ema, half=True, meta=meta)
 
 
-def train_entry(study: Study, entry: Entry, progress: bool = True) -> Generator:
+def train_entry(study: Study, entry: Entry) -> Generator:
     """The entry's averaged generator: trained now, or read where that was done before."""
     path = study.model(entry)
     if not path.exists():
         config = study.config(entry)
-        train_to(path, study, entry, config, progress)
+        train_to(path, study, entry, config)
         shutil.rmtree(Path(config.out) / "snapshots")  # gigabytes for a study, and what matters is saved
     return load_model(study, path, entry)  # as shipped: float16
 
 
-def run_entry(study: Study, entry: Entry, progress: bool = True) -> dict:
+def run_entry(study: Study, entry: Entry) -> dict:
     """Train and measure one entry; its numbers, one dict per swap, also written to `study.result(entry)`."""
     path = study.result(entry)
     if path.exists():
         result = json.loads(path.read_text())
         study.check(path, result, entry)
         return result
-    begin = time.time()
-    target = train_entry(study, entry, progress)
-    trained = time.time()
+    target = train_entry(study, entry)
     measured = [{"swap": swap, **numbers} for swap, numbers in measure(study, entry.domain, target)]
     result = {"domain": entry.domain, "method": entry.name, "seed": entry.seed, "measured": measured}
-    result |= study.made_with(entry) | {"seconds": [round(trained - begin), round(time.time() - trained)]}
-    files.write_json(path, result)
-    return result
+    files.write_json(path, result | study.made_with(entry))
+    return result | study.made_with(entry)
 
 
-class Ruler:
-    """What a domain's entries are measured against, rendered and read once and kept in a file."""
-
-    def __init__(self, study: Study, domain: str):
-        self.study, self.domain = study, domain
-        version = f"{world.SIZE}-v{world.VERSION}-{study.made_from['judge']}"
-        self.path = study.work / f"ruler2-{domain}-{study.faces}-{version}.pt"
-
-    @cached_property
-    def judge(self) -> Judge:
-        """On the study's device."""
-        return Judge.load(self.study.judge, pick_device(self.study.device))
-
-    @cached_property
-    def readings(self) -> dict[str, Reading]:
-        """What is rendered, as read.
-
-        "real", "more_real": faces of the domain; "as_source", "as_target": the same attributes rendered in both
-        domains; "person", "cartoon": the same of other people, on which the world's map is fitted.
-        """
-        if not self.path.exists():
-            self._make()
-        stored = torch.load(self.path, weights_only=True)
-        return {name: Reading(**parts).map(Tensor.float) for name, parts in stored.items()}
-
-    def _make(self) -> None:
-        n = self.study.faces
-        real = measures.rendered_reference(self.judge, self.domain, n)
-        as_source, as_target = measures.same_faces(self.judge, SOURCE_DOMAIN, self.domain, n)
-        people = max(likeness.FOLDS, min(n, likeness.PEOPLE))
-        person, cartoon = measures.same_faces(self.judge, SOURCE_DOMAIN, self.domain, people, likeness.PEOPLE_SEED)
-        readings = {"real": real.first, "more_real": real.second, "as_source": as_source, "as_target": as_target}
-        readings |= {"person": person, "cartoon": cartoon}
-        files.write(self.path, {name: vars(reading) for name, reading in readings.items()})
-
-    @cached_property
-    def floor(self) -> float:
-        """Landmark error of perfect structure: the same attributes rendered in both domains."""
-        pair = self.readings["as_source"], self.readings["as_target"]
-        return float(measures.landmark_error(*pair).mean())
-
-    @cached_property
-    def likeness(self) -> likeness.LikenessRuler:
-        """What tells how much of a person is kept."""
-        person, cartoon, as_source, as_target = (
-            self.readings[name] for name in ("person", "cartoon", "as_source", "as_target")
-        )
-        return likeness.LikenessRuler(likeness.fit_map(person, cartoon), as_source, as_target)
-
-    def distance(self, reading: Reading) -> float:
-        """Pocket distance of images to the domain."""
-        return measures.pocket_distance(reading, self.readings["real"])
-
-    def attributes_kept(self, source: Reading, target: Reading) -> float:
-        """Share of the attributes that can be kept that is kept (`measures.Agreement.mean`)."""
-        best = self.readings["as_source"], self.readings["as_target"]
-        pairs = (source, target), best, (source, measures.shuffled(target))
-        return measures.Agreement(*(measures.attribute_agreement(*p) for p in pairs), len(source)).mean()
+@cache
+def rulers(judge: Path, device: str, domain: str, n: int) -> tuple[Judge, measures.Reference, likeness.LikenessRuler]:
+    """The judge, and what a domain is measured against: n faces of each kind, rendered and read once in a process."""
+    reader = Judge.load(judge, pick_device(device))
+    alike = likeness.LikenessRuler.make(reader, SOURCE_DOMAIN, domain, n)
+    return reader, measures.rendered_reference(reader, domain, n), alike
 
 
 def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int | None, dict]]:
@@ -263,30 +194,37 @@ def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int 
 
     Those of KEPT are dicts: see `Likeness.numbers`.
     """
-    device, ruler = pick_device(study.device), Ruler(study, domain)
+    device = pick_device(study.device)
+    judge, reference, alike = rulers(study.judge, study.device, domain, study.faces)
     source, target = checkpoints.load(study.source, device, g_ema_only=True).g_ema, target.to(device)
     z = torch.randn(study.faces, source.z_dim, generator=step_generator(CODES_SEED, 0))
-    from_source = ruler.judge.read(to_uint8(render(source, source.mapping(z))))
+    from_source = judge.read(to_uint8(render(source, source.mapping(z))))
 
-    def error(reading: Reading) -> float:
-        return float(measures.landmark_error(from_source, reading).mean())
+    def distance(reading: Reading) -> float:
+        return measures.pocket_distance(reading, reference.first)
 
+    def error(a: Reading, b: Reading) -> float:
+        return float(measures.landmark_error(a, b).mean())
+
+    best = alike.source, alike.target  # the same attributes rendered in both domains
     bounds = {
-        "distance_floor": ruler.distance(ruler.readings["more_real"]),
-        "distance_ceiling": ruler.distance(ruler.readings["as_source"]),
-        "distance_same_people": ruler.distance(ruler.readings["as_target"]),
-        "floor": ruler.floor,
+        "distance_floor": distance(reference.second),
+        "distance_ceiling": distance(alike.source),
+        "distance_same_people": distance(alike.target),
+        "floor": error(*best),
     }
     for swap in SWAPS:
-        same_w, same_z = (ruler.judge.read(images(source, target, z, same, swap)) for same in ("w", "z"))
+        same_w, same_z = (judge.read(images(source, target, z, same, swap)) for same in ("w", "z"))
+        pairs = (from_source, same_w), best, (from_source, measures.shuffled(same_w))
+        agreement = measures.Agreement(*(measures.attribute_agreement(*p) for p in pairs), study.faces)
         numbers = {
-            "domain_distance": ruler.distance(same_z),
-            "landmark_error_same_w": error(same_w),
-            "landmark_error_same_z": error(same_z),
-            "attributes_kept_same_w": ruler.attributes_kept(from_source, same_w),
+            "domain_distance": distance(same_z),
+            "landmark_error_same_w": error(from_source, same_w),
+            "landmark_error_same_z": error(from_source, same_z),
+            "attributes_kept_same_w": agreement.mean(),
         }
-        numbers |= ruler.likeness.measure(from_source, same_w).numbers()
-        yield swap, numbers | bounds | {"ceiling": error(measures.shuffled(same_z))}
+        numbers |= alike.measure(from_source, same_w).numbers()
+        yield swap, numbers | bounds | {"ceiling": error(from_source, measures.shuffled(same_z))}
 
 
 @torch.no_grad()
@@ -305,32 +243,9 @@ def images(source: Generator, target: Generator, z: Tensor, same: str, swap: int
     return to_uint8(torch.cat([swap_images(source, target, a, swap, target_ws=b) for a, b in pairs]))
 
 
-def run(study: Study, entries: Sequence[Entry], jobs: int = 1) -> list[dict]:
-    """Run all entries that have no result yet, `jobs` at a time; the results of all, in order."""
-    left = [entry for entry in entries if not study.result(entry).exists()]
-    if left:
-        for domain in dict.fromkeys(entry.domain for entry in left):  # here, so that no two processes do it at once
-            study.dataset(domain)
-            _ = Ruler(study, domain).readings
-        _run_all(study, left, jobs)
-    return [run_entry(study, entry) for entry in entries]
-
-
-def _run_all(study: Study, left: Sequence[Entry], jobs: int) -> None:
-    bar = tqdm(total=len(left), desc="scoreboard", unit="entry")
-    if jobs == 1:
-        for entry in left:
-            bar.set_postfix_str(entry.key)
-            run_entry(study, entry)
-            bar.update()
-        return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(jobs, get_context("spawn"), torch.set_num_threads, (threads,)) as pool:
-        started = {pool.submit(run_entry, study, entry, False): entry for entry in left}
-        for future in as_completed(started):
-            numbers = future.result()["measured"][0]
-            tqdm.write(f"{started[future].key}: " + ", ".join(f"{k} {numbers[k]:.3f}" for k in NUMBERS))
-            bar.update()
+def run(study: Study, entries: Sequence[Entry]) -> list[dict]:
+    """The results of all entries, in order; what has none yet is trained and measured."""
+    return [run_entry(study, entry) for entry in bar(entries, "scoreboard", "entry")]
 
 
 def rows(results: Iterable[dict]) -> list[dict]:
@@ -343,9 +258,8 @@ def rows(results: Iterable[dict]) -> list[dict]:
     """
     groups: dict[tuple, list[dict]] = {}
     for result in results:
-        budget = {name: result[name] for name in BUDGET}
         for measured in result["measured"]:
-            groups.setdefault((result["domain"], result["method"], measured["swap"]), []).append(measured | budget)
+            groups.setdefault((result["domain"], result["method"], measured["swap"]), []).append(result | measured)
     return [
         {
             "domain": domain,
@@ -370,14 +284,3 @@ def _kept(values: Sequence[dict[str, float]]) -> dict[str, float | None]:
     """Over the seeds: mean and sd of "value", means of all else, such as the interval over faces ("low", "high")."""
     means = {name: statistics.fmean(value[name] for value in values) for name in values[0] if name != "value"}
     return (_spread([value["value"] for value in values]) if "value" in values[0] else {}) | means
-
-
-def read_rows(path: str | os.PathLike) -> list[dict]:
-    """Rows of a scoreboard.json. Raises FileNotFoundError, saying how to make one, and ValueError for another file."""
-    path, needed = Path(path), {"domain", *NUMBERS, *KEPT}
-    if not path.exists():
-        raise FileNotFoundError(f"no scoreboard at '{path}': python -m stylegan2 scoreboard makes it")
-    stored = json.loads(path.read_text())
-    if not isinstance(stored, list) or not all(isinstance(row, dict) and needed <= set(row) for row in stored):
-        raise ValueError(f"'{path}' is no scoreboard: expected a list of rows with domain, method, swap and numbers")
-    return stored
