@@ -1,7 +1,7 @@
 """Write down which packages Colab has: tests/colab_packages.txt, which tests hold pyproject.toml against.
 
 python docs/colab_versions.py            as Google publishes them (`make colab-versions`)
-python docs/colab_versions.py FOLDER     from a copy of that repository
+python docs/colab_versions.py ADDRESS    from a copy of that repository, such as file:///FOLDER
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ HEADER = """\
 
 
 def read(source: str, name: str) -> str:
-    """A file of a folder or an address. Raises OSError where it cannot be had."""
-    if "://" not in source:
-        return Path(source, name).read_text(encoding="utf-8")
+    """A file of that address. Raises OSError where it cannot be had."""
     with urllib.request.urlopen(f"{source}/{name}", timeout=60) as answer:
         return answer.read().decode("utf-8")
 
@@ -46,7 +44,7 @@ def listed(packages: str, system: str, source: str) -> str:
 def main() -> None:
     """Fetch, check, write; what was there before stays where that fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", nargs="?", default=PUBLISHED, help=f"address or folder of {PACKAGES} and {SYSTEM}")
+    parser.add_argument("source", nargs="?", default=PUBLISHED, help=f"address of {PACKAGES} and {SYSTEM}")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     try:

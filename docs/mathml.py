@@ -5,28 +5,16 @@ from __future__ import annotations
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
-from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
-
-logger = logging.getLogger(__name__)
-
-
-def to_mathml(latex: str, display: str) -> str:
-    """MathML of a formula; the formula itself as code where the converter gives up."""
-    try:
-        return convert(latex, display=display)
-    except Exception as error:  # the converter documents no exceptions of its own; a page matters more than a formula
-        logger.warning("formula not converted (%s): %s", error, latex)
-        return f"<code>{nodes.unescape(latex)}</code>"
 
 
 def visit_math(translator: HTML5Translator, node: nodes.math) -> None:
-    translator.body.append(to_mathml(node.astext(), "inline"))
+    translator.body.append(convert(node.astext()))
     raise nodes.SkipNode
 
 
 def visit_displaymath(translator: HTML5Translator, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="math-block">{to_mathml(node.astext(), "block")}</div>')
+    translator.body.append(f'<div class="math-block">{convert(node.astext(), display="block")}</div>')
     raise nodes.SkipNode
 
 

@@ -14,7 +14,6 @@ import stylegan2
 from stylegan2 import cli, networks
 from stylegan2.cli.common import in_options
 from stylegan2.config import TrainConfig
-from stylegan2.course import setup
 from stylegan2.editing.latents import z_from_seeds
 from stylegan2.pocket.nets.encoder_training import EncoderConfig
 from stylegan2.pocket.nets.judge_training import JudgeConfig
@@ -82,7 +81,6 @@ def test_a_seed_that_no_generator_takes_is_named_with_the_range(seed, tmp_path):
         lambda: TrainConfig(out=tmp_path, seed=seed),
         lambda: EncoderConfig(seed=seed),
         lambda: JudgeConfig(seed=seed),
-        lambda: setup("pocket", seed=seed),
     ):
         with pytest.raises(ValueError, match="seed is .*, expected a whole number"):
             use()

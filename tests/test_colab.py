@@ -222,7 +222,7 @@ def test_the_list_is_refreshed_by_one_command_from_a_server_or_a_folder(tmp_path
     handler = partial(SimpleHTTPRequestHandler, directory=published)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        for source in (f"http://127.0.0.1:{server.server_port}", published):
+        for source in (f"http://127.0.0.1:{server.server_port}", published.as_uri()):
             out.unlink(missing_ok=True)
             done = refresh(source, out)
             assert done.returncode == 0, done.stderr
@@ -240,7 +240,7 @@ def test_what_is_no_list_leaves_the_old_one(tmp_path, freeze):
     (tmp_path / "os-info-gpu.txt").write_text("Python 3.13.2\n")
     if freeze is not None:
         (tmp_path / "pip-freeze.gpu.txt").write_text(freeze)
-    done = refresh(tmp_path, out)
+    done = refresh(tmp_path.as_uri(), out)
     assert done.returncode == 1 and "stays as it was" in done.stderr and "Traceback" not in done.stderr
     assert out.read_text() == "old"
 

@@ -105,7 +105,7 @@ def test_photos_are_faces_that_the_source_draws(full):
 def test_without_what_it_needs_full_scale_falls_back_and_says_why(root, monkeypatch, capsys):
     for scale in ("full", "auto"):
         models, why = choose_models(root, scale, CUDA)
-        assert isinstance(models, PocketModels) and "full scale cannot be had (the mirror has no" in why
+        assert type(models) is PocketModels and "full scale cannot be had (the mirror has no" in why
     monkeypatch.setenv("COURSE_SCALE", "full")
     assert course.setup().scale == "pocket"
     said = capsys.readouterr().out
@@ -126,7 +126,7 @@ def test_without_a_network_that_is_soon_known(root, monkeypatch):
 
 def test_auto_is_full_only_with_a_gpu_and_nothing_is_fetched(root, published, monkeypatch):
     monkeypatch.setenv(MIRROR, str(published))
-    assert isinstance(choose_models(root, "auto", CPU)[0], PocketModels)
+    assert type(choose_models(root, "auto", CPU)[0]) is PocketModels
     assert isinstance(choose_models(root, "auto", CUDA)[0], FullModels)
     found = course.setup("full")
     assert found.dataset("pocket:webtoon?n=2").is_dir() and found.training  # notebooks 01 and 02 ask for no more

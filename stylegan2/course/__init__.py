@@ -1,10 +1,4 @@
-"""What a notebook asks for: models, datasets, folders and step budgets. Only this module knows the scale.
-
-from stylegan2.course import setup
-
-course = setup()
-source = course.source()
-"""
+"""What a notebook asks for: models, datasets, folders and step budgets. Only this module knows the scale."""
 
 from __future__ import annotations
 
@@ -23,7 +17,7 @@ from torch import Tensor
 from stylegan2 import checkpoints
 from stylegan2.collect.align import Frame
 from stylegan2.course.drive import drive_folder
-from stylegan2.course.scales import FullModels, Models, PocketModels
+from stylegan2.course.scales import FullModels, PocketModels
 from stylegan2.data.prepare import ensure_lmdb
 from stylegan2.editing.encoder import load_encoder
 from stylegan2.files import CourseError, find_root
@@ -35,7 +29,6 @@ from stylegan2.published.clip_model import ClipModel
 from stylegan2.published.fetch import FetchError
 from stylegan2.published.zoo import BY_COURSE, Zoo
 from stylegan2.runtime import keep_memory_warm
-from stylegan2.setting_types import check_seed
 
 SCALES = ("auto", "pocket", "full")
 BUDGETS = ("course", "test")
@@ -49,14 +42,14 @@ class Course:
     """The course at one scale."""
 
     root: Path  # the course's folder (the one with `notebooks/` in it)
-    chosen: Models  # the models of the scale
+    chosen: PocketModels  # the models of the scale
     budget: str  # "course" for learners; "test" makes every training a matter of seconds
     device: torch.device
     results: Path | None = None  # a folder for what notebooks make; None: `build/` in the course's folder
     _settled: bool = field(default=False, repr=False)  # has anything been done that depends on the scale?
 
     @property
-    def models(self) -> Models:
+    def models(self) -> PocketModels:
         """Those of the scale, which cannot change from now on."""
         self._settled = True
         return self.chosen
@@ -222,10 +215,7 @@ class Course:
         return {"model": model, "sha256": checkpoints.sha256(path)[:16]}
 
     def dataset(self, source: str | os.PathLike = "pocket:webtoon") -> Path:
-        """An LMDB of `source` at the course's resolution, prepared at first use.
-
-        `source`: a folder or zip of images, an LMDB, or a rendered set ("pocket:webtoon", "pocket:photo?n=2000").
-        """
+        """An LMDB of a folder or zip of images, or of a rendered set ("pocket:webtoon"), prepared at first use."""
         workers = min(8, os.cpu_count() or 2)
         return Path(ensure_lmdb(source, self.scratch / "datasets", self.resolution, workers))
 
@@ -239,7 +229,7 @@ class Course:
         return folder
 
 
-def setup(scale: str = "auto", drive: bool = False, seed: int = 0) -> Course:
+def setup(scale: str = "auto", drive: bool = False) -> Course:
     """Prepare a notebook: find the course, choose the scale, seed PyTorch, and say so in one line. Nothing is fetched.
 
     Args:
@@ -247,11 +237,8 @@ def setup(scale: str = "auto", drive: bool = False, seed: int = 0) -> Course:
             overrules it.
         drive: on Colab, keep downloads and results on Google Drive, which is mounted if need be; datasets, which are
             read at random, stay on the machine.
-        seed: for PyTorch's global random numbers.
 
-    Raises:
-        ValueError: for an unknown scale or budget.
-        CourseError: outside the course's folder.
+    Raises ValueError for an unknown scale or budget, CourseError outside the course's folder.
     """
     wanted, scale = scale, os.environ.get(SCALE) or scale
     budget = os.environ.get("COURSE_BUDGET", "course")
@@ -259,7 +246,7 @@ def setup(scale: str = "auto", drive: bool = False, seed: int = 0) -> Course:
     for who, name, known in named:
         if name not in known:
             raise ValueError(f"{who} is {name!r}, expected one of: {', '.join(known)}")
-    torch.manual_seed(check_seed(seed))
+    torch.manual_seed(0)
     warnings.filterwarnings("ignore", message=".*IProgress not found.*")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
@@ -276,7 +263,9 @@ def setup(scale: str = "auto", drive: bool = False, seed: int = 0) -> Course:
     return Course(root, models, budget, device, results)
 
 
-def choose_models(root: Path, scale: str, device: torch.device, downloads: Path | None = None) -> tuple[Models, str]:
+def choose_models(
+    root: Path, scale: str, device: torch.device, downloads: Path | None = None
+) -> tuple[PocketModels, str]:
     """The models of a scale, and why where full scale falls back to pocket.
 
     `downloads`: a folder for them; None: the course's own.

@@ -1,7 +1,4 @@
-"""The two scales of the course: which models there are, at what size, and what they are trained with.
-
-`PocketModels` are shipped; `FullModels` are fetched. Both answer the same questions, and `Course` asks no others.
-"""
+"""The two scales of the course, shipped and fetched: which models there are, at what size, and how they are trained."""
 
 from __future__ import annotations
 
@@ -27,18 +24,12 @@ GIB_FOR_TWO = 8  # of a GPU's memory, with which the second one is used beside t
 
 
 class PocketModels:
-    """What is in `checkpoints/pocket` of the course's folder.
+    """What is in `checkpoints/pocket` of the course's folder."""
 
-    Attributes (of `FullModels` too):
-        scale, description: its name, and what it is, in words.
-        resolution: side of all images in pixels.
-        worlds: what the source was fine-tuned to, webtoons first.
-        weights: a folder with files that the scale's tools need, None: their own cache.
-    """
-
-    scale, resolution, weights = "pocket", world.SIZE, None
+    scale, resolution = "pocket", world.SIZE  # side of all images in pixels
     description = f"pocket scale ({world.SIZE}-pixel faces, nothing to download)"
-    worlds = ("webtoon", "storybook", "portrait")
+    worlds = ("webtoon", "storybook", "portrait")  # what the source was fine-tuned to, webtoons first
+    weights: Path | None = None  # a folder with files that the scale's tools need; None: their own cache
 
     def __init__(self, root: Path):
         self.folder = root / "checkpoints" / "pocket"
@@ -53,9 +44,7 @@ class PocketModels:
         if "_" in name and name not in self.names():
             raise CourseError(f"no shipped model '{name}'; there are: {', '.join(self.names()) or 'none'}")
         if not path.exists():
-            raise CourseError(
-                f"checkpoints/pocket/{path.name} is missing: get the whole repository, or run `make pocket`"
-            )
+            raise CourseError(f"checkpoints/pocket/{path.name} is missing: get the whole repository, or `make pocket`")
         return path
 
     def clip(self) -> Path:
@@ -80,7 +69,7 @@ class PocketModels:
         return count
 
 
-class FullModels:
+class FullModels(PocketModels):
     """The published models, fetched by the zoo, and the judge of the pocket world, since there is no other."""
 
     scale, resolution = "full", FULL_SIZE
@@ -88,15 +77,16 @@ class FullModels:
     worlds = ("webtoon", "disney", "metfaces")
 
     def __init__(self, root: Path, zoo: Zoo):
-        self.zoo, self._pocket = zoo, PocketModels(root)
+        super().__init__(root)
+        self.zoo = zoo
 
     def names(self) -> list[str]:
         return sorted(name for name in BY_COURSE if "_" in name)
 
     def file(self, name: str) -> Path:
         """As of `PocketModels`; FetchError: it cannot be fetched."""
-        if name == "judge":
-            return self._pocket.file(name)
+        if name in ("judge", "clip"):
+            return super().file(name)
         if name not in BY_COURSE:
             raise CourseError(f"no published model '{name}'; there are: {', '.join(self.names())}")
         return self.zoo.fetch(BY_COURSE[name])
@@ -106,15 +96,12 @@ class FullModels:
         return self.zoo.folder if any(self.zoo.folder.glob("*.pth")) else None
 
     def clip(self) -> Path:
-        """ViT-B/32: the file in the zoo's folder, or one that `clip_files` finds or fetches; else the pocket CLIP."""
-        beside = self.zoo.folder / f"{CLIP.replace('/', '-')}.pt"
-        if beside.is_file():
-            return beside
+        """ViT-B/32, found or fetched beside the zoo's models; else the pocket CLIP."""
         try:
             return clip_files.find(CLIP, self.zoo.folder)
         except ConnectionError as error:
             print(f"texts are read by the pocket CLIP, which has only ever seen rendered faces: {error}")
-            return self._pocket.clip()
+            return super().clip()
 
     def more_clips(self, device: torch.device) -> list[Path]:
         """ViT-B/16, where a GPU has the memory for it and it can be had."""
@@ -142,6 +129,3 @@ class FullModels:
 
     def fewer(self, count: int) -> int:
         return max(2, count // 8)
-
-
-Models = PocketModels | FullModels

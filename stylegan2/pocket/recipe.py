@@ -181,7 +181,8 @@ def make_half(recipe: Recipe) -> None:
             config = TrainConfig(out=recipe.work / f"{name}_run", seed=recipe.seed + number, **shared, **settings)
             photos = recipe.photos(world.SIZE // 2, recipe.half_faces)
             trainer = Trainer(config, photos, start.g, start.d, start.g_ema, device=recipe.on)
-            _finish(recipe, path, trainer, start.info.get("images", 0))
+            images = start.info.get("images", 0) + config.steps * config.batch
+            scoreboard.finish(trainer, path, {"images": images, "seed": recipe.seed}, whole=True)
         start = checkpoints.load(path, recipe.device)
 
 
@@ -231,12 +232,18 @@ def make_targets(recipe: Recipe) -> None:
 
 
 def make_scoreboard(recipe: Recipe) -> None:
-    """scoreboard.json, sweeps.json: webtoon by all methods and seeds, what else is shipped; settings, of one seed."""
+    """scoreboard.json, sweeps.json: webtoon by all methods and seeds, what else is shipped; settings, of one seed.
+
+    scoreboard.jpg: webtoon's scatter plot; scoreboards.jpg: all of them, with swaps; methods.jpg: faces.
+    """
     others = [entry for entry in shipped_entries().values() if entry.domain != "webtoon"]
     entries = [*methods_study(("webtoon",), recipe.webtoon_seeds), *others]
     rows = scoreboard.rows(scoreboard.run(recipe.study, entries))
     files.write_json(recipe.shipped / "scoreboard.json", rows)
-    scoreboard_pictures(recipe)
+    webtoon = scoreboard_view.scatter([row for row in rows if row["swap"] is None], ["webtoon"], ceiling=False)
+    recipe.save_picture("scoreboard", figures.to_pil(webtoon))
+    recipe.save_picture("scoreboards", figures.to_pil(scoreboard_view.scatter(rows)))
+    recipe.save_picture("methods", _same_codes(recipe, {name: f"webtoon_{name}" for name in SHIPPED["webtoon"]}))
     swept = scoreboard.rows(scoreboard.run(recipe.study, scoreboard.sweep_study(seeds=recipe.webtoon_seeds[:1])))
     files.write_text(recipe.shipped / "SCOREBOARD.md", scoreboard_view.page(rows, swept))
     files.write_json(recipe.shipped / "sweeps.json", swept)
@@ -254,29 +261,10 @@ def make_forgetting(recipe: Recipe) -> None:
     files.write_json(recipe.shipped / "forgetting.json", rows)
 
 
-def scoreboard_pictures(recipe: Recipe) -> None:
-    """scoreboard.jpg: webtoon's scatter plot; scoreboards.jpg: all of them, with swaps; methods.jpg: faces."""
-    rows = json.loads((recipe.shipped / "scoreboard.json").read_text())
-    webtoon = scoreboard_view.scatter([row for row in rows if row["swap"] is None], ["webtoon"], ceiling=False)
-    recipe.save_picture("scoreboard", figures.to_pil(webtoon))
-    recipe.save_picture("scoreboards", figures.to_pil(scoreboard_view.scatter(rows)))
-    recipe.save_picture("methods", _same_codes(recipe, {name: f"webtoon_{name}" for name in SHIPPED["webtoon"]}))
-
-
 def _same_codes(recipe: Recipe, targets: dict[str, str]) -> Image.Image:
     """The source's faces above the same codes through each target: {label: name of its file}."""
     models = {label: recipe.load(name).g_ema for label, name in targets.items()}
     return sheets.same_codes(recipe.load("photo").g_ema, models)
-
-
-def _finish(recipe: Recipe, path: Path, trainer: Trainer, before: int) -> None:
-    """Run to the end, and save it at `path` for the next run. before: images that its start had seen."""
-    g_ema = trainer.run()
-    if trainer.step < trainer.config.steps:
-        raise KeyboardInterrupt(f"stopped at {trainer.images_seen:,} images; the same command goes on from there")
-    meta = {"images": trainer.images_seen + before, "seed": recipe.seed, "frozen": trainer.frozen}
-    meta |= {"precision": trainer.precision, "renderer": world.VERSION}
-    checkpoints.save(path, g_ema=g_ema, g=trainer.g, d=trainer.d, half=True, meta=meta)
 
 
 @torch.no_grad()

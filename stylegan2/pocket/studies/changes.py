@@ -1,14 +1,8 @@
 """What did an edit do to faces? Read by the judge before and after it, attribute by attribute, in standard deviations.
 
-    sd = attribute_spread(judge.read(images_of_many_seeds))
-    changes = measure_changes(judge.read(before), judge.read(after), sd)
-    describe_changes(changes)                                   # "smile 1.4 sd, turned left 0.6 sd"
-    others_mean(changes, ["smile"])                             # how far everything else moved
-
-A direction of W is compared on both sides of where the faces were:
-
-    effects = measure_directions(judge, g, directions)
-    judge_names(effects)                                        # ["turned right 1.8 sd, smile 0.4 sd", ...]
+sd = attribute_spread(judge.read(images_of_many_seeds))
+changes = measure_changes(judge.read(before), judge.read(after), sd)
+describe_changes(changes)                                   # "smile 1.4 sd, turned left 0.6 sd"
 """
 
 from __future__ import annotations
@@ -67,17 +61,11 @@ WORDS = {  # attribute of one column -> what less and what more of it looks like
 
 @dataclass(frozen=True)
 class Change:
-    """How one attribute changed over a set of faces, in sd.
+    """How one attribute changed over a set of faces, in sd."""
 
-    Attributes:
-        mean: change of the faces' mean, signed; of a colour, or of several choices, the root mean square over columns.
-        each: mean over the faces of a face's own change, without sign.
-        words: such as "turned left", "darker hair", "hair: long".
-    """
-
-    mean: float
-    each: float
-    words: str
+    mean: float  # of the faces' mean, signed; of a colour, or of several choices, the root mean square over columns
+    each: float  # mean over the faces of a face's own change, without sign
+    words: str  # such as "turned left", "darker hair", "hair: long"
 
 
 def attribute_spread(reading: Reading) -> Tensor:
@@ -139,13 +127,9 @@ def others_mean(changes: Mapping[str, Change], meant: Collection[str], each: boo
 
 @dataclass(frozen=True)
 class Effect:
-    """A direction's changes, attribute by attribute.
+    """A direction's changes, attribute by attribute."""
 
-    Attributes:
-        along: half of the change from -degree to +degree. What both signs do (mostly damage) cancels out.
-    """
-
-    along: dict[str, Change]
+    along: dict[str, Change]  # half of that from -degree to +degree: what both signs do (mostly damage) cancels out
 
 
 @torch.no_grad()
@@ -161,11 +145,8 @@ def measure_directions(
 ) -> list[Effect]:
     """Move many faces along every direction, both ways, and let the judge compare both ends. About 1.5 s per direction.
 
-    Args:
-        degree: how far, to both sides; not above 0 is a ValueError.
-        seeds, truncation: the faces.
-        layers: see `move`.
-        sd: [A], unit of the changes; None: `attribute_spread` of 200 faces of g at this truncation.
+    degree: how far, to both sides; not above 0 is a ValueError. seeds, truncation: the faces. layers: see `move`.
+    sd: [A], unit of the changes; None: `attribute_spread` of 200 faces of g at this truncation.
     """
     if not degree > 0:
         raise ValueError(f"degree is {degree}, expected a number above 0: both signs are measured")

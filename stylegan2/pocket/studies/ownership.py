@@ -1,22 +1,9 @@
 """Which layers own which part of a face? Codes are exchanged layer by layer, and the judge reads what that changes.
 
-    alone = measure_ownership(g, judge)                                # each layer by itself
-    alone.figure()                                                     # layers x groups of attributes
-    ranges = measure_ownership(g, judge, layer_ranges(g.num_ws), pairs=50)
-    ranges.face_layers()                                               # the range nearest to "only the face"
-
 The first face of each pair gets the second one's codes in some layers. An attribute's share of the way to the second
-face, over pairs and columns in sd, where `whole` is what an exchange of *all* layers changes:
+face, over pairs and columns in sd, where `whole` is what an exchange of *all* layers changes, is 0 to 1:
 
-    taken = sum(change * whole) / sum(whole^2)         0 not at all, 1 all the way
-
-The authors of arXiv 2106.12445 report (in their README) layers that exchange eyes, nose and mouth only, while hair,
-shape of the face and colours stay. The score of a set of layers says how near it comes to that, from -1 to 1:
-
-    score = mean taken over FACE - mean taken over STAYS
-
-The pocket photo model has such layers, since its lessons gave them to it (`pocket.nets.teaching.RANGES`): the best of
-78 ranges, 4-5, scores 0.69 on 200 other pairs. A model of the same world that learned without lessons had none: 0.09.
+    taken = sum(change * whole) / sum(whole^2)      score = mean taken over FACE - mean taken over STAYS
 """
 
 from __future__ import annotations
@@ -36,7 +23,7 @@ from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.measures import COLUMNS
 from stylegan2.pocket.nets.judge import EYES, Judge, Reading
-from stylegan2.pocket.studies.changes import attribute_spread
+from stylegan2.pocket.studies.changes import LEAST_SD
 
 GROUPS: dict[str, tuple[str, ...]] = {  # without attributes that the judge reads badly (`changes.UNSEEN`)
     "pose": ("yaw", "pitch", "roll"),
@@ -51,14 +38,18 @@ GROUPS: dict[str, tuple[str, ...]] = {  # without attributes that the judge read
 }
 FACE, STAYS = ("eyes", "nose", "mouth"), ("outline", "hair", "colours")
 OUTLINE = [world.LANDMARKS.index(name) for name in ("chin", "hair_line", "face_left", "face_right")]
-LEAST_OUTLINE_SD = 0.025  # eye distances: the judge's own error
 WIDTH = len(world.VECTOR_NAMES)
+LEAST = torch.tensor([LEAST_SD] * WIDTH + [0.025] * 2 * len(OUTLINE))  # sd; of landmarks: the judge's own error
 ALL_COLUMNS = COLUMNS | {"outline": list(range(WIDTH, WIDTH + 2 * len(OUTLINE)))}
 
 
 @dataclass(frozen=True)
 class Owned:
-    """What one set of layers takes: {group: mean share of its attributes} and {attribute: share}."""
+    """What one set of layers takes: {group: mean share of its attributes} and {attribute: share}.
+
+    arXiv 2106.12445 (its README) reports layers that exchange eyes, nose and mouth only, while hair, shape of the face
+    and colours stay: `score` says how near these come to that, from -1 to 1.
+    """
 
     layers: tuple[int, ...]
     taken: dict[str, float]
@@ -66,7 +57,7 @@ class Owned:
 
     @property
     def score(self) -> float:
-        """How near these layers come to exchanging the face only: taken of FACE - taken of STAYS."""
+        """Taken of FACE - taken of STAYS."""
         return fmean([self.taken[name] for name in FACE]) - fmean([self.taken[name] for name in STAYS])
 
     def __str__(self) -> str:
@@ -130,9 +121,8 @@ def measure_ownership(
     sets = [(i,) for i in range(g.num_ws)] if sets is None else [parse_layers(s, g.num_ws) for s in sets]
     ws = ws_from_seeds(g, range(first_seed, first_seed + 2 * pairs), truncation)
     first, second = ws[:pairs], ws[pairs:]
-    readings = [judge.read(render(g, codes)) for codes in (first, second)]
-    before, after = map(_values, readings)
-    sd = _spread(Reading.concatenate(readings))
+    before, after = (_values(judge.read(render(g, codes))) for codes in (first, second))
+    sd = torch.cat([before, after]).std(0).maximum(LEAST)
     whole = (after - before) / sd
     owned = []
     for layers in bar(sets, "layers", "set"):
@@ -146,12 +136,6 @@ def _values(reading: Reading) -> Tensor:
     points, between = reading.landmarks, reading.landmarks[:, list(EYES)].mean(1, keepdim=True)
     outline = (points[:, OUTLINE] - between) / reading.interocular().clamp_min(1e-3)[:, None, None]
     return torch.cat([reading.attributes, outline.flatten(1)], dim=1)
-
-
-def _spread(reading: Reading) -> Tensor:
-    """The unit of every column of `_values`, [A + 8]."""
-    outline = _values(reading)[:, WIDTH:].std(0).clamp_min(LEAST_OUTLINE_SD)
-    return torch.cat([attribute_spread(reading), outline])
 
 
 def _owned(layers: tuple[int, ...], change: Tensor, whole: Tensor) -> Owned:

@@ -144,17 +144,22 @@ def load_model(study: Study, path: Path, entry: Entry) -> Generator:
     return model.g_ema
 
 
+def finish(trainer: Trainer, path: Path, meta: dict, whole: bool = False) -> None:
+    """Train to the end, and save the averaged generator (whole: the networks in training, too) as float16."""
+    trainer.run()
+    if trainer.step < trainer.config.steps:
+        raise KeyboardInterrupt(f"{path.stem}: stopped at {trainer.images_seen:,} images; the same command goes on")
+    meta |= {"frozen": trainer.frozen, "precision": trainer.precision, "renderer": world.VERSION}
+    playing = {"g": trainer.g, "d": trainer.d} if whole else {}
+    checkpoints.save(path, g_ema=trainer.g_ema, half=True, meta=meta, **playing)
+
+
 def train_to(path: Path, study: Study, entry: Entry, config: TrainConfig) -> None:
-    """Train an entry with these settings; its averaged generator goes to `path` as float16."""
+    """Train an entry with these settings; its averaged generator goes to `path`."""
     source, data = checkpoints.load(study.source, study.device), study.dataset(entry.domain)
     trainer = Trainer.fine_tune(config, data, source, entry.methods, pick_device(study.device))
-    trainer.run()
-    if trainer.step < config.steps:
-        raise KeyboardInterrupt(f"{entry.key}: stopped at {trainer.images_seen:,} images; the same command goes on")
     meta = {"images": study.images, "seed": entry.seed, "methods": [str(m) for m in entry.methods]}
-    meta |= {"source": study.made_from["source"], "frozen": trainer.frozen}
-    meta |= {"precision": trainer.precision, "renderer": world.VERSION}
-    checkpoints.save(path, g_ema=trainer.g_ema, half=True, meta=meta)
+    finish(trainer, path, meta | {"source": study.made_from["source"]})
 
 
 def train_entry(study: Study, entry: Entry) -> Generator:

@@ -35,21 +35,13 @@ Holds = Callable[[Reading], Tensor]  # readings of N faces -> bool [N]
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text, and what must be true of a face afterwards.
-
-    Attributes:
-        text: see `EditConfig`.
-        holds: is it true of the faces?
-        meant: attributes that may move: the one in question, and those that are rendered with it.
-        settings: of `EditConfig`, where they are not its defaults.
-        strength: how far along the edit.
-    """
+    """A text, and what must be true of a face afterwards."""
 
     text: str
-    holds: Holds
-    meant: tuple[str, ...]
-    settings: dict[str, Any] = field(default_factory=dict)
-    strength: float = 1.0
+    holds: Holds  # is it true of the faces?
+    meant: tuple[str, ...]  # attributes that may move: the one in question, and those that are rendered with it
+    settings: dict[str, Any] = field(default_factory=dict)  # of `EditConfig`, where they are not its defaults
+    strength: float = 1.0  # how far along the edit
 
 
 def value(reading: Reading, name: str) -> Tensor:
@@ -179,14 +171,11 @@ def run(
 
     Args:
         faces: per prompt: those of the first seeds that lack the attribute; if none does: ValueError.
-        truncation: psi.
         seeds: where faces are looked for; all of them together give the unit of changes (sd).
         learn: seeds of other faces, on which an edit `together` is optimised.
 
-    Returns:
-        a row per prompt: {"text", "strength", "settings", "faces", "had" (share of all seeds that have it by nature),
-        "crossed" (share of the edited faces that have it now), "others" (mean over the other attributes of how far
-        their mean moved, in sd), "others_each" (the same of each face by itself), "passed"}.
+    Returns a row per prompt: {"text", "strength", "settings", "faces", "had" (share of all seeds that have it by
+    nature), "crossed" (share of the edited faces that have it now), "others", "others_each" (`others_mean`), "passed"}.
     """
     ws, known = ws_from_seeds(g, seeds, truncation), ws_from_seeds(g, learn, truncation)
     everyone = judge.read(render(g, ws))
@@ -228,23 +217,20 @@ def passes(row: dict, faces: int) -> bool:
 
 def table(rows: Sequence[dict]) -> str:
     """The rows as a Markdown table, the best first, and what failed. Edits `together` were found on other faces."""
-    columns = ["text", "found", "had by nature", "appeared", "others moved (mean)", "others moved (each face)", ""]
     ranked = sorted(rows, key=lambda row: (not row["passed"], -row["crossed"]))
-    lines = [
-        [
-            r["text"],
-            "together" if r["settings"].get("together") else "one by one",
-            f"{r['had']:.0%}",
-            f"{r['crossed']:.0%}",
-            f"{r['others']:.2f} sd",
-            f"{r['others_each']:.2f} sd",
-            "passed" if r["passed"] else "failed",
-        ]
-        for r in ranked
-    ]
+    columns: dict[str, Callable[[dict], str]] = {
+        "text": lambda r: r["text"],
+        "found": lambda r: "together" if r["settings"].get("together") else "one by one",
+        "had by nature": lambda r: f"{r['had']:.0%}",
+        "appeared": lambda r: f"{r['crossed']:.0%}",
+        "others moved (mean)": lambda r: f"{r['others']:.2f} sd",
+        "others moved (each face)": lambda r: f"{r['others_each']:.2f} sd",
+        "": lambda r: "passed" if r["passed"] else "failed",
+    }
+    lines = [[cell(row) for cell in columns.values()] for row in ranked]
     failed = [f"{r['text']} ({r['crossed']:.0%}, {r['others']:.2f} sd)" for r in ranked if not r["passed"]]
+    passed = f"{len(rows) - len(failed)} of {len(rows)} prompts passed"
     return (
-        f"{markdown_table(columns, lines)}\n\n{len(rows) - len(failed)} of {len(rows)} prompts passed: the attribute "
-        f"appeared in at least {ENOUGH:.0%} of the faces, and the others moved by less than {STILL} sd. "
-        f"Failed: {', '.join(failed) or 'none'}."
+        f"{markdown_table(columns, lines)}\n\n{passed}: the attribute appeared in at least {ENOUGH:.0%} of the faces, "
+        f"and the others moved by less than {STILL} sd. Failed: {', '.join(failed) or 'none'}."
     )
