@@ -12,6 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb))
 TEST_ARGS ?=
+COLAB ?= https://raw.githubusercontent.com/googlecolab/backend-info/main
 # Jupyter ends the connection at a message of more than 10 MiB, without a word: an uploaded photo is one message.
 LARGE_PHOTOS := 'websocket_max_message_size': 134217728
 
@@ -64,7 +65,11 @@ audit:  ## Check the pinned versions for known vulnerabilities (needs the networ
 	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 colab-versions:  ## Write down which packages Colab has now (needs the network)
-	@$(PYTHON) docs/colab_versions.py
+	@{ echo "# Colab's packages (GPU image) as of $$(date +%F), $$(curl -fsS $(COLAB)/os-info-gpu.txt | grep -oE '^Python 3\.[0-9]+'); from $(COLAB)."; \
+	   echo "# \`make colab-versions\` writes this file anew. tests/test_colab.py holds pyproject.toml against it."; \
+	   curl -fsS $(COLAB)/pip-freeze.gpu.txt | grep -E '^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+$$'; } > .colab.new; \
+	 grep -q ', Python 3' .colab.new && grep -q '^torch==' .colab.new && mv .colab.new tests/colab_packages.txt \
+	  || { rm -f .colab.new; echo "this is not what Colab publishes: tests/colab_packages.txt stays as it was"; exit 1; }
 
 clean:  ## Remove what was built (build/ and caches); .venv stays
 	rm -rf build .ruff_cache .pytest_cache *.egg-info

@@ -15,23 +15,37 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nbformat
 from build_site import build_site
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
-from notebook_files import clean, find_notebooks, write_atomically
-from stamp import ROOT, TIMES, stamped, write
+from stamp import COURSE, ROOT, TIMES, stamped, write
 from tqdm import tqdm
 
 from stylegan2 import files
 
 EXECUTED = ROOT / "build" / "notebooks"
 KERNEL_LOG = ROOT / "build" / "kernel.log"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+SHOWN_TEXTS = ("text/plain", "text/html", "text/markdown")
 GUESS = 3.0  # seconds of a cell that was never timed
 BAR = "{desc:<24} {percentage:3.0f}%|{bar:16}| {elapsed} so far, about {remaining} left"
+
+
+def find_notebooks(names: Sequence[str] = ()) -> list[Path]:
+    """The course's notebooks in order; with `names`, those whose name begins with one of them.
+
+    Raises FileNotFoundError where none begins so.
+    """
+    stems = [stop.stem for stop in COURSE]
+    unknown = [name for name in names if not any(stem.startswith(name) for stem in stems)]
+    if unknown:
+        raise FileNotFoundError(f"No notebook begins with {', '.join(unknown)}. There are: {', '.join(stems)}.")
+    chosen = [stem for stem in stems if not names or stem.startswith(tuple(names))]
+    return [ROOT / "notebooks" / f"{stem}.ipynb" for stem in chosen]
 
 
 class Client(NotebookClient):
@@ -98,6 +112,39 @@ def describe_failure(error: Exception, cells: list[nbformat.NotebookNode], numbe
             reason = f"{output.ename}: {output.evalue}"
     tail = "\n".join(f"      {line}" for line in reason.strip().splitlines()[-6:])
     return f"    cell {number} of {len(cells)}: {cell.source.strip().splitlines()[0]}\n{tail}"
+
+
+def clean(notebook: nbformat.NotebookNode) -> None:
+    """Keep what a reader needs: outputs yes; widget state, timings and this machine's paths no."""
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["kernelspec"] = dict(KERNEL)
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":  # a finished progress bar leaves a stream of blanks
+            cell.outputs = [o for o in cell.outputs if o.output_type != "stream" or o.text.strip()]
+            for output in cell.outputs:
+                _clean_output(output)
+
+
+def _clean_output(output: nbformat.NotebookNode) -> None:
+    """Paths relative to the checkout, and of a picture the JPEG, several times smaller than the PNG beside it."""
+
+    def relative(text: str) -> str:
+        return text.replace(f"{ROOT}{os.sep}", "").replace(str(ROOT), ".")
+
+    if "text" in output:
+        output["text"] = relative(output["text"])
+    data = output.get("data", {})
+    data.update({mime: relative(data[mime]) for mime in SHOWN_TEXTS if mime in data})
+    if "image/jpeg" in data:
+        data.pop("image/png", None)
+
+
+def write_atomically(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """A reader never sees half a file."""
+    with files.replacing(path) as part:
+        nbformat.write(notebook, part)
 
 
 def run_all(paths: list[Path], in_place: bool) -> list[str]:

@@ -9,11 +9,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from packaging.requirements import Requirement
@@ -203,46 +200,6 @@ def test_colabs_packages_stay_as_they_are():
 def test_colabs_python_is_supported():
     assert colabs_python() in Requirement(f"python{project()['requires-python']}").specifier
     assert f"Programming Language :: Python :: {colabs_python()}" in project()["classifiers"]
-
-
-FREEZE = "# pip freeze\ntorch==2.11.0+cu128\ntorchvision==0.26.0\nnumpy==2.1.3\nipywidgets==7.7.1\nipykernel==6.17.1\n"
-FROM_A_FILE = "google-colab @ file:///dist/google_colab-1.0.0.tar.gz\n"
-
-
-def refresh(source: str | Path, out: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-I", "-S", ROOT / "docs" / "colab_versions.py", source, "--out", out]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
-def test_the_list_is_refreshed_by_one_command_from_a_server_or_a_folder(tmp_path):
-    published, out = tmp_path / "published", tmp_path / "list.txt"
-    published.mkdir()
-    (published / "pip-freeze.gpu.txt").write_text(FREEZE + FROM_A_FILE)
-    (published / "os-info-gpu.txt").write_text("Ubuntu 22.04.5 LTS\nPython 3.13.2\nR version 4.5\n")
-    handler = partial(SimpleHTTPRequestHandler, directory=published)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        for source in (f"http://127.0.0.1:{server.server_port}", published.as_uri()):
-            out.unlink(missing_ok=True)
-            done = refresh(source, out)
-            assert done.returncode == 0, done.stderr
-            head, pins = out.read_text().split("\n", 1)[0], [x for x in out.read_text().splitlines() if x[0] != "#"]
-            assert "Python 3.13;" in head and str(source) in head and pins == FREEZE.splitlines()[1:]
-        server.shutdown()
-
-
-@pytest.mark.parametrize(
-    "freeze", ["<html>404: Not Found</html>", "numpy==2.1.3\n", FREEZE.replace("torch==", "t=="), None]
-)
-def test_what_is_no_list_leaves_the_old_one(tmp_path, freeze):
-    out = tmp_path / "list.txt"
-    out.write_text("old")
-    (tmp_path / "os-info-gpu.txt").write_text("Python 3.13.2\n")
-    if freeze is not None:
-        (tmp_path / "pip-freeze.gpu.txt").write_text(freeze)
-    done = refresh(tmp_path.as_uri(), out)
-    assert done.returncode == 1 and "stays as it was" in done.stderr and "Traceback" not in done.stderr
-    assert out.read_text() == "old"
 
 
 # ------------------------------------------------------------------------------------- with real git and pip, elsewhere

@@ -7,7 +7,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -74,12 +74,12 @@ class Course:
         """The course at pocket scale, where the truth about a face is known; at that scale this very course."""
         if self.scale == "pocket":
             return self
-        return Course(self.root, PocketModels(self.root), self.budget, self.device, self.results)
+        return replace(self, chosen=PocketModels(self.root))
 
     @property
     def shipped(self) -> Path:
         """Folder of the models that come with the course, and of measurements of them."""
-        return PocketModels(self.root).folder
+        return self.chosen.folder
 
     @property
     def build(self) -> Path:

@@ -313,33 +313,14 @@ def report_pictures(recipe: Recipe) -> None:
         recipe.save_picture("photo_timeline", sheets.timeline(sorted((recipe.work / "lessons").glob("*.png"))))
 
 
-STEPS: dict[str, Callable[[Recipe], None]] = {
-    "judge": make_judge,
-    "half": make_half,
-    "taught": make_taught,
-    "photo": make_photo,
-    "targets": make_targets,
-    "scoreboard": make_scoreboard,
-    "forgetting": make_forgetting,
-    "clip": make_clip,
-    "edits": make_edits,
-    "encoder": make_encoder,
-    "routes": make_routes,
-    "detector": make_detector,
-    "report": make_report,
-}
+MAKE = (make_judge, make_half, make_taught, make_photo, make_targets, make_scoreboard, make_forgetting, make_clip)
+MAKE += (make_edits, make_encoder, make_routes, make_detector, make_report)
+STEPS: dict[str, Callable[[Recipe], None]] = {make.__name__.removeprefix("make_"): make for make in MAKE}
+LAST = {"taught": "mapping.pt", "targets": "portrait_freeze-sg.pt", "scoreboard": "sweeps.json"}  # file of a step
+LAST |= {"edits": "text_edits.json"} | {step: f"{step}.json" for step in ("forgetting", "routes", "report")}
 
 
 def result(recipe: Recipe, step: str) -> Path:
-    """The last file that a step leaves; STEP.pt if it has no entry here."""
-    last = {
-        "half": recipe.work / "half.pt",  # not shipped, as the next one
-        "taught": recipe.work / "mapping.pt",
-        "targets": recipe.path(list(shipped_entries())[-1]),
-        "scoreboard": recipe.shipped / "sweeps.json",
-        "forgetting": recipe.shipped / "forgetting.json",
-        "edits": recipe.shipped / "text_edits.json",
-        "routes": recipe.shipped / "routes.json",
-        "report": recipe.shipped / "report.json",
-    }
-    return last.get(step, recipe.path(step))
+    """The last file that a step leaves; STEP.pt if it has no entry in LAST."""
+    folder = recipe.work if step in ("half", "taught") else recipe.shipped
+    return folder / LAST.get(step, f"{step}.pt")

@@ -108,12 +108,8 @@ def measure_ownership(
 ) -> Ownership:
     """Exchange codes between pairs of faces, one set of layers after the other, and read what that changes.
 
-    Args:
-        sets: layers each, as in `parse_layers`; None: every layer by itself. A set costs `pairs` images.
-        pairs: of seeds, at least 2: first_seed + i is mixed with first_seed + pairs + i.
-        truncation: psi.
-        channels: exchange only these components of the codes, as in `mix`; None: all.
-
+    sets: layers each, as in `parse_layers`; None: every layer by itself. pairs: of seeds, at least 2: first_seed + i is
+    mixed with first_seed + pairs + i. channels: exchange only these components of the codes, as in `mix`; None: all.
     Raises ValueError for fewer pairs, or layers or channels that the model does not have.
     """
     if pairs < 2:

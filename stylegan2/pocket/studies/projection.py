@@ -47,17 +47,11 @@ def compare_routes(
     refine_steps: int = 100,
     tune_steps: int = 100,
 ) -> tuple[list[dict], dict[str, dict[str, Tensor]]]:
-    """Take every route to every image.
+    """Take every route to every image of `evaluation_images`, `BATCH` at a time.
 
-    Args:
-        images: by kind, see `evaluation_images`.
-        steps: of the searches that begin at the mean face.
-        refine_steps: of those that begin with the encoder's answer.
-        tune_steps: of pivotal tuning, which is done for `BATCH` images at once.
-
-    Returns:
-        rows of {"kind", "route", "images", "psnr" (median, dB), "perceptual" (mean distance), "landmarks" (mean error
-        in eye distances), "seconds" (per image)}; and by kind and route the images from the codes.
+    steps: of the searches from the mean face. refine_steps: of those from the encoder's answer. tune_steps: of pivotal
+    tuning. Returns rows of {"kind", "route", "images", "psnr" (median, dB), "perceptual" (mean distance), "landmarks"
+    (mean error in eye distances), "seconds" (per image)}; and by kind and route the images from the codes.
     """
     distance, rows, answers = JudgeDistance(judge), [], {kind: {} for kind in images}
     routes = _routes(g, encoder, distance, steps, refine_steps, tune_steps)

@@ -195,9 +195,9 @@ def rulers(judge: Path, device: str, domain: str, n: int) -> tuple[Judge, measur
 
 
 def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int | None, dict]]:
-    """(swap, {name: value}) of a target for every swap. The domain distance is of the same-z images.
+    """(swap, {name: value}) of a target for every swap; those of KEPT are dicts, see `Likeness.numbers`.
 
-    Those of KEPT are dicts: see `Likeness.numbers`.
+    w: one code through source and target; z: each has its own mapping. The domain distance is of the same-z images.
     """
     device = pick_device(study.device)
     judge, reference, alike = rulers(study.judge, study.device, domain, study.faces)
@@ -254,12 +254,9 @@ def run(study: Study, entries: Sequence[Entry]) -> list[dict]:
 
 
 def rows(results: Iterable[dict]) -> list[dict]:
-    """Results of entries -> one row per domain, method and swap, its numbers as mean and sd over the seeds.
+    """Results of entries -> one row per domain, method and swap: its numbers' mean and sd (null: one seed) over seeds.
 
-    sd is null for a single seed. `floor` and `ceiling` bound the landmark errors: the same attributes rendered in both
-    domains, and random pairs. `distance_floor` and `distance_ceiling` bound the domain distance: other rendered faces
-    of the domain, and rendered photos; `distance_same_people`: the photos' people, rendered in the domain. Numbers of
-    KEPT: see `_kept`.
+    `floor` and `ceiling` bound the landmark errors, `distance_…` the domain distance, see `measure`. KEPT: see `_kept`.
     """
     groups: dict[tuple, list[dict]] = {}
     for result in results:

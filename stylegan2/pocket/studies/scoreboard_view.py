@@ -44,10 +44,8 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 def scatter(rows: Sequence[dict], domains: Sequence[str] | None = None, ceiling: bool = True):
     """Landmark error of the same w against domain distance, one plot per domain (None: all): best is the lower left.
 
-    Filled marks: the whole target model; hollow ones: its low resolutions swapped for the source's (squares: below 32,
-    triangles: below 64). Bars: one sd. Grey steps: the Pareto front. Dotted lines: landmark errors of the same
-    attributes rendered in both domains, and of random pairs (`ceiling`), which lie far to the right of everything else;
-    distance of the photos' people rendered in the domain.
+    Filled marks: the whole target model; hollow ones: its low resolutions swapped for the source's. Bars: one sd. Grey
+    steps: the Pareto front. Dotted lines: the same attributes rendered in both domains; random pairs (`ceiling`).
     """
     import matplotlib.pyplot as plt
 
