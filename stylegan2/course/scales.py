@@ -44,7 +44,7 @@ class PocketModels:
         if "_" in name and name not in self.names():
             raise CourseError(f"no shipped model '{name}'; there are: {', '.join(self.names()) or 'none'}")
         if not path.exists():
-            raise CourseError(f"checkpoints/pocket/{path.name} is missing: get the whole repository, or `make pocket`")
+            raise CourseError(f"checkpoints/pocket/{path.name} is missing: fetch it with git, or run `make pocket`")
         return path
 
     def clip(self) -> Path:
