@@ -278,7 +278,7 @@ def test_video_is_saved_and_plays(panels):
     seconds = panel.wait(lambda: film.count() and film.evaluate("film => film.duration || 0"), "a video that plays")
     saved = list((FOLDER / "notebooks" / "saved").glob("face-*.mp4"))
     panel.shoot("panel_video")
-    assert seconds == pytest.approx(5.0, abs=0.1) and len(saved) == 1  # 2 x 60 frames, 24 a second
+    assert seconds == pytest.approx(3.0, abs=0.1) and len(saved) == 1  # 72 frames, 24 a second
     assert f"saved as {'/'.join(saved[0].parts[-2:])}" in panel.root.inner_text()
 
 

@@ -52,14 +52,6 @@ def test_choosing_afterwards_gives_what_the_detector_gives(desk, pages):
         assert desk.faces("page 2", "pocket", sure) == found
 
 
-def test_a_preview_of_what_nobody_looked_for_is_the_page_alone(desk):
-    early = render_detection(desk, "page 2", min_size=20, preview=True)
-    assert not desk.found
-    full = render_detection(desk, "page 2", min_size=20)
-    assert desk.found and early.size == full.size and not np.array_equal(early, full)
-    assert np.array_equal(render_detection(desk, "page 2", min_size=20, preview=True), full)
-
-
 def test_what_cannot_be_is_said(desk):
     with pytest.raises(ValueError, match="unknown page 'x': expected one of page 1, page 2"):
         render_detection(desk, "x")

@@ -14,17 +14,15 @@ from stylegan2.editing import latents
 from stylegan2.editing.directions import Directions, move
 from stylegan2.editing.sefa import factorize
 from stylegan2.networks import Generator
+from stylegan2.panels import panel as panels
 from stylegan2.panels.directions import (
-    FRAMES,
     GAP,
     LIMIT,
     LINE,
-    NOTHING,
     SIDE,
     SMALL,
     Scene,
     directions_panel,
-    directions_video,
     edited_ws,
     render_directions,
     slider_labels,
@@ -92,39 +90,16 @@ def test_a_slider_draws_each_model_once(scene, monkeypatch):
     assert np.abs(np.asarray(picture).astype(int) - np.asarray(again)).max() <= 1
 
 
-def test_a_saved_direction_moves_its_own_layers_besides(scene):
-    ws = latents.ws_from_seeds(scene.source, [0])
-    kept = scene.directions["coarse"].mix({2: 1.0}, "pose")
-    scene.kept["pose"] = kept
-    moved = edited_ws(scene, ws, "all", saved="pose", saved_degree=-3.0, degree_0=1.0)
-    expected = move(move(ws, scene.directions["all"], {0: 1.0}), kept, {0: -3.0})
-    assert torch.equal(moved, expected)
-
-
 def test_errors_name_what_there_is(scene):
     ws = latents.ws_from_seeds(scene.source, [0])
     for call, message in (
         (lambda: render_directions(scene, "disney"), "unknown style 'disney': expected one of webtoon, portrait"),
         (lambda: render_directions(scene, "webtoon", "wide"), "unknown preset 'wide': expected one of all, coarse"),
         (lambda: edited_ws(scene, ws, "all", degree_9=1.0), "no direction 9: expected 0 to 3"),
-        (lambda: edited_ws(scene, ws, "all", saved="pose"), "unknown saved direction 'pose': expected one of none"),
-        (lambda: directions_video(scene, "webtoon"), "move a slider first"),
         (lambda: directions_panel(scene.source, {}, scene.directions), "at least one target and one preset, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
-
-
-def test_the_film_swings_between_the_edit_and_its_opposite(scene):
-    frames = directions_video(scene, "webtoon", "coarse", seed=2, degree_1=3.0)
-    assert len(frames) == FRAMES
-    ws = latents.ws_from_seeds(scene.source, [2], 0.7)
-    pictures = [np.asarray(frame).astype(float) for frame in frames]
-    for at, degree in ((0, -3.0), (FRAMES // 2, 3.0)):
-        codes = frames.ws[at, 0]
-        torch.testing.assert_close(codes, move(ws, scene.directions["coarse"], {1: degree})[0], rtol=0, atol=1e-5)
-    steps = [np.abs(a - b).mean() for a, b in zip(pictures, pictures[1:] + pictures[:1], strict=True)]
-    assert steps[-1] <= max(steps[:-1])  # no jump where it starts again
 
 
 def test_the_panel_follows_its_controls_and_comes_back(panel, scene):
@@ -174,13 +149,15 @@ def test_a_mixture_is_kept_under_its_name_and_comes_back_as_it_was(panel, models
     assert kept.names == ["Slim face"] and kept.layers == (0, 1)
     assert kept.made_from["mixed_from"] == {"direction 0": 3.0, "direction 2": -4.0}
     panel.reset()
-    panel.controls["saved"].value = "Slim face"
-    assert panel.controls["saved_degree"].value == pytest.approx(5)
+    panel.controls["preset"].value = "Slim face"
+    assert panel.controls["degree_0"].value == pytest.approx(5) and panel.controls["degree_1"].value == 0
+    assert [slider.layout.display for slider in panel.sliders] == [None, "none", "none", "none"]
+    assert panel.sliders[0].description.startswith("Slim face · λ ")
     assert np.abs(np.asarray(panel.picture).astype(int) - picture).max() <= 2
-    panel.controls["saved"].value = NOTHING
-    assert panel.controls["saved_degree"].value == 0
+    panel.controls["preset"].value = "all"
+    assert panel.controls["degree_0"].value == 0 and all(slider.layout.display is None for slider in panel.sliders)
     later = directions_panel(*models, presets, library=tmp_path / "library")  # another day
-    assert "Slim face" in later.controls["saved"].options
+    assert "Slim face" in later.controls["preset"].options
 
 
 def test_names_that_cannot_be_are_refused(panel):
@@ -191,7 +168,7 @@ def test_names_that_cannot_be_are_refused(panel):
         ("POSE", "already"),
         ("", "no name for a mixture"),
         ("!?", "no name for a mixture"),
-        (NOTHING, "no name for a mixture"),
+        ("coarse", "already"),
     ):
         with pytest.raises(ValueError, match=message):
             panel.keep(name)
@@ -201,36 +178,32 @@ def test_names_that_cannot_be_are_refused(panel):
     assert [path.name for path in panel.library.iterdir()] == ["pose.pt"]
 
 
-def test_a_saved_direction_cannot_be_mixed_in(panel):
-    panel.controls["degree_0"].value = 1.0
-    panel.keep("pose")
-    panel.controls["saved"].value = "pose"
-    assert panel.controls["saved_degree"].value == pytest.approx(1)
-    with pytest.raises(ValueError, match="'pose' cannot be part of a mixture.*put its slider to 0 first"):
-        panel.keep("both")
-    panel.controls["saved_degree"].value = 0
-    panel.controls["degree_1"].value = 2.0
-    assert panel.keep("both").exists()
-
-
 def test_the_longest_mixture_comes_back_as_far_as_it_was_saved(panel):
     for k in range(4):
         panel.controls[f"degree_{k}"].value = LIMIT
     picture = np.asarray(panel.picture).astype(int)
     panel.keep("far")
     panel.reset()
-    panel.controls["saved"].value = "far"
-    assert panel.controls["saved_degree"].value == pytest.approx(2 * LIMIT) == panel.controls["saved_degree"].max
+    panel.controls["preset"].value = "far"
+    far = panel.controls["degree_0"]
+    assert far.value == pytest.approx(2 * LIMIT) == far.max
     assert np.abs(np.asarray(panel.picture).astype(int) - picture).max() <= 2
+    settings = panel.show_settings()
+    panel.keep("as far")  # what is offered changes, what is chosen stays
+    assert far.value == pytest.approx(2 * LIMIT) and panel.settings["preset"] == "far"
+    panel.reset()
+    assert far.value == 0 and far.max == LIMIT
+    panel.apply(settings)
+    assert far.value == pytest.approx(2 * LIMIT)
 
 
 @pytest.mark.parametrize(
     ("w_dim", "layers", "name", "message"),
     [
-        (9, (0,), "a", "other.pt.*another model.*for these directions, got .1, 8, 8."),
-        (8, (9,), "a", "other.pt.*another model.*has no layers 9; expected 0 to 7"),
-        (8, (0,), "pose", "other.pt' holds pose, a name that is taken"),
-        (8, (0,), NOTHING, "other.pt' holds none, a name that is taken"),
+        (9, (0,), "a", "other.pt.*for these directions, got .1, 8, 8."),
+        (8, (9,), "a", "other.pt.*has no layers 9; expected 0 to 7"),
+        (8, (0,), "pose", "other.pt' is left out: pose is a name that is taken"),
+        (8, (0,), "all", "other.pt' is left out: all is a name that is taken"),
     ],
 )
 def test_reload_names_files_that_cannot_be_offered(panel, presets, w_dim, layers, name, message):
@@ -238,28 +211,30 @@ def test_reload_names_files_that_cannot_be_offered(panel, presets, w_dim, layers
     Directions(torch.eye(1, w_dim), torch.ones(1), layers, [name]).save(panel.library / "other.pt")
     with pytest.raises(ValueError, match=message):
         panel.reload()
-    assert panel.controls["saved"].options == (NOTHING, "pose")
-    assert torch.equal(panel.scene.kept["pose"].vectors[0], presets["coarse"].vectors[0])
+    assert panel.controls["preset"].options == ("all", "coarse", "pose")
+    assert torch.equal(panel.scene.directions["pose"].vectors[0], presets["coarse"].vectors[0])
 
 
 def test_reload_offers_what_lies_in_the_folder_and_names_what_is_none(panel, presets):
-    panel.controls["saved"].value = NOTHING
     presets["coarse"].select([1]).save(panel.library / "found.pt")
     assert panel.reload() == ["direction 1"]
-    panel.controls["saved"].value = "direction 1"
+    panel.controls["preset"].value = "direction 1"
     (panel.library / "broken.pt").write_text("nothing")
     with pytest.raises(ValueError, match="broken.pt.*text file"):
         panel.reload()
-    assert panel.controls["saved"].value == "direction 1"  # what can be read is still offered
+    assert panel.controls["preset"].value == "direction 1"  # what can be read is still offered
     (panel.library / "found.pt").unlink()
     (panel.library / "broken.pt").unlink()
-    assert panel.reload() == [] and panel.controls["saved"].value == NOTHING
+    assert panel.reload() == [] and panel.controls["preset"].value == "all"
 
 
-def test_the_panel_saves_its_film(panel):
-    assert panel.video is not None
-    with pytest.raises(ValueError, match="move a slider first"):
+def test_the_film_goes_to_the_edit_and_back(panel, scene, monkeypatch):
+    monkeypatch.setattr(panels, "FRAMES", 4)
+    with pytest.raises(ValueError, match="move degree_0 or .* away from 0 first"):
         panel.save_video()
     panel.controls["degree_0"].value = 2.0
+    frames = panel.frames()
+    assert len(frames) == 4 and frames[2].tobytes() == panel.picture.tobytes()
+    assert frames[0].tobytes() == render_directions(scene, "webtoon").tobytes()
     path = panel.save_video()
     assert path.suffix == ".mp4" and path.stat().st_size > 1000

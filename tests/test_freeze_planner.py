@@ -196,6 +196,7 @@ def test_exercise_about_the_number_of_codes_has_the_right_answer(max_resolution,
 def test_every_control_changes_the_picture_and_the_call(start):
     panel = planner.planner_panel(start)
     code = panel.box.children[0].children[-1]
+    panel.update()
     assert "[FreezeD(8), FreezeSG(8, 4)]" in code.value
     check_controls(panel, {"freeze_d": 16, "freeze_g": 4, "freeze_mapping": True, "k": 2})
     assert "[FreezeD(16), FreezeG(4), FreezeStyle(2)]" in code.value
@@ -212,10 +213,10 @@ def test_every_position_of_the_panel_can_be_drawn(start):
                 assert picture.width > 400 and (plan.g["mapping"].state == FROZEN) == (mapping or k == codes)
 
 
-def test_callback_is_a_plain_function(blueprint):
-    settings = {"freeze_d": 16, "freeze_g": 8, "freeze_mapping": True}
+def test_pictures_of_any_methods_have_one_size(blueprint):
     face = Image.new("RGB", (16, 16))
-    pictures = {k: planner.render_plan(blueprint, face, **settings, k=k) for k in (0, 4)}
+    methods = {k: planner.methods_for(freeze_d=16, freeze_g=8, freeze_mapping=True, k=k) for k in (0, 4)}
+    pictures = {k: planner.block_diagram(blueprint, each, face, room=2) for k, each in methods.items()}
     assert pictures[0].size == pictures[4].size and pictures[0].tobytes() != pictures[4].tobytes()
 
 

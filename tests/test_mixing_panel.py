@@ -1,19 +1,17 @@
-"""The mixing panel: what the picture shows, boxes and presets, the film."""
+"""The mixing panel: what the picture shows, boxes and presets."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import tiny_panels
-import torch
 from traitlets import TraitError
 
-from stylegan2 import display
 from stylegan2.editing import latents
-from stylegan2.editing.style_mixing import mix_grid, mix_images
+from stylegan2.editing.style_mixing import mix_grid
 from stylegan2.networks import Generator
 from stylegan2.panels import mixing as panels
-from stylegan2.panels.mixing import LayerBoxes, mix_video, mixing_panel, render_mixing
+from stylegan2.panels.mixing import LayerBoxes, mixing_panel, render_mixing
 from stylegan2.panels.panel import Worlds
 
 L = 8
@@ -118,51 +116,3 @@ def test_the_panel_follows_its_controls_and_comes_back(source, targets):
     panel = mixing_panel(source, targets, record={"model": "none"})
     changes = {"style": "portrait", "layers": (2, 3, 5), "channels": (1, 6), "row_seed": 4, "column_seed": 44}
     tiny_panels.check_controls(panel, changes | {"truncation": 0.3})
-
-
-def test_the_film_goes_from_the_rows_to_the_mixes_and_back(source, targets):
-    settings = {"style": "webtoon", "layers": (2, 3), "row_seed": 1, "column_seed": 9, "truncation": 0.7}
-    film = mix_video(Worlds(source, targets), frames=4, **settings)
-    assert len(film) == 4
-    start, quarter, half, rest = (without_caption(frame) for frame in film)
-    assert np.array_equal(start, without_caption(render_mixing(Worlds(source, targets), **settings | {"layers": ()})))
-    assert np.array_equal(half, without_caption(render_mixing(Worlds(source, targets), **settings)))
-    assert np.array_equal(quarter, rest) and not np.array_equal(quarter, half)
-
-
-def test_half_way_is_drawn_from_codes_half_way(source, targets):
-    picture = render_mixing(Worlds(source, targets), "photo", "2-3", amount=0.5, row_seed=0)
-    ws = [latents.ws_from_seeds(source, [seed], 0.7) for seed in (1, 10)]
-    half = latents.blend(*ws, 0.5)
-    codes = torch.cat([ws[0][:, :2], half[:, 2:4], ws[0][:, 4:]], dim=1)
-    expected = np.asarray(display.to_pil(source.synthesis(codes, "const")[0], 4))
-    shown = np.asarray(picture.crop((0, picture.height - 128, picture.width, picture.height)))
-    places = [x for x in range(shown.shape[1] - 127) if np.abs(shown[:, x : x + 128].astype(int) - expected).max() <= 1]
-    assert len(places) == 1
-    assert mix_images(source, *ws, "2-3", amount=0.5).shape == (1, 1, 3, 32, 32)
-
-
-def test_a_preview_draws_the_first_row_and_no_new_ends(source, targets):
-    drawn, settings = [], {"style": "webtoon", "layers": (2, 3), "row_seed": 1}
-    full = np.asarray(render_mixing(Worlds(source, targets), **settings)).astype(int)
-    hooks = [
-        g.synthesis.blocks["32"].register_forward_hook(lambda *a: drawn.append(1)) for g in (source, targets["webtoon"])
-    ]
-    quick = np.asarray(render_mixing(Worlds(source, targets), **settings, preview=True)).astype(int)
-    for hook in hooks:
-        hook.remove()
-    assert len(drawn) == 1 and quick.shape == full.shape  # one batch of mixes, no ends
-    same = (np.abs(quick - full) <= 1).all(2)
-    assert same[-2 * 128 - 2 : -128 - 2, -3 * 128 - 4 :].all()  # the first row, as it will be
-    grey = quick[-128:, -3 * 128 - 4 : -2 * 128 - 4]
-    assert np.ptp(grey) == 0 and (np.asarray(quick)[CAPTION + 30 : CAPTION + 100, -50:] == grey[0, 0]).all()
-
-
-def test_a_preview_shows_ends_that_were_seen(source, targets):
-    worlds = Worlds(source, targets)
-    full = np.asarray(render_mixing(worlds, "webtoon", (2, 3)))
-    quick = np.asarray(render_mixing(worlds, "webtoon", (5,), preview=True))
-    top = full.shape[0] - 2 * 128 - 2
-    assert np.array_equal(quick[CAPTION:top], full[CAPTION:top]) and len(worlds.memory) == 2
-    assert np.array_equal(quick[top:, : -3 * 128 - 4], full[top:, : -3 * 128 - 4])
-    assert mixing_panel(source, targets).preview is True

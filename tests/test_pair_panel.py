@@ -111,12 +111,6 @@ def test_the_error_below_is_the_pairs(render, monkeypatch):
     assert half.tobytes() != zero.tobytes() and half.crop(third).tobytes() == zero.crop(third).tobytes()
 
 
-def test_a_preview_shows_the_faces_and_asks_no_judge(source, targets, render):
-    quick = render_pair(source, targets, None, "tuned", seed=2, preview=True)
-    full = render(**NOTHING, seed=2)
-    assert quick.size == full.size and faces(quick) == faces(full) and quick.tobytes() != full.tobytes()
-
-
 def test_errors_say_what_there_is(source, targets, render):
     with pytest.raises(ValueError, match="copy, tuned"):
         render(target="nobody")

@@ -9,7 +9,7 @@ import torch
 
 from stylegan2 import display
 from stylegan2.editing import figures, latents
-from stylegan2.editing.layer_swapping import blend_blocks, swap, swap_images, target_share
+from stylegan2.editing.layer_swapping import swap, swap_images, target_share
 from stylegan2.networks import Generator
 from stylegan2.panels import swap as panels
 from stylegan2.panels.panel import Worlds
@@ -24,7 +24,6 @@ from stylegan2.panels.swap import (
     render_swap,
     share_bars,
     swap_panel,
-    swap_video,
 )
 
 SIZES = [4, 8, 16, 32]
@@ -153,62 +152,3 @@ def test_paths_go_through_their_points_in_order():
     assert drawn["hard"] == list(points.values()) and drawn["soft"] == [(0.08, 27.0)]
     assert {text.get_text() for text in axis.texts} == {*points, "floor"}
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("error", "distance")
-
-
-# ------------------------------------------------------------------------------------------------------------- preview
-
-
-def test_a_preview_shows_the_large_pictures_and_what_was_seen_in_full(source, targets):
-    settings = dict(style="webtoon", swap_resolution=16, seed=1)
-    full, quick = (render_swap(Worlds(source, targets), **settings, preview=preview) for preview in (False, True))
-    assert quick.size == full.size
-    assert all(np.abs(large(quick, i).astype(int) - large(full, i)).max() <= 1 for i in range(3))
-    plain = [(small(quick, i) == REST).all() for i in range(len(SIZES) + 1)]
-    assert plain == [name not in ("none", 16, 4) for name in ["none", *reversed(SIZES)]]
-    worlds = Worlds(source, targets)
-    render_swap(worlds, **settings)
-    assert render_swap(worlds, **settings, preview=True).tobytes() == full.tobytes()
-
-
-def test_a_soft_preview_is_the_soft_picture(source, targets):
-    soft = [
-        large(render_swap(Worlds(source, targets), "webtoon", 8, 0.7, preview=p), 1).astype(int) for p in (False, True)
-    ]
-    assert np.abs(soft[0] - soft[1]).max() <= 1
-
-
-# --------------------------------------------------------------------------------------------------------------- video
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("width", [0.0, 0.5])
-def test_the_film_begins_with_one_model_and_reaches_the_other(source, targets, width, reverse):
-    frames = swap_video(Worlds(source, targets), "portrait", width=width, seed=5, reverse=reverse, frames=20)
-    assert len(frames) == 20
-    for i, end in ((0, 0), (10, 2)):  # the middle picture is that on the left, then that on the right
-        assert np.abs(large(frames[i], 1).astype(int) - large(frames[i], end)).max() <= 1
-    assert not np.array_equal(large(frames[5], 1), large(frames[5], 0))
-
-
-@pytest.mark.parametrize("width", [0.0, 0.5])
-def test_every_cut_lies_on_the_way(source, targets, width):
-    stops, mixture = panels._stops(SIZES, width), swap(source, targets["webtoon"], 4)
-    ws = latents.ws_from_seeds(source, [5], 0.7)
-    for stop, cut in enumerate(reversed(SIZES), start=1):
-        shares = panels._shares_at(stops, float(stop))
-        blend_blocks(mixture, source, targets["webtoon"], shares)
-        assert shares == target_share(SIZES, cut, width)
-        expected = swap(source, targets["webtoon"], cut, width).synthesis(ws, "const")
-        torch.testing.assert_close(mixture.synthesis(ws, "const"), expected, rtol=0, atol=1e-4)
-    assert panels._shares_at(panels._stops(SIZES, 0.0), 1.25) == {4: 0.0, 8: 0.0, 16: 0.25, 32: 1.0}
-
-
-def test_the_film_closes_without_a_jump_and_leaves_the_models_as_they_are(source, targets):
-    before = [{k: v.clone() for k, v in g.state_dict().items()} for g in (source, targets["webtoon"])]
-    frames = [np.asarray(frame).astype(int) for frame in swap_video(Worlds(source, targets), "webtoon", frames=24)]
-    first, *others = [np.abs(frames[i] - frames[i - 1]).mean() for i in range(24)]
-    assert first <= max(others)
-    for state, g in zip(before, (source, targets["webtoon"]), strict=True):
-        assert all(torch.equal(value, state[name]) for name, value in g.state_dict().items())
-    with pytest.raises(ValueError, match="'disney'"):
-        swap_video(Worlds(source, targets), "disney")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from stylegan2.collect.align import NoFace
 from stylegan2.display import fitted, stack, table
-from stylegan2.panels.cartoon import GAP, LINE, READ, CartoonPanel, Studio, download_link, words_below
+from stylegan2.panels.cartoon import GAP, LINE, CartoonPanel, How, Studio, download_link, words_below
 
 SIDE = 200  # pixels of a face: four of them fit beside the controls
 NO_FACE = "No face was found. Take a photo that shows eyes, nose and mouth, larger and not from the side."
@@ -63,33 +63,18 @@ addEventListener("drop", event => {
 
 
 @torch.no_grad()
-def render_worlds(
-    studio: Studio,
-    photo: str,
-    strength: float = 1.0,
-    codes: str = READ,
-    keep_colours: float = 1.0,
-    correct: str = "",
-    preview: bool = False,
-    **chosen: bool,
-) -> Image.Image:
+def render_worlds(studio: Studio, photo: str, strength: float = 1.0, **more: Any) -> Image.Image:
     """A photo and its cartoon in every chosen world; below, where the person was read, the renderer's drawings of them.
 
-    Args:
-        studio, photo, strength, codes, keep_colours, correct: as in `render_cartoon`; `preview` changes nothing.
-        chosen: by name of a world, whether it is shown.
-
-    Raises ValueError for an unknown photo, an impossible strength, or wrong corrections.
+    `more`: by name of a world, whether it is shown; and what is in `How`. Errors as of `render_cartoon`.
     """
-    sitter = studio.sitter(photo)
-    styles = {name: style for name, style in studio.styles.items() if chosen.get(name)}
-    dials = 4, 0.0, strength
-    how = {"codes": codes, "keep_colours": keep_colours, "correct": correct}
-    cartoons = studio.cartoons(photo, styles, *dials, **how) if styles else {}
+    sitter, how = studio.sitter(photo), How(**{name: more[name] for name in more.keys() - studio.styles.keys()})
+    styles = {name: style for name, style in studio.styles.items() if more.get(name)}
+    cartoons = studio.cartoons(photo, styles, how, 4, 0.0, strength) if styles else {}
     faces = [sitter.photo[0], *(cartoon[0] for cartoon in cartoons.values())]
-    below = words_below(studio, photo, codes, correct, cartoons, SIDE)
+    below = words_below(studio, photo, how, cartoons, SIDE)
     rows = [table([faces, *below], ["photo", *styles], gap=GAP, band=LINE, side=SIDE)]
-    drawings = {f"{name}, as read": studio.drawing(photo, name, correct) for name in styles}
+    drawings = {f"{name}, as read": studio.drawing(photo, name, how.correct) for name in styles}
     if any(drawings.values()):
         read = [fitted(picture, SIDE) for picture in (sitter.seen, *drawings.values())]
         rows.append(table([read], ["what was taken" if sitter.seen else "", *drawings], gap=GAP, band=LINE))
@@ -103,7 +88,7 @@ class CartoonApp(CartoonPanel):
         self.upload.description = "Drop a photo, or choose one"
         self.upload.layout = w.Layout(width="300px", height="84px", border="2px dashed #999999", margin="2px 2px 12px")
         worlds = {name: w.Checkbox(True, description=name) for name in self.studio.styles}
-        return render_worlds, worlds | {"strength": self._strength()} | self._of_people(), {"above": [self.upload]}
+        return render_worlds, worlds | self._how(), {"above": [self.upload]}
 
     def _tools(self) -> list[w.Widget]:
         self.link = w.HTML().add_class("download")

@@ -20,14 +20,12 @@ def labelled(label: str, help: str = "") -> dict[str, Any]:
 
 
 def int_slider(label: str, value: int, low: int, high: int, help: str = "") -> w.IntSlider:
-    """A slider over whole numbers that reports while it is dragged."""
+    """A slider over whole numbers."""
     return w.IntSlider(value, low, high, **labelled(label, help))
 
 
-def float_slider(
-    label: str, value: float, low: float, high: float, step: float = 0.05, help: str = ""
-) -> w.FloatSlider:
-    """A slider over numbers that reports while it is dragged."""
+def float_slider(label: str, value: float, low: float, high: float, step=0.05, help: str = "") -> w.FloatSlider:
+    """A slider over numbers."""
     return w.FloatSlider(value, min=low, max=high, step=step, **labelled(label, help))
 
 
@@ -61,9 +59,6 @@ def uploaded_files(value: Any) -> list[tuple[str, bytes]]:
     return [(file["name"], bytes(file["content"])) for file in files]
 
 
-# ------------------------------------------------------------------------------------------------------------- values
-
-
 def option_values(control: w.ValueWidget) -> list:
     """Every value that a choice offers, without their names; [] for controls that are no choice."""
     options = getattr(control, "options", ())
@@ -71,22 +66,13 @@ def option_values(control: w.ValueWidget) -> list:
 
 
 def assign(controls: Mapping[str, w.ValueWidget], values: Mapping[str, Any]) -> None:
-    """Set controls, in their own order; twice, because one may widen what another accepts."""
-    for name, control in [*controls.items()] * 2:
-        if name in values:
-            control.value = values[name]
+    """Set controls, in their own order (one may widen a later one), to values as JSON gives them.
 
-
-def assign_checked(controls: Mapping[str, w.ValueWidget], values: Mapping[str, Any]) -> None:
-    """Set controls to values as JSON gives them; after an error some are set.
-
-    Raises ValueError for a value that its control refuses or would change, with what it accepts.
+    Raises ValueError for a value that its control refuses or would change, with what it accepts; those before it are
+    set then.
     """
-    named = {name: control for name, control in controls.items() if name in values}
-    for name, control in named.items():  # whether it succeeds shows below: a later control may widen an earlier one
-        _accepts(control, values[name])
-    for name, control in named.items():
-        if not _accepts(control, values[name]):
+    for name, control in controls.items():
+        if name in values and not _accepts(control, values[name]):
             raise ValueError(f"{name} is {values[name]!r}, expected {_expected(control)}")
 
 
@@ -105,7 +91,7 @@ def _expected(control: w.ValueWidget) -> str:
     """What a control accepts, in words."""
     if options := option_values(control):
         return f"one of {', '.join(map(repr, options))}"
-    if hasattr(control, "min") and hasattr(control, "max"):
+    if hasattr(control, "min"):
         kind = "a whole number" if isinstance(control.value, int) else "a number"
         return f"{kind} from {control.min:g} to {control.max:g}"
     return "true or false" if isinstance(control.value, bool) else f"a value like {control.value!r}"

@@ -14,40 +14,31 @@ from stylegan2.data.dataset import LMDBDataset
 from stylegan2.panels.controls import choice, float_slider, int_slider
 from stylegan2.panels.panel import Panel
 
-ROWS = 4  # of a page
+ROWS, COLUMNS = 4, 8  # of a page
 
 
-def render_dataset(dataset: LMDBDataset, page: int, columns: int, mirror: bool, zoom: int) -> Image.Image:
-    """One page of a dataset, 4 rows of `columns` images, with their indices on top; pages are counted from 0.
-
-    Raises ValueError for a page beyond the last one.
-    """
-    first = page * columns * ROWS
+def render_dataset(dataset: LMDBDataset, page: int, mirror: bool, zoom: int) -> Image.Image:
+    """One page (from 0) of a dataset, with the indices of its images on top. Raises ValueError beyond the last page."""
+    first = page * ROWS * COLUMNS
     if not 0 <= first < len(dataset):
-        raise ValueError(f"page is {page}, expected 0 to {_last_page(dataset, columns)} with {columns} columns")
-    last = min(first + columns * ROWS, len(dataset))
+        raise ValueError(f"page is {page}, expected 0 to {_last_page(dataset)}")
+    last = min(first + ROWS * COLUMNS, len(dataset))
     images = torch.stack([dataset[i, mirror] for i in range(first, last)])
-    return display.label(display.grid(images, columns, zoom), f"images {first} to {last - 1} of {len(dataset):,}")
+    return display.label(display.grid(images, COLUMNS, zoom), f"images {first} to {last - 1} of {len(dataset):,}")
 
 
 def dataset_panel(dataset: LMDBDataset) -> Panel:
     """Browse a dataset page by page."""
     controls = {
-        "page": int_slider("page", 0, 0, _last_page(dataset, 8)),
-        "columns": int_slider("columns", 8, 2, 12),
+        "page": int_slider("page", 0, 0, _last_page(dataset)),
         "mirror": w.Checkbox(False, description="mirrored"),
         "zoom": int_slider("zoom", 1 if dataset.resolution > 64 else 2, 1, 4),
     }
-
-    def fit_pages(change) -> None:
-        controls["page"].max = _last_page(dataset, change["new"])
-
-    controls["columns"].observe(fit_pages, "value")  # before the panel's own, so that it renders a page that exists
     return Panel(partial(render_dataset, dataset), controls, "dataset", record={"dataset": dataset.path.name})
 
 
-def _last_page(dataset: LMDBDataset, columns: int) -> int:
-    return max(0, (len(dataset) - 1) // (columns * ROWS))
+def _last_page(dataset: LMDBDataset) -> int:
+    return max(0, (len(dataset) - 1) // (ROWS * COLUMNS))
 
 
 def render_augmented(images: torch.Tensor, p: float, seed: int, kinds: str) -> Image.Image:

@@ -1,7 +1,4 @@
-"""The detector panel: what is found on a page, what is left out, and how it is cut.
-
-detector_panel({"page 1": image}).show()
-"""
+"""The detector panel: what is found on a page, what is left out, and how it is cut."""
 
 from __future__ import annotations
 
@@ -35,18 +32,13 @@ class Desk:
     pages: Mapping[str, Image.Image]
     found: dict[tuple, list[Face]] = field(default_factory=dict)
 
-    def faces(self, page: str, detector: str, sure: float, known_only: bool = False) -> list[Face] | None:
-        """All faces of a page that are sure enough (0 to 1, see `detectors.make`), whatever their size.
-
-        `known_only`: None instead of a search. Raises ValueError for an unknown page.
-        """
+    def faces(self, page: str, detector: str, sure: float) -> list[Face]:
+        """All faces of a page that are sure enough (0 to 1, see `detectors.make`). ValueError for an unknown page."""
         image = pick("page", page, self.pages)
         scored = detector in NETWORKS  # of their answers the surer ones can be chosen afterwards
         lowest = LOWEST if scored else sure
         key = (page, detector, lowest)
         if key not in self.found:
-            if known_only:
-                return None
             detect = detectors.make(detector, min_size=LEAST, sure=lowest)
             self.found[key] = detectors.on_pages(detect, image)
         return [face for face in self.found[key] if not scored or face.score >= sure]
@@ -60,7 +52,6 @@ def render_detection(
     min_size: int = 48,
     margin: float = 0.4,
     lift: float = 0.25,
-    preview: bool = False,
 ) -> Image.Image:
     """A page with the faces found on it: kept ones green, too small ones red, and in violet the squares that are cut.
 
@@ -68,20 +59,17 @@ def render_detection(
         desk, page: pages, and the name of one.
         detector, sure: see `Desk.faces`.
         min_size, margin, lift: see `CropConfig`.
-        preview: where the faces are not known yet, the page alone.
 
     Raises ValueError for an unknown page or detector, or settings that cannot work.
     """
     config = CropConfig(detector, size=CELL, margin=margin, lift=lift, min_size=min_size)
-    found, image = desk.faces(page, detector, sure, known_only=preview), desk.pages[page]
-    faces = found or []
+    faces, image = desk.faces(page, detector, sure), desk.pages[page]
     kept = [face for face in faces if face.side >= min_size]
     crops = [cut(image, square_around(face, image.size, config), CELL) for face in kept]
     crops += [display.fitted(None, CELL)] * (-len(crops) % COLUMNS if crops else COLUMNS)
     table = display.table([crops[i : i + COLUMNS] for i in range(0, len(crops), COLUMNS)], gap=2)
     text = f"{len(kept)} faces kept, {len(faces) - len(kept)} smaller than {min_size} pixels"
-    titled = display.label(table, "looking for faces ..." if found is None else text)
-    return display.beside([_page(image, faces, kept, config), titled], GAP)
+    return display.beside([_page(image, faces, kept, config), display.label(table, text)], GAP)
 
 
 def _page(image: Image.Image, faces: list[Face], kept: list[Face], config: CropConfig) -> Image.Image:
@@ -110,4 +98,4 @@ def detector_panel(pages: Mapping[str, Image.Image], record: Mapping[str, Any] |
         "margin": float_slider("margin", 0.4, 0.0, 1.0, 0.05, "around the face, in faces"),
         "lift": float_slider("lift", 0.25, -0.5, 0.5, 0.05, "how far the square is moved up, in faces"),
     }
-    return Panel(partial(render_detection, Desk(pages)), controls, "faces", preview=True, record=record)
+    return Panel(partial(render_detection, Desk(pages)), controls, "faces", record=record)

@@ -88,10 +88,7 @@ class Blueprint:
         return pickle.loads(self._pickled)
 
     def plan(self, methods: Sequence[Method]) -> Plan:
-        """Apply methods to copies of the networks, in the trainer's order, and read off what trains.
-
-        Raises ValueError, as the methods do, for a resolution or a number of codes that the networks lack.
-        """
+        """Apply methods to copies of the networks, in the trainer's order, and read off what trains. Errors: theirs."""
         methods = tuple(methods)
         if methods in self._plans:
             return self._plans[methods]
@@ -106,8 +103,7 @@ class Blueprint:
         for r, block in g.synthesis.blocks.items():
             parts |= {f"{r}.{name}": Part.of([tensor]) for name, tensor in block.named_parameters(recurse=False)}
             parts |= {f"{r}.{name}": Part.of(layer.parameters()) for name, layer in block.named_children()}
-        own = FROZEN if parts["mapping"].state == FROZEN else TRAINS
-        k = shared.k if shared else 0
+        k, own = shared.k if shared else 0, FROZEN if parts["mapping"].state == FROZEN else TRAINS
         blocks = {"from_rgb": d.from_rgb, **d.blocks, "head": d.head}
         self._plans[methods] = Plan(
             methods=methods,
@@ -129,13 +125,9 @@ class Blueprint:
 
 def wiring(resolutions: Sequence[int]) -> dict[str, int]:
     """Which code drives which layer: {"4.conv1": 0, "4.to_rgb": 1, "8.conv0": 1, "8.conv1": 2, "8.to_rgb": 3, ...}."""
-    driven = {"4.conv1": 0, "4.to_rgb": 1}
-    for i, r in enumerate(resolutions[1:], start=1):
-        driven |= {f"{r}.conv0": 2 * i - 1, f"{r}.conv1": 2 * i, f"{r}.to_rgb": 2 * i + 1}
-    return driven
-
-
-# ----------------------------------------------------------------------------------------------------------- in words
+    after = {"conv0": -1, "conv1": 0, "to_rgb": 1}
+    layers = {f"{r}.{name}": 2 * i + k for i, r in enumerate(resolutions) for name, k in after.items()}
+    return {name: code for name, code in layers.items() if code >= 0}  # 4x4 has no conv0
 
 
 def call(methods: Sequence[Method]) -> str:
@@ -145,7 +137,12 @@ def call(methods: Sequence[Method]) -> str:
 
 def notes(plan: Plan, idle_methods: Sequence[Method] = ()) -> list[tuple[str, str]]:
     """What to know of a plan, the most important first: ("good" | "plain" | "bad", one sentence)."""
-    sentences = [("bad", f"{constructor(m)} changes nothing: {_why_idle(m, plan)}.") for m in idle_methods]
+    sentences = []
+    for method in idle_methods:
+        why = "the other methods freeze all of that already"
+        if isinstance(method, (FreezeStyle, FreezeFC)) and plan.g["mapping"].state == FROZEN:
+            why = "the mapping is frozen, so its codes are the source's anyway"
+        sentences.append(("bad", f"{constructor(method)} changes nothing: {why}."))
     if all(part.state == FROZEN for part in plan.g.values()):
         return [*sentences, ("bad", "Nothing of the generator is left to train: the trainer will refuse.")]
     held = plan.frozen_codes
@@ -164,12 +161,6 @@ def notes(plan: Plan, idle_methods: Sequence[Method] = ()) -> list[tuple[str, st
     if plan.losses:
         sentences.append(("plain", f"Added to the generator's loss: {', '.join(plan.losses)}."))
     return sentences
-
-
-def _why_idle(method: Method, plan: Plan) -> str:
-    if isinstance(method, (FreezeStyle, FreezeFC)) and plan.g["mapping"].state == FROZEN:
-        return "the mapping is frozen, so its codes are the source's anyway"
-    return "the other methods freeze all of that already"
 
 
 def _span(codes: Sequence[int]) -> str:

@@ -1,13 +1,8 @@
-"""The freeze planner: a picture of both networks that shows what a choice of transfer methods leaves to train.
-
-diagram(source, [FreezeD(64), FreezeSG(8, 4)])      the picture
-planner_panel(source).show()                        sliders, and the call to copy
-"""
+"""The freeze planner: a picture of both networks that shows what a choice of transfer methods leaves to train."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import ipywidgets as w
@@ -29,10 +24,12 @@ from stylegan2.panels.freeze_plan import FROZEN, PARTLY, SOURCE, TRAINS, Bluepri
 from stylegan2.panels.panel import Panel, framed
 from stylegan2.transfer import FreezeD, FreezeFC, FreezeG, FreezeSG, FreezeStyle, Method
 
-# ---------------------------------------------------------------------------------------------------------- the picture
-
-FILL = {TRAINS: "#ffe0c9", FROZEN: "#d3e8f8", SOURCE: "#e0d8ff", PARTLY: "#ececf0"}
-EDGE = {TRAINS: "#e2762f", FROZEN: "#3f8bc2", SOURCE: "#7a5cff", PARTLY: "#8a8a94"}
+COLOURS = {  # inside and edge
+    TRAINS: ("#ffe0c9", "#e2762f"),
+    FROZEN: ("#d3e8f8", "#3f8bc2"),
+    SOURCE: ("#e0d8ff", "#7a5cff"),
+    PARTLY: ("#ececf0", "#8a8a94"),
+}
 NOTE = {"good": ("#e4f5ea", "#1f7a4d"), "plain": ("#f3f3f6", "#44444c"), "bad": ("#fde4e1", "#b3261e")}
 # a colour's distance from the right, and what it means
 LEGEND = {TRAINS: (314, "trains"), FROZEN: (236, "frozen"), SOURCE: (156, "from the source's mapping")}
@@ -66,7 +63,7 @@ class _Sheet:
 
     def flake(self, x: float, y: float) -> None:
         """A snowflake: frozen, for those who do not tell the colours apart."""
-        self.mark(x, y, (6, 2, 0), EDGE[FROZEN], 11)
+        self.mark(x, y, (6, 2, 0), COLOURS[FROZEN][1], 11)
 
     def arrow(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Level or upright."""
@@ -92,26 +89,22 @@ class _Sheet:
         return picture
 
 
-def _colours(part: Part | str) -> tuple[str, str]:
-    state = part if isinstance(part, str) else part.state
-    return FILL[state], EDGE[state]
+def block_diagram(
+    blueprint: Blueprint, methods: Sequence[Method], face: Image.Image, room: int | None = None
+) -> Image.Image:
+    """What methods leave to train, as blocks, about 1070 x 460 pixels for a 128-pixel model.
 
-
-def block_diagram(plan: Plan, face: Image.Image, idle_methods: Sequence[Method] = (), room: int = 2) -> Image.Image:
-    """A plan as blocks, about 1070 x 460 pixels for a 128-pixel model.
-
-    Args:
-        plan: what to show.
-        face: where the generator's image comes out.
-        idle_methods: those that change nothing, to be named (see `Blueprint.idle`).
-        room: how many notes to write below, at most.
+    `face`: where the generator's image comes out; `room`: for so many notes below, None: for all. Errors: the methods'.
     """
+    plan = blueprint.plan(methods)
+    sentences = notes(plan, blueprint.idle(methods))
+    room = len(sentences) if room is None else room
     left = {r: LEFT + 12 + i * (BLOCK + GAP) for i, r in enumerate(plan.resolutions)}
     width = max(left.values()) + BLOCK + GAP + 4 + FACE + 14
     sheet = _Sheet(width, NOTES_Y + room * 30 + 2)
     sheet.text(14, 20, f"methods = {call(plan.methods)}", 16)
     for state, (before, words) in LEGEND.items():
-        sheet.box(width - 14 - before - 20, 13, (14, 14), _colours(state), 3)
+        sheet.box(width - 14 - before - 20, 13, (14, 14), COLOURS[state], 3)
         sheet.text(width - 14 - before, 20, words)
     sheet.flake(width - 14 - LEGEND[FROZEN][0] - 13, 20)
     _add_heading(sheet, MAPPING_Y - 18, "generator", plan.g.values())
@@ -120,7 +113,7 @@ def block_diagram(plan: Plan, face: Image.Image, idle_methods: Sequence[Method] 
         _add_block(sheet, plan, r, x)
     _add_heading(sheet, D_Y - 26, "discriminator", plan.d.values())
     _add_discriminator(sheet, plan, left, width - FACE - 14)
-    for i, (kind, sentence) in enumerate(notes(plan, idle_methods)[:room]):
+    for i, (kind, sentence) in enumerate(sentences[:room]):
         paper, ink = NOTE[kind]
         sheet.box(14, NOTES_Y + i * 30, (width - 28, 25), (paper, paper))
         sheet.text(24, NOTES_Y + i * 30 + 13, sentence, 13, ink)
@@ -136,7 +129,7 @@ def _add_heading(sheet: _Sheet, y: float, name: str, parts: Iterable[Part]) -> N
     sheet.text(14, y, name, 14)
     sheet.text(124, y, f"frozen {frozen:,} of {total:,} parameters", colour=GREY)
     for share, state in ((1.0, TRAINS), (frozen / total, FROZEN)):
-        sheet.box(390, y - 4, (160 * share, 8), (EDGE[state],) * 2, 0, 0)
+        sheet.box(390, y - 4, (160 * share, 8), (COLOURS[state][1],) * 2, 0, 0)
 
 
 def _add_codes(sheet: _Sheet, plan: Plan, left: Mapping[int, int]) -> None:
@@ -150,16 +143,16 @@ def _add_codes(sheet: _Sheet, plan: Plan, left: Mapping[int, int]) -> None:
         _add_mapping(sheet, source, "source's mapping", plan.copied, SOURCE)
     for code, state in enumerate(plan.codes):
         x, y = sum(driven[code]) / len(driven[code]), source if state == SOURCE else own
-        sheet.line((LEFT - 14, y), (x, y), (x, CHIP_Y), colour=EDGE[state])
+        sheet.line((LEFT - 14, y), (x, y), (x, CHIP_Y), colour=COLOURS[state][1])
         for layer in driven[code]:
-            sheet.line((x, CHIP_Y), (layer, BLOCK_Y + 6), colour=EDGE[state])
-        sheet.mark(x, CHIP_Y, "o", EDGE[state], 20)
+            sheet.line((x, CHIP_Y), (layer, BLOCK_Y + 6), colour=COLOURS[state][1])
+        sheet.mark(x, CHIP_Y, "o", COLOURS[state][1], 20)
         sheet.text(x, CHIP_Y, str(code), colour="white", anchor="mm")
     sheet.text(14, CHIP_Y, f"codes ws, 0 to {len(plan.codes) - 1}", colour=GREY)
 
 
 def _add_mapping(sheet: _Sheet, y: float, name: str, parameters: int, state: str) -> None:
-    sheet.box(14, y - 19, (LEFT - 28, 38), _colours(state))
+    sheet.box(14, y - 19, (LEFT - 28, 38), COLOURS[state])
     sheet.text(22, y - 8, name)
     sheet.text(22, y + 8, f"{parameters:,}", 11, GREY)
     if state in (FROZEN, SOURCE):
@@ -176,10 +169,10 @@ def _middle(name: str, left: Mapping[int, int]) -> float:
 def _add_block(sheet: _Sheet, plan: Plan, r: int, x: float) -> None:
     parts = {name: part for name, part in plan.g.items() if name.startswith(f"{r}.")}
     whole = Part(*map(sum, zip(*parts.values(), strict=True)))
-    sheet.box(x, BLOCK_Y, (BLOCK, 72), _colours(whole), 8, 1.5)
+    sheet.box(x, BLOCK_Y, (BLOCK, 72), COLOURS[whole.state], 8, 1.5)
     for name, part in parts.items():
         middle = _middle(name, {r: x})
-        sheet.box(middle - LAYER / 2, BLOCK_Y + 6, (LAYER, 38), _colours(part))
+        sheet.box(middle - LAYER / 2, BLOCK_Y + 6, (LAYER, 38), COLOURS[part.state])
         sheet.text(middle, BLOCK_Y + 25, WORDS[name.split(".")[1]], 11, anchor="mm")
     _write_size(sheet, x, BLOCK_Y + 58, f"{r}x{r}", whole)
     sheet.arrow((x + BLOCK, BLOCK_Y + 36), (x + BLOCK + GAP - 3, BLOCK_Y + 36))
@@ -200,13 +193,13 @@ def _add_discriminator(sheet: _Sheet, plan: Plan, left: Mapping[int, int], x: fl
     """Below the generator, read from right to left: each block under the one that draws at its resolution."""
     height, y, middle, parts = 44, D_Y + 22, x + FACE / 2, plan.d
     sheet.arrow((middle, BLOCK_Y + 36 + FACE / 2), (middle, D_Y - 3))
-    sheet.box(x, D_Y, (FACE, height), _colours(parts["from_rgb"]), 8, 1.5)
+    sheet.box(x, D_Y, (FACE, height), COLOURS[parts["from_rgb"].state], 8, 1.5)
     sheet.text(middle, y - 8, "fromRGB", 11, anchor="mm")
     sheet.text(middle, y + 9, f"{parts['from_rgb'].parameters:,}", 11, GREY, "mm")
     sheet.arrow((x, y), (max(left.values()) + BLOCK + 3, y))
     for r, at in left.items():
         name, part, end = ("head", parts["head"], LEFT - 18) if r == 4 else (f"{r}x{r}", parts[str(r)], at - GAP + 3)
-        sheet.box(at, D_Y, (BLOCK, height), _colours(part), 8, 1.5)
+        sheet.box(at, D_Y, (BLOCK, height), COLOURS[part.state], 8, 1.5)
         _write_size(sheet, at, y, name, part)
         sheet.arrow((at, y), (end, y))
     sheet.text(14, y, "real or drawn?", colour=GREY)
@@ -217,9 +210,7 @@ def diagram(checkpoint: Checkpoint, methods: Sequence[Method] = ()) -> Image.Ima
 
     Raises ValueError for a model without a discriminator, or methods that do not fit it.
     """
-    blueprint = Blueprint.of(checkpoint)
-    plan, idle = blueprint.plan(methods), blueprint.idle(methods)
-    picture = block_diagram(plan, _mean_face(checkpoint.g_ema), idle, room=len(notes(plan, idle)))
+    picture = block_diagram(Blueprint.of(checkpoint), methods, _mean_face(checkpoint.g_ema))
     return picture.quantize(256, dither=Image.Dither.NONE)
 
 
@@ -228,16 +219,10 @@ def _mean_face(g: Generator) -> Image.Image:
     return display.to_pil(g.synthesis(g.mapping.mean_ws[None], "const")[0])
 
 
-# ------------------------------------------------------------------------------------------------------------ the panel
-
-
 def methods_for(freeze_d: int, freeze_g: int, freeze_mapping: bool, k: int) -> list[Method]:
     """The methods for what the panel's controls say.
 
-    Args:
-        freeze_d, freeze_g: freeze D at this resolution and above, G up to this one; 0: nothing of it.
-        freeze_mapping: the mapping does not train.
-        k: codes from the source's mapping. (Where the mapping alone is frozen, `FreezeFC` takes all.)
+    Freeze D at this resolution and above, G up to this one (0: nothing), the mapping; k codes are the source's.
     """
     methods: list[Method] = [FreezeD(freeze_d)] if freeze_d else []
     if freeze_mapping and not freeze_g:
@@ -246,12 +231,6 @@ def methods_for(freeze_d: int, freeze_g: int, freeze_mapping: bool, k: int) -> l
         return [*methods, FreezeSG(freeze_g, k)]
     methods += [FreezeG(freeze_g, mapping=freeze_mapping)] if freeze_g else []
     return methods + ([FreezeStyle(k)] if k else [])
-
-
-def render_plan(blueprint: Blueprint, face: Image.Image, **settings: Any) -> Image.Image:
-    """The panel's picture; settings as in `methods_for`."""
-    methods = methods_for(**settings)
-    return block_diagram(blueprint.plan(methods), face, blueprint.idle(methods))
 
 
 def planner_panel(checkpoint: Checkpoint, record: Mapping[str, Any] | None = None) -> Panel:
@@ -273,14 +252,11 @@ def planner_panel(checkpoint: Checkpoint, record: Mapping[str, Any] | None = Non
         "freeze_mapping": w.Checkbox(False, description="freeze the mapping"),
         "k": int_slider("source codes", driven, 0, codes, "how many of the codes the source's mapping makes"),
     }
-    code = w.HTML()
+    code, face = w.HTML(), _mean_face(g)
 
-    def write_call(_=None) -> None:
-        methods = methods_for(**{name: control.value for name, control in controls.items()})
+    def render(**settings: Any) -> Image.Image:
+        methods = methods_for(**settings)
         code.value = f"to copy: <code style='user-select:all'>{call(methods)}</code>"
+        return block_diagram(blueprint, methods, face, room=2)
 
-    for control in controls.values():
-        control.observe(write_call, "value")
-    write_call()
-    render = partial(render_plan, blueprint, _mean_face(g))
     return Panel(render, controls, "freeze-plan", record=record, below=[code])

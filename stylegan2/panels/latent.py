@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from stylegan2 import display
-from stylegan2.editing import latents, videos
-from stylegan2.networks import Generator, Noise
+from stylegan2.editing import latents
+from stylegan2.networks import Generator
 from stylegan2.panels.controls import choice, float_slider, int_slider, psi_slider
 from stylegan2.panels.panel import Panel
 
@@ -24,31 +24,16 @@ def render_latent(
     """The blend of two seeds' codes, large, above the two it lies between. All three have the same noise.
 
     Args:
-        g: a generator.
-        seed, second: of the two codes.
         blend: 0 gives the first, 1 the second, beyond that it goes on.
-        truncation: psi.
         noise, noise_seed: "const", "none" or "random", and which random noise.
     """
     ends = latents.ws_from_seeds(g, [seed, second], truncation)
     middle = latents.blend(ends[:1], ends[1:], blend)
-    images = latents.render(g, torch.cat([ends, middle]), g.synthesis.sample_noise(1, _noise(noise, noise_seed))).cpu()
+    source = torch.Generator().manual_seed(noise_seed) if noise == "random" else noise
+    images = latents.render(g, torch.cat([ends, middle]), g.synthesis.sample_noise(1, source)).cpu()
     large = display.to_pil(images[2], side=SIDE)
     first, last = (display.sized(image, large.width // 3) for image in images[:2])
     return display.stack([large, display.table([[first, display.fitted(None, first.width), last]], gap=0)], gap=6)
-
-
-def _noise(noise: str, seed: int) -> Noise:
-    """What `sample_noise` takes for the panel's word."""
-    return torch.Generator().manual_seed(seed) if noise == "random" else noise
-
-
-def latent_video(
-    g: Generator, seed: int, second: int, truncation: float, noise: str, noise_seed: int, blend: float = 0.0, frames=60
-) -> videos.Frames:
-    """From the first face to the second and back, `frames` each way, whatever `blend` is; see `render_latent`."""
-    keys = latents.ws_from_seeds(g, [seed, second], truncation)
-    return videos.walk(g, keys, frames, noise=_noise(noise, noise_seed), side=SIDE)
 
 
 def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel:
@@ -61,4 +46,4 @@ def latent_panel(g: Generator, record: Mapping[str, Any] | None = None) -> Panel
         "noise": choice("noise", ["const", "none", "random"]),
         "noise_seed": int_slider("noise seed", 0, 0, 99, "which random noise"),
     }
-    return Panel(partial(render_latent, g), controls, "face", record=record, video=partial(latent_video, g))
+    return Panel(partial(render_latent, g), controls, "face", record=record, video={"blend": 1.0})

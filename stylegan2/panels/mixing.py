@@ -1,9 +1,4 @@
-"""The style-mixing panel: faces of two sets of seeds, and what becomes of them when chosen layers change hands.
-
-    mixing_panel(source, {"webtoon": webtoon, "storybook": storybook}).show()
-
-A column gives the layers whose boxes are ticked, a row all the others.
-"""
+"""The style-mixing panel: faces of two sets of seeds, and what becomes of them when chosen layers change hands."""
 
 from __future__ import annotations
 
@@ -12,13 +7,10 @@ from functools import partial
 from typing import Any
 
 import ipywidgets as w
-import torch
 from PIL import Image
-from torch import Tensor
 from traitlets import TraitError, Tuple, validate
 
 from stylegan2 import display
-from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
 from stylegan2.editing.style_mixing import Layers, MixGrid, layer_label, layers_name, mix_images, render_ends
@@ -27,7 +19,6 @@ from stylegan2.panels.controls import choice, int_slider, labelled, psi_slider
 from stylegan2.panels.panel import SOURCE, Panel, Worlds, pick
 
 ROWS, COLUMNS = 2, 3  # of mixes: few, so that rendering stays below 0.1 s on one core
-BLANK = 0.78  # light grey, of images in [-1, 1]: what a preview leaves out
 SIDE = 128  # pixels of a face, about
 
 
@@ -39,22 +30,17 @@ def render_mixing(
     row_seed: int = 1,
     column_seed: int = 10,
     truncation: float = 0.7,
-    amount: float = 1.0,
-    preview: bool = False,
 ) -> Image.Image:
-    """Mixes of faces in rows and columns, the faces themselves beside and above them.
+    """Mixes of faces in rows and columns, the faces themselves beside and above them, all of the source's mapping.
 
-    All codes are of the source's mapping. Where a target renders the mixes, every face at the ends is rendered twice:
-    by the source, and by the target.
+    Where a target renders the mixes, every face at the ends is rendered by both.
 
     Args:
         worlds: models, which keep the last faces at the ends.
         style: which model renders the mixes: one of the targets, or "photo" for the source.
-        layers: from the columns' faces, see `style_mixing.mix`.
+        layers: taken from the columns' faces, see `style_mixing.mix`.
         channels: first and last component of those layers' codes that are exchanged; None: all.
         row_seed, column_seed, truncation: the first of consecutive seeds, and psi.
-        amount: 1 takes the columns' codes, 0 keeps the rows', between them lies a blend.
-        preview: render the first row of mixes only, and grey squares in place of other ends than the last ones.
 
     Raises ValueError for an unknown style, or layers or channels that the model does not have.
     """
@@ -62,63 +48,40 @@ def render_mixing(
     models = [source] if style == SOURCE else [source, g]
     seeds = {"rows": range(row_seed, row_seed + ROWS), "columns": range(column_seed, column_seed + COLUMNS)}
     ws = {side: ws_from_seeds(source, numbers, truncation) for side, numbers in seeds.items()}
-    ends = {}
-    for side, codes in ws.items():
-        faces = (style, *seeds[side], truncation)
-        if preview and not worlds.knows(side, faces):
-            ends[side] = _blank(source, len(models), len(codes))
-        else:
-            ends[side] = worlds.latest(side, faces, partial(render_ends, models, codes))
+    ends = {
+        side: worlds.latest(side, (style, *seeds[side], truncation), partial(render_ends, models, codes))
+        for side, codes in ws.items()
+    }
     part = None if channels in (None, (0, source.w_dim - 1)) else range(channels[0], channels[1] + 1)
-    first = ws["rows"][: 1 if preview else ROWS]
-    mixes = mix_images(g, first, ws["columns"], layers, part, amount=amount)
-    grid = MixGrid(torch.cat([mixes, _blank(source, ROWS - len(first), COLUMNS)]), ends["rows"], ends["columns"])
-    picture = grid.picture(list(seeds["rows"]), list(seeds["columns"]), side=SIDE)
+    mixes = mix_images(g, ws["rows"], ws["columns"], layers, part)
+    picture = MixGrid(mixes, **ends).picture(list(seeds["rows"]), list(seeds["columns"]), side=SIDE)
     name = layers_name(layers, source.num_ws)
     words = [f"layers {name}" if name else "nothing"]
     words += [f"channels {part[0]}-{part[-1]} only"] if part else []
-    words += [f"{amount:.0%} of the way"] if amount != 1 else []
     return display.label(picture, f"drawn by {style}; from the columns: {', '.join(words)}")
-
-
-def _blank(g: Generator, *counts: int) -> Tensor:
-    """Grey squares as large as a generator's images, [*counts, 3, R, R]."""
-    return torch.full((*counts, 3, g.resolution, g.resolution), BLANK, device=g.mapping.w_mean.device)
-
-
-def mix_video(worlds: Worlds, frames: int = 72, **settings: Any) -> videos.Lazy:
-    """The chosen layers go from the rows' faces over to the columns' and back, in a straight line of codes.
-
-    Arguments and errors are those of `render_mixing`; `amount` is what changes. `frames`: of the whole round, at least
-    two.
-    """
-    render = partial(render_mixing, worlds, **settings)
-    return videos.Lazy(lambda amount: render(amount=amount), videos.there_and_back(0, 1, frames))
 
 
 class LayerBoxes(w.VBox):
     """A box to tick for each of `num_ws` layers, and buttons that tick a preset's boxes.
 
-    `value` holds the numbers of the ticked layers, ascending; it may be set. TraitError for unknown layers.
+    `value`: numbers of the ticked layers, ascending; it may be set. Raises TraitError for unknown layers.
     """
 
     value = Tuple()
 
     def __init__(self, num_ws: int, value: Sequence[int] = ()):
-        self.presets = layer_presets(num_ws) | {"none": ()}
+        presets = layer_presets(num_ws) | {"none": ()}
+        buttons = [w.Button(description=name, layout=w.Layout(width="auto")) for name in presets]
         narrow = w.Layout(width="104px")
         labels = [layer_label(i, num_ws) for i in range(num_ws)]
         self.boxes = [w.Checkbox(False, description=text, indent=False, layout=narrow) for text in labels]
         wrap = w.Layout(flex_flow="row wrap", width="330px")
-        super().__init__([w.HBox([*map(self._button, self.presets)]), w.HBox(self.boxes, layout=wrap)])
+        super().__init__([w.HBox(buttons), w.HBox(self.boxes, layout=wrap)])
         self.value = value
+        for button in buttons:
+            button.on_click(lambda pressed: self.set_trait("value", presets[pressed.description]))
         for i, box in enumerate(self.boxes):
             self._link(i, box)
-
-    def _button(self, preset: str) -> w.Button:
-        button = w.Button(description=preset, layout=w.Layout(width="auto"))
-        button.on_click(lambda _: self.set_trait("value", self.presets[preset]))
-        return button
 
     def _link(self, layer: int, box: w.Checkbox) -> None:
         def ticked_layers(ticked: bool) -> tuple[int, ...]:
@@ -135,20 +98,14 @@ class LayerBoxes(w.VBox):
 
 
 def mixing_panel(source: Generator, targets: Mapping[str, Generator], record: Mapping[str, Any] | None = None) -> Panel:
-    """Mix faces live: which layers, which part of their codes, whose faces, and which model renders the mixes.
-
-    `source` makes all codes, `targets` are fine-tuned from it, by name; `record` as in `Panel`.
-    """
+    """Mix faces live: which layers, which part of their codes, whose faces, and which model renders the mixes."""
     last = source.w_dim - 1
     controls = {
         "style": choice("drawn by", [SOURCE, *targets]),
         "layers": LayerBoxes(source.num_ws, layer_presets(source.num_ws)["coarse"]),
-        "channels": w.IntRangeSlider(
-            value=(0, last), min=0, max=last, **labelled("channels", "components of each code")
-        ),
+        "channels": w.IntRangeSlider(value=(0, last), max=last, **labelled("channels", "components of each code")),
         "row_seed": int_slider("rows from", 1, 0, 999, "seed of the first row"),
         "column_seed": int_slider("columns from", 10, 0, 999, "seed of the first column"),
         "truncation": psi_slider(0.7),
     }
-    render, video = (partial(function, Worlds(source, targets)) for function in (render_mixing, mix_video))
-    return Panel(render, controls, "mixing", record=record, preview=True, video=video)
+    return Panel(partial(render_mixing, Worlds(source, targets)), controls, "mixing", record=record)

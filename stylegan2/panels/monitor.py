@@ -16,10 +16,9 @@ from stylegan2.trainer import Trainer
 
 
 class TrainingMonitor:
-    """A live view of a run: the same latents at every sample (a timeline), and the losses so far.
+    """The same latents at every sample (a timeline), and the losses so far; interrupting the kernel saves and returns.
 
-    To stop, interrupt the kernel: the run saves and returns. `columns`: fixed latents to follow; `most`: rows to keep,
-    evenly spread over the run.
+    `columns`: fixed latents to follow; `most`: rows to keep, evenly spread over the run.
     """
 
     def __init__(self, columns: int = 8, most: int = 7):

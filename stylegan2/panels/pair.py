@@ -1,10 +1,4 @@
-"""One code in two worlds: source, target and swapped face side by side, with the landmarks that the judge reads.
-
-    image = render_pair(source, {"webtoon": target}, judge, "webtoon", seed=3)
-    pair_panel(source, {"webtoon": target}, judge).show()
-
-The landmark error below a picture is that of this one pair, in units of the distance between the source's eyes.
-"""
+"""One code in two worlds: source, target and swapped face side by side, with the landmarks that the judge reads."""
 
 from __future__ import annotations
 
@@ -42,17 +36,12 @@ def pair_images(
     same: Literal["w", "z"] = "w",
     swap_resolution: int = 16,
 ) -> Tensor:
-    """The three images of one seed, each with its model's fixed noise: source, target, swapped.
+    """Source, target and swapped image of one seed, see `layer_swapping.compare`: [3, 3, R, R], about in [-1, 1].
 
     Args:
-        source, target: generators of the same sizes, the target fine-tuned from the source.
-        seed: of z.
         truncation: psi, around the mean of the mapping that makes the code.
         same: "w": the source's code through both; "z": the target gets the code of its own mapping.
         swap_resolution: first resolution that the swapped image takes from the target.
-
-    Returns:
-        [3, 3, R, R], roughly in [-1, 1].
 
     Raises ValueError for another `same`, or models or a resolution that cannot be swapped.
     """
@@ -74,31 +63,28 @@ def render_pair(
     truncation: float = 0.8,
     swap_resolution: int = 16,
     landmarks: bool = True,
-    preview: bool = False,
 ) -> Image.Image:
-    """Source, target and swapped face of one seed, large, and how far their landmarks lie apart.
+    """Source, target and swapped face of one seed, large; below, how far this pair's landmarks lie from the source's.
 
     Args:
         source, targets, target: a generator, those fine-tuned from it by name, and which of them.
         judge: reads the landmarks.
         same, seed, truncation, swap_resolution: as in `pair_images`.
         landmarks: draw them: this picture's yellow, the source's blue, a line between the two that belong together.
-        preview: the faces alone, without what the judge reads, which takes a third of the time.
 
     Raises ValueError for a name that is not among the targets, and as `pair_images`.
     """
     images = pair_images(source, pick("target", target, targets), seed, truncation, same, swap_resolution)
     pictures = [display.to_pil(image, side=SIDE) for image in images.cpu()]
     titles = ["source", target, f"swapped from {swap_resolution}x{swap_resolution}"]
-    notes = [f"seed {seed}, psi {truncation:g}, same {same}", "", ""]
-    if not preview:
-        reading = judge.read(images)
-        first = Reading(*(value[:1].expand_as(value) for value in vars(reading).values()))  # the source, three times
-        errors = measures.landmark_error(first, reading).tolist()[1:]
-        notes[1:] = [f"landmark error {error:.3f} eye distances" for error in errors]
-        for picture, points in zip(pictures, reading.landmarks.tolist(), strict=True):
-            if landmarks:
-                _draw_landmarks(picture, points, reading.landmarks[0].tolist())
+    reading = judge.read(images)
+    first = Reading(*(value[:1].expand_as(value) for value in vars(reading).values()))  # the source, three times
+    errors = measures.landmark_error(first, reading).tolist()[1:]
+    notes = [f"seed {seed}, psi {truncation:g}, same {same}"]
+    notes += [f"landmark error {error:.3f} eye distances" for error in errors]
+    for picture, points in zip(pictures, reading.landmarks.tolist(), strict=True):
+        if landmarks:
+            _draw_landmarks(picture, points, reading.landmarks[0].tolist())
     return display.table([pictures, notes], titles, gap=(GAP, 0), band=BAND)
 
 
@@ -139,4 +125,4 @@ def pair_panel(
         names = {"source": "source", "model": controls["target"].value}
         return {key: records[name] for key, name in names.items() if name in (records or {})}
 
-    return Panel(partial(render_pair, source, targets, judge), controls, "pair", record=record, preview=True)
+    return Panel(partial(render_pair, source, targets, judge), controls, "pair", record=record)

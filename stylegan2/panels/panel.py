@@ -27,12 +27,13 @@ from stylegan2.display import save
 from stylegan2.editing import videos
 from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
-from stylegan2.panels.controls import assign, assign_checked, parse_settings
+from stylegan2.panels.controls import assign, parse_settings
 from stylegan2.runtime import free_threads, threads
 
 DELAY = 0.01  # seconds to wait for a newer position before rendering
 PATIENCE = 0.1  # seconds from the first unrendered position to rendering, at most: the picture follows a steady drag
 SETTLE = 0.25  # seconds without a newer position before the full picture replaces a preview
+FRAMES = 72  # of a video, at 24 a second
 TOOLS = 320  # pixels: width of buttons and messages, about that of a slider, so that the picture has room beside them
 LIVE_QUALITY = 95  # of the JPEG on show: encoded in 0.2 ms where a PNG takes 4; "Save picture" writes every bit
 SOURCE = "photo"  # what the source is called in captions
@@ -43,13 +44,13 @@ class Panel:
     """Controls on the left, one picture on the right.
 
     Args:
-        render: called with one keyword argument per control; returns a PIL image.
+        render: called with one keyword argument per control.
         controls: {argument: widget}, in the order to show them.
-        title: file name of saved pictures and alternative text.
+        title: file name of saved pictures.
         folder: where "Save picture" writes; None: build/panels in the course's folder, or here outside of it.
         record: more settings for "Copy settings" (e.g. a checkpoint's hash); a function where they depend on controls.
         preview: `render` takes `preview=True`, and then is quicker: for while a control is moved.
-        video: called like `render`; returns the frames of a video (best with a length, for the bar); None: no video.
+        video: settings that a video moves from 0 and back: to a number, or to where they stand (None); {}: no video.
         above, below: more widgets, above the controls and below the buttons.
     """
 
@@ -61,7 +62,7 @@ class Panel:
         folder: str | Path | None = None,
         record: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
         preview: bool = False,
-        video: Callable[..., Iterable[Image.Image]] | None = None,
+        video: Mapping[str, float | None] = {},
         above: Sequence[w.Widget] = (),
         below: Sequence[w.Widget] = (),
     ):
@@ -85,9 +86,9 @@ class Panel:
             control.observe(self._changed, "value")
 
     def _tools(self) -> list[w.Widget]:
-        video = [self._button("Save video", self._save_video_or_stop, "film")] if self.video is not None else []
         buttons = [self._button("Reset", self.reset, "undo"), self._button("Save picture", self.save, "download")]
-        buttons += [*video, self._button("Copy settings", self.show_settings, "copy")]
+        buttons += [self._button("Save video", self.save_video, "film")] if self.video else []
+        buttons += [self._button("Copy settings", self.show_settings, "copy")]
         text = "paste settings here, then Enter"
         self.pasted = w.Text(placeholder=text, continuous_update=False, layout=w.Layout(width="300px"))
         self.pasted.observe(lambda _: self._guarded(self._apply_pasted), "value")
@@ -107,8 +108,6 @@ class Panel:
     def record(self) -> Mapping[str, Any]:
         """What "Copy settings" says besides the controls."""
         return self._record() if callable(self._record) else self._record
-
-    # ----------------------------------------------------------------------------------------------------- rendering
 
     def _changed(self, _) -> None:
         """Render soon; a newer change replaces this one. Without a running event loop (scripts, tests): render now."""
@@ -134,13 +133,11 @@ class Panel:
     def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None
 
     def _render_due(self) -> None:
         """A preview now and the picture when the controls have come to rest; without a preview, the picture."""
         if not self.preview:
-            self.update()
-            return
+            return self.update()
         self._waiting_since = None
         self._guarded(self._render_preview)
         self._at(asyncio.get_running_loop().time() + SETTLE, self.update)
@@ -170,6 +167,8 @@ class Panel:
     def _guarded(self, action: Callable[[], Any]) -> None:
         try:
             action()
+        except KeyboardInterrupt:  # ends what is under way, not the panel
+            self.message.value = "stopped"
         except Exception as error:  # whatever it is, the learner must see it here and not in a log
             self.show_error(error)
 
@@ -180,19 +179,17 @@ class Panel:
     @contextmanager
     def _silence(self) -> Iterator[None]:
         """Changes made here render nothing."""
-        self._quiet = True
+        before, self._quiet = self._quiet, True
         try:
             yield
         finally:
-            self._quiet = False
+            self._quiet = before
 
     def reset(self) -> None:
         """Put every control back to where it began, and render once."""
         with self._silence():
             assign(self.controls, self.defaults)
         self._render_full()
-
-    # -------------------------------------------------------------------------------------------- pictures and videos
 
     def save(self) -> Path:
         """Write the picture of the controls as they stand as a new PNG; returns its path."""
@@ -203,27 +200,30 @@ class Panel:
         return path
 
     def save_video(self) -> Path:
-        """Write the video of the controls as they stand as MP4 and show it below the picture; returns its path.
+        """Write a video of the controls as they stand as MP4 and show it below the picture; returns its path.
 
-        If that fails or is interrupted, no file is left. Raises ValueError for a panel without videos.
+        If that fails or is interrupted, no file is left. Raises ValueError where nothing would move.
         """
-        if self.video is None:
-            raise ValueError(f"the panel '{self.title}' has no video: give Panel a function `video`")
         self.message.value = ""
         path = self._next_path(".mp4")
-        with closing(self.watch(self.video(**self.settings), "frames")) as frames:
+        with closing(self.watch(self.frames(), "frames")) as frames:
             videos.save(frames, path, progress=False)
         width, layout = 384 if self.picture is None else self.picture.width, w.Layout(max_width="100%")
         self.film.children = (w.Video(value=path.read_bytes(), width=str(width), layout=layout),)
         self._tell_saved(path)
         return path
 
-    def _save_video_or_stop(self) -> None:
-        """An interrupted kernel ends the video, not the panel."""
-        try:
-            self.save_video()
-        except KeyboardInterrupt:
-            self.message.value = "stopped; no video was written"
+    def frames(self) -> videos.Lazy:
+        """The pictures of a video. Raises ValueError where nothing would move."""
+        settings = self.settings
+        ends = {name: settings[name] if end is None else end for name, end in self.video.items()}
+        if not any(ends.values()):
+            raise ValueError(f"nothing to show: move {' or '.join(ends)} away from 0 first")
+
+        def picture(share: float) -> Image.Image:
+            return self.render(**settings | {name: share * end for name, end in ends.items()})
+
+        return videos.Lazy(picture, videos.there_and_back(0, 1, FRAMES))
 
     def watch(self, items: Iterable, unit: str, total: int | None = None) -> Iterator:
         """The items as they are, and meanwhile a bar in the panel; `total`: how many, None: their length, if any."""
@@ -242,27 +242,23 @@ class Panel:
     def _tell_saved(self, path: Path) -> None:
         self.message.value = f"saved as <code>{escape('/'.join(path.parts[-3:]), False)}</code>"
 
-    # ------------------------------------------------------------------------------------------------------ settings
-
     def show_settings(self) -> str:
         """Everything that rebuilds this picture, as JSON to copy; `apply` reads it."""
         text = json.dumps({**self.record, **self.settings})
-        self.message.value = (
-            f"<textarea rows=4 style='width:95%' readonly onclick='this.select()'>{escape(text, False)}</textarea>"
-        )
+        box = "<textarea rows=4 style='width:95%' readonly onclick='this.select()'>"
+        self.message.value = f"{box}{escape(text, False)}</textarea>"
         return text
 
     def apply(self, settings: str | Mapping[str, Any]) -> None:
         """Set the controls to what "Copy settings" gave, or a dictionary, and render; others stay as they are.
 
-        Raises:
-            ValueError: no JSON object, an unknown name, an impossible value, or settings of another model than the
-                panel's. The controls then stay as they were.
+        Raises ValueError, and leaves the controls as they were: no JSON object, an unknown name, an impossible value,
+        or settings of another model than the panel's.
         """
         settings, before = parse_settings(settings), self.settings
         with self._silence():
             try:
-                assign_checked(self.controls, settings)
+                assign(self.controls, settings)
                 self._check_record({name: settings[name] for name in settings.keys() - self.controls.keys()})
             except ValueError:
                 assign(self.controls, before)
@@ -277,9 +273,9 @@ class Panel:
             raise ValueError(f"unknown settings {', '.join(map(repr, unknown))}: this panel has {known}")
         for name, value in given.items():
             if json.dumps(value, sort_keys=True) != json.dumps(record[name], sort_keys=True):
+                remedy = f"open a panel with that one, or leave {name} out"
                 raise ValueError(
-                    f"these settings are for {name} {value!r}, this panel shows {record[name]!r}: "
-                    f"open a panel with that one, or leave {name} out"
+                    f"these settings are for {name} {value!r}, this panel shows {record[name]!r}: {remedy}"
                 )
 
     def _apply_pasted(self) -> None:

@@ -1,7 +1,4 @@
-"""The sentence panel: two texts, a button; then how strongly faces become what the second one says.
-
-sentence_panel(source, [clip], faces).show()
-"""
+"""The sentence panel: two texts, a button; then how strongly faces become what the second one says."""
 
 from __future__ import annotations
 
@@ -32,8 +29,7 @@ def render_sentence(
 ) -> Image.Image:
     """Faces of the source (codes [N, L, w_dim]), and the same in the style learnt with these settings.
 
-    Where there is none yet, the last row says so. `strength`: 0 the source, 1 the style. Raises ValueError for an
-    impossible one.
+    Where there is none yet, the last row says so. Raises ValueError for an impossible strength.
     """
     style = styles.get(tuple(asked[name] for name in ASKED))
     row = asked["text"] if style is not None else "press Learn"
@@ -43,13 +39,7 @@ def render_sentence(
 
 class SentencePanel(Panel):
     """Learn a style from a sentence, live, and keep it; ■ in the notebook's bar stops early, and keeps the best by then
-    as a style of so many iterations.
-
-    Args:
-        source, clips: a generator, and what compares pictures and texts.
-        faces, styles: see `render_sentence`; `styles` were learnt already, the first is shown.
-        settings: of `NadaConfig`, beside the controls.
-        record: see `Panel`.
+    as a style of so many iterations. `styles` were learnt already, the first is shown; `settings`: of `NadaConfig`.
     """
 
     def __init__(
@@ -75,24 +65,20 @@ class SentencePanel(Panel):
     def learn(self) -> None:
         """Learn with the controls as they stand, unless that was done, and show it."""
         key = text, from_text, iterations = tuple(self.settings[name] for name in ASKED)
-        done, words = iterations, ""
-        if key not in self.styles:
-            config = NadaConfig(text, from_text, iterations, **self.fixed)
-            learning = Learning(self.source, self.clips, config)
-            try:
-                list(self.watch(learning, "steps", iterations))
-            except KeyboardInterrupt:
-                learning.keep()
-            if not learning.history:
-                return
+        if key in self.styles:
+            return self.update()
+        learning = Learning(self.source, self.clips, NadaConfig(*key, **self.fixed))
+        try:
+            list(self.watch(learning, "steps", iterations))
+        except KeyboardInterrupt:
+            learning.keep()
+        if learning.history:
             done = iterations if learning.collapsed else len(learning.history)
             self.styles[text, from_text, done] = learning.best
-            words = learning.describe()
             with self._silence():
                 self.controls["iterations"].value = done
-        self.update()
-        if words:
-            self.message.value = escape(words, False)
+            self.update()
+            self.message.value = escape(learning.describe(), False)
 
 
 sentence_panel = SentencePanel  # the name by which notebooks call it, as with the panels that are functions

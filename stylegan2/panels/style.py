@@ -1,7 +1,4 @@
-"""The style panel: a drawing, how long to learn from it, a button; then how strongly faces are drawn like it.
-
-style_panel(source, d, {"first": (drawing, ws)}, faces).show()
-"""
+"""The style panel: a drawing, how long to learn from it, a button; then how strongly faces are drawn like it."""
 
 from __future__ import annotations
 
@@ -33,8 +30,7 @@ def render_style(
 ) -> Image.Image:
     """A drawing, faces of the source (codes [N, L, w_dim]), and the same in the style learnt with these settings.
 
-    Where there is none yet, the last row says so. `strength` is alpha: 0 the source, 1 the style. Raises ValueError for
-    an unknown drawing, or an impossible strength.
+    Where there is none yet, the last row says so. Raises ValueError for an unknown drawing, or an impossible strength.
     """
     drawing, ws = pick("drawing", asked["drawing"], drawings)
     style = styles.get(tuple(asked[name] for name in ASKED), source)
@@ -46,12 +42,7 @@ def render_style(
 
 class StylePanel(Panel):
     """Learn a style from a drawing, live, and keep it; ■ in the notebook's bar stops early, and keeps what was learnt
-    as a style of so many iterations.
-
-    Args:
-        source, d: a generator and its discriminator.
-        drawings, faces, styles: see `render_style`; `styles` were learnt already, the first is shown.
-        record: see `Panel`.
+    as a style of so many iterations. `styles` were learnt already, the first is shown.
     """
 
     def __init__(
@@ -72,15 +63,14 @@ class StylePanel(Panel):
         """Learn with the controls as they stand, unless that was done, and show it."""
         name, iterations, keep_colours = key = tuple(self.settings[name] for name in ASKED)
         drawing, ws = self.drawings[name]
-        config = StyleConfig(iterations=iterations, keep_colours=keep_colours)
+        config, done = StyleConfig(iterations=iterations, keep_colours=keep_colours), 0
         steps = () if key in self.styles else stylize_steps(self.source, self.d, drawing[None], ws, config)
-        style, done = None, 0
         try:
             for style, row in self.watch(steps, "steps", iterations):  # noqa: B007  (the last is kept)
                 done = row["step"] + 1
         except KeyboardInterrupt:
             pass
-        if style is not None:
+        if done:
             self.styles[name, done, keep_colours] = style
             with self._silence():
                 self.controls["iterations"].value = done

@@ -1,9 +1,6 @@
 """The text panel: write what a face should show, press Edit, and then choose how strongly.
 
-    text_panel(photo, {"webtoon": webtoon}, clip).show()
-
 The optimisation takes seconds: it runs when its button is pressed, shows its images meanwhile, and can be stopped.
-`Scene` keeps the edits, so that none that was finished is optimised twice.
 """
 
 from __future__ import annotations
@@ -21,11 +18,10 @@ import torch
 from PIL import Image, ImageDraw
 
 from stylegan2 import display
-from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
 from stylegan2.editing.optimise import INTERRUPTED
-from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit, check_words
+from stylegan2.editing.styleclip import EditConfig, Optimisation, TextEdit
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import choice, float_slider, int_slider, parse_settings, psi_slider, text_field
 from stylegan2.panels.panel import LIVE_QUALITY, Panel, Worlds, jpeg_bytes
@@ -34,7 +30,6 @@ from stylegan2.published.clip_model import ClipModel
 SIDE, GAP, LINE = 256, 4, 20  # pixels: of a picture, between pictures, of a caption
 PLOT = 56  # height of the loss plot
 CURVE = (122, 92, 255)
-FRAMES = 72  # of a video
 FACE = ("seed", "truncation")  # settings that choose the face
 ASKED = ("text", "neutral", "layers", "steps", "l2", "keep", "found_on", *FACE)  # all that an edit depends on
 THIS_FACE, MANY_FACES = "this face", "16 faces"  # what an edit is found on; one way for many fits every face
@@ -47,7 +42,7 @@ class Scene(Worlds):
     """What the panel can show."""
 
     clip: ClipModel
-    edits: dict[tuple, TextEdit] = field(default_factory=dict)  # also stopped ones, by `key`
+    edits: dict[tuple, TextEdit] = field(default_factory=dict)  # also stopped ones, by `key`: none is made twice
 
 
 def config_of(text: str, neutral: str = "", found_on: str = THIS_FACE, **settings: Any) -> EditConfig:
@@ -62,10 +57,8 @@ def key(asked: Mapping[str, Any]) -> tuple:
 
 
 def editing(scene: Scene, **asked: Any) -> Iterator[Optimisation]:
-    """Optimise for these settings (`ASKED`) step by step; at its end, or where it is stopped, the edit is in the scene.
-
-    Nothing is done where it is there already, unless it was stopped.
-    """
+    """Optimise for these settings (`ASKED`) step by step, unless that was done; at its end, or where it is stopped, the
+    edit is in the scene."""
     if (known := scene.edits.get(key(asked))) and known.stopped != INTERRUPTED:
         return
     config = config_of(**asked)
@@ -92,21 +85,17 @@ def edit_for(scene: Scene, most: int | None = None, **asked: Any) -> TextEdit:
 def render_text(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -> Image.Image:
     """The face before and after the edit, in the source and in one style, above the curve of the loss.
 
-    Where the edit of these settings (`ASKED`) is not there yet, the face is shown as it is: see `edit_for`. `strength`
-    is 0 before, 1 as optimised; see `TextEdit.at`.
-
-    Raises ValueError for an unknown style, or settings that make no edit.
+    Where the edit of these settings (`ASKED`) is not there yet, the face is shown as it is: see `edit_for`. `strength`:
+    see `TextEdit.at`. Raises ValueError for an unknown style, or settings that make no edit.
     """
-    models, edit = scene.models(style), scene.edits.get(key(asked))
-    config_of(**asked)  # refuses impossible settings here too
+    config_of(**asked)  # refuses impossible settings
+    edit, face = scene.edits.get(key(asked)), (asked["seed"], asked["truncation"])
     start = ws_from_seeds(scene.source, [asked["seed"]], asked["truncation"])
-    face = (asked["seed"], asked["truncation"])
     words, rows = "press Edit" if edit is None else f"{asked['text']}, {strength:+.2f}", []
-    for name, g in models.items():
+    for name, g in scene.models(style).items():
         before = after = scene.latest(f"{name}, before", face, partial(g.synthesis, start, "const"))[0]
         if edit is not None:
-            what, codes = (*face, key(asked), len(edit.history), strength), edit.onto(start, strength)
-            after = scene.latest(f"{name}, after", what, partial(g.synthesis, codes, "const"))[0]
+            after = g.synthesis(edit.onto(start, strength), "const")[0]
         titles = [f"{name}, before", f"{name}: {words}"]
         rows.append(display.table([[before, after]], titles, gap=GAP, band=LINE, side=SIDE))
     picture = display.stack(rows, gap=0)
@@ -127,29 +116,11 @@ def loss_strip(edit: TextEdit, width: int) -> Image.Image:
     return canvas
 
 
-def text_video(scene: Scene, style: str, strength: float = 1.0, **asked: Any) -> videos.Frames:
-    """The strength from 0 to where the slider stands and back, in both models.
-
-    Raises ValueError: no edit yet, or strength 0.
-    """
-    edit = scene.edits.get(key(asked))
-    if edit is None or not strength:
-        raise ValueError("nothing to show: press Edit first, and move the strength away from 0")
-    strengths = videos.there_and_back(0, strength, FRAMES)
-    caption = asked["text"].replace("{", "{{").replace("}", "}}") + " {:+.1f}"
-    start = ws_from_seeds(scene.source, [asked["seed"]], asked["truncation"])
-    return videos.sweep(scene.models(style), lambda amount: edit.onto(start, amount)[0], strengths, caption)
-
-
 class TextPanel(Panel):
     """Edit a face by a text, live: prompt, neutral text, layers, steps; then the strength, in two worlds.
 
-    The optimisation starts at a button and can be stopped. Found on 16 faces, an edit takes longer, and then fits every
-    seed. The settings also say after how many steps the edit on show ended: with them comes the same picture.
-
-    Args:
-        source, targets, clip: a generator, models fine-tuned from it by name, and what compares image and text.
-        record: see `Panel`.
+    Found on 16 faces, an edit takes longer, and then fits every seed. The settings also say after how many steps the
+    edit on show ended: with them comes the same picture.
     """
 
     def __init__(
@@ -176,16 +147,16 @@ class TextPanel(Panel):
         self.scene = Scene(source, targets, clip)
         self._task: asyncio.Task | None = None
         buttons = [self._button("Edit", self.start, "magic"), self._button("Stop", self.stop, "stop")]
-        render, video = (partial(function, self.scene) for function in (render_text, text_video))
         above = [w.HBox(buttons, layout=w.Layout(flex_flow="row wrap"))]
-        super().__init__(render, controls, "text", record=record, video=video, above=above)
+        super().__init__(
+            partial(render_text, self.scene), controls, "text", record=record, video={"strength": None}, above=above
+        )
 
     @property
     def record(self) -> dict[str, Any]:
-        """As `Panel.record`, with the settings of an edit that have no control."""
+        """As `Panel.record`, with how many steps the edit took."""
         edit = self.scene.edits.get(key(self.asked))
-        fixed = {name: getattr(EditConfig, name) for name in ("lr", "space", "views", "patience")}
-        return {**super().record, **fixed, "steps_done": 0 if edit is None else len(edit.history)}
+        return {**super().record, "steps_done": 0 if edit is None else len(edit.history)}
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -194,31 +165,27 @@ class TextPanel(Panel):
 
     def start(self) -> None:
         """Optimise for the controls as they stand. In a notebook other buttons keep working meanwhile."""
-        check_words(self.scene.clip, config_of(**self.asked))  # an impossible setting is said at once
         self.stop()
         try:
             self._task = asyncio.get_running_loop().create_task(self._run())
         except RuntimeError:  # no loop, as in a script
-            asyncio.run(self._run(shown=False))
+            edit_for(self.scene, **self.asked)
+            self.update()
 
-    async def _run(self, shown: bool = True) -> None:
-        """The steps; after each, buttons pressed meanwhile take effect. shown: an error is, else it is raised."""
+    async def _run(self) -> None:
+        """The steps; after each, buttons pressed meanwhile take effect."""
         try:
             with closing(editing(self.scene, **self.asked)) as steps:
                 for run in steps:
                     row = run.history[-1]
                     if row["step"] % SHOW_EVERY == 0:
                         self.image.value = jpeg_bytes(display.to_pil(run.images[0], side=SIDE), LIVE_QUALITY)
-                        words = f"step {row['step'] + 1} of {run.config.steps}, loss {row['loss']:.3f}"
-                        self.message.value = words
+                        self.message.value = f"step {row['step'] + 1} of {run.config.steps}, loss {row['loss']:.3f}"
                     await asyncio.sleep(0)
         except asyncio.CancelledError:
             pass  # by `stop`: the picture shows the edit as far as it came
-        except Exception as error:
-            if not shown:
-                raise
-            self.show_error(error)  # inside a task nobody would see it
-            return
+        except Exception as error:  # inside a task nobody would see it
+            return self.show_error(error)
         self.update()
 
     def stop(self) -> None:
