@@ -13,7 +13,7 @@ from noise_pictures import noise_picture
 from typer.testing import CliRunner
 
 from stylegan2 import cli
-from stylegan2.collect.crawl import MANIFEST, CrawlConfig, crawl, spans
+from stylegan2.collect.crawl import MANIFEST, CrawlConfig, crawl, runs, spans
 from stylegan2.collect.polite import Answer, Manners, Missing, NotAllowed, Stopped
 from stylegan2.collect.sites import NAVER_KINDS, SITES, SiteError, site_for, title_slug
 from stylegan2.data.images import decode
@@ -296,7 +296,7 @@ def test_without_rights_nothing_is_asked(site, tmp_path):
     with pytest.raises(PermissionError, match="consent.*rights_confirmed=True"):
         CrawlConfig(site.url(), tmp_path)
     assert not site.requests
-    for wrong in ({"episodes": (3, 1)}, {"episodes": (1, 1 << 60)}, {"limit": 0}, {"min_side": 0}):
+    for wrong in ({"episodes": (3, 1)}, {"limit": 0}, {"min_side": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             CrawlConfig(site.url(), tmp_path, True, **wrong)
     with pytest.raises(NotAllowed, match="no web address"):
@@ -465,7 +465,15 @@ def test_what_is_missing_ends_with_1_and_nothing_at_all_with_2(site, tmp_path):
 
 
 def test_runs_of_numbers_in_words():
-    assert spans([3, 1, 2, 2, 9, 7]) == "1-3, 7, 9" and spans([5]) == "5" and spans([]) == ""
+    assert spans(runs([3, 1, 2, 2, 9, 7])) == "1-3, 7, 9" and spans(runs([5])) == "5" and spans(runs([])) == ""
+
+
+def test_a_number_beyond_all_reason_costs_no_memory(site, tmp_path, pages):
+    pages["/api/article/list"] = json.dumps({"articleList": [{"no": n, "subtitle": "t"} for n in (1, 1 << 60)]})
+    assert f"lists no episode 2-{(1 << 60) - 1}: " in verb(site, tmp_path / "a", kind="naver", code=1)
+    assert "has no episode 5, only 1, 1152921504606846976" in verb(
+        site, tmp_path / "b", "--episodes", "5", kind="naver", code=2
+    )
 
 
 def test_a_host_of_pictures_that_refuses_its_robots_without_a_referer(site, tmp_path, pages, monkeypatch):

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,7 +26,6 @@ from stylegan2.files import counted, only_writer, replacing, sha256
 
 MANIFEST = "manifest.jsonl"
 STORED = {"file": str, "sha256": str, "bytes": int}  # entries of a stored picture's row, beside address and status
-MOST_EPISODES = 1_000_000  # larger numbers are no episodes
 ENDINGS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF8": "gif", b"RIFF": "webp"}
 PERMISSION = (
     "Pictures of a webtoon belong to those who drew it. The original course used works with their authors' written "
@@ -52,7 +52,7 @@ class CrawlConfig:
         check_address(self.url)
         if not self.rights_confirmed:
             raise PermissionError(PERMISSION)
-        if self.episodes is not None and not 0 <= self.episodes[0] <= self.episodes[1] < MOST_EPISODES:
+        if self.episodes is not None and not 0 <= self.episodes[0] <= self.episodes[1]:
             raise ValueError(f"episodes are {self.episodes}: expected a first and a last number, such as 1-3")
         if (self.limit is not None and self.limit < 1) or self.min_side < 1:
             raise ValueError(f"limit is {self.limit}, min_side {self.min_side}: expected at least 1")
@@ -139,20 +139,22 @@ class _Work:
 
     def wanted(self, listing: Listing) -> list[Episode]:
         """Those that were asked for. Raises SiteError: none of them is there."""
-        first, last = self.config.episodes or (0, MOST_EPISODES)
+        first, last = self.config.episodes or (0, 1 << 62)
         wanted = [episode for episode in listing if first <= episode.number <= last]
         if not wanted:
-            listed, why = spans(episode.number for episode in listing), f" ({listing.end})" * listing.cut
-            raise SiteError(f"{self.config.url} has no episode {spans(range(first, last + 1))}, only {listed}{why}")
+            asked = spans([(first, last)])
+            listed, why = spans(runs(episode.number for episode in listing)), f" ({listing.end})" * listing.cut
+            raise SiteError(f"{self.config.url} has no episode {asked}, only {listed}{why}")
         return wanted
 
     def note_missing(self, listing: Listing) -> None:
         """Report numbers that were asked for, or that a list leaves out, and are not there."""
-        numbers = {episode.number for episode in listing}
+        numbers = [episode.number for episode in listing]
         if self.config.episodes is None and not listing.end:
             return
         first, last = self.config.episodes or (1, max(numbers))
-        missing = spans(set(range(first, last + 1)) - numbers)
+        known = runs([first - 1, last + 1, *(n for n in numbers if first <= n <= last)])
+        missing = spans((a + 1, b - 1) for (_, a), (b, _) in pairwise(known))
         if missing or (listing.cut and self.config.episodes is None):
             what = f"it lists no episode {missing}: " * bool(missing)
             self.report.refused.append((self.config.url, what + (listing.end or "it is the address of one episode")))
@@ -230,11 +232,16 @@ def check_host(url: str, page: str, hosts: tuple[str, ...], option: str = "") ->
         raise NotAllowed(f"{name} is neither the page's host nor one of the site's{hint}")
 
 
-def spans(numbers: Iterable[int]) -> str:
-    """Numbers in words: [1, 2, 3, 7] -> "1-3, 7"."""
+def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last of numbers that follow each other: [1, 2, 3, 7] -> [(1, 3), (7, 7)]."""
     numbers = set(numbers)
     first, last = (sorted(n for n in numbers if n + step not in numbers) for step in (-1, 1))
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(first, last, strict=True))
+    return list(zip(first, last, strict=True))
+
+
+def spans(pairs: Iterable[tuple[int, int]]) -> str:
+    """Such runs in words: [(1, 3), (7, 7)] -> "1-3, 7"."""
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in pairs)
 
 
 def _has(row: dict, **types: type) -> bool:

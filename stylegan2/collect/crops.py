@@ -68,17 +68,17 @@ class CropConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected {low} to {high}")
 
 
-@dataclass(frozen=True)
+@dataclass
 class CropReport:
     """What lies in the folder now, also in words: `print(report)`."""
 
     out: str
     pages: int
-    known: int  # of them, done by an earlier run
-    kept: int
+    detector: str  # and, where it was chosen, why
+    known: int = 0  # pages that were done by an earlier run
+    kept: int = 0
     rejected: dict[str, int] = field(default_factory=dict)  # reason -> faces
-    skipped: list[tuple[str, str]] = field(default_factory=list)  # (page, reason)
-    detector: str = ""  # and, where it was chosen, why
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (page that cannot be read, why); its faces stay
 
     def __str__(self) -> str:
         left_out = ", ".join(f"{n} {reason}" for reason, n in self.rejected.items()) or "none"
@@ -113,16 +113,17 @@ def crop(
     config, why = _decided(config, source, pages, out)
     detect = detectors.make(config.detector, config.cascade, round(SOUGHT * config.min_size), config.sure)
     with only_writer(out):
-        work = _Work(out, config, _begin(out, asdict(config) | {"source": str(src.resolve())}, overwrite))
+        rows = _begin(out, asdict(config) | {"source": str(src.resolve())}, overwrite)
+        work = _Work(out, config, rows, report := CropReport(str(out), len(pages), why))
         for i in bar(pages, "crop", "page", progress):
             work.page(source, i, detect)
         groups = _by_reason(work.rows)
         _write_sheet(out, groups)
-    rejected = {reason: len(files) for reason, files in groups.items()}
-    kept = rejected.pop("kept")
-    if not kept:
-        raise ValueError(_nothing_kept(len(pages), rejected, work.skipped, config))
-    return CropReport(str(out), len(pages), work.known, kept, rejected, work.skipped, why)
+    report.rejected = {reason: len(files) for reason, files in groups.items()}
+    report.kept = report.rejected.pop("kept")
+    if not report.kept:
+        raise ValueError(_nothing_kept(report, config))
+    return report
 
 
 def _decided(config: CropConfig, source: Source, pages: list[int], out: Path) -> tuple[CropConfig, str]:
@@ -142,30 +143,27 @@ def _decided(config: CropConfig, source: Source, pages: list[int], out: Path) ->
     return replace(config, detector=known[0]), f"{known[0]} ({known[1]})"
 
 
-def _nothing_kept(pages: int, rejected: dict[str, int], skipped: list[tuple[str, str]], config: CropConfig) -> str:
+def _nothing_kept(report: CropReport, config: CropConfig) -> str:
     """Why there is not one face, and what to do about it."""
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:5])
-    reasons += f"; and {len(skipped) - 5} more" * (len(skipped) > 5)
-    if len(skipped) == pages:
-        return f"none of {pages} files is a picture that can be read ({reasons}); a .zip or .cbz can be given by itself"
+    unread, read = [f"{name}: {reason}" for name, reason in report.skipped], report.pages - len(report.skipped)
+    reasons = "; ".join(unread[:5]) + f"; and {len(unread) - 5} more" * (len(unread) > 5)
+    if not read:
+        tip = "a .zip or .cbz can be given by itself"
+        return f"none of {report.pages} files is a picture that can be read ({reasons}); {tip}"
     others = " or ".join(f"detector={name}" for name in detectors.NAMES if name != config.detector)
-    lost = ", ".join(f"{n} {reason}" for reason, n in rejected.items())
-    todo = f"keep all of them (sharp=0 twins=0), smaller ones too (min_size={config.min_size // 2})"
-    return (
-        f"no face was kept from {counted(pages - len(skipped), 'page')} "
-        + (f"(left out: {lost}): {todo}" if lost else f"(none was found): try another detector ({others})")
-        + (f". Not read: {reasons}" if skipped else "")
-    )
+    why, todo = "none was found", f"try another detector ({others})"
+    if report.rejected:
+        why = "left out: " + ", ".join(f"{n} {reason}" for reason, n in report.rejected.items())
+        todo = f"keep all of them (sharp=0 twins=0), smaller ones too (min_size={config.min_size // 2})"
+    return f"no face was kept from {counted(read, 'page')} ({why}): {todo}" + f". Not read: {reasons}" * bool(unread)
 
 
 class _Work:
-    def __init__(self, out: Path, config: CropConfig, rows: dict[str, dict]):
-        self.out, self.config = out, config
+    def __init__(self, out: Path, config: CropConfig, rows: dict[str, dict], report: CropReport):
+        self.out, self.config, self.report = out, config, report
         self.rows = rows  # of the manifest, by page
         faces = [face for row in rows.values() for face in row.get("faces", ())]
         self.hashes = {face["file"]: bytes.fromhex(face["hash"]) for face in faces if not face["reason"]}
-        self.known = 0  # pages that were done before
-        self.skipped: list[tuple[str, str]] = []  # pages that cannot be read, and why; their earlier faces stay
 
     def page(self, source: Source, i: int, detect: Detector) -> None:
         """Cut one page's faces, unless that was done before."""
@@ -174,11 +172,11 @@ class _Work:
             data = source.read(i)
             digest = hashlib.sha256(data).hexdigest()
             if self.rows.get(name, {}).get("sha256") == digest:
-                self.known += 1
+                self.report.known += 1
                 return
             image = decode(data)
         except Refused as refusal:
-            self.skipped.append((name, str(refusal)))
+            self.report.skipped.append((name, str(refusal)))
             if name not in self.rows:
                 self._note({"page": name, "skipped": str(refusal)})
             return

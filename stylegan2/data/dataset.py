@@ -83,15 +83,6 @@ def is_lmdb(path: str | os.PathLike) -> bool:
     return os.path.isfile(os.path.join(os.fspath(path), "data.mdb"))
 
 
-def read_length(path: str | os.PathLike) -> int:
-    """Number of images, from the key `length`. Raises ValueError where that key is missing or no number."""
-    with open_reader(path).begin() as txn:
-        raw = txn.get(LENGTH_KEY)
-    if raw is None or not raw.isdigit():
-        raise ValueError(f"'{path}' is an LMDB without a usable 'length' key (found {raw!r}): not an image dataset")
-    return int(raw)
-
-
 def read_sizes(path: str | os.PathLike) -> tuple[int, ...]:
     """Image sizes in pixels, ascending. Jumps from prefix to prefix, so it is quick for any number of images."""
     sizes = []
@@ -117,8 +108,11 @@ class LMDBDataset(Dataset):
     def __init__(self, path: str | os.PathLike, resolution: int | None = None, cache: bool = False):
         """resolution: None for the largest there is."""
         self.path = Path(path)
-        self.length = read_length(path)
-        sizes = read_sizes(path)
+        with open_reader(path).begin() as txn:
+            length = txn.get(LENGTH_KEY)
+        if length is None or not length.isdigit():
+            raise ValueError(f"'{path}' is an LMDB without a usable 'length' key ({length!r}): not an image dataset")
+        self.length, sizes = int(length), read_sizes(path)
         if not self.length or not sizes:
             raise ValueError(f"the dataset '{path}' is empty; prepare it again and read the report's skipped files")
         self.resolution = max(sizes) if resolution is None else resolution

@@ -42,14 +42,14 @@ class Source:
 
     def load(self, indices: range, settings: Settings) -> list[Images | str]:
         """Items -> for each {size: RGB image}, or the reason (str) why there is none."""
-        return [self._load_one(index, settings) for index in indices]
-
-    def _load_one(self, index: int, settings: Settings) -> Images | str:
-        try:
-            image = decode(self.read(index), shrink_to=max(settings.sizes) if settings.crop else None)
-        except Refused as refusal:
-            return str(refusal)
-        return {size: to_square(image, size, settings.resample, settings.crop) for size in settings.sizes}
+        loaded, shrink_to = [], max(settings.sizes) if settings.crop else None
+        for index in indices:
+            try:
+                image = decode(self.read(index), shrink_to)
+                loaded.append({s: to_square(image, s, settings.resample, settings.crop) for s in settings.sizes})
+            except Refused as refusal:
+                loaded.append(str(refusal))
+        return loaded
 
     def read(self, index: int) -> bytes:
         """The bytes of one item's file. Raises Refused where it cannot, or must not, be read."""
