@@ -220,7 +220,7 @@ def test_inspect(dataset, tmp_path):
     text = call("inspect", dataset)
     assert "6 images, 8 px, 16 px, JPEG" in text and "mean" in text
     assert "there is no file" in refusal("inspect", tmp_path / "none.lmdb")
-    assert "prepare 'pocket:webtoon?n=3' --out data/webtoon.lmdb" in refusal("inspect", "pocket:webtoon?n=3")
+    assert "prepare 'pocket:webtoon?n=3' --out OUT.lmdb" in refusal("inspect", "pocket:webtoon?n=3")
     assert "not an LMDB but a folder" in refusal("inspect", tmp_path)
 
 

@@ -352,4 +352,4 @@ def test_a_folder_of_photos_is_cropped_and_gone_on_with_by_the_same_detector(tmp
     monkeypatch.setattr(detectors, "choose", lambda *a: pytest.fail("chosen again"))
     faceless["chelsea"].save(tmp_path / "in" / "c.jpg")
     said = call("crop", tmp_path / "in", "--out", tmp_path / "out", "--size", 64).output
-    assert "1 face kept" in said and "photo, as before" in said
+    assert "1 face kept" in said and "detector: photo\n" in said

@@ -62,7 +62,7 @@ def test_a_folder_of_pictures_is_fetched_checked_and_ready_for_prepare(drive, tm
     folder = fetch("metfaces", tmp_path, progress=False)
     names = [name for name in left(tmp_path) if name.endswith(".png")]
     assert len(names) == 3 and all(Path(name).parent == Path("metfaces") for name in names)
-    assert (folder / "001.png").read_bytes() == picture(1) and not (tmp_path / ".incoming").exists()
+    assert (folder / "001.png").read_bytes() == picture(1) and left(folder) == ["000.png", "001.png", "002.png"]
     before = len(drive.asked)
     fetch("metfaces", tmp_path, progress=False)
     assert len(drive.asked) - before == 3  # the list, and the sums with their confirm page

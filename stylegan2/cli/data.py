@@ -62,8 +62,8 @@ def crawl(
         typer.echo(reason, err=True)
     if not report.stored + report.known:
         small = f" ({report.too_small} are smaller than --min-side {config['min_side']})" * bool(report.too_small)
-        raise ValueError(f"{url}: no picture came of it{small}" + ": see above" * bool(report.left_out))
-    common.end(report.left_out)
+        raise ValueError(f"{url}: no picture came of it{small}" + ": see above" * bool(report.refused))
+    common.end([address for address, _ in report.refused])
 
 
 def parse_span(text: str | None) -> tuple[int, int] | None:
@@ -152,7 +152,7 @@ def inspect(
     """
     from stylegan2.data import dataset
 
-    typer.echo(str(dataset.inspect(path)))
+    typer.echo(dataset.inspect(path))
 
 
 @verb()
@@ -199,6 +199,6 @@ def download(
     if not wanted:
         wide = max(map(len, MODELS))
         for name, model in MODELS.items():
-            typer.echo(f"{name:{wide}}  {'here' if zoo.has(name) else '-':4}  {model.description}")
+            typer.echo(f"{name:{wide}}  {'here' if zoo.has(name) else '-':4}  {model.course}")
         for name, known in sets.SETS.items():
             typer.echo(f"--dataset {name}: {known.description}; {known.licence}")

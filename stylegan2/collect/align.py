@@ -1,11 +1,8 @@
 """Photos, turned and cut so that faces sit where a generator expects them (FFHQ: arXiv 1710.10196, appendix C).
 
-    photo = images.decode(path.read_bytes())     # upright: EXIF rotation is applied
-    people = find_people(photo)                  # eyes and mouth of every face, the surest first
-    face = cut(photo, square_of(people[0]), 256)
-
-Two lines decide all: the one between the eyes, and the one from the eyes to the mouth. What lies outside the photo is
-mirrored.
+photo = images.decode(path.read_bytes())     # upright: EXIF rotation is applied
+people = find_people(photo)                  # eyes and mouth of every face, the surest first
+face = cut(photo, square_of(people[0]), 256)     # what lies outside the photo is mirrored
 """
 
 from __future__ import annotations
@@ -124,10 +121,7 @@ def cut(image: Image.Image, corners: np.ndarray, size: int) -> Image.Image:
 
 
 def _needed(image: Image.Image, corners: np.ndarray, factor: int) -> tuple[Image.Image, np.ndarray]:
-    """The part of the photo that a square needs, mirrored beyond its edges, and the square's corners in it.
-
-    It is shrunk by a whole `factor`: from a larger part `cut` would skip pixels.
-    """
+    """The part of the photo that a square needs, shrunk by `factor`, mirrored beyond its edges; the corners in it."""
     corners = corners / factor
     low, high = np.floor(corners.min(0)).astype(int) - 2, np.ceil(corners.max(0)).astype(int) + 2
     x, y = (_mirrored(np.arange(*ends), -(-side // factor)) for *ends, side in zip(low, high, image.size, strict=True))

@@ -1,8 +1,5 @@
 """Faces in photos: BlazeFace (arXiv 1907.05047), by two of the networks of Google's MediaPipe, which OpenCV runs.
 
-    detector = BlazeFace()
-    faces = detector(photo)               # [Face(box, score, landmarks), ...], the surest first
-
 The `WIDE` network proposes faces on the whole picture and on four parts of it. The `CLOSE` network then scores each of
 them at the size it knows best, as it is and mirrored, and places eyes, nose, mouth and ears. On our test pictures faces
 scored 0.6 and more (from the front 0.8), and a cat, coins or a cup of coffee 0.4 and less.
@@ -113,9 +110,9 @@ class BlazeFace:
             if face.side * factor < self.min_size / 2:
                 continue
             if face.side * AROUND >= CLOSE.side:  # the copy has enough pixels
-                scored += [close.scaled(factor) for close in self._look_closely(copy, face)]
+                scored += [close.moved(0, 0, factor) for close in self._look_closely(copy, face)]
             else:
-                scored += self._look_closely(image, face.scaled(factor))
+                scored += self._look_closely(image, face.moved(0, 0, factor))
         faces = distinct([face for face in scored if face.score >= self.sure and face.side >= self.min_size])
         return [face for face in faces if face.score >= FAR_LESS * faces[0].score]
 

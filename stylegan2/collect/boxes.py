@@ -31,15 +31,10 @@ class Face:
         """Of the box."""
         return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
 
-    def scaled(self, factor: float) -> Face:
-        """The same face in the picture enlarged by a factor."""
-        landmarks = None if self.landmarks is None else self.landmarks * factor
-        return replace(self, box=tuple(v * factor for v in self.box), landmarks=landmarks)
-
-    def moved(self, x: float, y: float) -> Face:
-        """The same face in a larger picture, where this one's corner lies at (x, y)."""
-        x0, y0, x1, y1 = self.box
-        landmarks = None if self.landmarks is None else self.landmarks + np.array([x, y])
+    def moved(self, x: float, y: float, factor: float = 1.0) -> Face:
+        """The same face where its picture is enlarged by a factor, and its corner lies at (x, y) of a larger one."""
+        x0, y0, x1, y1 = (v * factor for v in self.box)
+        landmarks = None if self.landmarks is None else self.landmarks * factor + np.array([x, y])
         return replace(self, box=(x0 + x, y0 + y, x1 + x, y1 + y), landmarks=landmarks)
 
 

@@ -1,12 +1,9 @@
 """From a webtoon's address to a folder of its pages, for works whose owners have agreed.
 
-    report = crawl(CrawlConfig(url, "pages", rights_confirmed=True))
-
     pages/001-the-beginning/0001.jpg    pictures as they came, in order
     pages/manifest.jsonl                where each came from, when, and its hash; what was refused, and why
 
 Run it again to go on: what is there is never fetched twice, and no file of another address is ever replaced.
-:mod:`stylegan2.collect.polite` fetches; :mod:`stylegan2.collect.sites` knows where the pictures are.
 """
 
 from __future__ import annotations
@@ -21,15 +18,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from stylegan2.bars import bar
-from stylegan2.collect.polite import Answer, Manners, Missing, NotAllowed, PoliteSession, check_address
+from stylegan2.collect.polite import Manners, Missing, NotAllowed, PoliteSession, check_address
 from stylegan2.collect.rows import append_row, read_rows
 from stylegan2.collect.sites import Episode, ImageRef, Listing, OtherKind, Site, SiteError, site_for, title_slug
 from stylegan2.data.images import Refused, decode
-from stylegan2.files import counted, only_writer, replacing
+from stylegan2.files import counted, only_writer, replacing, sha256
 
 MANIFEST = "manifest.jsonl"
-KNOWN = {"url": str, "status": str}  # entries of every row
-STORED = {"file": str, "sha256": str, "bytes": int}  # further ones of a stored picture's row
+STORED = {"file": str, "sha256": str, "bytes": int}  # entries of a stored picture's row, beside address and status
 ENDINGS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF8": "gif", b"RIFF": "webp"}
 PERMISSION = (
     "Pictures of a webtoon belong to those who drew it. The original course used works with their authors' written "
@@ -74,30 +70,22 @@ class CrawlReport:
     known: int = 0  # there already: not fetched again
     too_small: int = 0  # smaller than `min_side`
     refused: list[tuple[str, str]] = field(default_factory=list)  # (address of a picture, episode or list, reason)
-    useless: list[tuple[str, str]] = field(default_factory=list)  # refused for good by an earlier run
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def left_out(self) -> list[str]:
-        """Addresses of what was refused, now or before, without what is too small."""
-        return [url for url, _ in self.refused + self.useless]
 
     @property
     def summary(self) -> str:
         """The numbers, in a line."""
-        before = f", {len(self.useless)} had been before" * bool(self.useless)
         small = f", {self.too_small} too small" * bool(self.too_small)
         return (
-            f"{self.out}: {counted(self.stored, 'picture')} stored from "
-            f"{counted(self.episodes, 'episode')}, {self.known} were known, "
-            f"{len(self.refused)} refused{before}{small}; see {MANIFEST}"
+            f"{self.out}: {counted(self.stored, 'picture')} stored from {counted(self.episodes, 'episode')}, "
+            f"{self.known} were known, {len(self.refused)} refused{small}; see {MANIFEST}"
         )
 
     @property
     def reasons(self) -> list[str]:
         """What was refused and why, a line for each reason; then the notes."""
         grouped: dict[str, list[str]] = {}
-        for url, reason in self.refused + self.useless:
+        for url, reason in self.refused:
             grouped.setdefault(reason, []).append(url)
         lines = [
             f"refused {why}" if url in why else f"refused {url}{f' and {len(more)} more' * bool(more)}: {why}"
@@ -154,10 +142,9 @@ class _Work:
         first, last = self.config.episodes or (0, 1 << 62)
         wanted = [episode for episode in listing if first <= episode.number <= last]
         if not wanted:
-            numbers = [episode.number for episode in listing]
-            listed = spans(numbers, min(numbers), max(numbers))
-            why = f" ({listing.end})" * listing.cut
-            raise SiteError(f"{self.config.url} has no episode {spans([], first, last, True)}, only {listed}{why}")
+            asked = spans([(first, last)])
+            listed, why = spans(runs(episode.number for episode in listing)), f" ({listing.end})" * listing.cut
+            raise SiteError(f"{self.config.url} has no episode {asked}, only {listed}{why}")
         return wanted
 
     def note_missing(self, listing: Listing) -> None:
@@ -165,7 +152,9 @@ class _Work:
         numbers = [episode.number for episode in listing]
         if self.config.episodes is None and not listing.end:
             return
-        missing = spans(numbers, *(self.config.episodes or (1, max(numbers))), True)
+        first, last = self.config.episodes or (1, max(numbers))
+        known = runs([first - 1, last + 1, *(n for n in numbers if first <= n <= last)])
+        missing = spans((a + 1, b - 1) for (_, a), (b, _) in pairwise(known))
         if missing or (listing.cut and self.config.episodes is None):
             what = f"it lists no episode {missing}: " * bool(missing)
             self.report.refused.append((self.config.url, what + (listing.end or "it is the address of one episode")))
@@ -195,50 +184,43 @@ class _Work:
             yield
 
     def _image(self, ref: ImageRef, stem: str) -> None:
-        row = self.manifest.rows.get(ref.url, {})
+        """Store a picture, unless that was done, or it is known to be useless."""
         if self.manifest.has(ref.url):
             self.report.known += 1
-        elif row.get("status") == "useless" and smaller_side(row) < self.config.min_side:  # it would be refused again
-            if smaller_side(row):
-                self.report.too_small += 1
-            else:
-                self.report.useless.append((ref.url, str(row.get("reason"))))
+            return
+        row = known = self.manifest.rows.get(ref.url, {})
+        if row.get("status") != "useless" or smaller_side(row) >= self.config.min_side:
+            row = self._fetched(ref, stem)
+        if row["status"] == "stored" or row.get("reason") != known.get("reason"):  # each reason is noted once
+            self.manifest.add(row)
+        if row["status"] == "stored":
+            self.report.stored += 1
+        elif smaller_side(row):
+            self.report.too_small += 1
         else:
-            self._fetch(ref, stem)
+            self.report.refused.append((ref.url, str(row.get("reason"))))
 
-    def _fetch(self, ref: ImageRef, stem: str) -> None:
+    def _fetched(self, ref: ImageRef, stem: str) -> dict[str, object]:
+        """The row of a picture, which is stored if it is one. What is "useless" is not fetched again."""
+        row = {"url": ref.url, "page": ref.referer}
         try:
             check_host(ref.url, ref.referer, self.site.image_hosts + self.config.image_hosts, "--image-host")
-            self._store(ref, self.session.get(ref.url, ref.referer), stem)
-        except (NotAllowed, Missing, Refused) as error:
-            self.report.refused.append((ref.url, str(error)))
-            self._note(ref, str(error), "useless" if isinstance(error, Refused) else "forbidden")
-
-    def _note(self, ref: ImageRef, reason: str, status: str, **more: int) -> None:
-        """Record it once. What is "useless" is not fetched again; the rest may be there next time."""
-        if self.manifest.rows.get(ref.url, {}).get("reason") != reason:
-            self.manifest.add({"url": ref.url, "page": ref.referer, "status": status, "reason": reason, **more})
-
-    def _store(self, ref: ImageRef, answer: Answer, stem: str) -> None:
-        """Write a picture. Raises Refused: it is none."""
-        ending = next((e for magic, e in ENDINGS.items() if answer.content.startswith(magic)), None)
-        if ending is None:
-            raise Refused(f"no JPEG, PNG, GIF or WebP ({answer.kind or 'unknown type'})")
-        width, height = decode(answer.content).size
+            answer = self.session.get(ref.url, ref.referer)
+            content, ending = answer.content, next((e for m, e in ENDINGS.items() if answer.content.startswith(m)), "")
+            if not ending:
+                raise Refused(f"no JPEG, PNG, GIF or WebP ({answer.kind or 'unknown type'})")
+            width, height = decode(content).size
+        except (NotAllowed, Missing, Refused) as error:  # the first two may be there next time
+            return row | {"status": "useless" if isinstance(error, Refused) else "forbidden", "reason": str(error)}
+        size = {"width": width, "height": height}
         if min(width, height) < self.config.min_side:
             reason = f"{width}x{height} pixels: smaller than {self.config.min_side}"
-            self.report.too_small += 1
-            self._note(ref, reason, "useless", width=width, height=height)
-            return
-        digest = hashlib.sha256(answer.content).hexdigest()
-        file = self.manifest.file_of(digest)
-        if file is None:
-            file = self.manifest.free_name(ref.url, stem, ending, digest)
-            with replacing(self.manifest.path.parent / file) as part:
-                part.write_bytes(answer.content)
-        row = {"url": ref.url, "page": ref.referer, "status": "stored", "file": file, "sha256": digest}
-        self.manifest.add(row | {"bytes": len(answer.content), "width": width, "height": height})
-        self.report.stored += 1
+            return row | {"status": "useless", "reason": reason} | size
+        digest = hashlib.sha256(content).hexdigest()
+        file = self.manifest.free_name(ref.url, stem, ending, digest)
+        with replacing(self.manifest.path.parent / file) as part:
+            part.write_bytes(content)
+        return row | {"status": "stored", "file": file, "sha256": digest, "bytes": len(content)} | size
 
 
 def check_host(url: str, page: str, hosts: tuple[str, ...], option: str = "") -> None:
@@ -250,24 +232,26 @@ def check_host(url: str, page: str, hosts: tuple[str, ...], option: str = "") ->
         raise NotAllowed(f"{name} is neither the page's host nor one of the site's{hint}")
 
 
-def spans(numbers: Iterable[int], first: int, last: int, missing: bool = False) -> str:
-    """The numbers from first to last, or the missing ones, in words: ([1, 2, 3, 7], 1, 7) -> "1-3, 7", or "4-6"."""
-    inside = sorted({n for n in numbers if first <= n <= last})
-    gaps = [(a + 1, b - 1) for a, b in pairwise([first - 1, *inside, last + 1]) if b - a > 1]
-    if not missing:
-        edges = [first - 1, *(n for a, b in gaps for n in (a, b)), last + 1]
-        gaps = [(a + 1, b - 1) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a > 1]
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps)
+def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last of numbers that follow each other: [1, 2, 3, 7] -> [(1, 3), (7, 7)]."""
+    numbers = set(numbers)
+    first, last = (sorted(n for n in numbers if n + step not in numbers) for step in (-1, 1))
+    return list(zip(first, last, strict=True))
 
 
-def _has(row: dict, types: dict[str, type]) -> bool:
+def spans(pairs: Iterable[tuple[int, int]]) -> str:
+    """Such runs in words: [(1, 3), (7, 7)] -> "1-3, 7"."""
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in pairs)
+
+
+def _has(row: dict, **types: type) -> bool:
     """Has it these entries, of these types?"""
     return all(isinstance(row.get(name), kind) for name, kind in types.items())
 
 
 def smaller_side(row: dict) -> int:
     """Of a picture that was too small, in pixels; 0: it was refused for another reason."""
-    return min(row["width"], row["height"]) if _has(row, {"width": int, "height": int}) else 0
+    return min(row["width"], row["height"]) if _has(row, width=int, height=int) else 0
 
 
 class Manifest:
@@ -276,43 +260,25 @@ class Manifest:
     def __init__(self, path: Path):
         self.path = path
         self.rows: dict[str, dict] = {}  # by address
-        self._by_hash: dict[str, str] = {}
-        self._owner: dict[str, str] = {}  # file -> the address it was stored for
         for row in read_rows(path):
-            if _has(row, KNOWN) and (row["status"] != "stored" or _has(row, STORED)):
-                self._take(row)
-
-    def _take(self, row: dict) -> None:
-        self.rows[row["url"]] = row
-        if row["status"] == "stored":
-            self._by_hash[row["sha256"]] = row["file"]
-            self._owner.setdefault(row["file"], row["url"])
+            if _has(row, url=str, status=str) and (row["status"] != "stored" or _has(row, **STORED)):
+                self.rows[row["url"]] = row
 
     def has(self, url: str) -> bool:
         """Is the picture of this address here, and whole?"""
         row = self.rows.get(url, {})
-        return row.get("status") == "stored" and self._is_whole(row["file"], row["bytes"])
-
-    def _is_whole(self, file: str, size: int) -> bool:
-        path = self.path.parent / file
         try:
-            return path.is_file() and path.stat().st_size == size
-        except (OSError, ValueError):  # no valid file name
+            return row.get("status") == "stored" and (self.path.parent / row["file"]).stat().st_size == row["bytes"]
+        except (OSError, ValueError):  # not there, or no valid file name
             return False
-
-    def file_of(self, digest: str) -> str | None:
-        """The file that holds these very bytes, or None."""
-        file = self._by_hash.get(digest)
-        row = self.rows.get(self._owner.get(file, ""), {})
-        return file if row.get("sha256") == digest and self._is_whole(file, row["bytes"]) else None
 
     def free_name(self, url: str, stem: str, ending: str, digest: str) -> str:
         """A name for the picture of an address that no other address has: titles and numbers may be equal."""
         name = f"{stem}.{ending}"
-        path, owner = self.path.parent / name, self._owner.get(name)
-        if owner == url or (owner is None and not path.exists()):
+        path, owners = self.path.parent / name, [u for u, row in self.rows.items() if row.get("file") == name]
+        if owners == [url] or (not owners and not path.exists()):
             return name
-        if owner is None and hashlib.sha256(path.read_bytes()).hexdigest() == digest:
+        if not owners and sha256(path) == digest:
             return name  # written just before a kill
         return f"{stem}-{digest[:16]}.{ending}"
 
@@ -320,4 +286,4 @@ class Manifest:
         """Write a row, with the time."""
         row = {**row, "time": datetime.now(UTC).isoformat(timespec="seconds")}
         append_row(self.path, row)
-        self._take(row)
+        self.rows[row["url"]] = row

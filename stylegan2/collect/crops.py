@@ -1,12 +1,9 @@
 """Faces cut out of pages: `crop("pages", "crops")` finds them, cuts squares, and leaves out bad ones and duplicates.
 
-    crops/faces/*.png        one square per face: a folder for `prepare`
-    crops/rejected/*.png     what was left out, small
-    crops/crops.jsonl        every page and every face found on it, kept or not, and why
-    crops/contact_sheet.jpg  all of them to look at
-
-Pages that are done are not done again: an interrupted run goes on, and new pages can be added. Only files that the list
-of faces names are ever removed.
+crops/faces/*.png        one square per face: a folder for `prepare`
+crops/rejected/*.png     what was left out, small
+crops/crops.jsonl        every page and every face found on it, kept or not, and why
+crops/contact_sheet.jpg  all of them to look at
 """
 
 from __future__ import annotations
@@ -15,7 +12,6 @@ import contextlib
 import hashlib
 import os
 import re
-import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -32,12 +28,11 @@ from stylegan2.collect.align import box_square, cut
 from stylegan2.collect.detectors import Detector, Face
 from stylegan2.collect.rows import append_row, read_rows
 from stylegan2.data.images import Refused, decode
-from stylegan2.data.sources import CROPS, FACES, FolderSource, Source, open_source
+from stylegan2.data.sources import CROPS, FACES, FileSource, Source, open_source
 from stylegan2.files import counted, only_writer
 from stylegan2.setting_types import check_types
 
 MANIFEST, SHEET, REJECTED = CROPS, "contact_sheet.jpg", "rejected"
-TWIN = "duplicate of "  # begins the reason of a face that is one; a file follows
 THUMB = 96  # pixels of what was left out
 OURS = (".jsonl", ".json", ".txt")  # written beside pages by crawlers and by us: not reported
 COMPARED = 6  # pages on which the detectors are compared
@@ -60,11 +55,9 @@ class CropConfig:
     margin: float = 0.4  # around the detector's box, on each side, in box sides: hair and shoulders
     lift: float = 0.25  # how far the square lies above the box's middle, in box sides: there is more hair than neck
     min_size: int = 48  # smallest face (detector's box) in pixels
-    sharp: float = 0.03  # least sharpness: variance of the Laplacian over the variance of the picture; 0 keeps all
-    # (rendered faces have 0.1 to 1.3, under a blur of 3 pixels in 256 less than 0.08)
+    sharp: float = 0.03  # least sharpness, see `sharpness` (rendered faces have 0.1 to 1.3); 0 keeps all
     twins: float = 0.09  # crops whose hashes differ in less than this part of their bits are twins; 0: equal ones only
-    # (different rendered faces differ in 0.12 or more, one that was shrunk by a fifth and saved as a JPEG in 0.06
-    # mostly at 64 pixels, in 0.01 at 256)
+    # (different rendered faces differ in 0.12 or more, one that was shrunk and saved as a JPEG in 0.06 or less)
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -74,34 +67,24 @@ class CropConfig:
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected {low} to {high}")
 
-    @property
-    def settings(self) -> dict[str, object]:
-        """All settings as plain values: of the cascade's file its hash."""
-        file = self.cascade and Path(self.cascade)
-        own = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file and file.is_file() else file and str(file)
-        return {k: v for k, v in asdict(self).items() if k != "cascade"} | {"cascade": own}
 
-
-@dataclass(frozen=True)
+@dataclass
 class CropReport:
     """What lies in the folder now, also in words: `print(report)`."""
 
     out: str
     pages: int
-    known: int  # of them, done by an earlier run
-    kept: int
+    detector: str  # and, where it was chosen, why
+    known: int = 0  # pages that were done by an earlier run
+    kept: int = 0
     rejected: dict[str, int] = field(default_factory=dict)  # reason -> faces
-    skipped: list[tuple[str, str]] = field(default_factory=list)  # (page, reason)
-    seconds: float = 0.0
-    detector: str = ""  # and, where it was chosen, why
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (page that cannot be read, why); its faces stay
 
     def __str__(self) -> str:
         left_out = ", ".join(f"{n} {reason}" for reason, n in self.rejected.items()) or "none"
-        rate = (self.pages - self.known) / max(self.seconds, 1e-9)
         lines = [
-            f"{self.out}: {counted(self.kept, 'face')} kept, left out: {left_out}; "
-            f"{counted(self.pages, 'page')}, {self.known} were done "
-            f"({rate:.1f} pages/s), {counted(len(self.skipped), 'file')} skipped; detector: {self.detector}"
+            f"{self.out}: {counted(self.kept, 'face')} kept, left out: {left_out}; {counted(self.pages, 'page')}, "
+            f"{self.known} were done, {counted(len(self.skipped), 'file')} skipped; detector: {self.detector}"
         ]
         lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped[:10]]
         return "\n".join(lines + [f"  ... and {len(self.skipped) - 10} more"] * (len(self.skipped) > 10))
@@ -114,110 +97,92 @@ def crop(
     overwrite: bool = False,
     progress: bool = True,
 ) -> CropReport:
-    """Cut the faces out of every picture of a folder, a zip, or of one picture; run it again to go on.
+    """Cut the faces out of every picture of a folder, a zip, or of one picture. Run again, it goes on, or adds pages.
 
-    `overwrite` begins anew though `out` holds faces cut with other settings or from elsewhere, and removes those.
-
-    Raises:
-        ValueError: no pictures, or no face on any page; says what to try.
-        FileNotFoundError, ConnectionError: no such source, or a detector that cannot be fetched.
-        FileExistsError: `out` holds faces cut with other settings or from elsewhere, or pictures that are not ours.
-        InUse: another process writes there.
+    `overwrite` begins anew where `out` holds faces cut with other settings or from elsewhere (else a FileExistsError),
+    and removes those: files that the list of faces names, no others.
+    Raises ValueError: no pictures, or no face on any page; FileNotFoundError, ConnectionError: no such source, or a
+    detector that cannot be fetched; InUse: another process writes there.
     """
-    config, src, out, started = config or CropConfig(), Path(src), Path(out), time.perf_counter()
+    config, src, out = config or CropConfig(), Path(src), Path(out)
     if src.is_file() and not zipfile.is_zipfile(src):
-        source = FolderSource(f"picture {src.name}", (src.name,), "", {}, src.parent)
+        source = FileSource(f"picture {src.name}", (src.name,), "", {}, src.parent, (src,))
     else:
         source = open_source(src, exclude=out)
     pages = [i for i, name in enumerate(source.names) if not name.lower().endswith(OURS)]
     config, why = _decided(config, source, pages, out)
     detect = detectors.make(config.detector, config.cascade, round(SOUGHT * config.min_size), config.sure)
     with only_writer(out):
-        work = _Work(out, config, _begin(out, config.settings | {"source": str(src.resolve())}, overwrite))
+        rows = _begin(out, asdict(config) | {"source": str(src.resolve())}, overwrite)
+        work = _Work(out, config, rows, report := CropReport(str(out), len(pages), why))
         for i in bar(pages, "crop", "page", progress):
             work.page(source, i, detect)
-        for i in pages:
-            if work.is_orphaned(source.names[i]):
-                work.page(source, i, detect, again=True)
         groups = _by_reason(work.rows)
         _write_sheet(out, groups)
-    rejected = {reason: len(files) for reason, files in groups.items()}
-    kept = rejected.pop("kept")
-    if not kept:
-        raise ValueError(_nothing_kept(len(pages), rejected, work.skipped, config))
-    seconds = time.perf_counter() - started
-    return CropReport(str(out), len(pages), work.known, kept, rejected, work.skipped, seconds, why)
+    report.rejected = {reason: len(files) for reason, files in groups.items()}
+    report.kept = report.rejected.pop("kept")
+    if not report.kept:
+        raise ValueError(_nothing_kept(report, config))
+    return report
 
 
 def _decided(config: CropConfig, source: Source, pages: list[int], out: Path) -> tuple[CropConfig, str]:
     """The settings with a detector, and why it is that one: the earlier run's, or what suits some of the pages."""
     if config.detector != "auto":
         return config, config.detector
-    if config.cascade is not None:
-        return replace(config, detector="animeface"), "animeface, whose file was given"
     first, *_ = read_rows(out / MANIFEST) or [{}]
-    before = first.get("settings", {}).get("detector")
+    before = "animeface" if config.cascade else first.get("settings", {}).get("detector")
     if before in detectors.NAMES:
-        return replace(config, detector=before), f"{before}, as before"
+        return replace(config, detector=before), before
     images = []
     for i in pages[:: max(1, len(pages) // COMPARED)]:
         if len(images) < COMPARED:
             with contextlib.suppress(Refused):
                 images.append(decode(source.read(i)))
-    if not images:
-        return replace(config, detector="photo"), "photo"  # the report says that nothing could be read
-    name, why = detectors.choose(images, round(SOUGHT * config.min_size))
-    return replace(config, detector=name), f"{name} ({why})"
+    known = detectors.choose(images, round(SOUGHT * config.min_size)) if images else ("photo", "nothing could be read")
+    return replace(config, detector=known[0]), f"{known[0]} ({known[1]})"
 
 
-def _nothing_kept(pages: int, rejected: dict[str, int], skipped: list[tuple[str, str]], config: CropConfig) -> str:
+def _nothing_kept(report: CropReport, config: CropConfig) -> str:
     """Why there is not one face, and what to do about it."""
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:5])
-    reasons += f"; and {len(skipped) - 5} more" * (len(skipped) > 5)
-    if len(skipped) == pages:
-        return f"none of {pages} files is a picture that can be read ({reasons}); a .zip or .cbz can be given by itself"
+    unread, read = [f"{name}: {reason}" for name, reason in report.skipped], report.pages - len(report.skipped)
+    reasons = "; ".join(unread[:5]) + f"; and {len(unread) - 5} more" * (len(unread) > 5)
+    if not read:
+        tip = "a .zip or .cbz can be given by itself"
+        return f"none of {report.pages} files is a picture that can be read ({reasons}); {tip}"
     others = " or ".join(f"detector={name}" for name in detectors.NAMES if name != config.detector)
-    lost = ", ".join(f"{n} {reason}" for reason, n in rejected.items())
-    todo = f"keep all of them (sharp=0 twins=0), smaller ones too (min_size={config.min_size // 2})"
-    return (
-        f"no face was kept from {counted(pages - len(skipped), 'page')} "
-        + (f"(left out: {lost}): {todo}" if lost else f"(none was found): try another detector ({others})")
-        + (f". Not read: {reasons}" if skipped else "")
-    )
+    why, todo = "none was found", f"try another detector ({others})"
+    if report.rejected:
+        why = "left out: " + ", ".join(f"{n} {reason}" for reason, n in report.rejected.items())
+        todo = f"keep all of them (sharp=0 twins=0), smaller ones too (min_size={config.min_size // 2})"
+    return f"no face was kept from {counted(read, 'page')} ({why}): {todo}" + f". Not read: {reasons}" * bool(unread)
 
 
 class _Work:
-    def __init__(self, out: Path, config: CropConfig, rows: dict[str, dict]):
-        self.out, self.config = out, config
+    def __init__(self, out: Path, config: CropConfig, rows: dict[str, dict], report: CropReport):
+        self.out, self.config, self.report = out, config, report
         self.rows = rows  # of the manifest, by page
         faces = [face for row in rows.values() for face in row.get("faces", ())]
         self.hashes = {face["file"]: bytes.fromhex(face["hash"]) for face in faces if not face["reason"]}
-        self.known = 0  # pages that were done before
-        self.skipped: list[tuple[str, str]] = []  # pages that cannot be read, and why; their earlier faces stay
 
-    def is_orphaned(self, name: str) -> bool:
-        """Was a face of this page left out as the duplicate of one that is gone?"""
-        reasons = [face["reason"] or "" for face in self.rows.get(name, {}).get("faces", ())]
-        return any(why.startswith(TWIN) and why.removeprefix(TWIN) not in self.hashes for why in reasons)
-
-    def page(self, source: Source, i: int, detect: Detector, again: bool = False) -> None:
-        """Cut one page's faces, unless that was done before (and not `again`)."""
+    def page(self, source: Source, i: int, detect: Detector) -> None:
+        """Cut one page's faces, unless that was done before."""
         name = source.names[i]
         try:
-            if i in source.refused:
-                raise Refused(source.refused[i])
             data = source.read(i)
             digest = hashlib.sha256(data).hexdigest()
-            if not again and self.rows.get(name, {}).get("sha256") == digest:
-                self.known += 1
+            if self.rows.get(name, {}).get("sha256") == digest:
+                self.report.known += 1
                 return
             image = decode(data)
         except Refused as refusal:
-            self.skipped.append((name, str(refusal)))
+            self.report.skipped.append((name, str(refusal)))
             if name not in self.rows:
                 self._note({"page": name, "skipped": str(refusal)})
             return
-        self._forget(name)
+        old = {face["file"] for face in self.rows.get(name, {}).get("faces", ())}  # the page's content has changed
+        self.hashes = {file: own for file, own in self.hashes.items() if file not in old}
+        _remove(self.out, old)
         faces = enumerate(detectors.on_pages(detect, image), start=1)
         faces = [self._face(image, face, _file_name(name, digest, number)) for number, face in faces]
         self._note({"page": name, "sha256": digest, "width": image.width, "height": image.height, "faces": faces})
@@ -225,12 +190,6 @@ class _Work:
     def _note(self, row: dict) -> None:
         self.rows[row["page"]] = row
         append_row(self.out / MANIFEST, row)
-
-    def _forget(self, name: str) -> None:
-        """Remove the faces of a page whose content has changed."""
-        old = {face["file"] for face in self.rows.pop(name, {}).get("faces", ())}
-        self.hashes = {file: own for file, own in self.hashes.items() if file not in old}
-        _remove(self.out, old)
 
     def _face(self, image: Image.Image, face: Face, name: str) -> dict:
         """Cut one face and write it to `FACES` or `REJECTED`."""
@@ -251,8 +210,8 @@ class _Work:
             return "too small"
         if sharpness(square) < self.config.sharp:
             return "blurred"
-        near = (TWIN + file for file, other in self.hashes.items() if hash_distance(own, other) <= self.config.twins)
-        return next(near, None)
+        twins = (file for file, other in self.hashes.items() if hash_distance(own, other) <= self.config.twins)
+        return next((f"duplicate of {file}" for file in twins), None)
 
 
 def square_around(face: Face, page: tuple[int, int], config: CropConfig) -> np.ndarray:
@@ -298,24 +257,23 @@ def _begin(out: Path, settings: dict[str, object], overwrite: bool) -> dict[str,
     path = out / MANIFEST
     first, *rows = read_rows(path) or [{}]
     before = first.get("settings", {})
+    if before == settings and not overwrite:
+        return {row["page"]: row for row in rows if "page" in row}  # of a page that was cut again, the last
     if not before and any(file for folder in (FACES, REJECTED) for file in (out / folder).glob("*.png")):
         raise FileExistsError(
             f"'{out / FACES}' or '{out / REJECTED}' holds pictures, but there is no {MANIFEST} that names them: they "
             "are not touched; choose another folder, or move them away"
         )
-    if before and before != settings and not overwrite:
+    if before and not overwrite:
         pairs = [(k, before.get(k), v) for k, v in settings.items() if before.get(k) != v]
         changed = ", ".join(f"{name} {old} there, {new} asked for" for name, old, new in pairs)
         raise FileExistsError(
             f"'{out}' holds faces cut with other settings ({changed}): choose another folder, or overwrite=True"
         )
-    if before and overwrite:
-        _remove(out, {face["file"] for row in rows for face in row.get("faces", ())})
-    if not before or overwrite:
-        path.unlink(missing_ok=True)
-        append_row(path, {"settings": settings})
-        return {}
-    return {row["page"]: row for row in rows if "page" in row}  # of a page that was cut again, the last
+    _remove(out, {face["file"] for row in rows for face in row.get("faces", ())})
+    path.unlink(missing_ok=True)
+    append_row(path, {"settings": settings})
+    return {}
 
 
 def _remove(out: Path, files: set[str]) -> None:
@@ -329,8 +287,9 @@ def _remove(out: Path, files: set[str]) -> None:
 def _by_reason(rows: Mapping[str, dict]) -> dict[str, list[str]]:
     """Files of faces by the reason why they were left out; "kept": of the others."""
     groups: dict[str, list[str]] = {"kept": []}
-    for face in (face for row in rows.values() for face in row.get("faces", ())):
-        groups.setdefault((face["reason"] or "kept").split(" of ")[0], []).append(face["file"])
+    for row in rows.values():
+        for face in row.get("faces", ()):
+            groups.setdefault((face["reason"] or "kept").split(" of ")[0], []).append(face["file"])
     return groups
 
 

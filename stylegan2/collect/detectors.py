@@ -1,8 +1,7 @@
 """Faces in pictures: three detectors behind one call.
 
-    detector = make("animeface")
-    faces = detector(image)              # [Face(box, score, landmarks), ...], the best first
-    faces = on_pages(detector, strip)    # tall webtoon pages, tile by tile
+    faces = make("animeface")(image)                # [Face(box, score, landmarks), ...], the best first
+    faces = on_pages(make("pocket"), strip)         # tall webtoon pages, tile by tile
 
 ``pocket``: our own small network, for rendered webtoon pages. ``animeface``: nagadomi's cascade for drawn faces,
 fetched once by a known hash. ``photo``: BlazeFace, for photos, with six landmarks (:mod:`stylegan2.collect.blazeface`).
@@ -46,18 +45,12 @@ def is_here(name: str) -> bool:
 
 
 def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: float | None = None):
-    """A detector by name: called with an RGB image it returns a list of `Face`, the best first.
+    """A detector, one of `NAMES`: called with an RGB image it returns a list of `Face`, the best first.
 
-    Args:
-        name: one of `NAMES`.
-        file: its cascade or network, or a folder with it, instead of the one that is shipped or fetched.
-        min_size: smallest face in pixels.
-        sure: how sure it must be, 0 to 1: the score of a network; of a cascade, a tenth of the windows that must agree.
-            None: the detector's own.
-
-    Raises:
-        ValueError: an unknown name, a size or threshold out of range, or a file that is no such detector.
-        FileNotFoundError, ConnectionError: its file is not there, or cannot be fetched; says what to do.
+    `file`: its cascade or network, or a folder with it, instead of the one that is shipped or fetched. `sure`: 0 to 1,
+    the score of a network; of a cascade, a tenth of the windows that must agree; None: the detector's own.
+    Raises ValueError: an unknown name, a number out of range, or a file that is no such detector; FileNotFoundError,
+    ConnectionError: its file is not there, or cannot be fetched; says what to do.
     """
     if name not in NAMES:
         raise ValueError(f"detector is {name!r}, expected one of {', '.join(NAMES)}")
@@ -74,10 +67,10 @@ def make(name: str, file: str | os.PathLike | None = None, min_size: int = MIN_S
 
 
 class Cascade:
-    """A cascade of local binary patterns (an XML file), by scikit-image, on an equalised grey picture.
+    """A cascade of local binary patterns (an XML file, which OpenCV 5 reads no more), by scikit-image.
 
-    OpenCV 5 reads these files no more. As in OpenCV 4, the picture is shrunk step by step under a window of one size;
-    each window that passes is a vote, and `NEIGHBOURS` times `sure` must agree. Raises ValueError: another file.
+    As in OpenCV 4, the picture, equalised and grey, is shrunk step by step under a window of one size; each window that
+    passes is a vote, and `NEIGHBOURS` times `sure` must agree. Raises ValueError: another file.
     """
 
     def __init__(self, path: Path, min_size: int = MIN_SIZE, sure: float = 0.5):
@@ -147,24 +140,16 @@ def on_pages(detector: Detector, image: Image.Image) -> list[Face]:
     Neighbouring tiles overlap by half, so every face that fits the page lies whole in one of them; faces that a tile's
     edge cuts are left to the next.
     """
-    width, height = image.size
     short, long = sorted(image.size)
     if short < SMALLEST:
         return []
-    tile = min(long, 2 * short)
-    faces: list[Face] = []
+    along = int(image.height >= image.width)  # the axis of the long side: 0 for x, 1 for y
+    tile, faces = min(long, 2 * short), []
     for first in sorted({*range(0, long - tile, short), long - tile}):  # the last tile ends with the page
-        x, y = (0, first) if height >= width else (first, 0)
-        part = image.crop((x, y, min(width, x + tile), min(height, y + tile)))
-        faces += [face.moved(x, y) for face in detector(part) if not _cut(face, part.size, (x, y), image.size)]
+        x, y = (0, first) if along else (first, 0)
+        part = image.crop((x, y, min(image.width, x + tile), min(image.height, y + tile)))
+        for face in detector(part):
+            start, end, near = face.box[along], face.box[along + 2], 0.02 * face.side
+            if (first == 0 or start >= near) and (first + tile == long or end <= tile - near):  # whole
+                faces.append(face.moved(x, y))
     return sorted(distinct(faces), key=lambda face: (face.box[1], face.box[0]))
-
-
-def _cut(face: Face, tile: tuple[int, int], at: tuple[int, int], page: tuple[int, int]) -> bool:
-    """Does a face touch an edge of its tile that is no edge of the page?"""
-    near = 0.02 * face.side
-    return any(
-        (face.box[axis] < near and at[axis] > 0)
-        or (face.box[axis + 2] > tile[axis] - near and at[axis] + tile[axis] < page[axis])
-        for axis in (0, 1)
-    )

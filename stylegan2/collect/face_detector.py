@@ -1,8 +1,5 @@
 """The pocket face detector: faces as points of a heat map (CenterNet, arXiv 1904.07850), for rendered webtoon pages.
 
-    detector = load()                     # the shipped one
-    faces = detector(page)                # [Face(box, score, None), ...]
-
 A fully convolutional network says for every cell of 8x8 pixels how sure it is that a face's middle lies there, where in
 the cell, and how large the face is. :mod:`stylegan2.pocket.nets.detector_training` trains it.
 """
@@ -21,7 +18,7 @@ from torch.nn import functional as F
 
 from stylegan2 import files
 from stylegan2.collect.boxes import MIN_SIZE, Face, distinct
-from stylegan2.files import CheckpointError, CourseError, check_entries, find_root
+from stylegan2.files import CheckpointError, check_entries, find_root
 
 SHIPPED = Path("checkpoints/pocket/detector.pt")  # below the course's folder
 FORMAT = "stylegan2 pocket face detector"
@@ -84,10 +81,7 @@ def load(path: str | os.PathLike | None = None, min_size: int = MIN_SIZE, sure: 
 def _shipped() -> Path:
     """Beside the code; where the package was installed without the course, in the course's folder."""
     beside = Path(__file__).parents[2] / SHIPPED
-    try:
-        return beside if beside.is_file() else find_root() / SHIPPED
-    except CourseError:
-        return beside
+    return beside if beside.is_file() else find_root() / SHIPPED
 
 
 class PocketDetector:

@@ -1,9 +1,5 @@
 """A face as 468 points in three dimensions, and who stands before what: two more networks of Google's MediaPipe.
 
-    face = BlazeFace()(photo)[0]
-    mesh = FaceMesh()(photo, face)                 # points [468, 3], presence
-    person = silhouette(square)                    # [H, W] in 0..1
-
 FaceMesh: arXiv 1907.06724. Points are numbered as in MediaPipe's canonical face; those that we use have names below.
 "left" and "right" are those of the picture, not of the person.
 """

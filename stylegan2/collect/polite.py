@@ -1,8 +1,5 @@
 """Fetching from other people's servers politely and safely.
 
-    session = PoliteSession(Manners(delay=1.0, contact="me@example.org"))
-    page = session.get("https://example.org/list")
-
 One request at a time to a host, with pauses; robots.txt is read first and obeyed, for redirects too; an honest
 User-Agent; what fails temporarily is tried again after longer and longer waits; a host that refuses or fails several
 times in a row is left alone. Redirects to other hosts, and addresses inside your own network, are refused.
@@ -126,12 +123,10 @@ class PoliteSession:
     def get(self, url: str, referer: str | None = None) -> Answer:
         """The page or picture at an address.
 
-        Raises:
-            NotAllowed: robots.txt forbids it; it is no http(s) address, private, too large, or leads to another host.
-            Missing: there is none, or it never comes whole.
-            Stopped: the host refuses or fails too often.
+        Raises Stopped; Missing: there is none, or it never comes whole; NotAllowed: robots.txt forbids it, it is no
+        http(s) address, private, too large, or leads to another host.
         """
-        return self._follow(url, referer, self._check_robots)
+        return self._follow(url, referer)
 
     def _host(self, url: str) -> _Host:
         return self._hosts.setdefault(check_address(url), _Host(delay=self.manners.delay))
@@ -149,7 +144,7 @@ class PoliteSession:
         """The host's rules; servers of pictures often refuse even them without a Referer."""
         address = urljoin(url, "/robots.txt")
         try:
-            text = self._follow(address, referer).content.decode("utf-8-sig", "replace")
+            text = self._follow(address, referer, robots=False).content.decode("utf-8-sig", "replace")
         except (Missing, NotAllowed, Stopped) as error:
             status = getattr(error, "status", 0)
             if not 400 <= status < 500:  # RFC 9309, 2.3.1.3 and 4: with 400 to 499 all is allowed, else nothing
@@ -163,11 +158,11 @@ class PoliteSession:
             raise Stopped(f"{address} asks for {delay:.0f} seconds between two requests: too long for a crawl")
         return rules
 
-    def _follow(self, url: str, referer: str | None, check: Callable[[str, str | None], None] | None = None) -> Answer:
-        """The answer after redirects, all within the host; `check` is called for every address."""
+    def _follow(self, url: str, referer: str | None, robots: bool = True) -> Answer:
+        """The answer after redirects, all within the host; the robots.txt is asked about every address."""
         for _ in range(6):
-            if check:
-                check(url, referer)
+            if robots:
+                self._check_robots(url, referer)
             answer = self._ask(url, referer)
             if isinstance(answer, Answer):
                 return answer
@@ -178,10 +173,7 @@ class PoliteSession:
         raise Missing(f"{url} leads in a circle")
 
     def _ask(self, url: str, referer: str | None) -> Answer | str:
-        """An answer, or the address of a redirect.
-
-        What fails temporarily is tried again when the server says, else after 1, 2, 4, ... seconds.
-        """
+        """An answer, or a redirect's address. A temporary failure: again when told, else after 1, 2, 4, ... seconds."""
         host = self._asked = self._host(url)
         sent = {"User-Agent": self.manners.user_agent} | ({"Referer": referer} if referer else {})
         for number in range(self.manners.retries + 1):
@@ -193,9 +185,8 @@ class PoliteSession:
             except HTTPError as error:
                 why = f"{type(error).__name__}: {error}"
             else:
-                self._count_refusal(url, response.status)
-                if response.status not in TEMPORARY:
-                    return self._accepted(url, response, body)
+                if (answer := self._judged(url, response, body)) is not None:
+                    return answer
                 why = f"status {response.status}"
                 with suppress(InvalidHeader):
                     wait = urllib3.Retry().get_retry_after(response) or wait
@@ -231,9 +222,17 @@ class PoliteSession:
                 raise ProtocolError(f"not done after {10 * self.manners.timeout:.0f} s")
             yield chunk
 
-    def _accepted(self, url: str, response: urllib3.BaseHTTPResponse, body: bytes) -> Answer | str:
-        """An answer that is no temporary failure, or the address of a redirect."""
+    def _judged(self, url: str, response: urllib3.BaseHTTPResponse, body: bytes) -> Answer | str | None:
+        """An answer, or the address of a redirect; None: a temporary failure. Raises Stopped: too many refusals."""
         host, status = self._asked, response.status
+        host.refusals += status in REFUSALS and urlsplit(url).path != "/robots.txt"
+        if status in REFUSALS and host.refusals >= self.manners.patience:
+            raise Stopped(
+                f"{urlsplit(url).netloc} refused {host.refusals} times in a row (status {status}, last for {url}): "
+                "it does not want this. Wait, ask its owner, or go on later with a longer delay"
+            )
+        if status in TEMPORARY:
+            return None
         if status in REFUSALS:
             raise Missing(f"{url}: refused with status {status}", status)
         host.refusals = host.failures = 0
@@ -242,18 +241,6 @@ class PoliteSession:
         if status != 200:
             return response.get_redirect_location() or ""
         return Answer(url, body, response.headers.get("Content-Type", "").partition(";")[0])
-
-    def _count_refusal(self, url: str, status: int) -> None:
-        """Count an answer that is a refusal of a page. Raises Stopped where they are too many in a row."""
-        host = self._asked
-        if status not in REFUSALS or urlsplit(url).path == "/robots.txt":
-            return
-        host.refusals += 1
-        if host.refusals >= self.manners.patience:
-            raise Stopped(
-                f"{urlsplit(url).netloc} refused {host.refusals} times in a row (status {status}, last for {url}): "
-                "it does not want this. Wait, ask its owner, or go on later with a longer delay"
-            )
 
     def _checked(self, kind: type[urllib3.HTTPConnectionPool]) -> type[urllib3.HTTPConnectionPool]:
         """Connections whose address is checked before anything is sent; servers of others are not asked quickly."""

@@ -4,8 +4,7 @@
     for episode in site.episodes(session, url):
         refs = site.images(session, episode)
 
-Sites change: a page without pictures or episodes is an error, not an empty success. A site's question for an age or a
-login is never answered; the message names it.
+A page without pictures or episodes is an error. A site's question for an age or a login is named, never answered.
 """
 
 from __future__ import annotations
@@ -136,7 +135,6 @@ def _sizes(tag: Tag) -> Iterator[tuple[str, float]]:
 class Site:
     """A site; the defaults are any page with pictures, or a text with one address per line, as one episode."""
 
-    name: str = "images"  # for `--site`
     hosts: tuple[str, ...] = ()  # of its pages; links of a list may also lead to the list's own host
     one_host: bool = False  # the other hosts lead to the first
     image_hosts: tuple[str, ...] = ()  # from which its pictures may come; the page's own host always may
@@ -237,7 +235,6 @@ def _naver_list(session: PoliteSession, url: str, page: int) -> list[Episode] | 
 
 SITES = {
     "webtoons": Site(
-        "webtoons",
         hosts=("www.webtoons.com", "webtoons.com", "m.webtoons.com"),
         one_host=True,
         image_hosts=("webtoon-phinf.pstatic.net", "swebtoon-phinf.pstatic.net"),
@@ -248,7 +245,6 @@ SITES = {
         motion="motiontoon",
     ),
     "naver": Site(
-        "naver",
         hosts=("comic.naver.com", "m.comic.naver.com"),
         image_hosts=("image-comic.pstatic.net", "shared-comic.pstatic.net"),
         number="no",

@@ -1,9 +1,7 @@
 """One face through a clip: found in every frame, followed, its squares smoothed over time.
 
-    follower = Follower()
     places = np.array([follower(frame) for frame in frames])     # [T, 4], NaN where no face was found
-    places = smooth(places, sigma=2)
-    face = cut(frames[0], corners(places[0]), 256)               # see `collect.align`
+    face = cut(frames[0], corners(smooth(places, sigma=2)[0]), 256)
 
 A place is a square as four numbers: its centre, and the vector from there to the middle of its right side, in pixels.
 """

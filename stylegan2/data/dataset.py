@@ -8,7 +8,6 @@ import math
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import lmdb
@@ -64,17 +63,12 @@ def _again(path: str | os.PathLike) -> str:
 def _no_lmdb(path: str | os.PathLike) -> Exception:
     """The error for a path that is no LMDB folder."""
     text, make = os.fspath(path), "python -m stylegan2 prepare"
-    if text.startswith("pocket:"):
-        own = f"{shlex.quote(text)} --out data/{text.removeprefix('pocket:').partition('?')[0]}.lmdb"
-        return ValueError(f"'{text}' is a rendered set, no dataset yet; make one: {make} {own}")
-    if not os.path.exists(path):
+    if not os.path.exists(path) and ":" not in text:
         own = shlex.quote(f"{os.path.splitext(text)[0]}.lmdb")  # never a .zip, which would be read as images
         return FileNotFoundError(f"no dataset at '{text}'; make one: {make} IMAGES --out {own}")
-    what = "a folder without data.mdb" if os.path.isdir(path) else "a file"
-    own = f"{shlex.quote(text)} --out OUT.lmdb"
-    return ValueError(
-        f"'{path}' is not an LMDB but {what}; if it holds images, turn it into a dataset first: {make} {own}"
-    )
+    what = "a folder without data.mdb" if os.path.isdir(path) else "a file or a rendered set"
+    make = f"{make} {shlex.quote(text)} --out OUT.lmdb"
+    return ValueError(f"'{text}' is not an LMDB but {what}; if it has images, turn it into a dataset first: {make}")
 
 
 def close_reader(path: str | os.PathLike) -> None:
@@ -87,15 +81,6 @@ def close_reader(path: str | os.PathLike) -> None:
 def is_lmdb(path: str | os.PathLike) -> bool:
     """Does `path` look like an LMDB folder?"""
     return os.path.isfile(os.path.join(os.fspath(path), "data.mdb"))
-
-
-def read_length(path: str | os.PathLike) -> int:
-    """Number of images, from the key `length`. Raises ValueError where that key is missing or no number."""
-    with open_reader(path).begin() as txn:
-        raw = txn.get(LENGTH_KEY)
-    if raw is None or not raw.isdigit():
-        raise ValueError(f"'{path}' is an LMDB without a usable 'length' key (found {raw!r}): not an image dataset")
-    return int(raw)
 
 
 def read_sizes(path: str | os.PathLike) -> tuple[int, ...]:
@@ -123,8 +108,11 @@ class LMDBDataset(Dataset):
     def __init__(self, path: str | os.PathLike, resolution: int | None = None, cache: bool = False):
         """resolution: None for the largest there is."""
         self.path = Path(path)
-        self.length = read_length(path)
-        sizes = read_sizes(path)
+        with open_reader(path).begin() as txn:
+            length = txn.get(LENGTH_KEY)
+        if length is None or not length.isdigit():
+            raise ValueError(f"'{path}' is an LMDB without a usable 'length' key ({length!r}): not an image dataset")
+        self.length, sizes = int(length), read_sizes(path)
         if not self.length or not sizes:
             raise ValueError(f"the dataset '{path}' is empty; prepare it again and read the report's skipped files")
         self.resolution = max(sizes) if resolution is None else resolution
@@ -179,53 +167,25 @@ class LMDBDataset(Dataset):
         return {**self.__dict__, "_pixels": None, "is_cached": False}  # a worker reads from disk
 
 
-@dataclass(frozen=True)
-class DatasetInfo:
-    """The result of `inspect`. `mean` and `std` per channel (RGB) are on the 0..255 scale, over at most `SAMPLES`."""
-
-    path: str
-    length: int
-    sizes: tuple[int, ...]
-    bytes: int  # on disk
-    format: str  # "JPEG", "PNG", ...
-    keys: tuple[str, ...]  # a few sample keys
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    complete: bool = True  # False while (or after an interrupted) prepare
-    meta: dict = field(default_factory=dict)  # source and settings; empty for an LMDB of other origin
-
-    def __str__(self) -> str:
-        sizes = ", ".join(f"{size} px" for size in self.sizes)
-        images = counted(self.length, "image") + " (not finished: run prepare again to continue)" * (not self.complete)
-        mean, std = (" ".join(f"{value:.1f}" for value in values) for values in (self.mean, self.std))
-        return (
-            f"{self.path}: {images}, {sizes}, {self.format}, {self.bytes / 2**20:.1f} MiB\n"
-            f"  keys {', '.join(self.keys)}\n"
-            f"  mean {mean}, standard deviation {std} (RGB, 0..255)"
-        )
-
-
-def inspect(path: str | os.PathLike) -> DatasetInfo:
-    """Length, sizes, bytes, format, keys and colour statistics of an LMDB (statistics at its smallest size)."""
+def inspect(path: str | os.PathLike) -> str:
+    """In words: length, sizes, format, bytes on disk, keys, colours (at the smallest size, of at most `SAMPLES`)."""
     sizes = read_sizes(path)
-    dataset = LMDBDataset(path, min(sizes, default=None))
-    keys = (image_key(sizes[0], 0), image_key(sizes[-1], dataset.length - 1), LENGTH_KEY)
+    dataset, meta = LMDBDataset(path, min(sizes, default=None)), read_meta(path)
+    keys = [image_key(sizes[0], 0), image_key(sizes[-1], dataset.length - 1), LENGTH_KEY]
     with open_reader(path).begin() as txn, Image.open(io.BytesIO(txn.get(keys[0]))) as image:
         kind = image.format
-    meta = read_meta(path)
     step = max(1, math.ceil(dataset.length / SAMPLES))
     pixels = torch.stack([dataset[k] for k in range(0, dataset.length, step)]).double()  # [n, 3, H, W]
-    return DatasetInfo(
-        path=os.fspath(path),
-        length=dataset.length,
-        sizes=sizes,
-        bytes=os.stat(Path(path) / "data.mdb").st_size,
-        format=kind,
-        keys=tuple(dict.fromkeys(key.decode() for key in keys)),
-        mean=tuple(pixels.mean((0, 2, 3)).tolist()),
-        std=tuple(pixels.std((0, 2, 3)).tolist()),
-        complete=meta.get("done", 0) == meta.get("total", 0),
-        meta=meta,
+    mean, std = (
+        " ".join(f"{v:.1f}" for v in values.tolist()) for values in (pixels.mean((0, 2, 3)), pixels.std((0, 2, 3)))
+    )
+    whole = meta.get("done", 0) == meta.get("total", 0)
+    images = counted(dataset.length, "image") + " (not finished: run prepare again to continue)" * (not whole)
+    return (
+        f"{path}: {images}, {', '.join(f'{size} px' for size in sizes)}, {kind}, "
+        f"{os.stat(Path(path) / 'data.mdb').st_size / 2**20:.1f} MiB\n"
+        f"  keys {', '.join(dict.fromkeys(key.decode() for key in keys))}\n"
+        f"  mean {mean}, standard deviation {std} (RGB, 0..255)"
     )
 
 

@@ -148,47 +148,34 @@ def encode(image: Image.Image, settings: Settings) -> bytes:
 
 
 # ------------------------------------------------------------------------------------------- what is no picture for us
-
 EXPORT = "save it as JPEG or PNG with a program that opens it"
 DEVELOP = "a camera's raw picture: develop it to JPEG with the camera's or another raw program"
 FRAME = "a video, not a picture: save one frame of it as JPEG or PNG"
-UNPACK = "an archive: unpack it first"
 HEIC = (
     "a HEIC picture, as iPhones make them, which could not be opened: save it as JPEG (on the phone: Settings, Camera, "
     "Formats, Most Compatible; or share it as JPEG)"
 )
-BRANDS = {  # of the container that begins with "ftyp"
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), HEIC),
-    **dict.fromkeys((b"avif", b"avis"), f"an AVIF picture, which this Pillow cannot open: {EXPORT}"),
-    b"crx ": DEVELOP,
+KINDS = {  # how a file begins (a regular expression): what it is, and what to do; the first that fits
+    rb"....ftyp(hei[cxms]|hev[cx]|m[is]f1)": HEIC,
+    rb"....ftypavi[fs]": f"an AVIF picture, which this Pillow cannot open: {EXPORT}",
+    rb"....ftypcrx |(II\*\0|MM\0\*)....CR|FUJIFILMCCD-RAW|IIRO|IIRS|MMOR|IIU\0": DEVELOP,
+    rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI": FRAME,
+    rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!": "an archive: unpack it first",
+    rb"%PDF": f"a PDF document: {EXPORT}",
+    rb"8BPS": f"a Photoshop file (PSD): {EXPORT}",
+    rb"gimp xcf": f"a GIMP file (XCF): {EXPORT}",
+    rb"%!PS": f"a PostScript file: {EXPORT}",
+    rb"\xff\x0a|\0\0\0\x0cJXL ": f"a JPEG XL picture: {EXPORT}",
+    rb"\s*<(?=.{0,4096}<svg|svg)": f"a drawing (SVG): {EXPORT}",
+    rb"\s*<(\?xml|!doctype|html)": "a web page: download the picture itself",
 }
-STARTS = {  # words: how such a file may begin
-    f"a PDF document: {EXPORT}": (b"%PDF",),
-    f"a Photoshop file (PSD): {EXPORT}": (b"8BPS",),
-    f"a GIMP file (XCF): {EXPORT}": (b"gimp xcf",),
-    f"a PostScript file: {EXPORT}": (b"%!PS",),
-    f"a JPEG XL picture: {EXPORT}": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
-    DEVELOP: (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0"),  # the last ones are Olympus's and Panasonic's
-    FRAME: (b"\x1aE\xdf\xa3",),  # Matroska, WebM
-    UNPACK: (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!"),
-}
-RAW_TAGS = (50706, 50740)  # DNGVersion, DNGPrivateData
+RAW_TAGS = (50706, 50740)  # of TIFF: DNGVersion, DNGPrivateData
 REDUCED, SUB_IFDS = 254, 330  # tags of TIFF: "a smaller version of another picture", and where that one lies
 
 
 def kind_of(data: bytes) -> str | None:
     """What a file is and what to do, in words, for one that Pillow does not open; None: nobody knows."""
-    if data[4:8] == b"ftyp":
-        return BRANDS.get(data[8:12], FRAME)
-    if data[:4] in (b"II*\0", b"MM\0*") and data[8:10] == b"CR":
-        return DEVELOP  # Canon
-    if data[:4] == b"RIFF" and data[8:11] == b"AVI":
-        return FRAME
-    known = next((words for words, starts in STARTS.items() if data.startswith(starts)), None)
-    if known is None and data[:256].lstrip().lower().startswith((b"<svg", b"<?xml", b"<!doctype", b"<html")):
-        is_svg = b"<svg" in data[:4096].lower()
-        return f"a drawing (SVG): {EXPORT}" if is_svg else "a web page: download the picture itself"
-    return known
+    return next((words for start, words in KINDS.items() if re.match(start, data, re.DOTALL | re.IGNORECASE)), None)
 
 
 def is_raw(data: bytes, tags) -> bool:

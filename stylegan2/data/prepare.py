@@ -43,17 +43,16 @@ class PrepareReport:
 
     out: str
     length: int  # images in the dataset now
-    written: dict[int, int]  # size -> images written by this call
+    sizes: tuple[int, ...]
     resumed: int  # images that were there already
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (name, reason), over all calls
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        sizes = ", ".join(f"{size} px" for size in self.written)
-        rate = max(self.written.values(), default=0) / max(self.seconds, 1e-9)  # each image once, whatever its sizes
+        sizes, written = ", ".join(f"{size} px" for size in self.sizes), self.length - self.resumed
         lines = [
-            f"{self.out}: {counted(self.length, 'image')} of {sizes}; {self.length - self.resumed:,} written in "
-            f"{self.seconds:.1f} s ({rate:,.0f} images/s), {self.resumed:,} were there, "
+            f"{self.out}: {counted(self.length, 'image')} of {sizes}; {written:,} written in {self.seconds:.1f} s "
+            f"({written / max(self.seconds, 1e-9):,.0f} images/s), {self.resumed:,} were there, "
             f"{counted(len(self.skipped), 'file')} skipped"
         ]
         lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped[:20]]
@@ -76,11 +75,8 @@ def prepare(
     """Write the images of `source` into the LMDB folder `out`; run it again to go on after an interruption.
 
     source    a folder (flat or nested), a `.zip`, or `pocket:DOMAIN?n=1000&seed=0` (rendered)
-    sizes     edge lengths in pixels; each image is stored at every size
-    format    "jpeg" (default for files, at `quality` 1..100) or "png" (lossless; default for rendered sets)
-    resample  lanczos, bicubic, bilinear, box or nearest
+    sizes, quality, format, resample, crop    see `Settings`; format: default "jpeg", of rendered sets "png"
     workers   threads; 0 works in this one (the bytes are the same)
-    crop      True takes the centre square, False squeezes the whole picture into a square
     limit     only the first so many items, sorted by name
     overwrite begin anew even though `out` holds another dataset
 
@@ -94,11 +90,7 @@ def prepare(
 
 
 def ensure_lmdb(
-    source: str | os.PathLike,
-    cache_dir: str | os.PathLike,
-    size: int,
-    workers: int = 2,
-    progress: bool = True,
+    source: str | os.PathLike, cache_dir: str | os.PathLike, size: int, workers: int = 2, progress: bool = True
 ) -> Path:
     """An LMDB for any source: `source` itself if it is one, else prepared below `cache_dir` (once; resumed if need be).
 
@@ -142,8 +134,7 @@ def _prepare(
     if not record.length:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
         raise ValueError(f"none of the {record.total} files of {listing.title} is a usable image ({reasons})")
-    written = dict.fromkeys(settings.sizes, record.length - before.length)
-    return PrepareReport(str(out), record.length, written, before.length, skipped, time.perf_counter() - begin)
+    return PrepareReport(str(out), record.length, settings.sizes, before.length, skipped, time.perf_counter() - begin)
 
 
 # -------------------------------------------------------------------------------------------------------- the record

@@ -10,11 +10,8 @@ from torch.nn import functional as F
 def roughen(images: Tensor, landmarks: Tensor, rng: torch.Generator, shared: bool = False) -> tuple[Tensor, Tensor]:
     """Move images by up to a twentieth of their side, soften them, add blotches and grain, change their light a little.
 
-    Args:
-        images: [N, 3, H, W] in [-1, 1]; the result is differentiable by them.
-        landmarks: [N, K, 2] in image sides, moved along.
-        rng: a generator on their device.
-        shared: the same for all images, so that a batch gives what its images give one by one.
+    images [N, 3, H, W] in [-1, 1], by which the result is differentiable; landmarks [N, K, 2] in image sides, moved
+    along; `shared`: the same for all images, so that a batch gives what its images give one by one.
     """
     n, height, width = 1 if shared else len(images), *images.shape[2:]
 

@@ -6,7 +6,6 @@ in memory and never extracted, and a damaged file costs one line in a report, ne
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import re
@@ -14,7 +13,6 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -44,56 +42,42 @@ class Source:
 
     def load(self, indices: range, settings: Settings) -> list[Images | str]:
         """Items -> for each {size: RGB image}, or the reason (str) why there is none."""
-        return [self._load_one(index, settings) for index in indices]
-
-    def _load_one(self, index: int, settings: Settings) -> Images | str:
-        if index in self.refused:
-            return self.refused[index]
-        try:
-            image = decode(self.read(index), shrink_to=max(settings.sizes) if settings.crop else None)
-        except Refused as refusal:
-            return str(refusal)
-        return {size: to_square(image, size, settings.resample, settings.crop) for size in settings.sizes}
+        loaded, shrink_to = [], max(settings.sizes) if settings.crop else None
+        for index in indices:
+            try:
+                image = decode(self.read(index), shrink_to)
+                loaded.append({s: to_square(image, s, settings.resample, settings.crop) for s in settings.sizes})
+            except Refused as refusal:
+                loaded.append(str(refusal))
+        return loaded
 
     def read(self, index: int) -> bytes:
-        """The bytes of one item's file. Raises Refused where it cannot be read."""
+        """The bytes of one item's file. Raises Refused where it cannot, or must not, be read."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class FolderSource(Source):
-    """Every file below a folder, flat or nested, sorted by relative path; hidden files are left out."""
+class FileSource(Source):
+    """The visible files below a folder, or the entries of a zip, which are read in memory, never extracted."""
 
-    root: Path = Path()
+    root: Path = Path()  # the folder or zip
+    entries: tuple[Path | zipfile.ZipInfo, ...] = ()
+    archive: zipfile.ZipFile | None = None  # stays open: reading the directory of a large one takes seconds
 
     def read(self, index: int) -> bytes:
-        path = self.root / self.names[index]
+        if index in self.refused:
+            raise Refused(self.refused[index])
+        entry = self.entries[index]
         try:
-            with open(path, "rb") as file:
+            with self.archive.open(entry) if self.archive else open(entry, "rb") as file:
                 data = file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            if not self.root.is_dir():  # else a drive that was taken away would count as thousands of damaged files
+        except Exception as error:  # of a cut-off or lying zip entry: zipfile and zlib raise many types
+            if not self.root.exists():  # else a drive that was taken away would count as thousands of damaged files
                 raise FileNotFoundError(f"the source {self.root} is gone; bring it back and run again") from error
-            raise Refused(f"cannot be read ({error.strerror or error})") from error
+            raise Refused(f"cannot be read ({getattr(error, 'strerror', '') or describe(error)})") from error
         if len(data) > MAX_FILE_BYTES:
             raise Refused(f"larger than {MAX_FILE_BYTES >> 20} MiB")
         return data
-
-
-@dataclass(frozen=True)
-class ZipSource(Source):
-    """Every entry of a zip archive, read in memory, never extracted."""
-
-    archive: Path = Path()
-    entries: tuple[int, ...] = ()  # positions in its directory
-
-    def read(self, index: int) -> bytes:
-        archive = _open_zip(self.archive, self.fingerprint)
-        try:
-            with archive.open(archive.infolist()[self.entries[index]]) as file:
-                return file.read(MAX_FILE_BYTES + 1)  # zipfile never returns more than the size declared
-        except Exception as error:  # bad CRC, unknown method, cut-off or lying entry: zipfile and zlib raise many types
-            raise Refused(f"damaged zip entry ({describe(error)})") from error
 
 
 # ----------------------------------------------------------------------------------------------------------- opening
@@ -131,16 +115,24 @@ def open_source(
         exclude = exclude and Path(exclude).resolve()
         if path.resolve() == exclude:
             raise ValueError(f"'{text}' is both source and output: choose another folder for the output")
-        _, fields = _take(_walk(path, exclude), f"folder '{path}'", limit)
-        return FolderSource(f"folder {path.name}", **fields, root=path)
+        return _of_files(f"folder {path.name}", _walk(path, exclude), limit, path)
     if not path.exists():
         raise FileNotFoundError(f"no such folder or zip: '{text}'; {_EXPECTED}")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"'{text}' is a file but not a (whole) zip archive; {_EXPECTED}")
-    return _open_zip_source(path, limit)
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"'{path}' is a damaged zip archive ({error}); download or create it again") from error
+    items = (
+        (info.filename, f"{info.filename}|{info.file_size}|{info.CRC}", _zip_refusal(info), info)
+        for info in archive.infolist()
+        if not info.is_dir() and not _hidden(info.filename.replace("\\", "/"))
+    )
+    return _of_files(f"zip {path.name}", items, limit, path, archive)
 
 
-def fingerprint_of(parts: list[str]) -> str:
+def fingerprint_of(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -150,18 +142,20 @@ def _hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
-def _take(items: Iterable[tuple], what: str, limit: int | None) -> tuple[list[tuple], dict[str, Any]]:
-    """Items (name, text that changes with the contents, reason to refuse or None, ...) to take; a Source's fields."""
+def _of_files(
+    title: str, items: Iterable[tuple], limit: int | None, root: Path, archive: zipfile.ZipFile | None = None
+) -> FileSource:
+    """`items`: (name, text that changes with the contents, reason to refuse or None, entry)."""
     items = sorted(items, key=lambda item: item[0])[:limit]
     if not items:
-        raise ValueError(f"the {what} holds no files; {_EXPECTED}")
-    refused = {k: item[2] for k, item in enumerate(items) if item[2]}
-    fingerprint = fingerprint_of([item[1] for item in items])
-    return items, {"names": tuple(item[0] for item in items), "fingerprint": fingerprint, "refused": refused}
+        raise ValueError(f"'{root}' holds no files; {_EXPECTED}")
+    names, contents, reasons, entries = zip(*items, strict=True)
+    refused = {k: reason for k, reason in enumerate(reasons) if reason}
+    return FileSource(title, names, fingerprint_of(contents), refused, root, entries, archive)
 
 
-def _walk(root: Path, exclude: Path | None) -> Iterator[tuple[str, str, str | None]]:
-    """All visible files below `root`, as `_take` wants them."""
+def _walk(root: Path, exclude: Path | None) -> Iterator[tuple[str, str, str | None, Path]]:
+    """All visible files below `root`, as `_of_files` wants them."""
     for folder, subfolders, files in os.walk(root):
         here = Path(folder)
         links = [name for name in subfolders if (here / name).is_symlink()]
@@ -171,17 +165,11 @@ def _walk(root: Path, exclude: Path | None) -> Iterator[tuple[str, str, str | No
             try:
                 stat = path.stat()
             except OSError as error:
-                yield name, name, f"cannot be read ({error.strerror or error})"
+                yield name, name, f"cannot be read ({error.strerror or error})", path
                 continue
             regular = path.is_file()  # a named pipe would block for ever
             reason = None if regular else "not a regular file (links to folders are not followed)"
-            yield name, f"{name}|{stat.st_size}|{stat.st_mtime_ns}", reason
-
-
-@functools.lru_cache(maxsize=2)
-def _open_zip(path: Path, fingerprint: str) -> zipfile.ZipFile:
-    """One open archive per process: reading the directory of a large one takes seconds."""
-    return zipfile.ZipFile(path)
+            yield name, f"{name}|{stat.st_size}|{stat.st_mtime_ns}", reason, path
 
 
 def _zip_refusal(info: zipfile.ZipInfo) -> str | None:
@@ -198,18 +186,3 @@ def _zip_refusal(info: zipfile.ZipInfo) -> str | None:
     if info.file_size > RATIO_FROM_BYTES and info.file_size > MAX_ZIP_RATIO * max(1, info.compress_size):
         return f"unpacks to {info.file_size // max(1, info.compress_size):,} times its size: a decompression bomb?"
     return None
-
-
-def _open_zip_source(path: Path, limit: int | None) -> ZipSource:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"'{path}' is a damaged zip archive ({error}); download or create it again") from error
-    items = [
-        (info.filename, f"{info.filename}|{info.file_size}|{info.CRC}", _zip_refusal(info), k)
-        for k, info in enumerate(infos)
-        if not info.is_dir() and not _hidden(info.filename.replace("\\", "/"))
-    ]
-    items, fields = _take(items, f"zip archive '{path}'", limit)
-    return ZipSource(f"zip {path.name}", **fields, archive=path, entries=tuple(item[3] for item in items))

@@ -3,9 +3,8 @@
     real = image_sets.open_images("data/webtoon.lmdb", g.resolution)
     print(format_results(measure_generator(g, MEASURES, real, source)))
 
-Networks and formulas of the first three are torch-fidelity's: of the packages that are maintained the one that has all
-three, and it holds itself to the numbers of the original implementations. The loop over the images is ours, so that an
-image is rendered once for all networks.
+Networks and formulas of the first three are torch-fidelity's. The loop over the images is ours, so that an image is
+rendered once for all networks.
 """
 
 from __future__ import annotations
@@ -95,19 +94,13 @@ def load_networks(measures: Sequence[str], weights: Where = None, device="auto")
     PyTorch's cache, filled from the network. Raises ImportError, FileNotFoundError, ConnectionError or ValueError for a
     missing package or file; says what to do.
     """
-    wanted = _networks_of(measures)
+    wanted = list(dict.fromkeys(MEASURES[measure] for measure in measures))
     if weights is not None and not Path(weights).exists():
         raise FileNotFoundError(f"no weights at '{weights}': expected a folder with the files of {', '.join(wanted)}")
-    if weights is not None and not Path(weights).is_dir():
-        of_file = "inception" if "inception" in wanted else wanted[0]
-        return {name: LOADERS[name](weights if name == of_file else None, device) for name in wanted}
-    return {name: LOADERS[name](weights, device) for name in wanted}
-
-
-def _networks_of(measures: Sequence[str], known: Sequence[str] = tuple(MEASURES)) -> list[str]:
-    if unknown := [measure for measure in measures if measure not in known]:
-        raise ValueError(f"unknown measures {', '.join(unknown)}: expected some of {', '.join(known)}")
-    return list(dict.fromkeys(MEASURES[measure] for measure in measures))
+    places = dict.fromkeys(wanted, weights)
+    if weights is not None and Path(weights).is_file():
+        places = {"inception" if "inception" in wanted else wanted[0]: weights}
+    return {name: LOADERS[name](places.get(name), device) for name in wanted}
 
 
 def image_distances(
@@ -120,19 +113,17 @@ def image_distances(
 ) -> dict[str, float]:
     """How far generated images are from real ones: {"fid", "kid", "kid_sd", "precision", "recall"}, as asked for.
 
-    Args:
-        generated, real: two sets of images, of any and of different number.
-        networks: {"inception": extractor, "vgg": extractor}, as far as needed.
-        measures: some of "fid", "kid", "pr" (precision and recall).
-
-    Raises ValueError for fewer than 4 images, or an unknown measure.
+    `networks` has an "inception" and a "vgg", as far as `measures` (of `COMPARED`) need them. Raises ValueError for
+    fewer than 4 images.
     """
     if min(len(generated), len(real)) <= NEIGHBOURS:
         raise ValueError(f"{len(generated)} generated and {len(real)} real images: expected at least {NEIGHBOURS + 1}")
     device = pick_device(device)
-    extractors = {name: networks[name] for name in _networks_of(measures, COMPARED)}
-    named = {"generated": generated, "real": real}
-    sets = [extract_features(images, extractors, batch, device, name) for name, images in named.items()]
+    extractors = {name: networks[name] for name in {MEASURES[measure] for measure in measures}}
+    sets = [
+        extract_features(images, extractors, batch, device, what)
+        for what, images in (("generated", generated), ("real", real))
+    ]
     distances: dict[str, float] = {}
     for measure in measures:
         pair = [features[MEASURES[measure]] for features in sets]
@@ -152,13 +143,8 @@ def measure_generator(
 ) -> dict:
     """Measures of one generator as plain values, ready for JSON. Networks are loaded before anything is rendered.
 
-    Args:
-        measures: some of `MEASURES`.
-        real: real images of its resolution, for "fid", "kid" and "pr".
-        source: the generator that it was fine-tuned from, for "structure".
-        count: generated images (at most 5,000 pairs for "ppl" and 1,000 for "structure").
-        weights: see `load_networks`.
-
+    `real`: images of its resolution, for `COMPARED`. `source`: what it was fine-tuned from, for "structure". `count`:
+    generated images (at most 5,000 pairs for "ppl" and 1,000 for "structure").
     Raises ValueError for an unknown measure, or one whose real images or source are not given; and as `load_networks`.
     """
     if not measures or set(measures) - set(MEASURES):

@@ -1,8 +1,7 @@
 """Perceptual path length (StyleGAN, arXiv 1812.04948, section 4.1): is the way from face to face in W smooth?
 
-At the ends of the paths (t = 0), whole images, without truncation: what StyleGAN2 reports. Ours and not
-torch-fidelity's, which interpolates z instead of w, shrinks to 64 px and rounds to bytes by default, and asks numpy for
-an argument that version 2.4 no longer has.
+At the ends of the paths (t = 0), whole images, without truncation: what StyleGAN2 reports. (torch-fidelity interpolates
+z instead of w, shrinks to 64 px and rounds to bytes by default.)
 """
 
 from __future__ import annotations
@@ -31,10 +30,7 @@ def perceptual_path_length(g: Generator, pairs: int, distance: Distance, **optio
 def path_lengths(g: Generator, pairs: int, distance: Distance, epsilon: float = 1e-4, batch: int = 8) -> Tensor:
     """d(g(w1), g(lerp(w1, w2, epsilon))) / epsilon^2 of each pair, [pairs] (the paper's l_W).
 
-    Args:
-        pairs: how many; pair i has one noise and the codes of two seeds of its own, whatever the batch.
-        distance: of two batches of images in about [-1, 1] -> [N]; the paper's is LPIPS on VGG.
-        epsilon: the step.
+    Pair i has one noise and the codes of two seeds of its own, whatever the batch. The paper's `distance` is LPIPS.
     """
     lengths = []
     for start in bar(range(0, pairs, batch), "ppl", "batch"):

@@ -49,11 +49,8 @@ def self_similarity(keys: Tensor) -> Tensor:
 def structure_distances(source: Images, targets: Sequence[Images], model: nn.Module, batch: int = 8) -> Tensor:
     """How differently the two images of a pair are composed, whatever their colours: [K, N], 0 for the same image.
 
-    The mean square of the difference between the two self-similarities, as the authors' code has it.
-
-    Args:
-        source, targets: N images, of any size; K sets of N images. Raises ValueError for sets of different size.
-        model: a timm `VisionTransformer`; the paper's is DINO ViT-B/8, see `pretrained.dino`.
+    The mean square of the difference between the two self-similarities, as the authors' code has it. N images of any
+    size, and K sets of N; a timm `VisionTransformer`. Raises ValueError for sets of different length.
     """
     for images in targets:
         if len(images) != len(source):

@@ -1,8 +1,7 @@
 """What StructureLoss can see: how much the running RGB sums of the low resolutions differ from face to face.
 
 StructureLoss as published (arXiv 2106.12445, section 3.3) compares a generator's RGB sums with its source's at 4, 8 and
-16 pixels. Where these hardly vary over z, there is hardly anything to keep, and its term stays small whatever happens
-to the face: the shapes are in the features, and in colours that later blocks add.
+16 pixels. Where these hardly vary over z, there is hardly anything to keep: the shapes are in colours added later.
 """
 
 from __future__ import annotations
@@ -45,15 +44,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class StructureSignal:
-    """Variance over z, mean over pixels and channels, as a share of the image's.
+    """Variance over z, mean over pixels and channels, as a share of the image's, by resolution."""
 
-    Attributes:
-        sums: {resolution: of the running RGB sum there}; the last one is the image: 1.
-        shown: {resolution: of the image shrunk to that size by averaging}, what there is to see at that size.
-    """
-
-    sums: dict[int, float]
-    shown: dict[int, float]
+    sums: dict[int, float]  # of the running RGB sum there; the last one is the image: 1
+    shown: dict[int, float]  # of the image shrunk to that size by averaging: what there is to see
     faces: int
 
     @property
@@ -74,14 +68,11 @@ class StructureSignal:
     def verdict(self) -> str:
         """Which case it is for StructureLoss as published, in a sentence."""
         seen, sizes = self.seen(), " and ".join(", ".join(map(str, self.compared)).rsplit(", ", 1))
-        if seen < HALF:
-            size, remedy = "small", "StructureLoss(weight=10, relative=True)"
-            case = f"as published it has little to hold on to here; try {remedy}"
-        else:
-            size, case = "large", "as published it has enough to hold on to"
+        small = "little to hold on to here; try StructureLoss(weight=10, relative=True)"
+        size, case = ("small", small) if seen < HALF else ("large", "enough to hold on to")
         return (
             f"StructureLoss's signal is {size} here: at {sizes} px the RGB sums vary {seen:.2g} times as much as the "
-            f"image shrunk to these sizes; {case}."
+            f"image shrunk to these sizes; as published it has {case}."
         )
 
 

@@ -1,7 +1,6 @@
 """Where OpenAI's CLIP comes from: files that are here already, OpenAI's server, and a copy on the Hugging Face hub.
 
-OpenAI's addresses have been reported gone (openai/CLIP, issue 516), so ViT-B/32 has a second place. A file of either is
-taken by its SHA-256 only.
+OpenAI's addresses have been reported gone (openai/CLIP, issue 516). Files are taken by their SHA-256 only.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """CLIP for generated faces (arXiv 2103.00020): how well does a text describe an image? Differentiable by the image.
 
     clip = ClipModel.load("checkpoints/pocket/clip.pt")    # or ClipModel.load("ViT-B/32"), OpenAI's, downloaded
-    image = clip.encode_images(g.synthesis(ws))            # [N, E]
-    text = clip.encode_texts(["red hair", "a big smile"])  # [2, E]
-    similarity = image @ text.T                            # cosines, [N, 2]
+    similarity = clip.encode_images(g.synthesis(ws)) @ clip.encode_texts(["red hair", "a big smile"]).T  # [N, 2]
 
 The pocket model (:mod:`stylegan2.pocket.nets.clip_training`) has OpenAI's architecture and token table, a thousandth of
 the size, and was trained on rendered faces. OpenAI's `clip.load` opens its file too.
@@ -55,12 +53,8 @@ class ClipModel(nn.Module):
         """Open a file with a CLIP's weights, or one of OpenAI's by name ("ViT-B/32"; downloaded and hash-checked).
 
         A file may be OpenAI's own (a TorchScript archive, of which nothing is run), a saved state dict, or safetensors,
-        with OpenAI's names of the parameters.
-
-        Raises:
-            CheckpointError: a file that is no CLIP.
-            ValueError: neither a file nor a name that `clip.available_models()` lists.
-            ConnectionError: it cannot be downloaded; says what to put where.
+        with OpenAI's names of the parameters. Raises CheckpointError: a file that is no CLIP; ValueError: no file, nor
+        a name of `clip.available_models()`; ConnectionError: it cannot be downloaded; says what to put where.
         """
         device = pick_device(device)
         path, names = Path(name), openai_clip().available_models()

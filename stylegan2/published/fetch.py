@@ -6,8 +6,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import torch
+from tqdm import tqdm
 
 from stylegan2 import files
 from stylegan2.bars import bar
@@ -74,10 +74,7 @@ class Published:
             f"download it elsewhere (about {self.megabytes:g} MB) and put it at '{path}', or into any folder as "
             f"{self.name} and name that folder ({self.option} FOLDER)"
         )
-        if not 0 < self.megabytes < 5:
-            size = f"about {self.megabytes:g} MB" if self.megabytes else "the bar says how much"
-            print(f"fetching {self.name}, {size}, from {urlsplit(self.url).hostname}, once", file=sys.stderr)
-        download(self.url, incoming, self.name, remedy, announce=False)
+        download(self.url, incoming, self.name, remedy)
         digest = files.sha256(incoming) if self.sha256 else ""
         if not digest.startswith(self.sha256):
             incoming.unlink()
@@ -86,36 +83,40 @@ class Published:
         return incoming.replace(path)
 
 
-def download(place: str | Path, to: Path, name: str, remedy: str, progress: bool = True, announce: bool = True) -> None:
-    """Fetch an address, also one of Google Drive, or copy a file; a download that broke off is resumed next time.
+def download(url: str, to: Path, name: str, remedy: str, progress: bool = True) -> None:
+    """Fetch an address, also one of Google Drive; a download that broke off is resumed next time.
 
-    Args:
-        place, to: address or file; the file to write, which has this name only when it is whole.
-        name, remedy: what bar and messages call it; what to do where it fails.
-        announce: print the size of a large file before.
-
+    `to` has this name only when it is whole; `name` and `remedy`: what messages call it; what to do where it fails.
     Raises FetchError: refused, broken off, or no room for it.
     """
     to.parent.mkdir(parents=True, exist_ok=True)
-    origin = "Google Drive" if str(place).startswith(DRIVE) else str(place)
-    with _progress(name, to.parent, progress, origin if announce else "") as shown:
-        if isinstance(place, Path):
-            _copy(place, to, shown)
-            return
-        if origin == place and (why := silence(place, PATIENCE)):
-            raise failure(name, origin, why, remedy)
-        settings = {"url": place, "output": str(to), "progress": shown, "resume": True, "retries": RETRIES}
+    origin = "Google Drive" if url.startswith(DRIVE) else url
+    if origin == url and (why := silence(url, PATIENCE)):
+        raise failure(name, origin, why, remedy)
+    shown: list[tqdm] = []
+
+    def show(done: int, total: int | None) -> None:
+        if not shown:
+            _check_room(name, to.parent, (total or 0) - done)
+            if progress and (total is None or total > WORTH_SAYING):
+                size = f"{total / 1e6:,.0f} MB" if total else "of unknown size"
+                print(f"fetching {name}, {size}, from {origin}, once", file=sys.stderr)
+            settings = {"total": total, "initial": done, "unit_scale": True}
+            shown.append(stack.enter_context(bar(what=name, unit="B", shown=progress, **settings)))
+        shown[0].update(done - shown[0].n)
+
+    with ExitStack() as stack:
+        settings = {"url": url, "output": str(to), "progress": show, "resume": True, "retries": RETRIES}
         ask("download", name, origin, remedy, **settings)
 
 
-def _copy(file: Path, to: Path, shown: Callable[[int, int], None]) -> None:
-    """Copy a file, which may be large or on another file system."""
-    total, done = file.stat().st_size, 0
-    shown(0, total)
-    with files.replacing(to) as part, file.open("rb") as old, part.open("wb") as new:
-        while chunk := old.read(1 << 22):
-            done += new.write(chunk)
-            shown(done, total)
+def _check_room(name: str, folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed + ROOM > free:
+        raise FetchError(
+            f"{name} needs {needed >> 20} MiB more, and '{folder}' has {free >> 20} MiB free: make room, or choose "
+            "another folder"
+        )
 
 
 def ask(verb: str, name: str, origin: str, remedy: str, **settings: Any) -> Any:
@@ -150,32 +151,3 @@ def silence(address: str, seconds: float = 3.0) -> str:
     except OSError as error:
         return str(error) or type(error).__name__
     return ""
-
-
-@contextmanager
-def _progress(name: str, folder: Path, shown: bool, origin: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A callback for (bytes done, bytes in all) that moves a bar.
-
-    The first call announces the size, if there is an `origin`, and raises FetchError where there is no room for it.
-    """
-    bars = []
-
-    def show(done: int, total: int | None) -> None:
-        if not bars:
-            free, needed = shutil.disk_usage(folder).free, (total or 0) - done
-            if needed + ROOM > free:
-                raise FetchError(
-                    f"{name} needs {needed >> 20} MiB more, and '{folder}' has {free >> 20} MiB free: make room, or "
-                    "choose another folder"
-                )
-            if shown and origin and (total is None or total > WORTH_SAYING):
-                size = f"{total / 1e6:,.0f} MB" if total else "of unknown size"
-                print(f"fetching {name}, {size}, from {origin}, once", file=sys.stderr)
-            bars.append(bar(what=name, unit="B", shown=shown, total=total, initial=done, unit_scale=True))
-        bars[0].update(done - bars[0].n)
-
-    try:
-        yield show
-    finally:
-        for one in bars:
-            one.close()

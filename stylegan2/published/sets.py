@@ -25,7 +25,6 @@ from stylegan2.files import only_writer
 from stylegan2.published.fetch import DRIVE, FetchError, ask, download
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
-INCOMING = ".incoming"
 
 
 class PublishedSet(NamedTuple):
@@ -58,20 +57,13 @@ SETS = {
 def fetch(name: str, out: str | os.PathLike, progress: bool = True) -> Path:
     """Fetch one of `SETS`, or what is missing of it, to out/NAME; returns a folder or archive for `prepare`.
 
-    Raises:
-        FetchError: an unknown name, or it cannot be had; says what to do.
-        InUse: another process fetches into this folder.
+    Raises FetchError: an unknown name, or it cannot be had; InUse: another process fetches into this folder.
     """
     if name not in SETS:
         raise FetchError(f"no published set {name!r}; there are: {', '.join(SETS)}")
     folder = Path(out) / name
     with only_writer(folder):
-        (folder / INCOMING).mkdir(exist_ok=True)
-        try:
-            return (_folder if SETS[name].is_folder else _archive)(SETS[name], folder, progress)
-        finally:
-            if not any((folder / INCOMING).iterdir()):
-                (folder / INCOMING).rmdir()
+        return (_folder if SETS[name].is_folder else _archive)(SETS[name], folder, progress)
 
 
 def _folder(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
@@ -80,20 +72,27 @@ def _folder(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
     listed = ask("download_folder", *words, id=wanted.drive, skip_download=True)
     names = {Path(file.path).name: file.id for file in listed}  # without folders
     pictures = [name for name in names if name.lower().endswith(ENDINGS) and not name.startswith(".")]
-    sums = _sums(wanted, folder)
+    sums = _sums(wanted, folder) if wanted.sums else {}
     left = [name for name in pictures if not (folder / name).is_file()]
     if progress and left:
         print(f"fetching {folder.name}, {len(left):,} pictures, from Google Drive, once", file=sys.stderr)
     for name in bar(left, folder.name, "img", progress):
         incoming = _get(wanted, folder, names[name], name)
-        _check(incoming, sums.get(name))
+        try:
+            data = incoming.read_bytes()
+            if name in sums and hashlib.md5(data, usedforsecurity=False).hexdigest() != sums[name]:
+                raise Refused(f"{name} has not the MD5 sum that was published: fetch it again")
+            decode(data)
+        except Refused as error:
+            incoming.unlink()
+            raise FetchError(f"what came as {name} is not it: {error}") from error
         incoming.replace(folder / name)
     return folder
 
 
 def _get(wanted: PublishedSet, folder: Path, id: str, name: str, progress: bool = False) -> Path:
-    """Fetch a file of Drive by its id, to where unchecked files lie."""
-    incoming = folder / INCOMING / name
+    """Fetch a file of Drive by its id; until it is checked it is a hidden one."""
+    incoming = folder / f".{name}"
     download(f"{DRIVE}/uc?id={id}", incoming, name, _remedy(wanted, folder), progress)
     return incoming
 
@@ -103,22 +102,8 @@ def _remedy(wanted: PublishedSet, folder: Path) -> str:
     return f"open {DRIVE}/{kind}/{wanted.drive} in a browser and put what you get into '{folder}'"
 
 
-def _check(path: Path, md5: str | None) -> None:
-    """Raises FetchError, and removes the file, unless it is a whole picture and the one that was published."""
-    data = path.read_bytes()
-    try:
-        if md5 is not None and hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
-            raise Refused(f"{path.name} has not the MD5 sum that was published: fetch it again")
-        decode(data)
-    except Refused as error:
-        path.unlink()
-        raise FetchError(f"what came as {path.name} is not it: {error}") from error
-
-
 def _sums(wanted: PublishedSet, folder: Path) -> dict[str, str]:
-    """MD5 sums by file name, where they are published."""
-    if not wanted.sums:
-        return {}
+    """MD5 sums by file name."""
     path = _get(wanted, folder, wanted.sums, "sums.json")
     try:
         return find_sums(path.read_bytes())
@@ -148,23 +133,22 @@ def _archive(wanted: PublishedSet, folder: Path, progress: bool) -> Path:
     done = [*folder.glob("*.zip"), *folder.glob("images")]
     if done:
         return done[0]
-    incoming, part = _get(wanted, folder, wanted.drive, folder.name, progress), folder / INCOMING / "images"
+    incoming, part = _get(wanted, folder, wanted.drive, folder.name, progress), folder / ".images"
     if zipfile.is_zipfile(incoming):
         return incoming.replace(folder / f"{folder.name}.zip")
-    if not tarfile.is_tarfile(incoming):
-        incoming.unlink()
-        raise FetchError(f"what came as {folder.name} is neither a zip nor a tar: {_remedy(wanted, folder)}")
     try:
         with tarfile.open(incoming) as archive:
             for entry in archive:
                 _unpack(archive, entry, part.resolve())
         if not part.is_dir():
             raise tarfile.ReadError("no file is in it")
+        return part.replace(folder / "images")
     except tarfile.TarError as error:
         shutil.rmtree(part, ignore_errors=True)
-        raise FetchError(f"the archive of {folder.name} is damaged, or would write outside ({error})") from error
-    else:
-        return part.replace(folder / "images")
+        raise FetchError(
+            f"what came as {folder.name} is neither a zip nor a tar, is damaged, or would write outside ({error}): "
+            f"{_remedy(wanted, folder)}"
+        ) from error
     finally:
         incoming.unlink()
 

@@ -3,15 +3,16 @@
     zoo = Zoo(course_root / "checkpoints" / "full")
     path = zoo.fetch("NaverWebtoon_FreezeSG")       # already here, from a mirror, or from Google Drive
 
-Their publishers give no hashes: size and SHA-256 are recorded at the first download, and a file that changes later is
-refused. Of a download only `KEPT` (about a quarter) stays, and both hashes are recorded; a file put here by hand is not
-changed. Their licences are not stated either: take them as for research only.
+Their publishers give no hashes: SHA-256 is recorded at the first download, and a file that changes later is refused. Of
+a download only `KEPT` (about a quarter) stays; both hashes are recorded. A file put here by hand is not changed. Their
+licences are not stated either: take them as for research only.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -32,39 +33,30 @@ class Model(NamedTuple):
 
     drive: str  # its id on Google Drive
     course: str  # what notebooks call it: "photo", "encoder", or DOMAIN_METHOD
-    description: str
 
 
 MODELS = {
-    "ffhq256": Model("1PQutd-JboOCOZqmd95XWxWrO8gGEvRcO", "photo", "photographs of faces, the source of all"),
-    "encoder_ffhq": Model("1QQuZGtHgD24Dn5E21Z2Ik25EPng58MoU", "encoder", "from a photo to codes of ffhq256"),
-    "NaverWebtoon": Model("1yIn_gM3Fk3RrRphTPNBPgJ3c-PuzCjOB", "webtoon_baseline", "webtoons, fine-tuned"),
-    "NaverWebtoon_FreezeSG": Model("1OysFtj7QTy7rPnxV9TXeEgBfmtgr8575", "webtoon_freeze-sg", "webtoons, FreezeSG"),
-    "NaverWebtoon_StructureLoss": Model(
-        "1Oylfl5j-XGoG_pFHtQwHd2G7yNSHx2Rm", "webtoon_structure-loss-paper", "webtoons, structure loss"
-    ),
-    "Romance101": Model("1wWt4dPC9TJfJ6cF3mwg7kQvpuVwPhSN7", "romance101_baseline", "one webtoon, Romance 101"),
-    "TrueBeauty": Model("1yEky49SnkBqPhdWvSAwgK5Sbrc3ctz1y", "truebeauty_baseline", "one webtoon, True Beauty"),
-    "Disney": Model("1z51gxECweWXqSYQxZJaHOJ4TtjUDGLxA", "disney_baseline", "animated films, fine-tuned"),
-    "Disney_FreezeSG": Model("1PJaNozfJYyQ1ChfZiU2RwJqGlOurgKl7", "disney_freeze-sg", "animated films, FreezeSG"),
-    "Disney_StructureLoss": Model(
-        "1PILW-H4Q0W8S22TO4auln1Wgz8cyroH6", "disney_structure-loss-paper", "animated films, structure loss"
-    ),
-    "Metface_FreezeSG": Model("1P5T6DL3Cl8T74HqYE0rCBQxcq15cipuw", "metfaces_freeze-sg", "paintings, FreezeSG"),
-    "Metface_StructureLoss": Model(
-        "1P65UldIHd2QfBu88dYdo1SbGjcDaq1YL", "metfaces_structure-loss-paper", "paintings, structure loss"
-    ),
+    "ffhq256": Model("1PQutd-JboOCOZqmd95XWxWrO8gGEvRcO", "photo"),
+    "encoder_ffhq": Model("1QQuZGtHgD24Dn5E21Z2Ik25EPng58MoU", "encoder"),
+    "NaverWebtoon": Model("1yIn_gM3Fk3RrRphTPNBPgJ3c-PuzCjOB", "webtoon_baseline"),
+    "NaverWebtoon_FreezeSG": Model("1OysFtj7QTy7rPnxV9TXeEgBfmtgr8575", "webtoon_freeze-sg"),
+    "NaverWebtoon_StructureLoss": Model("1Oylfl5j-XGoG_pFHtQwHd2G7yNSHx2Rm", "webtoon_structure-loss-paper"),
+    "Romance101": Model("1wWt4dPC9TJfJ6cF3mwg7kQvpuVwPhSN7", "romance101_baseline"),
+    "TrueBeauty": Model("1yEky49SnkBqPhdWvSAwgK5Sbrc3ctz1y", "truebeauty_baseline"),
+    "Disney": Model("1z51gxECweWXqSYQxZJaHOJ4TtjUDGLxA", "disney_baseline"),
+    "Disney_FreezeSG": Model("1PJaNozfJYyQ1ChfZiU2RwJqGlOurgKl7", "disney_freeze-sg"),
+    "Disney_StructureLoss": Model("1PILW-H4Q0W8S22TO4auln1Wgz8cyroH6", "disney_structure-loss-paper"),
+    "Metface_FreezeSG": Model("1P5T6DL3Cl8T74HqYE0rCBQxcq15cipuw", "metfaces_freeze-sg"),
+    "Metface_StructureLoss": Model("1P65UldIHd2QfBu88dYdo1SbGjcDaq1YL", "metfaces_structure-loss-paper"),
 }
 BY_COURSE = {model.course: name for name, model in MODELS.items()}
 
 
 class Zoo:
-    """A folder of published models.
+    """A folder of published models, with the `RECORD` of their hashes.
 
-    Args:
-        folder: where they lie, with the `RECORD` of their hashes.
-        mirror: a folder or an address that has the files, instead of Google Drive; None: the variable `MIRROR`.
-        scratch: a folder for unfinished downloads; None: `folder`, too.
+    `mirror`: a folder or an address that has the files, instead of Google Drive; None: the variable `MIRROR`.
+    `scratch`: a folder for unfinished downloads; None: `folder`, too.
     """
 
     def __init__(self, folder: str | os.PathLike, mirror: str | None = None, scratch: str | os.PathLike | None = None):
@@ -85,18 +77,17 @@ class Zoo:
         """Why a model cannot be had, so far as is known without fetching it; "": it is here, or can probably be had."""
         if self.has(name):
             return ""
-        place = self._place(name)
-        if isinstance(place, Path):
-            return "" if place.is_file() else self._missing(name)
-        no_network = silence(self.mirror or DRIVE)
+        try:
+            place = self._place(name)
+        except FetchError as error:
+            return str(error)
+        no_network = not isinstance(place, Path) and silence(self.mirror or DRIVE)
         return f"no network to fetch its models; {MIRROR} names another place" if no_network else ""
 
     def fetch(self, name: str, progress: bool = True) -> Path:
         """A model that is here, verified, or is fetched now; an interrupted download is resumed next time.
 
-        Raises:
-            FetchError: it cannot be had, there is no room for it, or it has changed since it was recorded.
-            InUse: another process fetches into this folder.
+        Raises FetchError: it cannot be had, or has changed since it was recorded; InUse: another process fetches, too.
         """
         path = self.path(name)
         with files.only_writer(self.folder):
@@ -110,28 +101,28 @@ class Zoo:
         if path.is_file():
             incoming.unlink(missing_ok=True)  # left by a kill
             return self._verify(name, path, BY_HAND)
-        place = self._place(name)
-        origin = str(place) if self.mirror else "Google Drive"
-        if isinstance(place, Path) and not place.is_file():
-            raise FetchError(self._missing(name))
+        origin, place = self.mirror or "Google Drive", self._place(name)
         if not incoming.is_file():  # else a whole one, left by a kill
-            download(place, incoming, name, self._remedy(name), progress)
+            if isinstance(place, Path):
+                _copy(place, incoming)
+            else:
+                download(place, incoming, name, self._remedy(name), progress)
         try:
             self._verify(name, incoming, origin)
-            kept = self._slimmed(name, incoming)
+            kept = self._slimmed(name, incoming, origin)
         except (CheckpointError, FetchError):
             incoming.unlink()  # or it would be taken for a whole download next time
             raise
         try:
             os.replace(kept, path)
         except OSError:  # another file system, such as a mounted Drive
-            download(kept, path, name, "", progress, announce=False)
+            _copy(kept, path)
             kept.unlink()
         incoming.unlink(missing_ok=True)
         return self._verify(name, path, origin)
 
-    def _slimmed(self, name: str, whole: Path) -> Path:
-        """What is kept of a download, as a file beside it whose hash is recorded; itself where that is all of it."""
+    def _slimmed(self, name: str, whole: Path, origin: str) -> Path:
+        """What is kept of a download, as a file beside it; itself where that is all of it, or there is no room."""
         slim = whole.with_name(f"slim-{whole.name}")
         content = files.read(whole, mmap=True)
         if not isinstance(content, dict) or content.keys() <= set(KEPT) or not {"g_ema", "e"} & content.keys():
@@ -140,20 +131,18 @@ class Zoo:
             files.write(slim, {key: content[key] for key in KEPT if key in content})
         except (OSError, RuntimeError):  # no room for both
             return whole
-        record = self._record()
-        first = record[f"{name}.pt"]
-        first["original"] = first.get("original") or {key: first[key] for key in ("bytes", "sha256")}
-        first |= {"sha256": files.sha256(slim), "bytes": slim.stat().st_size, "seen": _seen(slim)}
-        files.write_json(self.folder / RECORD, record)
-        return slim
+        return self._verify(name, slim, origin, ours=True)
 
     def _place(self, name: str) -> Path | str:
-        """Where it comes from: a file of the mirror's folder, or an address."""
+        """Where it comes from: an address, or a file of the mirror's folder. Raises FetchError: that has none."""
         if not self.mirror:
             return f"{DRIVE}/uc?id={MODELS[name].drive}"
-        return (
-            f"{self.mirror.rstrip('/')}/{quote(name)}.pt" if "://" in self.mirror else Path(self.mirror, f"{name}.pt")
-        )
+        if "://" in self.mirror:
+            return f"{self.mirror.rstrip('/')}/{quote(name)}.pt"
+        place = Path(self.mirror, f"{name}.pt")
+        if not place.is_file():
+            raise FetchError(f"the mirror has no '{place}': {self._remedy(name)}")
+        return place
 
     def _remedy(self, name: str) -> str:
         return (
@@ -161,25 +150,23 @@ class Zoo:
             f"set {MIRROR} to a folder or an address that has {name}.pt"
         )
 
-    def _missing(self, name: str) -> str:
-        return f"the mirror has no '{self._place(name)}': {self._remedy(name)}"
-
-    def _verify(self, name: str, path: Path, origin: str) -> Path:
-        """The file, if it is a checkpoint and as recorded; the first time it is recorded."""
-        record = self._record()
-        known, seen = record.get(f"{name}.pt"), _seen(path)
-        if known and known.get("seen") == seen:
+    def _verify(self, name: str, path: Path, origin: str, ours: bool = False) -> Path:
+        """The file, if it is a checkpoint and recorded; recorded now where it is the first of its name, or `ours`."""
+        record, stat = self._record(), path.stat()
+        first = {"sha256": [], "from": origin, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+        known = record.get(f"{name}.pt", first)
+        seen = [stat.st_size, stat.st_mtime_ns]  # show a change without reading the file
+        if known.get("seen") == seen:
             return path
         files.recognise(path)
-        digest = files.sha256(path)
-        if known and digest not in (known["sha256"], known.get("original", known)["sha256"]):
+        digest, hashes = files.sha256(path), known["sha256"]
+        if hashes and digest not in hashes and not ours:
             raise FetchError(
-                f"'{path}' is not what {name} was at first (SHA-256 {digest[:16]}... now, {known['sha256'][:16]}... on "
+                f"'{path}' is not what {name} was at first (SHA-256 {digest[:16]}... now, {hashes[-1][:16]}... on "
                 f"{known['time'][:10]}): if you trust it, delete its entry in '{self.folder / RECORD}'"
             )
-        time = datetime.now(UTC).isoformat(timespec="seconds")
-        first = {"bytes": seen[0], "sha256": digest, "from": origin, "time": time}
-        files.write_json(self.folder / RECORD, record | {f"{name}.pt": (known or first) | {"seen": seen}})
+        new = {"sha256": list(dict.fromkeys([*hashes, digest])), "bytes": stat.st_size, "seen": seen}
+        files.write_json(self.folder / RECORD, record | {f"{name}.pt": known | new})
         return path
 
     def _record(self) -> dict[str, dict]:
@@ -191,7 +178,6 @@ class Zoo:
         return record if isinstance(record, dict) else {}
 
 
-def _seen(path: Path) -> list[int]:
-    """Size and time of writing (ns), which show a change without reading the file."""
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
+def _copy(file: Path, to: Path) -> None:
+    with files.replacing(to) as part:
+        shutil.copyfile(file, part)
