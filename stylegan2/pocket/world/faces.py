@@ -20,8 +20,15 @@ from stylegan2.pocket.world import styles
 from stylegan2.pocket.world.styles import COLLARS, Palette, Style, check_domain
 
 VERSION = 2
+Value = float | str | tuple[float, float, float]
+Change = Value | Sequence[float] | Tensor
 GLASSES = ("none", "round", "square", "oval")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full beard")
+SPREADS = {"hair_colour": 0.16, "glasses_colour": 0.1}  # how much a sampled lightness varies; of other colours 0.15
+DARK = {  # attribute -> stream, weights: colours that go with dark skin
+    "hair_colour": ("dark hair", {"black": 5, "dark brown": 4, "brown": 1.5, "grey": 0.7}),
+    "eye_colour": ("dark eyes", {"dark brown": 3, "brown": 2, "amber": 0.4}),
+}
 
 
 @dataclass(frozen=True)
@@ -152,8 +159,11 @@ class Faces:
             raise ValueError("nothing to concatenate: expected at least one Faces")
         return Faces({name: torch.cat([part.values[name] for part in parts]) for name in BY_NAME})
 
-    def replace(self, **changes: float | str | Sequence[float] | Tensor) -> Faces:
-        """Copy with attributes changed: a number, a choice's name, an RGB triple, or a tensor over the batch."""
+    def replace(self, **changes: Change) -> Faces:
+        """Copy with attributes changed: a number, a choice's name, a colour, or a tensor over the batch.
+
+        Numbers may be text; colours are names, "#rrggbb" or RGB in 0..1. Raises ValueError, which says what is allowed.
+        """
         values = dict(self.values)
         for name, change in changes.items():
             if name not in BY_NAME:
@@ -165,22 +175,46 @@ class Faces:
         """The same people seen in a mirror (left and right exchanged)."""
         return self.replace(**{name: -self.values[name] for name in ("yaw", "roll", "parting", "gaze", "light")})
 
+    def words(self) -> dict[str, Value]:
+        """The first face in plain values: numbers, names of choices, RGB in 0..1."""
+        words = {name: tuple(v[0].tolist()) if v.ndim > 1 else float(v[0]) for name, v in self.values.items()}
+        return words | {a.name: a.choices[int(words[a.name])] for a in ATTRIBUTES if a.choices}
+
     def vector(self) -> Tensor:
         """Regression targets [N, len(VECTOR_NAMES)], about zero mean and unit spread; flags and choices are 0 or 1."""
         targets = [_targets(attribute, self.values[attribute.name]) for attribute in ATTRIBUTES]
         return torch.stack([column for columns in targets for column in columns.values()], dim=1)  # [N, A]
 
 
-def _as_values(attribute: Attribute, change: float | str | Sequence[float] | Tensor, old: Tensor) -> Tensor:
-    if isinstance(change, str):
-        if change not in attribute.choices:
-            expected = ", ".join(attribute.choices) or "a number"
-            raise ValueError(f"{attribute.name} cannot be {change!r}: expected {expected}")
-        change = attribute.choices.index(change)
-    new = torch.as_tensor(change, dtype=old.dtype)
-    if new.numel() and (new.min() < attribute.low - 1e-6 or new.max() > attribute.high + 1e-6):
-        raise ValueError(f"{attribute.name} runs from {attribute.low:g} to {attribute.high:g}, got {change}")
-    return new.expand(old.shape).clone()
+def _as_values(attribute: Attribute, change: Change, old: Tensor) -> Tensor:
+    try:
+        new = torch.as_tensor(_numbers(attribute, change) if isinstance(change, str) else change, dtype=torch.float32)
+        values = new.to(old.dtype).expand(old.shape).clone()
+        inside = (new > attribute.low - 1e-6) & (new < attribute.high + 1e-6) & (new == new.to(old.dtype))
+    except (TypeError, ValueError, RuntimeError):  # other words, other shapes
+        inside = torch.tensor(False)
+    if not inside.all():
+        allowed = f"a number from {attribute.low:g} to {attribute.high:g}"
+        if attribute.kind == "colour":
+            allowed = f"{', '.join(styles.PALETTES[attribute.name])}, '#rrggbb', or three numbers from 0 to 1"
+        allowed = f"one of {', '.join(attribute.choices)}" if attribute.choices else allowed
+        raise ValueError(f"{attribute.name} cannot be {change!r}: expected {allowed}")
+    return values
+
+
+def _numbers(attribute: Attribute, text: str) -> float | Sequence[float]:
+    """What a text stands for. Raises ValueError where it stands for nothing."""
+    if attribute.choices:
+        return attribute.choices.index(text)
+    palette = styles.PALETTES.get(attribute.name, {})
+    if text in palette:
+        return palette[text]
+    if re.fullmatch("#[0-9a-fA-F]{6}", text):
+        return [byte / 255 for byte in bytes.fromhex(text[1:])]
+    numbers = [float(number) for number in text.split(",")]
+    if len(numbers) != (3 if palette else 1):
+        raise ValueError(text)
+    return numbers
 
 
 def _hash(x: np.ndarray) -> np.ndarray:
@@ -276,45 +310,33 @@ def _sample(rng: _Sampler, style: Style) -> Faces:
     continuous = [a for a in ATTRIBUTES if a.kind == "continuous"]
     values = {a.name: rng.triangular(a.name) if a.low < 0 else rng.uniform(a.name) for a in continuous}
     values |= _sample_colours(rng, style) | _sample_choices(rng, style) | _sample_pose_and_face(rng, style, values)
-    if style.natural:
-        _match_skin(rng, values)
+    if style.natural:  # most people with dark skin have dark hair and eyes: sample anew four of five of their colours
+        dark = (values["skin"] < 0.42)[:, None]
+        for name, (stream, weights) in DARK.items():
+            weights = [weights.get(colour, 0) for colour in styles.PALETTES[name]]
+            other = rng.colour(stream, styles.PALETTES[name], weights, SPREADS.get(name, 0.15))
+            again = dark & rng.chance(f"match {name}", 0.8).bool()[:, None]
+            values[name] = torch.where(again, other, values[name])
     return Faces({name: values[name] for name in BY_NAME})
 
 
 def _sample_colours(rng: _Sampler, style: Style) -> dict[str, Tensor]:
-    background = rng.colour("background", styles.BACKGROUND_COLOURS, style.backgrounds, 0.15)
-    lighter = 1.0 + 0.28 * rng.triangular("background2")[:, None]
-    return {
-        "hair_colour": rng.colour("hair_colour", styles.HAIR_COLOURS, style.hair_colours, 0.16),
-        "eye_colour": rng.colour("eye_colour", styles.EYE_COLOURS, style.eye_colours, 0.15),
-        "clothes_colour": rng.colour("clothes_colour", styles.CLOTHES_COLOURS, style.clothes, 0.15),
-        "glasses_colour": rng.colour("glasses_colour", styles.GLASSES_COLOURS, (5, 3, 2, 1, 1, 1), 0.1),
-        "background": background,
-        "background2": (background * lighter + rng.channels("background2") * 0.12).clamp_(0.0, 1.0),
-    }
+    def colour(name: str) -> Tensor:
+        return rng.colour(name, styles.PALETTES[name], style.weights[name], SPREADS.get(name, 0.15))
 
-
-def _match_skin(rng: _Sampler, values: dict[str, Tensor]) -> None:
-    """Most people with dark skin have dark hair and eyes: sample anew four of five colours of theirs."""
-    dark = (values["skin"] < 0.42)[:, None]
-    dark_hair = {"black": 5, "dark brown": 4, "brown": 1.5, "grey": 0.7}
-    dark_eyes = {"dark brown": 3, "brown": 2, "amber": 0.4}
-    for name, stream, palette, weights, spread in (
-        ("hair_colour", "dark hair", styles.HAIR_COLOURS, dark_hair, 0.16),
-        ("eye_colour", "dark eyes", styles.EYE_COLOURS, dark_eyes, 0.15),
-    ):
-        other = rng.colour(stream, palette, [weights.get(key, 0) for key in palette], spread)
-        again = dark & rng.chance(f"match {name}", 0.8).bool()[:, None]
-        values[name] = torch.where(again, other, values[name])
+    background, lighter = colour("background"), 1.0 + 0.28 * rng.triangular("background2")[:, None]
+    values = {name: colour(name) for name in ("hair_colour", "eye_colour", "clothes_colour", "glasses_colour")}
+    lower = (background * lighter + rng.channels("background2") * 0.12).clamp_(0.0, 1.0)
+    return values | {"background": background, "background2": lower}
 
 
 def _sample_choices(rng: _Sampler, style: Style) -> dict[str, Tensor]:
-    hair = rng.choice("hair_style", style.hair)
+    hair = rng.choice("hair_style", style.weights["hair_style"])
     cropped = torch.tensor([name in ("shaved", "receding", "crop", "side part", "afro") for name in styles.HAIR_NAMES])
     bearded = rng.chance("has beard", torch.where(cropped[hair], 1.7 * style.beard, 0.12 * style.beard))
     return {
         "hair_style": hair,
-        "collar": rng.choice("collar", style.collars),
+        "collar": rng.choice("collar", style.weights["collar"]),
         "beard": rng.choice("beard", (0, 3, 2, 2.5, 4)) * bearded,
         "glasses": rng.choice("glasses", (0, 1, 1, 0.7)) * rng.chance("has glasses", style.glasses),
         "freckles": rng.chance("freckles", style.freckles),
