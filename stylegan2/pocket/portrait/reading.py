@@ -25,7 +25,6 @@ SMALLEST = 48  # pixels of a face: in smaller ones neither glasses nor a smile c
 PRESENT = 0.5  # presence of a mesh from which it is a face
 ENOUGH = 0.5  # a value as sure as this stands as it was read; a less sure one moves towards the mean
 GREY_SURE = 0.4  # of skin and hair colour in black and white
-UNSEEN_IN_GREY = ("skin_warmth", "eye_colour", "glasses_colour")
 GREY_NOTE = "black-and-white: skin and hair by lightness, less sure; clothes and background as greys; no eye colour"
 
 
@@ -138,42 +137,19 @@ def describe(photo: Image.Image, face: int = 1) -> Reading:
 
 
 def _read(photo: Image.Image, mesh: Mesh) -> Reading:
-    head = head_of(photo, mesh)
-    plain, grey = head, colours.is_grey(head)
-    head = colours.greyed(head) if grey else colours.balanced(head)
-    read: dict[str, tuple[Value, float]] = {**shape.shape(head)}
-    skin_lab = colours.skin_lab(head)
-    mask = hair.hair_mask(head, skin_lab)
+    plain = head_of(photo, mesh)
+    grey = colours.is_grey(plain)
+    head = colours.greyed(plain) if grey else colours.balanced(plain)
+    skin = colours.skin_lab(head)
+    mask = hair.hair_mask(head, skin)
     mask, grey_hair = colours.grey_hair(head, mask) if grey else (mask, None)
-    read |= hair.hair_shape(head, mask) | _coloured(head, mask, skin_lab, grey)
-    kind, sure, frame = worn.glasses(photo, mesh)
-    read["glasses"] = (kind, sure)
-    read["glasses_colour"] = (tuple(frame.tolist()), sure if kind != "none" else 0.0)
+    read = shape.shape(head) | hair.hair_shape(head, mask) | colours.read(head, mask, skin, grey)
+    read |= worn.glasses(photo, mesh)
     read["beard"] = worn.beard(head, np.array(read["hair_colour"][0]), read["smile"][0] > 0.4)
     if grey:
-        read["skin"] = (colours.grey_skin(head, skin_lab), GREY_SURE)
-        read["hair_colour"] = (PALETTES["hair_colour"][grey_hair or "dark brown"], GREY_SURE if grey_hair else 0.0)
-        read |= {name: (means()[name], 0.0) for name in UNSEEN_IN_GREY}
-    values = {name: read[name][0] if name in read else mean for name, mean in means().items()}
-    certain = {name: read[name][1] if name in read else 0.0 for name in values}
-    return Reading(values, certain, (GREY_NOTE,) if grey else (), plain)
-
-
-def _coloured(head: Head, mask: np.ndarray, skin_lab: np.ndarray, grey: bool) -> dict[str, tuple[Value, float]]:
-    """Everything that needs colours, and the side from which light falls."""
-    (upper, upper_sure), (lower, lower_sure) = colours.background(head)
-    found = {
-        "hair_colour": colours.hair(head, mask, skin_lab),
-        "eye_colour": colours.eyes(head),
-        "clothes_colour": colours.clothes(head, mask, skin_lab, grey),
-        "background": (upper, upper_sure),
-        "background2": (lower, lower_sure),
-    }
-    tone, warmth = colours.skin(skin_lab)
-    left, right = (np.median(head.lab[head.area(cheek)][:, 0]) for cheek in colours.CHEEKS[:2])
-    read = {name: (tuple(map(float, colour)), sure) for name, (colour, sure) in found.items()}
-    return read | {
-        "skin": (tone, 0.8),
-        "skin_warmth": (warmth, 0.5),
-        "light": (float(np.clip((right - left) / 30, -1, 1)), 0.5),
-    }
+        unseen = {name: (means()[name], 0.0) for name in ("skin_warmth", "eye_colour", "glasses_colour")}
+        colour = PALETTES["hair_colour"][grey_hair or "dark brown"], GREY_SURE if grey_hair else 0.0
+        read |= unseen | {"skin": (colours.grey_skin(head, skin), GREY_SURE), "hair_colour": colour}
+    read = {name: (mean, 0.0) for name, mean in means().items()} | read
+    values, sure = ({name: pair[k] for name, pair in read.items()} for k in (0, 1))
+    return Reading(values, sure, (GREY_NOTE,) if grey else (), plain)
