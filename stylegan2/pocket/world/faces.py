@@ -146,17 +146,12 @@ class Faces:
 
     def __getitem__(self, item: int | slice | Sequence[int] | Tensor) -> Faces:
         if isinstance(item, int):
-            n = len(self)
-            if not -n <= item < n:
-                raise IndexError(f"face {item} of {n}")
-            item = slice(item % n, item % n + 1)
+            item = [range(len(self))[item]]  # it stays a batch
         return Faces({name: value[item] for name, value in self.values.items()})
 
     @staticmethod
     def concatenate(parts: Sequence[Faces]) -> Faces:
         """Faces of several batches, in order."""
-        if not parts:
-            raise ValueError("nothing to concatenate: expected at least one Faces")
         return Faces({name: torch.cat([part.values[name] for part in parts]) for name in BY_NAME})
 
     def replace(self, **changes: Change) -> Faces:
