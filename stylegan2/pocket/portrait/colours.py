@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -73,7 +74,7 @@ def _tint_spread(lab: np.ndarray) -> float:
 
 def greyed(head: Head) -> Head:
     """The head without its tint."""
-    return head.with_pixels(np.repeat(cv2.cvtColor(head.pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, 2))
+    return replace(head, pixels=np.repeat(cv2.cvtColor(head.pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, 2))
 
 
 def grey_hair(head: Head, mask: np.ndarray) -> tuple[np.ndarray, str | None]:
@@ -107,7 +108,7 @@ def balanced(head: Head) -> Head:
     pixels = head.pixels[head.seen].astype(float) / 255
     light = (pixels**6).mean(0) ** (1 / 6)
     gain = (light.mean() / light) ** NEUTRAL
-    return head.with_pixels(np.clip(head.pixels * gain, 0, 255).astype(np.uint8))
+    return replace(head, pixels=np.clip(head.pixels * gain, 0, 255).astype(np.uint8))
 
 
 def rgb_of(lab: np.ndarray) -> np.ndarray:

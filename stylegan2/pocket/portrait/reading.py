@@ -86,13 +86,15 @@ class Reading:
 
     def sureness(self) -> str:
         """How much of the person is read, and how much guessed, in a line."""
-        surely, guessed = (sum(sure >= ENOUGH for sure in self.sure.values()), sum(not s for s in self.sure.values()))
-        return f"{surely} of {len(self.sure)} attributes at least half sure, {guessed} not read"
+        sure = np.array(list(self.sure.values()))
+        return f"{sum(sure >= ENOUGH)} of {len(sure)} attributes at least half sure, {sum(sure == 0)} not read"
 
     def to_json(self) -> str:
         """{"attributes": {name: {"value", "sure"}}, "notes": [...]}; values as they are rendered."""
-        rounded = {name: np.round(v, 3).tolist() if not isinstance(v, str) else v for name, v in self.settled().items()}
-        attributes = {name: {"value": rounded[name], "sure": round(self.sure[name], 2)} for name in rounded}
+        attributes = {
+            name: {"value": v if isinstance(v, str) else np.round(v, 3).tolist(), "sure": round(self.sure[name], 2)}
+            for name, v in self.settled().items()
+        }
         return json.dumps({"attributes": attributes, "notes": self.notes}, indent=1)
 
 
@@ -127,9 +129,7 @@ def describe(photo: Image.Image, face: int = 1) -> Reading:
         raise ValueError(f"face {face} was asked for, but {len(found)} were found in this photo")
     chosen = found[face - 1]
     if chosen.side < SMALLEST:
-        raise ValueError(
-            f"the face is {chosen.side:.0f} pixels wide, too small to read: at least {SMALLEST} are needed"
-        )
+        raise ValueError(f"the face is {chosen.side:.0f} pixels wide, too small to read: expected at least {SMALLEST}")
     mesh = FaceMesh()(photo, chosen)
     if mesh.presence < PRESENT:
         raise NoFace("eyes, nose and mouth were not found where a face seemed to be: take a photo from the front")

@@ -38,11 +38,8 @@ class Hair:
         self.front = torch.maximum(torch.maximum(self.mass, -self.face), y - g.hair["side_end"])
 
     def _strands(self, scene: Scene) -> Tensor:
-        """Light and dark along the flow of the hair, -1..1: broad locks leave the parting and fall down.
-
-        Where they lie follows from parting and pose alone: a phase that an attribute turns several times round is
-        what a generator of this size never learns. They are the same on both sides, so that a mirrored face is a face.
-        """
+        """Light and dark along the flow of the hair, -1..1: broad locks leave the parting, alike on both sides."""
+        # By parting and pose alone: a phase that an attribute turns round several times is never learnt by a generator
         g = scene.g
         dy = scene.y + g.top * 0.95
         flow = (scene.x - g.part_x).abs() / (dy * dy + 0.12).sqrt() + g.hair["wave"] * 0.9 * self.wave
