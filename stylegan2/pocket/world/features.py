@@ -190,13 +190,13 @@ def _mouth_line(scene: Scene, m: Mouth) -> None:
     band.multiply(0.5 * corner * (1 - 0.6 * s.hard), (0.45, 0.30, 0.28))
 
 
-def beard(scene: Scene, face: Tensor) -> None:
+def beard(scene: Scene) -> None:
     """Facial hair: a mask of jaw, chin or upper lip, in the colour of the hair; stubble is a thin layer of it."""
     g, s, f = scene.g, scene.style, scene.f
     band, kind = scene.band(-0.1, 1), f["beard"]
     if not kind.any():
         return
-    x, y, inside = band.x - g.mouth_x, band.y - g.mouth_y, face[:, band.rows]
+    x, y, inside = band.x - g.mouth_x, band.y - g.mouth_y, band.face
     t = (x / g.w).abs()
     cheek = -0.115 + 0.17 * shapes.step(t, 0.24, 0.55) - 0.85 * (t - 0.55).clamp_min(0) ** 1.4
     full = torch.maximum(inside - 0.028, cheek - y)

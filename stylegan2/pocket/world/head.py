@@ -83,9 +83,9 @@ def _face_opening(scene: Scene, strand: Tensor) -> Tensor:
     return shapes.smooth_intersection(line, (x - middle).abs() - half, 0.10)
 
 
-def _hair_colour(scene: Scene, hair: Hair, depth: float) -> Tensor:
+def _hair_colour(scene: Scene, depth: float) -> Tensor:
     """Shaded hair [N, 3, H, W]; ``depth`` 1 in front, less behind the head."""
-    g, s = scene.g, scene.style
+    g, s, hair = scene.g, scene.style, scene.locks
     nx, ny = (hair.x / g.rx).clamp(-1, 1), (scene.y / g.top).clamp(-1, 1)
     tone = 0.62 + 0.30 * nx * scene.f["light"] - 0.30 * ny - 0.22 * nx * nx + 0.20 * s.strands * hair.strand
     if s.hard:
@@ -94,18 +94,18 @@ def _hair_colour(scene: Scene, hair: Hair, depth: float) -> Tensor:
     return scene.shade(scene.hair, tone.clamp_(0, 1.15) * depth, HAIR_SHADOW)
 
 
-def hair_behind(scene: Scene, hair: Hair) -> None:
+def hair_behind(scene: Scene) -> None:
     """The part of the hair behind neck and shoulders, in the shadow of the head."""
-    scene.fill(hair.mass, _hair_colour(scene, hair, 0.62))
-    scene.outline(hair.mass, scene.hair)
+    scene.fill(scene.locks.mass, _hair_colour(scene, 0.62))
+    scene.outline(scene.locks.mass, scene.hair)
 
 
-def hair_in_front(scene: Scene, hair: Hair) -> None:
+def hair_in_front(scene: Scene) -> None:
     """Hair over head and shoulders, with its strands and the band of light around the crown."""
-    g, s, strand = scene.g, scene.style, hair.strand
+    g, s, hair, strand = scene.g, scene.style, scene.locks, scene.locks.strand
     cover = shapes.coverage(hair.front, scene.px)
     cover = cover * torch.where(scene.f["hair_style"] == 0, 0.72, 1.0)
-    scene.paint(cover, _hair_colour(scene, hair, 1.0))
+    scene.paint(cover, _hair_colour(scene, 1.0))
     scene.outline(hair.front, scene.hair)
     arc = ((hair.x / g.rx) ** 2 * 0.7 + (scene.y / g.top) ** 2).sqrt()
     if s.hard:
@@ -121,7 +121,7 @@ def hair_in_front(scene: Scene, hair: Hair) -> None:
 # ---------------------------------------------------------------- neck and clothes
 
 
-def neck(scene: Scene, face: Tensor) -> None:
+def neck(scene: Scene) -> None:
     """Neck with the shadow of the chin."""
     band, g, s = scene.band(0.2, 1), scene.g, scene.style
     x = band.u - g.cx - 0.12 * g.w * g.sin
@@ -130,8 +130,8 @@ def neck(scene: Scene, face: Tensor) -> None:
     d = x.abs() - wide - flare
     nx = (x / wide).clamp(-1, 1)
     lit = 0.72 + 0.30 * nx * scene.f["light"] - 0.28 * nx * nx
-    under = shapes.step(face[:, band.rows], 0.22, 0.02)
-    tone = lit * (1 - 0.75 * under) if not s.hard else 1 - shapes.coverage(face[:, band.rows] - 0.10, band.px)
+    under = shapes.step(band.face, 0.22, 0.02)
+    tone = lit * (1 - 0.75 * under) if not s.hard else 1 - shapes.coverage(band.face - 0.10, band.px)
     d = torch.maximum(d, 0.2 - band.v)
     band.fill(d, scene.shade(scene.skin, tone.clamp(0, 1), SKIN_SHADOW))
     band.outline(d, scene.skin)
@@ -182,18 +182,6 @@ def _collar(band: Scene, worn: dict[str, Tensor], x: Tensor, y: Tensor, tone: Te
 # ---------------------------------------------------------------- head
 
 
-def face_distance(scene: Scene) -> Tensor:
-    """Distance to the face outline [N, H, W]: round above, |x/w|^2 + |y/h|^jaw = 1 below the eye line."""
-    g = scene.g
-    t = scene.y / g.h
-    x = (scene.x - g.chin_x * (0.5 + 0.5 * t).clamp(0, 1)) / g.w
-    power = torch.where(t < 0, 2.15, g.jaw)
-    steep = torch.exp((power - 1) * torch.log(t.abs().clamp_min(1e-3)))  # |t|^(power-1)
-    value = x * x + steep * t.abs() - 1
-    slope = ((2 * x / g.w) ** 2 + (power * steep / g.h) ** 2).sqrt_().clamp_min_(0.8)
-    return value / slope
-
-
 def ears(scene: Scene) -> None:
     """Ears at the sides; the far one disappears behind the turning head."""
     band, g = scene.band(-0.5, 0.6), scene.g
@@ -211,9 +199,9 @@ def ears(scene: Scene) -> None:
     band.outline(drop, gold, 0.6)
 
 
-def head(scene: Scene, hair: Hair, face: Tensor) -> None:
+def head(scene: Scene) -> None:
     """The face: round shading, the shadow of the hair, warm cheeks, light on the forehead."""
-    g, s, f = scene.g, scene.style, scene.f
+    g, s, f, hair, face = scene.g, scene.style, scene.f, scene.locks, scene.face
     nx = ((scene.x - 0.5 * g.chin_x) / g.w).clamp(-1, 1)
     ny = (scene.y / g.h).clamp(-1, 1)
     nz = (1.02 - nx * nx - ny * ny).clamp_min(0.0).sqrt()
@@ -229,15 +217,15 @@ def head(scene: Scene, hair: Hair, face: Tensor) -> None:
     forehead = shapes.bell(scene.x - 0.55 * g.w * g.sin - 0.12 * f["light"], scene.y + 0.36, 0.30, 0.16)
     scene.add(inside * 0.16 * s.shine * forehead)
     scene.outline(face, scene.skin)
-    _cheeks(scene, face)
+    _cheeks(scene)
 
 
-def _cheeks(scene: Scene, face: Tensor) -> None:
+def _cheeks(scene: Scene) -> None:
     """Rosy cheeks and freckles."""
     band, g, s, f = scene.band(-0.25, 0.65), scene.g, scene.style, scene.f
     _, _, x = band.nearer_eye()
     x, y = x - 0.05, band.y - 0.5 * (g.eye_y + g.mouth_y) - 0.045
-    inside = shapes.coverage(face[:, band.rows], 0.10)
+    inside = shapes.coverage(band.face, 0.10)
     rosy = shapes.bell(x, y, 0.19, 0.125) if not s.hard else shapes.coverage(shapes.ellipse(x, y, 0.115, 0.06), 0.06)
     alpha = (s.blush + 0.5 * f["blush"]).clamp(0, 0.9) * (0.35 + 0.65 * luma(scene.skin)[:, 0])
     red = scene.skin * rgb((1.03, 0.62, 0.58)) + rgb((0.06, 0.0, 0.0))

@@ -40,7 +40,8 @@ class Scene:
     """A batch of images in progress.
 
     ``rgb`` is the canvas [N, 3, H, W] in 0..1, ``u, v`` are coordinates of the image and ``x, y`` of the head frame
-    [N, H, W], ``f`` attributes [N, 1, 1] and ``c`` colours [N, 3, 1, 1] by name, ``g`` the geometry.
+    [N, H, W], ``face`` distances to its outline [N, H, W], ``f`` attributes [N, 1, 1] and ``c`` colours [N, 3, 1, 1] by
+    name, ``g`` the geometry.
     """
 
     def __init__(self, faces: Faces, style: Style, size: int) -> None:
@@ -50,7 +51,7 @@ class Scene:
         self.u, self.v = (t.expand(len(faces), size, size) / style.zoom for t in shapes.grid(size))
         self.x, self.y = self._head_frame()
         self.rgb = torch.empty(len(faces), 3, size, size)
-        self.rows = slice(0, size)
+        self.face = self._face_distance()
         self.skin = self._skin()
         self.hair = saturate(self.c["hair_colour"], style.saturation).clamp_min(0.02)
         for name in ("background", "background2", "clothes_colour"):
@@ -65,6 +66,17 @@ class Scene:
         dx, dy = u - g.cx, v - g.cy
         return cos * dx + sin * dy, cos * dy - sin * dx
 
+    def _face_distance(self) -> Tensor:
+        """Distance to the face outline: round above, |x/w|^2 + |y/h|^jaw = 1 below the eye line."""
+        g = self.g
+        t = self.y / g.h
+        x = (self.x - g.chin_x * (0.5 + 0.5 * t).clamp(0, 1)) / g.w
+        power = torch.where(t < 0, 2.15, g.jaw)
+        steep = torch.exp((power - 1) * torch.log(t.abs().clamp_min(1e-3)))  # |t|^(power-1)
+        value = x * x + steep * t.abs() - 1
+        slope = ((2 * x / g.w) ** 2 + (power * steep / g.h) ** 2).sqrt_().clamp_min_(0.8)
+        return value / slope
+
     def _skin(self) -> Tensor:
         ramp = torch.tensor(SKIN_RAMP)
         place = self.f["skin"].view(-1) * (len(ramp) - 1)
@@ -78,9 +90,9 @@ class Scene:
         first = max(0, int((top * self.style.zoom + 1) / 2 * self.size))
         last = min(self.size, int((bottom * self.style.zoom + 1) / 2 * self.size) + 1)
         band = copy.copy(self)
-        band.rows = rows = slice(first, last)
-        band.x, band.y, band.u, band.v = (t[:, rows] for t in (self.x, self.y, self.u, self.v))
-        band.rgb = self.rgb[:, :, rows]
+        for name in ("x", "y", "u", "v", "face"):
+            setattr(band, name, getattr(self, name)[:, first:last])
+        band.rgb = self.rgb[:, :, first:last]
         return band
 
     def nearer_eye(self) -> tuple[Tensor, Tensor, Tensor]:
