@@ -29,19 +29,14 @@ class Eyes:
 
 def eyes(scene: Scene) -> None:
     """White, iris, pupil, lights and lids of both eyes, with soft shade around them and under the brow."""
-    e, s = Eyes(scene), scene.style
+    e = Eyes(scene)
+    g, s, band = scene.g, scene.style, e.band
     if s.socket:
-        e.band.multiply(0.42 * s.socket * shapes.bell(e.x + 0.02, e.v + 0.035, 0.20, 0.14), (0.62, 0.47, 0.45))
-    _eyeball(scene, e)
-    _lids(scene, e)
-
-
-def _eyeball(scene: Scene, e: Eyes) -> None:
-    g, s, f, band = scene.g, scene.style, scene.f, e.band
+        band.multiply(0.42 * s.socket * shapes.bell(e.x + 0.02, e.v + 0.035, 0.20, 0.14), (0.62, 0.47, 0.45))
     white = rgb((0.97, 0.955, 0.94)) * (0.86 if s.finish == "paint" else 1.0)
     under_lid = shapes.step(e.upper, 0.075 if not s.hard else 0.05, 0.0)
     band.paint(e.open, white * (1 - 0.45 * (under_lid * (1 - 0.2 * s.hard)).unsqueeze(1)))
-    ix = e.x - e.side * (0.34 * f["gaze"] + 0.16 * g.sin) * e.w * 0.8
+    ix = e.x - e.side * (0.34 * scene.f["gaze"] + 0.16 * g.sin) * e.w * 0.8
     iy = e.v + 0.18 * (g.eye_up - g.eye_down)
     r = (ix * ix * 1.30 + iy * iy * 0.86).sqrt() if s.hard else (ix * ix + iy * iy).sqrt()
     colour = scene.c["eye_colour"]
@@ -51,6 +46,7 @@ def _eyeball(scene: Scene, e: Eyes) -> None:
     band.paint(e.open * shapes.coverage(r - g.iris, band.px), iris)
     band.paint(e.open * shapes.coverage(r - g.iris * s.pupil, band.px), colour * 0.10 + 0.01)
     _catch_lights(scene, e, ix, iy)
+    _lids(scene, e)
 
 
 def _catch_lights(scene: Scene, e: Eyes, ix: Tensor, iy: Tensor) -> None:
@@ -173,14 +169,7 @@ def mouth(scene: Scene) -> None:
     band.paint(hole * shapes.step(m.y, 0.30 * g.gape, 0.65 * g.gape), rgb((0.72, 0.30, 0.30)))
     teeth = m.inner_up + 0.42 * g.gape - m.y
     band.paint(hole * shapes.coverage(-teeth, band.px) * shapes.step(f["smile"], -0.1, 0.2), rgb((0.96, 0.94, 0.90)))
-    _mouth_line(scene, m)
-    below = shapes.bell(m.u, m.y - low - 2.6 * g.lip - 0.012, 0.6, 0.022)
-    band.multiply(0.30 * below * (1 - s.hard), (0.55, 0.42, 0.40))
-
-
-def _mouth_line(scene: Scene, m: Mouth) -> None:
-    """The dark line of the mouth, around the opening when there is one, with a dimple at each corner."""
-    g, s, band = scene.g, scene.style, m.band
+    # The dark line of the mouth, around the opening when there is one, with a dimple at each corner
     edge = torch.where(g.gape > 0.004, torch.minimum((m.y - m.inner_up).abs(), (m.y - m.inner_low).abs()), m.y.abs())
     thick = 0.011 if s.hard else 0.008
     ends = shapes.coverage((m.u.abs() - 1.0) * g.mouth_w, 0.04)
@@ -188,6 +177,8 @@ def _mouth_line(scene: Scene, m: Mouth) -> None:
     band.paint(0.9 * ends * shapes.coverage(edge - thick * (1.15 - 0.5 * m.u.abs()), band.px), dark)
     corner = shapes.bell((m.u.abs() - 1.04) * g.mouth_w, m.y, 0.035, 0.035)
     band.multiply(0.5 * corner * (1 - 0.6 * s.hard), (0.45, 0.30, 0.28))
+    below = shapes.bell(m.u, m.y - low - 2.6 * g.lip - 0.012, 0.6, 0.022)
+    band.multiply(0.30 * below * (1 - s.hard), (0.55, 0.42, 0.40))
 
 
 def beard(scene: Scene) -> None:
