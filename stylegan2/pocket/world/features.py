@@ -135,49 +135,38 @@ def _button_nose(scene: Scene) -> None:
     band.add(0.55 * shapes.bell(x - 0.25 * w * scene.f["light"].sign(), y + 0.28 * w, w * 0.42, w * 0.3))
 
 
-class Mouth:
-    """Curves of the mouth: outer edges of the lips and the opening between them."""
-
-    def __init__(self, scene: Scene) -> None:
-        g = scene.g
-        self.band = band = scene.band(0.02, 0.85)
-        x = band.x - g.mouth_x
-        self.u = u = x / g.mouth_w
-        arch = 1 - u * u
-        full = arch.clamp_min(0)
-        self.y = band.y - g.mouth_y - g.bend * (0.5 - (u * u).clamp_max(1.6))
-        bow = 1 - 0.32 * torch.exp(-((u / 0.20) ** 2))
-        self.inner_up, self.inner_low = -0.35 * g.gape * arch, 0.65 * g.gape * arch
-        outer_up = self.inner_up - g.lip * full.sqrt() * bow
-        outer_low = self.inner_low + 1.35 * g.lip * full.sqrt()
-        self.lips = torch.maximum(torch.maximum(outer_up - self.y, self.y - outer_low), (u.abs() - 1) * g.mouth_w)
-        self.open = torch.maximum(self.inner_up - self.y, self.y - self.inner_low)
-
-
 def mouth(scene: Scene) -> None:
     """Lips, the line between them, and teeth and tongue when open."""
-    g, s, f = scene.g, scene.style, scene.f
-    m = Mouth(scene)
-    band, low = m.band, m.inner_low.clamp_min(0)
+    g, s, f, band = scene.g, scene.style, scene.f, scene.band(0.02, 0.85)
+    # u from corner to corner (-1..1), y down from the curve of the mouth; edges of the opening and of the lips
+    u = (band.x - g.mouth_x) / g.mouth_w
+    y = band.y - g.mouth_y - g.bend * (0.5 - (u * u).clamp_max(1.6))
+    arch = 1 - u * u
+    full = arch.clamp_min(0)
+    bow = 1 - 0.32 * torch.exp(-((u / 0.20) ** 2))
+    inner_up, inner_low = -0.35 * g.gape * arch, 0.65 * g.gape * arch
+    outer_up, outer_low = inner_up - g.lip * full.sqrt() * bow, inner_low + 1.35 * g.lip * full.sqrt()
+    lips = torch.maximum(torch.maximum(outer_up - y, y - outer_low), (u.abs() - 1) * g.mouth_w)
+    low = inner_low.clamp_min(0)
     made_up = f["lips"].unsqueeze(1)
     red = scene.skin * (1 - 0.25 * made_up) * rgb((0.86, 0.54, 0.52)) + made_up * rgb((0.20, 0.02, 0.05))
-    upper = (m.y < 0.5 * (m.inner_up + m.inner_low)).float().unsqueeze(1)
-    band.paint(shapes.coverage(m.lips, band.px * 1.2) * s.lips, red.clamp(0, 1) * (1 - 0.17 * upper))
-    band.add(0.26 * s.shine * shapes.bell(m.u, m.y - low - 0.75 * g.lip, 0.42, 0.016))
-    hole = shapes.coverage(m.open, band.px) * (g.gape > 0.004)
+    upper = (y < 0.5 * (inner_up + inner_low)).float().unsqueeze(1)
+    band.paint(shapes.coverage(lips, band.px * 1.2) * s.lips, red.clamp(0, 1) * (1 - 0.17 * upper))
+    band.add(0.26 * s.shine * shapes.bell(u, y - low - 0.75 * g.lip, 0.42, 0.016))
+    hole = shapes.coverage(torch.maximum(inner_up - y, y - inner_low), band.px) * (g.gape > 0.004)
     band.paint(hole, rgb((0.20, 0.055, 0.06)))
-    band.paint(hole * shapes.step(m.y, 0.30 * g.gape, 0.65 * g.gape), rgb((0.72, 0.30, 0.30)))
-    teeth = m.inner_up + 0.42 * g.gape - m.y
+    band.paint(hole * shapes.step(y, 0.30 * g.gape, 0.65 * g.gape), rgb((0.72, 0.30, 0.30)))
+    teeth = inner_up + 0.42 * g.gape - y
     band.paint(hole * shapes.coverage(-teeth, band.px) * shapes.step(f["smile"], -0.1, 0.2), rgb((0.96, 0.94, 0.90)))
     # The dark line of the mouth, around the opening when there is one, with a dimple at each corner
-    edge = torch.where(g.gape > 0.004, torch.minimum((m.y - m.inner_up).abs(), (m.y - m.inner_low).abs()), m.y.abs())
+    edge = torch.where(g.gape > 0.004, torch.minimum((y - inner_up).abs(), (y - inner_low).abs()), y.abs())
     thick = 0.011 if s.hard else 0.008
-    ends = shapes.coverage((m.u.abs() - 1.0) * g.mouth_w, 0.04)
+    ends = shapes.coverage((u.abs() - 1.0) * g.mouth_w, 0.04)
     dark = scene.skin * rgb((0.30, 0.13, 0.13))
-    band.paint(0.9 * ends * shapes.coverage(edge - thick * (1.15 - 0.5 * m.u.abs()), band.px), dark)
-    corner = shapes.bell((m.u.abs() - 1.04) * g.mouth_w, m.y, 0.035, 0.035)
+    band.paint(0.9 * ends * shapes.coverage(edge - thick * (1.15 - 0.5 * u.abs()), band.px), dark)
+    corner = shapes.bell((u.abs() - 1.04) * g.mouth_w, y, 0.035, 0.035)
     band.multiply(0.5 * corner * (1 - 0.6 * s.hard), (0.45, 0.30, 0.28))
-    below = shapes.bell(m.u, m.y - low - 2.6 * g.lip - 0.012, 0.6, 0.022)
+    below = shapes.bell(u, y - low - 2.6 * g.lip - 0.012, 0.6, 0.022)
     band.multiply(0.30 * below * (1 - s.hard), (0.55, 0.42, 0.40))
 
 
