@@ -24,8 +24,9 @@ SIZE = 128  # pixels of a side: of the world's pictures, and of the models that 
 TARGET_SET_SIZE = 1000  # images of a target domain: small on purpose, as in the paper's cartoon sets
 CHUNK_PIXELS = 32 * 64 * 64  # rendered at once: larger batches fall out of the processor's cache
 BACK_TO_FRONT = (
-    background, head.hair_behind, head.neck, head.clothes, head.ears, head.head, features.nose, features.eyes,
-    features.brows, features.beard, features.mouth, head.hair_in_front, features.glasses, finish,
+    head.place_hair, background, head.hair_behind, head.neck, head.clothes, head.ears, head.head,
+    features.nose, features.eyes, features.brows, features.beard, features.mouth,
+    head.hair_in_front, features.glasses, finish,
 )  # fmt: skip
 
 __all__ = [
@@ -47,7 +48,6 @@ def render(faces: Faces, domain: str, size: int = SIZE) -> Tensor:
     step = max(1, CHUNK_PIXELS // (size * size))
     for first in range(0, len(faces), step):
         scene = Scene(faces[first : first + step], style, size)
-        scene.locks = head.Hair(scene)
         for paint in BACK_TO_FRONT:
             paint(scene)
         out[first : first + step] = scene.rgb.mul_(255.0).add_(0.5).clamp_(0, 255)

@@ -5,6 +5,8 @@ Each function paints one of them on a :class:`Scene`.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor
 
@@ -21,31 +23,30 @@ HAIR_SHADOW = (0.34, 0.31, 0.34)
 # ---------------------------------------------------------------- hair
 
 
-class Hair:
-    """Distances of the hair, shared by its layers and by the shadow it casts: ``mass`` is its whole silhouette,
-    ``face`` the opening in which the face shows, ``front`` what lies over the face; all negative inside."""
-
-    def __init__(self, scene: Scene) -> None:
-        g, x, y = scene.g, scene.x, scene.y
-        self.x = x - g.hair_x
-        self.wave = torch.sin(11.0 * y + 1.0)
-        self.curl = torch.cos(16 * x.abs() + 2.2 * torch.sin(7 * y)) * torch.sin(16 * y + 2.2 * torch.cos(8 * x))
-        bumps = g.hair["curl"] * self.curl + g.hair["wave"] * 0.55 * self.wave * shapes.step(y, -0.3, 0.5)
-        self.strand = self._strands(scene)
-        tufts = 0.010 * (1 - 0.3 * scene.style.hard) * self.strand * shapes.step(y, 0.0, -0.4)
-        self.mass = _hair_mass(g, self.x, y, self.strand) + bumps + tufts
-        self.face = _face_opening(scene, self.strand)
-        self.front = torch.maximum(torch.maximum(self.mass, -self.face), y - g.hair["side_end"])
-
-    def _strands(self, scene: Scene) -> Tensor:
-        """Light and dark along the flow of the hair, -1..1: broad locks leave the parting, alike on both sides."""
-        # By parting and pose alone: a phase that an attribute turns round several times is never learnt by a generator
-        g = scene.g
-        dy = scene.y + g.top * 0.95
-        flow = (scene.x - g.part_x).abs() / (dy * dy + 0.12).sqrt() + g.hair["wave"] * 0.9 * self.wave
-        strands = 0.6 * torch.sin(10 * flow + 1.0) + 0.4 * torch.sin(17 * flow + 2.5 + 2 * scene.y)
-        curled = (g.hair["curl"] * 28).clamp(0, 0.8)
-        return torch.lerp(strands, self.curl, curled)
+def place_hair(scene: Scene) -> None:
+    """Distances of the hair, shared by its layers and by the shadow it casts, as ``scene.locks``: ``mass`` is its whole
+    silhouette, ``face`` the opening in which the face shows, ``front`` what lies over the face; negative inside."""
+    g, f, x, y, hair = scene.g, scene.f, scene.x, scene.y, scene.g.hair
+    wave = torch.sin(11.0 * y + 1.0)
+    curl = torch.cos(16 * x.abs() + 2.2 * torch.sin(7 * y)) * torch.sin(16 * y + 2.2 * torch.cos(8 * x))
+    # Strands, light and dark in -1..1: broad locks leave the parting, alike on both sides. Where they lie follows from
+    # parting and pose alone: a phase that an attribute turns several times round is never learnt by a generator.
+    dy = y + g.top * 0.95
+    flow = (x - g.part_x).abs() / (dy * dy + 0.12).sqrt() + hair["wave"] * 0.9 * wave
+    strand = 0.6 * torch.sin(10 * flow + 1.0) + 0.4 * torch.sin(17 * flow + 2.5 + 2 * y)
+    strand = torch.lerp(strand, curl, (hair["curl"] * 28).clamp(0, 0.8))
+    bumps = hair["curl"] * curl + hair["wave"] * 0.55 * wave * shapes.step(y, -0.3, 0.5)
+    tufts = 0.010 * (1 - 0.3 * scene.style.hard) * strand * shapes.step(y, 0.0, -0.4)
+    mass = _hair_mass(g, x - g.hair_x, y, strand) + bumps + tufts
+    # The face shows under the hairline and between the locks at its sides
+    t = (x - g.part_x) / g.w
+    teeth = (0.018 + 0.022 * f["fringe"]) * (1 + 1.1 * scene.style.hard) * strand
+    line = (hairline_at(g, x) + teeth - y) / (1 + (1.1 * g.sweep * g.h * t / g.w) ** 2).sqrt()
+    middle = g.line_x + 0.06 * g.w * g.sin
+    half = g.w * hair["open_w"] * (1 - 0.10 * shapes.step(y, 0.35, 0.75)) + 0.008 * strand
+    face = shapes.smooth_intersection(line, (x - middle).abs() - half, 0.10)
+    front = torch.maximum(torch.maximum(mass, -face), y - hair["side_end"])
+    scene.locks = SimpleNamespace(x=x - g.hair_x, strand=strand, mass=mass, face=face, front=front)
 
 
 def _hair_mass(g: Geometry, x: Tensor, y: Tensor, strand: Tensor) -> Tensor:
@@ -70,17 +71,6 @@ def _tail(g: Geometry, x: Tensor, y: Tensor) -> Tensor:
     bow = x - g.w - 0.16 + 0.22 * (low / tall) ** 2 - 0.05 * low
     tuft = shapes.ellipse(x - 0.80 * g.w, y + 0.62 * g.top, 0.24, 0.17)
     return shapes.smooth_union(tuft, shapes.ellipse(bow, low, 0.125, tall), 0.16)
-
-
-def _face_opening(scene: Scene, strand: Tensor) -> Tensor:
-    """Where the front hair leaves the face free: under the hairline and between the locks at its sides."""
-    g, f, x, y = scene.g, scene.f, scene.x, scene.y
-    t = (x - g.part_x) / g.w
-    teeth = (0.018 + 0.022 * f["fringe"]) * (1 + 1.1 * scene.style.hard) * strand
-    line = (hairline_at(g, x) + teeth - y) / (1 + (1.1 * g.sweep * g.h * t / g.w) ** 2).sqrt()
-    middle = g.line_x + 0.06 * g.w * g.sin
-    half = g.w * g.hair["open_w"] * (1 - 0.10 * shapes.step(y, 0.35, 0.75)) + 0.008 * strand
-    return shapes.smooth_intersection(line, (x - middle).abs() - half, 0.10)
 
 
 def _hair_colour(scene: Scene, depth: float) -> Tensor:
