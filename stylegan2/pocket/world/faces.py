@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from stylegan2.pocket.world import styles
-from stylegan2.pocket.world.styles import COLLARS, Palette, Style, check_domain
+from stylegan2.pocket.world.styles import COLLARS, Style, check_domain
 
 VERSION = 2
-Value = float | str | tuple[float, float, float]
+Colour = tuple[float, float, float]
+Value = float | str | Colour
 Change = Value | Sequence[float] | Tensor
 GLASSES = ("none", "round", "square", "oval")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full beard")
@@ -242,9 +243,10 @@ class _Sampler:
         """Triangular numbers [n, 3]."""
         return torch.stack([self.triangular(f"{name}/{k}") for k in range(3)], dim=1)
 
-    def colour(self, name: str, palette: Palette, weights: Sequence[float], spread: float) -> Tensor:
-        """A colour of the palette, its lightness varied by ``spread`` and every channel by a third of that: [n, 3]."""
-        base = torch.tensor(list(palette.values()))[self.choice(name, weights)]
+    def colour(self, name: str, weighted: Sequence[tuple[Colour, float]], spread: float) -> Tensor:
+        """One of the colours, its lightness varied by ``spread`` and every channel by a third of that: [n, 3]."""
+        colours, weights = zip(*weighted, strict=True)
+        base = torch.tensor(colours)[self.choice(name, weights)]
         light = 1.0 + spread * self.triangular(name + "/light")[:, None]
         return (base * light * (1.0 + self.channels(name) * (spread / 3))).clamp_(0.0, 1.0)
 
@@ -264,10 +266,9 @@ class _Quantiles(_Sampler):
         u = self.uniform(name)
         return torch.where(u < 0.5, (2 * u).sqrt() - 1, 1 - (2 * (1 - u)).sqrt())
 
-    def colour(self, name: str, palette: Palette, weights: Sequence[float], spread: float) -> Tensor:
+    def colour(self, name: str, weighted: Sequence[tuple[Colour, float]], spread: float) -> Tensor:
         """As above, but from dark to light: neighbouring z have similar colours, which a mapping learns sooner."""
-        order = sorted(zip(palette, weights, strict=True), key=lambda pair: sum(palette[pair[0]]))
-        return super().colour(name, {key: palette[key] for key, _ in order}, [weight for _, weight in order], spread)
+        return super().colour(name, sorted(weighted, key=lambda pair: sum(pair[0])), spread)
 
 
 def sample(domain: str, n: int, seed: int = 0, start: int = 0) -> Faces:
@@ -292,58 +293,46 @@ def from_z(z: Tensor, domain: str = "photo") -> Faces:
 
 
 def _sample(rng: _Sampler, style: Style) -> Faces:
+    def colour(name: str, stream: str, weights: Sequence[float]) -> Tensor:
+        weighted = list(zip(styles.PALETTES[name].values(), weights, strict=True))
+        return rng.colour(stream, weighted, SPREADS.get(name, 0.15))
+
     continuous = [a for a in ATTRIBUTES if a.kind == "continuous"]
-    values = {a.name: rng.triangular(a.name) if a.low < 0 else rng.uniform(a.name) for a in continuous}
-    values |= _sample_colours(rng, style) | _sample_choices(rng, style) | _sample_pose_and_face(rng, style, values)
-    if style.natural:  # most people with dark skin have dark hair and eyes: sample anew four of five of their colours
-        dark = (values["skin"] < 0.42)[:, None]
-        for name, (stream, weights) in DARK.items():
-            weights = [weights.get(colour, 0) for colour in styles.PALETTES[name]]
-            other = rng.colour(stream, styles.PALETTES[name], weights, SPREADS.get(name, 0.15))
-            again = dark & rng.chance(f"match {name}", 0.8).bool()[:, None]
-            values[name] = torch.where(again, other, values[name])
-    return Faces({name: values[name] for name in BY_NAME})
+    v = {a.name: rng.triangular(a.name) if a.low < 0 else rng.uniform(a.name) for a in continuous}
+    v["background"] = colour("background", "background", style.weights["background"])
+    lighter = 1.0 + 0.28 * rng.triangular("background2")[:, None]
+    for name in ("hair_colour", "eye_colour", "clothes_colour", "glasses_colour"):
+        v[name] = colour(name, name, style.weights[name])
+    v["background2"] = (v["background"] * lighter + rng.channels("background2") * 0.12).clamp_(0.0, 1.0)
 
-
-def _sample_colours(rng: _Sampler, style: Style) -> dict[str, Tensor]:
-    def colour(name: str) -> Tensor:
-        return rng.colour(name, styles.PALETTES[name], style.weights[name], SPREADS.get(name, 0.15))
-
-    background, lighter = colour("background"), 1.0 + 0.28 * rng.triangular("background2")[:, None]
-    values = {name: colour(name) for name in ("hair_colour", "eye_colour", "clothes_colour", "glasses_colour")}
-    lower = (background * lighter + rng.channels("background2") * 0.12).clamp_(0.0, 1.0)
-    return values | {"background": background, "background2": lower}
-
-
-def _sample_choices(rng: _Sampler, style: Style) -> dict[str, Tensor]:
-    hair = rng.choice("hair_style", style.weights["hair_style"])
+    v["hair_style"] = hair = rng.choice("hair_style", style.weights["hair_style"])
     cropped = torch.tensor([name in ("shaved", "receding", "crop", "side part", "afro") for name in styles.HAIR_NAMES])
     bearded = rng.chance("has beard", torch.where(cropped[hair], 1.7 * style.beard, 0.12 * style.beard))
-    return {
-        "hair_style": hair,
-        "collar": rng.choice("collar", style.weights["collar"]),
-        "beard": rng.choice("beard", (0, 3, 2, 2.5, 4)) * bearded,
-        "glasses": rng.choice("glasses", (0, 1, 1, 0.7)) * rng.chance("has glasses", style.glasses),
-        "freckles": rng.chance("freckles", style.freckles),
-        "earrings": rng.chance("earrings", torch.where(cropped[hair], 0.3 * style.earrings, style.earrings)),
-    }
+    v["collar"] = rng.choice("collar", style.weights["collar"])
+    v["beard"] = rng.choice("beard", (0, 3, 2, 2.5, 4)) * bearded
+    v["glasses"] = rng.choice("glasses", (0, 1, 1, 0.7)) * rng.chance("has glasses", style.glasses)
+    v["freckles"] = rng.chance("freckles", style.freckles)
+    v["earrings"] = rng.chance("earrings", torch.where(cropped[hair], 0.3 * style.earrings, style.earrings))
 
-
-def _sample_pose_and_face(rng: _Sampler, style: Style, values: dict[str, Tensor]) -> dict[str, Tensor]:
     mean, spread = style.smile
     opened = rng.chance("opens mouth", style.open_mouth)
     side = rng.uniform("parting side").sub(0.5).sign()
-    return {
-        "yaw": (values["yaw"] * 2 * style.yaw_spread).clamp_(-1, 1),
-        "pitch": values["pitch"] * 0.8,
-        "roll": values["roll"] * 0.7,
-        "light": (values["light"] * 1.4).clamp_(-1, 1),
-        "skin": values["skin"] ** style.skin_power,
-        "gaze": values["gaze"] * 0.6,
-        "parting": side * (0.25 + 0.75 * rng.uniform("parting")),
-        "smile": (mean + 2 * spread * values["smile"]).clamp_(-1, 1),
-        "mouth_open": opened * (0.35 + 0.65 * values["mouth_open"]),
-        "eye_open": 0.35 + 0.65 * values["eye_open"].sqrt(),
-        "fringe": (1.6 * values["fringe"] - 0.6).clamp_min_(0.0),
-        "blush": values["blush"] ** 2,
-    }
+    v["yaw"] = (v["yaw"] * 2 * style.yaw_spread).clamp_(-1, 1)
+    v["pitch"] = v["pitch"] * 0.8
+    v["roll"] = v["roll"] * 0.7
+    v["light"] = (v["light"] * 1.4).clamp_(-1, 1)
+    v["skin"] = v["skin"] ** style.skin_power
+    v["gaze"] = v["gaze"] * 0.6
+    v["parting"] = side * (0.25 + 0.75 * rng.uniform("parting"))
+    v["smile"] = (mean + 2 * spread * v["smile"]).clamp_(-1, 1)
+    v["mouth_open"] = opened * (0.35 + 0.65 * v["mouth_open"])
+    v["eye_open"] = 0.35 + 0.65 * v["eye_open"].sqrt()
+    v["fringe"] = (1.6 * v["fringe"] - 0.6).clamp_min_(0.0)
+    v["blush"] = v["blush"] ** 2
+
+    if style.natural:  # most people with dark skin have dark hair and eyes: sample anew four of five of their colours
+        for name, (stream, weights) in DARK.items():
+            other = colour(name, stream, [weights.get(key, 0) for key in styles.PALETTES[name]])
+            again = (v["skin"] < 0.42) & rng.chance(f"match {name}", 0.8).bool()
+            v[name] = torch.where(again[:, None], other, v[name])
+    return Faces({name: v[name] for name in BY_NAME})

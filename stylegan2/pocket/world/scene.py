@@ -41,7 +41,7 @@ class Scene:
 
     ``rgb`` is the canvas [N, 3, H, W] in 0..1, ``u, v`` are coordinates of the image and ``x, y`` of the head frame
     [N, H, W], ``face`` distances to its outline [N, H, W], ``f`` attributes [N, 1, 1] and ``c`` colours [N, 3, 1, 1] by
-    name, ``g`` the geometry.
+    name, ``g`` the geometry, ``locks`` the hair (see `head.place_hair`).
     """
 
     def __init__(self, faces: Faces, style: Style, size: int) -> None:
