@@ -3,74 +3,53 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from stylegan2.pocket.world import shapes
 from stylegan2.pocket.world.faces import BEARDS, GLASSES
 from stylegan2.pocket.world.scene import Scene, luma, rgb
 
 
-class Eyes:
-    """Coordinates of the nearer eye at every pixel: u from -1 (inner corner) to 1 (outer), v down from the eye line."""
-
-    def __init__(self, scene: Scene) -> None:
-        g = scene.g
-        self.band = band = scene.band(-0.42, 0.42)
-        right, self.side, self.x = band.nearer_eye()
-        self.w = torch.where(right, g.eye_w[1], g.eye_w[0])
-        self.u = self.x / self.w
-        self.v = band.y - g.eye_y + g.eye_tilt * self.x
-        arch = 1 - self.u * self.u
-        slope = (1 + (1.7 * g.eye_up * self.u / self.w) ** 2).sqrt()
-        self.upper = (self.v + g.eye_up * (arch + 0.12 * self.u * arch)) / slope  # > 0 below the upper lid
-        self.lower = (self.v - g.eye_down * arch) / slope  # < 0 above the lower lid
-        self.open = shapes.coverage(torch.maximum(-self.upper, self.lower), band.px)
-
-
 def eyes(scene: Scene) -> None:
     """White, iris, pupil, lights and lids of both eyes, with soft shade around them and under the brow."""
-    e = Eyes(scene)
-    g, s, band = scene.g, scene.style, e.band
+    g, s, band = scene.g, scene.style, scene.band(-0.42, 0.42)
+    right, side, x = band.nearer_eye()
+    # u from the inner corner (-1) to the outer (1), v down from the eye line
+    width = torch.where(right, g.eye_w[1], g.eye_w[0])
+    u, v = x / width, band.y - g.eye_y + g.eye_tilt * x
+    arch = 1 - u * u
+    slope = (1 + (1.7 * g.eye_up * u / width) ** 2).sqrt()
+    upper = (v + g.eye_up * (arch + 0.12 * u * arch)) / slope  # > 0 below the upper lid
+    lower = (v - g.eye_down * arch) / slope  # < 0 above the lower lid
+    opening = shapes.coverage(torch.maximum(-upper, lower), band.px)
     if s.socket:
-        band.multiply(0.42 * s.socket * shapes.bell(e.x + 0.02, e.v + 0.035, 0.20, 0.14), (0.62, 0.47, 0.45))
+        band.multiply(0.42 * s.socket * shapes.bell(x + 0.02, v + 0.035, 0.20, 0.14), (0.62, 0.47, 0.45))
     white = rgb((0.97, 0.955, 0.94)) * (0.86 if s.finish == "paint" else 1.0)
-    under_lid = shapes.step(e.upper, 0.075 if not s.hard else 0.05, 0.0)
-    band.paint(e.open, white * (1 - 0.45 * (under_lid * (1 - 0.2 * s.hard)).unsqueeze(1)))
-    ix = e.x - e.side * (0.34 * scene.f["gaze"] + 0.16 * g.sin) * e.w * 0.8
-    iy = e.v + 0.18 * (g.eye_up - g.eye_down)
+    under_lid = shapes.step(upper, 0.075 if not s.hard else 0.05, 0.0)
+    band.paint(opening, white * (1 - 0.45 * (under_lid * (1 - 0.2 * s.hard)).unsqueeze(1)))
+    ix = x - side * (0.34 * scene.f["gaze"] + 0.16 * g.sin) * width * 0.8
+    iy = v + 0.18 * (g.eye_up - g.eye_down)
     r = (ix * ix * 1.30 + iy * iy * 0.86).sqrt() if s.hard else (ix * ix + iy * iy).sqrt()
     colour = scene.c["eye_colour"]
     inner = (colour * 1.35 + 0.06).clamp(0, 1)
     glow = (0.25 + 0.75 * shapes.step(iy, -0.6 * g.iris, 0.9 * g.iris)) * shapes.step(r, g.iris * 1.05, g.iris * 0.7)
     iris = colour * 0.42 + (inner - colour * 0.42) * glow.unsqueeze(1)
-    band.paint(e.open * shapes.coverage(r - g.iris, band.px), iris)
-    band.paint(e.open * shapes.coverage(r - g.iris * s.pupil, band.px), colour * 0.10 + 0.01)
-    _catch_lights(scene, e, ix, iy)
-    _lids(scene, e)
-
-
-def _catch_lights(scene: Scene, e: Eyes, ix: Tensor, iy: Tensor) -> None:
-    """Reflections of the light, on the same side in both eyes."""
-    g, s, band = scene.g, scene.style, e.band
-    side = torch.where(scene.f["light"] < 0, -1.0, 1.0) * e.side
-    spot = shapes.circle(ix - side * 0.38 * g.iris, iy + 0.40 * g.iris, s.catch * g.iris + 0.004)
-    band.add(e.open * shapes.coverage(spot, band.px), (1, 1, 1))
+    band.paint(opening * shapes.coverage(r - g.iris, band.px), iris)
+    band.paint(opening * shapes.coverage(r - g.iris * s.pupil, band.px), colour * 0.10 + 0.01)
+    # Reflections of the light, on the same side in both eyes
+    lit = torch.where(scene.f["light"] < 0, -1.0, 1.0) * side
+    spot = shapes.circle(ix - lit * 0.38 * g.iris, iy + 0.40 * g.iris, s.catch * g.iris + 0.004)
+    band.add(opening * shapes.coverage(spot, band.px), (1, 1, 1))
     if s.second_catch:
-        second = shapes.circle(ix + side * 0.36 * g.iris, iy - 0.45 * g.iris, s.second_catch * g.iris)
-        band.add(0.75 * e.open * shapes.coverage(second, band.px), (1, 1, 1))
-
-
-def _lids(scene: Scene, e: Eyes) -> None:
-    """Upper lid line that thickens outwards into lashes, the fold above it, a faint lower line."""
-    s, band = scene.style, e.band
+        second = shapes.circle(ix + lit * 0.36 * g.iris, iy - 0.45 * g.iris, s.second_catch * g.iris)
+        band.add(0.75 * opening * shapes.coverage(second, band.px), (1, 1, 1))
+    # Upper lid line that thickens outwards into lashes, the fold above it, a faint lower line
     dark = torch.minimum(scene.skin * 0.20, scene.hair * 0.35 + 0.02)
-    along = shapes.coverage(e.u.abs() - 1.10, 0.10)
-    thick = s.lash * (0.55 + 0.45 * (e.u + 1) / 2)
-    line = shapes.coverage(e.upper.abs() - thick, band.px)
-    band.paint(along * line * 0.95, dark)
-    fold = torch.exp(-(((e.upper + 0.045 + s.lash) / 0.018) ** 2)) * shapes.coverage(e.u.abs() - 0.95, 0.3)
+    thick = s.lash * (0.55 + 0.45 * (u + 1) / 2)
+    line = shapes.coverage(upper.abs() - thick, band.px)
+    band.paint(shapes.coverage(u.abs() - 1.10, 0.10) * line * 0.95, dark)
+    fold = torch.exp(-(((upper + 0.045 + s.lash) / 0.018) ** 2)) * shapes.coverage(u.abs() - 0.95, 0.3)
     band.multiply((0.40 - 0.28 * s.hard) * fold, (0.55, 0.42, 0.40))
-    under = torch.exp(-(((e.lower - 0.006) / 0.012) ** 2)) * shapes.coverage(e.u.abs() - 0.9, 0.3)
+    under = torch.exp(-(((lower - 0.006) / 0.012) ** 2)) * shapes.coverage(u.abs() - 0.9, 0.3)
     band.multiply(0.45 * under, (0.55, 0.40, 0.38))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from stylegan2.pocket.world import shapes
 from stylegan2.pocket.world.geometry import Geometry, hairline_at
 from stylegan2.pocket.world.scene import Colour, Scene, luma, rgb
-from stylegan2.pocket.world.styles import COLLARS, Style
+from stylegan2.pocket.world.styles import COLLARS
 
 SKIN_SHADOW = (0.50, 0.365, 0.345)  # what shadow leaves of skin: less light, redder
 CLOTH_SHADOW = (0.45, 0.44, 0.50)
@@ -128,7 +128,7 @@ def neck(scene: Scene) -> None:
 
 
 def clothes(scene: Scene) -> None:
-    """Shoulders in a garment with one of the collars."""
+    """Shoulders in a garment with one of the collars: turtleneck tube, shirt flaps or a pleated ruff."""
     band, s, f = scene.band(0.45, 1), scene.style, scene.f
     x, y = band.u - 0.5 * scene.g.cx, band.v
     shoulders = shapes.ellipse(x, y - s.shoulder_y - 0.52, 0.98, 0.56)
@@ -136,37 +136,26 @@ def clothes(scene: Scene) -> None:
     nx = x.clamp(-1, 1)
     tone = 0.80 + 0.28 * nx * f["light"] - 0.30 * nx * nx - 0.08 * torch.sin(9 * nx + 5 * y)
     worn = {name: f["collar"] == k for k, name in enumerate(COLLARS)}
-    crew = -shapes.ellipse(x, y - s.shoulder_y + 0.03, s.neck_w * 1.12, 0.13)
-    cut = torch.where(worn["v-neck"] | worn["shirt"], _v_neck(s, x, y), crew)
-    body = torch.where(worn["turtleneck"], shoulders, torch.maximum(shoulders, cut))
-    band.fill(body, scene.shade(cloth, tone.clamp(0, 1), CLOTH_SHADOW))
-    band.outline(body, cloth)
-    _collar(band, worn, x, y, tone)
 
-
-def _v_neck(style: Style, x: Tensor, y: Tensor) -> Tensor:
-    """Distance to the edge of a V neck, positive inside it."""
-    return (style.neck_w * 1.0 - 0.85 * (y - style.shoulder_y + 0.06) - x.abs()) * 0.76
-
-
-def _collar(band: Scene, worn: dict[str, Tensor], x: Tensor, y: Tensor, tone: Tensor) -> None:
-    """Turtleneck tube, shirt flaps or a pleated ruff."""
-    s, cloth = band.style, band.c["clothes_colour"]
-
-    def piece(name: str, distance: Tensor, colour: Tensor, lit: Tensor, shadow: Colour) -> None:
-        distance = distance + 9.0 * ~worn[name]  # far outside where it is not worn
+    def piece(distance: Tensor, colour: Tensor, lit: Tensor, shadow: Colour, edge: Tensor) -> None:
         band.fill(distance, band.shade(colour, lit.clamp(0, 1), shadow))
-        band.outline(distance, colour if name == "ruff" else cloth)
+        band.outline(distance, edge)
 
+    crew = -shapes.ellipse(x, y - s.shoulder_y + 0.03, s.neck_w * 1.12, 0.13)
+    v_neck = (s.neck_w * 1.0 - 0.85 * (y - s.shoulder_y + 0.06) - x.abs()) * 0.76  # positive inside it
+    cut = torch.where(worn["v-neck"] | worn["shirt"], v_neck, crew)
+    piece(torch.where(worn["turtleneck"], shoulders, torch.maximum(shoulders, cut)), cloth, tone, CLOTH_SHADOW, cloth)
+    away = {name: 9.0 * ~mask for name, mask in worn.items()}  # far outside where it is not worn
     tube = shapes.rounded_box(x, y - s.shoulder_y + 0.01, s.neck_w * 1.22 + 0 * tone, 0.11 + 0 * tone, 0.05 + 0 * tone)
-    piece("turtleneck", tube, cloth, tone - 0.10, CLOTH_SHADOW)
+    piece(tube + away["turtleneck"], cloth, tone - 0.10, CLOTH_SHADOW, cloth)
     low = (y - s.shoulder_y - 0.20 + 0.62 * x.abs()) * 0.85
-    flaps = torch.maximum(torch.maximum(_v_neck(s, x, y), low), x.abs() - s.neck_w * 1.28)
-    piece("shirt", flaps, (cloth * 0.55 + 0.42).clamp(0, 1), tone, CLOTH_SHADOW)
+    flaps = torch.maximum(torch.maximum(v_neck, low), x.abs() - s.neck_w * 1.28)
+    piece(flaps + away["shirt"], (cloth * 0.55 + 0.42).clamp(0, 1), tone, CLOTH_SHADOW, cloth)
     if worn["ruff"].any():
         ruff = shapes.ellipse(x, y - s.shoulder_y - 0.05, 0.52, 0.155) + 0.012 * torch.sin(34 * x)
         pleats = 0.72 + 0.28 * torch.sin(34 * x) - 0.25 * shapes.step(y, s.shoulder_y - 0.06, s.shoulder_y - 0.12)
-        piece("ruff", ruff, rgb((0.88, 0.85, 0.77)).expand_as(cloth), pleats, (0.5, 0.48, 0.46))
+        linen = rgb((0.88, 0.85, 0.77)).expand_as(cloth)
+        piece(ruff + away["ruff"], linen, pleats, (0.5, 0.48, 0.46), linen)
 
 
 # ---------------------------------------------------------------- head
