@@ -70,7 +70,21 @@ def brows(scene: Scene) -> None:
 
 def nose(scene: Scene) -> None:
     """The nose in the manner of the domain."""
-    {"shaded": _shaded_nose, "mark": _mark_nose, "button": _button_nose}[scene.style.nose](scene)
+    if scene.style.nose == "shaded":
+        return _shaded_nose(scene)
+    g, light, band = scene.g, scene.f["light"], scene.band(0.0, 0.55)
+    x, y, w = band.x - g.nose_x, band.y - g.nose_y, g.nose_w
+    if scene.style.nose == "mark":  # a short stroke and a dab of shade
+        dab = shapes.coverage(shapes.ellipse(x, y - 0.012, w * 0.9, w * 0.42), band.px)
+        band.multiply(0.55 * dab, (0.72, 0.52, 0.50))
+        side = torch.where(g.sin.abs() > 0.1, g.sin, -light).sign()
+        stroke = shapes.capsule(x * side, y, 0.2 * w, -1.1 * w, 0.85 * w, 0.0 * w) - 0.008
+        band.paint(0.75 * shapes.coverage(stroke, band.px), scene.skin * 0.35)
+    else:  # round and soft, with its own light
+        red = (scene.skin * rgb((1.0, 0.76, 0.72))).clamp(0, 1)
+        band.multiply(0.55 * shapes.bell(x, y - 0.035, w * 1.2, w * 0.75), (0.72, 0.50, 0.46))
+        band.paint(0.85 * shapes.coverage(shapes.ellipse(x, y, w, w * 0.72), 0.05), red)
+        band.add(0.55 * shapes.bell(x - 0.25 * w * light.sign(), y + 0.28 * w, w * 0.42, w * 0.3))
 
 
 def _shaded_nose(scene: Scene) -> None:
@@ -92,26 +106,6 @@ def _shaded_nose(scene: Scene) -> None:
     band.multiply(0.42 * wings, (0.50, 0.34, 0.30))
     nostrils = shapes.bell(x.abs() - g.nose_w * 0.50, y - 0.028, g.nose_w * 0.34, 0.020)
     band.multiply((0.95 * nostrils).clamp(0, 1), (0.26, 0.13, 0.11))
-
-
-def _mark_nose(scene: Scene) -> None:
-    """A short stroke and a dab of shade."""
-    g, band = scene.g, scene.band(0.0, 0.55)
-    x, y, w = band.x - g.nose_x, band.y - g.nose_y, g.nose_w
-    side = torch.where(g.sin.abs() > 0.1, g.sin, -scene.f["light"]).sign()
-    band.multiply(0.55 * shapes.coverage(shapes.ellipse(x, y - 0.012, w * 0.9, w * 0.42), band.px), (0.72, 0.52, 0.50))
-    stroke = shapes.capsule(x * side, y, 0.2 * w, -1.1 * w, 0.85 * w, 0.0 * w) - 0.008
-    band.paint(0.75 * shapes.coverage(stroke, band.px), scene.skin * 0.35)
-
-
-def _button_nose(scene: Scene) -> None:
-    """A round soft nose with its own light."""
-    g, band = scene.g, scene.band(0.0, 0.55)
-    x, y, w = band.x - g.nose_x, band.y - g.nose_y, g.nose_w
-    red = (scene.skin * rgb((1.0, 0.76, 0.72))).clamp(0, 1)
-    band.multiply(0.55 * shapes.bell(x, y - 0.035, w * 1.2, w * 0.75), (0.72, 0.50, 0.46))
-    band.paint(0.85 * shapes.coverage(shapes.ellipse(x, y, w, w * 0.72), 0.05), red)
-    band.add(0.55 * shapes.bell(x - 0.25 * w * scene.f["light"].sign(), y + 0.28 * w, w * 0.42, w * 0.3))
 
 
 def mouth(scene: Scene) -> None:
