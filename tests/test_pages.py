@@ -56,9 +56,3 @@ def test_the_judge_sees_a_face_in_every_box():
     expected = torch.tensor([[0.37, 0.53], [0.63, 0.53]])
     assert len(crops) >= 8 and wide > 100
     assert (eyes - expected).norm(dim=2).median() < 0.1
-
-
-def test_pages_that_cannot_be_are_refused():
-    for wrong in ({"panels": 0}, {"width": 100}):
-        with pytest.raises(ValueError, match="at least 1 panel and 160 pixels"):
-            make_page(0, **wrong)

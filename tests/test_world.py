@@ -188,6 +188,16 @@ def test_faces_slice_concatenate_and_vector():
     assert torch.equal(vector[:9, VECTOR_NAMES.index("glasses")] > 0, faces.glasses > 0)
 
 
+def test_words_for_attributes_are_understood():
+    faces = sample("photo", 2).replace(hair_colour="brown", eye_colour="#4080ff", smile="-0.5", glasses="oval", blush=1)
+    words = faces.words()
+    assert words["hair_colour"] == pytest.approx((0.36, 0.225, 0.135)) and words["eye_colour"][2] == 1
+    assert (words["smile"], words["glasses"], words["blush"]) == (-0.5, "oval", 1)
+    for wrong in ({"glasses": "1"}, {"freckles": 0.5}, {"smile": "nan"}, {"hair_colour": "0.5"}, {"smile": [0, 1, 0]}):
+        with pytest.raises(ValueError, match="cannot be .*: expected"):
+            faces.replace(**wrong)
+
+
 def test_errors_name_the_right_choices():
     faces = sample("photo", 1)
     for call in (lambda: sample("comic", 1), lambda: render(faces, "comic"), lambda: landmarks(faces, "comic")):

@@ -1,14 +1,16 @@
-"""Colours of a head: skin, hair, eyes, clothes, background. All are RGB in 0..1, with how sure they are."""
+"""Colours of a head: skin, hair, eyes, clothes, background, and how sure they are."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from stylegan2.collect.facemesh import OVAL
 from stylegan2.pocket.portrait.head import LEFT_LIDS, RIGHT_LIDS, Head
+from stylegan2.pocket.world.faces import Value
 from stylegan2.pocket.world.styles import SKIN_RAMP, SKIN_WARMTH
 
 CHEEKS = (  # fields of the two cheeks, the forehead, the ridge of the nose
@@ -29,7 +31,28 @@ LIT_SKIN, SHADE = 0.88, 0.8  # the renderer's skin where it is lit, and its hair
 PLAIN = 20.0  # how much a strong tint of the skin has to explain, in squared L*a*b*
 YELLOW_WEIGHT = 0.4  # how far the yellow of skin says its tone, which dim light leaves as it is; the rest its lightness
 FLAT = 0.36  # of skin: darker than this, its yellow hardly changes
-Colour = tuple[np.ndarray, float]
+UNKNOWN = np.full(3, 0.3), 0.0
+Colour = tuple[np.ndarray, float]  # RGB in 0..1, and how sure it is
+
+
+def read(head: Head, hair_at: np.ndarray, skin_at: np.ndarray, grey: bool) -> dict[str, tuple[Value, float]]:
+    """{attribute: (value, sureness)} of all that needs colours, and the side from which light falls.
+
+    The hair's pixels are bool [SIDE, SIDE], the skin L*a*b* [3]; grey: the head has no colours.
+    """
+    y = head.grid[1]
+    found = {
+        "hair_colour": hair(head, hair_at, skin_at),
+        "eye_colour": eyes(head),
+        "clothes_colour": clothes(head, hair_at, skin_at, grey),
+        "background": background(head, y < -0.2),
+        "background2": background(head, y >= -0.2),
+    }
+    tone, warmth = skin(skin_at)
+    left, right = (np.median(head.lab[head.area(cheek)][:, 0]) for cheek in CHEEKS[:2])
+    light = float(np.clip((right - left) / 30, -1, 1))
+    values = {name: (tuple(map(float, colour)), sure) for name, (colour, sure) in found.items()}
+    return values | {"skin": (tone, 0.8), "skin_warmth": (warmth, 0.5), "light": (light, 0.5)}
 
 
 def is_grey(head: Head) -> bool:
@@ -51,7 +74,7 @@ def _tint_spread(lab: np.ndarray) -> float:
 
 def greyed(head: Head) -> Head:
     """The head without its tint."""
-    return head.with_pixels(np.repeat(cv2.cvtColor(head.pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, 2))
+    return replace(head, pixels=np.repeat(cv2.cvtColor(head.pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, 2))
 
 
 def grey_hair(head: Head, mask: np.ndarray) -> tuple[np.ndarray, str | None]:
@@ -85,7 +108,7 @@ def balanced(head: Head) -> Head:
     pixels = head.pixels[head.seen].astype(float) / 255
     light = (pixels**6).mean(0) ** (1 / 6)
     gain = (light.mean() / light) ** NEUTRAL
-    return head.with_pixels(np.clip(head.pixels * gain, 0, 255).astype(np.uint8))
+    return replace(head, pixels=np.clip(head.pixels * gain, 0, 255).astype(np.uint8))
 
 
 def rgb_of(lab: np.ndarray) -> np.ndarray:
@@ -144,10 +167,14 @@ def hair(head: Head, mask: np.ndarray, skin: np.ndarray) -> Colour:
     inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5))).astype(bool)
     pixels = head.lab[inner if inner.sum() > 100 else mask]
     if len(pixels) < 60:
-        return np.full(3, 0.3), 0.0
-    low, high = np.percentile(pixels[:, 0], (25, 80))
-    lab = np.median(pixels[(pixels[:, 0] >= low) & (pixels[:, 0] <= high)], 0)
-    return np.clip(rgb_of(lab) / SHADE, 0, 1), float(min(1, len(pixels) / 1500))
+        return UNKNOWN
+    return np.clip(rgb_of(np.median(_between(pixels, 25, 80), 0)) / SHADE, 0, 1), float(min(1, len(pixels) / 1500))
+
+
+def _between(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Pixels [N, 3] (L*a*b*) between two percentiles of lightness: neither shadows nor highlights."""
+    low, high = np.percentile(pixels[:, 0], (low, high))
+    return pixels[(pixels[:, 0] >= low) & (pixels[:, 0] <= high)]
 
 
 def eyes(head: Head) -> Colour:
@@ -157,13 +184,10 @@ def eyes(head: Head) -> Colour:
     for lids, corners in ((LEFT_LIDS, (33, 133)), (RIGHT_LIDS, (263, 362))):
         cx, cy = head.points[list(lids), :2].mean(0)
         wide = np.ptp(head.points[list(corners), 0])
-        inside = head.area(lids) & ((x - cx) ** 2 + (y - cy) ** 2 < (0.24 * wide) ** 2)
-        pixels = head.lab[inside]
-        if len(pixels) > 8:
-            low, high = np.percentile(pixels[:, 0], (20, 60))
-            taken.append(pixels[(pixels[:, 0] >= low) & (pixels[:, 0] <= high)])
+        pixels = head.lab[head.area(lids) & ((x - cx) ** 2 + (y - cy) ** 2 < (0.24 * wide) ** 2)]
+        taken += [_between(pixels, 20, 60)] if len(pixels) > 8 else []
     if not taken:
-        return np.full(3, 0.3), 0.0
+        return UNKNOWN
     return np.clip(rgb_of(np.median(np.concatenate(taken), 0)) * 1.15, 0, 1), 0.4
 
 
@@ -173,7 +197,7 @@ def clothes(head: Head, hair_mask: np.ndarray, skin: np.ndarray, grey: bool) -> 
     skin_like = far[..., 0] < 5 if grey else far[..., 1:].sum(-1) < 8
     below = head.person & ~hair_mask & (y > head.points[152, 1] + 0.3) & ~skin_like
     if below.sum() < 200:
-        return np.full(3, 0.4), 0.0
+        return UNKNOWN
     cv2.setRNGSeed(0)
     stop = (cv2.TERM_CRITERIA_MAX_ITER, 10, 0)
     _, which, centres = cv2.kmeans(head.lab[below].astype(np.float32), 3, None, stop, 1, cv2.KMEANS_PP_CENTERS)
@@ -181,11 +205,8 @@ def clothes(head: Head, hair_mask: np.ndarray, skin: np.ndarray, grey: bool) -> 
     return rgb_of(centres[largest]), float(min(1, below.sum() / 4000))
 
 
-def background(head: Head) -> tuple[Colour, Colour]:
-    """Of the upper and of the lower part behind the person."""
+def background(head: Head, part: np.ndarray) -> Colour:
+    """Of what is behind the person in a part of the square, bool [SIDE, SIDE]."""
     behind = head.seen & ~cv2.dilate(head.person.astype(np.uint8), np.ones((9, 9))).astype(bool)
-    answers = []
-    for part in (head.grid[1] < -0.2, head.grid[1] >= -0.2):
-        pixels = head.lab[behind & part]
-        answers.append((rgb_of(np.median(pixels, 0)), 0.8) if len(pixels) > 200 else (np.full(3, 0.6), 0.0))
-    return answers[0], answers[1]
+    pixels = head.lab[behind & part]
+    return (rgb_of(np.median(pixels, 0)), 0.8) if len(pixels) > 200 else UNKNOWN

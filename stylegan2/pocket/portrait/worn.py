@@ -9,6 +9,7 @@ from PIL import Image
 from stylegan2.collect.facemesh import Mesh, cut_out, moved, warp_of
 from stylegan2.pocket.portrait.colours import CHEEKS, CHIN
 from stylegan2.pocket.portrait.head import Head
+from stylegan2.pocket.world.faces import Value
 
 SIDE, EYES = 160, 1.6  # pixels of the square around the eyes, and its side in distances between their outer corners
 BRIDGE = 17.0  # contrast across the nose's bridge from which there are glasses: 27 bare faces had 16.1 at most
@@ -18,8 +19,8 @@ BEARD = 2.0  # score of the chin from which there is a beard
 HAIRY = 3.2  # and from which it is more than stubble
 
 
-def glasses(photo: Image.Image, mesh: Mesh) -> tuple[str, float, np.ndarray]:
-    """Shape, how sure, and colour of the frame (RGB in 0..1), by a bar across the bridge of the nose.
+def glasses(photo: Image.Image, mesh: Mesh) -> dict[str, tuple[Value, float]]:
+    """{attribute: (value, sureness)} of glasses and the colour of their frame, by a bar across the nose's bridge.
 
     Only whether there are glasses is measured; "square" stands for all shapes. Frames without rims are not seen.
     """
@@ -40,7 +41,9 @@ def glasses(photo: Image.Image, mesh: Mesh) -> tuple[str, float, np.ndarray]:
     row = 6 + bar.argmax()
     colour = cv2.remap(square, x[row : row + 1], y[row : row + 1], cv2.INTER_LINEAR)[0]
     sure = float(min(1, 0.5 + abs(contrast - BRIDGE) / BRIDGE))
-    return ("square" if contrast > BRIDGE else "none"), sure, np.median(colour, 0) / 255
+    worn = contrast > BRIDGE
+    frame = tuple((np.median(colour, 0) / 255).tolist())
+    return {"glasses": ("square" if worn else "none", sure), "glasses_colour": (frame, sure if worn else 0.0)}
 
 
 def beard(head: Head, hair: np.ndarray, smiles: bool) -> tuple[str, float]:

@@ -23,6 +23,11 @@ from stylegan2.pocket.world.styles import DOMAINS, check_domain
 SIZE = 128  # pixels of a side: of the world's pictures, and of the models that are trained on them
 TARGET_SET_SIZE = 1000  # images of a target domain: small on purpose, as in the paper's cartoon sets
 CHUNK_PIXELS = 32 * 64 * 64  # rendered at once: larger batches fall out of the processor's cache
+BACK_TO_FRONT = (
+    head.place_hair, background, head.hair_behind, head.neck, head.clothes, head.ears, head.head,
+    features.nose, features.eyes, features.brows, features.beard, features.mouth,
+    head.hair_in_front, features.glasses, finish,
+)  # fmt: skip
 
 __all__ = [
     "ATTRIBUTES", "DOMAINS", "LANDMARKS", "SIZE", "TARGET_SET_SIZE", "VECTOR_NAMES", "VERSION", "Attribute", "Faces",
@@ -42,28 +47,11 @@ def render(faces: Faces, domain: str, size: int = SIZE) -> Tensor:
     out = torch.empty(len(faces), 3, size, size, dtype=torch.uint8)
     step = max(1, CHUNK_PIXELS // (size * size))
     for first in range(0, len(faces), step):
-        out[first : first + step] = _paint(Scene(faces[first : first + step], style, size))
+        scene = Scene(faces[first : first + step], style, size)
+        for paint in BACK_TO_FRONT:
+            paint(scene)
+        out[first : first + step] = scene.rgb.mul_(255.0).add_(0.5).clamp_(0, 255)
     return out
-
-
-def _paint(scene: Scene) -> Tensor:
-    """Back to front; returns uint8 [n, 3, H, W]."""
-    hair, face = head.Hair(scene), head.face_distance(scene)
-    background(scene)
-    head.hair_behind(scene, hair)
-    head.neck(scene, face)
-    head.clothes(scene)
-    head.ears(scene)
-    head.head(scene, hair, face)
-    features.nose(scene)
-    features.eyes(scene)
-    features.brows(scene)
-    features.beard(scene, face)
-    features.mouth(scene)
-    head.hair_in_front(scene, hair)
-    features.glasses(scene)
-    finish(scene)
-    return scene.rgb.mul_(255.0).add_(0.5).clamp_(0, 255).to(torch.uint8)
 
 
 def landmarks(faces: Faces, domain: str) -> Tensor:

@@ -187,15 +187,10 @@ def random_captions(
     rng: torch.Generator,
     first: Sequence[Sequence[str]] | None = None,
 ) -> tuple[list[str], list[set[str]]]:
-    """A caption per face, of 1 to `MOST_PHRASES` phrases that are true of it; sometimes the kind of picture too.
+    """A caption per face, of 1 to `MOST_PHRASES` of its `phrases`; sometimes the kind of picture (its domain's) too.
 
-    -> texts, and what each of them says: phrases, and the domain where it names the kind of picture.
-
-    Args:
-        sayable: of `phrases`.
-        domains: the domain that each face is rendered in.
-        rng: chooses; its next numbers give other captions.
-        first: for each face phrases of which one must be said, such as `only_of`; none where the list is empty.
+    -> texts, and what each of them says: phrases, and the domain where it names the kind of picture. `first`: for each
+    face phrases of which one must be said, such as `only_of`; none where the list is empty.
     """
     first = [()] * len(sayable) if first is None else first
     weights = torch.tensor([weight for _, weight in TOPICS])

@@ -17,11 +17,19 @@ import torch
 from torch import Tensor
 
 from stylegan2.pocket.world import styles
-from stylegan2.pocket.world.styles import COLLARS, Palette, Style, check_domain
+from stylegan2.pocket.world.styles import COLLARS, Style, check_domain
 
 VERSION = 2
+Colour = tuple[float, float, float]
+Value = float | str | Colour
+Change = Value | Sequence[float] | Tensor
 GLASSES = ("none", "round", "square", "oval")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full beard")
+SPREADS = {"hair_colour": 0.16, "glasses_colour": 0.1}  # how much a sampled lightness varies; of other colours 0.15
+DARK = {  # attribute -> stream, weights: colours that go with dark skin
+    "hair_colour": ("dark hair", {"black": 5, "dark brown": 4, "brown": 1.5, "grey": 0.7}),
+    "eye_colour": ("dark eyes", {"dark brown": 3, "brown": 2, "amber": 0.4}),
+}
 
 
 @dataclass(frozen=True)
@@ -29,62 +37,57 @@ class Attribute:
     """One attribute of a face: kind is continuous, binary, categorical or colour (RGB in 0..1)."""
 
     name: str
-    kind: str
     meaning: str
     low: float = -1.0
-    high: float = 1.0
+    kind: str = "continuous"
     choices: tuple[str, ...] = ()
 
-
-def _c(name: str, meaning: str, low: float = -1.0) -> Attribute:
-    return Attribute(name, "continuous", meaning, low)
-
-
-def _rgb(name: str, meaning: str) -> Attribute:
-    return Attribute(name, "colour", meaning, 0.0)
+    @property
+    def high(self) -> float:
+        return max(1.0, len(self.choices) - 1)
 
 
 ATTRIBUTES: tuple[Attribute, ...] = (
-    _c("yaw", "head turned to the image's left (-1, about 32 degrees) .. right (1)"),
-    _c("pitch", "head raised (-1) .. lowered (1), about 12 degrees"),
-    _c("roll", "head tilted anticlockwise (-1, about 14 degrees) .. clockwise (1)"),
-    _c("face_width", "narrow .. wide face"),
-    _c("face_height", "short .. long face"),
-    _c("jaw", "pointed .. square jaw"),
-    _c("skin", "dark .. pale skin", 0.0),
-    _c("skin_warmth", "rosy .. golden skin"),
-    Attribute("hair_style", "categorical", "cut of the hair", 0, len(styles.HAIR_NAMES) - 1, styles.HAIR_NAMES),
-    _c("hair_length", "short .. long within its style", 0.0),
-    _c("hair_volume", "flat .. full hair", 0.0),
-    _c("fringe", "forehead free .. fringe down to the brows", 0.0),
-    _c("parting", "hair parted at the image's left .. right"),
-    _rgb("hair_colour", "colour of the hair"),
-    _c("eye_size", "small .. large eyes"),
-    _c("eye_open", "half closed .. wide open eyes", 0.0),
-    _c("eye_spacing", "close .. far apart eyes"),
-    _c("eye_tilt", "outer corners of the eyes low .. high"),
-    _c("gaze", "looking to the image's left .. right"),
-    _rgb("eye_colour", "colour of the iris"),
-    _c("brow_height", "low .. raised brows"),
-    _c("brow_angle", "worried (inner ends up) .. stern (inner ends down)"),
-    _c("brow_thickness", "thin .. thick brows"),
-    _c("nose_size", "small .. large nose"),
-    _c("smile", "frown .. big smile"),
-    _c("mouth_open", "closed .. wide open mouth", 0.0),
-    _c("mouth_width", "narrow .. wide mouth"),
-    _c("lips", "thin pale .. full red lips", 0.0),
-    Attribute("glasses", "categorical", "shape of the glasses", 0, len(GLASSES) - 1, GLASSES),
-    _rgb("glasses_colour", "colour of the frame"),
-    Attribute("beard", "categorical", "facial hair", 0, len(BEARDS) - 1, BEARDS),
-    _c("blush", "plain .. rosy cheeks", 0.0),
-    Attribute("freckles", "binary", "freckles on nose and cheeks", 0),
-    Attribute("earrings", "binary", "earrings", 0),
-    _rgb("background", "colour of the background, upper part"),
-    _rgb("background2", "colour of the background, lower part"),
-    _rgb("clothes_colour", "colour of the clothes"),
-    Attribute("collar", "categorical", "collar of the clothes", 0, len(COLLARS) - 1, COLLARS),
-    _c("light", "light from the image's left .. right"),
-    _c("texture", "phase of lights, grain and pattern behind the head; means nothing by itself", 0.0),
+    Attribute("yaw", "head turned to the image's left (-1, about 32 degrees) .. right (1)"),
+    Attribute("pitch", "head raised (-1) .. lowered (1), about 12 degrees"),
+    Attribute("roll", "head tilted anticlockwise (-1, about 14 degrees) .. clockwise (1)"),
+    Attribute("face_width", "narrow .. wide face"),
+    Attribute("face_height", "short .. long face"),
+    Attribute("jaw", "pointed .. square jaw"),
+    Attribute("skin", "dark .. pale skin", 0.0),
+    Attribute("skin_warmth", "rosy .. golden skin"),
+    Attribute("hair_style", "cut of the hair", 0.0, "categorical", styles.HAIR_NAMES),
+    Attribute("hair_length", "short .. long within its style", 0.0),
+    Attribute("hair_volume", "flat .. full hair", 0.0),
+    Attribute("fringe", "forehead free .. fringe down to the brows", 0.0),
+    Attribute("parting", "hair parted at the image's left .. right"),
+    Attribute("hair_colour", "colour of the hair", 0.0, "colour"),
+    Attribute("eye_size", "small .. large eyes"),
+    Attribute("eye_open", "half closed .. wide open eyes", 0.0),
+    Attribute("eye_spacing", "close .. far apart eyes"),
+    Attribute("eye_tilt", "outer corners of the eyes low .. high"),
+    Attribute("gaze", "looking to the image's left .. right"),
+    Attribute("eye_colour", "colour of the iris", 0.0, "colour"),
+    Attribute("brow_height", "low .. raised brows"),
+    Attribute("brow_angle", "worried (inner ends up) .. stern (inner ends down)"),
+    Attribute("brow_thickness", "thin .. thick brows"),
+    Attribute("nose_size", "small .. large nose"),
+    Attribute("smile", "frown .. big smile"),
+    Attribute("mouth_open", "closed .. wide open mouth", 0.0),
+    Attribute("mouth_width", "narrow .. wide mouth"),
+    Attribute("lips", "thin pale .. full red lips", 0.0),
+    Attribute("glasses", "shape of the glasses", 0.0, "categorical", GLASSES),
+    Attribute("glasses_colour", "colour of the frame", 0.0, "colour"),
+    Attribute("beard", "facial hair", 0.0, "categorical", BEARDS),
+    Attribute("blush", "plain .. rosy cheeks", 0.0),
+    Attribute("freckles", "freckles on nose and cheeks", 0.0, "binary"),
+    Attribute("earrings", "earrings", 0.0, "binary"),
+    Attribute("background", "colour of the background, upper part", 0.0, "colour"),
+    Attribute("background2", "colour of the background, lower part", 0.0, "colour"),
+    Attribute("clothes_colour", "colour of the clothes", 0.0, "colour"),
+    Attribute("collar", "collar of the clothes", 0.0, "categorical", COLLARS),
+    Attribute("light", "light from the image's left .. right"),
+    Attribute("texture", "phase of lights, grain and pattern behind the head; means nothing by itself", 0.0),
 )
 BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
 _UNREGRESSED = ("texture", "glasses_colour")  # invisible or mostly invisible: nothing that the judge could read
@@ -124,11 +127,6 @@ class Faces:
 
     values: dict[str, Tensor]
 
-    def __post_init__(self) -> None:
-        wrong = set(self.values) ^ set(BY_NAME)
-        if wrong:
-            raise ValueError(f"missing or unknown attributes {sorted(wrong)}: expected {', '.join(BY_NAME)}")
-
     def __getattr__(self, name: str) -> Tensor:
         if name in BY_NAME:
             return self.values[name]
@@ -139,21 +137,19 @@ class Faces:
 
     def __getitem__(self, item: int | slice | Sequence[int] | Tensor) -> Faces:
         if isinstance(item, int):
-            n = len(self)
-            if not -n <= item < n:
-                raise IndexError(f"face {item} of {n}")
-            item = slice(item % n, item % n + 1)
+            item = [range(len(self))[item]]  # it stays a batch
         return Faces({name: value[item] for name, value in self.values.items()})
 
     @staticmethod
     def concatenate(parts: Sequence[Faces]) -> Faces:
         """Faces of several batches, in order."""
-        if not parts:
-            raise ValueError("nothing to concatenate: expected at least one Faces")
         return Faces({name: torch.cat([part.values[name] for part in parts]) for name in BY_NAME})
 
-    def replace(self, **changes: float | str | Sequence[float] | Tensor) -> Faces:
-        """Copy with attributes changed: a number, a choice's name, an RGB triple, or a tensor over the batch."""
+    def replace(self, **changes: Change) -> Faces:
+        """Copy with attributes changed: a number, a choice's name, a colour, or a tensor over the batch.
+
+        Numbers may be text; colours are names, "#rrggbb" or RGB in 0..1. Raises ValueError, which says what is allowed.
+        """
         values = dict(self.values)
         for name, change in changes.items():
             if name not in BY_NAME:
@@ -165,22 +161,46 @@ class Faces:
         """The same people seen in a mirror (left and right exchanged)."""
         return self.replace(**{name: -self.values[name] for name in ("yaw", "roll", "parting", "gaze", "light")})
 
+    def words(self) -> dict[str, Value]:
+        """The first face in plain values: numbers, names of choices, RGB in 0..1."""
+        words = {name: tuple(v[0].tolist()) if v.ndim > 1 else float(v[0]) for name, v in self.values.items()}
+        return words | {a.name: a.choices[int(words[a.name])] for a in ATTRIBUTES if a.choices}
+
     def vector(self) -> Tensor:
         """Regression targets [N, len(VECTOR_NAMES)], about zero mean and unit spread; flags and choices are 0 or 1."""
         targets = [_targets(attribute, self.values[attribute.name]) for attribute in ATTRIBUTES]
         return torch.stack([column for columns in targets for column in columns.values()], dim=1)  # [N, A]
 
 
-def _as_values(attribute: Attribute, change: float | str | Sequence[float] | Tensor, old: Tensor) -> Tensor:
-    if isinstance(change, str):
-        if change not in attribute.choices:
-            expected = ", ".join(attribute.choices) or "a number"
-            raise ValueError(f"{attribute.name} cannot be {change!r}: expected {expected}")
-        change = attribute.choices.index(change)
-    new = torch.as_tensor(change, dtype=old.dtype)
-    if new.numel() and (new.min() < attribute.low - 1e-6 or new.max() > attribute.high + 1e-6):
-        raise ValueError(f"{attribute.name} runs from {attribute.low:g} to {attribute.high:g}, got {change}")
-    return new.expand(old.shape).clone()
+def _as_values(attribute: Attribute, change: Change, old: Tensor) -> Tensor:
+    try:
+        new = torch.as_tensor(_numbers(attribute, change) if isinstance(change, str) else change, dtype=torch.float32)
+        values = new.to(old.dtype).expand(old.shape).clone()
+        inside = (new > attribute.low - 1e-6) & (new < attribute.high + 1e-6) & (new == new.to(old.dtype))
+    except (TypeError, ValueError, RuntimeError):  # other words, other shapes
+        inside = torch.tensor(False)
+    if not inside.all():
+        allowed = f"a number from {attribute.low:g} to {attribute.high:g}"
+        if attribute.kind == "colour":
+            allowed = f"{', '.join(styles.PALETTES[attribute.name])}, '#rrggbb', or three numbers from 0 to 1"
+        allowed = f"one of {', '.join(attribute.choices)}" if attribute.choices else allowed
+        raise ValueError(f"{attribute.name} cannot be {change!r}: expected {allowed}")
+    return values
+
+
+def _numbers(attribute: Attribute, text: str) -> float | Sequence[float]:
+    """What a text stands for. Raises ValueError where it stands for nothing."""
+    if attribute.choices:
+        return attribute.choices.index(text)
+    palette = styles.PALETTES.get(attribute.name, {})
+    if text in palette:
+        return palette[text]
+    if re.fullmatch("#[0-9a-fA-F]{6}", text):
+        return [byte / 255 for byte in bytes.fromhex(text[1:])]
+    numbers = [float(number) for number in text.split(",")]
+    if len(numbers) != (3 if palette else 1):
+        raise ValueError(text)
+    return numbers
 
 
 def _hash(x: np.ndarray) -> np.ndarray:
@@ -223,9 +243,10 @@ class _Sampler:
         """Triangular numbers [n, 3]."""
         return torch.stack([self.triangular(f"{name}/{k}") for k in range(3)], dim=1)
 
-    def colour(self, name: str, palette: Palette, weights: Sequence[float], spread: float) -> Tensor:
-        """A colour of the palette, its lightness varied by ``spread`` and every channel by a third of that: [n, 3]."""
-        base = torch.tensor(list(palette.values()))[self.choice(name, weights)]
+    def colour(self, name: str, weighted: Sequence[tuple[Colour, float]], spread: float) -> Tensor:
+        """One of the colours, its lightness varied by ``spread`` and every channel by a third of that: [n, 3]."""
+        colours, weights = zip(*weighted, strict=True)
+        base = torch.tensor(colours)[self.choice(name, weights)]
         light = 1.0 + spread * self.triangular(name + "/light")[:, None]
         return (base * light * (1.0 + self.channels(name) * (spread / 3))).clamp_(0.0, 1.0)
 
@@ -245,10 +266,9 @@ class _Quantiles(_Sampler):
         u = self.uniform(name)
         return torch.where(u < 0.5, (2 * u).sqrt() - 1, 1 - (2 * (1 - u)).sqrt())
 
-    def colour(self, name: str, palette: Palette, weights: Sequence[float], spread: float) -> Tensor:
+    def colour(self, name: str, weighted: Sequence[tuple[Colour, float]], spread: float) -> Tensor:
         """As above, but from dark to light: neighbouring z have similar colours, which a mapping learns sooner."""
-        order = sorted(zip(palette, weights, strict=True), key=lambda pair: sum(palette[pair[0]]))
-        return super().colour(name, {key: palette[key] for key, _ in order}, [weight for _, weight in order], spread)
+        return super().colour(name, sorted(weighted, key=lambda pair: sum(pair[0])), spread)
 
 
 def sample(domain: str, n: int, seed: int = 0, start: int = 0) -> Faces:
@@ -273,70 +293,46 @@ def from_z(z: Tensor, domain: str = "photo") -> Faces:
 
 
 def _sample(rng: _Sampler, style: Style) -> Faces:
+    def colour(name: str, stream: str, weights: Sequence[float]) -> Tensor:
+        weighted = list(zip(styles.PALETTES[name].values(), weights, strict=True))
+        return rng.colour(stream, weighted, SPREADS.get(name, 0.15))
+
     continuous = [a for a in ATTRIBUTES if a.kind == "continuous"]
-    values = {a.name: rng.triangular(a.name) if a.low < 0 else rng.uniform(a.name) for a in continuous}
-    values |= _sample_colours(rng, style) | _sample_choices(rng, style) | _sample_pose_and_face(rng, style, values)
-    if style.natural:
-        _match_skin(rng, values)
-    return Faces({name: values[name] for name in BY_NAME})
-
-
-def _sample_colours(rng: _Sampler, style: Style) -> dict[str, Tensor]:
-    background = rng.colour("background", styles.BACKGROUND_COLOURS, style.backgrounds, 0.15)
+    v = {a.name: rng.triangular(a.name) if a.low < 0 else rng.uniform(a.name) for a in continuous}
+    v["background"] = colour("background", "background", style.weights["background"])
     lighter = 1.0 + 0.28 * rng.triangular("background2")[:, None]
-    return {
-        "hair_colour": rng.colour("hair_colour", styles.HAIR_COLOURS, style.hair_colours, 0.16),
-        "eye_colour": rng.colour("eye_colour", styles.EYE_COLOURS, style.eye_colours, 0.15),
-        "clothes_colour": rng.colour("clothes_colour", styles.CLOTHES_COLOURS, style.clothes, 0.15),
-        "glasses_colour": rng.colour("glasses_colour", styles.GLASSES_COLOURS, (5, 3, 2, 1, 1, 1), 0.1),
-        "background": background,
-        "background2": (background * lighter + rng.channels("background2") * 0.12).clamp_(0.0, 1.0),
-    }
+    for name in ("hair_colour", "eye_colour", "clothes_colour", "glasses_colour"):
+        v[name] = colour(name, name, style.weights[name])
+    v["background2"] = (v["background"] * lighter + rng.channels("background2") * 0.12).clamp_(0.0, 1.0)
 
-
-def _match_skin(rng: _Sampler, values: dict[str, Tensor]) -> None:
-    """Most people with dark skin have dark hair and eyes: sample anew four of five colours of theirs."""
-    dark = (values["skin"] < 0.42)[:, None]
-    dark_hair = {"black": 5, "dark brown": 4, "brown": 1.5, "grey": 0.7}
-    dark_eyes = {"dark brown": 3, "brown": 2, "amber": 0.4}
-    for name, stream, palette, weights, spread in (
-        ("hair_colour", "dark hair", styles.HAIR_COLOURS, dark_hair, 0.16),
-        ("eye_colour", "dark eyes", styles.EYE_COLOURS, dark_eyes, 0.15),
-    ):
-        other = rng.colour(stream, palette, [weights.get(key, 0) for key in palette], spread)
-        again = dark & rng.chance(f"match {name}", 0.8).bool()[:, None]
-        values[name] = torch.where(again, other, values[name])
-
-
-def _sample_choices(rng: _Sampler, style: Style) -> dict[str, Tensor]:
-    hair = rng.choice("hair_style", style.hair)
+    v["hair_style"] = hair = rng.choice("hair_style", style.weights["hair_style"])
     cropped = torch.tensor([name in ("shaved", "receding", "crop", "side part", "afro") for name in styles.HAIR_NAMES])
     bearded = rng.chance("has beard", torch.where(cropped[hair], 1.7 * style.beard, 0.12 * style.beard))
-    return {
-        "hair_style": hair,
-        "collar": rng.choice("collar", style.collars),
-        "beard": rng.choice("beard", (0, 3, 2, 2.5, 4)) * bearded,
-        "glasses": rng.choice("glasses", (0, 1, 1, 0.7)) * rng.chance("has glasses", style.glasses),
-        "freckles": rng.chance("freckles", style.freckles),
-        "earrings": rng.chance("earrings", torch.where(cropped[hair], 0.3 * style.earrings, style.earrings)),
-    }
+    v["collar"] = rng.choice("collar", style.weights["collar"])
+    v["beard"] = rng.choice("beard", (0, 3, 2, 2.5, 4)) * bearded
+    v["glasses"] = rng.choice("glasses", (0, 1, 1, 0.7)) * rng.chance("has glasses", style.glasses)
+    v["freckles"] = rng.chance("freckles", style.freckles)
+    v["earrings"] = rng.chance("earrings", torch.where(cropped[hair], 0.3 * style.earrings, style.earrings))
 
-
-def _sample_pose_and_face(rng: _Sampler, style: Style, values: dict[str, Tensor]) -> dict[str, Tensor]:
     mean, spread = style.smile
     opened = rng.chance("opens mouth", style.open_mouth)
     side = rng.uniform("parting side").sub(0.5).sign()
-    return {
-        "yaw": (values["yaw"] * 2 * style.yaw_spread).clamp_(-1, 1),
-        "pitch": values["pitch"] * 0.8,
-        "roll": values["roll"] * 0.7,
-        "light": (values["light"] * 1.4).clamp_(-1, 1),
-        "skin": values["skin"] ** style.skin_power,
-        "gaze": values["gaze"] * 0.6,
-        "parting": side * (0.25 + 0.75 * rng.uniform("parting")),
-        "smile": (mean + 2 * spread * values["smile"]).clamp_(-1, 1),
-        "mouth_open": opened * (0.35 + 0.65 * values["mouth_open"]),
-        "eye_open": 0.35 + 0.65 * values["eye_open"].sqrt(),
-        "fringe": (1.6 * values["fringe"] - 0.6).clamp_min_(0.0),
-        "blush": values["blush"] ** 2,
-    }
+    v["yaw"] = (v["yaw"] * 2 * style.yaw_spread).clamp_(-1, 1)
+    v["pitch"] = v["pitch"] * 0.8
+    v["roll"] = v["roll"] * 0.7
+    v["light"] = (v["light"] * 1.4).clamp_(-1, 1)
+    v["skin"] = v["skin"] ** style.skin_power
+    v["gaze"] = v["gaze"] * 0.6
+    v["parting"] = side * (0.25 + 0.75 * rng.uniform("parting"))
+    v["smile"] = (mean + 2 * spread * v["smile"]).clamp_(-1, 1)
+    v["mouth_open"] = opened * (0.35 + 0.65 * v["mouth_open"])
+    v["eye_open"] = 0.35 + 0.65 * v["eye_open"].sqrt()
+    v["fringe"] = (1.6 * v["fringe"] - 0.6).clamp_min_(0.0)
+    v["blush"] = v["blush"] ** 2
+
+    if style.natural:  # most people with dark skin have dark hair and eyes: sample anew four of five of their colours
+        for name, (stream, weights) in DARK.items():
+            other = colour(name, stream, [weights.get(key, 0) for key in styles.PALETTES[name]])
+            again = (v["skin"] < 0.42) & rng.chance(f"match {name}", 0.8).bool()
+            v[name] = torch.where(again[:, None], other, v[name])
+    return Faces({name: v[name] for name in BY_NAME})

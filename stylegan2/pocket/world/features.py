@@ -3,78 +3,53 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from stylegan2.pocket.world import shapes
 from stylegan2.pocket.world.faces import BEARDS, GLASSES
 from stylegan2.pocket.world.scene import Scene, luma, rgb
 
 
-class Eyes:
-    """Coordinates of the nearer eye at every pixel: u from -1 (inner corner) to 1 (outer), v down from the eye line."""
-
-    def __init__(self, scene: Scene) -> None:
-        g = scene.g
-        self.band = band = scene.band(-0.42, 0.42)
-        right, self.side, self.x = band.nearer_eye()
-        self.w = torch.where(right, g.eye_w[1], g.eye_w[0])
-        self.u = self.x / self.w
-        self.v = band.y - g.eye_y + g.eye_tilt * self.x
-        arch = 1 - self.u * self.u
-        slope = (1 + (1.7 * g.eye_up * self.u / self.w) ** 2).sqrt()
-        self.upper = (self.v + g.eye_up * (arch + 0.12 * self.u * arch)) / slope  # > 0 below the upper lid
-        self.lower = (self.v - g.eye_down * arch) / slope  # < 0 above the lower lid
-        self.open = shapes.coverage(torch.maximum(-self.upper, self.lower), band.px)
-
-
 def eyes(scene: Scene) -> None:
     """White, iris, pupil, lights and lids of both eyes, with soft shade around them and under the brow."""
-    e, s = Eyes(scene), scene.style
+    g, s, band = scene.g, scene.style, scene.band(-0.42, 0.42)
+    right, side, x = band.nearer_eye()
+    # u from the inner corner (-1) to the outer (1), v down from the eye line
+    width = torch.where(right, g.eye_w[1], g.eye_w[0])
+    u, v = x / width, band.y - g.eye_y + g.eye_tilt * x
+    arch = 1 - u * u
+    slope = (1 + (1.7 * g.eye_up * u / width) ** 2).sqrt()
+    upper = (v + g.eye_up * (arch + 0.12 * u * arch)) / slope  # > 0 below the upper lid
+    lower = (v - g.eye_down * arch) / slope  # < 0 above the lower lid
+    opening = shapes.coverage(torch.maximum(-upper, lower), band.px)
     if s.socket:
-        e.band.multiply(0.42 * s.socket * shapes.bell(e.x + 0.02, e.v + 0.035, 0.20, 0.14), (0.62, 0.47, 0.45))
-    _eyeball(scene, e)
-    _lids(scene, e)
-
-
-def _eyeball(scene: Scene, e: Eyes) -> None:
-    g, s, f, band = scene.g, scene.style, scene.f, e.band
+        band.multiply(0.42 * s.socket * shapes.bell(x + 0.02, v + 0.035, 0.20, 0.14), (0.62, 0.47, 0.45))
     white = rgb((0.97, 0.955, 0.94)) * (0.86 if s.finish == "paint" else 1.0)
-    under_lid = shapes.step(e.upper, 0.075 if not s.hard else 0.05, 0.0)
-    band.paint(e.open, white * (1 - 0.45 * (under_lid * (1 - 0.2 * s.hard)).unsqueeze(1)))
-    ix = e.x - e.side * (0.34 * f["gaze"] + 0.16 * g.sin) * e.w * 0.8
-    iy = e.v + 0.18 * (g.eye_up - g.eye_down)
+    under_lid = shapes.step(upper, 0.075 if not s.hard else 0.05, 0.0)
+    band.paint(opening, white * (1 - 0.45 * (under_lid * (1 - 0.2 * s.hard)).unsqueeze(1)))
+    ix = x - side * (0.34 * scene.f["gaze"] + 0.16 * g.sin) * width * 0.8
+    iy = v + 0.18 * (g.eye_up - g.eye_down)
     r = (ix * ix * 1.30 + iy * iy * 0.86).sqrt() if s.hard else (ix * ix + iy * iy).sqrt()
     colour = scene.c["eye_colour"]
     inner = (colour * 1.35 + 0.06).clamp(0, 1)
     glow = (0.25 + 0.75 * shapes.step(iy, -0.6 * g.iris, 0.9 * g.iris)) * shapes.step(r, g.iris * 1.05, g.iris * 0.7)
     iris = colour * 0.42 + (inner - colour * 0.42) * glow.unsqueeze(1)
-    band.paint(e.open * shapes.coverage(r - g.iris, band.px), iris)
-    band.paint(e.open * shapes.coverage(r - g.iris * s.pupil, band.px), colour * 0.10 + 0.01)
-    _catch_lights(scene, e, ix, iy)
-
-
-def _catch_lights(scene: Scene, e: Eyes, ix: Tensor, iy: Tensor) -> None:
-    """Reflections of the light, on the same side in both eyes."""
-    g, s, band = scene.g, scene.style, e.band
-    side = torch.where(scene.f["light"] < 0, -1.0, 1.0) * e.side
-    spot = shapes.circle(ix - side * 0.38 * g.iris, iy + 0.40 * g.iris, s.catch * g.iris + 0.004)
-    band.add(e.open * shapes.coverage(spot, band.px), (1, 1, 1))
+    band.paint(opening * shapes.coverage(r - g.iris, band.px), iris)
+    band.paint(opening * shapes.coverage(r - g.iris * s.pupil, band.px), colour * 0.10 + 0.01)
+    # Reflections of the light, on the same side in both eyes
+    lit = torch.where(scene.f["light"] < 0, -1.0, 1.0) * side
+    spot = shapes.circle(ix - lit * 0.38 * g.iris, iy + 0.40 * g.iris, s.catch * g.iris + 0.004)
+    band.add(opening * shapes.coverage(spot, band.px), (1, 1, 1))
     if s.second_catch:
-        second = shapes.circle(ix + side * 0.36 * g.iris, iy - 0.45 * g.iris, s.second_catch * g.iris)
-        band.add(0.75 * e.open * shapes.coverage(second, band.px), (1, 1, 1))
-
-
-def _lids(scene: Scene, e: Eyes) -> None:
-    """Upper lid line that thickens outwards into lashes, the fold above it, a faint lower line."""
-    s, band = scene.style, e.band
+        second = shapes.circle(ix + lit * 0.36 * g.iris, iy - 0.45 * g.iris, s.second_catch * g.iris)
+        band.add(0.75 * opening * shapes.coverage(second, band.px), (1, 1, 1))
+    # Upper lid line that thickens outwards into lashes, the fold above it, a faint lower line
     dark = torch.minimum(scene.skin * 0.20, scene.hair * 0.35 + 0.02)
-    along = shapes.coverage(e.u.abs() - 1.10, 0.10)
-    thick = s.lash * (0.55 + 0.45 * (e.u + 1) / 2)
-    line = shapes.coverage(e.upper.abs() - thick, band.px)
-    band.paint(along * line * 0.95, dark)
-    fold = torch.exp(-(((e.upper + 0.045 + s.lash) / 0.018) ** 2)) * shapes.coverage(e.u.abs() - 0.95, 0.3)
+    thick = s.lash * (0.55 + 0.45 * (u + 1) / 2)
+    line = shapes.coverage(upper.abs() - thick, band.px)
+    band.paint(shapes.coverage(u.abs() - 1.10, 0.10) * line * 0.95, dark)
+    fold = torch.exp(-(((upper + 0.045 + s.lash) / 0.018) ** 2)) * shapes.coverage(u.abs() - 0.95, 0.3)
     band.multiply((0.40 - 0.28 * s.hard) * fold, (0.55, 0.42, 0.40))
-    under = torch.exp(-(((e.lower - 0.006) / 0.012) ** 2)) * shapes.coverage(e.u.abs() - 0.9, 0.3)
+    under = torch.exp(-(((lower - 0.006) / 0.012) ** 2)) * shapes.coverage(u.abs() - 0.9, 0.3)
     band.multiply(0.45 * under, (0.55, 0.40, 0.38))
 
 
@@ -95,7 +70,21 @@ def brows(scene: Scene) -> None:
 
 def nose(scene: Scene) -> None:
     """The nose in the manner of the domain."""
-    {"shaded": _shaded_nose, "mark": _mark_nose, "button": _button_nose}[scene.style.nose](scene)
+    if scene.style.nose == "shaded":
+        return _shaded_nose(scene)
+    g, light, band = scene.g, scene.f["light"], scene.band(0.0, 0.55)
+    x, y, w = band.x - g.nose_x, band.y - g.nose_y, g.nose_w
+    if scene.style.nose == "mark":  # a short stroke and a dab of shade
+        dab = shapes.coverage(shapes.ellipse(x, y - 0.012, w * 0.9, w * 0.42), band.px)
+        band.multiply(0.55 * dab, (0.72, 0.52, 0.50))
+        side = torch.where(g.sin.abs() > 0.1, g.sin, -light).sign()
+        stroke = shapes.capsule(x * side, y, 0.2 * w, -1.1 * w, 0.85 * w, 0.0 * w) - 0.008
+        band.paint(0.75 * shapes.coverage(stroke, band.px), scene.skin * 0.35)
+    else:  # round and soft, with its own light
+        red = (scene.skin * rgb((1.0, 0.76, 0.72))).clamp(0, 1)
+        band.multiply(0.55 * shapes.bell(x, y - 0.035, w * 1.2, w * 0.75), (0.72, 0.50, 0.46))
+        band.paint(0.85 * shapes.coverage(shapes.ellipse(x, y, w, w * 0.72), 0.05), red)
+        band.add(0.55 * shapes.bell(x - 0.25 * w * light.sign(), y + 0.28 * w, w * 0.42, w * 0.3))
 
 
 def _shaded_nose(scene: Scene) -> None:
@@ -119,84 +108,48 @@ def _shaded_nose(scene: Scene) -> None:
     band.multiply((0.95 * nostrils).clamp(0, 1), (0.26, 0.13, 0.11))
 
 
-def _mark_nose(scene: Scene) -> None:
-    """A short stroke and a dab of shade."""
-    g, band = scene.g, scene.band(0.0, 0.55)
-    x, y, w = band.x - g.nose_x, band.y - g.nose_y, g.nose_w
-    side = torch.where(g.sin.abs() > 0.1, g.sin, -scene.f["light"]).sign()
-    band.multiply(0.55 * shapes.coverage(shapes.ellipse(x, y - 0.012, w * 0.9, w * 0.42), band.px), (0.72, 0.52, 0.50))
-    stroke = shapes.capsule(x * side, y, 0.2 * w, -1.1 * w, 0.85 * w, 0.0 * w) - 0.008
-    band.paint(0.75 * shapes.coverage(stroke, band.px), scene.skin * 0.35)
-
-
-def _button_nose(scene: Scene) -> None:
-    """A round soft nose with its own light."""
-    g, band = scene.g, scene.band(0.0, 0.55)
-    x, y, w = band.x - g.nose_x, band.y - g.nose_y, g.nose_w
-    red = (scene.skin * rgb((1.0, 0.76, 0.72))).clamp(0, 1)
-    band.multiply(0.55 * shapes.bell(x, y - 0.035, w * 1.2, w * 0.75), (0.72, 0.50, 0.46))
-    band.paint(0.85 * shapes.coverage(shapes.ellipse(x, y, w, w * 0.72), 0.05), red)
-    band.add(0.55 * shapes.bell(x - 0.25 * w * scene.f["light"].sign(), y + 0.28 * w, w * 0.42, w * 0.3))
-
-
-class Mouth:
-    """Curves of the mouth: outer edges of the lips and the opening between them."""
-
-    def __init__(self, scene: Scene) -> None:
-        g = scene.g
-        self.band = band = scene.band(0.02, 0.85)
-        x = band.x - g.mouth_x
-        self.u = u = x / g.mouth_w
-        arch = 1 - u * u
-        full = arch.clamp_min(0)
-        self.y = band.y - g.mouth_y - g.bend * (0.5 - (u * u).clamp_max(1.6))
-        bow = 1 - 0.32 * torch.exp(-((u / 0.20) ** 2))
-        self.inner_up, self.inner_low = -0.35 * g.gape * arch, 0.65 * g.gape * arch
-        outer_up = self.inner_up - g.lip * full.sqrt() * bow
-        outer_low = self.inner_low + 1.35 * g.lip * full.sqrt()
-        self.lips = torch.maximum(torch.maximum(outer_up - self.y, self.y - outer_low), (u.abs() - 1) * g.mouth_w)
-        self.open = torch.maximum(self.inner_up - self.y, self.y - self.inner_low)
-
-
 def mouth(scene: Scene) -> None:
     """Lips, the line between them, and teeth and tongue when open."""
-    g, s, f = scene.g, scene.style, scene.f
-    m = Mouth(scene)
-    band, low = m.band, m.inner_low.clamp_min(0)
+    g, s, f, band = scene.g, scene.style, scene.f, scene.band(0.02, 0.85)
+    # u from corner to corner (-1..1), y down from the curve of the mouth; edges of the opening and of the lips
+    u = (band.x - g.mouth_x) / g.mouth_w
+    y = band.y - g.mouth_y - g.bend * (0.5 - (u * u).clamp_max(1.6))
+    arch = 1 - u * u
+    full = arch.clamp_min(0)
+    bow = 1 - 0.32 * torch.exp(-((u / 0.20) ** 2))
+    inner_up, inner_low = -0.35 * g.gape * arch, 0.65 * g.gape * arch
+    outer_up, outer_low = inner_up - g.lip * full.sqrt() * bow, inner_low + 1.35 * g.lip * full.sqrt()
+    lips = torch.maximum(torch.maximum(outer_up - y, y - outer_low), (u.abs() - 1) * g.mouth_w)
+    low = inner_low.clamp_min(0)
     made_up = f["lips"].unsqueeze(1)
     red = scene.skin * (1 - 0.25 * made_up) * rgb((0.86, 0.54, 0.52)) + made_up * rgb((0.20, 0.02, 0.05))
-    upper = (m.y < 0.5 * (m.inner_up + m.inner_low)).float().unsqueeze(1)
-    band.paint(shapes.coverage(m.lips, band.px * 1.2) * s.lips, red.clamp(0, 1) * (1 - 0.17 * upper))
-    band.add(0.26 * s.shine * shapes.bell(m.u, m.y - low - 0.75 * g.lip, 0.42, 0.016))
-    hole = shapes.coverage(m.open, band.px) * (g.gape > 0.004)
+    upper = (y < 0.5 * (inner_up + inner_low)).float().unsqueeze(1)
+    band.paint(shapes.coverage(lips, band.px * 1.2) * s.lips, red.clamp(0, 1) * (1 - 0.17 * upper))
+    band.add(0.26 * s.shine * shapes.bell(u, y - low - 0.75 * g.lip, 0.42, 0.016))
+    hole = shapes.coverage(torch.maximum(inner_up - y, y - inner_low), band.px) * (g.gape > 0.004)
     band.paint(hole, rgb((0.20, 0.055, 0.06)))
-    band.paint(hole * shapes.step(m.y, 0.30 * g.gape, 0.65 * g.gape), rgb((0.72, 0.30, 0.30)))
-    teeth = m.inner_up + 0.42 * g.gape - m.y
+    band.paint(hole * shapes.step(y, 0.30 * g.gape, 0.65 * g.gape), rgb((0.72, 0.30, 0.30)))
+    teeth = inner_up + 0.42 * g.gape - y
     band.paint(hole * shapes.coverage(-teeth, band.px) * shapes.step(f["smile"], -0.1, 0.2), rgb((0.96, 0.94, 0.90)))
-    _mouth_line(scene, m)
-    below = shapes.bell(m.u, m.y - low - 2.6 * g.lip - 0.012, 0.6, 0.022)
+    # The dark line of the mouth, around the opening when there is one, with a dimple at each corner
+    edge = torch.where(g.gape > 0.004, torch.minimum((y - inner_up).abs(), (y - inner_low).abs()), y.abs())
+    thick = 0.011 if s.hard else 0.008
+    ends = shapes.coverage((u.abs() - 1.0) * g.mouth_w, 0.04)
+    dark = scene.skin * rgb((0.30, 0.13, 0.13))
+    band.paint(0.9 * ends * shapes.coverage(edge - thick * (1.15 - 0.5 * u.abs()), band.px), dark)
+    corner = shapes.bell((u.abs() - 1.04) * g.mouth_w, y, 0.035, 0.035)
+    band.multiply(0.5 * corner * (1 - 0.6 * s.hard), (0.45, 0.30, 0.28))
+    below = shapes.bell(u, y - low - 2.6 * g.lip - 0.012, 0.6, 0.022)
     band.multiply(0.30 * below * (1 - s.hard), (0.55, 0.42, 0.40))
 
 
-def _mouth_line(scene: Scene, m: Mouth) -> None:
-    """The dark line of the mouth, around the opening when there is one, with a dimple at each corner."""
-    g, s, band = scene.g, scene.style, m.band
-    edge = torch.where(g.gape > 0.004, torch.minimum((m.y - m.inner_up).abs(), (m.y - m.inner_low).abs()), m.y.abs())
-    thick = 0.011 if s.hard else 0.008
-    ends = shapes.coverage((m.u.abs() - 1.0) * g.mouth_w, 0.04)
-    dark = scene.skin * rgb((0.30, 0.13, 0.13))
-    band.paint(0.9 * ends * shapes.coverage(edge - thick * (1.15 - 0.5 * m.u.abs()), band.px), dark)
-    corner = shapes.bell((m.u.abs() - 1.04) * g.mouth_w, m.y, 0.035, 0.035)
-    band.multiply(0.5 * corner * (1 - 0.6 * s.hard), (0.45, 0.30, 0.28))
-
-
-def beard(scene: Scene, face: Tensor) -> None:
+def beard(scene: Scene) -> None:
     """Facial hair: a mask of jaw, chin or upper lip, in the colour of the hair; stubble is a thin layer of it."""
     g, s, f = scene.g, scene.style, scene.f
     band, kind = scene.band(-0.1, 1), f["beard"]
     if not kind.any():
         return
-    x, y, inside = band.x - g.mouth_x, band.y - g.mouth_y, face[:, band.rows]
+    x, y, inside = band.x - g.mouth_x, band.y - g.mouth_y, band.face
     t = (x / g.w).abs()
     cheek = -0.115 + 0.17 * shapes.step(t, 0.24, 0.55) - 0.85 * (t - 0.55).clamp_min(0) ** 1.4
     full = torch.maximum(inside - 0.028, cheek - y)

@@ -45,17 +45,11 @@ def geometry(faces: Faces, style: Style) -> Geometry:
     g.cx, g.cy = -0.10 * g.w * g.sin, style.centre_y + 0.0 * g.w
     g.jaw = style.jaw + style.jaw_gain * f["jaw"]
     g.chin_x = 0.34 * g.w * g.sin
-    _place_eyes(g, f, style)
-    _place_nose_and_mouth(g, f, style)
-    _place_hair(g, f, style, faces.hair_style)
-    return g
-
-
-def _place_eyes(g: Geometry, f: dict[str, Tensor], style: Style) -> None:
+    scale = g.h / style.head_h
+    # Eyes and brows
     gap = style.eye_gap * (1 + 0.10 * f["eye_spacing"])
     size = style.eye_w * (1 + 0.16 * f["eye_size"])
     height = (1 + 0.18 * f["eye_size"]) * (0.42 + 0.58 * f["eye_open"])
-    scale = g.h / style.head_h
     g.eye_x = (g.w * (-gap * g.cos + 0.62 * g.sin), g.w * (gap * g.cos + 0.62 * g.sin))
     g.eye_w = (size * (g.cos + 0.45 * g.sin).clamp(0.4, 1.12), size * (g.cos - 0.45 * g.sin).clamp(0.4, 1.12))
     g.eye_y = style.eye_y * scale + 0.62 * g.w * g.pitch
@@ -67,10 +61,7 @@ def _place_eyes(g: Geometry, f: dict[str, Tensor], style: Style) -> None:
     g.brow_y = (style.brow_y - 0.035 * f["brow_height"]) * scale + 0.68 * g.w * g.pitch
     g.brow_angle = 0.045 * f["brow_angle"]
     g.brow_th = style.brow_th * (1 + 0.45 * f["brow_thickness"])
-
-
-def _place_nose_and_mouth(g: Geometry, f: dict[str, Tensor], style: Style) -> None:
-    scale = g.h / style.head_h
+    # Nose and mouth
     g.nose_x = 0.98 * g.w * g.sin
     g.nose_y = style.nose_y * scale * (1 + 0.06 * f["nose_size"]) + 0.95 * g.w * g.pitch
     g.nose_w = style.nose_w * (1 + 0.30 * f["nose_size"])
@@ -80,10 +71,8 @@ def _place_nose_and_mouth(g: Geometry, f: dict[str, Tensor], style: Style) -> No
     g.bend = 0.085 * f["smile"] * style.mouth_w / 0.165
     g.gape = 0.135 * f["mouth_open"] * (style.mouth_w / 0.165) ** 0.5
     g.lip = style.lip * (0.55 + 0.75 * f["lips"])
-
-
-def _place_hair(g: Geometry, f: dict[str, Tensor], style: Style, hair_style: Tensor) -> None:
-    table = torch.tensor(list(HAIR_STYLES.values()))[hair_style]  # [N, len(HAIR_FIELDS)]
+    # Hair
+    table = torch.tensor(list(HAIR_STYLES.values()))[faces.hair_style]  # [N, len(HAIR_FIELDS)]
     g.hair = hair = {name: table[:, k].view(-1, 1, 1) for k, name in enumerate(HAIR_FIELDS)}
     volume = style.hair_gain * (0.55 + 0.9 * f["hair_volume"])
     fringed = f["fringe"] * (1 - hair["bun"]) * torch.where(hair["side_end"] < 1, 0.55, 1.0) * (hair["hairline"] > -0.8)
@@ -96,6 +85,7 @@ def _place_hair(g: Geometry, f: dict[str, Tensor], style: Style, hair_style: Ten
     g.rx = g.w + hair["side"] * volume
     g.top = g.h + hair["top"] * volume
     g.end = hair["end0"] + (hair["end1"] - hair["end0"]) * f["hair_length"]
+    return g
 
 
 def hairline_at(g: Geometry, x: Tensor) -> Tensor:

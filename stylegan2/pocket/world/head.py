@@ -5,13 +5,15 @@ Each function paints one of them on a :class:`Scene`.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor
 
 from stylegan2.pocket.world import shapes
 from stylegan2.pocket.world.geometry import Geometry, hairline_at
 from stylegan2.pocket.world.scene import Colour, Scene, luma, rgb
-from stylegan2.pocket.world.styles import COLLARS, Style
+from stylegan2.pocket.world.styles import COLLARS
 
 SKIN_SHADOW = (0.50, 0.365, 0.345)  # what shadow leaves of skin: less light, redder
 CLOTH_SHADOW = (0.45, 0.44, 0.50)
@@ -21,34 +23,30 @@ HAIR_SHADOW = (0.34, 0.31, 0.34)
 # ---------------------------------------------------------------- hair
 
 
-class Hair:
-    """Distances of the hair, shared by its layers and by the shadow it casts: ``mass`` is its whole silhouette,
-    ``face`` the opening in which the face shows, ``front`` what lies over the face; all negative inside."""
-
-    def __init__(self, scene: Scene) -> None:
-        g, x, y = scene.g, scene.x, scene.y
-        self.x = x - g.hair_x
-        self.wave = torch.sin(11.0 * y + 1.0)
-        self.curl = torch.cos(16 * x.abs() + 2.2 * torch.sin(7 * y)) * torch.sin(16 * y + 2.2 * torch.cos(8 * x))
-        bumps = g.hair["curl"] * self.curl + g.hair["wave"] * 0.55 * self.wave * shapes.step(y, -0.3, 0.5)
-        self.strand = self._strands(scene)
-        tufts = 0.010 * (1 - 0.3 * scene.style.hard) * self.strand * shapes.step(y, 0.0, -0.4)
-        self.mass = _hair_mass(g, self.x, y, self.strand) + bumps + tufts
-        self.face = _face_opening(scene, self.strand)
-        self.front = torch.maximum(torch.maximum(self.mass, -self.face), y - g.hair["side_end"])
-
-    def _strands(self, scene: Scene) -> Tensor:
-        """Light and dark along the flow of the hair, -1..1: broad locks leave the parting and fall down.
-
-        Where they lie follows from parting and pose alone: a phase that an attribute turns several times round is
-        what a generator of this size never learns. They are the same on both sides, so that a mirrored face is a face.
-        """
-        g = scene.g
-        dy = scene.y + g.top * 0.95
-        flow = (scene.x - g.part_x).abs() / (dy * dy + 0.12).sqrt() + g.hair["wave"] * 0.9 * self.wave
-        strands = 0.6 * torch.sin(10 * flow + 1.0) + 0.4 * torch.sin(17 * flow + 2.5 + 2 * scene.y)
-        curled = (g.hair["curl"] * 28).clamp(0, 0.8)
-        return torch.lerp(strands, self.curl, curled)
+def place_hair(scene: Scene) -> None:
+    """Distances of the hair, shared by its layers and by the shadow it casts, as ``scene.locks``: ``mass`` is its whole
+    silhouette, ``face`` the opening in which the face shows, ``front`` what lies over the face; negative inside."""
+    g, f, x, y, hair = scene.g, scene.f, scene.x, scene.y, scene.g.hair
+    wave = torch.sin(11.0 * y + 1.0)
+    curl = torch.cos(16 * x.abs() + 2.2 * torch.sin(7 * y)) * torch.sin(16 * y + 2.2 * torch.cos(8 * x))
+    # Strands, light and dark in -1..1: broad locks leave the parting, alike on both sides. Where they lie follows from
+    # parting and pose alone: a phase that an attribute turns several times round is never learnt by a generator.
+    dy = y + g.top * 0.95
+    flow = (x - g.part_x).abs() / (dy * dy + 0.12).sqrt() + hair["wave"] * 0.9 * wave
+    strand = 0.6 * torch.sin(10 * flow + 1.0) + 0.4 * torch.sin(17 * flow + 2.5 + 2 * y)
+    strand = torch.lerp(strand, curl, (hair["curl"] * 28).clamp(0, 0.8))
+    bumps = hair["curl"] * curl + hair["wave"] * 0.55 * wave * shapes.step(y, -0.3, 0.5)
+    tufts = 0.010 * (1 - 0.3 * scene.style.hard) * strand * shapes.step(y, 0.0, -0.4)
+    mass = _hair_mass(g, x - g.hair_x, y, strand) + bumps + tufts
+    # The face shows under the hairline and between the locks at its sides
+    t = (x - g.part_x) / g.w
+    teeth = (0.018 + 0.022 * f["fringe"]) * (1 + 1.1 * scene.style.hard) * strand
+    line = (hairline_at(g, x) + teeth - y) / (1 + (1.1 * g.sweep * g.h * t / g.w) ** 2).sqrt()
+    middle = g.line_x + 0.06 * g.w * g.sin
+    half = g.w * hair["open_w"] * (1 - 0.10 * shapes.step(y, 0.35, 0.75)) + 0.008 * strand
+    face = shapes.smooth_intersection(line, (x - middle).abs() - half, 0.10)
+    front = torch.maximum(torch.maximum(mass, -face), y - hair["side_end"])
+    scene.locks = SimpleNamespace(x=x - g.hair_x, strand=strand, mass=mass, face=face, front=front)
 
 
 def _hair_mass(g: Geometry, x: Tensor, y: Tensor, strand: Tensor) -> Tensor:
@@ -75,20 +73,9 @@ def _tail(g: Geometry, x: Tensor, y: Tensor) -> Tensor:
     return shapes.smooth_union(tuft, shapes.ellipse(bow, low, 0.125, tall), 0.16)
 
 
-def _face_opening(scene: Scene, strand: Tensor) -> Tensor:
-    """Where the front hair leaves the face free: under the hairline and between the locks at its sides."""
-    g, f, x, y = scene.g, scene.f, scene.x, scene.y
-    t = (x - g.part_x) / g.w
-    teeth = (0.018 + 0.022 * f["fringe"]) * (1 + 1.1 * scene.style.hard) * strand
-    line = (hairline_at(g, x) + teeth - y) / (1 + (1.1 * g.sweep * g.h * t / g.w) ** 2).sqrt()
-    middle = g.line_x + 0.06 * g.w * g.sin
-    half = g.w * g.hair["open_w"] * (1 - 0.10 * shapes.step(y, 0.35, 0.75)) + 0.008 * strand
-    return shapes.smooth_intersection(line, (x - middle).abs() - half, 0.10)
-
-
-def _hair_colour(scene: Scene, hair: Hair, depth: float) -> Tensor:
+def _hair_colour(scene: Scene, depth: float) -> Tensor:
     """Shaded hair [N, 3, H, W]; ``depth`` 1 in front, less behind the head."""
-    g, s = scene.g, scene.style
+    g, s, hair = scene.g, scene.style, scene.locks
     nx, ny = (hair.x / g.rx).clamp(-1, 1), (scene.y / g.top).clamp(-1, 1)
     tone = 0.62 + 0.30 * nx * scene.f["light"] - 0.30 * ny - 0.22 * nx * nx + 0.20 * s.strands * hair.strand
     if s.hard:
@@ -97,18 +84,18 @@ def _hair_colour(scene: Scene, hair: Hair, depth: float) -> Tensor:
     return scene.shade(scene.hair, tone.clamp_(0, 1.15) * depth, HAIR_SHADOW)
 
 
-def hair_behind(scene: Scene, hair: Hair) -> None:
+def hair_behind(scene: Scene) -> None:
     """The part of the hair behind neck and shoulders, in the shadow of the head."""
-    scene.fill(hair.mass, _hair_colour(scene, hair, 0.62))
-    scene.outline(hair.mass, scene.hair)
+    scene.fill(scene.locks.mass, _hair_colour(scene, 0.62))
+    scene.outline(scene.locks.mass, scene.hair)
 
 
-def hair_in_front(scene: Scene, hair: Hair) -> None:
+def hair_in_front(scene: Scene) -> None:
     """Hair over head and shoulders, with its strands and the band of light around the crown."""
-    g, s, strand = scene.g, scene.style, hair.strand
+    g, s, hair, strand = scene.g, scene.style, scene.locks, scene.locks.strand
     cover = shapes.coverage(hair.front, scene.px)
     cover = cover * torch.where(scene.f["hair_style"] == 0, 0.72, 1.0)
-    scene.paint(cover, _hair_colour(scene, hair, 1.0))
+    scene.paint(cover, _hair_colour(scene, 1.0))
     scene.outline(hair.front, scene.hair)
     arc = ((hair.x / g.rx) ** 2 * 0.7 + (scene.y / g.top) ** 2).sqrt()
     if s.hard:
@@ -124,7 +111,7 @@ def hair_in_front(scene: Scene, hair: Hair) -> None:
 # ---------------------------------------------------------------- neck and clothes
 
 
-def neck(scene: Scene, face: Tensor) -> None:
+def neck(scene: Scene) -> None:
     """Neck with the shadow of the chin."""
     band, g, s = scene.band(0.2, 1), scene.g, scene.style
     x = band.u - g.cx - 0.12 * g.w * g.sin
@@ -133,15 +120,15 @@ def neck(scene: Scene, face: Tensor) -> None:
     d = x.abs() - wide - flare
     nx = (x / wide).clamp(-1, 1)
     lit = 0.72 + 0.30 * nx * scene.f["light"] - 0.28 * nx * nx
-    under = shapes.step(face[:, band.rows], 0.22, 0.02)
-    tone = lit * (1 - 0.75 * under) if not s.hard else 1 - shapes.coverage(face[:, band.rows] - 0.10, band.px)
+    under = shapes.step(band.face, 0.22, 0.02)
+    tone = lit * (1 - 0.75 * under) if not s.hard else 1 - shapes.coverage(band.face - 0.10, band.px)
     d = torch.maximum(d, 0.2 - band.v)
     band.fill(d, scene.shade(scene.skin, tone.clamp(0, 1), SKIN_SHADOW))
     band.outline(d, scene.skin)
 
 
 def clothes(scene: Scene) -> None:
-    """Shoulders in a garment with one of the collars."""
+    """Shoulders in a garment with one of the collars: turtleneck tube, shirt flaps or a pleated ruff."""
     band, s, f = scene.band(0.45, 1), scene.style, scene.f
     x, y = band.u - 0.5 * scene.g.cx, band.v
     shoulders = shapes.ellipse(x, y - s.shoulder_y - 0.52, 0.98, 0.56)
@@ -149,52 +136,29 @@ def clothes(scene: Scene) -> None:
     nx = x.clamp(-1, 1)
     tone = 0.80 + 0.28 * nx * f["light"] - 0.30 * nx * nx - 0.08 * torch.sin(9 * nx + 5 * y)
     worn = {name: f["collar"] == k for k, name in enumerate(COLLARS)}
-    crew = -shapes.ellipse(x, y - s.shoulder_y + 0.03, s.neck_w * 1.12, 0.13)
-    cut = torch.where(worn["v-neck"] | worn["shirt"], _v_neck(s, x, y), crew)
-    body = torch.where(worn["turtleneck"], shoulders, torch.maximum(shoulders, cut))
-    band.fill(body, scene.shade(cloth, tone.clamp(0, 1), CLOTH_SHADOW))
-    band.outline(body, cloth)
-    _collar(band, worn, x, y, tone)
 
-
-def _v_neck(style: Style, x: Tensor, y: Tensor) -> Tensor:
-    """Distance to the edge of a V neck, positive inside it."""
-    return (style.neck_w * 1.0 - 0.85 * (y - style.shoulder_y + 0.06) - x.abs()) * 0.76
-
-
-def _collar(band: Scene, worn: dict[str, Tensor], x: Tensor, y: Tensor, tone: Tensor) -> None:
-    """Turtleneck tube, shirt flaps or a pleated ruff."""
-    s, cloth = band.style, band.c["clothes_colour"]
-
-    def piece(name: str, distance: Tensor, colour: Tensor, lit: Tensor, shadow: Colour) -> None:
-        distance = distance + 9.0 * ~worn[name]  # far outside where it is not worn
+    def piece(distance: Tensor, colour: Tensor, lit: Tensor, shadow: Colour, edge: Tensor) -> None:
         band.fill(distance, band.shade(colour, lit.clamp(0, 1), shadow))
-        band.outline(distance, colour if name == "ruff" else cloth)
+        band.outline(distance, edge)
 
+    crew = -shapes.ellipse(x, y - s.shoulder_y + 0.03, s.neck_w * 1.12, 0.13)
+    v_neck = (s.neck_w * 1.0 - 0.85 * (y - s.shoulder_y + 0.06) - x.abs()) * 0.76  # positive inside it
+    cut = torch.where(worn["v-neck"] | worn["shirt"], v_neck, crew)
+    piece(torch.where(worn["turtleneck"], shoulders, torch.maximum(shoulders, cut)), cloth, tone, CLOTH_SHADOW, cloth)
+    away = {name: 9.0 * ~mask for name, mask in worn.items()}  # far outside where it is not worn
     tube = shapes.rounded_box(x, y - s.shoulder_y + 0.01, s.neck_w * 1.22 + 0 * tone, 0.11 + 0 * tone, 0.05 + 0 * tone)
-    piece("turtleneck", tube, cloth, tone - 0.10, CLOTH_SHADOW)
+    piece(tube + away["turtleneck"], cloth, tone - 0.10, CLOTH_SHADOW, cloth)
     low = (y - s.shoulder_y - 0.20 + 0.62 * x.abs()) * 0.85
-    flaps = torch.maximum(torch.maximum(_v_neck(s, x, y), low), x.abs() - s.neck_w * 1.28)
-    piece("shirt", flaps, (cloth * 0.55 + 0.42).clamp(0, 1), tone, CLOTH_SHADOW)
+    flaps = torch.maximum(torch.maximum(v_neck, low), x.abs() - s.neck_w * 1.28)
+    piece(flaps + away["shirt"], (cloth * 0.55 + 0.42).clamp(0, 1), tone, CLOTH_SHADOW, cloth)
     if worn["ruff"].any():
         ruff = shapes.ellipse(x, y - s.shoulder_y - 0.05, 0.52, 0.155) + 0.012 * torch.sin(34 * x)
         pleats = 0.72 + 0.28 * torch.sin(34 * x) - 0.25 * shapes.step(y, s.shoulder_y - 0.06, s.shoulder_y - 0.12)
-        piece("ruff", ruff, rgb((0.88, 0.85, 0.77)).expand_as(cloth), pleats, (0.5, 0.48, 0.46))
+        linen = rgb((0.88, 0.85, 0.77)).expand_as(cloth)
+        piece(ruff + away["ruff"], linen, pleats, (0.5, 0.48, 0.46), linen)
 
 
 # ---------------------------------------------------------------- head
-
-
-def face_distance(scene: Scene) -> Tensor:
-    """Distance to the face outline [N, H, W]: round above, |x/w|^2 + |y/h|^jaw = 1 below the eye line."""
-    g = scene.g
-    t = scene.y / g.h
-    x = (scene.x - g.chin_x * (0.5 + 0.5 * t).clamp(0, 1)) / g.w
-    power = torch.where(t < 0, 2.15, g.jaw)
-    steep = torch.exp((power - 1) * torch.log(t.abs().clamp_min(1e-3)))  # |t|^(power-1)
-    value = x * x + steep * t.abs() - 1
-    slope = ((2 * x / g.w) ** 2 + (power * steep / g.h) ** 2).sqrt_().clamp_min_(0.8)
-    return value / slope
 
 
 def ears(scene: Scene) -> None:
@@ -214,9 +178,9 @@ def ears(scene: Scene) -> None:
     band.outline(drop, gold, 0.6)
 
 
-def head(scene: Scene, hair: Hair, face: Tensor) -> None:
+def head(scene: Scene) -> None:
     """The face: round shading, the shadow of the hair, warm cheeks, light on the forehead."""
-    g, s, f = scene.g, scene.style, scene.f
+    g, s, f, hair, face = scene.g, scene.style, scene.f, scene.locks, scene.face
     nx = ((scene.x - 0.5 * g.chin_x) / g.w).clamp(-1, 1)
     ny = (scene.y / g.h).clamp(-1, 1)
     nz = (1.02 - nx * nx - ny * ny).clamp_min(0.0).sqrt()
@@ -232,15 +196,15 @@ def head(scene: Scene, hair: Hair, face: Tensor) -> None:
     forehead = shapes.bell(scene.x - 0.55 * g.w * g.sin - 0.12 * f["light"], scene.y + 0.36, 0.30, 0.16)
     scene.add(inside * 0.16 * s.shine * forehead)
     scene.outline(face, scene.skin)
-    _cheeks(scene, face)
+    _cheeks(scene)
 
 
-def _cheeks(scene: Scene, face: Tensor) -> None:
+def _cheeks(scene: Scene) -> None:
     """Rosy cheeks and freckles."""
     band, g, s, f = scene.band(-0.25, 0.65), scene.g, scene.style, scene.f
     _, _, x = band.nearer_eye()
     x, y = x - 0.05, band.y - 0.5 * (g.eye_y + g.mouth_y) - 0.045
-    inside = shapes.coverage(face[:, band.rows], 0.10)
+    inside = shapes.coverage(band.face, 0.10)
     rosy = shapes.bell(x, y, 0.19, 0.125) if not s.hard else shapes.coverage(shapes.ellipse(x, y, 0.115, 0.06), 0.06)
     alpha = (s.blush + 0.5 * f["blush"]).clamp(0, 0.9) * (0.35 + 0.65 * luma(scene.skin)[:, 0])
     red = scene.skin * rgb((1.03, 0.62, 0.58)) + rgb((0.06, 0.0, 0.0))

@@ -4,9 +4,8 @@
     page.image        # RGB, 400 pixels wide, as tall as its panels need
     page.boxes        # [(x0, y0, x1, y1), ...] around every face, in pixels
 
-They replace real pages where none may be fetched: the crawler's local site serves them, the small detector is trained
-on them, and its errors can be counted. A face's box is the square around brows, chin and the sides of the face (see
-`face_boxes`), about what cascades for faces report.
+The crawler's local site serves them, and the small detector is trained and measured on them. A face's box is the square
+around brows, chin and the sides of the face, about what cascades for faces report.
 """
 
 from __future__ import annotations
@@ -74,12 +73,7 @@ class _Random(random.Random):
 
 
 def make_page(seed: int, panels: int = 4, width: int = 400) -> Page:
-    """A page of that many panels, one below the other, ``width`` pixels wide: the same seed gives the same page.
-
-    Raises ValueError for no panel, or a page under 160 pixels.
-    """
-    if panels < 1 or width < 160:
-        raise ValueError(f"panels is {panels}, width {width}: expected at least 1 panel and 160 pixels")
+    """A page of that many panels, one below the other, ``width`` pixels wide: the same seed gives the same page."""
     rng = _Random(seed)
     paper, top = rng.choice(PAPERS), rng.randint(20, 60)
     placed = []
@@ -149,8 +143,12 @@ def _scenery(rng: _Random, width: int) -> Page:
     if outside:
         x, y, r = rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.4) * height, rng.uniform(0.04, 0.12) * width
         pen.ellipse((x - r, y - r, x + r, y + r), fill="#fff3c4", outline=INK, width=2)
-        for depth in range(3):
-            _hill(rng, pen, width, height, depth)
+        for depth in range(3):  # hills
+            level, waves, phase = 0.5 + 0.15 * depth, rng.uniform(1, 3), rng.uniform(0, 6)
+            swing = [(x, 0.08 * math.sin(phase + waves * 2 * math.pi * x / width)) for x in range(0, width + 8, 8)]
+            points = [(0, height), *((x, height * (level + y)) for x, y in swing), (width, height)]
+            shade = 150 - 40 * depth
+            pen.polygon(points, fill=(shade // 2, shade, shade // 2 + 20), outline=INK)
     else:
         for _ in range(rng.randint(2, 5)):
             w, h = rng.uniform(0.1, 0.35) * width, rng.uniform(0.1, 0.5) * height
@@ -161,14 +159,6 @@ def _scenery(rng: _Random, width: int) -> Page:
     if rng.random() < 0.4:
         _sound(rng, image)
     return Page(image)
-
-
-def _hill(rng: _Random, pen: ImageDraw.ImageDraw, width: int, height: int, depth: int) -> None:
-    level, waves, phase = 0.5 + 0.15 * depth, rng.uniform(1, 3), rng.uniform(0, 6)
-    swing = [(x, 0.08 * math.sin(phase + waves * 2 * math.pi * x / width)) for x in range(0, width + 8, 8)]
-    points = [(x, height * (level + y)) for x, y in swing]
-    shade = 150 - 40 * depth
-    pen.polygon([(0, height), *points, (width, height)], fill=(shade // 2, shade, shade // 2 + 20), outline=INK)
 
 
 def _sound(rng: _Random, image: Image.Image) -> None:

@@ -40,7 +40,8 @@ class Scene:
     """A batch of images in progress.
 
     ``rgb`` is the canvas [N, 3, H, W] in 0..1, ``u, v`` are coordinates of the image and ``x, y`` of the head frame
-    [N, H, W], ``f`` attributes [N, 1, 1] and ``c`` colours [N, 3, 1, 1] by name, ``g`` the geometry.
+    [N, H, W], ``face`` distances to its outline [N, H, W], ``f`` attributes [N, 1, 1] and ``c`` colours [N, 3, 1, 1] by
+    name, ``g`` the geometry, ``locks`` the hair (see `head.place_hair`).
     """
 
     def __init__(self, faces: Faces, style: Style, size: int) -> None:
@@ -50,7 +51,7 @@ class Scene:
         self.u, self.v = (t.expand(len(faces), size, size) / style.zoom for t in shapes.grid(size))
         self.x, self.y = self._head_frame()
         self.rgb = torch.empty(len(faces), 3, size, size)
-        self.rows = slice(0, size)
+        self.face = self._face_distance()
         self.skin = self._skin()
         self.hair = saturate(self.c["hair_colour"], style.saturation).clamp_min(0.02)
         for name in ("background", "background2", "clothes_colour"):
@@ -65,6 +66,17 @@ class Scene:
         dx, dy = u - g.cx, v - g.cy
         return cos * dx + sin * dy, cos * dy - sin * dx
 
+    def _face_distance(self) -> Tensor:
+        """Distance to the face outline: round above, |x/w|^2 + |y/h|^jaw = 1 below the eye line."""
+        g = self.g
+        t = self.y / g.h
+        x = (self.x - g.chin_x * (0.5 + 0.5 * t).clamp(0, 1)) / g.w
+        power = torch.where(t < 0, 2.15, g.jaw)
+        steep = torch.exp((power - 1) * torch.log(t.abs().clamp_min(1e-3)))  # |t|^(power-1)
+        value = x * x + steep * t.abs() - 1
+        slope = ((2 * x / g.w) ** 2 + (power * steep / g.h) ** 2).sqrt_().clamp_min_(0.8)
+        return value / slope
+
     def _skin(self) -> Tensor:
         ramp = torch.tensor(SKIN_RAMP)
         place = self.f["skin"].view(-1) * (len(ramp) - 1)
@@ -78,9 +90,9 @@ class Scene:
         first = max(0, int((top * self.style.zoom + 1) / 2 * self.size))
         last = min(self.size, int((bottom * self.style.zoom + 1) / 2 * self.size) + 1)
         band = copy.copy(self)
-        band.rows = rows = slice(first, last)
-        band.x, band.y, band.u, band.v = (t[:, rows] for t in (self.x, self.y, self.u, self.v))
-        band.rgb = self.rgb[:, :, rows]
+        for name in ("x", "y", "u", "v", "face"):
+            setattr(band, name, getattr(self, name)[:, first:last])
+        band.rgb = self.rgb[:, :, first:last]
         return band
 
     def nearer_eye(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -122,48 +134,30 @@ class Scene:
             self.paint(cover * (self.style.line_alpha * alpha), base * self.style.line_dark)
 
 
-# ---------------------------------------------------------------- background
-
-
 def background(scene: Scene) -> None:
     """Fill the canvas: two colours of the attributes, in the manner of the domain."""
-    t = (0.5 + 0.42 * scene.v + 0.16 * scene.u * scene.f["light"]).clamp(0, 1)
+    u, v, light, phase = scene.u, scene.v, scene.f["light"], scene.f["texture"]
+    t = (0.5 + 0.42 * v + 0.16 * u * light).clamp(0, 1)
     scene.rgb.copy_(torch.lerp(scene.c["background"], scene.c["background2"], t.unsqueeze(1)))
-    paint = {"blur": _blurred, "pattern": _pattern, "glow": _glow, "vignette": _vignette}[scene.style.background]
-    paint(scene, scene.u, scene.v, scene.f["texture"])
-
-
-def _blurred(scene: Scene, u: Tensor, v: Tensor, t: Tensor) -> None:
-    """Large out-of-focus discs of light, as behind a photographed head."""
-    for k in range(2):
-        turn = math.tau * t + 2.6 * k
-        cx, cy = torch.sin(turn), -0.55 + 0.5 * torch.cos(turn)
-        scene.add(0.20 * shapes.coverage(shapes.circle(u - cx, v - cy, 0.34), 0.22))
-    scene.multiply(0.22 * shapes.step(u * -scene.f["light"], -0.4, 1.3), (0.25, 0.25, 0.3))
-
-
-def _pattern(scene: Scene, u: Tensor, v: Tensor, t: Tensor) -> None:
-    """Flat pastel ground with broad diagonal stripes or dots."""
-    stripes = (torch.sin((u + v) * 7.0 + 20 * t) * 4 + 0.5).clamp(0, 1)
-    dots = (0.5 + (torch.cos(u * 9.4) * torch.cos(v * 9.4 + 6 * t) - 0.35) * 4).clamp(0, 1)
-    shown = torch.where(t < 0.4, stripes, torch.where(t < 0.7, dots, 0 * t))
-    scene.paint(shown * 0.6, scene.c["background2"] * 0.75 + 0.25)
-
-
-def _glow(scene: Scene, u: Tensor, v: Tensor, t: Tensor) -> None:
-    """A warm round glow behind the head and a soft hill below."""
-    scene.add(0.55 * shapes.bell(u, v + 0.15, 1.0, 1.0), (1.0, 0.96, 0.84))
-    hill = v - 0.45 - 0.16 * torch.sin(2.2 * u + 12 * t)
-    scene.multiply(0.5 * shapes.coverage(hill * -1, 0.05), (0.80, 0.72, 0.66))
-
-
-def _vignette(scene: Scene, u: Tensor, v: Tensor, t: Tensor) -> None:
-    """Dark ground with light beside the head, as in old portraits."""
-    scene.add(0.13 * shapes.bell(u + 0.45 * scene.f["light"], v + 0.1, 0.9, 0.9), (0.95, 0.80, 0.55))
-    scene.multiply(shapes.step(u * u + v * v, 0.35, 2.0), (0.30, 0.27, 0.25))
-
-
-# ---------------------------------------------------------------- finish
+    match scene.style.background:
+        case "blur":  # large out-of-focus discs of light, as behind a photographed head
+            for k in range(2):
+                turn = math.tau * phase + 2.6 * k
+                cx, cy = torch.sin(turn), -0.55 + 0.5 * torch.cos(turn)
+                scene.add(0.20 * shapes.coverage(shapes.circle(u - cx, v - cy, 0.34), 0.22))
+            scene.multiply(0.22 * shapes.step(u * -light, -0.4, 1.3), (0.25, 0.25, 0.3))
+        case "pattern":  # flat pastel ground with broad diagonal stripes or dots
+            stripes = (torch.sin((u + v) * 7.0 + 20 * phase) * 4 + 0.5).clamp(0, 1)
+            dots = (0.5 + (torch.cos(u * 9.4) * torch.cos(v * 9.4 + 6 * phase) - 0.35) * 4).clamp(0, 1)
+            shown = torch.where(phase < 0.4, stripes, torch.where(phase < 0.7, dots, 0 * phase))
+            scene.paint(shown * 0.6, scene.c["background2"] * 0.75 + 0.25)
+        case "glow":  # a warm round glow behind the head and a soft hill below
+            scene.add(0.55 * shapes.bell(u, v + 0.15, 1.0, 1.0), (1.0, 0.96, 0.84))
+            hill = v - 0.45 - 0.16 * torch.sin(2.2 * u + 12 * phase)
+            scene.multiply(0.5 * shapes.coverage(hill * -1, 0.05), (0.80, 0.72, 0.66))
+        case "vignette":  # dark ground with light beside the head, as in old portraits
+            scene.add(0.13 * shapes.bell(u + 0.45 * light, v + 0.1, 0.9, 0.9), (0.95, 0.80, 0.55))
+            scene.multiply(shapes.step(u * u + v * v, 0.35, 2.0), (0.30, 0.27, 0.25))
 
 
 @functools.lru_cache(maxsize=16)
@@ -174,23 +168,21 @@ def _noise(size: int) -> tuple[Tensor, Tensor]:
 
 def finish(scene: Scene) -> None:
     """What the domain does to the whole picture at the end."""
-    if scene.style.finish == "grain":  # film grain: two fixed tiles of noise, mixed differently from face to face
-        a, b = _noise(scene.size)
-        angle = (scene.f["texture"] * math.tau).unsqueeze(1)
-        scene.rgb.add_((a * angle.sin() + b * angle.cos()) * 0.010)
-    elif scene.style.finish == "paint":
-        _paint_texture(scene, scene.u, scene.v, scene.f["texture"] * 20)
-    elif scene.style.finish == "paper":
-        scene.add(0.05 * shapes.bell(scene.u, scene.v, 1.2, 1.2), (1.0, 0.93, 0.80))
-
-
-def _paint_texture(scene: Scene, u: Tensor, v: Tensor, t: Tensor) -> None:
-    """Broad brush strokes in two crossing directions, old varnish, and the weave of the canvas."""
-    bend = 0.5 * torch.sin(3.1 * u + t) + 0.4 * torch.sin(2.3 * v - t)
-    patch = torch.sin(5.3 * u + 2.1 * v + t) * torch.sin(4.7 * v - 2.9 * u - t)  # decides between the directions
-    a = torch.sin(21 * (u * 0.7 + v * 0.7 + bend * 0.25) + t) * patch.clamp_min(0)
-    b = torch.sin(24 * (u * 0.8 - v * 0.6 + bend * 0.25) - t) * (-patch).clamp_min(0)
-    strokes = 0.15 * (a + b) + 0.012 * torch.sin(u * 90) * torch.sin(v * 90)
-    scene.rgb.mul_(1 + strokes.unsqueeze(1))
-    scene.rgb.mul_(rgb((1.03, 0.975, 0.86)))
-    scene.multiply(0.55 * shapes.step(u * u + v * v, 0.6, 1.7), (0.45, 0.42, 0.40))
+    u, v, t = scene.u, scene.v, scene.f["texture"]
+    match scene.style.finish:
+        case "grain":  # film grain: two fixed tiles of noise, mixed differently from face to face
+            a, b = _noise(scene.size)
+            angle = (t * math.tau).unsqueeze(1)
+            scene.rgb.add_((a * angle.sin() + b * angle.cos()) * 0.010)
+        case "paint":  # broad brush strokes in two crossing directions, old varnish, and the weave of the canvas
+            t = t * 20
+            bend = 0.5 * torch.sin(3.1 * u + t) + 0.4 * torch.sin(2.3 * v - t)
+            patch = torch.sin(5.3 * u + 2.1 * v + t) * torch.sin(4.7 * v - 2.9 * u - t)  # which of the directions
+            a = torch.sin(21 * (u * 0.7 + v * 0.7 + bend * 0.25) + t) * patch.clamp_min(0)
+            b = torch.sin(24 * (u * 0.8 - v * 0.6 + bend * 0.25) - t) * (-patch).clamp_min(0)
+            strokes = 0.15 * (a + b) + 0.012 * torch.sin(u * 90) * torch.sin(v * 90)
+            scene.rgb.mul_(1 + strokes.unsqueeze(1))
+            scene.rgb.mul_(rgb((1.03, 0.975, 0.86)))
+            scene.multiply(0.55 * shapes.step(u * u + v * v, 0.6, 1.7), (0.45, 0.42, 0.40))
+        case "paper":
+            scene.add(0.05 * shapes.bell(u, v, 1.2, 1.2), (1.0, 0.93, 0.80))

@@ -21,12 +21,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from stylegan2.pocket.world.pages import make_page
 
 TITLE_NO = 95
 PER_PAGE = 2  # episodes on a page of a list
+STARTS = {  # kind of site -> where a crawl of it begins
+    "webtoons": f"/en/fantasy/rendered/list?title_no={TITLE_NO}",
+    "naver": f"/webtoon/list?titleId={TITLE_NO}",
+    "gallery": "/gallery",
+    "list": "/pictures.txt",
+}
+Answer = tuple[int, str, bytes]  # status, type and body
 
 
 @functools.lru_cache(maxsize=256)
@@ -51,8 +59,7 @@ class Fault:
     kind: str | None = None  # Content-Type instead of the page's
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """A request that came in."""
 
     path: str  # with query
@@ -61,48 +68,29 @@ class Request:
     agent: str
 
 
+@dataclass
 class LocalSite:
-    """A web server on 127.0.0.1, at a free port, while the `with` block lasts (or from `start` to `stop`).
-
-    Args:
-        episodes: of its one title.
-        pictures: of each episode.
-        picture: (episode, number) -> bytes of a picture.
-        delay: what its robots.txt asks for, in seconds.
-
-    Attributes:
-        faults: path, with or without query -> what goes wrong there.
-        requests: all that came in, in order.
-    """
+    """A web server on 127.0.0.1, at a free port, while the `with` block lasts (or from `start` to `stop`)."""
 
     title = "Ep. {} - A face / in the crowd?"  # of an episode, by number
-
-    def __init__(
-        self,
-        episodes: int = 3,
-        pictures: int = 2,
-        picture: Callable[[int, int], bytes] = page_jpeg,
-        delay: float = 0.0,
-    ):
-        self.episodes, self.pictures, self.picture, self.delay = episodes, pictures, picture, delay
-        self.faults: dict[str, Fault] = {}
-        self.requests: list[Request] = []
+    episodes: int = 3  # of its one title
+    pictures: int = 2  # of each episode
+    picture: Callable[[int, int], bytes] = page_jpeg  # (episode, number) -> a picture's file
+    delay: float = 0.0  # seconds that its robots.txt asks for
+    faults: dict[str, Fault] = field(default_factory=dict)  # path, with or without query -> what goes wrong there
+    requests: list[Request] = field(default_factory=list)  # all that came in, in order
 
     def start(self) -> LocalSite:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.daemon_threads, self._server.site = True, self
+        self._server.site = self
         Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()  # looks for `stop` every 0.02 s
         return self
 
-    def stop(self) -> None:
+    def stop(self, *_) -> None:
         self._server.shutdown()
         self._server.server_close()
 
-    def __enter__(self) -> LocalSite:
-        return self.start()
-
-    def __exit__(self, *_) -> None:
-        self.stop()
+    __enter__, __exit__ = start, stop
 
     @property
     def base(self) -> str:
@@ -115,106 +103,86 @@ class LocalSite:
         return frozenset([f"127.0.0.1:{self._server.server_port}"])
 
     def url(self, site: str = "webtoons") -> str:
-        """Where a crawl begins: a title's list as "webtoons" or "naver" build it, a "gallery", a "list" of addresses.
-
-        Raises ValueError for another name.
-        """
-        paths = {
-            "webtoons": f"/en/fantasy/rendered/list?title_no={TITLE_NO}",
-            "naver": f"/webtoon/list?titleId={TITLE_NO}",
-            "gallery": "/gallery",
-            "list": "/pictures.txt",
-        }
-        if site not in paths:
-            raise ValueError(f"site is {site!r}, expected one of {', '.join(paths)}")
-        return self.base + paths[site]
+        """Where a crawl begins: a list of episodes ("webtoons", "naver"), a "gallery", or a "list" of addresses."""
+        return self.base + STARTS[site]
 
     def counts(self) -> Counter[str]:
         """Requests by path."""
         return Counter(request.path for request in self.requests)
 
-    # ------------------------------------------------------------------------------------------------------------ pages
-
-    def page(self, path: str, query: dict[str, str], referer: str | None) -> tuple[int, str, bytes]:
-        """Status, type and body of a path."""
-        texts = {
-            "/robots.txt": lambda query: f"User-agent: *\nDisallow: /secret/\nCrawl-delay: {self.delay:g}\n",
-            "/pictures.txt": lambda query: "\n".join(["# one address per line", *self._image_urls(1), ""]),
-            "/api/article/list": self._naver_list,
-            "/en/fantasy/rendered/list": self._webtoons_list,
-            "/en/fantasy/rendered/viewer": self._webtoons_viewer,
-            "/webtoon/list": lambda query: "<html><script>/* draws the list */</script></html>",
-            "/webtoon/detail": self._naver_detail,
-            "/gallery": self._gallery,
-        }
-        if path in texts:
-            kind = "text/html" if not path.startswith("/api") else "application/json"
-            return 200, "text/plain" if path.endswith(".txt") else kind, texts[path](query).encode()
+    def page(self, path: str, query: dict[str, str], referer: str | None) -> Answer:
+        """What is answered at a path when nothing goes wrong."""
         if path.startswith(("/image/", "/secret/")):
             if referer is None:  # as on the real servers: pictures are for readers of the page
                 return 403, "text/plain", b"no Referer"
             numbers = path.removesuffix(".jpg").split("/")[-2:]
             if all(number.isdecimal() for number in numbers):
                 return 200, "image/jpeg", self.picture(*map(int, numbers))
+        if text := self._text(path, query):
+            kind = "text/plain" if path.endswith(".txt") else "text/html"
+            return 200, "application/json" if path.startswith("/api") else kind, text.encode()
         return 404, "text/html", b"<html>not found</html>"
 
-    def _image_urls(self, episode: int | str) -> list[str]:
-        return [f"{self.base}/image/{int(episode)}/{number}.jpg" for number in range(1, self.pictures + 1)]
+    def _text(self, path: str, query: dict[str, str]) -> str:
+        """A page in words; empty where there is none."""
+        page, episode = int(query.get("page", 1)), int(query.get("episode_no", query.get("no", 1)))
+        match path:
+            case "/robots.txt":
+                return f"User-agent: *\nDisallow: /secret/\nCrawl-delay: {self.delay:g}\n"
+            case "/pictures.txt":
+                return "# one address per line\n" + self._images(1, "{}\n")
+            case "/gallery":
+                figures = self._images(1, '<figure><img src="{}"></figure>')
+                return f'<html><body>{figures}<img src="/secret/1/1.jpg"></body></html>'
+            case "/en/fantasy/rendered/list":
+                items = "".join(
+                    f'<li data-episode-no="{n}">'
+                    f'<a href="/en/fantasy/rendered/viewer?title_no={TITLE_NO}&amp;episode_no={n}">'
+                    f'<span class="subj"><span>{html.escape(title)}</span></span></a></li>'
+                    for n, title in self._episodes(min(page, -(-self.episodes // PER_PAGE)))
+                )
+                return f'<html><body><ul id="_listUl">{items}</ul></body></html>'
+            case "/en/fantasy/rendered/viewer":
+                images = self._images(episode, f'<img src="{self.base}/blank.gif" data-url="{{}}?type=q90">')
+                return f'<html><body><div id="_imageList">{images}</div><img src="/ad.png"></body></html>'
+            case "/webtoon/list":
+                return "<html><script>/* draws the list */</script></html>"
+            case "/api/article/list":
+                rows = [{"no": n, "subtitle": title} for n, title in self._episodes(page)]
+                return json.dumps({"titleId": TITLE_NO, "articleList": rows})
+            case "/webtoon/detail":
+                images = self._images(episode, '<img src="{}">')
+                return f'<html><body><div class="wt_viewer">{images}</div></body></html>'
+        return ""
 
-    def _episodes(self, page: int) -> dict[int, str]:
-        """Number -> title of the episodes on a page of the list, the newest first."""
+    def _images(self, episode: int, form: str) -> str:
+        """The addresses of an episode's pictures, each in a form."""
+        urls = (f"{self.base}/image/{episode}/{number}.jpg" for number in range(1, self.pictures + 1))
+        return "".join(form.format(url) for url in urls)
+
+    def _episodes(self, page: int) -> list[tuple[int, str]]:
+        """Number and title of the episodes on a page of the list, the newest first."""
         numbers = range(self.episodes, 0, -1)[(page - 1) * PER_PAGE : page * PER_PAGE]
-        return {number: self.title.format(number) for number in numbers}
-
-    def _webtoons_list(self, query: dict[str, str]) -> str:
-        last = -(-self.episodes // PER_PAGE)
-        items = "".join(
-            f'<li data-episode-no="{n}"><a href="/en/fantasy/rendered/viewer?title_no={TITLE_NO}&amp;episode_no={n}">'
-            f'<span class="subj"><span>{html.escape(title)}</span></span></a></li>'
-            for n, title in self._episodes(min(int(query.get("page", 1)), last)).items()
-        )
-        return f'<html><body><ul id="_listUl">{items}</ul></body></html>'
-
-    def _webtoons_viewer(self, query: dict[str, str]) -> str:
-        urls = self._image_urls(query.get("episode_no", 1))
-        images = "".join(f'<img src="{self.base}/blank.gif" data-url="{url}?type=q90">' for url in urls)
-        return f'<html><body><div id="_imageList">{images}</div><img src="/ad.png"></body></html>'
-
-    def _naver_list(self, query: dict[str, str]) -> str:
-        rows = [{"no": n, "subtitle": title} for n, title in self._episodes(int(query.get("page", 1))).items()]
-        return json.dumps({"titleId": TITLE_NO, "articleList": rows})
-
-    def _naver_detail(self, query: dict[str, str]) -> str:
-        images = "".join(f'<img src="{url}">' for url in self._image_urls(query.get("no", 1)))
-        return f'<html><body><div class="wt_viewer">{images}</div></body></html>'
-
-    def _gallery(self, query: dict[str, str]) -> str:
-        images = "".join(f'<figure><img src="{url}"></figure>' for url in self._image_urls(1))
-        return f'<html><body>{images}<img src="/secret/1/1.jpg"></body></html>'
+        return [(number, self.title.format(number)) for number in numbers]
 
 
 class _Handler(BaseHTTPRequestHandler):
     """Answers with the site's pages and faults."""
 
     def do_GET(self) -> None:
-        site, parts = self.server.site, urlsplit(self.path)
-        referer, agent = self.headers.get("Referer"), self.headers.get("User-Agent", "")
-        site.requests.append(Request(self.path, time.monotonic(), referer, agent))
+        site, parts, referer = self.server.site, urlsplit(self.path), self.headers.get("Referer")
+        site.requests.append(Request(self.path, time.monotonic(), referer, self.headers.get("User-Agent", "")))
         fault = site.faults.get(self.path) or site.faults.get(parts.path) or Fault(0)
         fault = fault if fault.times > 0 else Fault(0)
         fault.times -= 1
         status, kind, body = site.page(parts.path, dict(parse_qsl(parts.query)), referer)
         if fault.status != 200:
             status, kind, body = fault.status, "text/html", b"<html>error</html>"
+        body = body if fault.body is None else fault.body
         time.sleep(fault.slow)
-        self._send(status, fault.kind or kind, body if fault.body is None else fault.body, fault)
-
-    def _send(self, status: int, kind: str, body: bytes, fault: Fault) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in fault.headers.items():
-            self.send_header(name, value)
+        for name, value in {"Content-Type": fault.kind or kind, "Content-Length": len(body), **fault.headers}.items():
+            self.send_header(name, str(value))
         self.end_headers()
         part = max(1, -(-len(body) // 10)) if fault.drip else max(1, len(body))
         sent = body[: round(len(body) * fault.cut)]

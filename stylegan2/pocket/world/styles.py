@@ -11,12 +11,6 @@ from types import SimpleNamespace
 DOMAINS = ("photo", "webtoon", "storybook", "portrait")
 Palette = dict[str, tuple[float, float, float]]  # colour name -> RGB in 0..1
 
-
-def _weights(table: dict[str, tuple]) -> tuple[tuple[float, ...], ...]:
-    """For each domain the weights of a table's rows."""
-    return tuple(zip(*(weights for _, weights in table.values()), strict=True))
-
-
 HAIR_FIELDS = (  # "end0", "end1": lower end at hair_length 0 and 1; "open_w": half width of the opening for the face
     "side", "top", "end0", "end1", "flare", "wave", "curl", "open_w", "hairline", "sweep", "side_end", "bun", "tail"
 )  # fmt: skip
@@ -38,103 +32,96 @@ SKIN_RAMP = (  # from dark to pale, evenly spaced in the attribute
     (0.77, 0.56, 0.43), (0.87, 0.68, 0.56), (0.94, 0.775, 0.67), (0.975, 0.85, 0.78),
 )  # fmt: skip
 SKIN_WARMTH = (0.0, 0.045, -0.11)  # what skin_warmth 1 adds to the channels, in parts of them
-_HAIR_COLOURS = {  # name -> RGB, weights
-    "black": ((0.09, 0.075, 0.075), (22, 22, 10, 16)),
-    "dark brown": ((0.2, 0.125, 0.085), (20, 12, 14, 26)),
-    "brown": ((0.36, 0.225, 0.135), (16, 10, 16, 20)),
-    "chestnut": ((0.43, 0.21, 0.12), (8, 0, 14, 12)),
-    "auburn": ((0.52, 0.22, 0.11), (6, 4, 12, 8)),
-    "red": ((0.7, 0.3, 0.12), (5, 10, 14, 0)),
-    "dark blond": ((0.6, 0.45, 0.27), (9, 0, 6, 8)),
-    "blond": ((0.83, 0.67, 0.4), (9, 10, 14, 0)),
-    "grey": ((0.55, 0.55, 0.56), (5, 0, 2, 10)),
-    "white": ((0.87, 0.86, 0.83), (3, 0, 3, 5)),
-    "pink": ((0.93, 0.48, 0.62), (1.2, 9, 0, 0)),
-    "blue": ((0.26, 0.4, 0.76), (1.2, 9, 0, 0)),
-    "silver": ((0.74, 0.77, 0.85), (0, 7, 0, 0)),
-    "purple": ((0.5, 0.32, 0.68), (0.8, 6, 0, 0)),
-    "teal": ((0.15, 0.52, 0.53), (0.8, 4, 0, 0)),
-}
-_EYE_COLOURS = {
-    "dark brown": ((0.2, 0.11, 0.07), (30, 15, 18, 40)),
-    "brown": ((0.38, 0.22, 0.11), (25, 15, 24, 30)),
-    "amber": ((0.62, 0.4, 0.14), (6, 14, 8, 0)),
-    "hazel": ((0.45, 0.4, 0.2), (10, 0, 10, 12)),
-    "green": ((0.28, 0.48, 0.3), (10, 14, 18, 0)),
-    "blue": ((0.27, 0.48, 0.7), (14, 22, 22, 8)),
-    "grey": ((0.45, 0.52, 0.57), (5, 6, 0, 10)),
-    "violet": ((0.48, 0.32, 0.7), (0, 14, 0, 0)),
-}
-_CLOTHES_COLOURS = {
-    "white": ((0.9, 0.89, 0.87), (1, 5, 2, 0)),
-    "grey": ((0.47, 0.48, 0.5), (1, 1, 0, 0)),
-    "black": ((0.13, 0.13, 0.15), (1, 3, 0, 8)),
-    "navy": ((0.15, 0.2, 0.35), (1, 4, 0, 3)),
-    "blue": ((0.24, 0.42, 0.66), (1, 3, 2, 0)),
-    "teal": ((0.16, 0.45, 0.46), (1, 0, 2, 0)),
-    "green": ((0.28, 0.45, 0.28), (1, 0, 2, 1.5)),
-    "olive": ((0.42, 0.41, 0.24), (1, 0, 0, 3)),
-    "yellow": ((0.88, 0.7, 0.28), (1, 2, 3, 0)),
-    "orange": ((0.84, 0.46, 0.22), (1, 0, 3, 0)),
-    "red": ((0.7, 0.19, 0.19), (1, 3, 4, 2)),
-    "burgundy": ((0.4, 0.12, 0.17), (1, 0, 0, 5)),
-    "pink": ((0.88, 0.58, 0.63), (1, 2, 2, 0)),
-    "purple": ((0.43, 0.31, 0.54), (1, 1, 2, 0)),
-    "brown": ((0.38, 0.26, 0.18), (1, 0, 0, 5)),
-    "cream": ((0.9, 0.83, 0.7), (1, 0, 2, 1)),
-}
-_BACKGROUND_COLOURS = {
-    "grey": ((0.58, 0.6, 0.62), (3, 0, 0, 0)),
-    "light grey": ((0.8, 0.81, 0.82), (2, 2, 0, 0)),
-    "dark grey": ((0.28, 0.3, 0.33), (2, 0, 0, 2)),
-    "blue grey": ((0.47, 0.55, 0.64), (3, 0, 0, 0)),
-    "sky blue": ((0.62, 0.77, 0.88), (2, 4, 3, 0)),
-    "sage": ((0.57, 0.64, 0.53), (2, 0, 1.5, 0)),
-    "forest green": ((0.27, 0.37, 0.28), (2, 0, 0, 0.5)),
-    "sand": ((0.8, 0.73, 0.62), (2, 0, 2, 0)),
-    "beige": ((0.88, 0.83, 0.75), (2, 2, 0, 0)),
-    "terracotta": ((0.7, 0.49, 0.39), (1, 0, 1.5, 0)),
-    "brown": ((0.4, 0.32, 0.26), (1.5, 0, 0, 3)),
-    "dusty pink": ((0.82, 0.66, 0.66), (0.7, 2, 2, 0)),
-    "lavender": ((0.71, 0.68, 0.8), (0, 3, 0, 0)),
-    "mint": ((0.72, 0.87, 0.79), (0, 3, 2, 0)),
-    "peach": ((0.96, 0.8, 0.67), (0, 3, 4, 0)),
-    "lemon": ((0.96, 0.9, 0.66), (0, 3, 4, 0)),
-    "umber": ((0.22, 0.16, 0.11), (0, 0, 0, 6)),
-    "dark olive": ((0.2, 0.19, 0.12), (0, 0, 0, 4)),
-    "slate": ((0.36, 0.42, 0.48), (2, 0, 0, 1)),
-}
-GLASSES_COLOURS = {
-    "black": (0.08, 0.08, 0.09),
-    "brown": (0.25, 0.14, 0.08),
-    "gold": (0.50, 0.35, 0.13),
-    "steel": (0.33, 0.36, 0.40),
-    "red": (0.48, 0.10, 0.11),
-    "blue": (0.12, 0.21, 0.42),
+COLOURS = {  # attribute -> name of a colour -> RGB in 0..1, weights
+    "hair_colour": {
+        "black": ((0.09, 0.075, 0.075), (22, 22, 10, 16)),
+        "dark brown": ((0.2, 0.125, 0.085), (20, 12, 14, 26)),
+        "brown": ((0.36, 0.225, 0.135), (16, 10, 16, 20)),
+        "chestnut": ((0.43, 0.21, 0.12), (8, 0, 14, 12)),
+        "auburn": ((0.52, 0.22, 0.11), (6, 4, 12, 8)),
+        "red": ((0.7, 0.3, 0.12), (5, 10, 14, 0)),
+        "dark blond": ((0.6, 0.45, 0.27), (9, 0, 6, 8)),
+        "blond": ((0.83, 0.67, 0.4), (9, 10, 14, 0)),
+        "grey": ((0.55, 0.55, 0.56), (5, 0, 2, 10)),
+        "white": ((0.87, 0.86, 0.83), (3, 0, 3, 5)),
+        "pink": ((0.93, 0.48, 0.62), (1.2, 9, 0, 0)),
+        "blue": ((0.26, 0.4, 0.76), (1.2, 9, 0, 0)),
+        "silver": ((0.74, 0.77, 0.85), (0, 7, 0, 0)),
+        "purple": ((0.5, 0.32, 0.68), (0.8, 6, 0, 0)),
+        "teal": ((0.15, 0.52, 0.53), (0.8, 4, 0, 0)),
+    },
+    "eye_colour": {
+        "dark brown": ((0.2, 0.11, 0.07), (30, 15, 18, 40)),
+        "brown": ((0.38, 0.22, 0.11), (25, 15, 24, 30)),
+        "amber": ((0.62, 0.4, 0.14), (6, 14, 8, 0)),
+        "hazel": ((0.45, 0.4, 0.2), (10, 0, 10, 12)),
+        "green": ((0.28, 0.48, 0.3), (10, 14, 18, 0)),
+        "blue": ((0.27, 0.48, 0.7), (14, 22, 22, 8)),
+        "grey": ((0.45, 0.52, 0.57), (5, 6, 0, 10)),
+        "violet": ((0.48, 0.32, 0.7), (0, 14, 0, 0)),
+    },
+    "clothes_colour": {
+        "white": ((0.9, 0.89, 0.87), (1, 5, 2, 0)),
+        "grey": ((0.47, 0.48, 0.5), (1, 1, 0, 0)),
+        "black": ((0.13, 0.13, 0.15), (1, 3, 0, 8)),
+        "navy": ((0.15, 0.2, 0.35), (1, 4, 0, 3)),
+        "blue": ((0.24, 0.42, 0.66), (1, 3, 2, 0)),
+        "teal": ((0.16, 0.45, 0.46), (1, 0, 2, 0)),
+        "green": ((0.28, 0.45, 0.28), (1, 0, 2, 1.5)),
+        "olive": ((0.42, 0.41, 0.24), (1, 0, 0, 3)),
+        "yellow": ((0.88, 0.7, 0.28), (1, 2, 3, 0)),
+        "orange": ((0.84, 0.46, 0.22), (1, 0, 3, 0)),
+        "red": ((0.7, 0.19, 0.19), (1, 3, 4, 2)),
+        "burgundy": ((0.4, 0.12, 0.17), (1, 0, 0, 5)),
+        "pink": ((0.88, 0.58, 0.63), (1, 2, 2, 0)),
+        "purple": ((0.43, 0.31, 0.54), (1, 1, 2, 0)),
+        "brown": ((0.38, 0.26, 0.18), (1, 0, 0, 5)),
+        "cream": ((0.9, 0.83, 0.7), (1, 0, 2, 1)),
+    },
+    "background": {
+        "grey": ((0.58, 0.6, 0.62), (3, 0, 0, 0)),
+        "light grey": ((0.8, 0.81, 0.82), (2, 2, 0, 0)),
+        "dark grey": ((0.28, 0.3, 0.33), (2, 0, 0, 2)),
+        "blue grey": ((0.47, 0.55, 0.64), (3, 0, 0, 0)),
+        "sky blue": ((0.62, 0.77, 0.88), (2, 4, 3, 0)),
+        "sage": ((0.57, 0.64, 0.53), (2, 0, 1.5, 0)),
+        "forest green": ((0.27, 0.37, 0.28), (2, 0, 0, 0.5)),
+        "sand": ((0.8, 0.73, 0.62), (2, 0, 2, 0)),
+        "beige": ((0.88, 0.83, 0.75), (2, 2, 0, 0)),
+        "terracotta": ((0.7, 0.49, 0.39), (1, 0, 1.5, 0)),
+        "brown": ((0.4, 0.32, 0.26), (1.5, 0, 0, 3)),
+        "dusty pink": ((0.82, 0.66, 0.66), (0.7, 2, 2, 0)),
+        "lavender": ((0.71, 0.68, 0.8), (0, 3, 0, 0)),
+        "mint": ((0.72, 0.87, 0.79), (0, 3, 2, 0)),
+        "peach": ((0.96, 0.8, 0.67), (0, 3, 4, 0)),
+        "lemon": ((0.96, 0.9, 0.66), (0, 3, 4, 0)),
+        "umber": ((0.22, 0.16, 0.11), (0, 0, 0, 6)),
+        "dark olive": ((0.2, 0.19, 0.12), (0, 0, 0, 4)),
+        "slate": ((0.36, 0.42, 0.48), (2, 0, 0, 1)),
+    },
+    "glasses_colour": {
+        "black": ((0.08, 0.08, 0.09), (5, 5, 5, 5)),
+        "brown": ((0.25, 0.14, 0.08), (3, 3, 3, 3)),
+        "gold": ((0.50, 0.35, 0.13), (2, 2, 2, 2)),
+        "steel": ((0.33, 0.36, 0.40), (1, 1, 1, 1)),
+        "red": ((0.48, 0.10, 0.11), (1, 1, 1, 1)),
+        "blue": ((0.12, 0.21, 0.42), (1, 1, 1, 1)),
+    },
 }
 _COLLARS = {  # name -> weights
-    "crew": (4, 3, 4, 1),
-    "v-neck": (3, 2, 1, 2),
-    "shirt": (3, 5, 4, 3),
-    "turtleneck": (1.5, 1, 2, 0),
-    "ruff": (0, 0, 0, 5),
+    "crew": ((4, 3, 4, 1),),
+    "v-neck": ((3, 2, 1, 2),),
+    "shirt": ((3, 5, 4, 3),),
+    "turtleneck": ((1.5, 1, 2, 0),),
+    "ruff": ((0, 0, 0, 5),),
 }
 
 HAIR_STYLES = {name: numbers for name, (numbers, _) in _HAIR.items()}
 HAIR_NAMES = tuple(HAIR_STYLES)
 COLLARS = tuple(_COLLARS)
-HAIR_COLOURS, EYE_COLOURS, CLOTHES_COLOURS, BACKGROUND_COLOURS = (
-    {name: colour for name, (colour, _) in table.items()}
-    for table in (_HAIR_COLOURS, _EYE_COLOURS, _CLOTHES_COLOURS, _BACKGROUND_COLOURS)
-)
-PALETTES: dict[str, Palette] = {  # attribute -> its colours
-    "hair_colour": HAIR_COLOURS,
-    "eye_colour": EYE_COLOURS,
-    "clothes_colour": CLOTHES_COLOURS,
-    "background": BACKGROUND_COLOURS,
-    "background2": BACKGROUND_COLOURS,
-    "glasses_colour": GLASSES_COLOURS,
-}
+COLOURS["background2"] = COLOURS["background"]
+PALETTES = {name: {colour: rgb for colour, (rgb, _) in table.items()} for name, table in COLOURS.items()}
+WEIGHTS = {"hair_style": _HAIR, "collar": _COLLARS, **COLOURS}  # attribute -> choice -> (..., weights)
 _VALUES = {
     # Proportions
     "zoom": (1.13, 1.12, 1.06, 1.13),  # enlarges everything: the head fills the frame
@@ -190,20 +177,16 @@ _VALUES = {
     "yaw_spread": (0.5, 0.5, 0.4, 0.6),
     "earrings": (0.2, 0.15, 0.12, 0.25),
     "freckles": (0.15, 0.03, 0.25, 0.02),
-    "hair": _weights(_HAIR),
-    "hair_colours": _weights(_HAIR_COLOURS),
-    "eye_colours": _weights(_EYE_COLOURS),
-    "clothes": _weights(_CLOTHES_COLOURS),
-    "backgrounds": _weights(_BACKGROUND_COLOURS),
-    "collars": tuple(zip(*_COLLARS.values(), strict=True)),
 }
 
 
 class Style(SimpleNamespace):
-    """One domain: a column of the table above as attributes."""
+    """One domain: a column of the table above as attributes, and `weights`: attribute -> those of its choices."""
 
 
 STYLES = {domain: Style(**{name: values[k] for name, values in _VALUES.items()}) for k, domain in enumerate(DOMAINS)}
+for k, style in enumerate(STYLES.values()):
+    style.weights = {name: [row[-1][k] for row in table.values()] for name, table in WEIGHTS.items()}
 
 
 def check_domain(domain: str) -> Style:
