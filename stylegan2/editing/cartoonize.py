@@ -1,10 +1,7 @@
 """Your photo as a cartoon: its codes, found in the source model, rendered by models that were fine-tuned from it.
 
-    ws, outside, stopped = find_codes(source, photos, distance, encoder)
-    cartoons = cartoonize(source, {"webtoon": webtoon}, ws, swap_resolution=16)
-
-Two dials: the first resolution that the cartoon model renders (below it, the photo's own structure stays), and its
-strength (how far its weights are blended into the source's).
+ws, outside, stopped = find_codes(source, photos, distance, encoder)
+cartoons = cartoonize(source, {"webtoon": webtoon}, ws, swap_resolution=16)
 """
 
 from __future__ import annotations
@@ -36,8 +33,8 @@ ENCODING = 200  # bytes that the encoder takes for each byte of a photo (config-
 def is_outside(source: Generator, photos: Tensor, distance, encoder: Encoder | None) -> Tensor:
     """Do photos [N, 3, R, R] in [-1, 1] come from a world that the model does not know? bool [N].
 
-    Then even the rough likeness of the encoder's answer is wrong (`distance.far`), and a free search would find codes
-    that render smears, in every style. Without an encoder all photos count as known. `distance` is a perceptual one.
+    Then even the rough likeness of the encoder's answer is wrong (`far` of the perceptual distance), and a free search
+    would find codes that render smears, in every style. Without an encoder all photos count as known.
     """
     if encoder is None:
         return torch.zeros(len(photos), dtype=torch.bool)
@@ -55,20 +52,11 @@ def encode(encoder: Encoder, photos: Tensor) -> Tensor:
     return torch.cat([encoder(photos[part]) for part in slices(len(photos), at_once)])
 
 
-def plan(
-    photos: Tensor, outside: bool, encoder: Encoder | None, steps: int = STEPS, known: ProjectConfig | None = None
-) -> tuple[ProjectConfig, Tensor | None]:
-    """How to look for the codes of photos, and where to begin (None: the mean face).
-
-    `outside`: are they of an unknown world (`is_outside`)? Then as `CAREFUL` says. `known`: settings for photos of the
-    known world; None: `CLOSE`, held near nothing where there is no encoder.
-    """
-    start = None if outside or encoder is None else encode(encoder, photos)
-    return settings(outside, encoder is not None, steps, known), start
-
-
 def settings(outside: bool, encoded: bool, steps: int = STEPS, known: ProjectConfig | None = None) -> ProjectConfig:
-    """How `plan` looks for codes; `encoded`: is there an encoder?"""
+    """How to look for codes: as `CAREFUL` says where photos are `outside` of the known world.
+
+    Else as `known` says; None: `CLOSE`, held near nothing where no encoder gives the first codes (`encoded`).
+    """
     steps = max(1, steps)
     if outside:
         return replace(CAREFUL, steps=steps, l2=(known and known.l2) or CAREFUL.l2)
@@ -84,26 +72,24 @@ def search(
     steps: int = STEPS,
     known: ProjectConfig | None = None,
 ) -> dict[int, Projection]:
-    """Look for the codes of photos of the known world, then for those of unknown ones, each as `plan` says.
+    """Look for the codes of photos of the known world, then for those of unknown ones, each as `settings` says.
 
-    `steps` are those of each search; 0: the encoder's answer as it is (ValueError without one). Other arguments as of
-    `is_outside` and `plan`; `outside` is its answer, bool [N].
+    `steps` are those of each search; 0: the encoder's answer as it is (ValueError without one). `outside` is the answer
+    of `is_outside`. What is known begins at the encoder's answer; what is not, or all without one, at the mean face.
 
     Returns {number of a photo: its codes [1, L, w_dim]}; Ctrl-C ends all of it, then some are missing.
     """
+    if not steps and encoder is None:
+        raise ValueError("steps is 0 and there is no encoder: nothing would be looked for; give steps, or an encoder")
     if not steps:
-        if encoder is None:
-            raise ValueError(
-                "steps is 0 and there is no encoder: nothing would be looked for; give steps, or an encoder"
-            )
         codes = encode(encoder, photos).split(1)
         return {i: Projection(known or CLOSE, ws, stopped="encoder only") for i, ws in enumerate(codes)}
     projections: dict[int, Projection] = {}
     for far in (False, True):
         these = (outside == far).nonzero()[:, 0].tolist()
         if these:
-            config, start = plan(photos[these], far, encoder, steps, known)
-            together = project(source, photos[these], distance, config, start)
+            start = None if far or encoder is None else encode(encoder, photos[these])
+            together = project(source, photos[these], distance, settings(far, encoder is not None, steps, known), start)
             projections |= {i: replace(together, ws=together.ws[k : k + 1]) for k, i in enumerate(these)}
             if together.stopped == INTERRUPTED:
                 break
@@ -118,19 +104,16 @@ def find_codes(
     steps: int = STEPS,
     outside: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, bool]:
-    """Codes that render photos, in other models too. Ctrl-C ends the search and keeps what there is.
+    """Codes that render photos, in other models too. Ctrl-C ends the search; the photos left keep what they began with.
 
-    `outside`, bool [N], are the photos to treat carefully (None: those of `is_outside`); other arguments and errors as
-    those of `search`.
+    Arguments and errors as those of `search`; `outside` None: of `is_outside`.
 
     Returns ws [N, L, w_dim], `outside`, and whether Ctrl-C stopped the search before its end.
     """
     outside = is_outside(source, photos, distance, encoder) if outside is None else outside
     projections = search(source, photos, distance, encoder, outside, steps)
     ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encode(encoder, photos)
-    ws = ws.clone()
-    for i, one in projections.items():  # after Ctrl-C the others keep what they began with
-        ws[i] = one.ws[0]
+    ws = torch.cat([projections[i].ws if i in projections else ws[i : i + 1] for i in range(len(photos))])
     return ws, outside, any(one.stopped == INTERRUPTED for one in projections.values())
 
 
@@ -147,8 +130,7 @@ def cartoonize(
 
     Args:
         source, styles: the model that the codes were found in, and models fine-tuned from it by name.
-        swap_resolution: the first resolution that a style renders; 4: all of them.
-        width, strength: see `layer_swapping.swap`.
+        swap_resolution, width, strength: see `layer_swapping.swap`; below the first, the photo's structure stays.
 
     Raises ValueError for codes or models that do not fit each other, or impossible dials.
     """
@@ -174,7 +156,7 @@ def sheet(
     Args:
         photos, rendered, cartoons: [N, 3, R, R] in [-1, 1]; the cartoons by style.
         side: of a face in pixels, at least.
-        seen: the whole photos with what was taken, as `photos.Portrait` has them: a column at the left; None: without.
+        seen: the whole photos with what was taken, see `photos.Portrait`: a column at the left; None: without.
         notes: for each photo {column: words below its picture}.
     """
     columns = {

@@ -12,11 +12,8 @@ def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
     """Named sets of layers of a model with `num_ws` codes (L = 2 log2(resolution) - 2).
 
     coarse 0-1 (4x4 and the way to 8x8), middle 2-5 (8x8 to 32x32), fine the rest: the ranges in which SeFa's authors
-    factorise a 256-pixel model with 14 codes. Presets that would be empty in a small model are left out.
-
-    What a range decides is each model's own: in large ones coarse layers hold pose and outline, middle ones features,
-    fine ones colours and texture (arXiv 1812.04948, section 3.1); in the pocket photo model 0-3 hold pose, head and
-    hair, 4-5 the features, the fine layers colours and light (:mod:`stylegan2.pocket.studies.ownership`).
+    factorise a 256-pixel model. Presets that would be empty in a small model are left out. What a range decides is each
+    model's own: :mod:`stylegan2.pocket.studies.ownership` measures it.
     """
     cuts = {"all": (0, num_ws), "coarse": (0, 2), "middle": (2, 6), "fine": (6, num_ws)}
     return {name: tuple(range(low, min(high, num_ws))) for name, (low, high) in cuts.items() if low < num_ws}

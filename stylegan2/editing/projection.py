@@ -1,30 +1,23 @@
 """From an image to codes that render it: projection (arXiv 1912.04958, section 5 and appendix D), and pivotal tuning.
 
-    projection = project(g, images, distance, ProjectConfig(space="w+"))      # from the mean face
-    projection = project(g, images, distance, start=encoder(images))          # from an encoder's codes
+    projection = project(g, images, distance, start=encoder(images))  # start=None: from the mean face
     rendered = g.synthesis(projection.ws, "const")
 
-The published schedule: the learning rate rises over the first twentieth of the run and falls over the last quarter, and
-fading noise is added to w. The generator's noise images, which are fitted there too, stay fixed here, so that the codes
-alone render the face, in every generator that was fine-tuned from this one.
+The learning rate and the noise that is added to w are as published. The generator's noise images, which are fitted
+there too, stay fixed here, so that the codes alone render the face, in every generator fine-tuned from this one.
 """
 
 from __future__ import annotations
 
-import os
-import pickletools
-import zipfile
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from stylegan2.bars import bar
-from stylegan2.checkpoints import CheckpointError
 from stylegan2.editing.latents import slices
 from stylegan2.editing.optimise import DONE, LatentSearch, Result, check_numbers, frozen
 from stylegan2.editing.perceptual import psnr
@@ -67,35 +60,7 @@ class Projection(Result):
 
     config: ProjectConfig
     ws: Tensor  # [N, L, w_dim]; not truncated, and not to be
-    history: list[dict[str, float]] = field(default_factory=list)  # rows {"step", "loss", "psnr" (median, dB)}
-    stopped: str = DONE  # or "interrupted"
-    made_from: dict[str, Any] = field(default_factory=dict)  # plain values, e.g. the generator's fingerprint
-
-    @classmethod
-    def load(cls, path: str | os.PathLike, device: torch.device | str = "auto") -> Projection:
-        """As `Result.load`, with a word on files of the original programs."""
-        if first := _first_photo_of_the_original(Path(path)):
-            raise CheckpointError(
-                f"'{path}' was written by projector.py of the original programs (its first photo: {first}): its codes "
-                "draw the photo with noise images of their own, and some truncated once more, which is not read here; "
-                "project the photos again: python -m stylegan2 project CKPT PHOTO --out projected"
-            )
-        return super().load(path, device)
-
-
-def _first_photo_of_the_original(path: Path) -> str | None:
-    """The first photo's name of a file {name: {"latent", "noise", "img" or "r_img", ...}}, else None.
-
-    Known by the words in its pickle, which is not opened: it may hold NumPy arrays, which a safe reader refuses.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            words = [word for _, word, _ in pickletools.genops(archive.read(name)) if isinstance(word, str)]
-    except Exception:  # a damaged archive may raise anything; the safe reader says what is wrong
-        return None
-    ours = FORMAT in words or not {"latent", "noise"} <= set(words)
-    return None if ours or not {"img", "r_img"} & set(words) else words[0]
+    # rows of `history`: {"step", "loss", "psnr" (median, dB)}
 
 
 def stirring(config: ProjectConfig, step: int) -> float:
@@ -114,14 +79,13 @@ def spread(g: Generator) -> float:
 class Search(LatentSearch):
     """A projection under way, step by step. Raises ValueError for images or codes of another shape.
 
-    Every image is fitted by itself: a batch gives what its images give one by one, up to rounding. Not so the frames of
-    a film, in their order, with `config.shared` or `config.smooth`.
+    Every image is fitted by itself, up to rounding; not so the frames of a film, with `config.shared` or `smooth`.
 
     Args:
         images: [N, 3, R, R] in [-1, 1], of the size of g, whose weights stay as they are.
         distance: perceptual distance, see :mod:`stylegan2.editing.perceptual`.
         start: codes to begin with, [N, L, w_dim]; None: the mean w.
-        before: codes that stay, [1, L, w_dim], of the frame before the first, for `smooth`; None: there is none.
+        before: codes [1, L, w_dim] of the frame before the first, for `smooth`.
     """
 
     def __init__(self, g: Generator, images: Tensor, distance, config: ProjectConfig, start=None, before=None):
@@ -179,7 +143,7 @@ class Search(LatentSearch):
 
     def result(self, stopped: str = DONE) -> Projection:
         """The result by now."""
-        return Projection(self.config, self.codes.detach().clone(), list(self.history), stopped)
+        return Projection(self.config, self.codes.detach().clone(), history=list(self.history), stopped=stopped)
 
 
 def project(
@@ -194,15 +158,10 @@ def project(
 ) -> Projection:
     """Find codes that render the images. An interruption (stop button, Ctrl-C) ends early and keeps what there is.
 
-    Arguments and errors as those of `Search`; `on_step` is called after every step; `progress`: a bar, should it take
-    long.
+    Arguments and errors as those of `Search`; `on_step` is called after every step.
     """
     search = Search(g, images, distance, config or ProjectConfig(), start, before)
-    return search.result(search.run("project", _to_photo, on_step, progress))
-
-
-def _to_photo(row: dict[str, float]) -> dict[str, str]:
-    return {"to_photo": f"{row['psnr']:.1f} dB"}
+    return search.result(search.run("project", on_step, progress))
 
 
 def tune(
@@ -216,16 +175,15 @@ def tune(
 ) -> Generator:
     """Pivotal tuning (arXiv 2106.05744, equation 2): a copy of G that renders these very images from the codes found.
 
-    The codes stay, and g too; the copy's synthesis network learns. What it did for faces far from these codes hardly
-    changes, and edits of the codes keep working. Images, distance and errors as those of `Search`; `steps` and `lr` are
-    Adam's, ValueError for numbers that cannot work.
+    The copy's synthesis network learns by `steps` of Adam. Edits of the codes keep working, and faces far from them
+    hardly change. Images, distance and errors as those of `Search`.
     """
     check_images(g, images, projection.ws)
     pairs = projection.ws, torch.arange(len(images))
-    steps_of = learning_steps(g, lambda step: pairs, images, distance, steps, lr, pixels=1.0)
-    with bar(steps_of, "tune", "step", progress, total=steps) as shown:
+    learning = learning_steps(g, lambda step: pairs, images, distance, steps, lr, pixels=1.0)
+    with bar(learning, "tune", "step", progress, total=steps) as shown:
         for tuned, row in shown:  # noqa: B007  (the last is the result)
-            shown.set_postfix(_to_photo(row), refresh=False)
+            shown.set_postfix(row, refresh=False)
     return tuned
 
 
@@ -241,8 +199,7 @@ def learning_steps(
     """A copy of G whose synthesis network learns to render given images from given codes, after each step of Adam.
 
     Args:
-        pairs: called with the number of a step, says what it learns from: ws [N, L, w_dim], and which of the images
-            each should render, [N] (long, CPU).
+        pairs: of the number of a step: ws [N, L, w_dim], and which of the images each should render, [N] (long, CPU).
         images: [M, 3, R, R] in [-1, 1].
         distance, pixels: a perceptual distance, and the weight of the mean squared difference beside it.
 

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stylegan2.checkpoints import fingerprint
-from stylegan2.editing.directions import Directions, upright
-from stylegan2.editing.layers import layers_text, parse_layers
+from stylegan2.editing.directions import Directions, first
+from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator
 
 
@@ -33,11 +32,10 @@ def style_weights(g: Generator, layers: str | Sequence[int] = "all", to_rgb: Seq
     convs = g.synthesis.convs
     chosen = [convs[i].affine for i in parse_layers(layers, g.num_ws) if i < len(convs)]
     if not chosen:
-        why = f"code {len(convs)} drives the last tRGB alone"
-        raise ValueError(f"layers {layers!r}: {why}; expected some of 0 to {len(convs) - 1}, which have a convolution")
-    unknown = [r for r in to_rgb if r not in g.synthesis.resolutions]
-    if unknown:
-        raise ValueError(f"to_rgb {unknown}: expected some of the resolutions {g.synthesis.resolutions}")
+        last = len(convs)
+        raise ValueError(f"layers {layers!r}: code {last} drives the last tRGB alone; expected some of 0 to {last - 1}")
+    if not set(to_rgb) <= set(g.synthesis.resolutions):
+        raise ValueError(f"to_rgb {list(to_rgb)}: expected some of the resolutions {g.synthesis.resolutions}")
     chosen += [g.synthesis.blocks[str(r)].to_rgb.affine for r in to_rgb]
     return torch.cat([affine.weight.detach().cpu().double() for affine in chosen])
 
@@ -51,7 +49,7 @@ def factorize(
 ) -> Directions:
     """The directions that change the styles of the chosen layers most, those with the largest eigenvalue first.
 
-    The eigenvectors of A'A are the right singular vectors of A, and its eigenvalues the squared singular values.
+    They are the right singular vectors of A; the eigenvalues are the squared singular values.
 
     Args:
         layers: which weights to factorise and which codes to move, see `parse_layers` ("coarse", "0-3,7").
@@ -64,9 +62,5 @@ def factorize(
     if normalise:
         a = a / a.norm(dim=1, keepdim=True).clamp_min(1e-12)
     _, sizes, vectors = torch.linalg.svd(a, full_matrices=False)  # [K], [K, w_dim]
-    if count is not None and not 1 <= count <= len(sizes):
-        raise ValueError(f"count is {count}, expected 1 to {len(sizes)}, the number of directions of these layers")
-    made_from = {"method": "sefa", "layers": layers_text(layers), "normalise": normalise, "generator": fingerprint(g)}
-    made_from |= {"to_rgb": list(to_rgb)} if to_rgb else {}
-    chosen = parse_layers(layers, g.num_ws)
-    return Directions(upright(vectors[:count]), sizes[:count].square(), chosen, made_from=made_from)
+    settings = {"normalise": normalise} | ({"to_rgb": list(to_rgb)} if to_rgb else {})
+    return first(g, vectors, sizes.square(), layers, count, "sefa", **settings)

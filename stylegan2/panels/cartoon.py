@@ -29,7 +29,7 @@ from torch import Tensor
 from stylegan2 import display
 from stylegan2.data.images import Refused, decode
 from stylegan2.editing import videos
-from stylegan2.editing.cartoonize import AGAIN, STEPS, cartoonize, is_outside, plan
+from stylegan2.editing.cartoonize import AGAIN, STEPS, cartoonize, encode, is_outside, settings
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.layer_swapping import cuts
 from stylegan2.editing.photos import Cutting, Portrait, names_of, parse_box, portraits
@@ -89,7 +89,8 @@ class Studio:
         """Search the codes of a sitter (None: the one of that name), step by step; after the last one they are kept."""
         sitter = sitter or self.sitter(name)
         outside = self.steps > 0 and bool(is_outside(self.source, sitter.photo, self.distance, self.encoder))
-        config, start = plan(sitter.photo, outside, self.encoder, self.steps)
+        config = settings(outside, self.encoder is not None, self.steps)
+        start = None if outside or self.encoder is None else encode(self.encoder, sitter.photo)
         if self.steps or start is None:
             run = Search(self.source, sitter.photo, self.distance, config, start)
             for _ in range(config.steps):
