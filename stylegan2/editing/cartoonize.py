@@ -1,7 +1,9 @@
 """Your photo as a cartoon: its codes, found in the source model, rendered by models that were fine-tuned from it.
 
-ws, outside, stopped = find_codes(source, photos, distance, encoder)
-cartoons = cartoonize(source, {"webtoon": webtoon}, ws, swap_resolution=16)
+    ws, outside, stopped = find_codes(source, photos, distance, encoder)
+    cartoons = cartoonize(source, {"webtoon": webtoon}, ws, swap_resolution=16)
+
+Dials say from which resolution on a cartoon model renders, and how far its weights are blended into the source's.
 """
 
 from __future__ import annotations
@@ -64,18 +66,13 @@ def settings(outside: bool, encoded: bool, steps: int = STEPS, known: ProjectCon
 
 
 def search(
-    source: Generator,
-    photos: Tensor,
-    distance,
-    encoder: Encoder | None,
-    outside: Tensor,
-    steps: int = STEPS,
-    known: ProjectConfig | None = None,
+    source: Generator, photos: Tensor, distance, encoder: Encoder | None, outside: Tensor, steps=STEPS, known=None
 ) -> dict[int, Projection]:
     """Look for the codes of photos of the known world, then for those of unknown ones, each as `settings` says.
 
-    `steps` are those of each search; 0: the encoder's answer as it is (ValueError without one). `outside` is the answer
-    of `is_outside`. What is known begins at the encoder's answer; what is not, or all without one, at the mean face.
+    `outside` is the answer of `is_outside`; `steps` are those of each search, 0: the encoder's answer as it is
+    (ValueError without one), `known` is for `settings`. What is known begins at the encoder's answer; what is not, or
+    all without one, at the mean face.
 
     Returns {number of a photo: its codes [1, L, w_dim]}; Ctrl-C ends all of it, then some are missing.
     """
@@ -97,18 +94,12 @@ def search(
 
 
 def find_codes(
-    source: Generator,
-    photos: Tensor,
-    distance,
-    encoder: Encoder | None = None,
-    steps: int = STEPS,
-    outside: Tensor | None = None,
+    source: Generator, photos: Tensor, distance, encoder=None, steps: int = STEPS, outside: Tensor | None = None
 ) -> tuple[Tensor, Tensor, bool]:
-    """Codes that render photos, in other models too. Ctrl-C ends the search; the photos left keep what they began with.
+    """ws [N, L, w_dim] that render photos, in other models too; `outside`; whether Ctrl-C stopped the search.
 
-    Arguments and errors as those of `search`; `outside` None: of `is_outside`.
-
-    Returns ws [N, L, w_dim], `outside`, and whether Ctrl-C stopped the search before its end.
+    The photos left then keep what they began with. `outside` None: of `is_outside`; other arguments and errors as those
+    of `search`.
     """
     outside = is_outside(source, photos, distance, encoder) if outside is None else outside
     projections = search(source, photos, distance, encoder, outside, steps)
@@ -119,20 +110,12 @@ def find_codes(
 
 @torch.no_grad()
 def cartoonize(
-    source: Generator,
-    styles: Mapping[str, Generator],
-    ws: Tensor,
-    swap_resolution: int = 4,
-    width: float = 0.0,
-    strength: float = 1.0,
+    source: Generator, styles: Mapping[str, Generator], ws: Tensor, swap_resolution=4, width=0.0, strength=1.0
 ) -> dict[str, Tensor]:
     """The same codes ws [N, L, w_dim] in every style: {style: [N, 3, R, R] in about [-1, 1]}.
 
-    Args:
-        source, styles: the model that the codes were found in, and models fine-tuned from it by name.
-        swap_resolution, width, strength: see `layer_swapping.swap`; below the first, the photo's structure stays.
-
-    Raises ValueError for codes or models that do not fit each other, or impossible dials.
+    `source` and `styles`, fine-tuned from it, by name. The dials are those of `layer_swapping.swap`: below
+    `swap_resolution` the photo's structure stays. Raises ValueError for what does not fit, or impossible dials.
     """
     check_fits(source, ws, "source")
     if strength == 1 and width == 0:  # no model is copied
@@ -144,20 +127,12 @@ def cartoonize(
 
 
 def sheet(
-    photos: Tensor,
-    rendered: Tensor,
-    cartoons: Mapping[str, Tensor],
-    side: int = 192,
-    seen: Sequence[Image.Image | None] | None = None,
-    notes: Sequence[Mapping[str, str]] = (),
+    photos: Tensor, rendered: Tensor, cartoons: Mapping[str, Tensor], side=192, seen=None, notes: Sequence[Mapping] = ()
 ) -> Image.Image:
     """A row for each photo: the photo, what the source renders of it, and every style; names above.
 
-    Args:
-        photos, rendered, cartoons: [N, 3, R, R] in [-1, 1]; the cartoons by style.
-        side: of a face in pixels, at least.
-        seen: the whole photos with what was taken, see `photos.Portrait`: a column at the left; None: without.
-        notes: for each photo {column: words below its picture}.
+    Images are [N, 3, R, R] in [-1, 1], faces at least `side` pixels large. seen: the whole photos, see
+    `photos.Portrait`, a column at the left; None: without. notes: for each photo {column: words below its picture}.
     """
     columns = {
         name: [display.to_pil(image, side=side) for image in display.to_uint8(images)]

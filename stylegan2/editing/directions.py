@@ -27,6 +27,7 @@ from stylegan2.networks import Generator
 
 FORMAT = "stylegan2 directions"
 EXPECTED = "expected directions, as `factorize` writes them"
+Layers = str | Sequence[int]  # as for `parse_layers`
 
 
 # -------------------------------------------------------------------------------------------------------- what they are
@@ -109,8 +110,8 @@ class Directions:
     def load(path: str | Path) -> Directions:
         """Open a file of `save`, or a `factor.pt` of the original's closed_form_factorization.py; nothing is executed.
 
-        The latter holds eigenvectors of the weights as they are, which move all codes. There an edit comes before
-        truncation: its degree d at psi is ours psi * d. Raises CheckpointError for a file that is neither.
+        In the latter an edit comes before truncation: its degree d at psi is ours psi * d. Raises CheckpointError for a
+        file that is neither.
         """
         try:
             content = files.read(Path(path))
@@ -135,18 +136,12 @@ def _of_the_original(content: dict[str, Any]) -> Directions:
 
 
 def first(
-    g: Generator,
-    vectors: Tensor,
-    values: Tensor,
-    layers: str | Sequence[int],
-    count: int | None,
-    method: str,
-    **settings: Any,
+    g: Generator, vectors: Tensor, values: Tensor, layers: Layers, count: int | None, **made_from: Any
 ) -> Directions:
     """The first `count` directions that a method found in g, upright; None: all. ValueError for an impossible count."""
     if count is not None and not 1 <= count <= len(vectors):
         raise ValueError(f"count is {count}, expected 1 to {len(vectors)}, the number of directions of these layers")
-    made_from = {"method": method, "layers": layers_text(layers), **settings, "generator": fingerprint(g)}
+    made_from |= {"layers": layers_text(layers), "generator": fingerprint(g)}
     chosen = parse_layers(layers, g.num_ws)
     return Directions(upright(vectors[:count]), values[:count], chosen, made_from=made_from)
 
@@ -159,17 +154,12 @@ def upright(vectors: Tensor) -> Tensor:
 
 # --------------------------------------------------------------------------------------------------------- moving along
 def move(
-    ws: Tensor,
-    directions: Directions,
-    degrees: Mapping[int | str, float | Tensor],
-    layers: str | Sequence[int] | None = None,
+    ws: Tensor, directions: Directions, degrees: Mapping[int | str, float | Tensor], layers: Layers | None = None
 ) -> Tensor:
     """ws [N, L, w_dim] + sum of degree * vector on the chosen layers; the other layers stay as they are.
 
-    Args:
-        ws: already truncated: psi must never scale an edit.
-        degrees: {number or name: degree}, lengths in W; a tensor [N] gives every image a degree of its own.
-        layers: as for `parse_layers`, which codes to move; None: those that the directions were found for.
+    `ws` has been truncated: psi must never scale an edit. degrees: {number or name: degree}, lengths in W; a tensor [N]
+    gives every image a degree of its own. layers: see `parse_layers`; None: those that the directions were found for.
 
     Raises ValueError for a direction there is not, layers that the model does not have, or another w_dim.
     """
@@ -193,16 +183,13 @@ def strip(
     directions: Directions,
     which: int | str,
     degrees: Sequence[float],
-    layers: str | Sequence[int] | None = None,
+    layers: Layers | None = None,
     faces: Sequence[str] | None = None,
 ) -> dict[str, Tensor]:
-    """The same codes at every degree, through one or several generators: {"FACE NAME": [len(degrees), 3, R, R]}.
+    """The same codes at every degree of a direction, through generators: {"FACE NAME": [len(degrees), 3, R, R]}.
 
-    Args:
-        generators: {name: G}: a source and models fine-tuned from it.
-        ws, directions, layers: as in `move`, with its errors.
-        which, degrees: the direction, by number or name, and a degree for each column.
-        faces: N names, each another one; None: their numbers, or nothing for one face.
+    `generators` by name are a source and models fine-tuned from it; `faces` are N names, each another one (None: their
+    numbers, or nothing for one face). Other arguments, and errors, as those of `move`.
     """
     if faces is None:
         faces = range(len(ws)) if len(ws) > 1 else [""]

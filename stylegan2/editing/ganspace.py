@@ -17,11 +17,8 @@ def principal_directions(
 ) -> Directions:
     """The directions along which the mapping's codes vary most, those with the largest standard deviation of w first.
 
-    Args:
-        layers: which codes to move, see `parse_layers`; in a model with two mappings (`SharedMapping`, of FreezeStyle)
-            codes of one of them, which then makes the w.
-        count: how many to keep, at most w_dim; None: all of them.
-        samples, seed: z to map, at least w_dim of them.
+    `layers` are the codes to move, see `parse_layers`; in a model with two mappings (`SharedMapping`) those of one of
+    them, which then makes the w of the `samples`. count: how many to keep, at most w_dim; None: all of them.
 
     Raises ValueError for layers that do not exist or come from two mappings, too few samples, or an impossible count.
     """
@@ -36,4 +33,4 @@ def principal_directions(
     w = torch.cat([mapping.w(chunk.to(mapping.w_mean.device)).cpu().double() for chunk in z.split(1000)])
     variances, vectors = torch.linalg.eigh(torch.cov(w.T))  # ascending; vectors are columns
     spread = variances.flip(0).clamp_min(0).sqrt()
-    return first(g, vectors.T.flip(0), spread, layers, count, "ganspace", samples=samples, seed=seed)
+    return first(g, vectors.T.flip(0), spread, layers, count, method="ganspace", samples=samples, seed=seed)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,10 +19,7 @@ from stylegan2.editing.latents import finish, in_parts, slices
 from stylegan2.networks import Generator, Stage, resolutions
 from stylegan2.runtime import images_at_once
 
-
-def cuts(resolution: int) -> list[int]:
-    """Every swap resolution of a model of that size: 4 (all blocks from the target), 8, ..., `resolution`."""
-    return resolutions(resolution)
+cuts = resolutions  # every swap resolution of a model of that size: 4 (all blocks from the target), 8, ..., its own
 
 
 def target_share(
@@ -32,17 +28,13 @@ def target_share(
     """How much of each resolution's block comes from the target: {resolution: share from 0 to 1}.
 
     Over x = log2(r / swap_resolution) + 1/2 the share is `strength` times the logistic function 1 / (1 + exp(-x /
-    width)). The cut (x = 0) lies halfway between `swap_resolution` and the resolution below it; width 0 is a hard cut.
+    width)), so `width` counts resolutions (octaves): with 0.5 there are 73 % on their own side of the cut, 0 is a hard
+    cut. strength: 0 the source, 0.5 halfway between the weights of both, 1 the target.
 
     Toonify's `blend_width` counts convolutions, of which a resolution has two: b there is b / 2 here. Its `resolution`
     (level 0) is the middle of a soft cut, as here; a hard one keeps all of r of the source: it is our 2 r.
 
-    Args:
-        sizes: the model's resolutions, 4, 8, ..., R; swap_resolution is one of them.
-        width: softness of the cut, in resolutions (octaves): 0 hard; 0.5: 73 % on its own side of the cut.
-        strength: of the target's blocks: 0 the source, 0.5 halfway between the weights of both, 1 the target.
-
-    Raises ValueError for numbers that cannot be.
+    Raises ValueError for a swap_resolution that is not in `sizes` (4, 8, ..., R), or other numbers that cannot be.
     """
     if swap_resolution not in sizes:
         raise ValueError(
@@ -61,24 +53,16 @@ def target_share(
 
 @torch.no_grad()
 def swap(
-    source: Generator,
-    target: Generator,
-    swap_resolution: int,
-    width: float = 0.0,
-    mapping: Literal["source", "target"] = "source",
-    strength: float = 1.0,
+    source: Generator, target: Generator, swap_resolution: int, width=0.0, mapping="source", strength=1.0
 ) -> Generator:
-    """A new generator: below `swap_resolution` the source's blocks, from there on the target's.
+    """A new generator: below `swap_resolution` the source's blocks, from there on the target's, see `target_share`.
 
     All of a block goes with it: weights, biases, strength and fixed images of the noise, the constant at 4x4. It is in
-    eval mode, without gradients, and computes in the models' `compute_dtype`, or in the wider of two.
+    eval mode, without gradients, and computes in the models' `compute_dtype`, or in the wider of two. `mapping`:
+    "source" or "target", whose makes the codes; with the source's a seed is the same w in both.
 
-    Args:
-        source, target: generators of the same sizes, the one fine-tuned from the other (or both from a third).
-        swap_resolution, width, strength: see `target_share`.
-        mapping: whose mapping makes the codes. The source's by default: then a seed is the same w in both.
-
-    Raises ValueError for models that do not fit each other, or impossible settings.
+    Raises ValueError for impossible dials, or models that do not fit: the one must be fine-tuned from the other, or
+    both from a third.
     """
     _check_pair(source, target)
     shares = target_share(source.synthesis.resolutions, swap_resolution, width, strength)
@@ -121,13 +105,8 @@ def swap_images(
     """Images of a hard swap [N, 3, R, R], about in [-1, 1]: the source renders up to the cut, the target goes on there.
 
     The same as `swap(source, target, swap_resolution).synthesis(ws, "const")` where both models compute in one type; no
-    generator is copied. Each block takes the fixed noise of its own model.
-
-    Args:
-        ws: [N, L, w_dim], as a rule from `source.mapping`.
-        swap_resolution: first resolution rendered by the target; see `cuts`.
-        target_ws: [N, L, w_dim], codes for the target's layers, e.g. from its own mapping; None: `ws`. (At the cut one
-            code drives two layers: the source's last tRGB has it from `ws`, the target's up-convolution from here.)
+    generator is copied. `ws` [N, L, w_dim] is as a rule of `source.mapping`; `target_ws` drives the target's layers,
+    None: `ws`. (At the cut one code drives two layers: the source's last tRGB and the target's up-convolution.)
 
     Raises ValueError for models that do not fit each other, a swap resolution they do not have, or wrong shapes.
     """
@@ -151,8 +130,7 @@ def compare(
 ) -> Tensor:
     """The same faces by the source, by the target, and swapped, each with its model's fixed noise: [3, N, 3, R, R].
 
-    In little more than the time of two, since the target renders above the cut for both. Arguments and errors as those
-    of `swap_images`.
+    The target renders above the cut for both at once. Arguments and errors as those of `swap_images`.
     """
     _check_pair(source, target, swap_resolution)
     target_ws = ws if target_ws is None else target_ws
@@ -173,10 +151,10 @@ def compare(
 def strip(
     source: Generator, target: Generator, ws: Tensor, names: tuple[str, str] = ("source", "target")
 ) -> dict[str, Tensor]:
-    """The same faces at every cut, from all source to all target, for `display.rows`. Errors as those of `swap_images`.
+    """The same faces at every cut, from all source to all target, for `display.rows`: [N, 3, R, R] each.
 
-    {"source", "from R", ..., "from 8", "target"}: [N, 3, R, R] each; "from 8": 8x8 and above come from the target;
-    `names` are the first and the last. The source renders once, and the target goes on from each of its stages.
+    The keys are "source", "from R", ..., "from 8" (8x8 and above come from the target), "target"; `names` are the first
+    and the last. The source renders once. Errors as those of `swap_images`.
     """
     _check_pair(source, target)
 

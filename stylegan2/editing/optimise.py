@@ -23,11 +23,13 @@ RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate r
 DONE, INTERRUPTED = "done", "interrupted"  # why a search ended: after all steps; by Ctrl-C or the stop button
 
 
-def check_numbers(config, *weights: str) -> None:
-    """Raises ValueError for `steps`, `lr`, or numbers of these names with which no search can work."""
+def check_settings(config, *weights: str) -> None:
+    """Raises ValueError for `steps`, `lr`, `space`, or numbers of these names with which no search can work."""
     if config.steps < 1 or config.lr <= 0 or min(getattr(config, name) for name in weights) < 0:
         given = ", ".join(f"{name} {getattr(config, name):g}" for name in ("lr", *weights))
         raise ValueError(f"steps is {config.steps}, {given}: expected steps >= 1, lr > 0, the others >= 0")
+    if config.space not in ("w", "w+"):
+        raise ValueError(f"space is {config.space!r}, expected 'w+' (each layer by itself) or 'w' (all alike)")
 
 
 def learning_rate(config, step: int) -> float:
@@ -89,7 +91,7 @@ class LatentSearch:
         """The numbers of a step, the loss first."""
         raise NotImplementedError
 
-    def run(self, what: str, on_step: Callable | None, progress: bool) -> str:
+    def run(self, what: str, on_step: Callable[[Self], None] | None = None, progress: bool = True) -> str:
         """All steps that are left; returns why they ended: as `stopped`, or `INTERRUPTED`.
 
         `what` stands before the progress bar; `on_step` is called with the search after a step.

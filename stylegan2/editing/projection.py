@@ -9,17 +9,17 @@ there too, stay fixed here, so that the codes alone render the face, in every ge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from stylegan2.bars import bar
 from stylegan2.editing.latents import slices
-from stylegan2.editing.optimise import DONE, LatentSearch, Result, check_numbers, frozen
+from stylegan2.editing.optimise import DONE, LatentSearch, Result, check_settings, frozen
 from stylegan2.editing.perceptual import psnr
 from stylegan2.networks import Generator
 from stylegan2.runtime import images_at_once
@@ -44,9 +44,7 @@ class ProjectConfig:
     smooth: float = 0.0  # for frames, too: weight of that mean squared distance from the codes of the frame before
 
     def __post_init__(self) -> None:
-        check_numbers(self, "pixels", "perceptual", "stir", "l2", "smooth")
-        if self.space not in ("w", "w+"):
-            raise ValueError(f"space is {self.space!r}, expected 'w' (one code) or 'w+' (one per layer)")
+        check_settings(self, "pixels", "perceptual", "stir", "l2", "smooth")
         if not self.pixels and not self.perceptual:
             raise ValueError("pixels and perceptual are both 0: nothing would be compared")
 
@@ -82,8 +80,8 @@ class Search(LatentSearch):
     Every image is fitted by itself, up to rounding; not so the frames of a film, with `config.shared` or `smooth`.
 
     Args:
-        images: [N, 3, R, R] in [-1, 1], of the size of g, whose weights stay as they are.
-        distance: perceptual distance, see :mod:`stylegan2.editing.perceptual`.
+        images: [N, 3, R, R] in [-1, 1], of the size of g.
+        distance: see :mod:`stylegan2.editing.perceptual`.
         start: codes to begin with, [N, L, w_dim]; None: the mean w.
         before: codes [1, L, w_dim] of the frame before the first, for `smooth`.
     """
@@ -147,31 +145,18 @@ class Search(LatentSearch):
 
 
 def project(
-    g: Generator,
-    images: Tensor,
-    distance,
-    config: ProjectConfig | None = None,
-    start: Tensor | None = None,
-    on_step: Callable[[Search], None] | None = None,
-    progress: bool = True,
-    before: Tensor | None = None,
+    g: Generator, images: Tensor, distance, config: ProjectConfig | None = None, start=None, before=None, **run: Any
 ) -> Projection:
     """Find codes that render the images. An interruption (stop button, Ctrl-C) ends early and keeps what there is.
 
-    Arguments and errors as those of `Search`; `on_step` is called after every step.
+    Arguments and errors as those of `Search`; `on_step` and `progress` as those of its `run`.
     """
     search = Search(g, images, distance, config or ProjectConfig(), start, before)
-    return search.result(search.run("project", on_step, progress))
+    return search.result(search.run("project", **run))
 
 
 def tune(
-    g: Generator,
-    projection: Projection,
-    images: Tensor,
-    distance,
-    steps: int = 100,
-    lr: float = 1e-3,
-    progress: bool = True,
+    g: Generator, projection: Projection, images: Tensor, distance, steps: int = 100, lr: float = 1e-3, progress=True
 ) -> Generator:
     """Pivotal tuning (arXiv 2106.05744, equation 2): a copy of G that renders these very images from the codes found.
 
@@ -181,27 +166,17 @@ def tune(
     check_images(g, images, projection.ws)
     pairs = projection.ws, torch.arange(len(images))
     learning = learning_steps(g, lambda step: pairs, images, distance, steps, lr, pixels=1.0)
-    with bar(learning, "tune", "step", progress, total=steps) as shown:
-        for tuned, row in shown:  # noqa: B007  (the last is the result)
-            shown.set_postfix(row, refresh=False)
+    *_, (tuned, _) = bar(learning, "tune", "step", progress, total=steps)
     return tuned
 
 
 def learning_steps(
-    g: Generator,
-    pairs: Callable[[int], tuple[Tensor, Tensor]],
-    images: Tensor,
-    distance,
-    steps: int,
-    lr: float,
-    pixels: float = 0.0,
+    g: Generator, pairs: Callable[[int], Sequence[Tensor]], images: Tensor, distance, steps: int, lr: float, pixels=0.0
 ) -> Iterator[tuple[Generator, dict[str, float]]]:
-    """A copy of G whose synthesis network learns to render given images from given codes, after each step of Adam.
+    """A copy of G whose synthesis network learns to render images [M, 3, R, R] from codes, after each step of Adam.
 
-    Args:
-        pairs: of the number of a step: ws [N, L, w_dim], and which of the images each should render, [N] (long, CPU).
-        images: [M, 3, R, R] in [-1, 1].
-        distance, pixels: a perceptual distance, and the weight of the mean squared difference beside it.
+    `pairs` of the number of a step are ws [N, L, w_dim], and which of the images each should render, [N] (long, CPU).
+    The loss is the perceptual `distance`, and `pixels` times the mean squared difference.
 
     Yields the copy, always the same, and {"step", "loss", "psnr"}. Raises ValueError for numbers that cannot work.
     """
@@ -215,7 +190,7 @@ def learning_steps(
         ws, which = pairs(step)
         tuned.synthesis.requires_grad_(True)
         optimiser.zero_grad(set_to_none=True)
-        losses, decibels = [], []
+        rows = []
         try:
             with frozen(distance):
                 for part in slices(len(ws), images_at_once(tuned.synthesis, len(ws), graph=True)):
@@ -224,13 +199,12 @@ def learning_steps(
                     error = (rendered - wanted).square().mean((1, 2, 3))
                     loss = pixels * error + distance(rendered, [x[of] for x in target])
                     (loss.sum() / len(ws)).backward()
-                    losses.append(loss.detach())
-                    decibels.append(psnr(rendered.detach(), wanted))
+                    rows.append((loss.detach(), psnr(rendered.detach(), wanted)))
             optimiser.step()
         finally:  # Ctrl-C may come within a step
             tuned.requires_grad_(False)
-        means = {"loss": float(torch.cat(losses).mean()), "psnr": float(torch.cat(decibels).median())}
-        yield tuned, {"step": step, **means}
+        loss, decibels = map(torch.cat, zip(*rows, strict=True))
+        yield tuned, {"step": step, "loss": float(loss.mean()), "psnr": float(decibels.median())}
 
 
 def check_images(g: Generator, images: Tensor, start: Tensor | None) -> None:

@@ -34,10 +34,8 @@ def mix(
 ) -> Tensor:
     """The row's codes, with the column's in the chosen layers: [..., L, w_dim] each; leading sizes are broadcast.
 
-    Args:
-        layers: a preset, numbers or text such as "0-4,7" (see `parse_layers`); an empty tuple exchanges nothing.
-        channels: exchange only these components of the chosen codes, 0 to w_dim - 1; None: all.
-        amount: 1 takes the column's, 0 keeps the row's, between them lies a straight blend.
+    layers: see `parse_layers`; an empty tuple exchanges nothing. channels: only these components of the chosen codes, 0
+    to w_dim - 1; None: all. amount: 1 takes the column's, 0 keeps the row's, between them lies a straight blend.
 
     Raises ValueError for codes of different L or w_dim, or layers or channels that they do not have.
     """
@@ -78,17 +76,11 @@ def layer_label(layer: int, num_ws: int) -> str:
 # ------------------------------------------------------------------------------------------------------------ images
 @torch.no_grad()
 def mix_images(
-    g: Generator,
-    row_ws: Tensor,
-    col_ws: Tensor,
-    layers: Layers,
-    channels: Sequence[int] | None = None,
-    amount: float = 1.0,
+    g: Generator, row_ws: Tensor, col_ws: Tensor, layers: Layers, channels: Sequence[int] | None = None, amount=1.0
 ) -> Tensor:
     """Every row's face mixed with every column's, [R, L, w_dim] and [C, L, w_dim]: [R, C, 3, H, W], about in [-1, 1].
 
-    What lies below the first exchanged layer is the same along a row and is rendered once; the noise is the model's
-    fixed one. Other arguments and errors as those of `mix`.
+    What lies below the first exchanged layer is rendered once for a row, with fixed noise. See `mix`, also for errors.
     """
     if row_ws.ndim != 3 or col_ws.ndim != 3:
         raise ValueError(f"codes must be [N, L, w_dim], got {list(row_ws.shape)} and {list(col_ws.shape)}")
@@ -140,12 +132,7 @@ class MixGrid:
 
 @torch.no_grad()
 def mix_grid(
-    g: Generator,
-    row_ws: Tensor,
-    col_ws: Tensor,
-    layers: Layers,
-    channels: Sequence[int] | None = None,
-    ends: Sequence[Generator] = (),
+    g: Generator, row_ws: Tensor, col_ws: Tensor, layers: Layers, channels=None, ends: Sequence[Generator] = ()
 ) -> MixGrid:
     """All mixes of rows and columns, with their ends. Arguments and errors as those of `mix_images`.
 

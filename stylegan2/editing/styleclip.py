@@ -10,9 +10,9 @@ what would fool CLIP differs from face to face and averages out, so the edit als
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from stylegan2.data.roughen import roughen
 from stylegan2.editing import figures
 from stylegan2.editing.latents import render
 from stylegan2.editing.layers import parse_layers
-from stylegan2.editing.optimise import LatentSearch, Result, check_numbers
+from stylegan2.editing.optimise import LatentSearch, Result, check_settings
 from stylegan2.networks import Generator
 from stylegan2.published.clip_model import ClipModel
 
@@ -51,9 +51,7 @@ class EditConfig:
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise ValueError("the text is empty: expected what the image should show, such as 'red hair'")
-        check_numbers(self, "l2", "keep", "views", "patience")
-        if self.space not in ("w+", "w"):
-            raise ValueError(f"space is {self.space!r}, expected 'w+' (each layer by itself) or 'w' (all alike)")
+        check_settings(self, "l2", "keep", "views", "patience")
         if self.neutral is not None and self.neutral.strip() == self.text.strip():
             raise ValueError(f"text and neutral text are both {self.text!r}: there is no direction between them")
 
@@ -196,21 +194,14 @@ class Optimisation(LatentSearch):
         return TextEdit(self.config, self.start, self.codes.detach(), **ended)
 
 
-def optimise(
-    g: Generator,
-    clip: ClipModel,
-    ws: Tensor,
-    config: EditConfig,
-    on_step: Callable[[Optimisation], None] | None = None,
-    progress: bool = True,
-) -> TextEdit:
-    """Move codes until CLIP sees a text in their images (equation 1 of arXiv 2103.17249; see `TextLoss`).
+def optimise(g: Generator, clip: ClipModel, ws: Tensor, config: EditConfig, **run: Any) -> TextEdit:
+    """Move codes until CLIP sees a text in their images (see `TextLoss`); arguments and errors as of `Optimisation`.
 
-    An interruption (the kernel's stop button, Ctrl-C) ends the edit early and keeps what there is. Arguments and errors
-    as those of `Optimisation`; `on_step` is called after every step.
+    An interruption (the kernel's stop button, Ctrl-C) ends it early and keeps what there is. `on_step` and `progress`
+    as those of its `run`.
     """
     search = Optimisation(g, clip, ws, config)
-    return search.edit(search.run(config.text, on_step, progress))
+    return search.edit(search.run(config.text, **run))
 
 
 def _converged(history: Sequence[dict[str, float]], patience: int) -> bool:

@@ -14,6 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,7 @@ class Lazy(Sequence[Image.Image]):
 
     def __getitem__(self, i):
         """A picture, or a list of them for a slice. Raises IndexError beyond the end."""
-        if isinstance(i, slice):
-            return [self.render(value) for value in self.values[i]]
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"frame {i} of {len(self)}")
-        return self.render(self.values[i])
+        return [self.render(value) for value in self.values[i]] if isinstance(i, slice) else self.render(self.values[i])
 
 
 class Frames(Lazy):
@@ -59,7 +56,7 @@ class Frames(Lazy):
     Args:
         generators: one; or {caption: generator}, which all render the same codes.
         ws: [T, L, w_dim], a code per frame; or [T, N, L, w_dim], N faces in a row, several generators below each other.
-        captions: a line above every frame, if any.
+        captions: a line above every frame.
         noise: as in `SynthesisNetwork.sample_noise`, but "random", which would flicker; sampled once, for one image.
         scale: enlargement, a whole factor; None: what brings faces to about `side` pixels, or leaves them larger.
         batch: codes at once. A frame always shares its batch with the same others, so its pixels never change.
@@ -68,14 +65,7 @@ class Frames(Lazy):
     """
 
     def __init__(
-        self,
-        generators: Generators,
-        ws: Tensor,
-        captions: Sequence[str] | None = None,
-        noise: Noise = "const",
-        scale: int | None = None,
-        batch: int = 16,
-        side: int = SIDE,
+        self, generators: Generators, ws: Tensor, captions=None, noise: Noise = "const", scale=None, batch=16, side=SIDE
     ):
         self.generators = {"": generators} if isinstance(generators, Generator) else dict(generators)
         self.ws = ws[:, None] if ws.ndim == 3 else ws
@@ -92,21 +82,20 @@ class Frames(Lazy):
         self.noise = noise if isinstance(noise, str) else largest.synthesis.sample_noise(1, noise)
         self.scale = scale or max(1, side // largest.resolution)  # whole, and none is ever shrunk
         self.batch = max(1, batch // self.ws.shape[1])
-        self._chunk: tuple[int, dict[str, Tensor]] | None = None  # the images rendered last, and of which batch
+        self._images = lru_cache(maxsize=1)(self._render)
         super().__init__(self._frame, range(len(ws)))
 
     def _frame(self, i: int) -> Image.Image:
         number, at = divmod(i, self.batch)
-        if self._chunk is None or self._chunk[0] != number:
-            self._chunk = number, self._images(self.ws[number * self.batch : (number + 1) * self.batch])
-        rows = {name: images[at] for name, images in self._chunk[1].items()}  # [N, 3, R, R] each
+        rows = {name: images[at] for name, images in self._images(number).items()}  # [N, 3, R, R] each
         pictures = [display.grid(images, len(images), self.scale) for images in rows.values()]
         pictures = [display.label(row, name) if name else row for name, row in zip(rows, pictures, strict=True)]
         picture = display.stack(pictures) if self.ws.shape[1] > 1 else display.beside(pictures)
         return picture if self.captions is None else display.label(picture, self.captions[i])
 
-    def _images(self, ws: Tensor) -> dict[str, Tensor]:
-        """ws [B, N, L, w_dim] -> {name: uint8 [B, N, 3, R, R]} on the CPU"""
+    def _render(self, number: int) -> dict[str, Tensor]:
+        """The images of a batch, by generator: uint8 [B, N, 3, R, R] on the CPU."""
+        ws = self.ws[number * self.batch : (number + 1) * self.batch]
         flat = ws.flatten(0, 1)
         rendered = {name: latents.render(g, flat, self.noise, len(flat)) for name, g in self.generators.items()}
         return {name: display.to_uint8(images).cpu().unflatten(0, ws.shape[:2]) for name, images in rendered.items()}
@@ -130,18 +119,12 @@ def there_and_back(low: float, high: float, frames: int) -> list[float]:
 
 @torch.no_grad()
 def sweep(
-    generators: Generators,
-    ws_of: Callable[[float], Tensor],
-    amounts: Iterable[float],
-    caption: str | None = None,
-    **settings: Any,
+    generators: Generators, ws_of: Callable[[float], Tensor], amounts: Iterable[float], caption=None, **settings: Any
 ) -> Frames:
     """What one number does to the codes: degrees of a direction, strength of an edit, psi.
 
-    Args:
-        ws_of, amounts: amount -> [L, w_dim], or [N, L, w_dim] for N faces; one amount per frame.
-        caption: a line above every frame, in which the amount is put: "degree {:+.1f}".
-        generators, settings: as in `Frames`, with its errors.
+    `ws_of` an amount is [L, w_dim], or [N, L, w_dim] for N faces; there is a frame for each of `amounts`, which are put
+    into the caption: "degree {:+.1f}". Other arguments, and errors, as those of `Frames`.
     """
     amounts = [float(amount) for amount in amounts]
     captions = None if caption is None else [caption.format(amount) for amount in amounts]
