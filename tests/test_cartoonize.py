@@ -13,7 +13,7 @@ from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints
 from stylegan2.editing import cartoonize as module
-from stylegan2.editing.cartoonize import CAREFUL, CLOSE, find_codes, is_outside, plan
+from stylegan2.editing.cartoonize import CAREFUL, CLOSE, find_codes, is_outside
 from stylegan2.editing.encoder import load_encoder
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.perceptual import LpipsDistance
@@ -51,14 +51,20 @@ def test_without_an_encoder_nobody_knows(source):
     assert LpipsDistance.far == math.inf and JudgeDistance.far > 0
 
 
-def test_known_photos_are_searched_near_the_encoder_and_others_near_the_mean(source):
-    photos = torch.zeros(2, 3, 16, 16)
-    config, start = plan(photos, False, encoder(source), 7)
-    assert (config.steps, config.space, config.l2) == (7, "w+", CLOSE.l2) and start.shape[0] == 2
-    config, start = plan(photos, True, encoder(source), 7)
-    assert (config.steps, config.space, config.l2) == (7, "w", CAREFUL.l2) and start is None
-    config, start = plan(photos, False, None, 7)
-    assert (config.space, config.l2, start) == ("w+", 0.0, None)
+def test_known_photos_are_searched_near_the_encoder_and_others_near_the_mean(source, monkeypatch):
+    photos, begun = torch.zeros(2, 3, 16, 16), []
+
+    def project(g, photos, distance, config, start):
+        begun.append((config, start))
+        return Projection(config, torch.zeros(len(photos), g.num_ws, g.w_dim))
+
+    monkeypatch.setattr(module, "project", project)
+    for outside, e in ((False, encoder(source)), (True, encoder(source)), (False, None)):
+        module.search(source, photos, None, e, torch.tensor([outside] * 2), 7)
+    (near, start), (careful, mean), (free, none) = begun
+    assert (near.steps, near.space, near.l2) == (7, "w+", CLOSE.l2) and start.shape[0] == 2
+    assert (careful.steps, careful.space, careful.l2) == (7, "w", CAREFUL.l2) and mean is None
+    assert (free.space, free.l2, none) == ("w+", 0.0, None)
 
 
 def test_each_photo_is_treated_by_itself(source, monkeypatch):

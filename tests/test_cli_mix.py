@@ -56,7 +56,7 @@ def test_the_verb_refuses(models, tmp_path):
     for words, message in (
         ((photo, "--out", out, "--layers", "top"), "layers 'top': expected one of all, coarse"),
         ((photo, "--out", out, "--layers", "8"), "has no layers 8; expected 0 to 7"),
-        ((photo, "--out", out, "--channels", "4-9"), "channels: expected 0 to 7"),
+        ((photo, "--out", out, "--channels", "4-9"), "expected some of 0 to 7"),
         ((photo, "--out", out, "--channels", "x"), "channels 'x': expected"),
         ((photo, "--out", out, "--rows", "a-b"), "rows 'a-b': expected"),
         ((photo, "--out", out, "--columns", "1-"), "columns '1-': expected"),

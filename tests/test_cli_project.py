@@ -103,7 +103,7 @@ def test_impossible_wishes_are_refused(folder, tmp_path):
     for more, message in (
         ([folder / "text.png"], "text.png' cannot be read: a web page"),
         ([folder / "no.png"], "no.png"),
-        ([folder / "me.png", "--space", "z"], "expected 'w'"),
+        ([folder / "me.png", "--space", "z"], "expected 'w+'"),
         ([folder / "me.png", "--encoder", folder / "judge.pt"], "is no encoder"),
         ([folder / "me.png", "--judge", folder / "no.pt"], "no judge at"),
     ):

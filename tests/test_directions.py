@@ -61,7 +61,7 @@ def test_names_are_numbers_until_they_are_given():
     for wrong in (3, -1):
         with pytest.raises(ValueError, match=rf"no direction {wrong}: expected 0 to 2"):
             d.index(wrong)
-    with pytest.raises(ValueError, match="turn is given twice"):
+    with pytest.raises(ValueError, match="names turn, turn, direction 2: expected 3, for every direction one"):
         d.rename(0, "turn")
     assert d.names[0] == "direction 0"
 
@@ -91,8 +91,8 @@ def test_other_files_are_refused_with_a_reason(tmp_path, g):
     for path, reason in (
         (tmp_path / "none.pt", "there is no file"),
         (text, "is a text file"),
-        (model, "holds no directions .format 'cartoonize-yourself"),
-        (tmp_path / "list.pt", "holds no directions .a list"),
+        (model, "holds no directions"),
+        (tmp_path / "list.pt", "holds no directions"),
         (damaged, "damaged directions .vectors must have length 1"),
     ):
         with pytest.raises(
@@ -107,11 +107,8 @@ def test_other_files_are_refused_with_a_reason(tmp_path, g):
     [
         ({"vectors": torch.ones(3, 4)}, "must have length 1, theirs go from 2 to 2"),
         ({"values": torch.ones(2)}, r"vectors \[3, 4\] and values \[2\]"),
-        ({"layers": ()}, "at least one number"),
-        ({"layers": (-1, 2)}, "from 0"),
-        ({"names": ["a", "b"]}, "2 names for 3 directions"),
-        ({"names": ["a", "b", "b"]}, "b is given twice"),
-        ({"names": ["a", "", "b"]}, "text that is not empty"),
+        ({"names": ["a", "b"]}, "names a, b: expected 3"),
+        ({"names": ["a", "b", "b"]}, "names a, b, b: expected 3"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):

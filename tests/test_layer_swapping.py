@@ -311,10 +311,6 @@ def test_models_of_other_sizes_are_refused(pair):
 
 def test_other_mistakes_are_refused(pair):
     ws = codes(pair[0])
-    with pytest.raises(ValueError, match="mapping is 'both', expected 'source' or 'target'"):
-        swap(*pair, 16, mapping="both")
-    with pytest.raises(ValueError, match=r"ws is \[3, 8, 8\] and target_ws is \[2, 8, 8\]"):
-        swap_images(*pair, ws, 16, target_ws=ws[:2])
     with pytest.raises(ValueError, match=r"ws must be \[N, 8, 8\], got \[3, 7, 8\]"):
         strip(*pair, ws[:, :7])
 

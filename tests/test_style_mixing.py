@@ -86,9 +86,9 @@ def test_what_cannot_be_mixed_is_named(g, ends):
     row, col = ends
     with pytest.raises(ValueError, match="has no layers 8; expected 0 to 7"):
         mix(row, col[:2], "8")
-    with pytest.raises(ValueError, match="channels: expected 0 to 7.*no component 8"):
+    with pytest.raises(ValueError, match=r"channels \[4, .*8\]: expected some of 0 to 7"):
         mix(row, col[:2], "3", range(4, 9))
-    with pytest.raises(ValueError, match="at least one component"):
+    with pytest.raises(ValueError, match=r"channels \[\]: expected some"):
         mix(row, col[:2], "3", ())
     with pytest.raises(ValueError, match=r"rows' codes are \[2, 8, 8\] and the columns' \[2, 6, 8\]"):
         mix(row, col[:2, :6], "3")

@@ -54,7 +54,7 @@ def cartoonize(
       python -m stylegan2 cartoonize clip.mp4 --out cartoon.mp4
       python -m stylegan2 cartoonize pocket:clip --out cartoon.mp4 --style storybook --face-only
     """
-    from stylegan2.editing.layer_swapping import check_dials
+    from stylegan2.editing.layer_swapping import cuts, target_share
     from stylegan2.editing.photos import Cutting, parse_box
     from stylegan2.pocket.nets.perceptual import distance_for
     from stylegan2.pocket.person import Wishes
@@ -64,7 +64,7 @@ def cartoonize(
     out, changes, wishes = clips.check_out(clip, out, photos), corrections(correct or ()), Wishes(**wishes)
     cutting, paths = Cutting(**square, box=parse_box(box)), _styles(models, clips.style_for(clip, style), method)
     styles = common.generators({"": models / "photo.pt"} | paths, device)
-    check_dials(styles[""].resolution, *wishes.dials)
+    target_share(cuts(styles[""].resolution), *wishes.dials)  # raises ValueError for impossible dials
     encoder = find_encoder(next(map(str, models.glob("encoder.pt")), "none"), styles[""])
     distance = distance_for(styles[""].resolution, models / "judge.pt", styles[""].mapping.w_mean.device)
     if clip:

@@ -64,13 +64,13 @@ def stylize(
       python -m stylegan2 stylize --text "webtoon drawing" --from "photo" --out runs/said
       python -m stylegan2 cartoonize data/samples/grace_hopper.jpg --style runs/drawn --out cartoons
     """
-    from stylegan2.editing.layer_swapping import check_dials
+    from stylegan2.editing.layer_swapping import target_share
 
     if bool(drawings) == (text is not None):
         given = "both" if drawings else "neither"
         raise ValueError(f"{given} drawings {'and' if drawings else 'nor'} --text: expected one of the two")
     out, start = _new_run(out, drawings or []), common.load(source, device)
-    check_dials(start.g_ema.resolution, 4, 0.0, strength)
+    target_share([4], 4, strength=strength)  # raises ValueError for an impossible one
     meta = {"source": str(source), "strength": strength}
     if text is not None:
         config = {name: settings[name] for name in SHARED} | sentence | {"text": text, "source": from_text}

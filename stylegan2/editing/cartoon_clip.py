@@ -209,7 +209,7 @@ class _Run:
 
     def _searched(self, images: Tensor, start: Tensor, config: ProjectConfig, before=None, on_step=None) -> Tensor:
         images, start = images.to(self.device), start.to(self.device)
-        projection = project(self.source, images, self.distance, config, start, on_step, False, before)
+        projection = project(self.source, images, self.distance, config, start, before, on_step=on_step, progress=False)
         if projection.stopped == INTERRUPTED:
             raise KeyboardInterrupt
         return projection.ws.cpu()

@@ -3,8 +3,7 @@
     ws, outside, stopped = find_codes(source, photos, distance, encoder)
     cartoons = cartoonize(source, {"webtoon": webtoon}, ws, swap_resolution=16)
 
-Two dials: the first resolution that the cartoon model renders (below it, the photo's own structure stays), and its
-strength (how far its weights are blended into the source's).
+Dials say from which resolution on a cartoon model renders, and how far its weights are blended into the source's.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ ENCODING = 200  # bytes that the encoder takes for each byte of a photo (config-
 def is_outside(source: Generator, photos: Tensor, distance, encoder: Encoder | None) -> Tensor:
     """Do photos [N, 3, R, R] in [-1, 1] come from a world that the model does not know? bool [N].
 
-    Then even the rough likeness of the encoder's answer is wrong (`distance.far`), and a free search would find codes
-    that render smears, in every style. Without an encoder all photos count as known. `distance` is a perceptual one.
+    Then even the rough likeness of the encoder's answer is wrong (`far` of the perceptual distance), and a free search
+    would find codes that render smears, in every style. Without an encoder all photos count as known.
     """
     if encoder is None:
         return torch.zeros(len(photos), dtype=torch.bool)
@@ -55,20 +54,11 @@ def encode(encoder: Encoder, photos: Tensor) -> Tensor:
     return torch.cat([encoder(photos[part]) for part in slices(len(photos), at_once)])
 
 
-def plan(
-    photos: Tensor, outside: bool, encoder: Encoder | None, steps: int = STEPS, known: ProjectConfig | None = None
-) -> tuple[ProjectConfig, Tensor | None]:
-    """How to look for the codes of photos, and where to begin (None: the mean face).
-
-    `outside`: are they of an unknown world (`is_outside`)? Then as `CAREFUL` says. `known`: settings for photos of the
-    known world; None: `CLOSE`, held near nothing where there is no encoder.
-    """
-    start = None if outside or encoder is None else encode(encoder, photos)
-    return settings(outside, encoder is not None, steps, known), start
-
-
 def settings(outside: bool, encoded: bool, steps: int = STEPS, known: ProjectConfig | None = None) -> ProjectConfig:
-    """How `plan` looks for codes; `encoded`: is there an encoder?"""
+    """How to look for codes: as `CAREFUL` says where photos are `outside` of the known world.
+
+    Else as `known` says; None: `CLOSE`, held near nothing where no encoder gives the first codes (`encoded`).
+    """
     steps = max(1, steps)
     if outside:
         return replace(CAREFUL, steps=steps, l2=(known and known.l2) or CAREFUL.l2)
@@ -76,34 +66,27 @@ def settings(outside: bool, encoded: bool, steps: int = STEPS, known: ProjectCon
 
 
 def search(
-    source: Generator,
-    photos: Tensor,
-    distance,
-    encoder: Encoder | None,
-    outside: Tensor,
-    steps: int = STEPS,
-    known: ProjectConfig | None = None,
+    source: Generator, photos: Tensor, distance, encoder: Encoder | None, outside: Tensor, steps=STEPS, known=None
 ) -> dict[int, Projection]:
-    """Look for the codes of photos of the known world, then for those of unknown ones, each as `plan` says.
+    """Look for the codes of photos of the known world, then for those of unknown ones, each as `settings` says.
 
-    `steps` are those of each search; 0: the encoder's answer as it is (ValueError without one). Other arguments as of
-    `is_outside` and `plan`; `outside` is its answer, bool [N].
+    `outside` is the answer of `is_outside`; `steps` are those of each search, 0: the encoder's answer as it is
+    (ValueError without one), `known` is for `settings`. What is known begins at the encoder's answer; what is not, or
+    all without one, at the mean face.
 
     Returns {number of a photo: its codes [1, L, w_dim]}; Ctrl-C ends all of it, then some are missing.
     """
+    if not steps and encoder is None:
+        raise ValueError("steps is 0 and there is no encoder: nothing would be looked for; give steps, or an encoder")
     if not steps:
-        if encoder is None:
-            raise ValueError(
-                "steps is 0 and there is no encoder: nothing would be looked for; give steps, or an encoder"
-            )
         codes = encode(encoder, photos).split(1)
         return {i: Projection(known or CLOSE, ws, stopped="encoder only") for i, ws in enumerate(codes)}
     projections: dict[int, Projection] = {}
     for far in (False, True):
         these = (outside == far).nonzero()[:, 0].tolist()
         if these:
-            config, start = plan(photos[these], far, encoder, steps, known)
-            together = project(source, photos[these], distance, config, start)
+            start = None if far or encoder is None else encode(encoder, photos[these])
+            together = project(source, photos[these], distance, settings(far, encoder is not None, steps, known), start)
             projections |= {i: replace(together, ws=together.ws[k : k + 1]) for k, i in enumerate(these)}
             if together.stopped == INTERRUPTED:
                 break
@@ -111,46 +94,28 @@ def search(
 
 
 def find_codes(
-    source: Generator,
-    photos: Tensor,
-    distance,
-    encoder: Encoder | None = None,
-    steps: int = STEPS,
-    outside: Tensor | None = None,
+    source: Generator, photos: Tensor, distance, encoder=None, steps: int = STEPS, outside: Tensor | None = None
 ) -> tuple[Tensor, Tensor, bool]:
-    """Codes that render photos, in other models too. Ctrl-C ends the search and keeps what there is.
+    """ws [N, L, w_dim] that render photos, in other models too; `outside`; whether Ctrl-C stopped the search.
 
-    `outside`, bool [N], are the photos to treat carefully (None: those of `is_outside`); other arguments and errors as
-    those of `search`.
-
-    Returns ws [N, L, w_dim], `outside`, and whether Ctrl-C stopped the search before its end.
+    The photos left then keep what they began with. `outside` None: of `is_outside`; other arguments and errors as those
+    of `search`.
     """
     outside = is_outside(source, photos, distance, encoder) if outside is None else outside
     projections = search(source, photos, distance, encoder, outside, steps)
     ws = source.mapping.mean_ws.expand(len(photos), -1, -1) if encoder is None else encode(encoder, photos)
-    ws = ws.clone()
-    for i, one in projections.items():  # after Ctrl-C the others keep what they began with
-        ws[i] = one.ws[0]
+    ws = torch.cat([projections[i].ws if i in projections else ws[i : i + 1] for i in range(len(photos))])
     return ws, outside, any(one.stopped == INTERRUPTED for one in projections.values())
 
 
 @torch.no_grad()
 def cartoonize(
-    source: Generator,
-    styles: Mapping[str, Generator],
-    ws: Tensor,
-    swap_resolution: int = 4,
-    width: float = 0.0,
-    strength: float = 1.0,
+    source: Generator, styles: Mapping[str, Generator], ws: Tensor, swap_resolution=4, width=0.0, strength=1.0
 ) -> dict[str, Tensor]:
     """The same codes ws [N, L, w_dim] in every style: {style: [N, 3, R, R] in about [-1, 1]}.
 
-    Args:
-        source, styles: the model that the codes were found in, and models fine-tuned from it by name.
-        swap_resolution: the first resolution that a style renders; 4: all of them.
-        width, strength: see `layer_swapping.swap`.
-
-    Raises ValueError for codes or models that do not fit each other, or impossible dials.
+    `source` and `styles`, fine-tuned from it, by name. The dials are those of `layer_swapping.swap`: below
+    `swap_resolution` the photo's structure stays. Raises ValueError for what does not fit, or impossible dials.
     """
     check_fits(source, ws, "source")
     if strength == 1 and width == 0:  # no model is copied
@@ -162,20 +127,12 @@ def cartoonize(
 
 
 def sheet(
-    photos: Tensor,
-    rendered: Tensor,
-    cartoons: Mapping[str, Tensor],
-    side: int = 192,
-    seen: Sequence[Image.Image | None] | None = None,
-    notes: Sequence[Mapping[str, str]] = (),
+    photos: Tensor, rendered: Tensor, cartoons: Mapping[str, Tensor], side=192, seen=None, notes: Sequence[Mapping] = ()
 ) -> Image.Image:
     """A row for each photo: the photo, what the source renders of it, and every style; names above.
 
-    Args:
-        photos, rendered, cartoons: [N, 3, R, R] in [-1, 1]; the cartoons by style.
-        side: of a face in pixels, at least.
-        seen: the whole photos with what was taken, as `photos.Portrait` has them: a column at the left; None: without.
-        notes: for each photo {column: words below its picture}.
+    Images are [N, 3, R, R] in [-1, 1], faces at least `side` pixels large. seen: the whole photos, see
+    `photos.Portrait`, a column at the left; None: without. notes: for each photo {column: words below its picture}.
     """
     columns = {
         name: [display.to_pil(image, side=side) for image in display.to_uint8(images)]

@@ -20,20 +20,20 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display, files
-from stylegan2.checkpoints import CheckpointError
+from stylegan2.checkpoints import CheckpointError, fingerprint
 from stylegan2.editing.latents import check_fits, render
-from stylegan2.editing.layers import parse_layers
-from stylegan2.files import counted
+from stylegan2.editing.layers import layers_text, parse_layers
 from stylegan2.networks import Generator
 
 FORMAT = "stylegan2 directions"
 EXPECTED = "expected directions, as `factorize` writes them"
+Layers = str | Sequence[int]  # as for `parse_layers`
 
 
 # -------------------------------------------------------------------------------------------------------- what they are
 @dataclass
 class Directions:
-    """K directions in W. Raises ValueError for shapes, lengths, layers or names that do not fit."""
+    """K directions in W. Raises ValueError for shapes, lengths or names that do not fit."""
 
     vectors: Tensor  # [K, w_dim], of length 1 (float32, CPU)
     values: Tensor  # [K], the largest first: eigenvalues (SeFa), standard deviations of w (GANSpace); NaN: unknown
@@ -53,15 +53,9 @@ class Directions:
         lengths = self.vectors.norm(dim=1)
         if not ((lengths - 1).abs() < 1e-3).all():
             raise ValueError(f"vectors must have length 1, theirs go from {lengths.min():.3g} to {lengths.max():.3g}")
-        if self.layers is not None and (not self.layers or min(self.layers) < 0):
-            raise ValueError(f"layers {self.layers}: expected at least one number, from 0")
-        if len(self.names) != len(self):
-            names = counted(len(self.names), "name")
-            raise ValueError(f"{names} for {counted(len(self), 'direction')}: expected one each")
-        if twice := sorted({name for name in self.names if self.names.count(name) > 1}):
-            raise ValueError(f"every direction needs a name of its own: {', '.join(twice)} is given twice")
-        if not all(isinstance(name, str) and name.strip() for name in self.names):
-            raise ValueError(f"names {self.names}: expected text that is not empty")
+        if len(self.names) != len(self) or len(set(self.names)) != len(self):
+            names = ", ".join(map(str, self.names))
+            raise ValueError(f"names {names}: expected {len(self)}, for every direction one of its own")
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -82,7 +76,7 @@ class Directions:
         return replace(self, vectors=self.vectors[rows], values=self.values[rows], names=[self.names[k] for k in rows])
 
     def rename(self, which: int | str, name: str) -> None:
-        """Call a direction by what it does ("pose"). Raises ValueError for a name that another one has."""
+        """Call a direction by what it does ("pose")."""
         names = list(self.names)
         names[self.index(which)] = name
         self.names = replace(self, names=names).names
@@ -90,9 +84,8 @@ class Directions:
     def mix(self, degrees: Mapping[int | str, float], name: str) -> Directions:
         """sum of degree * vector, brought to length 1, as one direction. Raises ValueError for degrees that are all 0.
 
-        Its value is v'A'Av for eigenvectors of A'A (SeFa): the mean of their values, weighted by the squared degrees;
-        for standard deviations (GANSpace) the variances are averaged so. `made_from["degree"]` is the length of the
-        sum.
+        Its value: the mean of the eigenvalues (v'A'Av), or of the variances, weighted by the squared degrees.
+        `made_from["degree"]` is the length of the sum.
         """
         used = {self.index(which): float(degree) for which, degree in degrees.items() if degree}
         summed = sum((degree * self.vectors[k] for k, degree in used.items()), torch.zeros(self.vectors.shape[1]))
@@ -117,26 +110,22 @@ class Directions:
     def load(path: str | Path) -> Directions:
         """Open a file of `save`, or a `factor.pt` of the original's closed_form_factorization.py; nothing is executed.
 
-        The latter holds eigenvectors of the weights as they are, which move all codes. There an edit comes before
-        truncation: its degree d at psi is ours psi * d. Raises CheckpointError for a file that is neither.
+        In the latter an edit comes before truncation: its degree d at psi is ours psi * d. Raises CheckpointError for a
+        file that is neither.
         """
         try:
             content = files.read(Path(path))
         except CheckpointError as error:  # says what the file is; but not a checkpoint was expected
-            raise CheckpointError(f"{str(error).split(f'; {files.EXPECTED}')[0]}; {EXPECTED}") from error
+            raise CheckpointError(str(error).replace(files.EXPECTED, EXPECTED)) from error
         original = isinstance(content, dict) and isinstance(content.get("eigvec"), Tensor)
+        if not original and (not isinstance(content, dict) or content.get("format") != FORMAT):
+            raise CheckpointError(f"'{path}' holds no directions; {EXPECTED}")
         try:
             if original:
                 return _of_the_original(content)
-            if isinstance(content, dict) and content.get("format") == FORMAT:
-                return Directions(*(content[k] for k in ("vectors", "values", "layers", "names", "made_from")))
+            return Directions(*(content[k] for k in ("vectors", "values", "layers", "names", "made_from")))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            kind = "eigenvectors" if original else "directions"
-            raise CheckpointError(f"'{path}' holds damaged {kind} ({error}); {EXPECTED}") from error
-        what = f"a {type(content).__name__}"
-        if isinstance(content, dict):
-            what = f"format {content['format']!r}" if "format" in content else "a checkpoint or another dictionary"
-        raise CheckpointError(f"'{path}' holds no directions ({what}); {EXPECTED}")
+            raise CheckpointError(f"'{path}' holds damaged directions ({error}); {EXPECTED}") from error
 
 
 def _of_the_original(content: dict[str, Any]) -> Directions:
@@ -144,6 +133,17 @@ def _of_the_original(content: dict[str, Any]) -> Directions:
     vectors, ckpt = content["eigvec"], str(content.get("ckpt", ""))
     made_from = {"method": "sefa", "normalise": False, "checkpoint": ckpt.replace("\\", "/").rpartition("/")[2]}
     return Directions(vectors.T, torch.full(vectors.shape[-1:], torch.nan), None, made_from=made_from)
+
+
+def first(
+    g: Generator, vectors: Tensor, values: Tensor, layers: Layers, count: int | None, **made_from: Any
+) -> Directions:
+    """The first `count` directions that a method found in g, upright; None: all. ValueError for an impossible count."""
+    if count is not None and not 1 <= count <= len(vectors):
+        raise ValueError(f"count is {count}, expected 1 to {len(vectors)}, the number of directions of these layers")
+    made_from |= {"layers": layers_text(layers), "generator": fingerprint(g)}
+    chosen = parse_layers(layers, g.num_ws)
+    return Directions(upright(vectors[:count]), values[:count], chosen, made_from=made_from)
 
 
 def upright(vectors: Tensor) -> Tensor:
@@ -154,18 +154,12 @@ def upright(vectors: Tensor) -> Tensor:
 
 # --------------------------------------------------------------------------------------------------------- moving along
 def move(
-    ws: Tensor,
-    directions: Directions,
-    degrees: Mapping[int | str, float | Tensor],
-    layers: str | Sequence[int] | None = None,
+    ws: Tensor, directions: Directions, degrees: Mapping[int | str, float | Tensor], layers: Layers | None = None
 ) -> Tensor:
     """ws [N, L, w_dim] + sum of degree * vector on the chosen layers; the other layers stay as they are.
 
-    Args:
-        ws: already truncated: psi must never scale an edit.
-        degrees: {number or name: degree}, lengths in W; a tensor [N] gives every image a degree of its own. (In the
-            pocket models w lies about 17 from the mean w; faces fall apart from 10 on, features (codes 4-5) from 6 on.)
-        layers: as for `parse_layers`, which codes to move; None: those that the directions were found for.
+    `ws` has been truncated: psi must never scale an edit. degrees: {number or name: degree}, lengths in W; a tensor [N]
+    gives every image a degree of its own. layers: see `parse_layers`; None: those that the directions were found for.
 
     Raises ValueError for a direction there is not, layers that the model does not have, or another w_dim.
     """
@@ -189,18 +183,16 @@ def strip(
     directions: Directions,
     which: int | str,
     degrees: Sequence[float],
-    layers: str | Sequence[int] | None = None,
+    layers: Layers | None = None,
     faces: Sequence[str] | None = None,
 ) -> dict[str, Tensor]:
-    """The same codes at every degree, through one or several generators: {"FACE NAME": [len(degrees), 3, R, R]}.
+    """The same codes at every degree of a direction, through generators: {"FACE NAME": [len(degrees), 3, R, R]}.
 
-    Args:
-        generators: {name: G}: a source and models fine-tuned from it.
-        ws, directions, layers: as in `move`, with its errors.
-        which, degrees: the direction, by number or name, and a degree for each column.
-        faces: what to call the N faces, each by a name of its own; may be left out for one face.
+    `generators` by name are a source and models fine-tuned from it; `faces` are N names, each another one (None: their
+    numbers, or nothing for one face). Other arguments, and errors, as those of `move`.
     """
-    faces = [""] if faces is None and len(ws) == 1 else list(map(str, faces if faces is not None else range(len(ws))))
+    if faces is None:
+        faces = range(len(ws)) if len(ws) > 1 else [""]
     if len(set(faces)) != len(ws):
         raise ValueError(f"faces {faces}: expected a name of its own for each of {len(ws)} codes")
     for name, g in generators.items():

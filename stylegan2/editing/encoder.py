@@ -31,8 +31,7 @@ PUBLISHED_PSI = 0.7  # what the original system trains and renders with; its fil
 class Encoder(ResidualBlocks):
     """Image -> one code per layer, W+: residual blocks (see there for resolution and channels), then one 4x4 filter.
 
-    num_ws, w_dim: of the generator whose codes it gives. psi: its output e stands for mean + psi * (e - mean); with psi
-    other than 1 it needs that mean, see `around`.
+    Its output e stands for mean + psi * (e - mean); with psi other than 1 it needs that mean, see `around`.
     """
 
     def __init__(
@@ -73,16 +72,13 @@ class EncoderFile:
 
 
 def save_encoder(path: str | os.PathLike, encoder: Encoder, meta: Mapping[str, Any] | None = None, half=False) -> None:
-    """Write an encoder by `files.replacing`; half: as float16, for shipping; meta: plain values, see `EncoderFile`."""
+    """Write an encoder, atomically; half: as float16, for shipping; meta: plain values, see `EncoderFile`."""
     content = {"format": FORMAT, "num_ws": encoder.num_ws, "psi": float(encoder.psi)}
     files.write(path, content | {"e": ours.from_network(encoder, half), "meta": plain(meta or {}, "meta")})
 
 
 def export_encoder(path: str | os.PathLike, encoder: Encoder) -> None:
-    """Write the original's layout ("e", by its names, kernels included).
-
-    Other tools take it for granted that psi is `PUBLISHED_PSI`; "psi" beside "e" tells `load_encoder` what it is.
-    """
+    """Write the original's layout ("e"), and "psi" beside it: other tools take `PUBLISHED_PSI` for granted."""
     files.write(path, {"e": to_original(encoder), "psi": float(encoder.psi)})
 
 
@@ -98,14 +94,17 @@ def is_encoder(path: str | os.PathLike) -> bool:
 def load_encoder(path: str | os.PathLike, device: torch.device | str = "auto") -> EncoderFile:
     """Read an encoder, ours or the original's; nothing in the file is executed.
 
-    Raises CheckpointError: one line that names the file, says what it is and what was expected.
+    Raises CheckpointError, which names the file, says what it is and what was expected.
     """
     content = files.read(path)
     if not _has_encoder(content):
-        what = few([str(k) for k in content]) if isinstance(content, dict) else type(content).__name__
+        what = few(list(map(str, content))) if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(f"'{path}' is no encoder: it holds {what}, expected a dict with 'e'")
     try:
-        encoder = _read(content)
+        encoder = _from_ours(content) if "format" in content else from_original(content["e"])
+        encoder.psi = psi = content.get("psi", 1.0 if "format" in content else PUBLISHED_PSI)
+        if not isinstance(psi, float) or not 0 < psi < math.inf:
+            raise CheckpointError(f"psi is {psi!r}, expected a positive number")
     except CheckpointError as error:
         raise CheckpointError(f"'{path}': {error}") from error
     meta = dict(content.get("meta", {})) if "format" in content else {}
@@ -116,24 +115,13 @@ def _has_encoder(content: Any) -> bool:
     return isinstance(content, dict) and isinstance(content.get("e"), Mapping)
 
 
-def _read(content: dict) -> Encoder:
-    if "format" not in content:
-        encoder = from_original(content["e"])
-    elif content["format"] == FORMAT and isinstance(content.get("num_ws"), int):
-        encoder = _from_ours(content["e"], content["num_ws"])
-    else:
+def _from_ours(content: dict) -> Encoder:
+    if content["format"] != FORMAT or not isinstance(content.get("num_ws"), int):
         raise CheckpointError(f"format {content['format']!r} is unknown; expected {FORMAT}")
-    encoder.psi = psi = content.get("psi", 1.0 if "format" in content else PUBLISHED_PSI)
-    if not isinstance(psi, float) or not 0 < psi < math.inf:
-        raise CheckpointError(f"psi is {psi!r}, expected a positive number")
-    return encoder
-
-
-def _from_ours(state: Mapping[str, Tensor], num_ws: int) -> Encoder:
-    channels = ours.block_widths(state, "encoder")
+    state, channels = content["e"], ours.block_widths(content["e"], "encoder")
     need_entries("encoder", state, {"head": 4})
     channels[4] = state["head"].shape[1]
-    return ours.fill(_empty(channels, num_ws, state["head"]), state, "encoder")
+    return ours.fill(_empty(channels, content["num_ws"], state["head"]), state, "encoder")
 
 
 def from_original(theirs: Mapping[str, Tensor]) -> Encoder:

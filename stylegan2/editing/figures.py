@@ -44,15 +44,10 @@ def bars(values: Mapping[str, float], highlight: Sequence[str] = (), xlabel: str
     return figure
 
 
-def paths(
-    named: Mapping[str, Mapping[str, tuple[float, float]]],
-    xlabel: str = "",
-    ylabel: str = "",
-    limits: Mapping[str, float] | None = None,
-):
+def paths(named: Mapping[str, Mapping[str, tuple[float, float]]], xlabel="", ylabel="", limits=None):
     """How two numbers go together while a setting moves: {line: {point: (x, y)}}, points joined in their order.
 
-    `limits` {name: x} are marked by dotted vertical lines, e.g. the floor and the ceiling of a measure.
+    `limits` {name: x} are dotted vertical lines, e.g. the floor and the ceiling of a measure.
     """
     figure, (axis,) = _plots(7, 4.2)
     colours, sides = ("#7a5cff", "#c98b1d", "#1f9d6b", "#d1476f"), ((7, 5, "left"), (-7, -12, "right"))

@@ -49,11 +49,8 @@ def loop(keys: Tensor, frames: int) -> Tensor:
 def check_fits(g: Generator, ws: Tensor, name: str = "") -> None:
     """Raises ValueError for codes [..., L, w_dim] that a generator (called `name`, if that is given) cannot render."""
     if ws.shape[-2:] != (g.num_ws, g.w_dim):
-        who = f"'{name}'" if name else "the generator"
-        raise ValueError(
-            f"codes are {list(ws.shape)}, expected [..., {g.num_ws}, {g.w_dim}] for {who}: of its own mapping, or of "
-            "the model that it was fine-tuned from"
-        )
+        expected = f"[..., {g.num_ws}, {g.w_dim}] for {repr(name) if name else 'the generator'}"
+        raise ValueError(f"codes are {list(ws.shape)}, expected {expected}: of its own mapping, or of its source's")
 
 
 def noise_of(noise: Noise, part: slice) -> Noise:
@@ -64,9 +61,7 @@ def noise_of(noise: Noise, part: slice) -> Noise:
 
 
 def finish(g: Generator, ws: Tensor, after: Stage | None = None) -> Tensor:
-    """The image [N, 3, R, R] that g makes, with its fixed noise, of a stage of its own or of another model; None: of
-    its constant.
-    """
+    """The image [N, 3, R, R] that g makes, with fixed noise, of a stage of any model; None: of its constant."""
     for stage in g.synthesis.stages(ws, "const", after):
         image = stage.rgb
     return image
@@ -79,10 +74,7 @@ def slices(count: int, size: int) -> list[slice]:
 
 
 def in_parts(network: nn.Module, count: int, compute: Callable[[slice], Tensor]) -> Tensor:
-    """compute(part) of `count` images, as many at once as fit without gradients, joined: [count, ...].
-
-    For what treats every image by itself. On a CPU there is one part.
-    """
+    """compute(part) of `count` images, each treated by itself, as many at once as fit (on a CPU all): [count, ...]."""
     parts = [compute(part) for part in slices(count, images_at_once(network, count))]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -99,7 +91,7 @@ def render_rgbs(g: Generator, ws: Tensor) -> dict[int, Tensor]:
 def render(g: Generator, ws: Tensor, noise: Noise = "const", batch: int = 16) -> Tensor:
     """Images of many codes, at most `batch` at a time: ws [N, L, w_dim] -> [N, 3, R, R] in about [-1, 1].
 
-    On a GPU without room for a batch, fewer at a time. Noise as in `SynthesisNetwork.sample_noise`.
+    Noise as in `SynthesisNetwork.sample_noise`.
     """
 
     def rendered(chunk: slice) -> Tensor:

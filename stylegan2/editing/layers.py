@@ -12,11 +12,8 @@ def layer_presets(num_ws: int) -> dict[str, tuple[int, ...]]:
     """Named sets of layers of a model with `num_ws` codes (L = 2 log2(resolution) - 2).
 
     coarse 0-1 (4x4 and the way to 8x8), middle 2-5 (8x8 to 32x32), fine the rest: the ranges in which SeFa's authors
-    factorise a 256-pixel model with 14 codes. Presets that would be empty in a small model are left out.
-
-    What a range decides is each model's own: in large ones coarse layers hold pose and outline, middle ones features,
-    fine ones colours and texture (arXiv 1812.04948, section 3.1); in the pocket photo model 0-3 hold pose, head and
-    hair, 4-5 the features, the fine layers colours and light (:mod:`stylegan2.pocket.studies.ownership`).
+    factorise a 256-pixel model. Presets that would be empty in a small model are left out. What a range decides is each
+    model's own: :mod:`stylegan2.pocket.studies.ownership` measures it.
     """
     cuts = {"all": (0, num_ws), "coarse": (0, 2), "middle": (2, 6), "fine": (6, num_ws)}
     return {name: tuple(range(low, min(high, num_ws))) for name, (low, high) in cuts.items() if low < num_ws}
@@ -27,17 +24,13 @@ def parse_layers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
 
     Raises ValueError for text of another form, no layers at all, or layers that the model does not have.
     """
-    presets = layer_presets(num_ws)
-    if isinstance(layers, str):
-        if layers.strip() in presets:
-            return presets[layers.strip()]
-        parts = parse_ranges(layers, "layers", f"one of {', '.join(presets)}, or numbers such as 3, 0-4 or 2,5-7")
-    else:
-        parts = [range(int(i), int(i) + 1) for i in layers]
-    wrong = sorted({i for part in parts for i in (part[0], part[-1]) if not 0 <= i < num_ws})
-    if wrong or not parts:
-        what = f"has no layers {', '.join(map(str, wrong))}" if wrong else "needs at least one layer"
-        raise ValueError(f"layers {layers!r}: a model with {num_ws} codes {what}; expected 0 to {num_ws - 1}")
+    presets, text = layer_presets(num_ws), layers_text(layers).strip()
+    if text in presets:
+        return presets[text]
+    parts = parse_ranges(text, "layers", f"one of {', '.join(presets)}, or numbers such as 3, 0-4 or 2,5-7")
+    if wrong := sorted({i for part in parts for i in (part[0], part[-1]) if i >= num_ws}):
+        what = f"a model with {num_ws} codes has no layers {', '.join(map(str, wrong))}"
+        raise ValueError(f"layers {layers!r}: {what}; expected 0 to {num_ws - 1}")
     return tuple(sorted({i for part in parts for i in part}))
 
 
@@ -57,4 +50,4 @@ def parse_ranges(text: str, name: str, expected: str) -> list[range]:
 
 def layers_text(layers: str | Sequence[int]) -> str:
     """Layers as they were asked for, as text that `parse_layers` reads: "coarse", "0-4", "2,5,6"."""
-    return layers if isinstance(layers, str) else ",".join(map(str, layers))
+    return layers if isinstance(layers, str) else ",".join(str(int(i)) for i in layers)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +21,15 @@ from stylegan2.runtime import free_threads, images_at_once, pick_device, threads
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls (arXiv 1912.04958, D)
 DONE, INTERRUPTED = "done", "interrupted"  # why a search ended: after all steps; by Ctrl-C or the stop button
-PLAIN = ("history", "stopped", "made_from")  # the last fields of every result
 
 
-def check_numbers(config, *weights: str) -> None:
-    """Raises ValueError for `steps`, `lr`, or numbers of these names with which no search can work."""
+def check_settings(config, *weights: str) -> None:
+    """Raises ValueError for `steps`, `lr`, `space`, or numbers of these names with which no search can work."""
     if config.steps < 1 or config.lr <= 0 or min(getattr(config, name) for name in weights) < 0:
         given = ", ".join(f"{name} {getattr(config, name):g}" for name in ("lr", *weights))
         raise ValueError(f"steps is {config.steps}, {given}: expected steps >= 1, lr > 0, the others >= 0")
+    if config.space not in ("w", "w+"):
+        raise ValueError(f"space is {config.space!r}, expected 'w+' (each layer by itself) or 'w' (all alike)")
 
 
 def learning_rate(config, step: int) -> float:
@@ -55,12 +56,7 @@ class LatentSearch:
     """A search under way, step by step; `history` has a row of each. A subclass says what is optimised, and the loss.
 
     On a CPU the number of threads is chosen when it begins, by what other programs leave; it changes how sums round.
-
-    Args:
-        g, critic: render the images, and compare them; the weights of both stay as they are.
-        config: has `steps` and `lr`.
-        count: images.
-        variables: tensors that Adam moves.
+    g and critic render and compare `count` images, and stay as they are; Adam moves the `variables`.
     """
 
     def __init__(self, g: Generator, critic: nn.Module, config, count: int, variables: list[Tensor]):
@@ -83,9 +79,7 @@ class LatentSearch:
         at_once = images_at_once(self.g.synthesis, self.count, graph=True)
         with frozen(self.g, self.critic), threads(self._threads):
             parts = [self._backward(part, number) for part in slices(self.count, at_once)]
-        self.history.append(
-            {"step": number} | self._row(*(torch.cat(of_parts) for of_parts in zip(*parts, strict=True)))
-        )
+        self.history.append({"step": number} | self._row(*map(torch.cat, zip(*parts, strict=True))))
         self.optimiser.step()
         return self.history[-1]
 
@@ -97,17 +91,15 @@ class LatentSearch:
         """The numbers of a step, the loss first."""
         raise NotImplementedError
 
-    def run(
-        self, what: str, format_row: Callable[[dict], dict[str, str]], on_step: Callable | None, progress: bool
-    ) -> str:
+    def run(self, what: str, on_step: Callable[[Self], None] | None = None, progress: bool = True) -> str:
         """All steps that are left; returns why they ended: as `stopped`, or `INTERRUPTED`.
 
-        `what` stands before the progress bar, `format_row` after it; `on_step` is called with the search after a step.
+        `what` stands before the progress bar; `on_step` is called with the search after a step.
         """
         try:
             with bar(what=what, unit="step", shown=progress, total=self.config.steps) as shown:
                 while not self.stopped:
-                    shown.set_postfix(format_row(self.step()), refresh=False)
+                    shown.set_postfix(self.step(), refresh=False)
                     shown.update()
                     if on_step is not None:
                         on_step(self)
@@ -116,22 +108,27 @@ class LatentSearch:
         return self.stopped
 
 
+@dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a search found, and its file. A subclass is a dataclass of `config`, tensors, and last of all `PLAIN`."""
+    """What a search found, and its file. A subclass has a `config` and tensors besides."""
 
     format: ClassVar[str]  # of its files, as they name it
     settings: ClassVar[type]  # class of `config`
     refusal: ClassVar[str]  # said of another file: what was expected
 
+    history: list[dict[str, float]] = field(default_factory=list)  # a row of each step
+    stopped: str = DONE  # why it ended
+    made_from: dict[str, Any] = field(default_factory=dict)  # plain values, e.g. the generator's fingerprint
+
     @classmethod
     def _tensors(cls) -> list[str]:
-        return [field.name for field in fields(cls) if field.name not in ("config", *PLAIN)]
+        return [field.name for field in fields(cls) if field.type == "Tensor"]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a `.pt` file, atomically."""
-        content = {"format": self.format, "config": asdict(self.config)}
-        content |= {name: getattr(self, name).cpu().contiguous() for name in self._tensors()}
-        files.write(Path(path), content | {name: getattr(self, name) for name in PLAIN})
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        content |= {name: content[name].cpu().contiguous() for name in self._tensors()}
+        files.write(Path(path), content | {"format": self.format, "config": asdict(self.config)})
 
     @classmethod
     def load(cls, path: str | os.PathLike, device: torch.device | str = "auto") -> Self:
@@ -140,7 +137,8 @@ class Result:
         if not isinstance(content, dict) or content.get("format") != cls.format:
             raise CheckpointError(f"'{path}' {cls.refusal}")
         try:
-            tensors = [content[name].to(device) for name in cls._tensors()]
-            return cls(cls.settings(**content["config"]), *tensors, *(content[name] for name in PLAIN))
+            values = {field.name: content[field.name] for field in fields(cls)}
+            values |= {name: values[name].to(device) for name in cls._tensors()}
+            return cls(**values | {"config": cls.settings(**values["config"])})
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise CheckpointError(f"'{path}' is damaged or of an older version ({error}): make it again") from error

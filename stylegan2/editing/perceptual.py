@@ -1,10 +1,10 @@
 """How different two images look, differentiable: by the judge's first layers (pocket scale), LPIPS, or a discriminator.
 
-The first two compare feature maps whose vectors are brought to length 1 at every place (arXiv 1801.03924, section 3):
-edges and shapes count, not how strong they are. A discriminator's are compared as they are: colours and lines count.
-
     distance = JudgeDistance(judge)                    # or LpipsDistance(), for photographs
     numbers = distance(images, distance.of(target))    # [N]
+
+The first two compare feature maps brought to length 1 at every place (arXiv 1801.03924, section 3): edges and shapes
+count, not how strong they are. A discriminator's are compared as they are: colours and lines count.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ class LpipsDistance(nn.Module):
 class DiscriminatorDistance(nn.Module):
     """Mean absolute difference of a discriminator's activations, summed over its layers (arXiv 2112.11641, section 3).
 
-    It looks at images in their own size and knows faces, so that single lines of a drawing count; LPIPS would shrink
-    large ones. `d` is that of the source, and stays as it is; its head is not used.
+    It looks at images in their own size and knows faces, so that single lines of a drawing count.
     """
 
     far = math.inf  # it is no measure of whether a face is known

@@ -36,8 +36,6 @@ class Cutting:
             raise ValueError(f"align is {self.align!r}, expected one of {', '.join(ALIGN)}")
         if self.face != "all" and not (self.face.isdecimal() and int(self.face)):
             raise ValueError(f"face is {self.face!r}, expected 1 (the surest), 2, ... or all")
-        if self.box is not None and len(self.box) != 3:
-            raise ValueError(f"box is {self.box}, expected left, top and side in pixels")
 
     def square(self, size: tuple[int, int], reduced: float = 1) -> np.ndarray | None:
         """Corners (see `align.square_of`) of the box, or of the middle square, in a picture of `size` pixels.
@@ -104,17 +102,12 @@ def portraits(
     chosen = range(len(people)) if cutting.face == "all" else [int(cutting.face) - 1]
     if chosen[0] >= len(people):
         raise ValueError(f"face {cutting.face} was asked for, but {len(people)} were found in this photo")
-    squares = {i: align.square_of(people[i], cutting.frame) for i in chosen}
-    return [
-        Portrait(
-            align.cut(photo, square, resolution),
-            f"face {i + 1} of {len(people)}",
-            _side(square),
-            align.marked(photo, people, cutting.frame, SEEN, {i}),
-            i + 1,
-        )
-        for i, square in squares.items()
-    ]
+    faces = []
+    for i in chosen:
+        square, seen = align.square_of(people[i], cutting.frame), align.marked(photo, people, cutting.frame, SEEN, {i})
+        how = f"face {i + 1} of {len(people)}"
+        faces.append(Portrait(align.cut(photo, square, resolution), how, _side(square), seen, i + 1))
+    return faces
 
 
 def _side(square: np.ndarray) -> int:
@@ -143,10 +136,7 @@ def names_of(name: str, count: int, taken: Container[str] = ()) -> list[str]:
 def read_photo(
     name: str, path: str | os.PathLike, resolution: int, cutting: Cutting = AUTO, taken: Container[str] = ()
 ) -> dict[str, Portrait]:
-    """The portraits of a picture file, named by `names_of`; see `portraits`.
-
-    Raises ValueError for a file without what is asked for; the message names it.
-    """
+    """The portraits of a picture file, named by `names_of`; see `portraits`. ValueErrors name the file."""
     photo = open_photo(path)
     try:
         faces = portraits(photo, resolution, cutting)

@@ -1,32 +1,25 @@
 """From an image to codes that render it: projection (arXiv 1912.04958, section 5 and appendix D), and pivotal tuning.
 
-    projection = project(g, images, distance, ProjectConfig(space="w+"))      # from the mean face
-    projection = project(g, images, distance, start=encoder(images))          # from an encoder's codes
+    projection = project(g, images, distance, start=encoder(images))  # start=None: from the mean face
     rendered = g.synthesis(projection.ws, "const")
 
-The published schedule: the learning rate rises over the first twentieth of the run and falls over the last quarter, and
-fading noise is added to w. The generator's noise images, which are fitted there too, stay fixed here, so that the codes
-alone render the face, in every generator that was fine-tuned from this one.
+The learning rate and the noise that is added to w are as published. The generator's noise images, which are fitted
+there too, stay fixed here, so that the codes alone render the face, in every generator fine-tuned from this one.
 """
 
 from __future__ import annotations
 
-import os
-import pickletools
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from stylegan2.bars import bar
-from stylegan2.checkpoints import CheckpointError
 from stylegan2.editing.latents import slices
-from stylegan2.editing.optimise import DONE, LatentSearch, Result, check_numbers, frozen
+from stylegan2.editing.optimise import DONE, LatentSearch, Result, check_settings, frozen
 from stylegan2.editing.perceptual import psnr
 from stylegan2.networks import Generator
 from stylegan2.runtime import images_at_once
@@ -51,9 +44,7 @@ class ProjectConfig:
     smooth: float = 0.0  # for frames, too: weight of that mean squared distance from the codes of the frame before
 
     def __post_init__(self) -> None:
-        check_numbers(self, "pixels", "perceptual", "stir", "l2", "smooth")
-        if self.space not in ("w", "w+"):
-            raise ValueError(f"space is {self.space!r}, expected 'w' (one code) or 'w+' (one per layer)")
+        check_settings(self, "pixels", "perceptual", "stir", "l2", "smooth")
         if not self.pixels and not self.perceptual:
             raise ValueError("pixels and perceptual are both 0: nothing would be compared")
 
@@ -67,35 +58,7 @@ class Projection(Result):
 
     config: ProjectConfig
     ws: Tensor  # [N, L, w_dim]; not truncated, and not to be
-    history: list[dict[str, float]] = field(default_factory=list)  # rows {"step", "loss", "psnr" (median, dB)}
-    stopped: str = DONE  # or "interrupted"
-    made_from: dict[str, Any] = field(default_factory=dict)  # plain values, e.g. the generator's fingerprint
-
-    @classmethod
-    def load(cls, path: str | os.PathLike, device: torch.device | str = "auto") -> Projection:
-        """As `Result.load`, with a word on files of the original programs."""
-        if first := _first_photo_of_the_original(Path(path)):
-            raise CheckpointError(
-                f"'{path}' was written by projector.py of the original programs (its first photo: {first}): its codes "
-                "draw the photo with noise images of their own, and some truncated once more, which is not read here; "
-                "project the photos again: python -m stylegan2 project CKPT PHOTO --out projected"
-            )
-        return super().load(path, device)
-
-
-def _first_photo_of_the_original(path: Path) -> str | None:
-    """The first photo's name of a file {name: {"latent", "noise", "img" or "r_img", ...}}, else None.
-
-    Known by the words in its pickle, which is not opened: it may hold NumPy arrays, which a safe reader refuses.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            words = [word for _, word, _ in pickletools.genops(archive.read(name)) if isinstance(word, str)]
-    except Exception:  # a damaged archive may raise anything; the safe reader says what is wrong
-        return None
-    ours = FORMAT in words or not {"latent", "noise"} <= set(words)
-    return None if ours or not {"img", "r_img"} & set(words) else words[0]
+    # rows of `history`: {"step", "loss", "psnr" (median, dB)}
 
 
 def stirring(config: ProjectConfig, step: int) -> float:
@@ -114,14 +77,13 @@ def spread(g: Generator) -> float:
 class Search(LatentSearch):
     """A projection under way, step by step. Raises ValueError for images or codes of another shape.
 
-    Every image is fitted by itself: a batch gives what its images give one by one, up to rounding. Not so the frames of
-    a film, in their order, with `config.shared` or `config.smooth`.
+    Every image is fitted by itself, up to rounding; not so the frames of a film, with `config.shared` or `smooth`.
 
     Args:
-        images: [N, 3, R, R] in [-1, 1], of the size of g, whose weights stay as they are.
-        distance: perceptual distance, see :mod:`stylegan2.editing.perceptual`.
+        images: [N, 3, R, R] in [-1, 1], of the size of g.
+        distance: see :mod:`stylegan2.editing.perceptual`.
         start: codes to begin with, [N, L, w_dim]; None: the mean w.
-        before: codes that stay, [1, L, w_dim], of the frame before the first, for `smooth`; None: there is none.
+        before: codes [1, L, w_dim] of the frame before the first, for `smooth`.
     """
 
     def __init__(self, g: Generator, images: Tensor, distance, config: ProjectConfig, start=None, before=None):
@@ -179,72 +141,42 @@ class Search(LatentSearch):
 
     def result(self, stopped: str = DONE) -> Projection:
         """The result by now."""
-        return Projection(self.config, self.codes.detach().clone(), list(self.history), stopped)
+        return Projection(self.config, self.codes.detach().clone(), history=list(self.history), stopped=stopped)
 
 
 def project(
-    g: Generator,
-    images: Tensor,
-    distance,
-    config: ProjectConfig | None = None,
-    start: Tensor | None = None,
-    on_step: Callable[[Search], None] | None = None,
-    progress: bool = True,
-    before: Tensor | None = None,
+    g: Generator, images: Tensor, distance, config: ProjectConfig | None = None, start=None, before=None, **run: Any
 ) -> Projection:
     """Find codes that render the images. An interruption (stop button, Ctrl-C) ends early and keeps what there is.
 
-    Arguments and errors as those of `Search`; `on_step` is called after every step; `progress`: a bar, should it take
-    long.
+    Arguments and errors as those of `Search`; `on_step` and `progress` as those of its `run`.
     """
     search = Search(g, images, distance, config or ProjectConfig(), start, before)
-    return search.result(search.run("project", _to_photo, on_step, progress))
-
-
-def _to_photo(row: dict[str, float]) -> dict[str, str]:
-    return {"to_photo": f"{row['psnr']:.1f} dB"}
+    return search.result(search.run("project", **run))
 
 
 def tune(
-    g: Generator,
-    projection: Projection,
-    images: Tensor,
-    distance,
-    steps: int = 100,
-    lr: float = 1e-3,
-    progress: bool = True,
+    g: Generator, projection: Projection, images: Tensor, distance, steps: int = 100, lr: float = 1e-3, progress=True
 ) -> Generator:
     """Pivotal tuning (arXiv 2106.05744, equation 2): a copy of G that renders these very images from the codes found.
 
-    The codes stay, and g too; the copy's synthesis network learns. What it did for faces far from these codes hardly
-    changes, and edits of the codes keep working. Images, distance and errors as those of `Search`; `steps` and `lr` are
-    Adam's, ValueError for numbers that cannot work.
+    The copy's synthesis network learns by `steps` of Adam. Edits of the codes keep working, and faces far from them
+    hardly change. Images, distance and errors as those of `Search`.
     """
     check_images(g, images, projection.ws)
     pairs = projection.ws, torch.arange(len(images))
-    steps_of = learning_steps(g, lambda step: pairs, images, distance, steps, lr, pixels=1.0)
-    with bar(steps_of, "tune", "step", progress, total=steps) as shown:
-        for tuned, row in shown:  # noqa: B007  (the last is the result)
-            shown.set_postfix(_to_photo(row), refresh=False)
+    learning = learning_steps(g, lambda step: pairs, images, distance, steps, lr, pixels=1.0)
+    *_, (tuned, _) = bar(learning, "tune", "step", progress, total=steps)
     return tuned
 
 
 def learning_steps(
-    g: Generator,
-    pairs: Callable[[int], tuple[Tensor, Tensor]],
-    images: Tensor,
-    distance,
-    steps: int,
-    lr: float,
-    pixels: float = 0.0,
+    g: Generator, pairs: Callable[[int], Sequence[Tensor]], images: Tensor, distance, steps: int, lr: float, pixels=0.0
 ) -> Iterator[tuple[Generator, dict[str, float]]]:
-    """A copy of G whose synthesis network learns to render given images from given codes, after each step of Adam.
+    """A copy of G whose synthesis network learns to render images [M, 3, R, R] from codes, after each step of Adam.
 
-    Args:
-        pairs: called with the number of a step, says what it learns from: ws [N, L, w_dim], and which of the images
-            each should render, [N] (long, CPU).
-        images: [M, 3, R, R] in [-1, 1].
-        distance, pixels: a perceptual distance, and the weight of the mean squared difference beside it.
+    `pairs` of the number of a step are ws [N, L, w_dim], and which of the images each should render, [N] (long, CPU).
+    The loss is the perceptual `distance`, and `pixels` times the mean squared difference.
 
     Yields the copy, always the same, and {"step", "loss", "psnr"}. Raises ValueError for numbers that cannot work.
     """
@@ -258,7 +190,7 @@ def learning_steps(
         ws, which = pairs(step)
         tuned.synthesis.requires_grad_(True)
         optimiser.zero_grad(set_to_none=True)
-        losses, decibels = [], []
+        rows = []
         try:
             with frozen(distance):
                 for part in slices(len(ws), images_at_once(tuned.synthesis, len(ws), graph=True)):
@@ -267,13 +199,12 @@ def learning_steps(
                     error = (rendered - wanted).square().mean((1, 2, 3))
                     loss = pixels * error + distance(rendered, [x[of] for x in target])
                     (loss.sum() / len(ws)).backward()
-                    losses.append(loss.detach())
-                    decibels.append(psnr(rendered.detach(), wanted))
+                    rows.append((loss.detach(), psnr(rendered.detach(), wanted)))
             optimiser.step()
         finally:  # Ctrl-C may come within a step
             tuned.requires_grad_(False)
-        means = {"loss": float(torch.cat(losses).mean()), "psnr": float(torch.cat(decibels).median())}
-        yield tuned, {"step": step, **means}
+        loss, decibels = map(torch.cat, zip(*rows, strict=True))
+        yield tuned, {"step": step, "loss": float(loss.mean()), "psnr": float(decibels.median())}
 
 
 def check_images(g: Generator, images: Tensor, start: Tensor | None) -> None:

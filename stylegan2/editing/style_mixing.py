@@ -1,15 +1,10 @@
 """Style mixing: some layers' codes from one face, the others from another (arXiv 1812.04948, section 3.1).
 
-    grid = mix_grid(g, ws_from_seeds(g, range(3)), ws_from_seeds(g, range(10, 14)), "coarse")
-    grid.picture()
+    mix_grid(g, ws_from_seeds(g, range(3)), ws_from_seeds(g, range(10, 14)), "coarse").picture()
 
-A column gives the chosen layers, a row everything else. In the paper coarse layers bring pose, hair style and shape of
-the face, middle ones smaller features, fine ones colours; `pocket.studies.ownership` measures it for a model.
-
-With `channels` only some components of the chosen layers' codes are exchanged (the authors of arXiv 2106.12445 cut at
-10 of 512). Unlike layers, the components of w have no order and no meaning each: every layer turns all of them into its
-styles by a full matrix. Exchanging half of them acts like a blend half way: in the pocket model both take about half of
-every group of attributes (of pose 44 and 52 %, of the mouth 40 and 59 %).
+A column gives the chosen layers, a row everything else. With `channels` only some components of their codes are
+exchanged (the authors of arXiv 2106.12445 cut at 10 of 512). Unlike layers, these have no order and no meaning each:
+exchanging half of them acts like a blend half way (notebook 09, section 7).
 """
 
 from __future__ import annotations
@@ -23,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan2 import display
-from stylegan2.editing.latents import check_fits, finish, in_parts, render
+from stylegan2.editing.latents import check_fits, finish, in_parts, render, slices
 from stylegan2.editing.layers import parse_layers
 from stylegan2.networks import Generator, Stage
 
@@ -34,17 +29,13 @@ Layers = str | Sequence[int]
 
 
 # ------------------------------------------------------------------------------------------------------------- codes
-
-
 def mix(
     ws_row: Tensor, ws_col: Tensor, layers: Layers, channels: Sequence[int] | None = None, amount: float = 1.0
 ) -> Tensor:
     """The row's codes, with the column's in the chosen layers: [..., L, w_dim] each; leading sizes are broadcast.
 
-    Args:
-        layers: a preset, numbers or text such as "0-4,7" (see `parse_layers`); an empty tuple exchanges nothing.
-        channels: exchange only these components of the chosen codes, 0 to w_dim - 1; None: all.
-        amount: 1 takes the column's, 0 keeps the row's, between them lies a straight blend.
+    layers: see `parse_layers`; an empty tuple exchanges nothing. channels: only these components of the chosen codes, 0
+    to w_dim - 1; None: all. amount: 1 takes the column's, 0 keeps the row's, between them lies a straight blend.
 
     Raises ValueError for codes of different L or w_dim, or layers or channels that they do not have.
     """
@@ -55,10 +46,8 @@ def mix(
         )
     num_ws, w_dim = ws_row.shape[-2:]
     channels = list(range(w_dim) if channels is None else channels)
-    wrong = sorted({c for c in channels if not 0 <= c < w_dim})
-    if wrong or not channels:
-        what = f"no component {wrong[0]}" if wrong else "at least one component to exchange"
-        raise ValueError(f"channels: expected 0 to {w_dim - 1}, the components of this model's w; there is {what}")
+    if not channels or not set(channels) <= set(range(w_dim)):
+        raise ValueError(f"channels {channels}: expected some of 0 to {w_dim - 1}, the components of this model's w")
     share = ws_row.new_zeros(num_ws, w_dim)
     for layer in _numbers(layers, num_ws):
         share[layer, channels] = amount
@@ -85,35 +74,26 @@ def layer_label(layer: int, num_ws: int) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------ images
-
-
 @torch.no_grad()
 def mix_images(
-    g: Generator,
-    row_ws: Tensor,
-    col_ws: Tensor,
-    layers: Layers,
-    channels: Sequence[int] | None = None,
-    amount: float = 1.0,
+    g: Generator, row_ws: Tensor, col_ws: Tensor, layers: Layers, channels: Sequence[int] | None = None, amount=1.0
 ) -> Tensor:
     """Every row's face mixed with every column's, [R, L, w_dim] and [C, L, w_dim]: [R, C, 3, H, W], about in [-1, 1].
 
-    What lies below the first exchanged layer is the same along a row and is rendered once; the noise is the model's
-    fixed one. Other arguments and errors as those of `mix`.
+    What lies below the first exchanged layer is rendered once for a row, with fixed noise. See `mix`, also for errors.
     """
     if row_ws.ndim != 3 or col_ws.ndim != 3:
         raise ValueError(f"codes must be [N, L, w_dim], got {list(row_ws.shape)} and {list(col_ws.shape)}")
     mixed = mix(row_ws[:, None], col_ws[None], layers, channels, amount)  # [R, C, L, w_dim]
     first = min(_numbers(layers, row_ws.shape[1]), default=row_ws.shape[1])
-    at_once = max(1, BATCH // max(1, len(col_ws)))  # rows
-    parts = zip(row_ws.split(at_once), mixed.split(at_once), strict=True)
-    return torch.cat([_render_rows(g, rows, codes, first) for rows, codes in parts])
+    shared = min(first // 2, len(g.synthesis.resolutions) - 1)  # blocks; block i uses codes up to 2 i + 1
+    parts = slices(len(row_ws), BATCH // max(1, len(col_ws)))  # of rows
+    return torch.cat([_render_rows(g, row_ws[rows], mixed[rows], shared) for rows in parts])
 
 
-def _render_rows(g: Generator, row_ws: Tensor, mixed: Tensor, first: int) -> Tensor:
-    """Codes [R, C, L, w_dim] that differ from row_ws [R, L, w_dim] only from code `first` on -> [R, C, 3, H, W]."""
-    blocks = min(first // 2, len(g.synthesis.resolutions) - 1)  # block i uses codes up to 2 i + 1
-    stages = list(islice(g.synthesis.stages(row_ws, "const"), blocks))  # those that no exchanged code has a part in
+def _render_rows(g: Generator, row_ws: Tensor, mixed: Tensor, shared: int) -> Tensor:
+    """Codes [R, C, L, w_dim], which no block below `shared` tells from row_ws [R, L, w_dim] -> [R, C, 3, H, W]."""
+    stages = list(islice(g.synthesis.stages(row_ws, "const"), shared))
     codes, whose = mixed.flatten(0, 1), torch.arange(len(row_ws)).repeat_interleave(mixed.shape[1])
 
     def rendered(part: slice) -> Tensor:
@@ -135,10 +115,7 @@ class MixGrid:
     def picture(
         self, row_names: Sequence = (), column_names: Sequence = (), scale: int = 1, side: int | None = None
     ) -> Image.Image:
-        """The columns' faces on top, the rows' on the left, every mix where its two meet; names beside the ends.
-
-        `scale` or `side` as in `display.grid`.
-        """
+        """The columns' faces on top, the rows' on the left, every mix where two meet; sizes as in `display.grid`."""
         corner = [None] * (len(self.rows) + 1)  # beside each other: the rows' ends, and the space before the mixes
         space = Image.new("RGB", (EDGE - 2 * GAP,) * 2, display.PAPER)
 
@@ -155,18 +132,12 @@ class MixGrid:
 
 @torch.no_grad()
 def mix_grid(
-    g: Generator,
-    row_ws: Tensor,
-    col_ws: Tensor,
-    layers: Layers,
-    channels: Sequence[int] | None = None,
-    ends: Sequence[Generator] = (),
+    g: Generator, row_ws: Tensor, col_ws: Tensor, layers: Layers, channels=None, ends: Sequence[Generator] = ()
 ) -> MixGrid:
     """All mixes of rows and columns, with their ends. Arguments and errors as those of `mix_images`.
 
-    To mix across domains, give codes of the source's mapping, a target as `g`, and both as `ends`, the generators that
-    render the rows' and columns' own faces: one w means nearly the same person to a model and to one fine-tuned from
-    it. () is `g` alone.
+    `ends` render the rows' and columns' own faces; (): `g` alone. To mix across domains, give codes of the source's
+    mapping, a target as `g`, and both as `ends`.
     """
     for model in (g, *ends):
         check_fits(model, row_ws)

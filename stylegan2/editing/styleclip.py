@@ -1,24 +1,17 @@
 """Text-guided latent optimisation (StyleCLIP, arXiv 2103.17249, section 4), and *strength* (arXiv 2106.12445).
 
     edit = optimise(g, clip, ws, EditConfig("red hair", neutral="brown hair"))
-    images = g.synthesis(edit.at(1.0), "const")      # the edit
-    images = g.synthesis(edit.at(1.5), "const")      # more of it, without optimising again; -1.0: the opposite
-    cartoons = webtoon.synthesis(edit.at(1.5), "const")
+    images = g.synthesis(edit.at(1.5), "const")  # 1: the edit; more: exaggerated; below 0: the opposite
 
 A code w0 in W+ is moved to w1, in whose image CLIP sees the text. `w0 + strength (w1 - w0)` then goes along the line
-through both, in any generator that was fine-tuned from this one.
-
-With `together`, many codes are moved by one offset. What would fool CLIP differs from face to face and averages out, so
-the edit also fits other faces:
-
-    edit = optimise(g, clip, many, EditConfig("red hair", together=True))
-    images = g.synthesis(edit.onto(ws, 1.0), "const")
+through both, in any generator that was fine-tuned from this one. With `together`, many codes are moved by one offset:
+what would fool CLIP differs from face to face and averages out, so the edit also fits other faces (`TextEdit.onto`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -29,7 +22,7 @@ from stylegan2.data.roughen import roughen
 from stylegan2.editing import figures
 from stylegan2.editing.latents import render
 from stylegan2.editing.layers import parse_layers
-from stylegan2.editing.optimise import DONE, LatentSearch, Result, check_numbers
+from stylegan2.editing.optimise import LatentSearch, Result, check_settings
 from stylegan2.networks import Generator
 from stylegan2.published.clip_model import ClipModel
 
@@ -58,16 +51,18 @@ class EditConfig:
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise ValueError("the text is empty: expected what the image should show, such as 'red hair'")
-        check_numbers(self, "l2", "keep", "views", "patience")
-        if self.space not in ("w+", "w"):
-            raise ValueError(f"space is {self.space!r}, expected 'w+' (each layer by itself) or 'w' (all alike)")
+        check_settings(self, "l2", "keep", "views", "patience")
         if self.neutral is not None and self.neutral.strip() == self.text.strip():
             raise ValueError(f"text and neutral text are both {self.text!r}: there is no direction between them")
 
 
 @dataclass(frozen=True)
 class TextEdit(Result):
-    """A finished edit: where it began, where it ended, and every code on the line through both."""
+    """A finished edit: where it began, where it ended, and every code on the line through both.
+
+    Rows of `history`: {"step", "loss", "similarity" (mean cosine of image and text), "moved" (root mean square distance
+    from the start)}; `stopped` is "done", "converged" (early stop) or "interrupted".
+    """
 
     format, settings = FORMAT, EditConfig
     refusal = "is no text edit: expected a file that `edit --latents` wrote"
@@ -75,10 +70,6 @@ class TextEdit(Result):
     config: EditConfig
     start: Tensor  # codes ws [N, L, w_dim] before ...
     end: Tensor  # ... and after
-    # rows {"step", "loss", "similarity" (mean cosine of image and text), "moved" (root mean square distance)}
-    history: list[dict[str, float]] = field(default_factory=list)
-    stopped: str = DONE  # or "converged" (early stop), or "interrupted"
-    made_from: dict[str, Any] = field(default_factory=dict)  # plain values, e.g. the generator's fingerprint
 
     def at(self, strength: float) -> Tensor:
         """start + strength (end - start): 0 the original, 1 the optimised code; above exaggerates, below 0 opposes."""
@@ -87,8 +78,7 @@ class TextEdit(Result):
     def onto(self, ws: Tensor, strength: float = 1.0) -> Tensor:
         """Other codes, moved as these were: ws [N, L, w_dim] + strength (end - start).
 
-        After an edit `together`, or of one face, of any number of faces; otherwise of as many as were optimised, each
-        of which moves as its counterpart did. Raises ValueError for codes of another model, or another number of them.
+        N is any number after an edit `together`, or of one face; else as many as were optimised. ValueError otherwise.
         """
         way = self.end - self.start
         way = (way[:1] if self.config.together else way).to(ws)
@@ -109,9 +99,8 @@ class TextLoss:
         (1 - cos(image, text)) + keep |across|^2
 
     The first part is equation 1 of arXiv 2103.17249. The second replaces its identity term, whose network knows only
-    photographs of people: `across` is how far the image's vector has moved since the first image, without its part
-    along the text's own direction (what the text says beyond "a face"). Without it, an image may come nearer to "red
-    clothes" by showing nothing else. With a neutral text, the direction from it to the text replaces both.
+    photographs: `across` is how far the image's vector has moved since the first image, without its part along the
+    text's own direction (what it says beyond "a face"). A neutral text replaces both by the direction from it.
     """
 
     def __init__(self, clip: ClipModel, config: EditConfig, images: Tensor):
@@ -137,8 +126,7 @@ class TextLoss:
 
 
 def embed_views(clip: ClipModel, images: Tensor, views: int, step: int) -> Tensor:
-    """CLIP's unit vectors of V views of the images, of which `step` is the seed, or, with 0 views, of the images as
-    they are: [V or 1, N, E]."""
+    """CLIP's unit vectors of V views of the images, seeded by `step`; of 0 views, of the images: [V or 1, N, E]."""
     if not views:
         return clip.encode_images(images)[None]
     rng = torch.Generator(images.device).manual_seed(step)
@@ -158,9 +146,9 @@ def check_words(clip: ClipModel, config: EditConfig) -> list[str]:
 class Optimisation(LatentSearch):
     """A text edit under way, step by step.
 
-    Unless they are moved together, every code is optimised by itself: a batch gives what its codes give one by one, up
-    to rounding (and up to an early stop, which looks at the mean). The noise is the fixed one. The codes ws [N, L,
-    w_dim] may be truncated: nothing is afterwards. `images`, [N, 3, R, R], are those of the last row of `history`.
+    Unless they are moved together, every code is optimised by itself, up to rounding and an early stop, which looks at
+    the mean. The codes ws [N, L, w_dim] may be truncated: nothing is afterwards. `images`, [N, 3, R, R], are those of
+    the last row of `history`, with fixed noise.
 
     Raises ValueError for wrong shapes, layers that g does not have, or a text of which CLIP knows no word.
     """
@@ -202,28 +190,18 @@ class Optimisation(LatentSearch):
 
     def edit(self, stopped: str = "") -> TextEdit:
         """The result by now."""
-        return TextEdit(self.config, self.start, self.codes.detach(), list(self.history), stopped or self.stopped)
+        ended = {"history": list(self.history), "stopped": stopped or self.stopped}
+        return TextEdit(self.config, self.start, self.codes.detach(), **ended)
 
 
-def optimise(
-    g: Generator,
-    clip: ClipModel,
-    ws: Tensor,
-    config: EditConfig,
-    on_step: Callable[[Optimisation], None] | None = None,
-    progress: bool = True,
-) -> TextEdit:
-    """Move codes until CLIP sees a text in their images (equation 1 of arXiv 2103.17249; see `TextLoss`).
+def optimise(g: Generator, clip: ClipModel, ws: Tensor, config: EditConfig, **run: Any) -> TextEdit:
+    """Move codes until CLIP sees a text in their images (see `TextLoss`); arguments and errors as of `Optimisation`.
 
-    An interruption (the kernel's stop button, Ctrl-C) ends the edit early and keeps what there is. Arguments and errors
-    as those of `Optimisation`; `on_step` is called after every step; `progress`: a bar, should it take long.
+    An interruption (the kernel's stop button, Ctrl-C) ends it early and keeps what there is. `on_step` and `progress`
+    as those of its `run`.
     """
     search = Optimisation(g, clip, ws, config)
-
-    def format_row(row: dict[str, float]) -> dict[str, str]:
-        return {name: f"{row[name]:.3f}" for name in ("loss", "similarity")}
-
-    return search.edit(search.run(config.text, format_row, on_step, progress))
+    return search.edit(search.run(config.text, **run))
 
 
 def _converged(history: Sequence[dict[str, float]], patience: int) -> bool:

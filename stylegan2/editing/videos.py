@@ -1,10 +1,8 @@
 """Videos: frames that are rendered when they are asked for, along a path of codes or of any number; and their files.
 
-    frames = videos.walk(g, ws_from_seeds(g, [1, 5, 9], 0.7))                            three faces and back
-    frames = videos.walk({"photo": source, "webtoon": target}, ws)                       the same w in both
+    frames = videos.walk({"photo": source, "webtoon": target}, ws)  # the same w in both, from face to face and back
     frames = videos.sweep(g, lambda psi: ws_from_seeds(g, [3], psi), videos.there_and_back(0, 1.5, 48), "psi {:.2f}")
     videos.save(frames, "faces.mp4")
-    videos.show(frames)
 
 Noise is the same in all frames; otherwise hair and skin would flicker.
 """
@@ -16,6 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +47,7 @@ class Lazy(Sequence[Image.Image]):
 
     def __getitem__(self, i):
         """A picture, or a list of them for a slice. Raises IndexError beyond the end."""
-        if isinstance(i, slice):
-            return [self.render(value) for value in self.values[i]]
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"frame {i} of {len(self)}")
-        return self.render(self.values[i])
+        return [self.render(value) for value in self.values[i]] if isinstance(i, slice) else self.render(self.values[i])
 
 
 class Frames(Lazy):
@@ -60,11 +55,9 @@ class Frames(Lazy):
 
     Args:
         generators: one; or {caption: generator}, which all render the same codes.
-        ws: [T, L, w_dim], a code per frame; or [T, N, L, w_dim], N faces in a row (several generators then stand below
-            each other).
-        captions: a line above every frame, if any.
-        noise: "const" (each generator's fixed images), "none", a list as in `SynthesisNetwork.sample_noise`, or a
-            `torch.Generator`, from which noise for one image is sampled once.
+        ws: [T, L, w_dim], a code per frame; or [T, N, L, w_dim], N faces in a row, several generators below each other.
+        captions: a line above every frame.
+        noise: as in `SynthesisNetwork.sample_noise`, but "random", which would flicker; sampled once, for one image.
         scale: enlargement, a whole factor; None: what brings faces to about `side` pixels, or leaves them larger.
         batch: codes at once. A frame always shares its batch with the same others, so its pixels never change.
 
@@ -72,18 +65,9 @@ class Frames(Lazy):
     """
 
     def __init__(
-        self,
-        generators: Generators,
-        ws: Tensor,
-        captions: Sequence[str] | None = None,
-        noise: Noise = "const",
-        scale: int | None = None,
-        batch: int = 16,
-        side: int = SIDE,
+        self, generators: Generators, ws: Tensor, captions=None, noise: Noise = "const", scale=None, batch=16, side=SIDE
     ):
         self.generators = {"": generators} if isinstance(generators, Generator) else dict(generators)
-        if not self.generators:
-            raise ValueError("expected a generator or {name: generator}, got none")
         self.ws = ws[:, None] if ws.ndim == 3 else ws
         if self.ws.ndim != 4:
             raise ValueError(f"codes are {list(ws.shape)}, expected [frames, L, w_dim] or [frames, faces, L, w_dim]")
@@ -92,39 +76,33 @@ class Frames(Lazy):
         self.captions = None if captions is None else list(captions)
         if captions is not None and len(self.captions) != len(ws):
             raise ValueError(f"expected a caption for each of {len(ws)} frames, got {len(self.captions)}")
-        if isinstance(noise, str) and noise not in ("const", "none"):
-            raise ValueError(f"noise is {noise!r}, expected 'const', 'none' or a torch.Generator: it would flicker")
-        first = next(iter(self.generators.values()))
-        self.noise = noise if isinstance(noise, str) else first.synthesis.sample_noise(1, noise)
-        largest = max(g.resolution for g in self.generators.values())
-        self.scale = scale or max(1, side // largest)  # whole, and none is ever shrunk
+        if noise == "random":
+            raise ValueError("noise is 'random', expected 'const', 'none' or a torch.Generator: it would flicker")
+        largest = max(self.generators.values(), key=lambda g: g.resolution)
+        self.noise = noise if isinstance(noise, str) else largest.synthesis.sample_noise(1, noise)
+        self.scale = scale or max(1, side // largest.resolution)  # whole, and none is ever shrunk
         self.batch = max(1, batch // self.ws.shape[1])
-        self._chunk: tuple[int, dict[str, Tensor]] | None = None  # the images rendered last, and of which batch
+        self._images = lru_cache(maxsize=1)(self._render)
         super().__init__(self._frame, range(len(ws)))
 
     def _frame(self, i: int) -> Image.Image:
         number, at = divmod(i, self.batch)
-        if self._chunk is None or self._chunk[0] != number:
-            self._chunk = number, self._images(self.ws[number * self.batch : (number + 1) * self.batch])
-        rows = {name: images[at] for name, images in self._chunk[1].items()}  # [N, 3, R, R] each
+        rows = {name: images[at] for name, images in self._images(number).items()}  # [N, 3, R, R] each
         pictures = [display.grid(images, len(images), self.scale) for images in rows.values()]
         pictures = [display.label(row, name) if name else row for name, row in zip(rows, pictures, strict=True)]
-        several = self.ws.shape[1] > 1
-        picture = display.stack(pictures) if several else display.beside(pictures)
+        picture = display.stack(pictures) if self.ws.shape[1] > 1 else display.beside(pictures)
         return picture if self.captions is None else display.label(picture, self.captions[i])
 
-    def _images(self, ws: Tensor) -> dict[str, Tensor]:
-        """ws [B, N, L, w_dim] -> {name: uint8 [B, N, 3, R, R]} on the CPU"""
+    def _render(self, number: int) -> dict[str, Tensor]:
+        """The images of a batch, by generator: uint8 [B, N, 3, R, R] on the CPU."""
+        ws = self.ws[number * self.batch : (number + 1) * self.batch]
         flat = ws.flatten(0, 1)
         rendered = {name: latents.render(g, flat, self.noise, len(flat)) for name, g in self.generators.items()}
         return {name: display.to_uint8(images).cpu().unflatten(0, ws.shape[:2]) for name, images in rendered.items()}
 
 
 def walk(generators: Generators, keys: Tensor, frames_per_key: int = 48, **settings: Any) -> Frames:
-    """From code to code [K, L, w_dim] and back to the first, easing in and out, without a jump where it starts again.
-
-    `frames_per_key` from one to the next; generators, settings and errors as those of `Frames`.
-    """
+    """From code to code [K, L, w_dim] and back to the first, easing in and out; `settings` as of `Frames`."""
     if len(keys) < 2:
         raise ValueError(f"faces to go between: {len(keys)}, expected at least two, such as seeds 1,5,9")
     if frames_per_key < 1:
@@ -141,40 +119,28 @@ def there_and_back(low: float, high: float, frames: int) -> list[float]:
 
 @torch.no_grad()
 def sweep(
-    generators: Generators,
-    ws_of: Callable[[float], Tensor],
-    amounts: Iterable[float],
-    caption: str | None = None,
-    **settings: Any,
+    generators: Generators, ws_of: Callable[[float], Tensor], amounts: Iterable[float], caption=None, **settings: Any
 ) -> Frames:
     """What one number does to the codes: degrees of a direction, strength of an edit, psi.
 
-    Args:
-        ws_of, amounts: amount -> [L, w_dim], or [N, L, w_dim] for N faces; one amount per frame.
-        caption: a line above every frame, in which the amount is put: "degree {:+.1f}".
-        generators, settings: as in `Frames`, with its errors.
+    `ws_of` an amount is [L, w_dim], or [N, L, w_dim] for N faces; there is a frame for each of `amounts`, which are put
+    into the caption: "degree {:+.1f}". Other arguments, and errors, as those of `Frames`.
     """
     amounts = [float(amount) for amount in amounts]
-    if not amounts:
-        raise ValueError("a sweep needs at least one amount, got none")
     captions = None if caption is None else [caption.format(amount) for amount in amounts]
     return Frames(generators, torch.stack([ws_of(amount) for amount in amounts]), captions, **settings)
 
 
 # ----------------------------------------------------------------------------------------------- files, and notebooks
-
-
 def save(frames: Iterable[Image.Image], path: str | os.PathLike, fps: float = 24, progress: bool = True) -> Path:
     """Write frames atomically as GIF (a path that ends in .gif) or MP4 (H.264, plays everywhere).
 
     The frames may be rendered meanwhile. An MP4 loses a last odd row or column. Raises ValueError for another ending,
-    no frames, frames of several sizes, or fps below 1.
+    no frames, or frames of several sizes.
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"'{path.name}': expected a name that ends in {' or '.join(ENDINGS)}")
-    if fps < 1:
-        raise ValueError(f"fps is {fps}, expected at least 1 frame a second")
     frames = bar(frames, path.name, "frame", progress)
     with files.replacing(path) as part:
         if path.suffix.lower() == ".gif":
@@ -185,10 +151,9 @@ def save(frames: Iterable[Image.Image], path: str | os.PathLike, fps: float = 24
 
 
 def show(frames: Iterable[Image.Image], fps: int = 16, width: int | None = None, colours: int = 96):
-    """Frames as an endless GIF, held by the notebook itself: GitHub and the site show it too.
+    """Frames as an endless GIF inside the notebook, `width` pixels wide there; few `colours` keep it small.
 
-    `width` is that of the picture on the page, in pixels (None: as it is); few `colours` keep it small. Raises
-    ValueError for more than 4 MB, which would make the notebook slow to open.
+    Raises ValueError for more than 4 MB, which would make the notebook slow to open.
     """
     from IPython.display import Image as Shown
 

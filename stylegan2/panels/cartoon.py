@@ -25,7 +25,7 @@ from torch import Tensor
 
 from stylegan2 import display
 from stylegan2.data.images import Refused, decode
-from stylegan2.editing.cartoonize import AGAIN, STEPS, cartoonize, is_outside, plan
+from stylegan2.editing.cartoonize import AGAIN, STEPS, cartoonize, encode, is_outside, settings
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.layer_swapping import cuts
 from stylegan2.editing.photos import Cutting, Portrait, names_of, parse_box, portraits
@@ -94,7 +94,8 @@ class Studio:
     def searching(self, sitter: Sitter) -> Iterator[Search]:
         """Search the codes of a sitter, step by step; after the last one they are kept."""
         sitter.outside = self.steps > 0 and bool(is_outside(self.source, sitter.photo, self.distance, self.encoder))
-        config, start = plan(sitter.photo, sitter.outside, self.encoder, self.steps)
+        config = settings(sitter.outside, self.encoder is not None, self.steps)
+        start = None if sitter.outside or self.encoder is None else encode(self.encoder, sitter.photo)
         if self.steps or start is None:
             run = Search(self.source, sitter.photo, self.distance, config, start)
             for _ in range(config.steps):
