@@ -221,8 +221,8 @@ def tune(
     Adam's, ValueError for numbers that cannot work.
     """
     check_images(g, images, projection.ws)
-    pairs = projection.ws, torch.arange(len(images))
-    steps_of = learning_steps(g, lambda step: pairs, images, distance, steps, lr, pixels=1.0)
+    pairs = projection.ws, images
+    steps_of = learning_steps(g, lambda step: pairs, distance, steps, lr, pixels=1.0)
     with bar(steps_of, "tune", "step", progress, total=steps) as shown:
         for tuned, row in shown:  # noqa: B007  (the last is the result)
             shown.set_postfix(_to_photo(row), refresh=False)
@@ -232,7 +232,6 @@ def tune(
 def learning_steps(
     g: Generator,
     pairs: Callable[[int], tuple[Tensor, Tensor]],
-    images: Tensor,
     distance,
     steps: int,
     lr: float,
@@ -241,9 +240,8 @@ def learning_steps(
     """A copy of G whose synthesis network learns to render given images from given codes, after each step of Adam.
 
     Args:
-        pairs: called with the number of a step, says what it learns from: ws [N, L, w_dim], and which of the images
-            each should render, [N] (long, CPU).
-        images: [M, 3, R, R] in [-1, 1].
+        pairs: called with the number of a step, says what it learns from: ws [N, L, w_dim], and the images that they
+            should render, [N, 3, R, R] in [-1, 1].
         distance, pixels: a perceptual distance, and the weight of the mean squared difference beside it.
 
     Yields the copy, always the same, and {"step", "loss", "psnr"}. Raises ValueError for numbers that cannot work.
@@ -252,23 +250,22 @@ def learning_steps(
         raise ValueError(f"steps is {steps}, lr {lr:g}: expected steps >= 1, lr > 0")
     tuned = deepcopy(g)
     optimiser = torch.optim.Adam(tuned.synthesis.parameters(), lr)
-    with torch.no_grad():
-        target = distance.of(images)
     for step in range(steps):
-        ws, which = pairs(step)
+        ws, images = pairs(step)
         tuned.synthesis.requires_grad_(True)
         optimiser.zero_grad(set_to_none=True)
         losses, decibels = [], []
         try:
             with frozen(distance):
                 for part in slices(len(ws), images_at_once(tuned.synthesis, len(ws), graph=True)):
-                    of, wanted = which[part], images[which[part]]
+                    with torch.no_grad():
+                        target = distance.of(images[part])
                     rendered = tuned.synthesis(ws[part], "const")
-                    error = (rendered - wanted).square().mean((1, 2, 3))
-                    loss = pixels * error + distance(rendered, [x[of] for x in target])
+                    error = (rendered - images[part]).square().mean((1, 2, 3))
+                    loss = pixels * error + distance(rendered, target)
                     (loss.sum() / len(ws)).backward()
                     losses.append(loss.detach())
-                    decibels.append(psnr(rendered.detach(), wanted))
+                    decibels.append(psnr(rendered.detach(), images[part]))
             optimiser.step()
         finally:  # Ctrl-C may come within a step
             tuned.requires_grad_(False)
