@@ -57,19 +57,10 @@ def test_layers_follow_from_the_models_size():
     assert style_layers(6) == (1, 2, 3, 4, 5)
 
 
-@pytest.mark.parametrize("num_ws", range(4, 19, 2))
-def test_kept_colours_leave_what_drives_colours_to_the_face(num_ws):
-    """An odd code drives a tRGB, see networks.py."""
-    kept = style_layers(num_ws, StyleConfig(keep_colours=True))
-    assert kept and set(kept) < set(style_layers(num_ws)) and not [layer for layer in kept if layer % 2]
-
-
 def test_layers_may_be_named():
     assert style_layers(10, StyleConfig(layers="2,5-6")) == (2, 5, 6)
     with pytest.raises(ValueError, match="0 to 9"):
         style_layers(10, StyleConfig(layers="10"))
-    with pytest.raises(ValueError, match="all of them drive colours"):
-        style_layers(10, StyleConfig(layers="3", keep_colours=True))
 
 
 @pytest.mark.parametrize(
@@ -81,21 +72,34 @@ def test_impossible_settings_are_refused(wrong):
 
 
 # ----------------------------------------------------------------------------------------------------------- the pairs
-def test_codes_outside_the_style_layers_are_the_drawings_to_the_bit(networks, ws):
-    g, _ = networks
-    config = replace(CONFIG, layers="2-3")
-    codes, which = Pairs(g, ws, config)(0)
-    others = [0, 1, 4, 5]
-    assert torch.equal(codes[:, others], ws[which][:, others])
-    assert (codes[:, 2:4] != ws[which][:, 2:4]).all()
+def test_codes_outside_the_style_layers_are_the_drawings_to_the_bit(networks, drawings, ws):
+    codes, _ = Pairs(networks[0], drawings, ws, replace(CONFIG, layers="2-3"))(0)
+    own, others = ws[[0, 1, 0]], [0, 1, 4, 5]
+    assert torch.equal(codes[:, others], own[:, others])
+    assert (codes[:, 2:4] != own[:, 2:4]).all()
     assert torch.equal(codes[:, 2], codes[:, 3]) and len(torch.unique(codes[:, 2], dim=0)) == 3  # a face each
 
 
-def test_drawings_take_turns_and_a_step_is_a_function_of_its_number(networks, ws):
-    pairs = Pairs(networks[0], ws, CONFIG)
-    assert pairs(0)[1].tolist() == [0, 1, 0] and pairs(1)[1].tolist() == [1, 0, 1]
+def test_drawings_take_turns_and_a_step_is_a_function_of_its_number(networks, drawings, ws):
+    pairs = Pairs(networks[0], drawings, ws, CONFIG)
+    assert torch.equal(pairs(0)[1], drawings[[0, 1, 0]]) and torch.equal(pairs(1)[1], drawings[[1, 0, 1]])
     assert torch.equal(pairs(5)[0], pairs(5)[0]) and not torch.equal(pairs(5)[0], pairs(6)[0])
-    assert not torch.equal(pairs(5)[0], Pairs(networks[0], ws, replace(CONFIG, seed=1))(5)[0])
+    assert not torch.equal(pairs(5)[0], Pairs(networks[0], drawings, ws, replace(CONFIG, seed=1))(5)[0])
+
+
+def test_kept_colours_are_those_of_each_face_and_lines_the_drawings(networks, ws):
+    """A drawing that is its face, with other colours and a dark line: only the line is learnt."""
+    g = networks[0]
+    face = g.synthesis(ws, "const")
+    line = torch.zeros_like(face)
+    line[..., 7, 3:13] = -0.5
+    config = replace(CONFIG, keep_colours=True)
+    plain, tinted, drawn = (Pairs(g, face + more, ws, config)(0) for more in (0, 0.3, line))
+    faces = g.synthesis(plain[0], "const").clamp(-1, 1)
+    assert torch.equal(tinted[0], plain[0]) and (plain[1] - faces).abs().max() < 1e-5
+    assert (tinted[1] - faces).abs().max() < 1e-5
+    darker = (drawn[1] - faces).mean((0, 1))
+    assert darker[7, 4:12].max() < -0.1 and darker[:4].abs().max() < 1e-5
 
 
 # -------------------------------------------------------------------------------------------------------- the distance
@@ -130,9 +134,9 @@ def test_random_codes_come_to_render_the_drawing(networks, drawings, ws, learnt)
     style, history = learnt
     assert [row["step"] for row in history] == list(range(60))
     assert sum(row["loss"] for row in history[-5:]) < 0.7 * sum(row["loss"] for row in history[:5])
-    codes, which = Pairs(networks[0], ws, CONFIG)(1000)  # that were never seen
+    codes, images = Pairs(networks[0], drawings, ws, CONFIG)(1000)  # that were never seen
     distance = DiscriminatorDistance(networks[1])
-    target = [x[which] for x in distance.of(drawings)]
+    target = distance.of(images)
     before, after = (distance(g.synthesis(codes, "const"), target) for g in (networks[0], style))
     assert (after < before).all()
 

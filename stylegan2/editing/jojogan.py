@@ -10,8 +10,10 @@ that they are drawn in that style as well.
 
 Other than in the paper and its authors' code: their mask is on the styles s of the layers, ours on the codes of W+, so
 a random odd code changes a tRGB and the up-convolution after it; they show each drawing once in an iteration and take
-the mean over D's layers, we show a batch of pairs and take the sum; the strength blends weights, theirs features; and
-the layers that `keep_colours` leaves alone are our choice.
+the mean over D's layers, we show a batch of pairs and take the sum; the strength blends weights, theirs features. To
+keep colours they leave some layers alone, so that the drawing's colours are not learnt there; we paint the drawing anew
+in the colours of each pair's face, see `Pairs`: so a generator learns what a drawing adds to a face, whatever its
+colours.
 
 This is no `transfer.Method`: the pairs are known, and D learns nothing, it only compares. It is pivotal tuning with
 other codes at each step and another distance, in the same loop (`projection.learning_steps`).
@@ -28,6 +30,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
 
 from stylegan2 import checkpoints, display, files
 from stylegan2.bars import bar
@@ -50,6 +53,7 @@ from stylegan2.setting_types import check_types
 SHUT = 0.12  # an eye's height in its widths, below which it counts as closed (rendered ones are at least 0.22 high)
 TURNED, AWAY, LARGER = 12.0, 0.12, 1.4  # degrees, sides of the picture, and times, beyond which it is not aligned
 FACES = range(8)  # seeds of the faces on the sheet
+SLOW = 0.04  # of an image's side: what changes more slowly is colour, what changes faster are lines and shading
 SEEN = 256  # pixels at which a small picture is looked at
 
 
@@ -61,7 +65,7 @@ class StyleConfig:
     lr: float = 2e-3  # step size, the paper's
     batch: int = 4  # pairs of an iteration
     layers: str = "auto"  # codes that are random in the pairs, such as 5-9: see `style_layers`
-    keep_colours: bool = False  # of the face: leave the codes that drive colours as they are
+    keep_colours: bool = False  # of each face, instead of the drawing's: see `Pairs`
     seed: int = 0  # of the random codes
 
     def __post_init__(self) -> None:
@@ -77,38 +81,43 @@ def style_layers(num_ws: int, config: StyleConfig | None = None) -> tuple[int, .
     """The codes of a model with `num_ws` that are random in the pairs; the others stay the drawing's.
 
     By default those from the up-convolution to 64x64 on, or to half of a smaller image's side: 5-9 of 10 codes (64
-    pixels), 7-11 of 12, 7-13 of 14, 7-17 of 18 (1024 pixels, the paper's). To keep colours, without those that drive a
-    tRGB: the odd ones. Earlier layers bring more of the drawing, its haircut too (benchmarks/README.md).
+    pixels), 7-11 of 12, 7-13 of 14, 7-17 of 18 (1024 pixels, the paper's). Earlier layers bring more of the drawing,
+    its haircut too (benchmarks/README.md).
 
     Raises ValueError for layers that the model does not have.
     """
     config = config or StyleConfig()
     first = max(1, min(7, num_ws - 5))
-    layers = range(first, num_ws) if config.layers == "auto" else parse_layers(config.layers, num_ws)
-    colours = {*range(1, num_ws, 2)} if config.keep_colours else set()
-    if not (kept := tuple(layer for layer in layers if layer not in colours)):
-        raise ValueError(f"layers {config.layers!r}: all of them drive colours; choose others, or do not keep colours")
-    return kept
+    return tuple(range(first, num_ws) if config.layers == "auto" else parse_layers(config.layers, num_ws))
 
 
-@dataclass(frozen=True)
 class Pairs:
-    """The data: codes, and the drawing that each of them should render (the paper's step 2, s_i = M s + (1-M) s(z_i)).
+    """The data: codes, and what each of them should render (the paper's step 2, s_i = M s + (1-M) s(z_i)).
 
-    The mask M is `style_layers`. Drawings take turns; a step's random codes are a function of (seed, step).
+    The mask M is `style_layers`. Drawings [M, 3, R, R] in [-1, 1] take turns; a step's random codes are a function of
+    (seed, step).
+
+    Codes that share the drawing's in the coarse layers render faces of the same structure, in other colours. So to
+    keep colours, the target is what the source renders of the pair's own codes, plus what the drawing adds to its own
+    face: of that the lines and the shading, without the slow changes of colour (a Gaussian blur, `SLOW` of the side).
     """
 
-    source: Generator
-    ws: Tensor  # [M, L, w_dim], of the drawings
-    config: StyleConfig
+    def __init__(self, source: Generator, drawings: Tensor, ws: Tensor, config: StyleConfig):
+        self.source, self.drawings, self.ws, self.config = source, drawings, ws, config
+        self.layers = style_layers(source.num_ws, config)
+        added, sd = drawings - render(source, ws), SLOW * drawings.shape[-1]
+        self.lines = added - gaussian_blur(added, 2 * round(2 * sd) + 1, sd)
 
     @torch.no_grad()
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """-> codes [batch, L, w_dim], and numbers of drawings [batch] (on the CPU)."""
+        """-> codes [batch, L, w_dim], and images [batch, 3, R, R]."""
         n = self.config.batch
         which = (torch.arange(n) + step * n) % len(self.ws)
         z = torch.randn(n, self.source.z_dim, generator=step_generator(self.config.seed, step))
-        return mix(self.ws[which], self.source.mapping(z), style_layers(self.source.num_ws, self.config)), which
+        ws = mix(self.ws[which], self.source.mapping(z), self.layers)
+        if not self.config.keep_colours:
+            return ws, self.drawings[which]
+        return ws, (render(self.source, ws) + self.lines[which]).clamp(-1, 1)
 
 
 def invert(source: Generator, drawings: Tensor, distance, encoder: Encoder | None, steps: int = STEPS) -> Tensor:
@@ -133,8 +142,8 @@ def stylize_steps(
     """The learning of `stylize` step by step: yields the generator, always the same, and {"step", "loss", "psnr"}."""
     config = config or StyleConfig()
     check_images(source, drawings, ws)
-    pairs = Pairs(source, ws.detach(), config)
-    return learning_steps(source, pairs, drawings, DiscriminatorDistance(d), config.iterations, config.lr)
+    pairs = Pairs(source, drawings, ws.detach(), config)
+    return learning_steps(source, pairs, DiscriminatorDistance(d), config.iterations, config.lr)
 
 
 def stylize(

@@ -164,19 +164,20 @@ def tune(
     hardly change. Images, distance and errors as those of `Search`.
     """
     check_images(g, images, projection.ws)
-    pairs = projection.ws, torch.arange(len(images))
-    learning = learning_steps(g, lambda step: pairs, images, distance, steps, lr, pixels=1.0)
+    pairs = projection.ws, images
+    learning = learning_steps(g, lambda step: pairs, distance, steps, lr, pixels=1.0)
     *_, (tuned, _) = bar(learning, "tune", "step", progress, total=steps)
     return tuned
 
 
 def learning_steps(
-    g: Generator, pairs: Callable[[int], Sequence[Tensor]], images: Tensor, distance, steps: int, lr: float, pixels=0.0
+    g: Generator, pairs: Callable[[int], tuple[Tensor, Tensor]], distance, steps: int, lr: float, pixels: float = 0.0
 ) -> Iterator[tuple[Generator, dict[str, float]]]:
-    """A copy of G whose synthesis network learns to render images [M, 3, R, R] from codes, after each step of Adam.
+    """A copy of G whose synthesis network learns to render images from codes, after each step of Adam.
 
-    `pairs` of the number of a step are ws [N, L, w_dim], and which of the images each should render, [N] (long, CPU).
-    The loss is the perceptual `distance`, and `pixels` times the mean squared difference.
+    Args:
+        pairs: of the number of a step: codes [N, L, w_dim], and what they should render, [N, 3, R, R] in [-1, 1].
+        distance, pixels: a perceptual distance, and the weight of the mean squared difference beside it.
 
     Yields the copy, always the same, and {"step", "loss", "psnr"}. Raises ValueError for numbers that cannot work.
     """
@@ -184,22 +185,21 @@ def learning_steps(
         raise ValueError(f"steps is {steps}, lr {lr:g}: expected steps >= 1, lr > 0")
     tuned = deepcopy(g)
     optimiser = torch.optim.Adam(tuned.synthesis.parameters(), lr)
-    with torch.no_grad():
-        target = distance.of(images)
     for step in range(steps):
-        ws, which = pairs(step)
+        ws, images = pairs(step)
         tuned.synthesis.requires_grad_(True)
         optimiser.zero_grad(set_to_none=True)
         rows = []
         try:
             with frozen(distance):
                 for part in slices(len(ws), images_at_once(tuned.synthesis, len(ws), graph=True)):
-                    of, wanted = which[part], images[which[part]]
+                    with torch.no_grad():
+                        target = distance.of(images[part])
                     rendered = tuned.synthesis(ws[part], "const")
-                    error = (rendered - wanted).square().mean((1, 2, 3))
-                    loss = pixels * error + distance(rendered, [x[of] for x in target])
+                    error = (rendered - images[part]).square().mean((1, 2, 3))
+                    loss = pixels * error + distance(rendered, target)
                     (loss.sum() / len(ws)).backward()
-                    rows.append((loss.detach(), psnr(rendered.detach(), wanted)))
+                    rows.append((loss.detach(), psnr(rendered.detach(), images[part])))
             optimiser.step()
         finally:  # Ctrl-C may come within a step
             tuned.requires_grad_(False)
