@@ -250,7 +250,7 @@ def held_out_error(model: Taught, lessons: Lessons) -> float:
 class MappingConfig(FitConfig):
     """Lengths and rates of the mapping's teaching."""
 
-    images: int = 40_000_000  # none here, but codes: shown in all
+    images: int = 40_000_000  # codes, that is: shown in all
     faces: int = 2_000_000  # different ones
     batch: int = 2_048
     held_out: int = 10_000
