@@ -412,7 +412,10 @@ def test_the_rendered_clip_needs_no_file(models, tmp_path):
     words = ["cartoonize", "--models", models, "--out", tmp_path / "c.mp4", "--steps", 0]
     assert "3 frames" in call(*words, "pocket:clip?n=3") and "no sound" in call(*words, "pocket:clip?n=3&person=2")
     assert "expected 'pocket:clip'" in refusal(*words, "pocket:clips")
-    assert "at least one frame" in refusal(*words, "pocket:clip?n=0")
+    assert "n at least 1" in refusal(*words, "pocket:clip?n=0")
+    assert "'x=3' in 'pocket:clip?x=3': expected whole numbers as in 'pocket:clip?" in refusal(
+        *words, "pocket:clip?x=3"
+    )
 
 
 def test_impossible_wishes_are_refused(film, models, tmp_path, monkeypatch):

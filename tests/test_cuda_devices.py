@@ -137,7 +137,6 @@ MEASURED = {  # name -> what is measured of networks and images on the card
     "read rendered images": lambda m: m.judge.read(world.render(world.sample("photo", 2, seed=0), "photo")),
     "landmark_error": lambda m: measures.landmark_error(_reading(m), _reading(m, m.target)),
     "same_faces": lambda m: measures.same_faces(m.judge, "photo", "webtoon", 4),
-    "feature_statistics": lambda m: measures.feature_statistics(_reading(m)),
     "nearest_distances": lambda m: measures.nearest_distances(_reading(m).features),
     "attribute_spread": lambda m: changes.attribute_spread(_reading(m)),
     "counts": lambda m: text_edits.PROMPTS[0].holds(_reading(m)),

@@ -23,11 +23,11 @@ from stylegan2.pocket.nets.detector_training import (
     EVALUATION_SEED,
     WINDOW,
     DetectorConfig,
+    DetectorTraining,
     count_hits,
     cut_window,
     evaluate,
     loss_of,
-    train_detector,
     truth,
 )
 from stylegan2.pocket.world.pages import make_page
@@ -300,28 +300,26 @@ def test_hits_pair_every_box_once():
 
 
 def test_training_goes_on_where_it_stopped_and_writes_what_it_found(tmp_path, monkeypatch):
-    config = DetectorConfig(windows=12, batch=2, pages=2, save_every=4)
+    config = DetectorConfig(images=12, batch=2, pages=2, held_out=1)
     whole, parts = tmp_path / "whole.pt", tmp_path / "parts.pt"
-    train_detector(whole, config, "cpu", tmp_path / "a", held_out=1)
-    from stylegan2.pocket.nets import detector_training
+    DetectorTraining(config, "cpu").train(whole, tmp_path / "a")
+    step, steps = DetectorTraining.train_step, []
 
-    step, steps = detector_training._Run.train_step, []
-
-    def dies(run, pages):
+    def dies(run, *batch):
         steps.append(run.step)
         if len(steps) == 5:
             raise KeyboardInterrupt
-        return step(run, pages)
+        return step(run, *batch)
 
-    monkeypatch.setattr(detector_training._Run, "train_step", dies)
+    monkeypatch.setattr(DetectorTraining, "train_step", dies)
     with pytest.raises(KeyboardInterrupt):
-        train_detector(parts, config, "cpu", tmp_path / "b", held_out=1)
+        DetectorTraining(config, "cpu").train(parts, tmp_path / "b")
     assert not parts.exists()
-    train_detector(parts, config, "cpu", tmp_path / "b", held_out=1)
+    DetectorTraining(config, "cpu").train(parts, tmp_path / "b")
     assert steps == [0, 1, 2, 3, 4, 4, 5]
     a, b = (torch.load(path, weights_only=True)["state"] for path in (whole, parts))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert json.loads(parts.with_suffix(".json").read_text())["held out"]["pages"] == 1
     assert not list((tmp_path / "b").glob("*.pt"))
-    with pytest.raises(ValueError, match="windows >= batch"):
-        DetectorConfig(windows=1)
+    with pytest.raises(ValueError, match="images >= batch"):
+        DetectorConfig(images=1)

@@ -24,11 +24,13 @@ from stylegan2.editing.encoder import (
     to_original,
 )
 from stylegan2.editing.perceptual import psnr
+from stylegan2.pocket import world
 from stylegan2.pocket.nets import encoder_training
-from stylegan2.pocket.nets.encoder_training import EncoderConfig, KnownFaces, _Run, train_encoder
+from stylegan2.pocket.nets.encoder_training import EncoderConfig, EncoderTraining
+from stylegan2.pocket.nets.teaching import FaceCodes, describe
 
 GOLDEN = Path(__file__).parent / "golden"
-TINY = {"images": 8 * 6, "batch": 8, "faces": 12, "save_every": 8}
+TINY = {"images": 8 * 6, "batch": 8, "faces": 12}
 
 
 @pytest.fixture(scope="module")
@@ -144,32 +146,41 @@ def test_other_files_are_refused_with_reasons(g, tmp_path):
 
 
 # --------------------------------------------------------------------------------------------------------- its training
-def some_faces(g, count: int, codes=None) -> KnownFaces:
-    """As training takes them, but pictures of noise."""
-    rng = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 255, (count, 3, 16, 16), dtype=torch.uint8, generator=rng)
-    return KnownFaces(images, torch.randn(count, g.w_dim, generator=rng))
+def training(g, config: EncoderConfig, known: bool = True) -> EncoderTraining:
+    """One of which the pictures are noise."""
+    run, rng = EncoderTraining(config, g, Pixels(), "cpu"), torch.Generator().manual_seed(0)
+    images = torch.randint(0, 255, (config.faces, 3, 16, 16), dtype=torch.uint8, generator=rng)
+    run.faces = images, torch.randn(config.faces, g.w_dim, generator=rng) if known else None
+    return run
+
+
+def test_the_codes_of_rendered_faces_are_known_if_something_tells_them(g):
+    codes = FaceCodes(describe(world.sample("photo", 1)).shape[1], g.w_dim)
+    config = EncoderConfig(**TINY)
+    for teller in (None, codes):
+        photos, w = EncoderTraining(config, g, Pixels(), "cpu", teller).faces
+        faces = world.sample("photo", 12, seed=encoder_training.FACES_SEED)
+        assert torch.equal(photos, world.render(faces, "photo", 16))
+        assert w is None if teller is None else torch.equal(w, codes.w(describe(faces)))
 
 
 def test_killed_training_goes_on_to_the_same_encoder(g, tmp_path, monkeypatch):
     config = EncoderConfig(**TINY)
-    monkeypatch.setattr(encoder_training, "known_faces", some_faces)
     monkeypatch.setattr(encoder_training, "measure", lambda *arguments: {"generated": 20.0})
-    train_encoder(tmp_path / "a.pt", g, Pixels(), config, "cpu", tmp_path / "a")
-    one_step, steps = _Run.train_step, []
+    training(g, config).train(tmp_path / "a.pt", tmp_path / "a")
+    one_step, steps = EncoderTraining.train_step, []
 
-    def dies(run, faces):
+    def dies(run, *batch):
         steps.append(run.step)
         if len(steps) == 4:
             raise KeyboardInterrupt
-        return one_step(run, faces)
+        return one_step(run, *batch)
 
-    monkeypatch.setattr(_Run, "train_step", dies)
-    again = (tmp_path / "b.pt", g, Pixels(), config, "cpu", tmp_path / "b")
+    monkeypatch.setattr(EncoderTraining, "train_step", dies)
     with pytest.raises(KeyboardInterrupt):
-        train_encoder(*again)
+        training(g, config).train(tmp_path / "b.pt", tmp_path / "b")
     assert not (tmp_path / "b.pt").exists()
-    train_encoder(*again)
+    training(g, config).train(tmp_path / "b.pt", tmp_path / "b")
     assert steps == [0, 1, 2, 3, 3, 4, 5]
     whole, resumed = (load_encoder(tmp_path / f"{name}.pt").encoder.state_dict() for name in "ab")
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
@@ -178,12 +189,12 @@ def test_killed_training_goes_on_to_the_same_encoder(g, tmp_path, monkeypatch):
 
 
 def test_a_state_of_other_settings_is_passed_over(g, tmp_path):
-    run = _Run(EncoderConfig(**TINY), g, Pixels(), torch.device("cpu"))
+    run = training(g, EncoderConfig(**TINY))
     run.step = 3
     run.save(tmp_path / "state.pt")
     found = []
-    for changes in ({"lr": 0.5}, {"save_every": 99}):
-        other = _Run(EncoderConfig(**TINY | changes), g, Pixels(), torch.device("cpu"))
+    for changes in ({"lr": 0.5}, {}):
+        other = training(g, EncoderConfig(**TINY | changes))
         other.resume(tmp_path / "state.pt")
         found.append(other.step)
     assert found == [0, 3]
@@ -192,11 +203,10 @@ def test_a_state_of_other_settings_is_passed_over(g, tmp_path):
 def test_it_learns_to_give_back_generated_images(g):
     """Against the mean code, which is the best that one code for all can do."""
     config = EncoderConfig(images=8 * 150, batch=8, faces=8, lr=1e-2, perceptual=0.0)
-    run = _Run(config, g, Pixels(), torch.device("cpu"))
-    faces = some_faces(g, 8)._replace(w=None)  # noise has no code that could be learned
-    rows = [run.train_step(faces) for _ in range(config.steps)]
+    run = training(g, config, known=False)  # noise has no code that could be learned
+    rows = [run.train_step(*run.batch()) for _ in range(config.steps)]
     assert sum(r["codes"] for r in rows[-10:]) < 0.7 * sum(r["codes"] for r in rows[:10])
-    images, ws = run.batch(faces)
+    images, ws = run.batch()
     with torch.no_grad():
         found = run.g.synthesis(run.model(images[:4]), "const")
         mean = run.g.synthesis(run.g.mapping.mean_ws.expand(4, -1, -1), "const")
@@ -204,18 +214,18 @@ def test_it_learns_to_give_back_generated_images(g):
 
 
 def test_a_batch_is_half_generated_and_a_function_of_the_step(g):
-    run = _Run(EncoderConfig(**TINY), g, Pixels(), torch.device("cpu"))
-    faces = some_faces(g, 12)
-    images, ws = run.batch(faces)
+    run = training(g, EncoderConfig(**TINY))
+    photos, w = run.faces
+    images, ws = run.batch()
     assert images.shape == (8, 3, 16, 16) and ws.shape == (8, g.num_ws, g.w_dim)
     torch.testing.assert_close(run.g.synthesis(ws[:4], "const").clamp(-1, 1), images[:4], rtol=0, atol=2e-2)
-    real = faces.images.float() / 127.5 - 1
+    real = photos.float() / 127.5 - 1
     for image, code in zip(images[4:], ws[4:], strict=True):  # each with its own w in all layers
         k = int((image - real).abs().amax((1, 2, 3)).argmin())
-        assert torch.allclose(image, real[k], atol=1e-5) and torch.allclose(code, faces.w[k], atol=1e-4)
-    assert torch.equal(run.batch(faces)[0], images)
+        assert torch.allclose(image, real[k], atol=1e-5) and torch.allclose(code, w[k], atol=1e-4)
+    assert torch.equal(run.batch()[0], images)
     run.step = 1
-    assert not torch.equal(run.batch(faces)[0], images)
+    assert not torch.equal(run.batch()[0], images)
 
 
 def test_settings_are_checked():

@@ -20,7 +20,7 @@ from stylegan2.editing.photos import Portrait, open_photo
 from stylegan2.pocket import person, world
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
-from stylegan2.pocket.person import PersonCodes, Wishes, is_real, read_person, verdicts
+from stylegan2.pocket.person import PersonCodes, is_real, read_person, verdicts
 from stylegan2.pocket.portrait import describe
 
 ROOT = Path(__file__).parents[1]
@@ -179,13 +179,14 @@ def test_a_picture_of_the_person_fits_better_than_others_and_one_of_somebody_els
 
 
 def test_impossible_wishes_are_refused():
-    for wrong, says in (
-        ({"codes": "x"}, "auto, read or search"),
-        ({"space": "z"}, "auto, w"),
-        ({"steps": -1}, "at least 0"),
+    for option, wrong, expected in (
+        ("--codes", "x", "'search'"),
+        ("--space", "z", "'w+'"),
+        ("--steps", "-1", "at least 0"),
+        ("--keep-colours", "2", "equal to 1"),
     ):
-        with pytest.raises(ValueError, match=says):
-            Wishes(**wrong)
+        said = call("cartoonize", EILEEN, option, wrong, code=2)
+        assert option in said and expected in said
 
 
 # ---------------------------------------------------------------------------------------------------- the command line

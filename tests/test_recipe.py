@@ -18,8 +18,7 @@ from stylegan2.pocket.nets.clip_training import ClipConfig
 from stylegan2.pocket.nets.detector_training import DetectorConfig
 from stylegan2.pocket.nets.encoder_training import EncoderConfig
 from stylegan2.pocket.nets.growing import GrowConfig
-from stylegan2.pocket.nets.mapping_training import MappingConfig
-from stylegan2.pocket.nets.teaching import TeachingConfig
+from stylegan2.pocket.nets.teaching import MappingConfig, TeachingConfig
 from stylegan2.pocket.studies import scoreboard, text_edits
 from stylegan2.pocket.studies.methods import named
 from stylegan2.pocket.studies.projection import ROUTES, compare_routes
@@ -43,14 +42,14 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipe")
     lengths = {"half_faces": 64, "warmup_images": 16, "long_images": 48, "large_images": 128}
     lengths |= {
-        "teaching": TeachingConfig(images=32, batch=8, faces=24, held_out=8, save_every=16),
+        "teaching": TeachingConfig(images=32, batch=8, faces=24, held_out=8),
         "growing": GrowConfig(images=32),
     }
-    lengths |= {"mapping": MappingConfig(codes=20_000, faces=4_000, batch=1_000, held_out=200)}
+    lengths |= {"mapping": MappingConfig(images=20_000, faces=4_000, batch=1_000, held_out=200)}
     lengths |= {"photo_faces": 64, "target_images": 32, "moments": (16, 48)}
     lengths |= {"clip": ClipConfig(images=512, own_faces=12, cross_faces=2), "text_faces": 2}
     lengths |= {"encoder": EncoderConfig(images=32, faces=8), "route_images": 2}
-    lengths |= {"detector": DetectorConfig(windows=16, pages=1), "held_out_pages": 1}
+    lengths |= {"detector": DetectorConfig(images=16, pages=1, held_out=1)}
     small = recipe.Recipe(folder / "shipped", folder / "work", webtoon_seeds=(0, 1), device="cpu", **lengths)
     small.shipped.mkdir()
     (small.shipped / "judge.pt").write_bytes((SHIPPED / "judge.pt").read_bytes())
@@ -145,7 +144,7 @@ def test_the_encoder_and_the_routes_say_what_they_can(made):
 
 def test_the_detector_says_what_it_finds(made):
     said = json.loads(made.path("detector").with_suffix(".json").read_text())
-    assert said["training"]["windows"] == 16 and said["held out"]["pages"] == 1
+    assert said["training"]["images"] == 16 and said["held out"]["pages"] == 1
     assert made.path("detector").stat().st_size < 1_000_000
 
 

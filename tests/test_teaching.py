@@ -1,5 +1,6 @@
 """The source's lessons: a face for every z, a synthesis and a mapping network taught by the renderer, a grown D."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,24 +10,26 @@ from stylegan2 import networks
 from stylegan2.layers import widths
 from stylegan2.pocket import world
 from stylegan2.pocket.nets import fit
-from stylegan2.pocket.nets.growing import GrowConfig, grow, grown, load_grown
-from stylegan2.pocket.nets.mapping_training import MappingConfig, assemble, train_mapping
+from stylegan2.pocket.nets.growing import GrowConfig, Growing, grown, load_grown
 from stylegan2.pocket.nets.teaching import (
     COARSE,
     FINE,
     FaceCodes,
     Lessons,
+    MappingConfig,
+    MappingTraining,
     Taught,
+    Teaching,
     TeachingConfig,
+    assemble,
     compose,
     describe,
+    held_out_error,
     importance,
-    measure,
-    train_teaching,
 )
 
 CPU = torch.device("cpu")
-TINY = TeachingConfig(images=32, batch=8, faces=24, held_out=8, resolution=16, save_every=16)
+TINY = TeachingConfig(images=32, batch=8, faces=24, held_out=8, resolution=16)
 
 
 def normal(count: int, seed: int = 0, size: int = 128) -> torch.Tensor:
@@ -98,21 +101,21 @@ def test_codes_of_a_range_come_from_whom_they_are_described(taught):
     model = taught[0].eval()
     people = describe(world.from_z(normal(3)))
     drawn = model(people[None], "const")
-    w = model.w(people)
+    w = model.codes.w(people)
     ws = torch.cat([w[0].expand(4, -1), w[1].expand(2, -1)])[None, : model.synthesis.num_ws]
     assert model.synthesis.num_ws == 6 and torch.equal(drawn, model.synthesis(ws, "const"))
 
 
 def test_codes_of_a_face_are_kept_by_themselves(taught, tmp_path):
-    taught[0].save(tmp_path / "codes.pt", {})
+    taught[0].codes.save(tmp_path / "codes.pt", {})
     codes, people = FaceCodes.open(tmp_path / "codes.pt"), describe(world.from_z(normal(3)))
-    assert torch.allclose(codes.w(people), taught[0].w(people), atol=0.05) and not hasattr(codes, "synthesis")
+    assert torch.allclose(codes.w(people), taught[0].codes.w(people), atol=0.05)
 
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
     folder = tmp_path_factory.mktemp("taught")
-    return train_teaching(folder / "taught.pt", TINY, CPU, folder), folder
+    return Teaching(TINY, CPU).train(folder / "taught.pt", folder), folder
 
 
 def test_a_killed_teaching_goes_on_to_the_same_bits(taught, tmp_path, monkeypatch):
@@ -128,29 +131,40 @@ def test_a_killed_teaching_goes_on_to_the_same_bits(taught, tmp_path, monkeypatc
 
     monkeypatch.setattr(fit.Fit, "train_step", killed)
     with pytest.raises(Killed):
-        train_teaching(tmp_path / "taught.pt", TINY, CPU, tmp_path)
+        Teaching(TINY, CPU).train(tmp_path / "taught.pt", tmp_path)
     monkeypatch.setattr(fit.Fit, "train_step", step)
-    again = train_teaching(tmp_path / "taught.pt", TINY, CPU, tmp_path)
+    again = Teaching(TINY, CPU).train(tmp_path / "taught.pt", tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(taught[0].parameters(), again.parameters(), strict=True))
+    curves = [json.loads((folder / "taught.json").read_text())["curve"] for folder in (taught[1], tmp_path)]
+    assert curves[0] == curves[1] and [point["images"] for point in curves[0]] == [8, 16, 24, 32]
+    assert len(list((tmp_path / "lessons").glob("*.png"))) == 4
+
+
+def test_noise_of_the_lessons_is_no_matter_of_the_global_random_state():
+    run = Teaching(TINY, CPU)
+    batch, before = run.batch(), torch.get_rng_state()
+    first = run.losses(*batch)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(7)
+    assert all(torch.equal(value, first[name]) for name, value in run.losses(*batch).items())
 
 
 def test_a_taught_network_is_nearer_to_faces_than_their_mean_picture(tmp_path):
-    model = train_teaching(
-        tmp_path / "taught.pt", replace(TINY, images=4_800, faces=64, lr=0.012, head_lr=0.003), CPU, tmp_path
-    )
+    config = replace(TINY, images=4_800, faces=64, lr=0.012, head_lr=0.003)
+    model = Teaching(config, CPU).train(tmp_path / "taught.pt", tmp_path)
     held_out = Lessons.render(32, 5, TINY.resolution)
     images = held_out.images.float() / 127.5 - 1
-    assert measure(model, held_out)["held_out_error"] < (images - images.mean(0)).abs().mean()
+    assert held_out_error(model, held_out) < (images - images.mean(0)).abs().mean()
 
 
 def test_a_mapping_learns_which_w_a_face_has_and_both_make_a_generator(taught):
     model, folder = taught[0], taught[1]
     loaded = Taught.load(folder / "taught.pt")
-    config = MappingConfig(codes=200_000, batch=1_000, held_out=500)
-    train_mapping(folder / "mapping.pt", loaded, config, CPU, folder)
+    config = MappingConfig(images=200_000, batch=1_000, held_out=500)
+    MappingTraining(config, loaded, CPU).train(folder / "mapping.pt", folder)
     g = assemble(loaded, folder / "mapping.pt")
     z = normal(64, seed=5)
-    w = loaded.w(describe(world.from_z(z)))
+    w = loaded.codes.w(describe(world.from_z(z)))
     assert (g.mapping.w(z) - w).square().mean() < 0.8 * w.var(0).mean()
     assert torch.equal(g.synthesis.convs[0].weight, loaded.synthesis.convs[0].weight)
     assert g.mapping.w_mean.abs().sum() > 0 and g.num_ws == model.synthesis.num_ws
@@ -163,7 +177,7 @@ def test_a_discriminator_grows_and_keeps_what_it_knows(tmp_path, monkeypatch):
     assert d.resolution == 32 and torch.equal(d.blocks["16"].conv0.weight, half.blocks["16"].conv0.weight)
     photos = _Photos(world.render(world.sample("photo", 32), "photo", 32))
     config = GrowConfig(images=1_600, batch=16, lr=0.02)
-    d = grow(tmp_path / "grown.pt", half, photos, config, CPU, tmp_path)
+    d = Growing(config, half, photos, CPU).train(tmp_path / "grown.pt", tmp_path)
     assert torch.equal(d.blocks["16"].conv0.weight, half.blocks["16"].conv0.weight)
     again = load_grown(tmp_path / "grown.pt")
     assert all(torch.equal(a, b) for a, b in zip(d.parameters(), again.parameters(), strict=True))

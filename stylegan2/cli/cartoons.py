@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from stylegan2.cli import clips, common
-from stylegan2.cli.common import MODELS, Device, Existing, shipped
+from stylegan2.cli.common import MODELS, Device, Existing, at_least, shipped
 from stylegan2.cli.options import Settings, verb
 from stylegan2.cli.photos import SIDE, SPACE, Box, Corrections, Square, find_encoder, read
 from stylegan2.files import counted
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from stylegan2.pocket.person import PersonCodes, Wishes
     from stylegan2.pocket.portrait import Reading
 
-Wished = Settings("pocket.person", "Wishes", space=typer.Option(help=SPACE))
+Wished = Settings(
+    "pocket.person",
+    "Wishes",
+    space=typer.Option(help=SPACE),
+    steps=at_least(0),
+    keep_colours=typer.Option(min=0, max=1),
+)
 
 
 @verb()

@@ -153,7 +153,7 @@ def train_encoder(
     check_file(out)
     common.check_folder(scratch)
     g = common.generator(checkpoint, device)
-    module.train_encoder(out, g, distance_for(g.resolution, judge, device), config, device, scratch)
+    module.EncoderTraining(config, g, distance_for(g.resolution, judge, device), device).train(out, scratch)
     typer.echo(f"{out}, {numbers}")
 
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from urllib.parse import parse_qsl
 
 import torch
 from PIL import Image
 
 from stylegan2.display import to_pil
 from stylegan2.pocket import world
+from stylegan2.pocket.source import numbers
 from stylegan2.pocket.world import Faces
 
 NAME = "pocket:clip"
@@ -22,7 +22,7 @@ BLINKS, BLINK = (0.2, 0.7), 0.035  # when, and how long half of one takes, in pa
 
 @dataclass(frozen=True)
 class RenderedClip:
-    """Frames of person `person` of the photos' world. Raises ValueError for no frames."""
+    """Frames of person `person` of the photos' world."""
 
     person: int = 21
     count: int = 72
@@ -31,10 +31,6 @@ class RenderedClip:
 
     sound = ""
     name = NAME
-
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ValueError(f"'{NAME}?n={self.count}': expected at least one frame")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,9 +68,6 @@ class RenderedClip:
 
 def open_clip(text: str) -> RenderedClip:
     """`pocket:clip?person=3&n=48`. Raises ValueError for anything else."""
-    name, _, query = text.partition("?")
-    options = parse_qsl(query, keep_blank_values=True)
-    known = {"person": "person", "n": "count"}
-    if name != NAME or any(key not in known or not value.isdecimal() for key, value in options):
+    if text.partition("?")[0] != NAME:
         raise ValueError(f"no rendered clip '{text}': expected '{NAME}', or numbers as in '{NAME}?person=3&n=48'")
-    return RenderedClip(**{known[key]: int(value) for key, value in options})
+    return RenderedClip(*numbers(text, {"person": RenderedClip.person, "n": RenderedClip.count}).values())

@@ -4,15 +4,9 @@
     print(ruler.measure(judge.read(photos), judge.read(cartoons)))  # structure, colours, who is it?
 
 A webtoon has larger eyes and another chin, so a cartoon's reading differs from the photo's although nothing is lost.
-`WorldMap`, a ridge regression, learns that difference from people rendered in both worlds, and says of a cartoon how
-the photo of that person would read. What is compared then:
-
-- *structure kept*, of pose, head, hair and expression, and *colours kept*: correlation over the faces of the mapped
-  reading with the photo's, relative to that of people rendered in both worlds. 1: as these; 0: strangers.
-- *who is it?* Among 100 photos, how often is the right one the nearest to the cartoon, or one of the nearest five?
-
-A correlation does not see what all cartoons have in common (a world that always smiles), only whether the differences
-between people stay. Each number has a 95 % confidence interval over faces (bootstrap, Efron 1979).
+`WorldMap` learns that difference from people rendered in both worlds, and says of a cartoon how the photo would read.
+*Kept* is then the correlation over the faces with the photo's reading, relative to that of people rendered in both
+worlds; *who is it?* asks how often the right photo is among the nearest. Intervals are over faces (bootstrap, 95 %).
 """
 
 from __future__ import annotations
@@ -205,28 +199,25 @@ class LikenessRuler:
         """Pairs of a photo and a cartoon. Raises ValueError for readings that are no pairs, or fewer than two."""
         if len(source) != len(cartoon) or len(source) < 2:
             raise ValueError(f"photos and cartoons must be pairs: got {len(source)} and {len(cartoon)}")
-        counts = resamples(len(source))
+        counts, n, gallery = resamples(len(source)), len(source), min(GALLERY, len(source))
         kept, strangers = (self._kept(source, c, counts) for c in (cartoon, shuffled(cartoon)))
         rank, best = self._ranks(source, cartoon), self._ranks(self.source, self.target)
 
-        def share(names: Mapping, title: str) -> Interval:
-            value, floor = (torch.stack([found[name] for name in names]).mean(0) for found in (kept, strangers))
-            kinds = "strangers", "the same people rendered in both worlds"
-            return _interval(title, value, float(floor[0]), 1.0, kinds, len(source))
+        def interval(name: str, values: Tensor, floor: float, floor_is: str, ceiling: float) -> Interval:
+            """Of a value as measured, and as measured on resampled faces: [1 + B]."""
+            low, high = values[1:].quantile(torch.tensor(INTERVAL, dtype=values.dtype)).tolist()
+            ceiling_is = "the same people rendered in both worlds"
+            return Interval(name, float(values[0]), floor, ceiling, floor_is, ceiling_is, n, low, high)
 
-        def top(k: int) -> Interval:
-            hits, gallery = counts @ (rank < k).double() / len(rank), min(GALLERY, len(rank))
-            kinds = "by chance", "the same people rendered in both worlds"
-            ceiling = float((best < k).double().mean())
-            return _interval(f"who is it, top {k} of {gallery}", hits, min(1.0, k / gallery), ceiling, kinds, len(rank))
-
-        return Likeness(
-            share(STRUCTURE, "structure kept"),
-            share(COLOURS, "colours kept"),
-            top(1),
-            top(5),
-            {name: float(value[0]) for name, value in kept.items()},
-        )
+        measured = []
+        for title, groups in (("structure kept", STRUCTURE), ("colours kept", COLOURS)):
+            value, floor = (torch.stack([found[name] for name in groups]).mean(0) for found in (kept, strangers))
+            measured.append(interval(title, value, float(floor[0]), "strangers", 1.0))
+        for k in (1, 5):
+            hits, ceiling = counts @ (rank < k).double() / n, float((best < k).double().mean())
+            title = f"who is it, top {k} of {gallery}"
+            measured.append(interval(title, hits, min(1.0, k / gallery), "by chance", ceiling))
+        return Likeness(*measured, {name: float(value[0]) for name, value in kept.items()})
 
     def _kept(self, source: Reading, cartoon: Reading, counts: Tensor) -> dict[str, Tensor]:
         """{group: [B]}: summed correlations of its attributes, relative to those of people rendered in both worlds."""
@@ -241,9 +232,3 @@ class LikenessRuler:
 
     def _ranks(self, source: Reading, cartoon: Reading) -> Tensor:
         return ranks(self.map(cartoon)[:, PERSON], source.attributes[:, PERSON], self.map.missed[PERSON][:, PERSON])
-
-
-def _interval(name: str, values: Tensor, floor: float, ceiling: float, kinds: tuple[str, str], faces: int) -> Interval:
-    """Of a value as measured, and as measured on resampled faces: [1 + B]."""
-    low, high = values[1:].quantile(torch.tensor(INTERVAL, dtype=values.dtype)).tolist()
-    return Interval(name, float(values[0]), floor, ceiling, *kinds, faces, low, high)

@@ -2,26 +2,23 @@
 
     reading, reference = judge.read(images), rendered_reference(judge, "photo", n=1000)
     print(measure_pocket_distance(reading, reference))       # value, floor, ceiling
-    print(repeats(reading, reference))
-    print(attribute_coverage(reading, reference))
-    print(measure_landmark_error(judge, judge.read(photos), judge.read(cartoons), "photo", "webtoon"))
 
 Each number stands between two others, measured by the same judge on as many faces. The *floor* is what perfect images
 would score (real against real, or the same attributes rendered in both domains), the *ceiling* what unrelated ones
-score (another domain, or random pairs). Every function takes a `Reading` of images, which several measures can share.
+score (another domain, or random pairs).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from stylegan2.metrics.measure import Measure
 from stylegan2.pocket import world
-from stylegan2.pocket.nets.judge import Judge, Reading, correlation
+from stylegan2.pocket.nets.judge import DECIDED, Judge, Reading, correlation, decisions
 from stylegan2.pocket.world.faces import COLUMNS
 
 REFERENCE_SEED = 900_000  # sequences of faces on which nothing was trained
@@ -29,38 +26,26 @@ CLEAR = 0.3  # an attribute can be followed when its best agreement is this far 
 
 
 # ---------------------------------------------------------------------------------------------------- pocket distance
-@dataclass(frozen=True)
-class FeatureStatistics:
-    """Mean [F] and covariance [F, F] of the judge's features of a set of images, in double precision."""
-
-    mean: Tensor
-    covariance: Tensor
-
-
-def feature_statistics(reading: Reading) -> FeatureStatistics:
-    """What the pocket distance keeps of an image set. Raises ValueError for fewer than two images."""
-    features = reading.features.double()
-    if len(features) < 2:
-        raise ValueError(f"a covariance needs at least 2 images, got {len(features)}")
-    return FeatureStatistics(features.mean(0), torch.cov(features.T))
-
-
 def _sqrt(matrix: Tensor) -> Tensor:
     """Square root of a symmetric positive semi-definite matrix; rounding below zero counts as zero."""
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
 
 
-def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
-    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2), the distance of two Gaussians (arXiv 1706.08500, eq. 6).
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2) of features [N, F] and [M, F] (arXiv 1706.08500, eq. 6).
 
-    The root's trace is that of (C_a^1/2 C_b C_a^1/2)^1/2, which is symmetric: no complex numbers, and singular
-    covariances (fewer images than features) do no harm.
+    The root's trace is that of (C_a^1/2 C_b C_a^1/2)^1/2, which is symmetric, so singular covariances do no harm.
+    Raises ValueError for fewer than two images.
     """
-    root = _sqrt(a.covariance)
-    cross = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp_min(0).sqrt().sum()
-    spread = a.covariance.trace() + b.covariance.trace() - 2 * cross
-    return max(0.0, float((a.mean - b.mean).square().sum() + spread))
+    if min(len(a), len(b)) < 2:
+        raise ValueError(f"a covariance needs at least 2 images, got {len(a)} and {len(b)}")
+    a, b = a.double(), b.double()
+    c_a, c_b = torch.cov(a.T), torch.cov(b.T)
+    root = _sqrt(c_a)
+    cross = torch.linalg.eigvalsh(root @ c_b @ root).clamp_min(0).sqrt().sum()
+    spread = c_a.trace() + c_b.trace() - 2 * cross
+    return max(0.0, float((a.mean(0) - b.mean(0)).square().sum() + spread))
 
 
 def pocket_distance(a: Reading, b: Reading) -> float:
@@ -68,7 +53,7 @@ def pocket_distance(a: Reading, b: Reading) -> float:
 
     It falls with the number of images: compare only equally many. 100 is the total variance over all domains.
     """
-    return frechet_distance(feature_statistics(a), feature_statistics(b))
+    return frechet_distance(a.features, b.features)
 
 
 @dataclass(frozen=True)
@@ -107,8 +92,8 @@ def measure_pocket_distance(reading: Reading, reference: Reference) -> Measure:
     Raises ValueError for a reference of another number of faces.
     """
     _same_count(reading, reference)
-    real, sets = feature_statistics(reference.first), (reading, reference.second, reference.other)
-    value, floor, ceiling = (frechet_distance(feature_statistics(each), real) for each in sets)
+    sets = reading, reference.second, reference.other
+    value, floor, ceiling = (pocket_distance(each, reference.first) for each in sets)
     kinds = f"{reference.domain} against {reference.domain}", f"{reference.other_domain} against {reference.domain}"
     return Measure(f"pocket distance to {reference.domain}", value, floor, ceiling, *kinds, len(reading))
 
@@ -153,26 +138,16 @@ def measure_landmark_error(
     return Measure("landmark error", float(value), float(floor), float(ceiling), *kinds, len(source))
 
 
-DECIDED = [a.name for a in world.ATTRIBUTES if a.kind in ("binary", "categorical")]  # yes or no, or one of several
-
-
-def _decisions(reading: Reading, name: str) -> Tensor:
-    """The choice [N] for a flag (0 or 1) or a categorical attribute (its index)."""
-    predicted = reading.attributes[:, COLUMNS[name]]
-    return (predicted[:, 0] > 0.5).long() if predicted.shape[1] == 1 else predicted.argmax(1)
-
-
 def attribute_agreement(source: Reading, target: Reading) -> dict[str, float]:
     """How well the target keeps each attribute: a correlation; for flags and choices the share of equal readings."""
     _check_pairs(source, target)
-    return {name: _agreement(source, target, name) for name in COLUMNS}
-
-
-def _agreement(source: Reading, target: Reading, name: str) -> float:
-    if name in DECIDED:
-        return float((_decisions(source, name) == _decisions(target, name)).float().mean())
-    pairs = [(source.attributes[:, c], target.attributes[:, c]) for c in COLUMNS[name]]
-    return sum(float(correlation(a, b)) for a, b in pairs) / len(pairs)
+    a, b, kept = source.attributes, target.attributes, {}
+    for name, columns in COLUMNS.items():
+        if name in DECIDED:
+            kept[name] = float((decisions(a, name) == decisions(b, name)).float().mean())
+        else:
+            kept[name] = sum(float(correlation(a[:, c], b[:, c])) for c in columns) / len(columns)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -250,48 +225,46 @@ class Coverage:
     """Attributes of generated faces beside those of rendered ones, all read by the judge.
 
     Attributes:
-        spread: {continuous attribute: (mean, sd, rendered mean, rendered sd)} in units of `Faces.vector()`.
+        sd: {continuous attribute: (sd, rendered sd)} in units of `Faces.vector()`.
         rate: {flag, or "attribute: choice": (share, rendered share)}.
     """
 
-    spread: Mapping[str, tuple[float, float, float, float]]
+    sd: Mapping[str, tuple[float, float]]
     rate: Mapping[str, tuple[float, float]]
     faces: int
 
     def missing(self) -> list[str]:
         """What hardly occurs: sd, or rate of what more than 3 % have, under 0.35 of the rendered."""
-        flat = [name for name, (_, sd, _, real) in self.spread.items() if sd < 0.35 * real]
-        return flat + [name for name, (rate, real) in self.rate.items() if real > 0.03 and rate < 0.35 * real]
+        pairs = {**self.sd, **{name: pair for name, pair in self.rate.items() if pair[1] > 0.03}}
+        return [name for name, (generated, rendered) in pairs.items() if generated < 0.35 * rendered]
 
     def __str__(self) -> str:
-        lines = [f"{'attribute':26}{'mean':>8}{'sd':>8}   rendered:{'mean':>8}{'sd':>8}   ({self.faces:,} faces)"]
-        lines += [f"{k:26}{m:8.2f}{s:8.2f}{'':12}{rm:8.2f}{rs:8.2f}" for k, (m, s, rm, rs) in self.spread.items()]
-        lines += [f"{k:26}{rate:8.1%}{'':20}{real:8.1%}" for k, (rate, real) in self.rate.items()]
+        lines = [f"{'attribute':26}{'sd':>8}{'rendered':>10}   ({self.faces:,} faces)"]
+        lines += [f"{name:26}{ours:8.2f}{real:10.2f}" for name, (ours, real) in self.sd.items()]
+        lines += [f"{name:26}{ours:8.1%}{real:10.1%}" for name, (ours, real) in self.rate.items()]
         return "\n".join([*lines, f"hardly there: {', '.join(self.missing()) or 'nothing'}"])
 
 
 def attribute_coverage(reading: Reading, reference: Reference) -> Coverage:
     """Are all attributes present, and as varied as in the reference, which may be of any size?"""
-    both, spread, rate = (reading, reference.first), {}, {}
+    both, sd, rate = (reading.attributes, reference.first.attributes), {}, {}
     for c, name in enumerate(world.VECTOR_NAMES):
         attribute, _, choice = name.partition(": ")
         if attribute not in DECIDED:
-            read_and_real = (r.attributes[:, c] for r in both)
-            spread[name] = tuple(float(number) for v in read_and_real for number in (v.mean(), v.std()))
+            sd[name] = tuple(float(read[:, c].std()) for read in both)
         else:
             index = COLUMNS[attribute].index(c) if choice else 1
-            rate[name] = tuple(float((_decisions(r, attribute) == index).float().mean()) for r in both)
-    return Coverage(spread, rate, len(reading))
+            rate[name] = tuple(float((decisions(read, attribute) == index).float().mean()) for read in both)
+    return Coverage(sd, rate, len(reading))
 
 
 def report_model(judge: Judge, reading: Reading, domain: str) -> dict:
     """One model's images in numbers, ready for JSON: distance, repeats, what is hardly there."""
     reference = rendered_reference(judge, domain, len(reading))
-    distance, repeated = measure_pocket_distance(reading, reference), repeats(reading, reference)
     coverage = attribute_coverage(reading, reference)
     return {
-        "pocket_distance": {k: getattr(distance, k) for k in ("value", "floor", "ceiling", "floor_is", "ceiling_is")},
-        "repeats": {k: getattr(repeated, k) for k in ("share", "floor", "spacing")},
+        "pocket_distance": asdict(measure_pocket_distance(reading, reference)),
+        "repeats": asdict(repeats(reading, reference)),
         "hardly_there": coverage.missing(),
         "rates": {name: {"generated": a, "rendered": b} for name, (a, b) in coverage.rate.items()},
         "faces": len(reading),

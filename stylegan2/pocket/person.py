@@ -4,9 +4,8 @@
     faces = describe(photo).corrected({"glasses": "round"}).faces()
     cartoons = people.cartoonize({"webtoon": webtoon}, faces)      # {"webtoon": [1, 3, R, R]}
 
-Nothing is searched: the renderer taught the source what belongs to which attributes (`nets.teaching`). A world has hair
-and skin colours of its own, a cartoon of *you* has yours. Where hair is, a model tells by itself: there its picture
-changes with the attribute.
+Nothing is searched: the renderer taught the source what belongs to which attributes (`nets.teaching`). A cartoon of
+*you* has your colours of hair and skin; where they are, a model tells: there its picture changes with the attribute.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -50,24 +50,17 @@ OTHERS, OTHERS_SEED = 200, 960_000  # people whose pictures might fit as well
 
 @dataclass(frozen=True)
 class Wishes:
-    """How photos become cartoons. Raises ValueError for impossible values."""
+    """How photos become cartoons."""
 
-    codes: str = "auto"  # read: made of what is read off the person; search: searched; auto: read in real photos
+    codes: Literal["auto", "read", "search"] = (
+        "auto"  # read: made of what is read off the person; search: searched; auto: read in real photos
+    )
     keep_colours: float = 1.0  # of hair and skin of a person who was read: 1 as read, 0 as the style has them
     resolution: int = 4  # the first resolution that the cartoon model renders; 4: all of it
     width: float = 0.0  # softness of that cut, in resolutions; 0: hard
     strength: float = 1.0  # of the cartoon: 0 the photo's model, 1 the cartoon's
     steps: int = 100  # to search codes; 0: the encoder's answer as it is
-    space: str = "auto"  # of codes that are searched
-
-    def __post_init__(self) -> None:
-        if self.codes not in ("auto", "read", "search"):
-            raise ValueError(f"codes is {self.codes!r}, expected auto, read or search")
-        if self.space not in ("auto", "w", "w+"):
-            raise ValueError(f"space is {self.space!r}, expected auto, w or w+")
-        if self.steps < 0:
-            raise ValueError(f"steps is {self.steps}, expected at least 0")
-        check_keep(self.keep_colours)
+    space: Literal["auto", "w", "w+"] = "auto"  # of codes that are searched
 
     @property
     def dials(self) -> tuple[int, float, float]:
@@ -75,18 +68,10 @@ class Wishes:
         return self.resolution, self.width, self.strength
 
 
-def check_keep(keep_colours: float) -> None:
-    """Raises ValueError for what is not in 0..1."""
-    if not 0 <= keep_colours <= 1:
-        raise ValueError(f"keep_colours is {keep_colours}, expected 0 (the style's) to 1 (the person's)")
-
-
 def is_real(portrait: Portrait, source: Generator, distance, encoder: Encoder | None) -> bool:
     """Is it a photo of a real person: a face found in a larger photo, or a picture that `is_outside`?"""
-    if portrait.face:
-        return True
     image = portrait.tensor[None].to(source.mapping.w_mean.device)
-    return bool(editing.is_outside(source, image, distance, encoder))
+    return bool(portrait.face or editing.is_outside(source, image, distance, encoder))
 
 
 def read_person(portrait: Portrait, photo: Image.Image | None = None) -> Reading:
@@ -110,8 +95,7 @@ class PersonCodes:
     def find(path: Path, source: Generator) -> PersonCodes | None:
         """The codes in a file; None where there is none, or it belongs to another source.
 
-        They belong if the source renders some faces from them more like themselves than like each other. Raises
-        CheckpointError for another kind of file.
+        They belong if the source renders some faces from them more like themselves than like each other.
         """
         if not path.is_file() or source.resolution > world.SIZE:
             return None
@@ -150,9 +134,10 @@ class PersonCodes:
                 paints them in that world, or, in a style that is no pocket world, as in the source's picture.
             memory: where these faces' colours are kept from call to call, since no dial changes them.
 
-        Raises ValueError as `editing.cartoonize`, and as `check_keep`.
+        Raises ValueError as `editing.cartoonize`, and for `keep_colours` outside of 0..1.
         """
-        check_keep(keep_colours)
+        if not 0 <= keep_colours <= 1:
+            raise ValueError(f"keep_colours is {keep_colours}, expected 0 (the style's) to 1 (the person's)")
         dials = swap_resolution, width, strength
         if not keep_colours:
             return editing.cartoonize(self.source, styles, self.ws(faces), *dials)
@@ -219,8 +204,7 @@ def verdicts(distance, reading: Reading, images: Mapping[str, Tensor]) -> dict[s
     """Words to stand below pictures of a person who was read.
 
     "photo": what was read, and how surely. By name of the images [1, 3, R, R]: which of `SHOWN` the judge of `distance`
-    sees in them, if it has one, and `likeness_rank`; of the source's picture (`AGAIN`) and the pocket worlds only: it
-    knows no others.
+    (if it has one) sees in them, and `likeness_rank`; of the source's picture (`AGAIN`) and the pocket worlds only.
     """
     words, wanted = {"photo": f"{reading.summary()}; {reading.sureness()}"}, reading.faces().vector()[0]
     known = [name for name in images if name in (editing.AGAIN, *world.DOMAINS)]
@@ -246,13 +230,10 @@ def _others(judge: Judge, style: str) -> Tensor:
 def likeness_rank(judge: Judge, reading: Reading, seen: Tensor, style: str = "photo") -> int:
     """How many of `OTHERS` pictures, of other people, fit the person who was read less well than this one.
 
-    Half of them by chance. A misfit is the squared difference of all attributes but clothes and background, each in
-    units of its spread over people, and counts as much as the reading of it is sure.
+    A misfit is the squared difference of all attributes but clothes and background, each in units of its spread over
+    people, and counts as much as the reading of it is sure. By chance: half of them.
 
-    Args:
-        judge: what read the picture, and reads the others.
-        seen: attributes of the picture [A].
-        style: the pocket world that it is of.
+    seen: attributes of the picture [A], read by the judge; style: the pocket world that it is of.
     """
     others, person = _others(judge, style), reading.faces().vector()[0]
     sure = torch.zeros(len(person))

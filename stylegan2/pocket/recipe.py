@@ -29,15 +29,22 @@ from stylegan2.editing.latents import render
 from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator
 from stylegan2.pocket import measures, portrait, sheets, world
-from stylegan2.pocket.nets.clip_training import ClipConfig, train_clip
-from stylegan2.pocket.nets.detector_training import DetectorConfig, train_detector
-from stylegan2.pocket.nets.encoder_training import EncoderConfig, train_encoder
-from stylegan2.pocket.nets.growing import GrowConfig, grow, load_grown
+from stylegan2.pocket.nets.clip_training import ClipConfig, ClipTraining
+from stylegan2.pocket.nets.detector_training import DetectorConfig, DetectorTraining
+from stylegan2.pocket.nets.encoder_training import EncoderConfig, EncoderTraining
+from stylegan2.pocket.nets.growing import GrowConfig, Growing, load_grown
 from stylegan2.pocket.nets.judge import Judge
-from stylegan2.pocket.nets.judge_training import JudgeConfig, train_judge
-from stylegan2.pocket.nets.mapping_training import MappingConfig, assemble, train_mapping
+from stylegan2.pocket.nets.judge_training import JudgeConfig, JudgeTraining
 from stylegan2.pocket.nets.perceptual import JudgeDistance
-from stylegan2.pocket.nets.teaching import FaceCodes, Taught, TeachingConfig, train_teaching
+from stylegan2.pocket.nets.teaching import (
+    FaceCodes,
+    MappingConfig,
+    MappingTraining,
+    Taught,
+    Teaching,
+    TeachingConfig,
+    assemble,
+)
 from stylegan2.pocket.studies import forgetting, scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies import projection as routes
 from stylegan2.pocket.studies.methods import METHODS
@@ -73,7 +80,6 @@ class Recipe:
     encoder: EncoderConfig = EncoderConfig(images=40_000)
     route_images: int = 20  # of either kind, on every route from image to codes
     detector: DetectorConfig = DetectorConfig()
-    held_out_pages: int = 100  # that the detector is tried on
     seed: int = 0  # of the judge and of the game at half the side
     device: str = "auto"  # for training and measuring
 
@@ -113,12 +119,13 @@ class Recipe:
 
 def make_judge(recipe: Recipe) -> None:
     """judge.pt, and its held-out errors beside it."""
-    train_judge(recipe.path("judge"), JudgeConfig(images=recipe.judge_images, seed=recipe.seed), recipe.work)
+    config = JudgeConfig(images=recipe.judge_images, seed=recipe.seed)
+    JudgeTraining(config).train(recipe.path("judge"), recipe.work)
 
 
 def make_clip(recipe: Recipe) -> None:
     """clip.pt, and its retrieval beside it."""
-    train_clip(recipe.path("clip"), recipe.clip, recipe.device, recipe.work)
+    ClipTraining(recipe.clip, recipe.on).train(recipe.path("clip"), recipe.work)
 
 
 def make_edits(recipe: Recipe) -> None:
@@ -133,12 +140,13 @@ def make_encoder(recipe: Recipe) -> None:
     """encoder.pt, and its errors beside it."""
     source, distance = recipe.load("photo").g_ema, JudgeDistance(recipe.judge())
     codes = FaceCodes.open(recipe.path("codes"), recipe.on)
-    train_encoder(recipe.path("encoder"), source, distance, recipe.encoder, recipe.device, recipe.work, codes)
+    training = EncoderTraining(recipe.encoder, source, distance, recipe.on, codes)
+    training.train(recipe.path("encoder"), recipe.work)
 
 
 def make_detector(recipe: Recipe) -> None:
     """detector.pt, and the shares that it finds beside it."""
-    train_detector(recipe.path("detector"), recipe.detector, recipe.device, recipe.work, recipe.held_out_pages)
+    DetectorTraining(recipe.detector, recipe.on).train(recipe.path("detector"), recipe.work)
 
 
 def make_routes(recipe: Recipe) -> None:
@@ -190,8 +198,9 @@ def make_taught(recipe: Recipe) -> None:
     """taught.pt: what the renderer teaches a synthesis network; mapping.pt: and a mapping network."""
     path = recipe.work / "taught.pt"
     if not path.exists():
-        train_teaching(path, recipe.teaching, recipe.on, recipe.work)
-    train_mapping(recipe.work / "mapping.pt", Taught.load(path, recipe.on), recipe.mapping, recipe.on, recipe.work)
+        Teaching(recipe.teaching, recipe.on).train(path, recipe.work)
+    training = MappingTraining(recipe.mapping, Taught.load(path, recipe.on), recipe.on)
+    training.train(recipe.work / "mapping.pt", recipe.work)
 
 
 def make_photo(recipe: Recipe) -> None:
@@ -203,9 +212,9 @@ def make_photo(recipe: Recipe) -> None:
     grown = recipe.work / "grown.pt"
     if not grown.exists():
         half, photos = checkpoints.load(recipe.work / "half.pt"), recipe.photos(world.SIZE, recipe.photo_faces)
-        grow(grown, half.d, photos, recipe.growing, recipe.on, recipe.work)
+        Growing(recipe.growing, half.d, photos, recipe.on).train(grown, recipe.work)
     taught = Taught.load(recipe.work / "taught.pt")
-    taught.save(recipe.path("codes"), {"renderer": world.VERSION})
+    taught.codes.save(recipe.path("codes"), {"renderer": world.VERSION})
     g = assemble(taught, recipe.work / "mapping.pt")
     meta = {"images": recipe.teaching.images, "seed": recipe.teaching.seed, "frozen": [], "renderer": world.VERSION}
     checkpoints.save(recipe.path("photo"), g_ema=g, d=load_grown(grown), half=True, meta=meta)

@@ -29,22 +29,24 @@ class PocketSource(Source):
 
 
 def open_pocket(text: str, limit: int | None) -> PocketSource:
-    domain, _, query = text.removeprefix("pocket:").partition("?")
+    domain = text.removeprefix("pocket:").partition("?")[0]
     if domain not in world.DOMAINS:
         raise ValueError(f"no pocket domain '{domain}' in '{text}'; there are {', '.join(world.DOMAINS)}")
-    options = {"n": world.TARGET_SET_SIZE, "seed": 0, "start": 0}
-    for key, value in parse_qsl(query, keep_blank_values=True):
-        if key not in options or not value.isdecimal():
-            expected = f"expected whole numbers n, seed and start, as in 'pocket:{domain}?n=1000&seed=0&start=0'"
-            raise ValueError(f"'{key}={value}' in '{text}': {expected}")
-        options[key] = int(value)
-    count = options["n"] if limit is None else min(limit, options["n"])
-    if count < 1:
-        raise ValueError(f"n=0 in '{text}': expected at least one face")
-    names = tuple(f"{domain}-{options['seed']}-{options['start'] + k}" for k in range(count))
-    title = f"pocket {domain} (seed {options['seed']}, from {options['start']})"
-    fingerprint = fingerprint_of([str(world.VERSION), *names])
-    return PocketSource(title, names, fingerprint, {}, domain, options["seed"], options["start"])
+    n, seed, start = numbers(text, {"n": world.TARGET_SET_SIZE, "seed": 0, "start": 0}).values()
+    names = tuple(f"{domain}-{seed}-{start + k}" for k in range(n if limit is None else min(limit, n)))
+    title = f"pocket {domain} (seed {seed}, from {start})"
+    return PocketSource(title, names, fingerprint_of([str(world.VERSION), *names]), {}, domain, seed, start)
+
+
+def numbers(text: str, defaults: dict[str, int]) -> dict[str, int]:
+    """Whole numbers behind the "?" of a text, with defaults for others. Raises ValueError for all else, and for n=0."""
+    given = dict(parse_qsl(text.partition("?")[2], keep_blank_values=True))
+    for name, value in given.items():
+        if name not in defaults or not value.isdecimal() or (name == "n" and not int(value)):
+            example = "&".join(f"{key}={number}" for key, number in defaults.items())
+            expected = f"whole numbers as in '{text.partition('?')[0]}?{example}', n at least 1"
+            raise ValueError(f"'{name}={value}' in '{text}': expected {expected}")
+    return defaults | {name: int(value) for name, value in given.items()}
 
 
 register("pocket", open_pocket)

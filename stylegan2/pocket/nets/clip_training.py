@@ -1,20 +1,11 @@
 """Training of the pocket CLIP on rendered faces of all domains and their captions.
 
-The loss is CLIP's (arXiv 2103.00020, figure 3): in a batch of N faces and N captions each face must find its captions,
-and each caption its faces. Captions are sampled anew at every step (`pocket.random_captions`), from one fragment to a
-whole description, so that a text such as "red hair" means something by itself. Faces are roughened as for the judge:
-generated ones are softer than rendered ones.
+The loss is CLIP's (arXiv 2103.00020, figure 3), on captions that are sampled anew at every step. So small a network
+learns first what tells many faces apart: hair, skin, clothes. What a renderer knows makes the rest quicker:
 
-So small a network learns first what tells many faces of a batch apart: hair, skin, clothes, background. Smiles, poses
-and the sizes of eyes and noses would take it many times as long. Three things that a renderer knows make it quicker:
-
-- half of every batch are twins of the other half, faces that differ from theirs in one attribute, and captions say in
-  which (hard negatives);
+- half of every batch are twins of the other half, which differ from them in one attribute, and captions say in which;
 - a caption belongs to every face of the batch of which it is true ("red hair": to all who have it), where CLIP has one;
 - a linear layer on the images' embeddings learns to tell the faces' attributes, and is thrown away at the end.
-
-The image tower is OpenAI's ResNet. After 77,000 faces that linear layer explained 0.8 of the variance of the head's
-yaw, and 0.06 with a ViT of patches of 8 pixels that had seen 3.2 million before.
 """
 
 from __future__ import annotations
@@ -23,29 +14,26 @@ import io
 import math
 import os
 import zipfile
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
 
 from stylegan2 import files
 from stylegan2.data.roughen import roughen
 from stylegan2.pocket import world
-from stylegan2.pocket.nets.fit import Fit, FitConfig, mirrored, sets_of_faces, step_rng, warm_cosine
+from stylegan2.pocket.nets.fit import Fit, FitConfig, mirrored, sets_of_faces, warm_cosine
 from stylegan2.pocket.nets.judge import INPUT_SIZE, to_float
 from stylegan2.pocket.nets.muon import Muon, split
 from stylegan2.pocket.world.captions import only_of, phrases
 from stylegan2.published.clip_files import openai_clip
 from stylegan2.published.clip_model import MEAN, SD, TOKENS, ClipModel, tokenize
-from stylegan2.runtime import pick_device, pick_dtype
+from stylegan2.runtime import pick_dtype
 
 FACES_SEED = 710_000  # sequences of faces that no data set, no judge and no evaluation uses
 EVALUATION_SEED = 810_000
@@ -82,37 +70,19 @@ class ClipConfig(FitConfig):
     lr: float = 2e-3  # at its highest, after a warm-up; falls to 0 along a cosine
     attributes: float = 4.0  # weight of the attributes' squared error
     seed: int = 0
-    save_every: int = 50_000  # images between two states to continue from
-    workers: int | None = None  # processes that render and write captions; None: one per core, none on a small machine
 
-    may_be_zero = ("seed", "cross_faces", "attributes", "workers")
-    no_effect = ("save_every", "workers")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.batch % 2:
-            raise ValueError(f"expected batch even, half of it twins, got {self.batch}")
-
-    @property
-    def settings(self) -> dict:
-        return super().settings | {"architecture": ARCHITECTURE}
-
-    @property
-    def processes(self) -> int:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return (cores - 1 if cores > 2 else 0) if self.workers is None else self.workers
+    may_be_zero = ("seed", "cross_faces", "attributes")
+    halves = "half of it twins"
 
 
 @dataclass
 class Pool:
-    """Rendered faces, each followed by its twin, and what can be said of them and of their mirror images."""
+    """Rendered faces, each followed by its twin, and what can be said of them: as they are, and in a mirror."""
 
     images: Tensor  # uint8 [N, 3, INPUT_SIZE, INPUT_SIZE]
-    sayable: list  # N x topics x phrases
-    mirrored: list
     domains: list[str]
-    attributes: Tensor  # [N, A], see `Faces.vector`
-    mirrored_attributes: Tensor
+    sayable: tuple[list, list]  # N x topics x phrases; of the mirror images
+    attributes: Tensor  # [2, N, A], see `Faces.vector`
 
     def __len__(self) -> int:
         return len(self.domains)
@@ -122,35 +92,32 @@ class Pool:
 
         -> texts, and for each text (row) of which of the faces (columns) it is true: bool [B, B].
         """
-        lists = [self.mirrored if flip else self.sayable for flip in flips]
-        sayable = [phrases_of[k] for phrases_of, k in zip(lists, chosen, strict=True)]
-        telling = [only_of(phrases_of[k], phrases_of[k ^ 1]) for phrases_of, k in zip(lists, chosen, strict=True)]
-        domains = [self.domains[k] for k in chosen]
-        texts, facts_of_texts = world.random_captions(sayable, domains, rng, telling)
+        pairs = [(self.sayable[flip][k], self.sayable[flip][k ^ 1]) for k, flip in zip(chosen, flips, strict=True)]
+        sayable, domains = [own for own, _ in pairs], [self.domains[k] for k in chosen]
+        texts, facts_of_texts = world.random_captions(sayable, domains, rng, [only_of(*pair) for pair in pairs])
         facts_of_faces = [{domain, *chain(*topics)} for domain, topics in zip(domains, sayable, strict=True)]
         return texts, torch.tensor([[text <= face for face in facts_of_faces] for text in facts_of_texts])
 
 
 def render_pool(config: ClipConfig) -> Pool:
-    """Faces with every domain's statistics in every domain; by worker processes where there are any."""
-    jobs = []
-    for *of, count, seed in sets_of_faces(config.own_faces, config.cross_faces, FACES_SEED + 10 * config.seed):
-        jobs += [(*of, seed, start, min(CHUNK, count - start)) for start in range(0, count, CHUNK)]
-    if config.processes:
-        with ProcessPoolExecutor(config.processes, get_context("spawn"), torch.set_num_threads, (1,)) as workers:
-            parts = list(workers.map(_render_part, jobs))
-    else:
-        parts = list(map(_render_part, jobs))
-    joined = [torch.cat(p) if isinstance(p[0], Tensor) else list(chain(*p)) for p in zip(*parts, strict=True)]
-    return Pool(*joined)
-
-
-def _render_part(job: tuple[str, str, int, int, int]) -> tuple[Tensor, list, list, list[str], Tensor, Tensor]:
-    statistics, domain, seed, start, count = job
-    faces = world.sample(statistics, count, seed=seed, start=start)
-    faces = with_twins(faces, world.sample(statistics, count, seed=seed + TWIN_SEED, start=start), start)
-    mirror, images = faces.mirror(), world.render(faces, domain, INPUT_SIZE)
-    return images, phrases(faces), phrases(mirror), [domain] * len(faces), faces.vector(), mirror.vector()
+    """Faces with every domain's statistics in every domain."""
+    images, domains, sayable, attributes = [], [], ([], []), []
+    for statistics, domain, count, seed in sets_of_faces(
+        config.own_faces, config.cross_faces, FACES_SEED + 10 * config.seed
+    ):
+        for start in range(0, count, CHUNK):
+            faces, others = (
+                world.sample(statistics, min(CHUNK, count - start), seed=seed + more, start=start)
+                for more in (0, TWIN_SEED)
+            )
+            faces = with_twins(faces, others, start)
+            ways = faces, faces.mirror()
+            images.append(world.render(faces, domain, INPUT_SIZE))
+            domains += [domain] * len(faces)
+            attributes.append(torch.stack([way.vector() for way in ways]))
+            for said, way in zip(sayable, ways, strict=True):
+                said += phrases(way)
+    return Pool(torch.cat(images), domains, sayable, torch.cat(attributes, 1))
 
 
 def with_twins(faces: world.Faces, others: world.Faces, start: int = 0) -> world.Faces:
@@ -165,62 +132,51 @@ def with_twins(faces: world.Faces, others: world.Faces, start: int = 0) -> world
     return world.Faces(pairs)
 
 
-class Batches(Dataset):
-    """Step -> its faces, and the captions' tokens and truth: a function of (seed, step) alone."""
-
-    def __init__(self, pool: Pool, config: ClipConfig, first: int = 0):
-        self.pool, self.config, self.first = pool, config, first
-
-    def __len__(self) -> int:
-        return self.config.steps - self.first
-
-    def __getitem__(self, i: int) -> tuple[Tensor, ...]:
-        """faces [B], mirrored [B] (bool), tokens [B, T]: as many columns as the longest caption needs; is_true
-        [B, B] (bool): captions x faces; attributes [B, A]."""
-        if i >= len(self):
-            raise IndexError(i)
-        size, rng = self.config.batch, step_rng(self.config.seed, self.first + i)
-        chosen = 2 * torch.randint(len(self.pool) // 2, (size // 2,), generator=rng)
-        chosen = torch.stack([chosen, chosen + 1], 1).flatten()  # each with its twin
-        mirrored = (torch.rand(size // 2, generator=rng) < 0.5).repeat_interleave(2)
-        pool = self.pool
-        texts, is_true = pool.captions(chosen.tolist(), mirrored.tolist(), rng)
-        tokens = tokenize(texts)
-        attributes = torch.where(mirrored[:, None], pool.mirrored_attributes[chosen], pool.attributes[chosen])
-        return chosen, mirrored, tokens[:, : int(tokens.argmax(1).max()) + 1], is_true, attributes
-
-
 def _network() -> nn.Module:
-    """A CLIP as OpenAI makes it, and `attributes`, which reads a face's attributes off its embedding."""
+    """A CLIP as OpenAI makes it; `attributes`, which reads a face's off its embedding; `known`: tokens so far."""
     model = openai_clip().model.CLIP(**ARCHITECTURE).float()
+    model.register_buffer("known", torch.zeros(ARCHITECTURE["vocab_size"], dtype=torch.bool))
     model.attributes = nn.Linear(ARCHITECTURE["embed_dim"], len(world.VECTOR_NAMES))
     return model
 
 
-class _Run(Fit):
-    def __init__(self, config: ClipConfig, device: torch.device):
+class ClipTraining(Fit):
+    """A CLIP that learns what captions say of rendered faces."""
+
+    def __init__(self, config: ClipConfig, device: torch.device | str):
         super().__init__(config, _network, device)
+        self.settings["architecture"] = ARCHITECTURE
         inside = ("attn.in_proj_weight", "attn.out_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")  # of blocks
         self.optimiser = Muon(split(self.model, lambda name, p: p.ndim == 4 or name.endswith(inside)), config.lr)
         self.schedule = warm_cosine(self.optimiser, config.steps, 0.05)
-        self.extra["known"] = torch.zeros(ARCHITECTURE["vocab_size"], dtype=torch.bool, device=device)  # tokens so far
-        self.dtype = pick_dtype("auto", device)
-        self.mean, self.sd = (torch.tensor(x, device=device)[:, None, None] for x in (MEAN, SD))
+        self.dtype = pick_dtype("auto", self.device)
+        self.mean, self.sd = (torch.tensor(x, device=self.device)[:, None, None] for x in (MEAN, SD))
 
-    def batches(self, pool: Pool) -> Iterable[tuple[Tensor, ...]]:
-        images, workers = pool.images.to(self.device), self.config.processes
-        for batch in DataLoader(Batches(pool, self.config, self.step), batch_size=None, num_workers=workers):
-            chosen, *rest = (part.to(self.device) for part in batch)
-            yield images[chosen], *rest
+    @cached_property
+    def pool(self) -> Pool:
+        """The faces that it learns from."""
+        return render_pool(self.config)
+
+    def batch(self) -> tuple[Tensor, ...]:
+        """images [B, 3, H, W], flips [B] (bool), tokens [B, T]: as many columns as the longest caption needs; is_true
+        [B, B] (bool): captions x faces; attributes [B, A]."""
+        pool, half, rng = self.pool, self.config.batch // 2, self.rng()
+        chosen = 2 * torch.randint(len(pool) // 2, (half,), generator=rng)
+        chosen = torch.stack([chosen, chosen + 1], 1).flatten()  # each with its twin
+        flips = (torch.rand(half, generator=rng) < 0.5).repeat_interleave(2)
+        texts, is_true = pool.captions(chosen.tolist(), flips.tolist(), rng)
+        tokens = tokenize(texts)
+        longest = int(tokens.argmax(1).max()) + 1
+        parts = pool.images[chosen], flips, tokens[:, :longest], is_true, pool.attributes[flips.long(), chosen]
+        return tuple(part.to(self.device) for part in parts)
 
     def losses(
         self, images: Tensor, flips: Tensor, tokens: Tensor, is_true: Tensor, attributes: Tensor
     ) -> dict[str, Tensor]:
-        """uint8 [B, 3, H, W], bool [B], long [B, T], bool [B, B], [B, A] -> losses, and the share of faces whose most
-        similar caption is true of them (by chance: the share of true pairs)."""
+        """And the share of faces whose most similar caption is true of them (by chance: that of true pairs)."""
         x = to_float(mirrored(images, flips))
         x, _ = roughen(x, x.new_zeros(len(x), 1, 2), self.rng(self.device))
-        self.extra["known"][tokens.flatten()] = True
+        self.model.known[tokens.flatten()] = True
         with torch.autocast(self.device.type, torch.bfloat16, self.dtype == torch.bfloat16):
             seen = self.model.encode_image((x * 0.5 + 0.5 - self.mean) / self.sd)
             read = self.model.encode_text(tokens)
@@ -239,15 +195,17 @@ class _Run(Fit):
 
     def state(self) -> dict[str, Tensor]:
         """The weights as float16, for `clip.load`; rows of tokens that never occurred are zero."""
-        weights = {name: value for name, value in self.model.state_dict().items() if not name.startswith("attributes.")}
-        state = {name: value.detach().cpu().half() for name, value in weights.items()}
-        state["token_embedding.weight"][~self.extra["known"].cpu()] = 0
+        weights = {name: value.cpu() for name, value in self.model.state_dict().items()}
+        never = ~weights.pop("known")
+        state = {name: value.half() for name, value in weights.items() if not name.startswith("attributes.")}
+        state["token_embedding.weight"][never] = 0
         return state
 
-    def finish(self, path: Path, pool: Pool, meta: dict) -> tuple[ClipModel, dict]:
+    def finish(self, path: Path, meta: dict) -> tuple[ClipModel, dict]:
         write_deflated(path, self.state())  # 2 MB instead of 8: most tokens never occur
         model = ClipModel.load(path, self.device)
-        return model, {"retrieval": measure_retrieval(model), "twins": measure_twins(model)}
+        retrieval = {domain: measure_retrieval(model, domain) for domain in world.DOMAINS}
+        return model, {"retrieval": retrieval, "twins": measure_twins(model)}
 
 
 def cross_entropy_of_all(logits: Tensor, is_true: Tensor) -> Tensor:
@@ -267,20 +225,27 @@ def write_deflated(path: str | os.PathLike, content: Any) -> None:
             new.writestr(zipfile.ZipInfo(entry.filename), old.read(entry), zipfile.ZIP_DEFLATED, 9)
 
 
-def train_clip(path: Path, config: ClipConfig, device: str, scratch: Path) -> ClipModel:
-    """Train a pocket CLIP; `path` and `scratch` as of `Fit.train`, device: "auto", "cpu" or "cuda"."""
-    return _Run(config, pick_device(device)).train(path, render_pool(config), scratch)
-
-
 @torch.no_grad()
-def measure_retrieval(model: ClipModel, rounds: int = 25, among: int = 32) -> dict[str, dict[str, float]]:
-    """How often the right one of `among` captions is found, on faces that it never saw, all of one domain.
+def measure_retrieval(model: ClipModel, domain: str, rounds: int = 25, among: int = 32) -> dict[str, float]:
+    """How often the right one of `among` captions is found, on faces of a domain that it never saw.
 
     Captions are whole sentences (`pocket.captions`), all different in each round, if only in a word.
-    -> {domain: {"caption": share of faces whose caption is the most similar one, "face": share of captions whose face
-    is, "chance": 1 / among}}.
+    -> {"caption": share of faces whose caption is the most similar one, "face": share of captions whose face is,
+    "chance": 1 / among}.
     """
-    return {domain: _retrieve(model, domain, rounds, among) for domain in world.DOMAINS}
+    faces = world.sample(domain, 2 * rounds * among, seed=EVALUATION_SEED)
+    texts, right = enumerate(world.captions(faces)), torch.arange(among, device=model.mean.device)
+    shares = {"caption": [], "face": []}
+    for _ in range(rounds):
+        chosen: dict[str, int] = {}
+        while len(chosen) < among:  # each caption once
+            number, text = next(texts)
+            chosen.setdefault(text, number)
+        images = to_float(world.render(faces[list(chosen.values())], domain))
+        scores = model.encode_images(images.to(right.device)) @ model.encode_texts(list(chosen)).T
+        for name, axis in (("caption", 1), ("face", 0)):
+            shares[name].append(float((scores.argmax(axis) == right).float().mean()))
+    return {name: sum(values) / rounds for name, values in shares.items()} | {"chance": 1 / among}
 
 
 @torch.no_grad()
@@ -300,19 +265,3 @@ def measure_twins(model: ClipModel, count: int = 1920) -> dict[str, float]:
         better = [float(cosines[k, t] > cosines[k ^ 1, t]) for t in map(texts.index, of_one)]
         right.setdefault(DIFFER[k // 2 % len(DIFFER)][0], []).extend(better)
     return {name: round(sum(shares) / len(shares), 3) for name, shares in right.items() if shares}
-
-
-def _retrieve(model: ClipModel, domain: str, rounds: int, among: int) -> dict[str, float]:
-    faces = world.sample(domain, 2 * rounds * among, seed=EVALUATION_SEED)
-    texts, right = enumerate(world.captions(faces)), torch.arange(among, device=model.mean.device)
-    shares = {"caption": [], "face": []}
-    for _ in range(rounds):
-        chosen: dict[str, int] = {}
-        while len(chosen) < among:  # each caption once
-            number, text = next(texts)
-            chosen.setdefault(text, number)
-        images = to_float(world.render(faces[list(chosen.values())], domain))
-        scores = model.encode_images(images.to(right.device)) @ model.encode_texts(list(chosen)).T
-        for name, axis in (("caption", 1), ("face", 0)):
-            shares[name].append(float((scores.argmax(axis) == right).float().mean()))
-    return {name: sum(values) / rounds for name, values in shares.items()} | {"chance": 1 / among}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,6 @@ from stylegan2.collect.face_detector import CELL, TYPICAL, FaceNet, load
 from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
 from stylegan2.pocket.nets.judge import to_float
 from stylegan2.pocket.world.pages import Page, make_page
-from stylegan2.runtime import pick_device
 
 WINDOW = 192  # pixels: a side of what the network learns from
 EVALUATION_SEED = 1_000_000  # of pages that no training sees
@@ -36,15 +35,12 @@ HIT = 0.5  # least intersection over union of a box with the face that it finds
 class DetectorConfig(FitConfig):
     """How the detector is trained."""
 
-    windows: int = 24_000  # shown in all
+    images: int = 24_000  # windows of pages, shown in all
     batch: int = 16
     pages: int = 240  # of four panels, rendered once
     lr: float = 3e-3  # at its highest; falls to 0 along a cosine
+    held_out: int = 100  # pages to measure it on
     seed: int = 0
-    save_every: int = 3_000  # windows between two states to continue from
-
-    unit = "windows"
-    smallest_batch = 1
 
 
 def cut_window(rng: random.Random, page: Page) -> tuple[Tensor, Tensor]:
@@ -104,19 +100,26 @@ def loss_of(maps: Tensor, wanted: Tensor, cells: Tensor) -> dict[str, Tensor]:
     }
 
 
-class _Run(Fit):
+class DetectorTraining(Fit):
+    """A detector that learns where the faces of rendered pages are."""
+
     clip_norm = 5.0
 
-    def __init__(self, config: DetectorConfig, device: torch.device, held_out: int):
+    def __init__(self, config: DetectorConfig, device: torch.device | str):
         super().__init__(config, FaceNet, device)
-        self.held_out = held_out
         self.optimiser = torch.optim.Adam(self.model.parameters(), config.lr)
         self.schedule = warm_cosine(self.optimiser, config.steps, 0.05)
 
-    def batch(self, pages: Sequence[Page]) -> tuple[Tensor, Tensor, Tensor]:
-        """Windows float [B, 3, W, W], and the maps and cells they should give; of (seed, step) alone."""
+    @cached_property
+    def pages(self) -> list[Page]:
+        """The pages that it learns from."""
+        first, count = self.config.seed * self.config.pages, self.config.pages
+        return [make_page(seed) for seed in bar(range(first, first + count), "pages", "page")]
+
+    def batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Windows float [B, 3, W, W], and the maps and cells they should give."""
         rng = random.Random(f"{self.config.seed} {self.step}")
-        windows = [cut_window(rng, rng.choice(pages)) for _ in range(self.config.batch)]
+        windows = [cut_window(rng, rng.choice(self.pages)) for _ in range(self.config.batch)]
         x = to_float(torch.stack([pixels for pixels, _ in windows]).to(self.device))
         bright, contrast = (torch.tensor([rng.uniform(-1, 1) for _ in windows])[:, None, None, None] for _ in range(2))
         x = x * (1 + 0.3 * contrast.to(self.device)) + 0.2 * bright.to(self.device)
@@ -124,38 +127,28 @@ class _Run(Fit):
         maps, cells = (torch.stack(part).to(self.device) for part in zip(*wanted, strict=True))
         return x, maps, cells
 
-    def losses(self, pages: Sequence[Page]) -> dict[str, Tensor]:
-        x, maps, cells = self.batch(pages)
+    def losses(self, x: Tensor, maps: Tensor, cells: Tensor) -> dict[str, Tensor]:
         return loss_of(self.model(x), maps, cells)
 
-    def finish(self, path: Path, pages: Sequence[Page], meta: dict) -> tuple[None, dict]:
+    def finish(self, path: Path, meta: dict) -> tuple[None, dict]:
         self.model.save(path, meta)
-        unseen = [make_page(EVALUATION_SEED + i) for i in range(self.held_out)]
+        unseen = [make_page(EVALUATION_SEED + i) for i in range(self.config.held_out)]
         return None, {"held out": evaluate(load(path), unseen)}
 
 
-def train_detector(path: Path, config: DetectorConfig, device: str, scratch: Path, held_out: int = 100) -> None:
-    """Train a detector; `path` and `scratch` as of `Fit.train`, `held_out`: pages to measure it on."""
-    first, count = config.seed * config.pages, config.pages
-    pages = [make_page(seed) for seed in bar(range(first, first + count), "pages", "page")]
-    _Run(config, pick_device(device), held_out).train(path, pages, scratch)
-
-
 def evaluate(detector: Detector, pages: Sequence[Page]) -> dict[str, float]:
-    """A detector on pages with known faces: {"pages", "faces", "recall", "precision", "pages_per_second"}.
+    """A detector on pages with known faces: {"pages", "faces", "recall", "precision"}.
 
     Recall: the share of faces with a box of their own that covers them (`HIT`); precision: of boxes that cover a face.
     """
-    started = time.perf_counter()
     boxes = [[face.box for face in on_pages(detector, page.image)] for page in bar(pages, "detect", "page")]
-    seconds, faces = time.perf_counter() - started, sum(len(page.boxes) for page in pages)
+    faces = sum(len(page.boxes) for page in pages)
     hits = sum(count_hits(found, page.boxes) for found, page in zip(boxes, pages, strict=True))
     return {
         "pages": len(pages),
         "faces": faces,
         "recall": round(hits / max(1, faces), 4),
         "precision": round(hits / max(1, sum(map(len, boxes))), 4),
-        "pages_per_second": round(len(pages) / seconds, 1),
     }
 
 

@@ -1,17 +1,15 @@
 """Training of an in-domain encoder: image in, codes out, through a generator that stays as it is (arXiv 2004.00049).
 
-Half of its images are generated and half rendered; the codes of both are known, since the source was taught which codes
-a face has (`teaching.FaceCodes`). Images must come back when their codes go through the generator (equation 3 of the
-paper, with our perceptual distance in place of VGG's), and the codes must be the right ones. Training on images makes
-it in-domain: an encoder that has seen generated ones only gives codes that fit no real face.
+Half of its images are generated and half rendered; the codes of both are known (`teaching.FaceCodes`), and must be
+found. Images must come back when their codes go through the generator (equation 3, with our perceptual distance).
 """
 
 from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +24,7 @@ from stylegan2.pocket.nets.judge import to_float
 from stylegan2.pocket.nets.muon import Muon, split
 from stylegan2.pocket.nets.perceptual import JudgeDistance
 from stylegan2.pocket.nets.teaching import FaceCodes, describe
-from stylegan2.runtime import pick_device, pick_dtype
+from stylegan2.runtime import pick_dtype
 
 FACES_SEED = 720_000  # a sequence of faces that no data set, no judge and no evaluation uses
 EVALUATION_SEED = 820_000
@@ -46,52 +44,58 @@ class EncoderConfig(FitConfig):
     codes: float = 0.1  # of the mean squared difference of codes
     lr: float = 3e-3  # at its highest, after a warm-up; falls to 0 along a cosine
     seed: int = 0
-    save_every: int = 10_000  # images between two states to continue from
 
     may_be_zero = ("seed", "pixels", "perceptual", "codes")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.batch % 2:
-            raise ValueError(f"expected batch even, half generated and half rendered, got {self.batch}")
+    halves = "half generated and half rendered"
 
 
-class KnownFaces(NamedTuple):
-    """Rendered photos uint8 [N, 3, R, R] and the w [N, w_dim] that they belong to, where that is known."""
+class EncoderTraining(Fit):
+    """An encoder that learns for g, which stays as it is.
 
-    images: Tensor
-    w: Tensor | None
+    codes: which w a rendered face has; None: nobody knows, as for a generator that was not taught.
+    """
 
-
-class _Run(Fit):
-    def __init__(self, config: EncoderConfig, g: Generator, distance: JudgeDistance, device: torch.device):
+    def __init__(
+        self,
+        config: EncoderConfig,
+        g: Generator,
+        distance: JudgeDistance,
+        device: torch.device | str,
+        codes: FaceCodes | None = None,
+    ):
         widths = {4 << k: WIDTHS.get(4 << k, WIDTHS[128]) for k in range(g.resolution.bit_length() - 2)}
         super().__init__(config, lambda: Encoder(g.resolution, g.num_ws, g.w_dim, widths), device)
-        self.g, self.distance = deepcopy(g).to(device).eval().requires_grad_(False), distance.to(device)
+        self.g, self.distance = deepcopy(g).to(self.device).eval().requires_grad_(False), distance.to(self.device)
+        self.codes = codes
         self.settings["generator"] = checkpoints.fingerprint(self.g)
-        self.dtype = self.g.synthesis.compute_dtype = self.model.compute_dtype = pick_dtype("auto", device)
+        self.dtype = self.g.synthesis.compute_dtype = self.model.compute_dtype = pick_dtype("auto", self.device)
         groups = split(self.model, lambda name, p: name.startswith("blocks") and p.ndim > 1)
         self.optimiser = Muon(groups, config.lr)
         self.schedule = warm_cosine(self.optimiser, config.steps, 0.02)
 
-    def batch(self, faces: KnownFaces) -> tuple[Tensor, Tensor]:
-        """Images [B, 3, R, R], generated ones first, and the codes [B or B/2, L, w_dim] that are known of them.
+    @cached_property
+    @torch.no_grad()
+    def faces(self) -> tuple[Tensor, Tensor | None]:
+        """Rendered photos uint8 [N, 3, R, R], and their w [N, w_dim] where that is known."""
+        faces = world.sample("photo", self.config.faces, seed=FACES_SEED)
+        w = None if self.codes is None else self.codes.w(describe(faces)).cpu()
+        return world.render(faces, "photo", self.g.resolution), w
 
-        They depend on (seed, step) alone.
-        """
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Images [B, 3, R, R], generated ones first, and the codes [B or B/2, L, w_dim] that are known of them."""
+        photos, w = self.faces
         half, rng = self.config.batch // 2, self.rng()
         z = torch.randn(half, self.g.z_dim, generator=rng).to(self.device)
-        chosen = torch.randint(len(faces.images), (half,), generator=rng)
-        rendered = to_float(faces.images[chosen].to(self.device))
+        chosen = torch.randint(len(photos), (half,), generator=rng)
+        rendered = to_float(photos[chosen].to(self.device))
         with torch.no_grad():
             ws = self.g.mapping(z, self.config.psi)
             images = torch.cat([self.g.synthesis(ws, "const").clamp(-1, 1), rendered])
-            if faces.w is not None:
-                ws = torch.cat([ws, self.g.mapping.broadcast(faces.w[chosen].to(self.device))])
+            if w is not None:
+                ws = torch.cat([ws, self.g.mapping.broadcast(w[chosen].to(self.device))])
             return images, ws
 
-    def losses(self, faces: KnownFaces) -> dict[str, Tensor]:
-        images, ws = self.batch(faces)
+    def losses(self, images: Tensor, ws: Tensor) -> dict[str, Tensor]:
         codes = self.model(images)
         answer = self.g.synthesis(codes, "const")
         with torch.autocast(self.device.type, self.dtype, self.dtype == torch.bfloat16):
@@ -104,36 +108,10 @@ class _Run(Fit):
             "codes": self.config.codes * (codes[: len(ws)] - ws).square().mean(),
         }
 
-    def finish(self, path: Path, faces: KnownFaces, meta: dict) -> tuple[Encoder, dict]:
+    def finish(self, path: Path, meta: dict) -> tuple[Encoder, dict]:
         save_encoder(path, self.model, meta, half=True)
         encoder = load_encoder(path, self.device).encoder
         return encoder, {"psnr": measure(encoder, self.g, self.config.psi)}
-
-
-def train_encoder(
-    path: Path,
-    g: Generator,
-    distance: JudgeDistance,
-    config: EncoderConfig,
-    device: str,
-    scratch: Path,
-    codes: FaceCodes | None = None,
-) -> Encoder:
-    """Train an encoder for g, which stays as it is; `path` and `scratch` as of `Fit.train`.
-
-    codes: which w a rendered face has; None: nobody knows, as for a generator that was not taught.
-    """
-    run = _Run(config, g, distance, pick_device(device))
-    return run.train(path, known_faces(g, config.faces, codes), scratch)
-
-
-@torch.no_grad()
-def known_faces(g: Generator, count: int, codes: FaceCodes | None = None) -> KnownFaces:
-    """`count` rendered photos for the size of g, and their w; `codes` as of `train_encoder`."""
-    faces = world.sample("photo", count, seed=FACES_SEED)
-    return KnownFaces(
-        world.render(faces, "photo", g.resolution), None if codes is None else codes.w(describe(faces)).cpu()
-    )
 
 
 @torch.no_grad()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
-from itertools import repeat
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +19,29 @@ from stylegan2 import files
 from stylegan2.bars import bar
 from stylegan2.pocket import world
 from stylegan2.pocket.nets.judge import read_dict
+from stylegan2.runtime import pick_device
 from stylegan2.setting_types import check_types
 
-FORMAT = "stylegan2 pocket network, in training"
+UNFINISHED = "stylegan2 pocket network, in training"
+FORMAT = "stylegan2 pocket network, trained"
+STATES = 20  # saved in a training: a killed one loses a twentieth at most
 
 
 class FitConfig:
-    """What the dataclasses of settings share; they have fields `batch`, `seed` and `save_every`.
+    """What the dataclasses of settings share; they have fields `images`: shown in all, `batch` and `seed`.
 
     Raises ValueError for numbers that cannot work.
     """
 
-    unit = "images"  # name of the field that says how many are shown in all
-    smallest_batch = 2
     may_be_zero = ("seed",)
-    no_effect = ("save_every",)  # fields that may change when a training goes on
+    halves = ""  # of a batch, which must be even then
 
     def __post_init__(self) -> None:
         check_types(self)
-        unit, least, amount = self.unit, self.smallest_batch, getattr(self, self.unit)
-        if not amount >= self.batch >= least:
-            raise ValueError(f"expected {unit} >= batch >= {least}, got {unit}={amount}, batch={self.batch}")
+        if not self.images >= self.batch >= 2:
+            raise ValueError(f"expected images >= batch >= 2, got images={self.images}, batch={self.batch}")
+        if self.halves and self.batch % 2:
+            raise ValueError(f"expected batch even, {self.halves}, got {self.batch}")
         for name, value in vars(self).items():
             if isinstance(value, (int, float)) and (value < 0 or value == 0 and name not in self.may_be_zero):
                 kind = "not negative" if name in self.may_be_zero else "positive"
@@ -48,55 +50,54 @@ class FitConfig:
     @property
     def steps(self) -> int:
         """Batches in all."""
-        return getattr(self, self.unit) // self.batch
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the result depends on, as plain values."""
-        names = [field.name for field in fields(self) if field.name not in self.no_effect]
-        return {name: getattr(self, name) for name in names} | {"renderer": world.VERSION}
+        return self.images // self.batch
 
 
-class Fit:
+class Fit(ABC):
     """A training: network, optimiser and place in the schedule.
 
     A step depends on the seed, its number and the weights alone, so a killed training goes on to the same bits.
-    Subclasses set `optimiser` and `schedule`, and write `losses` and `finish`.
+    Subclasses set `optimiser` and `schedule`, and write `batch`, `losses` and `finish`.
 
     Args:
         config: lengths and seed.
         make: makes the network; its initial weights are seeded by `config.seed`.
-        device: where to compute.
+        device: where to compute, see `runtime.pick_device`.
 
     Attributes:
         step: batches learned from.
-        settings: plain values; a saved state is resumed only by a training with the same ones.
-        extra: tensors that are saved and resumed besides the network's.
+        settings: plain values on which the result depends; a saved state is resumed only by a training with the same.
+        curve: plain values that subclasses note on the way; saved and resumed with the network.
     """
 
     clip_norm = 1.0  # of the gradient
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
 
-    def __init__(self, config: FitConfig, make: Callable[[], nn.Module], device: torch.device):
-        self.config, self.device, self.step, self.started = config, device, 0, time.perf_counter()
+    def __init__(self, config: FitConfig, make: Callable[[], nn.Module], device: torch.device | str):
+        self.config, self.device, self.step, self.started = config, pick_device(device), 0, time.perf_counter()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.model = make().to(device)
-        self.settings = config.settings
-        self.extra: dict[str, Tensor] = {}
+            self.model = make().to(self.device)
+        self.settings: dict[str, Any] = asdict(config) | {"renderer": world.VERSION}
+        self.curve: list[dict[str, float]] = []
 
-    def batches(self, pool: Any) -> Iterable[tuple]:
-        """The arguments of `losses`, once for every step that is left."""
-        return repeat((pool,), self.config.steps - self.step)
+    @abstractmethod
+    def batch(self) -> tuple:
+        """The arguments of `losses` at this step."""
 
+    @abstractmethod
     def losses(self, *batch: Any) -> dict[str, Tensor]:
         """Named losses of this step, whose sum is minimised; those without a gradient are only shown."""
-        raise NotImplementedError
 
-    def finish(self, path: Path, pool: Any, meta: dict) -> tuple[Any, dict]:
+    @abstractmethod
+    def finish(self, path: Path, meta: dict) -> tuple[Any, dict]:
         """Save the weights at `path` with `meta`; -> (what `train` returns, results for the JSON file)."""
-        raise NotImplementedError
+
+    def write(self, path: Path, meta: dict) -> None:
+        """The network's weights in float32, for `load_weights`."""
+        weights = {name: value.cpu() for name, value in self.model.state_dict().items()}
+        files.write(path, {"format": FORMAT, "weights": weights, "meta": meta})
 
     def rng(self, device: torch.device | str = "cpu") -> torch.Generator:
         """This step's random numbers."""
@@ -116,50 +117,48 @@ class Fit:
     def save(self, path: Path) -> None:
         """Write the state of the training, atomically."""
         state = {name: getattr(self, name).state_dict() for name in ("model", "optimiser", "schedule")}
-        rest = {"extra": self.extra, "step": self.step, "settings": self.settings}
-        files.write(path, {"format": FORMAT, **state, **rest})
+        rest = {name: getattr(self, name) for name in ("curve", "step", "settings")}
+        files.write(path, {"format": UNFINISHED, **state, **rest})
 
     def resume(self, path: Path) -> None:
         """Go on where a training with the same settings was saved; a file of other settings is passed over."""
-        content = read_dict(path, FORMAT)
+        content = read_dict(path, UNFINISHED)
         if content["settings"] == self.settings:
             for name in ("model", "optimiser", "schedule"):
                 getattr(self, name).load_state_dict(content[name])
-            self.extra = {name: value.to(self.device) for name, value in content["extra"].items()}
-            self.step = content["step"]
+            self.curve, self.step = content["curve"], content["step"]
 
-    def train(self, path: str | os.PathLike, pool: Any, scratch: str | os.PathLike) -> Any:
+    def train(self, path: str | os.PathLike, scratch: str | os.PathLike) -> Any:
         """Train to the end; called again after an interruption, it goes on from the last state. -> as `finish`.
 
         Args:
             path: where the weights go; a JSON file with settings and errors goes beside them.
-            pool: what `batches` takes from.
-            scratch: folder for the state, which is written every `save_every` images and removed at the end.
+            scratch: folder for the state, which is removed at the end.
         """
-        path = Path(path)
+        path, config = Path(path), self.config
         state = Path(scratch) / f"{path.stem}_training.pt"
         if state.is_file():
             self.resume(state)
-        self._loop(pool, state)
+        amount = {"total": config.steps * config.batch, "initial": self.step * config.batch, "mininterval": 5}
+        with bar(what=path.stem, unit="image", **amount) as shown:
+            while self.step < config.steps:
+                parts = self.train_step(*self.batch())
+                shown.update(config.batch)
+                if self.step % 50 == 0:
+                    shown.set_postfix({name: f"{float(value):.4f}" for name, value in parts.items()}, refresh=False)
+                if self.step % max(1, config.steps // STATES) == 0 or self.step == config.steps:
+                    self.save(state)
         meta = {**self.settings, "minutes": round((time.perf_counter() - self.started) / 60, 1)}
-        result, measured = self.finish(path, pool, meta)
+        result, measured = self.finish(path, meta)
         files.write_json(path.with_suffix(".json"), {"training": meta, **measured})
         state.unlink(missing_ok=True)
         return result
 
-    def _loop(self, pool: Any, state: Path) -> None:
-        config, recent = self.config, {}
-        every = max(1, config.save_every // config.batch)
-        amount = {"total": config.steps * config.batch, "initial": self.step * config.batch, "mininterval": 5}
-        with bar(what=state.stem.removesuffix("_training"), unit=config.unit[:-1], **amount) as shown:
-            for batch in self.batches(pool):
-                for name, value in self.train_step(*batch).items():
-                    recent[name] = recent.get(name, value) * 0.98 + value * 0.02
-                shown.update(config.batch)
-                if self.step % 50 == 0:
-                    shown.set_postfix({name: f"{float(value):.4f}" for name, value in recent.items()}, refresh=False)
-                if self.step % every == 0:
-                    self.save(state)
+
+def load_weights(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
+    """(weights, meta) of a file that `Fit.write` wrote. Raises as `judge.read_dict`."""
+    content = read_dict(path, FORMAT)
+    return content["weights"], content["meta"]
 
 
 def warm_cosine(optimiser: torch.optim.Optimizer, steps: int, warm_up: float, flat: float = 0.0) -> LambdaLR:

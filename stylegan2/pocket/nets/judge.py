@@ -1,19 +1,16 @@
 """The judge: a small network that reads attributes and landmarks off any pocket face, rendered or generated.
 
-    judge = Judge.load("checkpoints/pocket/judge.pt")
-    reading = judge.read(images)             # float [N, 3, H, W] in [-1, 1], or uint8
-    reading.landmarks                        # [N, 16, 2] in image sides
-    reading.column("smile")                  # [N]
+    reading = Judge.load("checkpoints/pocket/judge.pt").read(images)  # float [N, 3, H, W] in [-1, 1], or uint8
+    reading.landmarks, reading.column("smile")                        # [N, 16, 2] in image sides, [N]
 
 It knows all four domains, so it measures how much of a face survives the way from photo to cartoon. Its features define
-the *pocket distance* between image sets (:mod:`stylegan2.pocket.measures`). :func:`evaluate_judge` measures its errors
-on faces that it never saw. :mod:`stylegan2.pocket.nets.judge_training` trains it.
+the *pocket distance* between image sets (:mod:`stylegan2.pocket.measures`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +22,7 @@ from stylegan2 import files
 from stylegan2.bars import bar
 from stylegan2.files import CheckpointError, check_entries
 from stylegan2.pocket import world
-from stylegan2.pocket.world.faces import GROUPS
+from stylegan2.pocket.world.faces import COLUMNS, GROUPS
 from stylegan2.runtime import pick_device
 
 AXES = 48  # principal axes of the features that are kept: 99 % of the variance, and sets of a few hundred faces suffice
@@ -36,6 +33,7 @@ EYES = (world.LANDMARKS.index("eye_left"), world.LANDMARKS.index("eye_right"))
 EVALUATION_SEED = 800_000  # sequences of faces that neither a data set nor the judge's training uses
 
 FLAGS = [world.VECTOR_NAMES.index(name) for name in ("glasses", "freckles", "earrings")]
+DECIDED = [a.name for a in world.ATTRIBUTES if a.kind in ("binary", "categorical")]  # yes or no, or one of several
 CONTINUOUS = sorted(set(range(len(world.VECTOR_NAMES))) - set(FLAGS) - {c for g in GROUPS.values() for c in g})
 
 
@@ -124,57 +122,36 @@ class Residual(nn.Module):
         return F.relu(x + self.second(F.relu(self.first(x))))
 
 
-@dataclass
-class Raw:
-    """What training compares with the truth: `attributes` and `domain` before sigmoid and softmax."""
-
-    attributes: Tensor  # [N, A]
-    domain: Tensor  # [N, 4]
-    heat: Tensor  # [N, K, h * w], log-probabilities of where a landmark lies
-    landmarks: Tensor  # [N, K, 2]
-    features: Tensor  # [N, F], the last hidden layer as it is
-
-
 GLIMPSES = ("eye_left", "eye_right", "nose_tip", "mouth_centre", "face_left", "face_right")
 GLIMPSE_SIZE, GLIMPSE_REACH = 16, 0.5  # samples per side; from middle to edge, in distances between the eyes
 
 
 class Glimpses(nn.Module):
-    """Eyes, nose, mouth and ears: pieces of the image around landmarks, each seen by its own small network.
+    """Upright pieces of the image around landmarks (arXiv 1506.02025), each seen by its own small network.
 
-    Averaged over the whole image, things of two or three pixels (iris, lids, corners of the mouth) are lost. In upright
-    pieces they always lie in the same place (spatial transformer, arXiv 1506.02025).
+    Averaged over the whole image, things of two or three pixels (iris, lids, corners of the mouth) are lost.
     """
 
     def __init__(self, out_features: int = 32):
         super().__init__()
-        p = len(GLIMPSES)
+        p, layers = len(GLIMPSES), []
         self.at = [world.LANDMARKS.index(name) for name in GLIMPSES]
-        self.net = nn.Sequential(
-            nn.Conv2d(3 * p, 24 * p, 3, padding=1, groups=p),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(24 * p, 32 * p, 3, stride=2, padding=1, groups=p),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(32 * p, 32 * p, 3, stride=2, padding=1, groups=p),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(32 * p, out_features * p, 4, groups=p),
-        )
+        for inputs, outputs, stride in ((3, 24, 1), (24, 32, 2), (32, 32, 2)):
+            layers += [nn.Conv2d(inputs * p, outputs * p, 3, stride, 1, groups=p), nn.ReLU(inplace=True)]
+        self.net = nn.Sequential(*layers, nn.Conv2d(32 * p, out_features * p, 4, groups=p))
         ticks = (torch.arange(GLIMPSE_SIZE) + 0.5) * (2 / GLIMPSE_SIZE) - 1
         square = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), dim=2)
         self.register_buffer("square", square * GLIMPSE_REACH, persistent=False)  # [16, 16, 2], in eye distances
 
-    def pieces(self, images: Tensor, landmarks: Tensor) -> Tensor:
-        """[N, 3, H, W] and [N, K, 2] -> [N, P, 3, 16, 16]."""
+    def forward(self, images: Tensor, landmarks: Tensor) -> Tensor:
+        """[N, 3, H, W] and [N, K, 2] -> [N, P * out_features]."""
         across = (landmarks[:, EYES[1]] - landmarks[:, EYES[0]])[:, None, None, None]  # [N, 1, 1, 1, 2]
         down = torch.stack([-across[..., 1], across[..., 0]], dim=-1)
         offset = self.square[..., :1] * across + self.square[..., 1:] * down  # [N, 1, 16, 16, 2]
         grid = (landmarks[:, self.at, None, None] + offset) * 2 - 1  # [N, P, 16, 16, 2]
         taken = F.grid_sample(images, grid.flatten(1, 2), padding_mode="border", align_corners=False)
-        return taken.unflatten(2, (len(self.at), GLIMPSE_SIZE)).transpose(1, 2)
-
-    def forward(self, images: Tensor, landmarks: Tensor) -> Tensor:
-        """-> [N, P * out_features]"""
-        return self.net(self.pieces(images, landmarks).flatten(1, 2)).flatten(1)
+        pieces = taken.unflatten(2, (len(self.at), GLIMPSE_SIZE)).transpose(1, 2)  # [N, P, 3, 16, 16]
+        return self.net(pieces.flatten(1, 2)).flatten(1)
 
 
 class Judge(nn.Module):
@@ -205,8 +182,12 @@ class Judge(nn.Module):
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_axes", torch.eye(features, AXES))
 
-    def raw(self, x: Tensor) -> Raw:
-        """Images [N, 3, INPUT_SIZE, INPUT_SIZE] in [-1, 1] -> everything, before sigmoid and softmax."""
+    def raw(self, x: Tensor) -> tuple[Reading, Tensor]:
+        """Images [N, 3, INPUT_SIZE, INPUT_SIZE] in [-1, 1] -> what training compares with the truth.
+
+        A reading before sigmoid and softmax, its features the last hidden layer as it is [N, F]; and log-probabilities
+        of where a landmark lies [N, K, h * w].
+        """
         x32 = self.stem(x)
         x16 = self.down16(x32)
         x8 = self.down8(x16)
@@ -217,7 +198,7 @@ class Judge(nn.Module):
         shape = (fixed - fixed.mean(dim=1, keepdim=True)) * SHAPE_GAIN
         seen = [x4.float().mean((2, 3)), shape.flatten(1), self.glimpses(x, fixed).float()]
         features = F.relu(self.hidden(torch.cat(seen, dim=1))).float()  # [N, F]
-        return Raw(self.attributes(features).float(), self.domain(features).float(), heat, landmarks, features)
+        return Reading(self.attributes(features).float(), landmarks, features, self.domain(features).float()), heat
 
     def _upwards(self, x4: Tensor, x8: Tensor, x16: Tensor, x32: Tensor) -> Tensor:
         """A feature pyramid (arXiv 1612.03144): coarse knows which eye, fine knows where exactly."""
@@ -228,13 +209,9 @@ class Judge(nn.Module):
 
     def forward(self, images: Tensor) -> Reading:
         """Images float [N, 3, H, W] in [-1, 1] -> Reading. Sides other than INPUT_SIZE are resized, antialiased."""
-        raw = self.raw(as_input(images))
-        return Reading(
-            attributes=_probabilities(raw.attributes),
-            landmarks=raw.landmarks,
-            features=(raw.features - self.feature_mean) @ self.feature_axes,
-            domain=raw.domain.softmax(dim=1),
-        )
+        raw, _ = self.raw(as_input(images))
+        features = (raw.features - self.feature_mean) @ self.feature_axes
+        return Reading(_probabilities(raw.attributes), raw.landmarks, features, raw.domain.softmax(dim=1))
 
     @torch.inference_mode()
     def _read(self, images: Tensor) -> Reading:
@@ -307,9 +284,9 @@ def read_dict(path: str | os.PathLike, expected: str = FORMAT) -> dict:
 def evaluate_judge(judge: Judge, per_domain: int = 500, seed: int = 1) -> dict:
     """The judge's errors on rendered faces that it never saw.
 
-    -> {domain: {"landmarks": {"mean", "p95", "by_point"}, "domain_accuracy", "correlation": {attribute: r}, "mae":
-    {attribute: in sd of the domain}, "accuracy": {flag or choice: share right}, "commonest": {flag or choice: share of
-    its commonest value, the accuracy of a blind guess}}}; landmark errors in distances between the eyes.
+    -> {domain: {"landmarks": {"mean", "p95"}, in distances between the eyes, "domain_accuracy", "correlation":
+    {attribute: r}, "accuracy": {flag or choice: share right}, "commonest": {flag or choice: share of its commonest
+    value, the accuracy of a blind guess}}}.
     """
     return {domain: _evaluate_domain(judge, domain, per_domain, seed) for domain in world.DOMAINS}
 
@@ -317,26 +294,22 @@ def evaluate_judge(judge: Judge, per_domain: int = 500, seed: int = 1) -> dict:
 def _evaluate_domain(judge: Judge, domain: str, n: int, seed: int) -> dict:
     faces = world.sample(domain, n, seed=EVALUATION_SEED + seed)
     reading = judge.read(world.render(faces, domain))
-    truth, read = faces.vector(), reading.attributes
-    points = world.landmarks(faces, domain)
+    truth, read, points = faces.vector(), reading.attributes, world.landmarks(faces, domain)
     error = (reading.landmarks - points).norm(dim=2) / interocular(points)[:, None]  # [n, K]
-    names = {column: world.VECTOR_NAMES[column] for column in CONTINUOUS}
-    right = {world.VECTOR_NAMES[c]: (read[:, c] > 0.5) == (truth[:, c] > 0.5) for c in FLAGS}
-    right |= {name: read[:, c].argmax(1) == truth[:, c].argmax(1) for name, c in GROUPS.items()}
+    decided = {name: (decisions(read, name), decisions(truth, name)) for name in DECIDED}
     return {
-        "faces": n,
-        "landmarks": {
-            "mean": _short(error.mean()),
-            "p95": _short(error.flatten().quantile(0.95)),
-            "by_point": dict(zip(world.LANDMARKS, map(_short, error.mean(0)), strict=True)),
-        },
+        "landmarks": {"mean": _short(error.mean()), "p95": _short(error.flatten().quantile(0.95))},
         "domain_accuracy": _short((reading.domain.argmax(1) == world.DOMAINS.index(domain)).float().mean()),
-        "correlation": {name: _short(correlation(read[:, c], truth[:, c])) for c, name in names.items()},
-        "mae": {name: _short((read[:, c] - truth[:, c]).abs().mean() / truth[:, c].std()) for c, name in names.items()},
-        "accuracy": {name: _short(hits.float().mean()) for name, hits in right.items()},
-        "commonest": {world.VECTOR_NAMES[c]: _short(truth[:, c].mean().maximum(1 - truth[:, c].mean())) for c in FLAGS}
-        | {name: _short(truth[:, columns].mean(0).max()) for name, columns in GROUPS.items()},
+        "correlation": {world.VECTOR_NAMES[c]: _short(correlation(read[:, c], truth[:, c])) for c in CONTINUOUS},
+        "accuracy": {name: _short((found == true).float().mean()) for name, (found, true) in decided.items()},
+        "commonest": {name: _short(true.bincount().max() / n) for name, (_, true) in decided.items()},
     }
+
+
+def decisions(attributes: Tensor, name: str) -> Tensor:
+    """Of attributes [N, A]: the choice [N] of one in DECIDED, 0 or 1 for a flag, else its index."""
+    columns = attributes[:, COLUMNS[name]]
+    return (columns[:, 0] > 0.5).long() if columns.shape[1] == 1 else columns.argmax(1)
 
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:
@@ -347,27 +320,3 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
 
 def _short(value: Tensor) -> float:
     return round(float(value), 4)
-
-
-SHOWN = ("yaw", "pitch", "roll", "smile", "mouth_open", "eye_open", "gaze", "skin", "fringe", "hair_volume", "light")
-COLOURS = ("hair_colour", "eye_colour", "background", "clothes_colour")
-
-
-def format_evaluation(result: Mapping) -> str:
-    """The main lines of `evaluate_judge` as a table, one column per domain."""
-    lines = [f"{'':38}" + "".join(f"{domain:>11}" for domain in result)]
-    for row in zip(*map(_main_numbers, result.values()), strict=True):
-        lines.append(f"{row[0][0]:38}" + "".join(f"{value:11.3f}" for _, value in row))
-    return "\n".join(lines)
-
-
-def _main_numbers(errors: Mapping) -> list[tuple[str, float]]:
-    """What `format_evaluation` shows of one domain."""
-    r, landmarks = errors["correlation"], errors["landmarks"]
-    rows = [("landmark error, mean (eye distances)", landmarks["mean"]), ("landmark error, 95 %", landmarks["p95"])]
-    rows += [("domain, share right", errors["domain_accuracy"])]
-    rows += [(f"{name}, correlation", r[name]) for name in SHOWN]
-    rows += [(f"{name}, correlation", sum(r[f"{name}_{channel}"] for channel in "rgb") / 3) for name in COLOURS]
-    for name, share in errors["accuracy"].items():
-        rows += [(f"{name}, share right", share), ("   blind guessing", errors["commonest"][name])]
-    return rows

@@ -7,6 +7,7 @@ webtoon smiles and has pink hair, and would read that into a picture instead of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -24,12 +25,12 @@ from stylegan2.pocket.nets.judge import (
     INPUT_SIZE,
     Judge,
     evaluate_judge,
-    format_evaluation,
     to_float,
 )
-from stylegan2.runtime import pick_device, pick_dtype
+from stylegan2.runtime import pick_dtype
 
 TRAINING_SEED = 700_000  # sequences of faces that no data set and no evaluation uses
+EVALUATED = 500  # faces of each domain, for the errors that are recorded at the end
 HEAT_SD = 1.0 / 32  # of the wanted heat around a landmark, in image sides: one cell of the map
 MIRRORED = [world.VECTOR_NAMES.index(name) for name in ("yaw", "roll", "parting", "gaze", "light")]
 
@@ -45,12 +46,8 @@ class JudgeConfig(FitConfig):
     lr: float = 3e-3  # at its highest, after a warm-up; falls to 0 along a cosine
     weight_decay: float = 0.02
     seed: int = 0
-    save_every: int = 10_000  # images between two states to continue from
-    evaluation_faces: int = 500  # per domain, for the errors that are recorded at the end
-    precision: str = "auto"  # of the convolutions: "auto", "float32", "bfloat16"
 
     may_be_zero = ("seed", "cross_faces", "weight_decay")
-    no_effect = ("save_every", "evaluation_faces", "precision")
 
 
 @dataclass
@@ -92,75 +89,74 @@ def mirror(pool: Pool, chosen: Tensor) -> Pool:
     return Pool(mirrored(pool.images, chosen), attributes, landmarks, pool.domain)
 
 
-class _Run(Fit):
+class JudgeTraining(Fit):
+    """A judge that learns to read rendered faces, on the CPU."""
+
     clip_norm = 5.0
 
     def __init__(self, config: JudgeConfig) -> None:
-        device = pick_device("cpu")
-        super().__init__(config, lambda: Judge().to(memory_format=torch.channels_last), device)
+        super().__init__(config, lambda: Judge().to(memory_format=torch.channels_last), "cpu")
         self.optimiser = torch.optim.AdamW(self.model.parameters(), config.lr, weight_decay=config.weight_decay)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, config.lr, total_steps=config.steps, pct_start=0.1, cycle_momentum=False
         )
-        self.dtype = pick_dtype(config.precision, device)
+        self.dtype = pick_dtype("auto", self.device)
 
-    def batch(self, pool: Pool) -> Pool:
-        """The faces of this step, a function of (seed, step) alone."""
-        size, done = self.config.batch, self.step * self.config.batch
+    @cached_property
+    def pool(self) -> Pool:
+        """The faces that it learns from."""
+        return render_pool(self.config.own_faces, self.config.cross_faces, self.config.seed)
+
+    def batch(self) -> tuple[Tensor, ...]:
+        """As in `Pool`, but images as the network takes them."""
+        pool, size, done = self.pool, self.config.batch, self.step * self.config.batch
         epoch, first = divmod(done, len(pool) // size * size)
         shuffle = torch.Generator().manual_seed((self.config.seed + 1000 * epoch) % 2**63)
         order, rng = torch.randperm(len(pool), generator=shuffle), self.rng()
         chosen = Pool(*(part[order[first : first + size]] for part in vars(pool).values()))
         faces = mirror(chosen, torch.rand(size, generator=rng) < 0.5)
         images, landmarks = roughen(to_float(faces.images), faces.landmarks, rng)
-        return Pool(images.contiguous(memory_format=torch.channels_last), faces.attributes, landmarks, faces.domain)
+        images = images.contiguous(memory_format=torch.channels_last)
+        return images, faces.attributes, landmarks, faces.domain
 
-    def losses(self, pool: Pool) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, attributes: Tensor, landmarks: Tensor, domain: Tensor) -> dict[str, Tensor]:
         """Landmarks: distance, and cross entropy of the heat against a small Gaussian, which keeps it in one place.
 
         Attributes: smooth L1, binary or ordinary cross entropy, by kind.
         """
-        truth = self.batch(pool)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            raw = self.model.raw(truth.images)
-        squared = (truth.landmarks[:, :, None] - self.model.grid).square().sum(3)  # [N, K, 1024]
+            raw, heat = self.model.raw(images)
+        squared = (landmarks[:, :, None] - self.model.grid).square().sum(3)  # [N, K, 1024]
         wanted = (-squared / (2 * HEAT_SD**2)).softmax(dim=2)
-        given, predicted = truth.attributes, raw.attributes
-        choices = [F.cross_entropy(predicted[:, columns], given[:, columns].argmax(1)) for columns in GROUPS.values()]
+        found = raw.attributes
+        choices = [F.cross_entropy(found[:, columns], attributes[:, columns].argmax(1)) for columns in GROUPS.values()]
         return {
-            "landmarks": 40.0 * (raw.landmarks - truth.landmarks).abs().mean(),
-            "heat": -0.25 * (wanted * raw.heat).sum(2).mean(),
-            "values": 4.0 * F.smooth_l1_loss(predicted[:, CONTINUOUS], given[:, CONTINUOUS], beta=0.5),
-            "flags": F.binary_cross_entropy_with_logits(predicted[:, FLAGS], given[:, FLAGS]),
+            "landmarks": 40.0 * (raw.landmarks - landmarks).abs().mean(),
+            "heat": -0.25 * (wanted * heat).sum(2).mean(),
+            "values": 4.0 * F.smooth_l1_loss(found[:, CONTINUOUS], attributes[:, CONTINUOUS], beta=0.5),
+            "flags": F.binary_cross_entropy_with_logits(found[:, FLAGS], attributes[:, FLAGS]),
             "choices": 0.5 * torch.stack(choices).mean(),
-            "domain": 0.2 * F.cross_entropy(raw.domain, truth.domain),
+            "domain": 0.2 * F.cross_entropy(raw.domain, domain),
         }
 
-    def finish(self, path: Path, pool: Pool, meta: dict) -> tuple[Judge, dict]:
-        _set_feature_axes(self.model.eval(), pool)
+    def finish(self, path: Path, meta: dict) -> tuple[Judge, dict]:
+        _set_feature_axes(self.model.eval(), self.pool.images)
         self.model.save(path)
         judge = Judge.load(path)
-        errors = evaluate_judge(judge, self.config.evaluation_faces)
-        print(format_evaluation(errors))
-        return judge, {"errors": errors}
+        return judge, {"errors": evaluate_judge(judge, EVALUATED)}
 
 
 @torch.no_grad()
-def _set_feature_axes(judge: Judge, pool: Pool) -> None:
+def _set_feature_axes(judge: Judge, images: Tensor) -> None:
     """Principal axes of the features over rendered faces of all domains, with a total variance of 100.
 
     Units are brought to sd 1 first, except those that are hardly ever above 0.
     """
-    chosen = pool.images[:: max(1, len(pool) // 4000)]
-    features = torch.cat([judge.raw(to_float(part)).features for part in chosen.split(64)]).double()
+    chosen = images[:: max(1, len(images) // 4000)]
+    features = torch.cat([judge.raw(to_float(part))[0].features for part in chosen.split(64)]).double()
     sd = features.std(0)
     scale = 1 / sd.clamp_min(0.1 * float(sd.median()) + 1e-6)
     variances, axes = torch.linalg.eigh(torch.cov((features * scale).T))  # smallest first
     kept, axes = variances.flip(0)[:AXES], axes.flip(1)[:, :AXES]
     judge.feature_mean.copy_(features.mean(0))
     judge.feature_axes.copy_(scale[:, None] * axes * (100 / kept.sum()).sqrt())
-
-
-def train_judge(path: Path, config: JudgeConfig, scratch: Path) -> Judge:
-    """Train a judge, and print its errors; `path` and `scratch` as of `Fit.train`."""
-    return _Run(config).train(path, render_pool(config.own_faces, config.cross_faces, config.seed), scratch)

@@ -1,31 +1,28 @@
-"""Teaching a synthesis network what the renderer knows: attributes of a face -> w -> its picture.
+"""Teaching a generator what the renderer knows: attributes of a face -> w -> its picture, and z -> w.
 
-A generator has to discover by an adversary alone what its pictures are made of. Here the renderer can say it: the same
-face is rendered and drawn by the network, and the difference of the two is the loss. `mapping_training.py` then
-teaches the mapping network which w belongs to a z. Real photos have no such teacher: this is how the pocket source
-gets in about two hours what takes days on GPUs at full scale.
+The same face is rendered and drawn by the network, and the difference is the loss: no adversary. Then the mapping
+network learns which w a z has: that of the face whose attributes are the quantiles of z.
 
 With one w for all layers, every layer would decide a little of everything. So half of the faces are composed of three
 people, and their codes with them: pose, head and hair from the first, features from the second, colours from the third.
-That is the order of layers that a large StyleGAN finds by style mixing (arXiv 1812.04948, section 3.1).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stylegan2 import display, files
+from stylegan2 import checkpoints, display, files, networks
 from stylegan2.bars import bar
-from stylegan2.networks import SynthesisNetwork, widths
+from stylegan2.networks import Generator, MappingNetwork, SynthesisNetwork, widths
 from stylegan2.pocket import world
-from stylegan2.pocket.nets.fit import Fit, FitConfig, warm_cosine
+from stylegan2.pocket.nets.fit import Fit, FitConfig, load_weights, step_rng, warm_cosine
 from stylegan2.pocket.nets.judge import read_dict, to_float
 from stylegan2.pocket.nets.muon import Muon, split
 from stylegan2.pocket.world.faces import GLASSES
@@ -33,7 +30,6 @@ from stylegan2.pocket.world.geometry import geometry
 from stylegan2.pocket.world.styles import STYLES
 from stylegan2.runtime import pick_dtype
 
-FORMAT = "stylegan2 pocket synthesis taught from attributes"
 CODES = "stylegan2 pocket attributes to w"
 RANGES = {"coarse": (0, 4), "middle": (4, 6), "fine": (6, None)}  # codes that decide a group of attributes
 COARSE = (  # what codes 0 to 3 decide: pose, head, cut of the hair
@@ -48,6 +44,7 @@ SPREAD = 3.0  # how much more the pixels with the most detail weigh, on average 
 FEATURES = ("eye_left", "eye_right", "nose_tip", "mouth_left", "mouth_centre", "mouth_right")  # weigh more, too
 FEATURE, REACH = 4.0, 0.055  # that much more at their middle, and how far around, in sides of the picture
 GLASSES_SHARE = 0.5  # of the faces shown wear glasses: thin, and rare among photos
+PART = 10_000  # faces described at once
 
 
 @dataclass(frozen=True)
@@ -63,9 +60,7 @@ class TeachingConfig(FitConfig):
     warm_up: float = 0.02  # share of the run in which the rate rises
     flat: float = 0.3  # share of the run at the full rate
     seed: int = 0
-    save_every: int = 8_000
     resolution: int = world.SIZE
-    precision: str = "auto"  # of the convolutions: "auto", "float32", "bfloat16"
 
 
 def describe(faces: world.Faces) -> Tensor:
@@ -101,45 +96,39 @@ class FaceCodes(nn.Module):
         return self.linear(x) + self.deep(x)
 
     def save(self, path: Path, meta: dict) -> None:
-        """Write the network as float16; of a `Taught` only what makes w."""
-        weights = {name: value.half() for name, value in self.state_dict().items() if not name.startswith("synthesis.")}
+        """Write the network as float16."""
+        weights = {name: value.half() for name, value in self.state_dict().items()}
         files.write(path, {"format": CODES, "weights": weights, "meta": meta})
 
     @classmethod
     def open(cls, path: str | Path, device: str | torch.device = "cpu") -> FaceCodes:
         """What `save` wrote. Raises CheckpointError for another file."""
         weights = {name: value.float() for name, value in read_dict(path, CODES)["weights"].items()}
-        codes = FaceCodes(len(weights["mean"]), len(weights["linear.bias"])).to(device)
+        codes = cls(len(weights["mean"]), len(weights["linear.bias"])).to(device)
         codes.load_state_dict(weights)
         return codes.eval().requires_grad_(False)
 
 
-class Taught(FaceCodes):
-    """Attributes -> w -> image.
+class Taught(nn.Module):
+    """Attributes -> w -> image of a side; `count` as of `FaceCodes`."""
 
-    Args:
-        count: numbers that `describe` gives.
-        resolution: side of the image.
-        w_dim: size of w.
-        base: widths of the synthesis network are min(base / side, w_dim).
-    """
+    def __init__(self, count: int, resolution: int, w_dim: int = 128):
+        super().__init__()
+        self.codes = FaceCodes(count, w_dim)
+        self.synthesis = SynthesisNetwork(resolution, w_dim, widths(resolution, 2048, w_dim))
 
-    def __init__(self, count: int, resolution: int, w_dim: int = 128, base: int = 2048):
-        super().__init__(count, w_dim)
-        self.synthesis = SynthesisNetwork(resolution, w_dim, widths(resolution, base, w_dim))
-
-    def forward(self, described: Tensor, noise: str = "random") -> Tensor:
+    def forward(self, described: Tensor, noise: str | torch.Generator = "const") -> Tensor:
         """Pictures [N, 3, R, R] of faces [N, 3, D]: described are those of whom each has `RANGES`."""
-        w, layers = self.w(described), range(self.synthesis.num_ws)
+        w, layers = self.codes.w(described), range(self.synthesis.num_ws)
         parts = [w[:, k, None].expand(-1, len(layers[slice(*ends)]), -1) for k, ends in enumerate(RANGES.values())]
         return self.synthesis(torch.cat(parts, dim=1), noise)
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu") -> Taught:
-        """A taught network that `train_teaching` saved."""
-        content = read_dict(Path(path), FORMAT)
-        taught = cls(*content["sizes"]).to(device)
-        taught.load_state_dict({name: value.float() for name, value in content["weights"].items()})
+        """A taught network that `Teaching` saved."""
+        weights, meta = load_weights(path)
+        taught = cls(len(weights["codes.mean"]), meta["resolution"]).to(device)
+        taught.load_state_dict(weights)
         return taught.eval().requires_grad_(False)
 
 
@@ -196,77 +185,131 @@ def difference(drawn: Tensor, rendered: Tensor, weights: Tensor) -> dict[str, Te
     return {"pixels": pixels, "shrunk": 0.5 * shrunk, "edges": 0.5 * edges}
 
 
-class _Teaching(Fit):
+class Teaching(Fit):
+    """A synthesis network, and what makes its codes, that learn to draw what is rendered.
+
+    At every saved state, faces that were not shown are drawn and measured, see `curve` and the folder "lessons".
+    """
+
     clip_norm = 5.0
 
-    def __init__(self, config: TeachingConfig, lessons: Lessons, device: torch.device):
-        described = lessons.described
+    def __init__(self, config: TeachingConfig, device: torch.device | str):
+        self.lessons = Lessons.render(config.faces, config.seed, config.resolution)
+        described = self.lessons.described
         super().__init__(config, lambda: Taught(described.shape[2], config.resolution), device)
-        self.model.mean.copy_(described[:, 0].mean(0))
-        self.model.spread.copy_(described[:, 0].std(0).clamp_min(0.05))
-        self.model.synthesis.compute_dtype = pick_dtype(config.precision, device)
-        head = {"params": [*self.model.linear.parameters(), *self.model.deep.parameters()], "lr": config.head_lr}
-        matrices, rest = split(self.model.synthesis, lambda name, p: name.endswith("weight") and "to_rgb" not in name)
+        codes, synthesis = self.model.codes, self.model.synthesis
+        codes.mean.copy_(described[:, 0].mean(0))
+        codes.spread.copy_(described[:, 0].std(0).clamp_min(0.05))
+        synthesis.compute_dtype = pick_dtype("auto", self.device)
+        head = {"params": codes.parameters(), "lr": config.head_lr}
+        matrices, rest = split(synthesis, lambda name, p: name.endswith("weight") and "to_rgb" not in name)
         self.optimiser = Muon([head, matrices, rest | {"lr": config.lr / 2}], config.lr)
         self.schedule = warm_cosine(self.optimiser, config.steps, config.warm_up, config.flat)
         self.held_out = Lessons.render(config.held_out, config.seed + 99, config.resolution)
-        self.extra["curve"] = torch.zeros(0, 2)  # images shown, held-out error
 
-    def batches(self, pool: Lessons) -> Iterator[tuple]:
-        worn, bare = pool.glasses.nonzero()[:, 0], (~pool.glasses).nonzero()[:, 0]
-        while self.step < self.config.steps:
-            rng, n = self.rng(), self.config.batch
-            k = int((torch.rand(n, generator=rng) < GLASSES_SHARE).sum())
-            groups = (worn, k), (bare, n - k)
-            parts = [group[torch.randint(len(group), (count,), generator=rng)] for group, count in groups]
-            chosen = torch.cat(parts)
-            yield tuple(part[chosen].to(self.device) for part in (pool.images, pool.described, pool.places))
+    def batch(self) -> tuple[Tensor, ...]:
+        """Pictures, descriptions and places of some `Lessons`."""
+        lessons, rng, n = self.lessons, self.rng(), self.config.batch
+        worn, bare = lessons.glasses.nonzero()[:, 0], (~lessons.glasses).nonzero()[:, 0]
+        k = int((torch.rand(n, generator=rng) < GLASSES_SHARE).sum())
+        parts = [
+            group[torch.randint(len(group), (count,), generator=rng)] for group, count in ((worn, k), (bare, n - k))
+        ]
+        chosen = torch.cat(parts)
+        return tuple(part[chosen].to(self.device) for part in (lessons.images, lessons.described, lessons.places))
 
     def save(self, path: Path) -> None:
-        """Also keeps the held-out error, and a picture of eight faces that were not shown, at this point."""
         shown = self.step * self.config.batch
-        point = self.extra["curve"].new_tensor([[shown, measure(self.model, self.held_out)["held_out_error"]]])
-        self.extra["curve"] = torch.cat([self.extra["curve"], point])
+        self.curve.append({"images": shown, "held-out error": round(held_out_error(self.model, self.held_out), 5)})
         with torch.no_grad():
-            drawn = self.model(self.held_out.described[:8].to(self.device), "const")
+            drawn = self.model(self.held_out.described[:8].to(self.device))
         display.save(display.grid(drawn, 8), path.parent / "lessons" / f"{shown:07d}.png")
         super().save(path)
 
     def losses(self, images: Tensor, described: Tensor, places: Tensor) -> dict[str, Tensor]:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed + self.step)
-            drawn = self.model(described)
         rendered = to_float(images)
+        drawn = self.model(described, self.rng(self.device))
         return difference(drawn, rendered, importance(rendered, places))
 
-    def finish(self, path: Path, pool: Lessons, meta: dict) -> tuple[Taught, dict]:
-        model = self.model.eval()
-        sizes = (len(model.mean), self.config.resolution)
-        weights = {name: value.half() if value.ndim else value for name, value in model.state_dict().items()}
-        files.write(path, {"format": FORMAT, "sizes": sizes, "weights": weights, "meta": meta})
-        errors = measure(model, self.held_out)
-        last = self.extra["curve"].new_tensor([[self.step * self.config.batch, errors["held_out_error"]]])
-        points = [
-            {"images": int(shown), "held-out error": round(error, 5)}
-            for shown, error in torch.cat([self.extra["curve"], last]).tolist()
-        ]
-        return model, errors | {"curve": points}
+    def finish(self, path: Path, meta: dict) -> tuple[Taught, dict]:
+        self.write(path, meta)
+        return self.model.eval(), {"curve": self.curve}
 
 
 @torch.no_grad()
-def measure(model: Taught, lessons: Lessons) -> dict[str, float]:
-    """Mean absolute error (values -1..1) on faces that were not shown: plain, and weighted by `importance`."""
-    device, total, fine = model.mean.device, 0.0, 0.0
-    parts = (part.split(50) for part in (lessons.images, lessons.described, lessons.places))
-    for images, described, places in zip(*parts, strict=True):
-        images = to_float(images.to(device))
-        error = (model(described.to(device), "const") - images).abs()
-        weights = importance(images, places.to(device))
-        total, fine = total + float(error.sum()), fine + float((error * weights).sum())
-    return {"held_out_error": total / lessons.images.numel(), "held_out_error_weighted": fine / lessons.images.numel()}
+def held_out_error(model: Taught, lessons: Lessons) -> float:
+    """Mean absolute error (values -1..1) on faces that were not shown."""
+    device, total = model.codes.mean.device, 0.0
+    for images, described in zip(lessons.images.split(50), lessons.described.split(50), strict=True):
+        total += float((model(described.to(device)) - to_float(images.to(device))).abs().sum())
+    return total / lessons.images.numel()
 
 
-def train_teaching(path: Path, config: TeachingConfig, device: torch.device, scratch: Path) -> Taught:
-    """Teach, and save the network at `path` with its errors beside it; a killed run goes on."""
-    lessons = Lessons.render(config.faces, config.seed, config.resolution)
-    return _Teaching(config, lessons, device).train(path, lessons, scratch)
+# -------------------------------------------------------------------------------------------------------- the mapping
+@dataclass(frozen=True)
+class MappingConfig(FitConfig):
+    """Lengths and rates of the mapping's teaching."""
+
+    images: int = 40_000_000  # codes, that is: shown in all
+    faces: int = 2_000_000  # different ones
+    batch: int = 2_048
+    held_out: int = 10_000
+    lr: float = 3.0  # of weights that are a hundred times as large as they act (`lr_multiplier` 0.01)
+    warm_up: float = 0.02  # share of the run in which the rate rises
+    seed: int = 0
+
+
+def people(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Random z [N, 128] and what `describe` says of their faces [N, D], both as float16: a pool is half as large."""
+    parts = []
+    for first in bar(range(0, count, PART), what="describing", unit="part", shown=count > 20 * PART):
+        z = torch.randn(min(PART, count - first), 128, generator=rng).half()
+        parts.append((z, describe(world.from_z(z.float())).half()))
+    z, described = map(torch.cat, zip(*parts, strict=True))
+    return z, described
+
+
+class MappingTraining(Fit):
+    """A mapping network that learns which w a z has."""
+
+    clip_norm = float("inf")  # no clipping: the gradient of such large weights is small
+
+    def __init__(self, config: MappingConfig, taught: Taught, device: torch.device | str):
+        g, _ = networks.build(taught.synthesis.resolution, "pocket", config.seed)
+        super().__init__(config, lambda: g.mapping, device)
+        self.taught, self.settings["taught"] = taught, checkpoints.fingerprint(taught)
+        self.optimiser = Muon(split(self.model, lambda name, p: p.ndim == 2), config.lr)
+        self.schedule = warm_cosine(self.optimiser, config.steps, config.warm_up)
+
+    @cached_property
+    def people(self) -> tuple[Tensor, Tensor]:
+        """Those that it learns from."""
+        return people(self.config.faces, step_rng(self.config.seed, -1))
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """z [B, 128], and the w [B, w_dim] of their faces."""
+        z, described = self.people
+        chosen = torch.randint(len(z), (self.config.batch,), generator=self.rng())
+        with torch.no_grad():
+            w = self.taught.codes.w(described[chosen].float())
+        return z[chosen].float().to(self.device), w
+
+    def losses(self, z: Tensor, w: Tensor) -> dict[str, Tensor]:
+        return {"w": (self.model.w(z) - w).square().mean()}
+
+    @torch.no_grad()
+    def finish(self, path: Path, meta: dict) -> tuple[MappingNetwork, dict]:
+        """Its error: the share of w's variance that the mapping misses, of z that were not shown."""
+        self.write(path, meta)
+        z, described = (x.float() for x in people(self.config.held_out, torch.Generator().manual_seed(99)))
+        w = self.taught.codes.w(described)
+        return self.model, {"w_error": float((self.model.w(z) - w).square().mean() / w.var(0).mean())}
+
+
+def assemble(taught: Taught, mapping: Path) -> Generator:
+    """The generator of a taught synthesis network and a mapping that `MappingTraining` saved: z -> w -> image."""
+    g, _ = networks.build(taught.synthesis.resolution, "pocket")
+    g.synthesis.load_state_dict(taught.synthesis.state_dict())
+    g.mapping.load_state_dict(load_weights(mapping)[0])
+    g.mapping.update_mean()
+    return g
