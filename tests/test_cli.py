@@ -118,6 +118,7 @@ def test_unknown_verbs_and_options_are_refused():
     for verb, option, value in (
         ("generate", "--columns", 0), ("mix", "--scale", -1), ("video", "--fps", 0), ("factorize", "--count", -1),
         ("apply-factor", "--steps", 1), ("project", "--tune", -1), ("align", "--size", 9999),
+        ("metrics", "--images", 0),
     ):  # fmt: skip
         said = call(verb, __file__, option, value, code=2)
         assert re.search(rf"Invalid value for '{option}': Input should be (greater|less) than or equal to \d", said)
