@@ -245,7 +245,7 @@ def test_the_verb_writes_every_face_and_a_marked_photo(tmp_path, seen):
     run(tmp_path / "party.png", "--out", tmp_path / "one", "--size", 48, "--box", "10,20,100")
     assert [p.name for p in (tmp_path / "one").iterdir()] == ["party.png"]
     assert "LEFT,TOP,SIDE" in run(tmp_path / "party.png", "--out", tmp_path, "--box", "a,b", code=2).stderr
-    assert "16 to 4096" in run(tmp_path / "party.png", "--out", tmp_path, "--size", 4, code=2).stderr
+    assert "greater than or equal to 16" in run(tmp_path / "party.png", "--out", tmp_path, "--size", 4, code=2).stderr
 
 
 def test_the_verb_replaces_no_photo(tmp_path, monkeypatch):

@@ -47,7 +47,6 @@ def check(words: list[str]) -> None:
     assert verb is not None, f"there is no verb {words[0]}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cli.common, "_existing", lambda path: path)  # the reader's own files are not here
-        patch.setattr(cli.common, "_matches", lambda path: [path])
         verb.make_context(words[0], words[1:])
 
 

@@ -312,12 +312,12 @@ def test_what_cannot_work_is_refused_before_anything_is_written(folder, tmp_path
         ([folder / "a.png", "--iterations", 0], "--iterations is 0"),
         ([folder / "a.png", "--strength", 2], "--strength is 2"),
         ([folder / "a.png", "--layers", "9"], "0 to 5"),
-        ([folder / "a.png", "--steps", 0, "--encoder", "none"], "steps is 0"),
         ([folder / "a.png", "--encoder", folder / "judge.pt"], "is no encoder"),
     ):
         assert message in refusal("stylize", *options(folder, out), *words)
         assert not out.exists(), words
     assert "is the folder of your photos" in refusal("stylize", folder / "a.png", *options(folder, folder))
+    assert "Invalid value for '--steps'" in call("stylize", *options(folder, out), "--steps", 0, code=2)
 
 
 def test_faults_are_told_and_may_be_overruled(folder, tmp_path, monkeypatch):

@@ -466,7 +466,6 @@ def test_command_refuses_what_does_not_belong_together(g, folder, tmp_path, inje
         (["--data", folder, "--source", path], "--measure structure"),
         (["--measure", "structure"], "--source"),
         (["--measure", "fid"], "--data"),
-        (["--data", folder, "--images", 0], "at least 1"),
         (["--data", folder, "--out", tmp_path], "is a folder"),
         (["--data", tmp_path / "none"], "no such folder"),
     ]:

@@ -116,3 +116,29 @@ def test_the_panel_follows_its_controls_and_comes_back(source, targets):
     panel = mixing_panel(source, targets, record={"model": "none"})
     changes = {"style": "portrait", "layers": (2, 3, 5), "channels": (1, 6), "row_seed": 4, "column_seed": 44}
     tiny_panels.check_controls(panel, changes | {"truncation": 0.3})
+
+
+def test_a_preview_draws_the_first_row_and_no_new_ends(source, targets):
+    drawn, settings = [], {"style": "webtoon", "layers": (2, 3), "row_seed": 1}
+    full = np.asarray(render_mixing(Worlds(source, targets), **settings)).astype(int)
+    hooks = [
+        g.synthesis.blocks["32"].register_forward_hook(lambda *a: drawn.append(1)) for g in (source, targets["webtoon"])
+    ]
+    quick = np.asarray(render_mixing(Worlds(source, targets), **settings, preview=True)).astype(int)
+    for hook in hooks:
+        hook.remove()
+    assert len(drawn) == 1 and quick.shape == full.shape  # one batch of mixes, no ends
+    same = (np.abs(quick - full) <= 1).all(2)
+    assert same[-2 * 128 - 2 : -128 - 2, -3 * 128 - 4 :].all()  # the first row, as it will be
+    grey = quick[-128:, -3 * 128 - 4 : -2 * 128 - 4]
+    assert np.ptp(grey) == 0 and (np.asarray(quick)[CAPTION + 30 : CAPTION + 100, -50:] == grey[0, 0]).all()
+
+
+def test_a_preview_shows_ends_that_were_seen(source, targets):
+    worlds = Worlds(source, targets)
+    full = np.asarray(render_mixing(worlds, "webtoon", (2, 3)))
+    quick = np.asarray(render_mixing(worlds, "webtoon", (5,), preview=True))
+    top = full.shape[0] - 2 * 128 - 2
+    assert np.array_equal(quick[CAPTION:top], full[CAPTION:top]) and len(worlds.memory) == 2
+    assert np.array_equal(quick[top:, : -3 * 128 - 4], full[top:, : -3 * 128 - 4])
+    assert mixing_panel(source, targets).preview is True

@@ -152,3 +152,22 @@ def test_paths_go_through_their_points_in_order():
     assert drawn["hard"] == list(points.values()) and drawn["soft"] == [(0.08, 27.0)]
     assert {text.get_text() for text in axis.texts} == {*points, "floor"}
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("error", "distance")
+
+
+def test_a_preview_shows_the_large_pictures_and_what_was_seen_in_full(source, targets):
+    settings = dict(style="webtoon", swap_resolution=16, seed=1)
+    full, quick = (render_swap(Worlds(source, targets), **settings, preview=preview) for preview in (False, True))
+    assert quick.size == full.size
+    assert all(np.abs(large(quick, i).astype(int) - large(full, i)).max() <= 1 for i in range(3))
+    plain = [(small(quick, i) == REST).all() for i in range(len(SIZES) + 1)]
+    assert plain == [name not in ("none", 16, 4) for name in ["none", *reversed(SIZES)]]
+    worlds = Worlds(source, targets)
+    render_swap(worlds, **settings)
+    assert render_swap(worlds, **settings, preview=True).tobytes() == full.tobytes()
+
+
+def test_a_soft_preview_is_the_soft_picture(source, targets):
+    soft = [
+        large(render_swap(Worlds(source, targets), "webtoon", 8, 0.7, preview=p), 1).astype(int) for p in (False, True)
+    ]
+    assert np.abs(soft[0] - soft[1]).max() <= 1

@@ -110,18 +110,19 @@ def in_options(text: str, verb) -> str:
     -1" -> "--r1-gamma is -1". An option stands for the argument that has the name of the verb's own parameter.
     """
     for param in verb.params if verb else ():
-        yes, no = ([name for name in names if name.startswith("--")] for names in (param.opts, param.secondary_opts))
-        if not yes:
+        if not (yes := max(param.opts, key=len)).startswith("--"):
             continue
-        name = rf"(?<![\w?&'./-]){re.escape(param.name)}"  # not in 'pocket:photo?seed=3', nor in a path
-        text = re.sub(rf"{name}=True\b", yes[0], text)
-        text = re.sub(rf"{name}=False\b", no[0] if no else f"no {yes[0]}", text)
-        text = re.sub(rf"({name}(?:=| is )[^;]*?),? or None(?: for [\w ]+)?", r"\1", text)
-        text = re.sub(rf"{name}=(?=\S)", f"{yes[0]} ", text)
-        if "_" in param.name:  # no English word
-            text = re.sub(rf"{name}(?![\w./])", yes[0], text)
-        else:  # "steps is 0, tune 0: expected"
-            text = re.sub(rf"(?:^|(?<=, )){re.escape(param.name)}(?= (?:is )?[-\d'])", yes[0], text)
+        name = rf"(?<![\w?&'./-]){param.name}"  # not in 'pocket:photo?seed=3', nor in a path
+        no_word = rf"{name}(?![\w./])"
+        word = rf"(?:^|(?<=, )){param.name}(?= (?:is )?[-\d'])"  # "steps is 0, tune 0: expected"
+        for pattern, option in (
+            (rf"{name}=True\b", yes),
+            (rf"{name}=False\b", next(iter(param.secondary_opts), f"no {yes}")),
+            (rf"({name}(?:=| is )[^;]*?),? or None(?: for [\w ]+)?", r"\1"),
+            (rf"{name}=(?=\S)", f"{yes} "),
+            (no_word if "_" in param.name else word, yes),
+        ):
+            text = re.sub(pattern, option, text)
     return text
 
 
@@ -159,9 +160,7 @@ def existing(given: Path | list[Path] | None) -> Path | list[Path] | None:
 
     Raises FileNotFoundError, which names a file that is spelt alike.
     """
-    if isinstance(given, list | tuple):
-        return [_existing(path) for one in given for path in _matches(one)]
-    return given and _existing(given)
+    return [_existing(path) for path in given] if isinstance(given, list | tuple) else given and _existing(given)
 
 
 def existing_data(given: str) -> str:
@@ -175,20 +174,9 @@ def existing_data(given: str) -> str:
         raise FileNotFoundError(f"{error}; {expected}") from None
 
 
-def some_existing(given: list[Path]) -> list[Path]:
+def some_existing(given: list[Path] | None) -> list[Path]:
     """As `existing`, for many inputs of which one that does not exist is left out when its turn comes."""
-    paths = [path for one in given for path in _matches(one)]
-    return paths if any(path.exists() for path in paths) else existing(paths)
-
-
-def _matches(path: Path) -> list[Path]:
-    """The files of a pattern in quotes."""
-    if path.exists() or not set("*?[") & set(str(path)):
-        return [path]
-    paths = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
-    if not paths:
-        raise FileNotFoundError(f"no file matches '{path}'")
-    return paths
+    return given if any(path.exists() for path in given or ()) else existing(given) or []
 
 
 def shipped(path: Path) -> Path:
@@ -208,29 +196,17 @@ def _existing(path: Path) -> Path:
     raise FileNotFoundError(f"there is no file '{path}'{hint}")
 
 
-def at_least(low: int, high: int | None = None, **settings):
-    """An option that takes whole numbers from `low` on, or up to `high`; `settings` as of typer.Option."""
-
-    def check(param: typer.CallbackParam, value: int) -> int:
-        if value < low or (high is not None and value > high):
-            expected = f"at least {low}" if high is None else f"{low} to {high}"
-            raise ValueError(f"{param.name} is {value}, expected {expected}")
-        return value
-
-    return typer.Option(callback=check, **settings)
-
-
 Existing = Annotated[Path, typer.Option(callback=existing)]
 Input = Annotated[Path | None, typer.Option(callback=existing)]
 CheckpointPath = Annotated[
     Path, typer.Argument(metavar="CKPT", help="A checkpoint, or the folder of a training run.", callback=existing)
 ]
 Others = Annotated[
-    list[Path] | None,
+    list[Path],
     typer.Option("--with", help="A model that renders the same codes too; repeat.", callback=existing),
 ]
-Positive = Annotated[int, at_least(1)]
-Natural = Annotated[int, at_least(0)]
+Positive = Annotated[int, typer.Option(min=1)]
+Natural = Annotated[int, typer.Option(min=0)]
 Truncation = Annotated[float, typer.Option(min=-2, max=2, help="psi: 1 varied, 0 the mean face, 0.7 in between.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto: a GPU where there is one.")]
 
@@ -261,10 +237,14 @@ def generator(path: Path, device="auto") -> Generator:
     return load(path, device, g_ema_only=True).g_ema
 
 
-def generators(paths: Mapping[str, Path], device) -> dict[str, Generator]:
-    """Generators by their names. Raises ValueError for one that cannot take the first's codes."""
+def generators(paths: Mapping[str, Path] | Sequence[Path], device) -> dict[str, Generator]:
+    """Generators by their names, those of their files if none are given; each takes the codes of the first.
+
+    Raises ValueError for one that cannot.
+    """
     from stylegan2.editing.latents import check_fits
 
+    paths = paths if isinstance(paths, Mapping) else captions_of(paths)
     models = {name: generator(path, device) for name, path in paths.items()}
     ws = next(iter(models.values())).mapping.mean_ws
     for name, g in models.items():
@@ -291,10 +271,8 @@ def captions_of(paths: Iterable[Path], named: Mapping[str, Path] | None = None) 
 
 # ------------------------------------------------------------------------------------------------------------- results
 def new_file(out: Path | None, default: str, *endings: str, inputs: Iterable[Path] = ()) -> Path:
-    """A file for results: `out`, or `or_numbered`. Raises as `check_ending` and `check_file`, before the work."""
-    out = or_numbered(out, default)
-    check_ending(out, *endings)
-    return check_file(out, inputs)
+    """A file for results: `out`, or `or_numbered`. Raises as `check_file`, before the work."""
+    return check_file(or_numbered(out, default), *endings, inputs=inputs)
 
 
 def new_folder(out: Path | None, default: str, photos: Sequence[Path] = ()) -> Path:
@@ -310,19 +288,16 @@ def or_numbered(out: Path | None, default: str) -> Path:
     return next(path for path in names if not path.exists())
 
 
-def check_ending(out: Path, *allowed: str, option: str = "--out") -> None:
-    """Raises ValueError for a file whose ending is not one of those allowed."""
-    if out.suffix.lower() not in allowed:
-        raise ValueError(f"'{out}': {option} must end in one of {', '.join(allowed)}")
-
-
-def check_file(path: Path, inputs: Iterable[Path] = ()) -> Path:
+def check_file(path: Path, *endings: str, inputs: Iterable[Path] = (), option: str = "--out") -> Path:
     """The same path, if a file can be written there (writing it makes its folder): called before the work.
 
-    Raises ValueError for a folder, one of the inputs, or a model of the course; OSError where nothing can be written.
+    Raises ValueError for another ending, a folder, one of the inputs, or a model of the course; OSError where nothing
+    can be written.
     """
+    if endings and path.suffix.lower() not in endings:
+        raise ValueError(f"'{path}': {option} must end in one of {', '.join(endings)}")
     if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
-        raise ValueError(f"'{path}' is one of the inputs, and would be replaced: choose another --out")
+        raise ValueError(f"'{path}' is one of the inputs, and would be replaced: choose another {option}")
     if path.is_file() and path.resolve().parent.parts[-2:] == MODELS.parts:
         raise ValueError(f"'{path}' comes with the course, and would be replaced: write to another place")
     if path.is_dir():

@@ -49,7 +49,6 @@ def crawl(
           --i-have-the-rights --episodes 1-3
       python -m stylegan2 crawl https://example.org/art --out pages --i-have-the-rights --site images --limit 20 \\
           --image-host img.example.org
-      python -m stylegan2 crop pages --out crops --detector animeface
     """
     from stylegan2.collect import crawl as module
     from stylegan2.collect.polite import Manners
@@ -90,7 +89,6 @@ def crop(
 
     \b
     Examples:
-      python -m stylegan2 crop pages/ --out crops
       python -m stylegan2 crop pages.zip --out crops --size 512 --min-size 96
       python -m stylegan2 prepare crops/faces --out data/mine.lmdb
     """
@@ -126,7 +124,6 @@ def prepare(
 
     \b
     Examples:
-      python -m stylegan2 prepare my_faces/ --out data/mine.lmdb
       python -m stylegan2 prepare faces.zip --out data/faces.lmdb --size 128 --size 256 --workers 8
       python -m stylegan2 prepare pocket:webtoon --out data/webtoon.lmdb
     """
@@ -170,7 +167,6 @@ def download(
 
     \b
     Examples:
-      python -m stylegan2 download
       python -m stylegan2 download ffhq256 NaverWebtoon_FreezeSG
       python -m stylegan2 download --all --mirror /path/with/the/files
       python -m stylegan2 download --dataset metfaces

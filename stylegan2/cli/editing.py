@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, replace
 from functools import partial
@@ -17,8 +16,7 @@ from stylegan2.cli.faces import Face, Faces, parse_faces, ws_of
 from stylegan2.cli.options import Settings, verb
 from stylegan2.files import counted
 
-POCKET_CLIP, STUDY = MODELS / "clip.pt", MODELS / "text_edits.json"
-LARGE_CLIP = "ViT-B/32"
+POCKET_CLIP, LARGE_CLIP = MODELS / "clip.pt", "ViT-B/32"
 GAIN = 0.02  # of the similarity of image and text: less is no success
 ENDS = {"done": "all of them", "converged": "then nothing more was gained", "interrupted": "stopped early"}
 HOW = ("neutral", "learn", "layers", "steps", "lr", "l2", "keep")  # options that say how to edit
@@ -54,7 +52,6 @@ def factorize(
 
     \b
     Examples:
-      python -m stylegan2 factorize checkpoints/pocket/photo.pt --out head.pt --layers 0-3 --algorithm ganspace
       python -m stylegan2 factorize checkpoints/pocket/photo.pt --count 6 --judge checkpoints/pocket/judge.pt
       python -m stylegan2 factorize runs/webtoon --out components.pt --algorithm ganspace --layers 2-5
     """
@@ -95,11 +92,11 @@ def apply_factor(
     *,
     factor: Existing,  # Of `factorize`, the panel, or the original's factor.pt.
     out: Path | None = None,  # FILE.png: degrees side by side; FILE.gif, FILE.mp4: there and back. [moved.png]
-    others: Others = None,
+    others: Others = (),
     index: int = 0,  # Which direction, by number.
     name: str | None = None,  # Which direction, by name.
     degree: float = 3.0,  # How far, to both sides; in pocket models 9 is much, on codes 4-5 even 5.
-    steps: Annotated[int, common.at_least(2)] = 5,  # Picture: degrees from -DEGREE to DEGREE.
+    steps: Annotated[int, typer.Option(min=2)] = 5,  # Picture: degrees from -DEGREE to DEGREE.
     frames: int = 72,  # Video: frames of one round.
     fps: Positive = 24,  # Video: frames a second.
     seeds: Faces = "1-4",
@@ -114,7 +111,6 @@ def apply_factor(
 
     \b
     Examples:
-      python -m stylegan2 apply-factor checkpoints/pocket/photo.pt --factor head.pt --index 0 --degree 12 --seeds 0-7
       python -m stylegan2 apply-factor checkpoints/pocket/photo.pt --with checkpoints/pocket/webtoon_freeze-sg.pt \\
           --factor head.pt --index 0 --degree 12 --seeds 14 --out pose.gif
       python -m stylegan2 apply-factor runs/mine --factor pose.pt --name pose --degree 3 --steps 7 --out pose.png
@@ -130,7 +126,7 @@ def apply_factor(
     out = common.new_file(out, "moved.png", *PICTURES, *FILMS)
     directions = Directions.load(factor)
     which = directions.index(index if name is None else name)
-    models = common.generators(common.captions_of([checkpoint, *(others or [])]), device)
+    models = common.generators([checkpoint, *others], device)
     first, g = next(iter(models.items()))
     ws, own = ws_of(g, faces, truncation), directions.made_from.get("generator")
     if own not in (None, fingerprint(g)):  # such may do anything, even where their sizes fit
@@ -155,7 +151,7 @@ def edit(
     text: Annotated[str, typer.Argument()],  # What the faces should show: 'red hair', 'a big smile'.
     *,
     out: Path | None = None,  # FILE.png: a row per strength; FILE.mp4, FILE.gif: a film. [edit.png]
-    others: Others = None,
+    others: Others = (),
     seeds: Faces = "1-8",
     learn: str | None = None,  # Find one way for all faces on these (such as 0-31), and move SEEDS along it.
     truncation: Truncation = 0.7,
@@ -178,7 +174,6 @@ def edit(
 
     \b
     Examples:
-      python -m stylegan2 edit checkpoints/pocket/photo.pt "red hair" --out red.png --seeds 0-7
       python -m stylegan2 edit checkpoints/pocket/photo.pt "a big smile" --neutral "a frown" --strengths=-1,2 \\
           --with checkpoints/pocket/webtoon_freeze-sg.pt --out smile.mp4
       python -m stylegan2 edit checkpoints/pocket/photo.pt "glasses" --latents glasses.pt --strengths 0,0.5,1,1.5,2
@@ -190,15 +185,15 @@ def edit(
 
     out = common.new_file(out, "edit.png", *PICTURES, *FILMS, inputs=[checkpoint])
     if plot is not None:
-        common.check_ending(common.check_file(plot, [checkpoint]), *PICTURES, option="--plot")
+        common.check_file(plot, *PICTURES, inputs=[checkpoint], option="--plot")
     if latents is not None:
-        common.check_file(latents)
+        common.check_file(latents, option="--latents")
     faces = parse_faces(seeds)
     film = out.suffix.lower() in FILMS
     amounts = parse_strengths("-1,0,1,1.5" if strengths is None else strengths, 2 if film else 1)
     learned_on = common.parse_seeds(learn) if learn is not None else []
     edit_config = EditConfig(text, layers=layers, together=bool(learned_on), **config)
-    models = common.generators(common.captions_of([checkpoint, *(others or [])]), device)
+    models = common.generators([checkpoint, *others], device)
     g = next(iter(models.values()))
     free = all(ctx.get_parameter_source(name).name == "DEFAULT" for name in HOW)
     if free and clip is None and g.resolution == world.SIZE:
@@ -215,21 +210,13 @@ def _by_the_study(text: str):
     from stylegan2.editing.styleclip import EditConfig
     from stylegan2.pocket.studies import text_edits
 
-    prompt, study = text_edits.studied(text), common.shipped(STUDY)
+    prompt = text_edits.studied(text)
     settings, strength = (prompt.settings, prompt.strength) if prompt else (text_edits.GENERAL, 1.25)
     config = EditConfig(text, **settings)
     learned_on = list(text_edits.LEARN) if config.together else []
     way = f"one way for all faces, learned on seeds {learned_on[0]}-{learned_on[-1]}" if learned_on else ""
     options = f"--layers {config.layers} --l2 {config.l2:g} --keep {config.keep:g}, strength {strength:g}"
     typer.echo(f"settings of the study: {way or 'every face by itself'}, {options}", err=True)
-    rows = json.loads(study.read_text(encoding="utf-8")) if prompt and study.is_file() else []
-    for row in rows:
-        if row["text"] == prompt.text and not row["passed"]:
-            common.note(
-                f"do not expect much: in the study {text!r} appeared in {row['crossed']:.0%} of the faces "
-                f"({text_edits.ENOUGH:.0%} is good), and everything else moved by {row['others']:.2f} sd (below "
-                f"{text_edits.STILL} is good)"
-            )
     return config, learned_on, strength
 
 
@@ -257,10 +244,10 @@ def parse_strengths(text: str, least: int = 1) -> list[float]:
     """Strengths of a text such as "-1,0,1.5", at least so many. Raises ValueError for anything else."""
     try:
         amounts = [float(part) for part in text.split(",")]
+        if not all(map(math.isfinite, amounts)):
+            raise ValueError(text)
     except ValueError:
-        amounts = [math.nan]
-    if not all(map(math.isfinite, amounts)):
-        raise ValueError(f"strengths {text!r}: expected numbers such as -1,0,1,1.5")
+        raise ValueError(f"strengths {text!r}: expected numbers such as -1,0,1,1.5") from None
     if len(set(amounts)) < least:
         raise ValueError(f"strengths are {text}: a film needs at least two, such as -1,1.5")
     return amounts
@@ -351,7 +338,6 @@ def mix(
 
     \b
     Examples:
-      python -m stylegan2 mix checkpoints/pocket/photo.pt --layers coarse
       python -m stylegan2 mix checkpoints/pocket/photo.pt --out mixed.png --rows 0-2 --columns 10,13,20 \\
           --layers 2-5 --channels 0-31
       python -m stylegan2 mix checkpoints/pocket/photo.pt --with checkpoints/pocket/webtoon_freeze-sg.pt --layers 3
@@ -374,7 +360,7 @@ def mix(
 def video(
     checkpoint: common.CheckpointPath,
     out: Path | None = None,  # FILE.mp4, or FILE.gif. [walk.mp4]
-    others: Others = None,
+    others: Others = (),
     seeds: Faces = "1-4",  # At least two.
     frames: int = 48,  # Frames from one face to the next.
     truncation: Truncation = 0.7,
@@ -396,7 +382,7 @@ def video(
 
     faces = parse_faces(seeds)
     out = common.new_file(out, "walk.mp4", *FILMS)
-    models = common.generators(common.captions_of([checkpoint, *(others or [])]), device)
+    models = common.generators([checkpoint, *others], device)
     ws = ws_of(next(iter(models.values())), faces, truncation)
     film = videos.walk(common.shown(models), ws, frames, scale=scale or None)
     videos.save(film, out, fps)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylegan2.cli import common
-from stylegan2.cli.common import FILMS, PICTURES, CheckpointPath, Device, Positive, Truncation, existing
+from stylegan2.cli.common import PICTURES, CheckpointPath, Device, Positive, Truncation, existing
 from stylegan2.cli.faces import Faces, parse_faces, ws_of
 from stylegan2.cli.options import verb
 from stylegan2.files import counted, few
@@ -17,7 +17,7 @@ from stylegan2.files import counted, few
 if TYPE_CHECKING:
     from stylegan2.checkpoints import Checkpoint
 
-SIDE, FILM_SIDE = 128, 256  # pixels of a face in a picture of many, and alone in a film, about and at least
+SIDE = 128  # pixels of a face in a picture of many, about and at least
 TRIED = 8  # faces that say how far an export is off
 LAYOUTS = {"ours": "our", "rosinality": "rosinality's"}
 
@@ -25,10 +25,9 @@ LAYOUTS = {"ours": "our", "rosinality": "rosinality's"}
 @verb()
 def generate(
     checkpoint: CheckpointPath,
-    out: Path | None = None,  # FILE.png, all in one; FILE.gif, one after the other; a folder, a file each. [faces.png]
+    out: Path | None = None,  # FILE.png, all in one; a folder, a file each. [faces.png]
     seeds: Faces = "0-31",
     truncation: Truncation = 0.7,
-    grid: bool = False,  # All in one picture, also when OUT is a folder.
     columns: Positive = 8,  # Faces per row of that picture.
     noise: str = "const",  # const (fixed), random (another for each seed) or none.
     batch: Positive = 16,  # Images at once; changes nothing but memory and time.
@@ -42,25 +41,20 @@ def generate(
       python -m stylegan2 generate runs/webtoon --seeds 3,8,20-29 --truncation 1 --out faces/
     """
     from stylegan2 import display
-    from stylegan2.editing import videos
 
     faces, out = parse_faces(seeds), common.or_numbered(out, "faces.png")
     if noise == "random" and any(isinstance(face, Path) for face in faces):
         raise ValueError("--noise random belongs to seeds: codes that `project` found are rendered with const or none")
     is_folder = not out.suffix or out.is_dir()
-    if grid and is_folder:
-        out, is_folder = out / "grid.png", False
     if is_folder:
         common.check_folder(out)
     else:
-        common.new_file(out, "", *PICTURES, *FILMS, inputs=[checkpoint])
+        common.check_file(out, *PICTURES, inputs=[checkpoint])
     images = _render(common.generator(checkpoint, device), faces, truncation, noise, batch)
     if is_folder:
         files = (Path(f"seed{face:05d}") if isinstance(face, int) else face for face in faces)
         for name, image in zip(common.captions_of(files), images, strict=True):
             display.save(display.to_pil(image), out / f"{name}.png")
-    elif out.suffix.lower() in FILMS:
-        videos.save([display.to_pil(image, side=FILM_SIDE) for image in images], out, fps=2)
     else:
         display.save(display.grid(images, min(columns, len(images)), side=SIDE), out)
     typer.echo(f"{counted(len(images), 'face')} in {out}")
@@ -88,23 +82,19 @@ def swap(
     out: Path | None = None,  # FILE.pt: the new generator; FILE.png: a picture. [swap.png]
     resolution: int = 16,  # The first resolution taken from TARGET.
     width: float = 0.0,  # 0: a hard cut; above: blended over about so many resolutions.
-    reverse: bool = False,  # Low resolutions from TARGET, the rest SOURCE's.
     strip: bool = False,  # A picture of all hard cuts, one row each.
     seeds: Faces = "1-8",
     truncation: Truncation = 0.7,
-    half: bool = False,  # FILE.pt in half precision: half the size.
 ) -> None:
     """Swap layers: one model's structure in the style of another.
 
-    FILE.pt can be used wherever a checkpoint can. A picture has the rows source, swapped, target; with --reverse the
-    other way round. Codes always come from SOURCE's mapping, which FILE.pt gets too.
+    FILE.pt can be used wherever a checkpoint can. A picture has the rows source, swapped, target. Codes always come
+    from SOURCE's mapping, which FILE.pt gets too.
 
     \b
     Examples:
       python -m stylegan2 swap checkpoints/pocket/photo.pt checkpoints/pocket/webtoon_freeze-sg.pt --strip
-      python -m stylegan2 swap checkpoints/pocket/photo.pt checkpoints/pocket/storybook_baseline.pt \\
-          --out faces.png --resolution 32 --width 0.5 --reverse
-      python -m stylegan2 swap checkpoints/pocket/photo.pt runs/webtoon --out swapped.pt --resolution 16 --half
+      python -m stylegan2 swap checkpoints/pocket/photo.pt runs/webtoon --out swapped.pt --resolution 16
     """
     from stylegan2 import checkpoints, display
     from stylegan2.editing import layer_swapping
@@ -115,23 +105,18 @@ def swap(
     to_model = out.suffix.lower() == ".pt"
     if strip and (width or to_model):
         raise ValueError("--strip renders all hard cuts: --out must be a picture, and --width left out")
-    paths = {"source": source, "target": target}
-    if reverse:
-        paths = dict(reversed(paths.items()))
-    (first, below), (last, above) = ((name, common.generator(path)) for name, path in paths.items())
-    mapping = "target" if reverse else "source"  # SOURCE's in either case
-    swapped = layer_swapping.swap(below, above, resolution, width, mapping)
+    below, above = common.generator(source), common.generator(target)
+    swapped = layer_swapping.swap(below, above, resolution, width)
     if to_model:
-        low, high = map(str, paths.values())
-        origin = {"source": low, "target": high, "resolution": resolution, "width": width, "mapping": mapping}
-        checkpoints.save(out, g_ema=swapped, half=half, meta={"swapped": origin})
-        typer.echo(f"{out}: {low} below {resolution} px, {high} from there on")
+        origin = {"source": str(source), "target": str(target), "resolution": resolution, "width": width}
+        checkpoints.save(out, g_ema=swapped, meta={"swapped": origin | {"mapping": "source"}})
+        typer.echo(f"{out}: {source} below {resolution} px, {target} from there on")
         return
     ws = ws_of(swapped, faces, truncation)
     if strip:
-        rows = layer_swapping.strip(below, above, ws, names=(first, last))
+        rows = layer_swapping.strip(below, above, ws)
     else:
-        rows = {first: render(below, ws), "swapped": render(swapped, ws), last: render(above, ws)}
+        rows = {"source": render(below, ws), "swapped": render(swapped, ws), "target": render(above, ws)}
     typer.echo(f"{counted(len(faces), 'face')} in {display.save(display.rows(rows, side=SIDE), out)}")
 
 

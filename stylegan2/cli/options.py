@@ -10,8 +10,8 @@
         overwrite: bool = False,  # a switch: --overwrite
     ) -> None:
 
-The help of a field is the comment behind it. Fields below a line of comment are a group of their own in the help. A
-dataclass is read as text, not imported: the modules of most need PyTorch, for which `--help` should not wait.
+Fields below a line of comment are a group of their own in the help. A dataclass is read as text, not imported: the
+modules of most need PyTorch, for which `--help` should not wait.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
-from functools import cache, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -33,10 +33,11 @@ from stylegan2.cli.common import app
 PACKAGE = Path(__file__).parents[1]
 NAMES = {"Path": Path, "Literal": Literal}  # what annotations and defaults of fields are made of
 KEYWORD = inspect.Parameter.KEYWORD_ONLY  # so that options without a default may follow others
+LINE = re.compile(r" {4}(?:(\w+): .*?)?(?:# ?(.*))?")  # of a signature or a dataclass: name, comment
 
 
 class Settings:
-    """The fields of a dataclass of `stylegan2.MODULE`, among the parameters of a verb, which its own come before.
+    """The fields of a dataclass of `stylegan2.MODULE`, as options among those of a verb, which its own come before.
 
     Args:
         only, without: which fields; none: all.
@@ -44,24 +45,24 @@ class Settings:
     """
 
     def __init__(self, module: str, name: str, only: tuple[str, ...] = (), without: tuple[str, ...] = (), **options):
-        self.path = PACKAGE / f"{module.replace('.', '/')}.py"
-        self.name, self.only, self.without, self.options = name, only, without, options
+        source = (PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+        (node,) = (node for node in ast.parse(source).body if getattr(node, "name", "") == name)
+        self.fields = {field.target.id: field for field in node.body if isinstance(field, ast.AnnAssign)}
+        self.comments = _comments(source.splitlines()[node.lineno : node.end_lineno])
+        self.only, self.without, self.options = only or self.fields, without, options
 
-    def parameters(self, others: tuple[str, ...]) -> list[inspect.Parameter]:
+    def parameters(self, others: Iterable[str]) -> list[inspect.Parameter]:
         """A parameter for every field but `others`."""
-        nodes, lines = _module(self.path)
         parameters = []
-        for field in nodes[self.name].body:
-            if not isinstance(field, ast.AnnAssign) or (name := field.target.id) in (*others, *self.without):
-                continue
+        for name, field in self.fields.items():
             kind = ast.unparse(field.annotation).replace("str | os.PathLike", "Path")
-            if (self.only and name not in self.only) or kind.startswith("ClassVar"):
+            if name not in self.only or name in (*others, *self.without) or kind.startswith("ClassVar"):
                 continue
             default = inspect.Parameter.empty if field.value is None else eval(ast.unparse(field.value), NAMES)
             kind = eval(kind, NAMES)
             kind = Annotated[kind, self.options[name]] if name in self.options else kind
             parameter = inspect.Parameter(name, KEYWORD, default=default, annotation=kind)
-            parameters.append(_option(parameter, _comment(lines, field), _heading(lines, field)))
+            parameters.append(_option(parameter, *self.comments[name]))
         return parameters
 
 
@@ -86,15 +87,14 @@ def verb(name: str | None = None) -> Callable[[Callable], Callable]:
 
 def _with_options(function: Callable) -> Callable:
     own = inspect.signature(function, eval_str=True).parameters
-    nodes, lines = _module(Path(function.__code__.co_filename))
-    comments, parameters, groups = _comments(nodes[function.__name__].args, lines), [], {}
+    comments, parameters, groups = _comments(inspect.getsourcelines(function)[0]), [], {}
     for name, parameter in own.items():
         if isinstance(parameter.annotation, Settings):
-            fields = parameter.annotation.parameters(tuple(own))
+            fields = parameter.annotation.parameters(own)
             parameters += fields
             groups[name] = [field.name for field in fields]
         else:
-            parameters.append(_option(parameter, comments[name]))
+            parameters.append(_option(parameter, *comments.get(name, ("", None))))
 
     @wraps(function)
     def call(**given: Any) -> None:
@@ -107,7 +107,23 @@ def _with_options(function: Callable) -> Callable:
     return call
 
 
-def _option(parameter: inspect.Parameter, text: str, heading: str | None = None) -> inspect.Parameter:
+def _comments(lines: Iterable[str]) -> dict[str, tuple[str, str | None]]:
+    """{name: (the comment behind it and in the lines below, the line of comment that begins its paragraph)}"""
+    found: dict[str, tuple[str, str | None]] = {}
+    name = heading = None
+    for line in lines:
+        field, comment = match.groups() if (match := LINE.fullmatch(line.rstrip())) else (None, None)
+        if field:
+            name = field
+            found.setdefault(name, (comment or "", heading))
+        elif comment and name:
+            found[name] = (f"{found[name][0]} {comment}", heading)
+        else:  # a heading's words end at a colon; an empty line ends its paragraph
+            name, heading = None, comment and comment.partition(":")[0]
+    return found
+
+
+def _option(parameter: inspect.Parameter, text: str, heading: str | None) -> inspect.Parameter:
     """The same parameter as an option with a help. One that is False without it is a switch, without a --no-."""
     annotation = parameter.annotation
     kind, *infos = get_args(annotation) if get_origin(annotation) is Annotated else [annotation]
@@ -117,41 +133,6 @@ def _option(parameter: inspect.Parameter, text: str, heading: str | None = None)
     info = copy(infos[0]) if infos else typer.Option(*switch)
     info.help, info.rich_help_panel = info.help or _sentence(text, parameter.default), heading
     return parameter.replace(kind=KEYWORD, annotation=Annotated[kind, info])
-
-
-@cache
-def _module(path: Path) -> tuple[dict[str, Any], list[bytes]]:
-    """The classes and functions of a module, and its lines."""
-    source = path.read_bytes()
-    return {getattr(node, "name", ""): node for node in ast.parse(source).body}, source.splitlines()
-
-
-def _comments(args: ast.arguments, lines: list[bytes]) -> dict[str, str]:
-    """{parameter: the comment behind it}"""
-    defaults = [None] * (len(args.args) - len(args.defaults)) + args.defaults + args.kw_defaults
-    pairs = zip([*args.args, *args.kwonlyargs], defaults, strict=True)
-    return {arg.arg: _comment(lines, default or arg) for arg, default in pairs}
-
-
-def _comment(lines: list[bytes], node: ast.AST) -> str:
-    """The comment behind a piece of code, with the lines of nothing but comment that follow."""
-    words, row = [], node.end_lineno - 1
-    behind = rb"[\s,)\]]*# ?(.*)"
-    rest = lines[row][node.end_col_offset :]
-    while match := re.fullmatch(behind, rest):
-        words.append(match[1].decode())
-        row += 1
-        rest, behind = lines[row], rb"\s*# ?(.*)"
-    return " ".join(words)
-
-
-def _heading(lines: list[bytes], field: ast.AST) -> str | None:
-    """The line of comment that begins a field's paragraph, up to a colon."""
-    row = field.lineno - 1
-    while lines[row - 1].strip():
-        row -= 1
-    match = re.fullmatch(rb"\s*# ?([^:]*).*", lines[row])
-    return match and match[1].decode()
 
 
 def _sentence(text: str, default: Any) -> str:

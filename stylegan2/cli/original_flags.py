@@ -1,17 +1,8 @@
 """The original code's flags in our words: what `train.py --freezeG=4 --freezeStyle=4 ...` of Cartoon-StyleGAN means.
 
-Its numbers say how many blocks *train*; our methods say what is frozen, by resolution. On 256-pixel images:
-
-| original | ours | frozen |
-|---|---|---|
-| `--freezeG=4` | `FreezeG(16)` | mapping, constant, all of 4x4 to 16x16 |
-| `--freezeD=3` | `FreezeD(64)` | from_rgb, the blocks that take in 256, 128 and 64 pixels |
-| `--freezeStyle=4` | `FreezeStyle(4)` | the first 4 codes are the source's |
-| `--freezeFC` | `FreezeFC()` | all codes are the source's |
-| `--structure_loss=2` | `StructureLoss((8, 16), on="features")` | – (a loss, weight 1) |
-
-0 trains everything, there and here, and so does a flag that is not given (-1). Where the flags did not do there what
-they were meant to, here they do: see `Flags.differences`.
+Its numbers say how many blocks *train*; our methods say what is frozen, by resolution. 0 trains everything, there and
+here, and so does a flag that is not given (-1). Where the flags did not do there what they were meant to, here they do:
+see `Flags.differences`.
 """
 # ruff: noqa: N815  (the flags' own names)
 
@@ -45,11 +36,11 @@ ELSEWHERE = {  # flags that are said otherwise here
 class Flags:
     """The flags that say what a fine-tuned model keeps."""
 
-    freezeG: int = OFF
-    freezeD: int = OFF
-    freezeStyle: int = OFF
-    freezeFC: bool = False
-    structure_loss: int = OFF
+    freezeG: int = OFF  # on 256-pixel images 4 is FreezeG(16): mapping, constant, all of 4x4 to 16x16
+    freezeD: int = OFF  # 3 is FreezeD(64): from_rgb, the blocks that take in 256, 128 and 64 pixels
+    freezeStyle: int = OFF  # 4 is FreezeStyle(4): the first 4 codes are the source's
+    freezeFC: bool = False  # FreezeFC(): all codes are
+    structure_loss: int = OFF  # 2 is StructureLoss((8, 16), on="features"), of weight 1
 
     def methods(self, resolution: int) -> list[Method]:
         """The methods that do the same on images of `resolution` pixels.

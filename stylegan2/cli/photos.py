@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylegan2.cli import common
-from stylegan2.cli.common import JUDGE, MODELS, CheckpointPath, Device, Natural, shipped
+from stylegan2.cli.common import JUDGE, MODELS, CheckpointPath, Device, Natural, Positive, shipped
 from stylegan2.cli.options import Settings, verb
 from stylegan2.files import counted
 
@@ -66,7 +66,7 @@ def read(
 def align(
     photos: Photos,
     out: Path | None = None,  # Folder for the faces (NAME.png). [faces]
-    size: Annotated[int, common.at_least(16, 4096)] = 256,  # Side of a face in pixels.
+    size: Annotated[int, typer.Option(min=16, max=4096)] = 256,  # Side of a face in pixels.
     face: str = "1",  # Of several: 1 (the surest), 2, ..., or all.
     box: Box = None,
     marked: bool = True,  # Also NAME_faces.jpg: the photo, its faces, their numbers.
@@ -78,8 +78,7 @@ def align(
 
     \b
     Examples:
-      python -m stylegan2 align data/samples/grace_hopper.jpg --out faces
-      python -m stylegan2 align "album/*.jpg" --out faces --size 1024 --face all
+      python -m stylegan2 align album/*.jpg --out faces --size 1024 --face all
       python -m stylegan2 align profile.jpg --out faces --box 120,40,300
     """
     from stylegan2 import display
@@ -111,7 +110,7 @@ def read_face(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture with a face.", callback=common.existing)],
     *,
     out: Path | None = None,  # Picture of the reading. [PHOTO_read.png]
-    face: Annotated[int, common.at_least(1)] = 1,  # Of several: 1 (the surest), 2, ...
+    face: Positive = 1,  # Of several: 1 (the surest), 2, ...
     correct: Corrections = None,
     json: bool = False,  # Print all attributes as JSON, too.
 ) -> None:
@@ -122,7 +121,6 @@ def read_face(
 
     \b
     Examples:
-      python -m stylegan2 read-face data/samples/eileen_collins.jpg
       python -m stylegan2 read-face me.jpg --set glasses=round --set hair_colour=brown --set smile=0.5
       python -m stylegan2 read-face party.jpg --face 2 --out second.png --json
     """
@@ -172,8 +170,7 @@ def project(
 
     \b
     Examples:
-      python -m stylegan2 project checkpoints/pocket/photo.pt data/samples/grace_hopper.jpg --out projected
-      python -m stylegan2 project checkpoints/pocket/photo.pt "album/*.jpg" --out projected --steps 0
+      python -m stylegan2 project checkpoints/pocket/photo.pt album/*.jpg --out projected --steps 0
       python -m stylegan2 project checkpoints/pocket/photo.pt data/samples/eileen_collins.jpg --out projected \\
           --space w --encoder none --tune 200
       python -m stylegan2 edit checkpoints/pocket/photo.pt "black hair" --seeds projected/grace_hopper.pt \\

@@ -9,7 +9,7 @@ import typer
 
 from stylegan2 import files
 from stylegan2.cli import common
-from stylegan2.cli.common import JUDGE, CheckpointPath, Device, Input, Positive, at_least, check_file, existing
+from stylegan2.cli.common import JUDGE, CheckpointPath, Device, Input, Positive, check_file, existing
 from stylegan2.cli.options import Settings, verb
 
 Training = Settings(
@@ -31,8 +31,8 @@ Compared = Settings(
     without=("batch",),
     source=typer.Option(callback=existing),
     judge=typer.Option(callback=existing),
-    images=at_least(1, help="Length of every training."),
-    faces=at_least(2),
+    images=typer.Option(min=1, help="Length of every training."),
+    faces=typer.Option(min=2),
 )
 
 
@@ -62,7 +62,6 @@ def metrics(
 
     \b
     Examples:
-      python -m stylegan2 metrics checkpoints/pocket/photo.pt --domain photo
       python -m stylegan2 metrics runs/webtoon --domain webtoon --source checkpoints/pocket/photo.pt
       python -m stylegan2 metrics runs/disney --data data/disney.lmdb --out runs/disney/metrics.json
       python -m stylegan2 metrics runs/disney --measure ppl --measure structure --source ffhq256.pt
@@ -143,8 +142,7 @@ def train_encoder(
 
     \b
     Examples:
-      python -m stylegan2 train-encoder checkpoints/pocket/photo.pt --out build/encoder.pt
-      python -m stylegan2 train-encoder checkpoints/pocket/photo.pt --out build/quick.pt --images 20000
+      python -m stylegan2 train-encoder checkpoints/pocket/photo.pt --out build/encoder.pt --images 20000
     """
     from stylegan2.pocket.nets import encoder_training as module
     from stylegan2.pocket.nets.perceptual import distance_for
@@ -171,7 +169,6 @@ def pocket(
 
     \b
     Examples:
-      python -m stylegan2 pocket
       python -m stylegan2 pocket scoreboard report --force
     """
     from stylegan2.pocket import recipe

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 NOTHING = "stopped early by Ctrl-C, before anything was learnt: nothing was written"
 HELP = "Of one style, a face in each; none with --text."
-WHAT = typer.Argument(
-    metavar="[DRAWING]...", help=HELP, callback=lambda given: common.some_existing(given) if given else []
-)
+Drawings = Annotated[list[Path], typer.Argument(metavar="[DRAWING]...", help=HELP, callback=common.some_existing)]
 SHARED = ("iterations", "lr", "batch", "layers", "seed")
 LAYERS = "Of drawings: codes that are random in the pairs, such as 5-9; of a text: convolutions that learn."
 Style = Settings("editing.jojogan", "StyleConfig", layers=typer.Option(help=LAYERS))
@@ -33,7 +31,7 @@ CLIP = typer.Option(help="With --text: a CLIP file, or ViT-B/32; several times f
 
 @verb()
 def stylize(
-    drawings: Annotated[list[Path] | None, WHAT] = None,
+    drawings: Drawings = (),
     *,
     text: str | None = None,  # In place of drawings: what the pictures should be, "webtoon drawing".
     from_text: Annotated[str, FROM] = "photo",
@@ -48,7 +46,7 @@ def stylize(
     box: Box = None,
     anyway: bool = False,  # Take drawings that are not aligned, too small, or have closed eyes.
     sentence: Sentence,
-    clip: Annotated[list[str] | None, CLIP] = None,
+    clip: Annotated[list[str], CLIP] = (),
     device: Device = "auto",
 ) -> None:
     """Learn a style from one drawing or a few of one style (JoJoGAN), or from a sentence (StyleGAN-NADA): minutes.
@@ -60,34 +58,28 @@ def stylize(
     \b
     Examples:
       python -m stylegan2 stylize drawing.png --source checkpoints/pocket/photo.pt --out runs/drawn
-      python -m stylegan2 stylize "hero/*.png" --out runs/hero --iterations 500 --keep-colours
+      python -m stylegan2 stylize hero/*.png --out runs/hero --iterations 500 --keep-colours
       python -m stylegan2 stylize --text "webtoon drawing" --from "photo" --out runs/said
       python -m stylegan2 cartoonize data/samples/grace_hopper.jpg --style runs/drawn --out cartoons
     """
     from stylegan2.editing.layer_swapping import target_share
+    from stylegan2.runs import snapshot_files
 
     if bool(drawings) == (text is not None):
         given = "both" if drawings else "neither"
         raise ValueError(f"{given} drawings {'and' if drawings else 'nor'} --text: expected one of the two")
-    out, start = _new_run(out, drawings or []), common.load(source, device)
+    out = common.new_folder(out, "style", drawings)
+    if snapshot_files(out):
+        raise ValueError(f"'{out}' holds a run already: choose another --out")
+    start = common.load(source, device)
     target_share([4], 4, strength=strength)  # raises ValueError for an impossible one
     meta = {"source": str(source), "strength": strength}
     if text is not None:
         config = {name: settings[name] for name in SHARED} | sentence | {"text": text, "source": from_text}
-        _from_text(start, config, clip or [], out, meta)
+        _from_text(start, config, clip, out, meta)
     else:
         cutting = square | {"box": box}
         _from_drawings(start, drawings, settings, cutting, (encoder, steps, judge, anyway), out, meta)
-
-
-def _new_run(out: Path | None, drawings: list[Path]) -> Path:
-    """The folder of the run. Raises ValueError for one that holds a run, and as `common.check_folder`."""
-    from stylegan2.runs import snapshot_files
-
-    out = common.new_folder(out, "style", drawings)
-    if snapshot_files(out):
-        raise ValueError(f"'{out}' holds a run already: choose another --out")
-    return out
 
 
 def _from_text(start: Checkpoint, config: dict, clips: list[str], out: Path, meta: dict) -> None:

@@ -54,7 +54,6 @@ def train(
           --source checkpoints/pocket/photo.pt --method "FreezeD(64), StructureLoss((4, 8), weight=2)"
       python -m stylegan2 train --data pocket:webtoon --out runs/original \\
           --source checkpoints/pocket/photo.pt --original "--freezeG=4 --freezeD=3 --augment"
-      python -m stylegan2 train --data my_faces/ --out runs/faces --images 200000
       torchrun --nproc_per_node=2 --max-restarts=3 -m stylegan2 train --data data/faces.lmdb --out runs/faces
     """
     flags, notes = None, []
@@ -96,19 +95,18 @@ def _make_trainer(config, data, source, preset, size, method, flags, device) -> 
         return flags.methods(resolution) if flags else parse(method, resolution) if method else []
 
     device = pick_device(device)
-    if source is None:
-        if flags or any(not isinstance(m, transfer.FreezeD) for m in methods(world.SIZE)):
-            option = "--original" if flags else "--method"
-            raise ValueError(f"{option} keeps something of a trained model: name it with --source")
-        dataset = _dataset(data, size, Path(config.out))
-        g, d = networks.build(dataset.resolution, preset, config.seed)
-        return Trainer(config, dataset, g, d, methods=methods(dataset.resolution), device=device)
-    start = load(source, device)
-    if start.d is None:
+    start = source and load(source, device)
+    if start and start.d is None:
         raise ValueError(f"'{source}' has no discriminator, which fine-tuning starts from: use a snapshot of a run")
-    chosen = methods(start.g_ema.resolution)
-    dataset = _dataset(data, size or start.g_ema.resolution, Path(config.out))
-    return Trainer.fine_tune(config, dataset, start, chosen, device)
+    chosen = methods(start.g_ema.resolution if start else world.SIZE)  # before images are prepared
+    if not start and (flags or any(not isinstance(m, transfer.FreezeD) for m in chosen)):
+        option = "--original" if flags else "--method"
+        raise ValueError(f"{option} keeps something of a trained model: name it with --source")
+    dataset = _dataset(data, size or (start and start.g_ema.resolution), Path(config.out))
+    if start:
+        return Trainer.fine_tune(config, dataset, start, chosen, device)
+    g, d = networks.build(dataset.resolution, preset, config.seed)
+    return Trainer(config, dataset, g, d, methods=methods(dataset.resolution), device=device)
 
 
 def _dataset(data: str, size: int | None, out: Path):

@@ -9,7 +9,7 @@ there too, stay fixed here, so that the codes alone render the face, in every ge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal

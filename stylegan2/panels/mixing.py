@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import ipywidgets as w
+import torch
 from PIL import Image
 from traitlets import TraitError, Tuple, validate
 
@@ -19,6 +20,7 @@ from stylegan2.panels.controls import choice, int_slider, labelled, psi_slider
 from stylegan2.panels.panel import SOURCE, Panel, Worlds, pick
 
 ROWS, COLUMNS = 2, 3  # of mixes: few, so that rendering stays below 0.1 s on one core
+BLANK = 0.78  # light grey, of images in [-1, 1]: what a preview leaves out
 SIDE = 128  # pixels of a face, about
 
 
@@ -30,6 +32,7 @@ def render_mixing(
     row_seed: int = 1,
     column_seed: int = 10,
     truncation: float = 0.7,
+    preview: bool = False,
 ) -> Image.Image:
     """Mixes of faces in rows and columns, the faces themselves beside and above them, all of the source's mapping.
 
@@ -41,6 +44,7 @@ def render_mixing(
         layers: taken from the columns' faces, see `style_mixing.mix`.
         channels: first and last component of those layers' codes that are exchanged; None: all.
         row_seed, column_seed, truncation: the first of consecutive seeds, and psi.
+        preview: the first row of mixes, and of the ends what is known already; grey squares for the others.
 
     Raises ValueError for an unknown style, or layers or channels that the model does not have.
     """
@@ -48,12 +52,18 @@ def render_mixing(
     models = [source] if style == SOURCE else [source, g]
     seeds = {"rows": range(row_seed, row_seed + ROWS), "columns": range(column_seed, column_seed + COLUMNS)}
     ws = {side: ws_from_seeds(source, numbers, truncation) for side, numbers in seeds.items()}
-    ends = {
-        side: worlds.latest(side, (style, *seeds[side], truncation), partial(render_ends, models, codes))
-        for side, codes in ws.items()
-    }
+    blank = torch.full((1, 3, source.resolution, source.resolution), BLANK, device=source.mapping.w_mean.device)
+    ends = {}
+    for side, codes in ws.items():
+        faces = (style, *seeds[side], truncation)
+        if preview and not worlds.knows(side, faces):
+            ends[side] = blank.expand(len(models), len(codes), -1, -1, -1)
+        else:
+            ends[side] = worlds.latest(side, faces, partial(render_ends, models, codes))
     part = None if channels in (None, (0, source.w_dim - 1)) else range(channels[0], channels[1] + 1)
-    mixes = mix_images(g, ws["rows"], ws["columns"], layers, part)
+    rows = 1 if preview else ROWS
+    mixes = mix_images(g, ws["rows"][:rows], ws["columns"], layers, part)
+    mixes = torch.cat([mixes, blank.expand(ROWS - rows, COLUMNS, -1, -1, -1)])
     picture = MixGrid(mixes, **ends).picture(list(seeds["rows"]), list(seeds["columns"]), side=SIDE)
     name = layers_name(layers, source.num_ws)
     words = [f"layers {name}" if name else "nothing"]
@@ -108,4 +118,4 @@ def mixing_panel(source: Generator, targets: Mapping[str, Generator], record: Ma
         "column_seed": int_slider("columns from", 10, 0, 999, "seed of the first column"),
         "truncation": psi_slider(0.7),
     }
-    return Panel(partial(render_mixing, Worlds(source, targets)), controls, "mixing", record=record)
+    return Panel(partial(render_mixing, Worlds(source, targets)), controls, "mixing", record=record, preview=True)

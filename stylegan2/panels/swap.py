@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stylegan2 import display
 from stylegan2.editing.latents import ws_from_seeds
-from stylegan2.editing.layer_swapping import cuts, strip, swap, target_share
+from stylegan2.editing.layer_swapping import cuts, strip, swap, swap_images, target_share
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import choice, float_slider, int_slider, labelled, psi_slider, steps_slider
 from stylegan2.panels.panel import Panel, Worlds, framed
@@ -33,6 +33,7 @@ def render_swap(
     seed: int = 0,
     truncation: float = 0.8,
     reverse: bool = False,
+    preview: bool = False,
 ) -> Image.Image:
     """One face, of one code of the source's: source | swapped | target; at every hard cut; each resolution's share.
 
@@ -42,6 +43,7 @@ def render_swap(
         width: of the cut in the large middle picture, see `target_share`; the small pictures stay hard cuts.
         seed, truncation: of the face.
         reverse: exchange the roles: the target below the cut (on the left), the source above it.
+        preview: of another face than the last, without the other cuts: half the time.
 
     Raises ValueError for an unknown style, a resolution that the models do not have, or an impossible width.
     """
@@ -50,7 +52,12 @@ def render_swap(
     shares = target_share(cuts(low.resolution), swap_resolution, width)
     ws = ws_from_seeds(worlds.source, [seed], truncation)
     face, chosen = (style, seed, truncation, reverse), f"from {swap_resolution}"
-    at = worlds.latest("cuts", face, lambda: strip(low, high, ws, names=("none", "from 4")))
+    if preview and not worlds.knows("cuts", face):
+        at = dict.fromkeys(["none", *(f"from {r}" for r in reversed(shares))])
+        at |= {"none": low.synthesis(ws, "const"), "from 4": high.synthesis(ws, "const")}
+        at[chosen] = swap_images(low, high, ws, swap_resolution)
+    else:
+        at = worlds.latest("cuts", face, lambda: strip(low, high, ws, names=("none", "from 4")))
     soft = f", width {width:g}" if width else ""
     swapped = swap(low, high, swap_resolution, width).synthesis(ws, "const") if width else at[chosen]
     large = {left: at["none"], f"swapped {chosen}{soft}": swapped, right: at["from 4"]}
@@ -69,10 +76,11 @@ def share_bars(shares: Mapping[int, float], title: str = "") -> Image.Image:
     return display.label(picture, title) if title else picture
 
 
-def _row(images: Mapping[str, Tensor], gap: int, chosen: str | None = None) -> Image.Image:
-    """{name: [1, 3, R, R]}, scaled to the whole width; a frame around `chosen`."""
+def _row(images: Mapping[str, Tensor | None], gap: int, chosen: str | None = None) -> Image.Image:
+    """{name: [1, 3, R, R], or None for a grey square}, scaled to the whole width; a frame around `chosen`."""
     side = (WIDTH - gap * (len(images) - 1)) // len(images)
-    faces = {name: display.sized(image[0], side) for name, image in images.items()}
+    grey = Image.new("RGB", (side, side), REST)
+    faces = {name: grey if image is None else display.sized(image[0], side) for name, image in images.items()}
     if chosen in faces:
         faces[chosen] = framed(faces[chosen], TARGET)
     return display.table([list(faces.values())], list(faces), gap=gap, band=LINE)
@@ -89,4 +97,4 @@ def swap_panel(source: Generator, targets: Mapping[str, Generator], record: Mapp
         "truncation": psi_slider(0.8),
         "reverse": w.Checkbox(False, **labelled("exchange the roles")),
     }
-    return Panel(partial(render_swap, Worlds(source, targets)), controls, "swap", record=record)
+    return Panel(partial(render_swap, Worlds(source, targets)), controls, "swap", record=record, preview=True)
