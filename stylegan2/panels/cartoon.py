@@ -266,6 +266,13 @@ class CartoonPanel(Panel):
         codes = choice("codes", [READ, SEARCHED])
         return {"strength": strength, "codes": codes, "keep_colours": keep, "correct": correct}
 
+    @torch.no_grad()
+    def frame(self, photo: str, style: str, swap_resolution: int, strength: float, width: float, **how) -> Image.Image:
+        """The cartoon alone."""
+        style = {style: self.studio.styles[style]}
+        (cartoon,) = self.studio.cartoons(photo, style, How(**how), swap_resolution, width, strength).values()
+        return display.sized(cartoon[0], 2 * SIDE)
+
     def _forget_corrections(self, _) -> None:
         """They are of the person before."""
         if "correct" in self.controls:

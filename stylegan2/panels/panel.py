@@ -221,9 +221,13 @@ class Panel:
             raise ValueError(f"nothing to show: move {' or '.join(ends)} away from 0 first")
 
         def picture(share: float) -> Image.Image:
-            return self.render(**settings | {name: share * end for name, end in ends.items()})
+            return self.frame(**settings | {name: share * end for name, end in ends.items()})
 
         return videos.Lazy(picture, videos.there_and_back(0, 1, FRAMES))
+
+    def frame(self, **settings: Any) -> Image.Image:
+        """A picture of a video: the panel's own."""
+        return self.render(**settings)
 
     def watch(self, items: Iterable, unit: str, total: int | None = None) -> Iterator:
         """The items as they are, and meanwhile a bar in the panel; `total`: how many, None: their length, if any."""
