@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from stylegan2 import checkpoints, cli
 from stylegan2.pocket import likeness, world
-from stylegan2.pocket.studies import forgetting, projection, scoreboard, scoreboard_view, text_edits
+from stylegan2.pocket.studies import forgetting, hints, projection, scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Study
 from stylegan2.transfer import FreezeD, FreezeSG, StructureLoss
@@ -116,6 +116,22 @@ def study(tmp_path_factory) -> Study:
     """The shipped source and judge, trainings of one iteration, 100 faces."""
     work = tmp_path_factory.mktemp("scoreboard")
     return Study(POCKET / "photo.pt", POCKET / "judge.pt", work, images=32, faces=100, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["one drawing", "one sentence"])
+def test_a_row_may_come_of_one_drawing_or_one_sentence(study, monkeypatch, name):
+    way = replace(hints.WAYS[name], iterations=2)
+    monkeypatch.setattr(hints, "WAYS", {name: way})
+    (entry,) = scoreboard.hints_study(seeds=(1,))
+    style, source = scoreboard.train_entry(study, entry), checkpoints.load(study.source).g_ema
+    kept = checkpoints.load(study.model(entry), g_ema_only=True)
+    assert kept.info["methods"] == [str(way)] and kept.info["source"] == study.made_from["source"]
+    assert torch.equal(style.mapping.w_mean, source.mapping.w_mean)  # codes keep their meaning
+    changed = style.synthesis.blocks["64"].conv0.weight - source.synthesis.blocks["64"].conv0.weight
+    assert changed.abs().max() > 1e-4
+    other = replace(entry, methods=(replace(way, lr=0.01),))
+    with pytest.raises(ValueError, match="another study"):
+        scoreboard.train_entry(study, other)
 
 
 def test_the_source_as_its_own_target_has_no_landmark_error(study):

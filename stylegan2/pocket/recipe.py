@@ -241,12 +241,13 @@ def make_targets(recipe: Recipe) -> None:
 
 
 def make_scoreboard(recipe: Recipe) -> None:
-    """scoreboard.json, sweeps.json: webtoon by all methods and seeds, what else is shipped; settings, of one seed.
+    """scoreboard.json, sweeps.json: webtoon by all methods and seeds, drawings, sentences, what else is shipped;
+    settings, of one seed.
 
     scoreboard.jpg: webtoon's scatter plot; scoreboards.jpg: all of them, with swaps; methods.jpg: faces.
     """
     others = [entry for entry in shipped_entries().values() if entry.domain != "webtoon"]
-    entries = [*methods_study(("webtoon",), recipe.webtoon_seeds), *others]
+    entries = [*methods_study(("webtoon",), recipe.webtoon_seeds), *scoreboard.hints_study(), *others]
     rows = scoreboard.rows(scoreboard.run(recipe.study, entries))
     files.write_json(recipe.shipped / "scoreboard.json", rows)
     webtoon = scoreboard_view.scatter([row for row in rows if row["swap"] is None], ["webtoon"], ceiling=False)
@@ -322,8 +323,8 @@ def report_pictures(recipe: Recipe) -> None:
         recipe.save_picture("photo_timeline", sheets.timeline(sorted((recipe.work / "lessons").glob("*.png"))))
 
 
-MAKE = (make_judge, make_half, make_taught, make_photo, make_targets, make_scoreboard, make_forgetting, make_clip)
-MAKE += (make_edits, make_encoder, make_routes, make_detector, make_report)
+MAKE = (make_judge, make_half, make_taught, make_photo, make_targets, make_clip, make_encoder, make_scoreboard)
+MAKE += (make_forgetting, make_edits, make_routes, make_detector, make_report)
 STEPS: dict[str, Callable[[Recipe], None]] = {make.__name__.removeprefix("make_"): make for make in MAKE}
 LAST = {"taught": "mapping.pt", "targets": "portrait_freeze-sg.pt", "scoreboard": "sweeps.json"}  # file of a step
 LAST |= {"edits": "text_edits.json"} | {step: f"{step}.json" for step in ("forgetting", "routes", "report")}

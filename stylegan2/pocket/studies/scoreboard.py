@@ -32,6 +32,7 @@ from stylegan2.inputs import step_generator
 from stylegan2.networks import Generator
 from stylegan2.pocket import likeness, measures, world
 from stylegan2.pocket.nets.judge import Judge, Reading
+from stylegan2.pocket.studies import hints
 from stylegan2.pocket.studies.methods import METHODS, constructor, named
 from stylegan2.runtime import pick_device
 from stylegan2.trainer import Trainer
@@ -68,6 +69,11 @@ class Entry:
 def methods_study(domains: Iterable[str] = TARGETS, seeds: Iterable[int] = (0,)) -> list[Entry]:
     """Every method of METHODS on every domain with every seed."""
     return [Entry(d, name, tuple(named(name, world.SIZE)), s) for s in seeds for d in domains for name in METHODS]
+
+
+def hints_study(seeds: Iterable[int] = (0, 1, 2)) -> list[Entry]:
+    """Webtoons of one drawing, and of one sentence."""
+    return [Entry("webtoon", name, (config,), seed) for name, config in hints.WAYS.items() for seed in seeds]
 
 
 def sweep_study(domain: str = "webtoon", seeds: Iterable[int] = (0,)) -> list[Entry]:
@@ -165,7 +171,11 @@ def train_to(path: Path, study: Study, entry: Entry, config: TrainConfig) -> Non
 def train_entry(study: Study, entry: Entry) -> Generator:
     """The entry's averaged generator: trained now, or read where that was done before."""
     path = study.model(entry)
-    if not path.exists():
+    if not path.exists() and entry.name in hints.WAYS:
+        g = hints.make(*entry.methods, entry.domain, entry.seed, study.source, pick_device(study.device))
+        meta = {"images": study.images, "methods": [str(m) for m in entry.methods]}
+        checkpoints.save(path, g_ema=g, half=True, meta=meta | {"source": study.made_from["source"]})
+    elif not path.exists():
         config = study.config(entry)
         train_to(path, study, entry, config)
         shutil.rmtree(Path(config.out) / "snapshots")  # gigabytes for a study, and what matters is saved

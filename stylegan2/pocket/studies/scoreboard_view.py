@@ -16,6 +16,9 @@ COLOURS = {
     "freeze-g": "#1f9d6b",
     "freeze-sg": "#7a5cff",
     "structure-loss-paper+freeze-g": "#d1476f",
+    "one drawing": "#e07b39",
+    "one drawing, its colours": "#f2b48a",
+    "one sentence": "#2aa5b8",
 }
 OTHER = "#444450"  # methods that are not in the course's list
 MARKS = {32: "s", 64: "^"}  # by swap
@@ -156,7 +159,8 @@ PAGE = """# The scoreboard
 
 Seven ways to fine-tune the source to another world, trained alike and measured alike. The question is what a method
 keeps of a face, and what that costs. All start from `photo.pt`, see {images:,} images in batches of {batch}, and differ
-only in their method.
+only in their method. Three rows saw no data set: *one drawing* (notebook 11; three drawings, a training each; with the
+colours of each face, or the drawing's) and *one sentence* (notebook 12).
 
 - **Domain distance**: pocket distance of {faces:,} generated faces to rendered faces of the domain. Less: better
   cartoons, but not of the same people: this world has its own. A method that kept all people, and drew them perfectly,

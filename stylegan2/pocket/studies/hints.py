@@ -1,0 +1,40 @@
+"""Two ways to webtoons that see one picture of them, or none: rows of the scoreboard beside the transfer methods.
+
+A drawing is a rendered face that no model has seen, another one for each seed. The sentence is known to the tiny CLIP.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from stylegan2 import checkpoints
+from stylegan2.editing.encoder import load_encoder
+from stylegan2.editing.jojogan import StyleConfig, invert, stylize
+from stylegan2.editing.nada import NadaConfig, learn
+from stylegan2.networks import Generator
+from stylegan2.pocket import world
+from stylegan2.pocket.nets.judge import to_float
+from stylegan2.pocket.nets.perceptual import distance_for
+from stylegan2.published.clip_model import ClipModel
+
+DRAWINGS_SEED = 970_000  # of faces that nothing was trained on
+WAYS: dict[str, StyleConfig | NadaConfig] = {
+    "one drawing": StyleConfig(iterations=200, keep_colours=True),
+    "one drawing, its colours": StyleConfig(iterations=200),
+    "one sentence": NadaConfig("webtoon drawing", iterations=80, check_every=10),
+}
+
+
+def make(config: StyleConfig | NadaConfig, domain: str, seed: int, photo: Path, device: torch.device) -> Generator:
+    """What a way of WAYS makes of the source, by what is shipped beside its file `photo`."""
+    source, config = checkpoints.load(photo, device), replace(config, seed=seed)
+    if isinstance(config, NadaConfig):
+        return learn(source.g_ema, [ClipModel.load(photo.with_name("clip.pt"), device)], config).best
+    g, face = source.g_ema, world.sample(domain, 1, seed=DRAWINGS_SEED + seed)
+    drawing = to_float(world.render(face, domain, g.resolution)).to(device)
+    encoder = load_encoder(photo.with_name("encoder.pt"), device).encoder
+    ws = invert(g, drawing, distance_for(g.resolution, photo.with_name("judge.pt"), device), encoder)
+    return stylize(g, source.d, drawing, ws, config)
