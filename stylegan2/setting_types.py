@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import math
 import numbers
-from collections.abc import Mapping
 from typing import Any
 
 # annotation of a field -> (does a value fit?, in words)
@@ -25,22 +23,6 @@ def check_seed(seed: Any, name: str = "seed") -> int:
     if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or not 0 <= seed <= LAST_SEED:
         raise ValueError(f"{name} is {seed!r:.100}, expected a whole number from 0 to {LAST_SEED} (2^63 - 1)")
     return int(seed)
-
-
-def construct(text: str, kinds: Mapping[str, type], what: str, example: str) -> Any:
-    """The dataclass of `kinds` that a text such as "FreezeSG(8, 4)" makes; its values are literals, nothing is run.
-
-    Raises ValueError: other text, another name, or values that the class does not take; says `what` it is, and gives
-    an `example`.
-    """
-    try:
-        call = ast.parse(text, mode="eval").body
-        values = [ast.literal_eval(value) for value in call.args]
-        settings = kinds[call.func.id](*values, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
-        check_types(settings)
-    except (SyntaxError, TypeError, AttributeError, KeyError, ValueError) as error:
-        raise ValueError(f"{what} {text!r}: expected such as {example} ({error})") from error
-    return settings
 
 
 def check_types(settings: Any) -> None:

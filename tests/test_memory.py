@@ -17,7 +17,7 @@ from tiny_training import tiny_networks, tiny_trainer
 
 from stylegan2 import losses, runtime
 from stylegan2.cli import processes
-from stylegan2.editing import latents, projection
+from stylegan2.editing import free_threads, latents, projection
 from stylegan2.editing.layer_swapping import compare, strip, swap_images
 from stylegan2.editing.style_mixing import mix_images
 from stylegan2.editing.styleclip import EditConfig, Optimisation
@@ -251,11 +251,11 @@ def test_at_full_scale_many_faces_and_a_training_fit_a_t4():
 # ----------------------------------------------------------------------------------------------------- other programs
 @pytest.mark.parametrize(("free", "threads"), [(1e9, 2), (2.0, 2), (1.5, 2), (1.0, 1), (0.2, 1)])
 def test_a_panel_takes_the_threads_that_others_leave_cores_for(monkeypatch, free, threads):
-    monkeypatch.setattr(runtime, "free_cores", lambda: free)
+    monkeypatch.setattr(free_threads, "free_cores", lambda: free)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with runtime.threads(runtime.free_threads()):
+        with runtime.threads(free_threads.free_threads()):
             assert torch.get_num_threads() == threads
         assert torch.get_num_threads() == 2
     finally:
@@ -264,18 +264,18 @@ def test_a_panel_takes_the_threads_that_others_leave_cores_for(monkeypatch, free
 
 def test_who_computes_for_long_watches_others_first(monkeypatch):
     did = []
-    monkeypatch.setattr(runtime, "free_cores", lambda: did.append("look") or 1.0)
-    monkeypatch.setattr(runtime.time, "sleep", did.append)
-    assert runtime.free_threads(look=0.1) == 1 and did == ["look", 0.1, "look"]
+    monkeypatch.setattr(free_threads, "free_cores", lambda: did.append("look") or 1.0)
+    monkeypatch.setattr(free_threads.time, "sleep", did.append)
+    assert free_threads.free_threads(look=0.1) == 1 and did == ["look", 0.1, "look"]
 
 
 def test_free_cores_are_those_that_were_idle_or_ours(monkeypatch):
     """In half a second two cores were idle for 0.2 s and ours for 0.6: others had 0.2 of 1.0, so 1.6 were free."""
     looks = iter([(10.0, 100.0, 5.0), (10.05, 100.1, 5.0), (10.5, 100.2, 5.6)])
-    monkeypatch.setattr(runtime, "_cpu", {})
+    monkeypatch.setattr(free_threads, "_cpu", {})
     for expected in (1e9, 1e9, 1.6):  # nothing to compare with, and a moment too short
         now, idle, own = next(looks)
-        monkeypatch.setattr(runtime.time, "monotonic", lambda now=now: now)
-        monkeypatch.setattr(runtime.psutil, "cpu_times", lambda idle=idle: SimpleNamespace(idle=idle))
-        monkeypatch.setattr(runtime.os, "times", lambda own=own: (own, 0.0, 0.0, 0.0, 0.0))
-        assert runtime.free_cores() == pytest.approx(expected)
+        monkeypatch.setattr(free_threads.time, "monotonic", lambda now=now: now)
+        monkeypatch.setattr(free_threads.psutil, "cpu_times", lambda idle=idle: SimpleNamespace(idle=idle))
+        monkeypatch.setattr(free_threads.os, "times", lambda own=own: (own, 0.0, 0.0, 0.0, 0.0))
+        assert free_threads.free_cores() == pytest.approx(expected)

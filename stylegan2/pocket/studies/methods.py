@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import MISSING, fields, is_dataclass
 
-from stylegan2.setting_types import construct
+from stylegan2.setting_types import check_types
 from stylegan2.transfer import FreezeD, FreezeG, FreezeSG, FreezeStyle, Method, StructureLoss
 
 METHODS: dict[str, tuple[Method, ...]] = {
@@ -43,12 +44,19 @@ def parse(text: str, resolution: int) -> list[Method]:
 
 
 def _constructed(text: str) -> Method:
-    """The method that a text of `constructor` stands for."""
+    """The method that a text of `constructor` stands for; its values are literals, nothing is run."""
     kinds = {kind.__name__: kind for kind in Method.__subclasses__() if kind.__module__ == Method.__module__}
     if text.partition("(")[0] not in kinds:
         names = f"{', '.join(METHODS)}; and parts of your own: {', '.join(kinds)}, such as FreezeSG(16, 6)"
         raise ValueError(f"no method {text!r}; there are: {names}")
-    return construct(text, kinds, "method", "FreezeSG(16, 6)")
+    try:
+        call = ast.parse(text, mode="eval").body
+        values = [ast.literal_eval(value) for value in call.args]
+        method = kinds[call.func.id](*values, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
+        check_types(method)
+    except (SyntaxError, TypeError, AttributeError, KeyError, ValueError) as error:
+        raise ValueError(f"method {text!r}: expected such as FreezeSG(16, 6) ({error})") from error
+    return method
 
 
 def constructor(method: Method) -> str:
