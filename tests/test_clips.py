@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from command import call, invoke, refusal
-from PIL import Image
+from PIL import Image, ImageOps
 from tiny_encoder import Pixels, an_encoder
 from tiny_training import tiny_networks
 
@@ -22,12 +22,15 @@ from stylegan2.editing.clips import VideoFile
 from stylegan2.editing.encoder import save_encoder
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.pasting import mask, paste
-from stylegan2.editing.photos import Cutting
+from stylegan2.editing.photos import Cutting, open_photo
 from stylegan2.editing.projection import ProjectConfig, project
-from stylegan2.pocket.clip import open_clip
+from stylegan2.pocket import world
+from stylegan2.pocket.clip import MOVING, ReadSitter, open_clip
 from stylegan2.pocket.nets.judge import Judge
+from stylegan2.pocket.portrait import describe
 
 GREY = Image.new("RGB", (120, 90), (128, 128, 128))
+SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 WHOLE = Cutting("no")  # the middle square: nothing is sought
 
 
@@ -382,6 +385,62 @@ def test_ctrl_c_keeps_what_was_found(g, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(Still(shades(1, 2)), tmp_path / "a.mp4", g)
     assert (tmp_path / ".a.work" / "places.pt").is_file() and not (tmp_path / "a.mp4").exists()
+
+
+# -------------------------------------------------------------------------------------------------------- a real person
+class Shades:
+    """A sitter whose cartoons are grey, one shade for each frame that was read."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def read(self, faces, fps):
+        self.asked += 1
+        return {"side": torch.tensor([face.width for face in faces])}
+
+    def frames(self, read, cartoon):
+        return videos.Lazy(lambda i: Image.new("RGB", (16, 16), (40 * i,) * 3), range(len(read["side"])))
+
+
+def test_a_sitter_makes_the_cartoons_of_a_face_of_an_unknown_world(g, tmp_path, monkeypatch):
+    def made(outside: bool, sitter: Shades) -> list[float]:
+        config, out = ClipConfig(0, 0, face_only=True), tmp_path / "a.mp4"
+        clip = Still(shades(100, 110, 120))
+        cartoonize_clip(clip, out, g, g, Pixels(), an_encoder(g), config, WHOLE, outside, False, sitter)
+        return [round(pixels(frame).mean() / 40) for frame in VideoFile(out).frames()]
+
+    sitter = Shades()
+    assert made(True, sitter) == [0, 1, 2] and sitter.asked == 1
+    made(False, sitter)
+    assert sitter.asked == 1  # codes are found in the known world
+    monkeypatch.setattr(clips, "with_sound", lambda *args, **settings: (_ for _ in ()).throw(Killed))
+    with pytest.raises(Killed):
+        made(True, sitter)
+    assert sitter.asked == 2
+    monkeypatch.undo()
+    assert made(True, sitter) == [0, 1, 2] and sitter.asked == 2  # what was read is kept
+
+
+def test_who_it_is_stays_and_the_face_moves(g):
+    """A photo and its mirror image: one person, who turns; frames without a face lie between."""
+    photo = open_photo(SAMPLES / "joe_biden.jpg")
+    photo = align.cut(photo, align.square_of(align.find_people(photo)[0], align.Frame(eyes=6.0, mouth=5.4)), 384)
+    frames = [photo] * 3 + [GREY] * 2 + [ImageOps.mirror(photo)] * 3
+    sitter = ReadSitter(None, "webtoon")
+    faces = world.Faces(sitter.read(iter(frames), 4.0))
+    assert len(faces) == 8 and faces.yaw[0] * faces.yaw[-1] < 0
+    ways = faces.yaw.diff()
+    assert (ways * ways.sum() > -1e-6).all() and ways[
+        2:5
+    ].abs().min() > 1e-3  # step by step, also where nothing was read
+    once = describe(photo).faces()
+    for name in set(faces.values) - set(MOVING):
+        assert (faces.values[name] == faces.values[name][:1]).all(), name
+    assert faces.hair_style[0] == once.hair_style and abs(faces.skin[0] - once.skin) < 0.05
+    with pytest.raises(align.NoFace, match="could not be read in any frame"):
+        sitter.read(iter([GREY]), 4.0)
+    with pytest.raises(ValueError, match="smile cannot be '9'"):
+        ReadSitter(None, "webtoon", changes={"smile": "9"})
 
 
 # ---------------------------------------------------------------------------------------------------------- the command

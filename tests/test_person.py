@@ -182,7 +182,7 @@ def test_impossible_wishes_are_refused():
     for option, wrong, expected in (
         ("--codes", "x", "'search'"),
         ("--space", "z", "'w+'"),
-        ("--steps", "-1", "at least 0"),
+        ("--steps", "-1", "equal to 0"),
         ("--keep-colours", "2", "equal to 1"),
     ):
         said = call("cartoonize", EILEEN, option, wrong, code=2)
@@ -235,9 +235,9 @@ def test_corrections_are_of_one_person_who_is_read(models, tmp_path):
     assert "here are 2 faces" in refused(*words, "smile=0", ROOT / "data" / "samples" / "grace_hopper.jpg")
     assert "not with --codes search" in refused(*words, "smile=0", "--codes", "search")
     assert "smile cannot be '9'" in refused(*words, "smile=9")
-    assert "leave out --set" in refused(
-        "cartoonize", "pocket:clip", *words[2:4], "--out", tmp_path / "a.mp4", "--set", "smile=0"
-    )
+    clip = ["cartoonize", "pocket:clip?n=3", *words[2:4], "--out", tmp_path / "a.mp4", "--set"]
+    assert "3 frames" in call(*clip, "smile=0")  # read, though a search would do
+    assert "smile cannot be '9'" in refused(*clip, "smile=9")
     (models / "codes.pt").rename(models / "kept.pt")
     try:
         assert "has no codes.pt that belongs to its photo.pt" in refused(*words[:-1], "--codes", "read")

@@ -143,23 +143,26 @@ class _Cartoonist:
         self.distance = distance_for(self.source.resolution, models / "judge.pt", self.device)
 
     def film(self, clip, out: Path, cutting, face_only: bool) -> None:
-        """Write the cartoon of a clip, and say what came of it. Raises ValueError for wishes that only photos have."""
+        """Write the cartoon of a clip, and say what came of it."""
         from stylegan2.editing.cartoon_clip import ClipConfig, cartoonize_clip
         from stylegan2.editing.layer_swapping import swap
+        from stylegan2.pocket.clip import ReadSitter
         from stylegan2.pocket.nets.perceptual import frame_for
 
-        if self.must_read:
-            raise ValueError("a clip's codes are searched: leave out --set and --codes read")
         (source, style), (resolution, width, strength) = self.styles.values(), self.wishes.dials
         style = swap(source, style, resolution, width, strength=strength)
         config = ClipConfig(self.wishes.steps, face_only=face_only)
         cutting = replace(cutting, frame=frame_for(source.resolution))
-        outside = {"w": True, "w+": False}.get(self.wishes.space)
+        outside, people = {"w": True, "w+": False}.get(self.wishes.space), self.people(1)
+        sitter = people and ReadSitter(people, list(self.styles)[1], self.wishes.keep_colours, self.changes)
+        outside = True if self.must_read else outside
         try:
             found = self.distance, self.encoder, config, cutting, outside
-            report = cartoonize_clip(clip, out, source, style, *found)
+            report = cartoonize_clip(clip, out, source, style, *found, sitter=sitter)
         except KeyboardInterrupt:
             common.stop("stopped by Ctrl-C: the same command goes on after the last part that was finished")
+        if report.outside and sitter is None:
+            common.note(f"{common.UNKNOWN}: {common.NEAREST}")
         _report(report, clip, out)
 
     def people(self, faces: int):
@@ -228,8 +231,6 @@ class _Cartoonist:
 
 def _report(report, clip, out: Path) -> None:
     """What came of a clip."""
-    if report.outside:
-        common.note(f"{common.UNKNOWN}: {common.NEAREST}")
     if report.faceless:
         common.note(f"{report.faceless} of {counted(report.frames, 'frame')} without a face ({REST})")
     if clip.count > report.frames + clip.fps:

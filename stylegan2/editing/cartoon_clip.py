@@ -6,8 +6,10 @@ To search every frame by itself flickers. So the encoder answers for every frame
 and a search finds one change for all of them (`ProjectConfig.shared`): what is wrong about the person is wrong in all
 frames. A few steps then refine each frame, held near the one before (`ProjectConfig.smooth`). Noise is fixed.
 
-Places, first codes, and each window of refined ones lie in a hidden folder beside the result until that is there: a
-killed run goes on after the last of these. Writing the result starts anew.
+A real person is strange to a pocket model. Then a `Sitter` reads each face and makes the cartoons of what was read.
+
+Places, first codes or readings, and each window of refined codes lie in a hidden folder beside the result until that
+is there: a killed run goes on after the last of these. Writing the result starts anew.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -46,6 +49,8 @@ HELD = 0.3  # at least, of the weight `l2` that holds it: one change for many fr
 REFINING = {"lr": 0.01, "smooth": 400.0}  # of every frame's codes: slowly, and held near those of the frame before
 WINDOW = 48  # frames that are refined together
 STEADY_CODES = 0.15  # seconds over which the encoder's answers are smoothed
+AROUND = 1.5  # sides of the face's square that a `Sitter` sees: hair and shoulders, too
+SEEN = 384  # pixels of that
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,16 @@ class Report:
         return self.cartoon_change / self.clip_change if self.clip_change else 1.0
 
 
+class Sitter(Protocol):
+    """Makes the cartoons of a real person, instead of a search for codes."""
+
+    def read(self, faces: Iterator[Image.Image], fps: float) -> dict[str, Tensor]:
+        """What there is to render, frame by frame, plain tensors; `faces` are upright squares of SEEN pixels."""
+
+    def frames(self, read: dict[str, Tensor], cartoon: Generator) -> videos.Lazy:
+        """The cartoon of every frame, R x R pixels."""
+
+
 def cartoonize_clip(
     clip: Clip,
     out: Path,
@@ -94,6 +109,7 @@ def cartoonize_clip(
     cutting: Cutting = AUTO,
     outside: bool | None = None,
     progress: bool = True,
+    sitter: Sitter | None = None,
 ) -> Report:
     """Write a clip's cartoon as an MP4.
 
@@ -102,6 +118,7 @@ def cartoonize_clip(
         distance, encoder: see `cartoonize.find_codes`.
         cutting: which face, and where it lies in the models' images; see `photos.Cutting`.
         outside: treat the face as one of an unknown world; None: what `is_outside` says of most of a few frames.
+        sitter: makes the cartoons of a face of an unknown world; None: codes are searched for that, too.
 
     Raises NoFace where no frame has one; ValueError for a clip or settings that cannot be; KeyboardInterrupt for
     Ctrl-C: then the same call goes on.
@@ -115,11 +132,16 @@ def cartoonize_clip(
         clips.check_writing(work, videos.even(size))
         run = _Run(clip, work, source, distance, encoder, config, cutting, outside, progress)
         try:
-            places, ws, outside = run.codes()
+            places = run.places()
+            outside = run.is_outside(places)
+            if outside and sitter:
+                faces = sitter.frames(run.read(sitter, places), cartoon)
+            else:
+                faces = videos.Frames(cartoon, run.codes(places, outside), scale=1)
         except ValueError:  # the same call would end so again
             shutil.rmtree(work)
             raise
-        frames = _CartoonFrames(clip, places, ws, cartoon, config, source.resolution)
+        frames = _CartoonFrames(clip, places, faces, config, source.resolution, _side(source))
         silent, loud = work / "silent.mp4", work / "sound.mp4"
         begin = time.perf_counter()
         videos.save(bar(frames, out.name, "frame", progress, total=len(places)), silent, clip.fps, progress=False)
@@ -187,25 +209,33 @@ class _Run:
             raise ValueError(f"{self.clip.name} has no frames")
         return torch.from_numpy(np.stack(places))
 
-    def codes(self) -> tuple[np.ndarray, Tensor, bool]:
-        """Places [T, 4]; the codes ws [N, L, w_dim] of the N frames that have one, in their order; `outside`."""
-        places = self.places()
+    def read(self, sitter: Sitter, places: np.ndarray) -> dict[str, Tensor]:
+        """What the sitter reads off the faces of all frames."""
+        squares = np.concatenate([places[:, :2], AROUND * places[:, 2:]], 1)
+        faces = _cut_out(self.clip, squares, SEEN)
+        count = int((~np.isnan(places[:, 0])).sum())
+        return self._kept(
+            "read.pt", sitter.read, bar(faces, "read", "frame", self.progress, total=count), self.clip.fps
+        )
+
+    def codes(self, places: np.ndarray, outside: bool) -> Tensor:
+        """The codes ws [N, L, w_dim] of the N frames that have a place, in their order."""
         scenes = _ranges(track.scenes(places))
-        kept = self._kept("begun.pt", self._begun, places, scenes)
+        begun = self._kept("begun.pt", self._begun, places, scenes, outside)
         if not (self.config.steps and self.config.refine):
-            return places, kept["ws"].to(self.device), kept["outside"]
-        config, ws = replace(self._settings(kept["outside"]), **REFINING, steps=self.config.refine), []
+            return begun.to(self.device)
+        config, ws = replace(self._settings(outside), **REFINING, steps=self.config.refine), []
         faces = aligned(self.clip, places, self.source.resolution)
-        with bar(None, "hold them together", "frame", self.progress, total=len(kept["ws"])) as shown:
+        with bar(None, "hold them together", "frame", self.progress, total=len(begun)) as shown:
             for scene in scenes:
                 before = None
                 for part in (scene[i : i + WINDOW] for i in range(0, len(scene), WINDOW)):
-                    images, start = torch.stack([next(faces) for _ in part]), kept["ws"][part.start : part.stop]
+                    images, start = torch.stack([next(faces) for _ in part]), begun[part.start : part.stop]
                     refined = self._kept(f"codes_{part.start:06}.pt", self._searched, images, start, config, before)
                     ws.append(refined.to(self.device))
                     before = ws[-1][-1:]
                     shown.update(len(part))
-        return places, torch.cat(ws), kept["outside"]
+        return torch.cat(ws)
 
     def _searched(self, images: Tensor, start: Tensor, config: ProjectConfig, before=None, on_step=None) -> Tensor:
         images, start = images.to(self.device), start.to(self.device)
@@ -217,10 +247,9 @@ class _Run:
     def _settings(self, outside: bool) -> ProjectConfig:
         return settings(outside, self.encoder is not None, self.config.steps)
 
-    def _begun(self, places: np.ndarray, scenes: list[range]) -> dict:
+    def _begun(self, places: np.ndarray, scenes: list[range], outside: bool) -> Tensor:
         """Where every frame begins, steadied, with one change for all frames of a scene, searched on some of them."""
-        samples = self._samples(places, scenes)
-        outside, steps = self._is_outside(list(samples.values())), self.config.steps
+        samples, steps = self._samples(places, scenes), self.config.steps
         if self.encoder is None or (outside and steps):
             ws = self.source.mapping.mean_ws.cpu().repeat(scenes[-1].stop, 1, 1)
         else:
@@ -235,7 +264,7 @@ class _Run:
                     config = replace(config, shared=True, l2=max(config.l2, HELD))
                     changed = self._searched(images, ws[numbers], config, on_step=lambda _: shown.update())
                     ws[own] += changed[:1] - ws[numbers[:1]]
-        return {"ws": ws, "outside": outside}
+        return ws
 
     def _samples(self, places: np.ndarray, scenes: list[range]) -> dict[int, Tensor]:
         """Some faces of every scene, [3, R, R] each, by their numbers."""
@@ -246,9 +275,11 @@ class _Run:
         places[others] = track.NOWHERE
         return dict(zip(numbers, aligned(self.clip, places, self.source.resolution), strict=True))
 
-    def _is_outside(self, samples: list[Tensor]) -> bool:
+    def is_outside(self, places: np.ndarray) -> bool:
+        """Is the face of an unknown world?"""
         if self.outside is not None:
             return self.outside
+        samples = list(self._samples(places, _ranges(track.scenes(places))).values())
         images = torch.stack(samples[:: math.ceil(len(samples) / SAMPLES)]).to(self.device)
         return bool(is_outside(self.source, images, self.distance, self.encoder).float().mean() > 0.5)
 
@@ -281,9 +312,14 @@ def steadied(ws: Tensor, sigma: float) -> Tensor:
 
 def aligned(clip: Clip, places: np.ndarray, size: int) -> Iterator[Tensor]:
     """The faces of the frames that have one, [3, size, size] each, in [-1, 1]."""
+    return map(as_tensor, _cut_out(clip, places, size))
+
+
+def _cut_out(clip: Clip, places: np.ndarray, size: int) -> Iterator[Image.Image]:
+    """The squares of the frames that have a place."""
     for frame, place in _with_places(clip, places):
         if not np.isnan(place[0]):
-            yield as_tensor(align.cut(frame, track.corners(place), size))
+            yield align.cut(frame, track.corners(place), size)
 
 
 def _with_places(clip: Clip, places: np.ndarray) -> Iterator[tuple[Image.Image, np.ndarray]]:
@@ -299,10 +335,9 @@ def _with_places(clip: Clip, places: np.ndarray) -> Iterator[tuple[Image.Image, 
 class _CartoonFrames:
     """The frames of the result, one after the other; counts and measures meanwhile."""
 
-    def __init__(self, clip: Clip, places: np.ndarray, ws: Tensor, cartoon: Generator, config: ClipConfig, size: int):
-        self.clip, self.places, self.config, self.size = clip, places, config, size
-        self.faces = videos.Frames(cartoon, ws, scale=1)
-        self.side = _side(cartoon)
+    def __init__(self, clip: Clip, places: np.ndarray, faces: videos.Lazy, config: ClipConfig, size: int, side: int):
+        self.clip, self.places, self.faces, self.config = clip, places, faces, config
+        self.size, self.side = size, side  # of the aligned faces, and of a face alone in the result
         self.count = self.faceless = 0
         self._pairs, self._changes, self._before = 0, np.zeros(2), None
 

@@ -1,23 +1,36 @@
-"""A rendered person who turns, smiles and blinks: the clip of the course, `pocket:clip`."""
+"""Clips: a rendered person who turns, smiles and blinks (`pocket:clip`), and a real one, read frame by frame."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
+import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
+from stylegan2.collect.align import NEEDED, NoFace
 from stylegan2.display import to_pil
+from stylegan2.editing import videos
+from stylegan2.editing.cartoon_clip import steadied
+from stylegan2.networks import Generator
 from stylegan2.pocket import world
+from stylegan2.pocket.person import PersonCodes
+from stylegan2.pocket.portrait import Reading, describe
 from stylegan2.pocket.source import numbers
 from stylegan2.pocket.world import Faces
 
 NAME = "pocket:clip"
 ENLARGED = 3  # pixels of the clip for one of the pocket models
 BLINKS, BLINK = (0.2, 0.7), 0.035  # when, and how long half of one takes, in parts of the clip
+MOVING = {  # what moves in a face -> seconds over which it is smoothed
+    **dict.fromkeys(("yaw", "pitch", "roll", "brow_height", "brow_angle", "smile"), 0.15),
+    **dict.fromkeys(("gaze", "mouth_open", "eye_open"), 0.06),
+}
+BATCH = 8  # frames rendered at once
 
 
 @dataclass(frozen=True)
@@ -71,3 +84,62 @@ def open_clip(text: str) -> RenderedClip:
     if text.partition("?")[0] != NAME:
         raise ValueError(f"no rendered clip '{text}': expected '{NAME}', or numbers as in '{NAME}?person=3&n=48'")
     return RenderedClip(*numbers(text, {"person": RenderedClip.person, "n": RenderedClip.count}).values())
+
+
+@dataclass(frozen=True)
+class ReadSitter:
+    """A real person in a clip, a `cartoon_clip.Sitter`: who it is, read over all frames; how the face moves, in each.
+
+    Attributes:
+        people: makes codes of what was read.
+        style, keep_colours: name of the cartoon's world, and how far hair and skin keep their colours, see
+            `PersonCodes.cartoonize`.
+        changes: what is known better, {attribute: value}.
+    """
+
+    people: PersonCodes
+    style: str
+    keep_colours: float = 1.0
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        world.sample("photo", 1).replace(**self.changes)  # raises ValueError for impossible ones, before the work
+
+    def read(self, faces: Iterator[Image.Image], fps: float) -> dict[str, Tensor]:
+        """The values of `Faces`, a face for each frame. Raises NoFace where none of them can be read."""
+        readings = [_described(face) for face in faces]
+        seen = [i for i, reading in enumerate(readings) if reading is not None]
+        if not seen:
+            raise NoFace(f"the face could not be read in any frame: {NEEDED}")
+        one = Faces.concatenate([readings[i].faces() for i in seen]).values
+        return {name: _over_time(name, value, seen, len(readings), fps) for name, value in one.items()}
+
+    def frames(self, read: dict[str, Tensor], cartoon: Generator) -> videos.Lazy:
+        """The cartoon of every frame, in the colours of the whole clip."""
+        faces, styles, memory = Faces(read).replace(**self.changes), {self.style: cartoon}, {}
+        how = {"keep_colours": self.keep_colours, "memory": memory}
+        self.people.cartoonize(styles, faces[len(faces) // 2], **how)  # fills the memory
+
+        @lru_cache(maxsize=1)
+        def batch(number: int) -> Tensor:
+            some = faces[BATCH * number : BATCH * (number + 1)]
+            how["memory"] = {name: colour.expand(len(some), -1, -1) for name, colour in memory.items()}
+            return self.people.cartoonize(styles, some, **how)[self.style].cpu()
+
+        return videos.Lazy(lambda i: to_pil(batch(i // BATCH)[i % BATCH]), range(len(faces)))
+
+
+def _described(face: Image.Image) -> Reading | None:
+    try:
+        return describe(face)
+    except ValueError:  # no face, or none that can be read
+        return None
+
+
+def _over_time(name: str, values: Tensor, seen: list[int], count: int, fps: float) -> Tensor:
+    """An attribute of `count` frames, from its values in those that were `seen`: one for all, or how it moves."""
+    if name not in MOVING:
+        middle = values.mode(0).values if values.dtype == torch.long else values.median(0).values
+        return middle.expand(count, *middle.shape)
+    between = torch.from_numpy(np.interp(range(count), seen, values.numpy())).float()
+    return steadied(between[:, None, None], MOVING[name] * fps)[:, 0, 0]
