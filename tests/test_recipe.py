@@ -156,7 +156,8 @@ def test_the_detector_says_what_it_finds(made):
 
 def test_long_runs_are_measured_on_their_way(made):
     rows = json.loads((made.shipped / "forgetting.json").read_text())
-    assert [(row["method"], row["images"]) for row in rows] == list(product(("baseline", "freeze-sg"), made.moments))
+    runs = product((0, 1), ("baseline", "freeze-sg"), made.moments)
+    assert [(row["seed"], row["method"], row["images"]) for row in rows] == list(runs)
     assert all(0 <= row["who_top1"]["value"] <= 1 and row["domain_distance"] > 0 for row in rows)
     moments = [checkpoints.load(made.work / f"scoreboard/long/webtoon-baseline-seed0-{n}.pt") for n in made.moments]
     first, second = (model.g_ema.state_dict()["synthesis.blocks.128.conv1.weight"] for model in moments)

@@ -261,11 +261,11 @@ def make_scoreboard(recipe: Recipe) -> None:
 
 def make_forgetting(recipe: Recipe) -> None:
     """forgetting.json, forgetting.jpg: what is kept of a person as training goes on, by method."""
-    entries, source = forgetting.entries(), recipe.load("photo").g_ema
-    for entry in entries:
-        forgetting.train(recipe.study, entry, recipe.moments)
-    rows = [row for entry in entries for row in forgetting.measure(recipe.study, entry, recipe.moments)]
-    runs = {entry.name: forgetting.models(recipe.study, entry, recipe.moments) for entry in entries}
+    entries, source = forgetting.entries(recipe.moments), recipe.load("photo").g_ema
+    for run in entries:
+        forgetting.train(recipe.study, *run)
+    rows = [row for run in entries for row in forgetting.measure(recipe.study, *run)]
+    runs = {entry.name: forgetting.models(recipe.study, entry, moments) for entry, moments in entries if not entry.seed}
     picture = [figures.to_pil(forgetting.curves(rows)), forgetting.people(source, runs, sheets.SHOWN_SEEDS[:5])]
     recipe.save_picture("forgetting", display.stack(picture))
     files.write_json(recipe.shipped / "forgetting.json", rows)
