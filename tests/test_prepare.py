@@ -307,7 +307,7 @@ def test_links_pipes_and_unreadable_files_do_not_stop_the_run(folder, tmp_path):
         (lambda p: p / "future.zip", ["a damaged zip archive (zip file version 16.0)", "future.zip"]),
         (lambda p: p / "page.zip", ["not a (whole) zip", "page.zip"]),
         (lambda p: "pocket:webtoo", ["webtoo", "photo, webtoon"]),
-        (lambda p: "pocket:webtoon?m=3", ["m=3", "n, seed and start"]),
+        (lambda p: "pocket:webtoon?m=3", ["m=3", "expected whole numbers as in"]),
         (lambda p: p / "text", ["none of the 1 files", "a.txt: not an image"]),
     ],
 )

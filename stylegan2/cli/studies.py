@@ -141,7 +141,7 @@ def train_encoder(
     """Train an encoder for a pocket model: from an image straight to codes (arXiv 2004.00049). Goes on after a stop.
 
     \b
-    Examples:
+    Example:
       python -m stylegan2 train-encoder checkpoints/pocket/photo.pt --out build/encoder.pt --images 20000
     """
     from stylegan2.pocket.nets import encoder_training as module
@@ -168,7 +168,7 @@ def pocket(
     was. To train from nothing again, delete build/pocket/ and use --force.
 
     \b
-    Examples:
+    Example:
       python -m stylegan2 pocket scoreboard report --force
     """
     from stylegan2.pocket import recipe

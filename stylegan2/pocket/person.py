@@ -52,9 +52,8 @@ OTHERS, OTHERS_SEED = 200, 960_000  # people whose pictures might fit as well
 class Wishes:
     """How photos become cartoons."""
 
-    codes: Literal["auto", "read", "search"] = (
-        "auto"  # read: made of what is read off the person; search: searched; auto: read in real photos
-    )
+    codes: Literal["auto", "read", "search"] = "auto"  # made of what is read off the person, or searched; auto: read
+    # in real photos
     keep_colours: float = 1.0  # of hair and skin of a person who was read: 1 as read, 0 as the style has them
     resolution: int = 4  # the first resolution that the cartoon model renders; 4: all of it
     width: float = 0.0  # softness of that cut, in resolutions; 0: hard
