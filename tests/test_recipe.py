@@ -172,6 +172,7 @@ def test_pictures_are_there(made):
             "scoreboards",
             "methods",
             "forgetting",
+            "hints",
             "webtoon_freeze-sg",
             "routes_generated",
             "routes_rendered",

@@ -45,7 +45,7 @@ from stylegan2.pocket.nets.teaching import (
     TeachingConfig,
     assemble,
 )
-from stylegan2.pocket.studies import forgetting, scoreboard, scoreboard_view, text_edits
+from stylegan2.pocket.studies import forgetting, hints, scoreboard, scoreboard_view, text_edits
 from stylegan2.pocket.studies import projection as routes
 from stylegan2.pocket.studies.methods import METHODS
 from stylegan2.pocket.studies.scoreboard import Entry, Study, methods_study
@@ -244,7 +244,8 @@ def make_scoreboard(recipe: Recipe) -> None:
     """scoreboard.json, sweeps.json: webtoon by all methods and seeds, drawings, sentences, what else is shipped;
     settings, of one seed.
 
-    scoreboard.jpg: webtoon's scatter plot; scoreboards.jpg: all of them, with swaps; methods.jpg: faces.
+    scoreboard.jpg: webtoon's scatter plot; scoreboards.jpg: all of them, with swaps; methods.jpg: faces; hints.jpg:
+    faces of one drawing, and of one sentence.
     """
     others = [entry for entry in shipped_entries().values() if entry.domain != "webtoon"]
     entries = [*methods_study(("webtoon",), recipe.webtoon_seeds), *scoreboard.hints_study(), *others]
@@ -254,6 +255,7 @@ def make_scoreboard(recipe: Recipe) -> None:
     recipe.save_picture("scoreboard", figures.to_pil(webtoon))
     recipe.save_picture("scoreboards", figures.to_pil(scoreboard_view.scatter(rows)))
     recipe.save_picture("methods", _same_codes(recipe, {name: f"webtoon_{name}" for name in SHIPPED["webtoon"]}))
+    recipe.save_picture("hints", _hinted(recipe))
     swept = scoreboard.rows(scoreboard.run(recipe.study, scoreboard.sweep_study(seeds=recipe.webtoon_seeds[:1])))
     files.write_text(recipe.shipped / "SCOREBOARD.md", scoreboard_view.page(rows, swept))
     files.write_json(recipe.shipped / "sweeps.json", swept)
@@ -269,6 +271,14 @@ def make_forgetting(recipe: Recipe) -> None:
     picture = [figures.to_pil(forgetting.curves(rows)), forgetting.people(source, runs, sheets.SHOWN_SEEDS[:5])]
     recipe.save_picture("forgetting", display.stack(picture))
     files.write_json(recipe.shipped / "forgetting.json", rows)
+
+
+def _hinted(recipe: Recipe) -> Image.Image:
+    """A drawing; below it the source's faces, and the same codes in what came of it, and of a sentence."""
+    source = recipe.load("photo").g_ema
+    models = {e.name: scoreboard.train_entry(recipe.study, e) for e in scoreboard.hints_study(seeds=(0,))}
+    drawing = display.grid(hints.drawing("webtoon", source.resolution, 0))
+    return display.stack([display.label(drawing, "the drawing"), sheets.same_codes(source, models)])
 
 
 def _same_codes(recipe: Recipe, targets: dict[str, str]) -> Image.Image:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from stylegan2 import checkpoints
 from stylegan2.editing.encoder import load_encoder
@@ -33,8 +34,12 @@ def make(config: StyleConfig | NadaConfig, domain: str, seed: int, photo: Path, 
     source, config = checkpoints.load(photo, device), replace(config, seed=seed)
     if isinstance(config, NadaConfig):
         return learn(source.g_ema, [ClipModel.load(photo.with_name("clip.pt"), device)], config).best
-    g, face = source.g_ema, world.sample(domain, 1, seed=DRAWINGS_SEED + seed)
-    drawing = to_float(world.render(face, domain, g.resolution)).to(device)
-    encoder = load_encoder(photo.with_name("encoder.pt"), device).encoder
-    ws = invert(g, drawing, distance_for(g.resolution, photo.with_name("judge.pt"), device), encoder)
-    return stylize(g, source.d, drawing, ws, config)
+    g, encoder = source.g_ema, load_encoder(photo.with_name("encoder.pt"), device).encoder
+    drawn = drawing(domain, g.resolution, seed).to(device)
+    ws = invert(g, drawn, distance_for(g.resolution, photo.with_name("judge.pt"), device), encoder)
+    return stylize(g, source.d, drawn, ws, config)
+
+
+def drawing(domain: str, side: int, seed: int) -> Tensor:
+    """A face that nothing was trained on, [1, 3, side, side] in [-1, 1]."""
+    return to_float(world.render(world.sample(domain, 1, seed=DRAWINGS_SEED + seed), domain, side))
