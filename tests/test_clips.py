@@ -16,12 +16,13 @@ from tiny_training import tiny_networks
 
 from stylegan2 import checkpoints, display
 from stylegan2.collect import align, track
+from stylegan2.collect.facemesh import silhouette
 from stylegan2.editing import cartoon_clip, clips, videos
 from stylegan2.editing.cartoon_clip import ClipConfig, cartoonize_clip, steadied
 from stylegan2.editing.clips import VideoFile
 from stylegan2.editing.encoder import save_encoder
 from stylegan2.editing.latents import ws_from_seeds
-from stylegan2.editing.pasting import mask, paste
+from stylegan2.editing.pasting import mask, on_own_ground, paste
 from stylegan2.editing.photos import Cutting, open_photo
 from stylegan2.editing.projection import ProjectConfig, project
 from stylegan2.pocket import world
@@ -265,6 +266,21 @@ def test_the_mask_is_the_person_and_soft(person):
     assert np.abs(np.diff(soft, axis=1)).max() < 0.4 and soft[0].max() < 0.01
     nobody = mask(np.full((64, 64, 3), 128, np.uint8))
     assert nobody[32, 32] > 0.99
+
+
+def test_a_cartoon_stands_before_the_clips_own_background(person):
+    """The cartoon is another frame of the person before red: no red is left, and the clip's background stays."""
+    own, other = (pixels(person[i].resize((96, 96))).astype(np.uint8) for i in (0, 4))
+    red = np.where(silhouette(other)[..., None] > 0.5, other, np.uint8((255, 0, 0)))
+    made = pixels(on_own_ground(Image.fromarray(red), own))
+
+    def share(picture):
+        return ((picture[..., 0] - picture[..., 1:].max(2)) > 120).mean()
+
+    assert share(red.astype(int)) > 0.3 and share(made) < 0.01
+    apart = np.abs(made - own)
+    assert apart[:6].mean() < 4 and apart[40:60, :6].mean() < 4  # the clip's corners
+    assert np.abs(made[44:56, 44:52] - red[44:56, 44:52].astype(int)).mean() < 4  # the cartoon's face
 
 
 # -------------------------------------------------------------------------------------------------------------- the run

@@ -39,7 +39,7 @@ from stylegan2.editing.cartoonize import STEPS, encode, is_outside, settings
 from stylegan2.editing.clips import Clip
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.optimise import INTERRUPTED
-from stylegan2.editing.pasting import mask, paste
+from stylegan2.editing.pasting import mask, on_own_ground, paste
 from stylegan2.editing.photos import AUTO, Cutting, as_tensor
 from stylegan2.editing.projection import ProjectConfig, project
 from stylegan2.networks import Generator
@@ -360,7 +360,10 @@ class _CartoonFrames:
             square = track.corners(place)
             own = np.asarray(align.cut(frame, square, self.size))
             self._measure(own, np.asarray(face))
-            last = self._large(face) if self.config.face_only else paste(frame, face, square, mask(own))
+            if self.config.face_only:
+                last = self._large(face)
+            else:
+                last = paste(frame, on_own_ground(face, own), square, mask(own))
             yield last
 
     def _large(self, face: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ FULL, NONE = 0.8, 1.0  # where the pasted square is all cartoon, and where none,
 WIDER, SOFT = 0.03, 0.02  # of the person's outline, in sides of the square
 OVAL = (0.35, 0.5)  # where the face surely is all cartoon, and where that ends
 ROUND = 3.0  # of its outline: 2 a circle, more and more a square
+CUT, CLOSE = 0.01, 0.025  # softness of the cartoon's own outline, and how much more than a person is filled, in sides
 
 
 def mask(face: np.ndarray) -> np.ndarray:
@@ -27,6 +28,20 @@ def mask(face: np.ndarray) -> np.ndarray:
     wider = cv2.dilate(silhouette(face), np.ones((max(1, round(WIDER * side)),) * 2))
     person = cv2.GaussianBlur(wider, (0, 0), SOFT * side)
     return edge * np.maximum(person, _falling(np.hypot(x, y), *OVAL))
+
+
+def on_own_ground(face: Image.Image, own: np.ndarray) -> Image.Image:
+    """The cartoon's person before the clip's background, as it may look behind the clip's person.
+
+    face: a square picture; own: what it replaces, uint8 [H, H, 3]. Heads differ in shape, so that around the cartoon's
+    something of its background would be seen, or of the clip's hair. (Filled by Telea's method, JGT 2004.)
+    """
+    side = len(own)
+    person = cv2.dilate(silhouette(own), np.ones((max(1, round(3 * CLOSE * side)),) * 2)) > 0.3
+    ground = cv2.inpaint(own, person.astype(np.uint8), max(1, round(CLOSE * side)), cv2.INPAINT_TELEA)
+    drawn = np.asarray(face.resize((side, side), Image.Resampling.BICUBIC))
+    soft = cv2.GaussianBlur(silhouette(drawn), (0, 0), CUT * side)[..., None]
+    return Image.fromarray(np.rint(ground + soft * (drawn.astype(np.float32) - ground)).astype(np.uint8))
 
 
 def _falling(distance: np.ndarray, full: float, none: float) -> np.ndarray:
