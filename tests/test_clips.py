@@ -405,58 +405,88 @@ def test_ctrl_c_keeps_what_was_found(g, tmp_path, monkeypatch):
 
 # -------------------------------------------------------------------------------------------------------- a real person
 class Shades:
-    """A sitter whose cartoons are grey, one shade for each frame that was read."""
+    """A sitter whose cartoons are grey, by the number of a frame; it can read nothing darker than `least`."""
 
-    def __init__(self):
-        self.asked = 0
+    def __init__(self, least=0, required=False):
+        self.least, self.required, self.asked = least, required, []
 
-    def read(self, faces, fps):
-        self.asked += 1
-        return {"side": torch.tensor([face.width for face in faces])}
+    def read(self, faces, frames, fps):
+        self.asked.append(frames)
+        if min(pixels(face).mean() for face in faces) < self.least:
+            raise align.NoFace("nothing can be read")
+        return {"shades": torch.tensor([40 * frame for frame in frames])}
 
-    def frames(self, read, cartoon):
-        return videos.Lazy(lambda i: Image.new("RGB", (16, 16), (40 * i,) * 3), range(len(read["side"])))
+    def cartoons(self, read):
+        return videos.Lazy(lambda shade: Image.new("RGB", (16, 16), (shade,) * 3), read["shades"].tolist())
 
 
-def test_a_sitter_makes_the_cartoons_of_a_face_of_an_unknown_world(g, tmp_path, monkeypatch):
-    def made(outside: bool, sitter: Shades) -> list[float]:
-        config, out = ClipConfig(0, 0, face_only=True), tmp_path / "a.mp4"
-        clip = Still(shades(100, 110, 120))
-        cartoonize_clip(clip, out, g, g, Pixels(), an_encoder(g), config, WHOLE, outside, False, sitter)
+@pytest.fixture
+def strange(monkeypatch) -> list[bool]:
+    """Whether the source's world is said not to be the clip's."""
+    answer = [True]
+    monkeypatch.setattr(cartoon_clip, "is_outside", lambda *_: torch.tensor(answer))
+    return answer
+
+
+def test_a_sitter_makes_the_cartoons_of_a_real_person(g, tmp_path, strange, monkeypatch):
+    def made(sitter: Shades) -> list[float]:
+        config, out, clip = ClipConfig(0, 0, face_only=True), tmp_path / "a.mp4", Still(shades(100, 110, 120))
+        cartoonize_clip(clip, out, g, g, Pixels(), an_encoder(g), config, WHOLE, None, False, sitter)
         return [round(pixels(frame).mean() / 40) for frame in VideoFile(out).frames()]
 
     sitter = Shades()
-    assert made(True, sitter) == [0, 1, 2] and sitter.asked == 1
-    made(False, sitter)
-    assert sitter.asked == 1  # codes are found in the known world
+    assert made(sitter) == [0, 1, 2] and sitter.asked == [[0, 1, 2]]
     monkeypatch.setattr(clips, "with_sound", lambda *args, **settings: (_ for _ in ()).throw(Killed))
     with pytest.raises(Killed):
-        made(True, sitter)
-    assert sitter.asked == 2
+        made(sitter)
     monkeypatch.undo()
-    assert made(True, sitter) == [0, 1, 2] and sitter.asked == 2  # what was read is kept
+    monkeypatch.setattr(cartoon_clip, "is_outside", lambda *_: torch.tensor(strange))
+    assert made(sitter) == [0, 1, 2] and len(sitter.asked) == 2  # what was read is kept
+    searched = made(Shades(least=255))
+    assert searched != [0, 1, 2]  # nothing can be read: codes are searched, as in photos
+    with pytest.raises(align.NoFace, match="nothing can be read"):
+        made(Shades(least=255, required=True))
+    strange[0] = False
+    unread = Shades()
+    assert made(unread) == searched and not unread.asked  # the source knows this face
+    assert made(Shades(required=True)) == [0, 1, 2]
 
 
-def test_who_it_is_stays_and_the_face_moves(g):
+def test_scenes_are_read_one_by_one(g, tmp_path, strange, monkeypatch):
+    ways = np.tile([16.0, 12.0, 8.0, 0.0], (6, 1))
+    ways[3:, 0], ways[1] = 80.0, np.nan
+    ways = iter(ways)
+    monkeypatch.setattr(track.Follower, "__call__", lambda self, image: next(ways))
+    sitter, frames = Shades(), [Image.new("RGB", (120, 24), (90 + 10 * i,) * 3) for i in range(6)]
+    config = ClipConfig(0, 0, steady=0, face_only=True)
+    out = tmp_path / "a.mp4"
+    cartoonize_clip(Still(frames), out, g, g, Pixels(), an_encoder(g), config, Cutting(), None, False, sitter)
+    assert sitter.asked == [[0, 2], [3, 4, 5]]
+    assert [round(pixels(frame).mean() / 40) for frame in VideoFile(out).frames()] == [0, 0, 2, 3, 4, 5]
+
+
+def test_who_it_is_stays_and_the_face_moves():
     """A photo and its mirror image: one person, who turns; frames without a face lie between."""
     photo = open_photo(SAMPLES / "joe_biden.jpg")
     photo = align.cut(photo, align.square_of(align.find_people(photo)[0], align.Frame(eyes=6.0, mouth=5.4)), 384)
+    sitter = ReadSitter(None, "webtoon", None)
     frames = [photo] * 3 + [GREY] * 2 + [ImageOps.mirror(photo)] * 3
-    sitter = ReadSitter(None, "webtoon")
-    faces = world.Faces(sitter.read(iter(frames), 4.0))
+    numbers = [0, 1, 2, 3, 4, 8, 9, 10]  # three frames have no place
+    faces = world.Faces(sitter.read(iter(frames), numbers, 4.0))
     assert len(faces) == 8 and faces.yaw[0] * faces.yaw[-1] < 0
     ways = faces.yaw.diff()
-    assert (ways * ways.sum() > -1e-6).all() and ways[
-        2:5
-    ].abs().min() > 1e-3  # step by step, also where nothing was read
+    assert (ways * ways.sum() > -1e-6).all()
+    assert (
+        ways[4].abs() > 2 * ways[3].abs() > 1e-3
+    )  # evenly, also where nothing was read, and far where much was missing
     once = describe(photo).faces()
     for name in set(faces.values) - set(MOVING):
         assert (faces.values[name] == faces.values[name][:1]).all(), name
     assert faces.hair_style[0] == once.hair_style and abs(faces.skin[0] - once.skin) < 0.05
     with pytest.raises(align.NoFace, match="could not be read in any frame"):
-        sitter.read(iter([GREY]), 4.0)
+        sitter.read(iter([GREY]), [0], 4.0)
     with pytest.raises(ValueError, match="smile cannot be '9'"):
-        ReadSitter(None, "webtoon", changes={"smile": "9"})
+        ReadSitter(None, "webtoon", None, changes={"smile": "9"})
 
 
 # ---------------------------------------------------------------------------------------------------------- the command

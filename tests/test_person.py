@@ -18,9 +18,10 @@ from stylegan2.collect.align import NoFace
 from stylegan2.editing import cartoonize as editing
 from stylegan2.editing.photos import Portrait, open_photo
 from stylegan2.pocket import person, world
+from stylegan2.pocket.clip import ReadSitter
 from stylegan2.pocket.nets.judge import Judge
 from stylegan2.pocket.nets.perceptual import JudgeDistance
-from stylegan2.pocket.person import PersonCodes, is_real, read_person, verdicts
+from stylegan2.pocket.person import PersonCodes, Wishes, is_real, read_person, verdicts
 from stylegan2.pocket.portrait import describe
 
 ROOT = Path(__file__).parents[1]
@@ -236,7 +237,7 @@ def test_corrections_are_of_one_person_who_is_read(models, tmp_path):
     assert "not with --codes search" in refused(*words, "smile=0", "--codes", "search")
     assert "smile cannot be '9'" in refused(*words, "smile=9")
     clip = ["cartoonize", "pocket:clip?n=3", *words[2:4], "--out", tmp_path / "a.mp4", "--set"]
-    assert "3 frames" in call(*clip, "smile=0")  # read, though a search would do
+    assert "3 frames" in call(*clip, "smile=0", "--space", "w")  # read, though a search would do
     assert "smile cannot be '9'" in refused(*clip, "smile=9")
     (models / "codes.pt").rename(models / "kept.pt")
     try:
@@ -245,3 +246,17 @@ def test_corrections_are_of_one_person_who_is_read(models, tmp_path):
     finally:
         (models / "kept.pt").rename(models / "codes.pt")
     assert list((tmp_path / "out").iterdir())
+
+
+# --------------------------------------------------------------------------------------------------------------- clips
+@pytest.mark.parametrize("strength", [1.0, 0.3])
+def test_the_cartoons_of_a_clip_are_those_of_its_frames_as_photos(people, toon, strength):
+    one = describe(open_photo(EILEEN)).faces()
+    faces = world.Faces.concatenate([one, one.replace(smile=0.9)])
+    wishes = Wishes(strength=strength, keep_colours=0.8)
+    film = ReadSitter(people, "webtoon", toon, wishes).cartoons(faces.values)
+    photos = people.cartoonize({"webtoon": toon}, faces, *wishes.dials, wishes.keep_colours)["webtoon"]
+    for frame, photo in zip(film, photos, strict=True):
+        assert (
+            np.abs(np.asarray(frame, int) - np.asarray(display.to_pil(photo), int)).max() <= 4
+        )  # colours of the scene

@@ -149,20 +149,19 @@ class _Cartoonist:
         from stylegan2.pocket.clip import ReadSitter
         from stylegan2.pocket.nets.perceptual import frame_for
 
-        (source, style), (resolution, width, strength) = self.styles.values(), self.wishes.dials
-        style = swap(source, style, resolution, width, strength=strength)
+        (source, style), people, sitter = self.styles.values(), self.people(1), None
+        if people:
+            sitter = ReadSitter(people, list(self.styles)[1], style, self.wishes, self.changes, self.must_read)
+        resolution, width, strength = self.wishes.dials
+        mixed = swap(source, style, resolution, width, strength=strength)
         config = ClipConfig(self.wishes.steps, face_only=face_only)
         cutting = replace(cutting, frame=frame_for(source.resolution))
-        outside, people = {"w": True, "w+": False}.get(self.wishes.space), self.people(1)
-        sitter = people and ReadSitter(people, list(self.styles)[1], self.wishes.keep_colours, self.changes)
-        outside = True if self.must_read else outside
+        outside = {"w": True, "w+": False}.get(self.wishes.space)
+        found = self.distance, self.encoder, config, cutting, outside
         try:
-            found = self.distance, self.encoder, config, cutting, outside
-            report = cartoonize_clip(clip, out, source, style, *found, sitter=sitter)
+            report = cartoonize_clip(clip, out, source, mixed, *found, sitter=sitter)
         except KeyboardInterrupt:
             common.stop("stopped by Ctrl-C: the same command goes on after the last part that was finished")
-        if report.outside and sitter is None:
-            common.note(f"{common.UNKNOWN}: {common.NEAREST}")
         _report(report, clip, out)
 
     def people(self, faces: int):
@@ -231,6 +230,8 @@ class _Cartoonist:
 
 def _report(report, clip, out: Path) -> None:
     """What came of a clip."""
+    if report.outside:
+        common.note(f"{common.UNKNOWN}: {common.NEAREST}")
     if report.faceless:
         common.note(f"{report.faceless} of {counted(report.frames, 'frame')} without a face ({REST})")
     if clip.count > report.frames + clip.fps:

@@ -17,8 +17,9 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Protocol
@@ -76,7 +77,7 @@ class Report:
 
     frames: int
     faceless: int  # frames in which no face was found
-    outside: bool  # was the face of a world that the model does not know?
+    outside: bool  # were codes searched for a face of a world that the model does not know?
     clip_change: float  # mean change of a pixel from frame to frame, of the aligned faces, in [0, 255]
     cartoon_change: float  # the same of the cartoon
     fps: float  # frames a second after the search
@@ -91,11 +92,16 @@ class Report:
 class Sitter(Protocol):
     """Makes the cartoons of a real person, instead of a search for codes."""
 
-    def read(self, faces: Iterator[Image.Image], fps: float) -> dict[str, Tensor]:
-        """What there is to render, frame by frame, plain tensors; `faces` are upright squares of SEEN pixels."""
+    required: bool  # to be used of every face, also of one that the source knows
 
-    def frames(self, read: dict[str, Tensor], cartoon: Generator) -> videos.Lazy:
-        """The cartoon of every frame, R x R pixels."""
+    def read(self, faces: Iterable[Image.Image], frames: Sequence[int], fps: float) -> dict[str, Tensor]:
+        """What there is to render of a scene's faces, by plain tensors.
+
+        `faces` are upright squares of SEEN pixels, `frames` their numbers in the clip. Raises NoFace.
+        """
+
+    def cartoons(self, read: dict[str, Tensor]) -> Sequence[Image.Image]:
+        """The cartoons of a scene, R x R pixels, each made when it is asked for."""
 
 
 def cartoonize_clip(
@@ -118,13 +124,13 @@ def cartoonize_clip(
         distance, encoder: see `cartoonize.find_codes`.
         cutting: which face, and where it lies in the models' images; see `photos.Cutting`.
         outside: treat the face as one of an unknown world; None: what `is_outside` says of most of a few frames.
-        sitter: makes the cartoons of a face of an unknown world; None: codes are searched for that, too.
+        sitter: makes the cartoons of a real person; None, or where it can read nothing: codes are searched.
 
     Raises NoFace where no frame has one; ValueError for a clip or settings that cannot be; KeyboardInterrupt for
     Ctrl-C: then the same call goes on.
     """
     config, out = config or ClipConfig(), Path(out)
-    if not config.steps and encoder is None:
+    if not config.steps and encoder is None and sitter is None:
         raise ValueError("steps is 0, and there is no encoder: nothing would find the face's codes")
     work = out.with_name(f".{out.stem}.work")
     with files.only_writer(work):
@@ -133,10 +139,13 @@ def cartoonize_clip(
         run = _Run(clip, work, source, distance, encoder, config, cutting, outside, progress)
         try:
             places = run.places()
-            outside = run.is_outside(places)
-            if outside and sitter:
-                faces = sitter.frames(run.read(sitter, places), cartoon)
+            faces = None
+            if sitter and (sitter.required or run.is_outside(places)):
+                faces = run.read(sitter, places)
+            if faces is not None:
+                outside = False  # whoever was read is no stranger
             else:
+                outside = run.is_outside(places) if outside is None else outside
                 faces = videos.Frames(cartoon, run.codes(places, outside), scale=1)
         except ValueError:  # the same call would end so again
             shutil.rmtree(work)
@@ -209,14 +218,26 @@ class _Run:
             raise ValueError(f"{self.clip.name} has no frames")
         return torch.from_numpy(np.stack(places))
 
-    def read(self, sitter: Sitter, places: np.ndarray) -> dict[str, Tensor]:
-        """What the sitter reads off the faces of all frames."""
+    def read(self, sitter: Sitter, places: np.ndarray) -> Sequence[Image.Image] | None:
+        """The cartoons of all faces, by what is read off them, scene by scene; None where nothing can be read.
+
+        Raises NoFace for that if the sitter is required.
+        """
+        scenes = track.scenes(places)
         squares = np.concatenate([places[:, :2], AROUND * places[:, 2:]], 1)
         faces = _cut_out(self.clip, squares, SEEN)
-        count = int((~np.isnan(places[:, 0])).sum())
-        return self._kept(
-            "read.pt", sitter.read, bar(faces, "read", "frame", self.progress, total=count), self.clip.fps
-        )
+        faces = iter(bar(faces, "read", "frame", self.progress, total=sum(map(len, scenes))))
+        made = []
+        try:
+            for numbers in scenes:
+                given = islice(faces, len(numbers)), numbers.tolist(), self.clip.fps
+                made.append(sitter.cartoons(self._kept(f"read_{numbers[0]:06}.pt", sitter.read, *given)))
+        except NoFace:
+            if sitter.required:
+                raise
+            return None
+        pictures = [partial(scene.__getitem__, i) for scene in made for i in range(len(scene))]
+        return videos.Lazy(lambda picture: picture(), pictures)
 
     def codes(self, places: np.ndarray, outside: bool) -> Tensor:
         """The codes ws [N, L, w_dim] of the N frames that have a place, in their order."""
@@ -276,9 +297,7 @@ class _Run:
         return dict(zip(numbers, aligned(self.clip, places, self.source.resolution), strict=True))
 
     def is_outside(self, places: np.ndarray) -> bool:
-        """Is the face of an unknown world?"""
-        if self.outside is not None:
-            return self.outside
+        """Is the face of an unknown world, by what `is_outside` says of most of a few frames?"""
         samples = list(self._samples(places, _ranges(track.scenes(places))).values())
         images = torch.stack(samples[:: math.ceil(len(samples) / SAMPLES)]).to(self.device)
         return bool(is_outside(self.source, images, self.distance, self.encoder).float().mean() > 0.5)

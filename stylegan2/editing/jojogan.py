@@ -94,19 +94,21 @@ def style_layers(num_ws: int, config: StyleConfig | None = None) -> tuple[int, .
 class Pairs:
     """The data: codes, and what each of them should render (the paper's step 2, s_i = M s + (1-M) s(z_i)).
 
-    The mask M is `style_layers`. Drawings [M, 3, R, R] in [-1, 1] take turns; a step's random codes are a function of
+    The mask M is `style_layers`. Drawings [K, 3, R, R] in [-1, 1] take turns; a step's random codes are a function of
     (seed, step).
 
     Codes that share the drawing's in the coarse layers render faces of the same structure, in other colours. So to
     keep colours, the target is what the source renders of the pair's own codes, plus what the drawing adds to its own
     face: of that the lines and the shading, without the slow changes of colour (a Gaussian blur, `SLOW` of the side).
+    With random coarse layers a pair's face has another structure, and the drawing's lines would lie beside it.
     """
 
     def __init__(self, source: Generator, drawings: Tensor, ws: Tensor, config: StyleConfig):
         self.source, self.drawings, self.ws, self.config = source, drawings, ws, config
         self.layers = style_layers(source.num_ws, config)
-        added, sd = drawings - render(source, ws), SLOW * drawings.shape[-1]
-        self.lines = added - gaussian_blur(added, 2 * round(2 * sd) + 1, sd)
+        if config.keep_colours:
+            added, sd = drawings - render(source, ws), SLOW * drawings.shape[-1]
+            self.lines = added - gaussian_blur(added, 2 * round(2 * sd) + 1, sd)
 
     @torch.no_grad()
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -18,7 +18,7 @@ from stylegan2.editing import videos
 from stylegan2.editing.cartoon_clip import steadied
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
-from stylegan2.pocket.person import PersonCodes
+from stylegan2.pocket.person import PersonCodes, Wishes
 from stylegan2.pocket.portrait import Reading, describe
 from stylegan2.pocket.source import numbers
 from stylegan2.pocket.world import Faces
@@ -88,43 +88,46 @@ def open_clip(text: str) -> RenderedClip:
 
 @dataclass(frozen=True)
 class ReadSitter:
-    """A real person in a clip, a `cartoon_clip.Sitter`: who it is, read over all frames; how the face moves, in each.
+    """A real person in a clip, a `cartoon_clip.Sitter`: who it is, read over a scene; how the face moves, in each.
 
     Attributes:
         people: makes codes of what was read.
-        style, keep_colours: name of the cartoon's world, and how far hair and skin keep their colours, see
-            `PersonCodes.cartoonize`.
+        style, cartoon: name of the cartoon's world, and its generator.
+        wishes: dials and kept colours, see `PersonCodes.cartoonize`.
         changes: what is known better, {attribute: value}.
+        required: see `cartoon_clip.Sitter`.
     """
 
     people: PersonCodes
     style: str
-    keep_colours: float = 1.0
+    cartoon: Generator
+    wishes: Wishes = Wishes()
     changes: Mapping[str, str] = field(default_factory=dict)
+    required: bool = False
 
     def __post_init__(self) -> None:
         world.sample("photo", 1).replace(**self.changes)  # raises ValueError for impossible ones, before the work
 
-    def read(self, faces: Iterator[Image.Image], fps: float) -> dict[str, Tensor]:
-        """The values of `Faces`, a face for each frame. Raises NoFace where none of them can be read."""
-        readings = [_described(face) for face in faces]
-        seen = [i for i, reading in enumerate(readings) if reading is not None]
+    def read(self, faces: Iterable[Image.Image], frames: Sequence[int], fps: float) -> dict[str, Tensor]:
+        """The values of `Faces`, a face for each frame of a scene. Raises NoFace where none of them can be read."""
+        readings = {frame: _described(face) for frame, face in zip(frames, faces, strict=True)}
+        seen = {frame: reading.faces() for frame, reading in readings.items() if reading is not None}
         if not seen:
             raise NoFace(f"the face could not be read in any frame: {NEEDED}")
-        one = Faces.concatenate([readings[i].faces() for i in seen]).values
-        return {name: _over_time(name, value, seen, len(readings), fps) for name, value in one.items()}
+        values = Faces.concatenate(list(seen.values())).values
+        return {name: _over_time(name, value, list(seen), frames, fps) for name, value in values.items()}
 
-    def frames(self, read: dict[str, Tensor], cartoon: Generator) -> videos.Lazy:
-        """The cartoon of every frame, in the colours of the whole clip."""
-        faces, styles, memory = Faces(read).replace(**self.changes), {self.style: cartoon}, {}
-        how = {"keep_colours": self.keep_colours, "memory": memory}
-        self.people.cartoonize(styles, faces[len(faces) // 2], **how)  # fills the memory
+    def cartoons(self, read: dict[str, Tensor]) -> videos.Lazy:
+        """The cartoon of every frame, in the colours of the whole scene."""
+        faces, styles = Faces(read).replace(**self.changes), {self.style: self.cartoon}
+        dials, keep, colours = self.wishes.dials, self.wishes.keep_colours, {}
+        self.people.cartoonize(styles, faces[len(faces) // 2], *dials, keep, colours)  # these are the colours of all
 
         @lru_cache(maxsize=1)
         def batch(number: int) -> Tensor:
             some = faces[BATCH * number : BATCH * (number + 1)]
-            how["memory"] = {name: colour.expand(len(some), -1, -1) for name, colour in memory.items()}
-            return self.people.cartoonize(styles, some, **how)[self.style].cpu()
+            same = {name: colour.expand(len(some), -1, -1) for name, colour in colours.items()}
+            return self.people.cartoonize(styles, some, *dials, keep, same)[self.style].cpu()
 
         return videos.Lazy(lambda i: to_pil(batch(i // BATCH)[i % BATCH]), range(len(faces)))
 
@@ -136,10 +139,11 @@ def _described(face: Image.Image) -> Reading | None:
         return None
 
 
-def _over_time(name: str, values: Tensor, seen: list[int], count: int, fps: float) -> Tensor:
-    """An attribute of `count` frames, from its values in those that were `seen`: one for all, or how it moves."""
+def _over_time(name: str, values: Tensor, seen: Sequence[int], frames: Sequence[int], fps: float) -> Tensor:
+    """An attribute in `frames`, from its values in those that were `seen`: one for all, or how it moves."""
     if name not in MOVING:
         middle = values.mode(0).values if values.dtype == torch.long else values.median(0).values
-        return middle.expand(count, *middle.shape)
-    between = torch.from_numpy(np.interp(range(count), seen, values.numpy())).float()
-    return steadied(between[:, None, None], MOVING[name] * fps)[:, 0, 0]
+        return middle.expand(len(frames), *middle.shape)
+    every = np.interp(range(frames[0], frames[-1] + 1), seen, values.numpy())  # also where no face is
+    smooth = steadied(torch.from_numpy(every).float()[:, None, None], MOVING[name] * fps)[:, 0, 0]
+    return smooth[torch.tensor(frames) - frames[0]]

@@ -81,11 +81,11 @@ def measure(study: Study, entry: Entry, moments: Sequence[int]) -> list[dict]:
         path, until = path_of(study, entry, images).with_suffix(".json"), replace(study, images=images)
         if not path.exists():
             numbers = next(n for swap, n in scoreboard.measure(study, entry.domain, g) if swap is None)
-            row = {"domain": entry.domain, "method": entry.name, "seed": entry.seed} | until.made_with(entry)
+            row = {"domain": entry.domain, "method": entry.name} | until.made_with(entry)
             files.write_json(path, row | {name: numbers[name] for name in KEPT})
         row = json.loads(path.read_text())
         until.check(path, row, entry)
-        rows.append(row)
+        rows.append(row | {"seed": entry.seed})
     return rows
 
 

@@ -29,14 +29,21 @@ WAYS: dict[str, StyleConfig | NadaConfig] = {
 }
 
 
-def make(config: StyleConfig | NadaConfig, domain: str, seed: int, photo: Path, device: torch.device) -> Generator:
-    """What a way of WAYS makes of the source, by what is shipped beside its file `photo`."""
-    source, config = checkpoints.load(photo, device), replace(config, seed=seed)
+def needs(name: str, photo: Path) -> list[Path]:
+    """What a way of WAYS takes besides the source and the judge: files beside the source's, `photo`."""
+    if name not in WAYS:
+        return []
+    return [photo.with_name("clip.pt" if isinstance(WAYS[name], NadaConfig) else "encoder.pt")]
+
+
+def make(name: str, domain: str, seed: int, photo: Path, judge: Path, device: torch.device) -> Generator:
+    """What a way of WAYS makes of the source."""
+    source, config, (helper,) = checkpoints.load(photo, device), replace(WAYS[name], seed=seed), needs(name, photo)
     if isinstance(config, NadaConfig):
-        return learn(source.g_ema, [ClipModel.load(photo.with_name("clip.pt"), device)], config).best
-    g, encoder = source.g_ema, load_encoder(photo.with_name("encoder.pt"), device).encoder
+        return learn(source.g_ema, [ClipModel.load(helper, device)], config).best
+    g, encoder = source.g_ema, load_encoder(helper, device).encoder
     drawn = drawing(domain, g.resolution, seed).to(device)
-    ws = invert(g, drawn, distance_for(g.resolution, photo.with_name("judge.pt"), device), encoder)
+    ws = invert(g, drawn, distance_for(g.resolution, judge, device), encoder)
     return stylize(g, source.d, drawn, ws, config)
 
 

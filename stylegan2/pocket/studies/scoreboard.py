@@ -56,7 +56,7 @@ class Entry:
 
     domain: str
     name: str
-    methods: tuple[Method, ...]
+    methods: tuple[Method, ...]  # or one configuration of `hints.WAYS`
     seed: int = 0
 
     @property
@@ -109,7 +109,8 @@ class Study:
     def made_with(self, entry: Entry) -> dict:
         """Everything that an entry's numbers depend on."""
         budget = {name: getattr(self, name) for name in BUDGET}
-        return budget | {"methods": [str(m) for m in entry.methods]} | self.made_from
+        helpers = {path.stem: checkpoints.sha256(path)[:16] for path in hints.needs(entry.name, self.source)}
+        return budget | {"methods": [str(m) for m in entry.methods]} | self.made_from | helpers
 
     def check(self, path: Path, stored: dict, entry: Entry) -> None:
         """Compare what a file says of how it was made with this study. Raises ValueError naming what differs."""
@@ -172,7 +173,8 @@ def train_entry(study: Study, entry: Entry) -> Generator:
     """The entry's averaged generator: trained now, or read where that was done before."""
     path = study.model(entry)
     if not path.exists() and entry.name in hints.WAYS:
-        g = hints.make(*entry.methods, entry.domain, entry.seed, study.source, pick_device(study.device))
+        models = study.source, study.judge, pick_device(study.device)
+        g = hints.make(entry.name, entry.domain, entry.seed, *models)
         meta = {"images": study.images, "methods": [str(m) for m in entry.methods]}
         checkpoints.save(path, g_ema=g, half=True, meta=meta | {"source": study.made_from["source"]})
     elif not path.exists():

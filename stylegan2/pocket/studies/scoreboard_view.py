@@ -159,8 +159,8 @@ PAGE = """# The scoreboard
 
 Seven ways to fine-tune the source to another world, trained alike and measured alike. The question is what a method
 keeps of a face, and what that costs. All start from `photo.pt`, see {images:,} images in batches of {batch}, and differ
-only in their method. Three rows saw no data set: *one drawing* (notebook 11; three drawings, a training each; with the
-colours of each face, or the drawing's) and *one sentence* (notebook 12).
+only in their method. Beside them stand ways that need no data set: *one drawing* (notebook 11; three drawings, a
+training each, with the colours of each face or the drawing's) and *one sentence* (notebook 12; three seeds).
 
 - **Domain distance**: pocket distance of {faces:,} generated faces to rendered faces of the domain. Less: better
   cartoons, but not of the same people: this world has its own. A method that kept all people, and drew them perfectly,
@@ -189,6 +189,10 @@ domain distance.
 The same codes through the webtoon model of every method:
 
 ![Rows of faces](methods.jpg)
+
+And of one drawing, and one sentence:
+
+![A drawing, the source's faces, and the same codes in what came of the drawing and of the sentence](hints.jpg)
 
 ## The settings
 
