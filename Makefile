@@ -65,11 +65,13 @@ audit:  ## Check the pinned versions for known vulnerabilities (needs the networ
 	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 colab-versions:  ## Write down which packages Colab has now (needs the network)
-	@{ echo "# Colab's packages (GPU image) as of $$(date +%F), $$(curl -fsS $(COLAB)/os-info-gpu.txt | grep -oE '^Python 3\.[0-9]+'); from $(COLAB)."; \
+	@mkdir -p build && cd build && curl -fsS -o colab_system.txt $(COLAB)/os-info-gpu.txt && \
+	 curl -fsS -o colab_pip.txt $(COLAB)/pip-freeze.gpu.txt && \
+	 { echo "# Colab's packages (GPU image) as of $$(date +%F), $$(grep -oE '^Python 3\.[0-9]+' colab_system.txt); from $(COLAB)."; \
 	   echo "# \`make colab-versions\` writes this file anew. tests/test_colab.py holds pyproject.toml against it."; \
-	   curl -fsS $(COLAB)/pip-freeze.gpu.txt | grep -E '^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+$$'; } > .colab.new; \
-	 grep -q ', Python 3' .colab.new && grep -q '^torch==' .colab.new && mv .colab.new tests/colab_packages.txt \
-	  || { rm -f .colab.new; echo "this is not what Colab publishes: tests/colab_packages.txt stays as it was"; exit 1; }
+	   grep -E '^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+$$' colab_pip.txt; } > colab_list.txt && \
+	 grep -q ', Python 3' colab_list.txt && grep -q '^torch==' colab_list.txt && mv colab_list.txt ../tests/colab_packages.txt \
+	  || { echo "this is not what Colab publishes: tests/colab_packages.txt stays as it was"; exit 1; }
 
 clean:  ## Remove what was built (build/ and caches); .venv stays
 	rm -rf build .ruff_cache .pytest_cache *.egg-info

@@ -186,7 +186,7 @@ def test_settings_rebuild_the_picture(panel):
     assert np.array_equal(panel.picture, wanted)
     assert panel.take("me.png", png(seed=1)) == ["me 2"]  # another photo of that name
     panel.apply(text)
-    assert np.array_equal(panel.picture, wanted)
+    assert np.array_equal(panel.picture, wanted) and panel.take("me.png", png()) == ["me"]  # it replaces itself
 
 
 def test_a_saved_picture_can_be_downloaded(panel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -227,6 +228,14 @@ def test_the_clip_is_chosen_by_the_models_size(folder, tmp_path, monkeypatch):
         checkpoints.save(path, g_ema=Generator(resolution, 8, 8, 1, {4 * 2**i: 4 for i in range(7)}))
         call(path, "red hair", "--out", tmp_path / "out.png", code=2)
     assert asked == ["checkpoints/pocket/clip.pt", "ViT-B/32"]
+
+
+def test_of_a_text_that_failed_the_study_not_much_is_promised(capsys):
+    study = json.loads((cli.common.COURSE / "checkpoints" / "pocket" / "text_edits.json").read_text())
+    for row in study:
+        cli.editing._by_the_study(row["text"])
+        note = f"do not expect much: in the study '{row['text']}' appeared in {row['crossed']:.0%} of the faces"
+        assert (note in capsys.readouterr().err) != row["passed"]
 
 
 def test_ctrl_c_draws_what_there_is(folder, tmp_path, monkeypatch):

@@ -105,7 +105,7 @@ def test_impossible_wishes_are_refused(folder, tmp_path):
         ([folder / "no.png"], "no.png"),
         ([folder / "me.png", "--space", "z"], "expected 'w+'"),
         ([folder / "me.png", "--encoder", folder / "judge.pt"], "is no encoder"),
-        ([folder / "me.png", "--judge", folder / "no.pt"], "no judge at"),
+        ([folder / "me.png", "--judge", folder / "no.pt"], "there is no file"),
     ):
         assert message in refusal(*words, *options(folder, tmp_path, *more))
     other = tiny_networks(8, 6, 1)[0]

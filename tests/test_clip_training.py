@@ -197,6 +197,16 @@ def test_a_state_of_other_settings_is_passed_over(tmp_path):
     assert (other.step, same.step) == (0, 3)
 
 
+def test_a_state_of_the_older_format_is_passed_over(tmp_path):
+    run = ClipTraining(ClipConfig(**TINY), "cpu")
+    run.save(tmp_path / "state.pt")
+    content = files.read(tmp_path / "state.pt")
+    del content["curve"]
+    files.write(tmp_path / "state.pt", content | {"step": 3, "extra": {}})
+    run.resume(tmp_path / "state.pt")
+    assert run.step == 0
+
+
 def test_tokens_that_never_occurred_are_zero_and_the_others_are_not(pool):
     run, seen = of_pool(pool), set()
     for _ in range(2):

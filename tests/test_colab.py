@@ -202,6 +202,33 @@ def test_colabs_python_is_supported():
     assert f"Programming Language :: Python :: {colabs_python()}" in project()["classifiers"]
 
 
+FREEZE = "# pip freeze\ntorch==2.11.0+cu128\nnumpy==2.1.3\ncolab @ file:///dist/colab-1.0.0.tar.gz\n"
+CURL = f'#!/bin/sh\n"{shutil.which("curl")}" "$@" && test -z "$CUT_OFF"\n'  # as after a connection that broke
+
+
+@pytest.mark.skipif(not (shutil.which("make") and shutil.which("curl")), reason="needs make and curl")
+def test_the_list_is_written_anew_and_stays_where_what_comes_is_none_or_cut_off(tmp_path):
+    published, written = tmp_path / "published", tmp_path / "tests" / "colab_packages.txt"
+    for folder in (published, written.parent, tmp_path / "bin"):
+        folder.mkdir()
+    (tmp_path / "bin" / "curl").write_text(CURL)
+    (tmp_path / "bin" / "curl").chmod(0o755)
+    (published / "os-info-gpu.txt").write_text("Ubuntu 22.04.5 LTS\nPython 3.13.2\nR version 4.5\n")
+    command = ["make", "-C", tmp_path, "-f", ROOT / "Makefile", "colab-versions", f"COLAB={published.as_uri()}"]
+    environment = os.environ | {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    without_torch = FREEZE.replace("torch", "t")
+    for freeze, cut_off in ((FREEZE, ""), (None, ""), ("<html>", ""), (without_torch, ""), (FREEZE, "1")):
+        good = freeze == FREEZE and not cut_off
+        written.write_text("old")
+        (published / "pip-freeze.gpu.txt").unlink(missing_ok=True)
+        if freeze is not None:
+            (published / "pip-freeze.gpu.txt").write_text(freeze)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment | {"CUT_OFF": cut_off})
+        assert (done.returncode == 0) == good and ("stays as it was" in done.stdout) != good, done
+        head, *lines = written.read_text().splitlines()
+        assert lines[1:] == FREEZE.splitlines()[1:3] and "Python 3.13;" in head if good else head == "old"
+
+
 # ------------------------------------------------------------------------------------- with real git and pip, elsewhere
 SET_UP = """
 import sys, time

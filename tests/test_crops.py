@@ -175,6 +175,18 @@ def test_a_page_that_cannot_be_read_any_more_keeps_its_faces(folder, known, tmp_
     assert quietly(folder, tmp_path / "out").known == 3
 
 
+def test_when_a_face_goes_its_twin_takes_its_place(strips, known, tmp_path):
+    (tmp_path / "pages").mkdir()
+    for name in ("a.png", "b.png"):
+        strips[0].image.save(tmp_path / "pages" / name)
+    count = len(strips[0].boxes)
+    report = quietly(tmp_path / "pages", tmp_path / "out", twins=0.01)
+    assert (report.kept, report.rejected) == (count, {"duplicate": count})
+    strips[1].image.save(tmp_path / "pages" / "a.png")
+    report = quietly(tmp_path / "pages", tmp_path / "out", twins=0.01)
+    assert report.kept == count + len(strips[1].boxes) == len(faces(tmp_path / "out")) and not report.rejected
+
+
 def test_pages_from_elsewhere_do_not_replace_those_that_are_there(folder, strips, known, tmp_path):
     quietly(folder, tmp_path / "out")
     before = faces(tmp_path / "out")
@@ -200,6 +212,14 @@ def test_pictures_that_nobody_names_are_not_touched(folder, known, tmp_path):
     (tmp_path / "mine.png").write_bytes(b"elsewhere")
     quietly(folder, tmp_path / "out", True, margin=0.1)
     assert mine.read_bytes() == b"mine" and (tmp_path / "mine.png").read_bytes() == b"elsewhere"
+
+
+def test_another_cascade_is_another_setting(tmp_path):
+    (tmp_path / "a.xml").write_text("a")
+    one = CropConfig(cascade=str(tmp_path / "a.xml")).settings
+    (tmp_path / "a.xml").write_text("b")
+    other = CropConfig(cascade=str(tmp_path / "a.xml")).settings
+    assert one != other and CropConfig().settings["cascade"] is None
 
 
 def test_other_settings_in_one_folder_are_refused_unless_it_is_replaced(folder, known, tmp_path):

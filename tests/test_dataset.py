@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+import stylegan2.pocket  # noqa: F401  (rendered sets are told from files)
 from stylegan2.batches import BatchOrder, batches
 from stylegan2.data import dataset as dataset_module
 from stylegan2.data.dataset import LMDBDataset, inspect, read_meta
@@ -69,6 +70,10 @@ def test_resolutions(path):
 def test_unusable_paths(path, tmp_path):
     with pytest.raises(FileNotFoundError, match="no dataset at.*prepare"):
         LMDBDataset(tmp_path / "missing")
+    with pytest.raises(FileNotFoundError, match="no dataset at 'D:/faces.lmdb'"):  # a path on Windows
+        LMDBDataset("D:/faces.lmdb")
+    with pytest.raises(ValueError, match="rendered set.*prepare pocket:photo --out"):
+        LMDBDataset("pocket:photo")
     with pytest.raises(ValueError, match="not an LMDB but a folder"):
         LMDBDataset(tmp_path)
     (tmp_path / "data.mdb").write_bytes(b"<html>" * 5000)

@@ -388,6 +388,8 @@ def test_an_error_while_running_is_shown(panel, monkeypatch):
 # ------------------------------------------------------------------------------------------------------------- the film
 def test_the_film_goes_to_the_strength_and_back(panel, monkeypatch):
     monkeypatch.setattr("stylegan2.panels.panel.FRAMES", 4)
+    with pytest.raises(ValueError, match="press Edit first"):
+        panel.frames()
     panel.start()
     panel.controls["strength"].value = 2.0
     frames = panel.frames()

@@ -243,10 +243,29 @@ def test_a_file_that_changed_is_refused(drive, weights, tmp_path):
         fetch(tmp_path)
 
 
+def test_an_older_record_counts(weights, tmp_path):
+    """It holds one hash as a string, and that of the whole download where the file was slimmed."""
+    path = tmp_path / f"{NAME}.pt"
+    path.write_bytes(weights)
+    own, original = ({"sha256": hashlib.sha256(x).hexdigest(), "bytes": len(x)} for x in (weights, b"the whole"))
+    for entry in (own, own | {"original": original}):
+        entry |= {"from": "Google Drive", "time": "2026-01-01T00:00:00+00:00"}
+        (tmp_path / RECORD).write_text(json.dumps({path.name: entry}))
+        assert fetch(tmp_path) == path
+        known = json.loads((tmp_path / RECORD).read_text())[path.name]["sha256"]
+        assert known[-1] == own["sha256"] and (known[0] == original["sha256"]) == ("original" in entry)
+    path.write_bytes(weights[:-1] + b"x")
+    with pytest.raises(FetchError, match=f"is not what .* {own['sha256'][:16]}... on 2026-01-01"):
+        fetch(tmp_path)
+
+
 def test_without_room_nothing_is_written(drive, weights, tmp_path, monkeypatch):
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / f"{NAME}.pt").write_bytes(weights)
     monkeypatch.setattr(published.shutil, "disk_usage", lambda path: type("Usage", (), {"free": published.ROOM + 10}))
-    with pytest.raises(FetchError, match=rf"{NAME} needs 1 MiB more, and '.*' has 64 MiB free: make room"):
-        fetch(tmp_path / "a")
+    for mirror in (None, str(tmp_path / "mirror")):
+        with pytest.raises(FetchError, match=rf"{NAME} needs 1 MiB more, and '.*' has 64 MiB free: make room"):
+            fetch(tmp_path / "a", mirror=mirror)
     assert not (tmp_path / "a" / f"{NAME}.pt").exists()
 
 

@@ -147,6 +147,7 @@ def inspect(
     Example:
       python -m stylegan2 inspect data/webtoon.lmdb
     """
+    import stylegan2.pocket  # noqa: F401  (rendered sets are told from files)
     from stylegan2.data import dataset
 
     typer.echo(dataset.inspect(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, replace
 from functools import partial
@@ -16,7 +17,7 @@ from stylegan2.cli.faces import Face, Faces, parse_faces, ws_of
 from stylegan2.cli.options import Settings, verb
 from stylegan2.files import counted
 
-POCKET_CLIP, LARGE_CLIP = MODELS / "clip.pt", "ViT-B/32"
+POCKET_CLIP, LARGE_CLIP, STUDY = MODELS / "clip.pt", "ViT-B/32", MODELS / "text_edits.json"
 GAIN = 0.02  # of the similarity of image and text: less is no success
 ENDS = {"done": "all of them", "converged": "then nothing more was gained", "interrupted": "stopped early"}
 HOW = ("neutral", "learn", "layers", "steps", "lr", "l2", "keep")  # options that say how to edit
@@ -210,13 +211,20 @@ def _by_the_study(text: str):
     from stylegan2.editing.styleclip import EditConfig
     from stylegan2.pocket.studies import text_edits
 
-    prompt = text_edits.studied(text)
+    prompt, study = text_edits.studied(text), common.shipped(STUDY)
     settings, strength = (prompt.settings, prompt.strength) if prompt else (text_edits.GENERAL, 1.25)
     config = EditConfig(text, **settings)
     learned_on = list(text_edits.LEARN) if config.together else []
     way = f"one way for all faces, learned on seeds {learned_on[0]}-{learned_on[-1]}" if learned_on else ""
     options = f"--layers {config.layers} --l2 {config.l2:g} --keep {config.keep:g}, strength {strength:g}"
     typer.echo(f"settings of the study: {way or 'every face by itself'}, {options}", err=True)
+    for row in json.loads(study.read_text(encoding="utf-8")) if prompt and study.is_file() else []:
+        if row["text"] == prompt.text and not row["passed"]:
+            common.note(
+                f"do not expect much: in the study {text!r} appeared in {row['crossed']:.0%} of the faces "
+                f"({text_edits.ENOUGH:.0%} is good), and everything else moved by {row['others']:.2f} sd (below "
+                f"{text_edits.STILL} is good)"
+            )
     return config, learned_on, strength
 
 

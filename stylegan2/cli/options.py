@@ -108,7 +108,11 @@ def _with_options(function: Callable) -> Callable:
 
 
 def _comments(lines: Iterable[str]) -> dict[str, tuple[str, str | None]]:
-    """{name: (the comment behind it and in the lines below, the line of comment that begins its paragraph)}"""
+    """{parameter or field: (its help, its heading or None)} of the lines of a signature or a dataclass.
+
+    The help is the comment behind it, which may go on in lines below. The heading is a line of comment above a group,
+    up to the colon if it has one; it holds until an empty line, or any other without a name or a comment.
+    """
     found: dict[str, tuple[str, str | None]] = {}
     name = heading = None
     for line in lines:

@@ -1,8 +1,10 @@
 """Photos, turned and cut so that faces sit where a generator expects them (FFHQ: arXiv 1710.10196, appendix C).
 
-photo = images.decode(path.read_bytes())     # upright: EXIF rotation is applied
-people = find_people(photo)                  # eyes and mouth of every face, the surest first
-face = cut(photo, square_of(people[0]), 256)     # what lies outside the photo is mirrored
+    photo = images.decode(path.read_bytes())      # upright: EXIF rotation is applied
+    people = find_people(photo)                   # eyes and mouth of every face, the surest first
+    face = cut(photo, square_of(people[0]), 256)
+
+What lies outside the photo is mirrored.
 """
 
 from __future__ import annotations

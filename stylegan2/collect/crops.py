@@ -1,9 +1,11 @@
 """Faces cut out of pages: `crop("pages", "crops")` finds them, cuts squares, and leaves out bad ones and duplicates.
 
-crops/faces/*.png        one square per face: a folder for `prepare`
-crops/rejected/*.png     what was left out, small
-crops/crops.jsonl        every page and every face found on it, kept or not, and why
-crops/contact_sheet.jpg  all of them to look at
+    crops/faces/*.png        one square per face: a folder for `prepare`
+    crops/rejected/*.png     what was left out, small
+    crops/crops.jsonl        every page and every face found on it, kept or not, and why
+    crops/contact_sheet.jpg  all of them to look at
+
+Pages that are done are not done again. Only files that the list of faces names are ever removed.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from stylegan2.files import counted, only_writer
 from stylegan2.setting_types import check_types
 
 MANIFEST, SHEET, REJECTED = CROPS, "contact_sheet.jpg", "rejected"
+TWIN = "duplicate of "  # begins the reason of a face that is one; a file follows
 THUMB = 96  # pixels of what was left out
 OURS = (".jsonl", ".json", ".txt")  # written beside pages by crawlers and by us: not reported
 COMPARED = 6  # pages on which the detectors are compared
@@ -67,6 +70,13 @@ class CropConfig:
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected {low} to {high}")
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """All settings as plain values: of the cascade's file its hash."""
+        file = self.cascade and Path(self.cascade)
+        own = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file and file.is_file() else self.cascade
+        return asdict(self) | {"cascade": own}
+
 
 @dataclass
 class CropReport:
@@ -78,7 +88,8 @@ class CropReport:
     known: int = 0  # pages that were done by an earlier run
     kept: int = 0
     rejected: dict[str, int] = field(default_factory=dict)  # reason -> faces
-    skipped: list[tuple[str, str]] = field(default_factory=list)  # (page that cannot be read, why); its faces stay
+    # pages that cannot be read, and why; faces that an earlier run cut out of them stay
+    skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def __str__(self) -> str:
         left_out = ", ".join(f"{n} {reason}" for reason, n in self.rejected.items()) or "none"
@@ -113,10 +124,13 @@ def crop(
     config, why = _decided(config, source, pages, out)
     detect = detectors.make(config.detector, config.cascade, round(SOUGHT * config.min_size), config.sure)
     with only_writer(out):
-        rows = _begin(out, asdict(config) | {"source": str(src.resolve())}, overwrite)
+        rows = _begin(out, config.settings | {"source": str(src.resolve())}, overwrite)
         work = _Work(out, config, rows, report := CropReport(str(out), len(pages), why))
         for i in bar(pages, "crop", "page", progress):
             work.page(source, i, detect)
+        for i in pages:
+            if work.is_orphaned(source.names[i]):
+                work.page(source, i, detect, again=True)
         groups = _by_reason(work.rows)
         _write_sheet(out, groups)
     report.rejected = {reason: len(files) for reason, files in groups.items()}
@@ -165,18 +179,24 @@ class _Work:
         faces = [face for row in rows.values() for face in row.get("faces", ())]
         self.hashes = {face["file"]: bytes.fromhex(face["hash"]) for face in faces if not face["reason"]}
 
-    def page(self, source: Source, i: int, detect: Detector) -> None:
-        """Cut one page's faces, unless that was done before."""
+    def is_orphaned(self, name: str) -> bool:
+        """Was a face of this page left out as the duplicate of one that is gone?"""
+        reasons = [face["reason"] or "" for face in self.rows.get(name, {}).get("faces", ())]
+        return any(why.startswith(TWIN) and why.removeprefix(TWIN) not in self.hashes for why in reasons)
+
+    def page(self, source: Source, i: int, detect: Detector, again: bool = False) -> None:
+        """Cut one page's faces, unless that was done before (and not `again`)."""
         name = source.names[i]
         try:
             data = source.read(i)
             digest = hashlib.sha256(data).hexdigest()
-            if self.rows.get(name, {}).get("sha256") == digest:
+            if not again and self.rows.get(name, {}).get("sha256") == digest:
                 self.report.known += 1
                 return
             image = decode(data)
         except Refused as refusal:
-            self.report.skipped.append((name, str(refusal)))
+            if not again:
+                self.report.skipped.append((name, str(refusal)))
             if name not in self.rows:
                 self._note({"page": name, "skipped": str(refusal)})
             return
@@ -210,8 +230,8 @@ class _Work:
             return "too small"
         if sharpness(square) < self.config.sharp:
             return "blurred"
-        twins = (file for file, other in self.hashes.items() if hash_distance(own, other) <= self.config.twins)
-        return next((f"duplicate of {file}" for file in twins), None)
+        near = (TWIN + file for file, other in self.hashes.items() if hash_distance(own, other) <= self.config.twins)
+        return next(near, None)
 
 
 def square_around(face: Face, page: tuple[int, int], config: CropConfig) -> np.ndarray:

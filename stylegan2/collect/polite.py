@@ -173,7 +173,10 @@ class PoliteSession:
         raise Missing(f"{url} leads in a circle")
 
     def _ask(self, url: str, referer: str | None) -> Answer | str:
-        """An answer, or a redirect's address. A temporary failure: again when told, else after 1, 2, 4, ... seconds."""
+        """An answer, or a redirect's address.
+
+        What fails temporarily is tried again when the server says, else after 1, 2, 4, ... seconds.
+        """
         host = self._asked = self._host(url)
         sent = {"User-Agent": self.manners.user_agent} | ({"Referer": referer} if referer else {})
         for number in range(self.manners.retries + 1):

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from stylegan2.data.sources import is_registered
 from stylegan2.files import counted
 
 CACHE_LIMIT = 1 << 30  # bytes: 87,000 images of 64 px, 5,400 of 256 px
@@ -63,7 +64,7 @@ def _again(path: str | os.PathLike) -> str:
 def _no_lmdb(path: str | os.PathLike) -> Exception:
     """The error for a path that is no LMDB folder."""
     text, make = os.fspath(path), "python -m stylegan2 prepare"
-    if not os.path.exists(path) and ":" not in text:
+    if not os.path.exists(path) and not is_registered(text):
         own = shlex.quote(f"{os.path.splitext(text)[0]}.lmdb")  # never a .zip, which would be read as images
         return FileNotFoundError(f"no dataset at '{text}'; make one: {make} IMAGES --out {own}")
     what = "a folder without data.mdb" if os.path.isdir(path) else "a file or a rendered set"

@@ -91,6 +91,11 @@ def register(kind: str, opener: Callable[[str, int | None], Source]) -> None:
     _OPENERS[kind] = opener
 
 
+def is_registered(text: str) -> bool:
+    """Is it "KIND:..." of a registered kind? (A path on Windows has a colon, too.)"""
+    return text.partition(":")[0] in _OPENERS
+
+
 def open_source(
     source: str | os.PathLike, limit: int | None = None, exclude: str | os.PathLike | None = None
 ) -> Source:
@@ -102,8 +107,8 @@ def open_source(
     if limit is not None and limit < 1:
         raise ValueError(f"limit={limit}: expected a positive number of images, or None for all")
     text = os.fspath(source)
-    if (kind := text.partition(":")[0]) in _OPENERS:
-        return _OPENERS[kind](text, limit)
+    if is_registered(text):
+        return _OPENERS[text.partition(":")[0]](text, limit)
     path = Path(text).expanduser().absolute()
     if (path / "data.mdb").is_file():
         error = ValueError(f"'{text}' is a dataset already: train and inspect take it as it is")

@@ -9,6 +9,7 @@ What takes long, reading a person or searching a photo's codes, is done once; `S
 
 from __future__ import annotations
 
+import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -65,6 +66,7 @@ class Sitter:
     reading: Reading | None = None  # of the person in the photo, at pocket scale
     ws: Tensor | None = None  # its codes [1, L, w_dim] that were searched; None: not yet, since the person was read
     outside: bool = False  # was it searched as one of a world that the source does not know? See `is_outside`
+    origin: tuple = ()  # hash of the picture file, and the square given: the same ones replace it
     memory: dict[Hashable, Any] = field(default_factory=dict)  # see `once`
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -107,7 +109,7 @@ class Studio:
     def adding(self, name: str, photo: Tensor, **more: Any) -> Iterator[Search]:
         """Take a photo [3, R, R] in [-1, 1]; without a reading that makes codes, search them, step by step.
 
-        Another of that name is replaced; `more` (`seen`, `reading`) is as in `Sitter`.
+        Another of that name is replaced; `more` (`seen`, `reading`, `origin`) is as in `Sitter`.
         """
         sitter = Sitter(photo[None].to(self.source.mapping.w_mean.device), **more)
         if self.people is None or sitter.reading is None:
@@ -297,8 +299,8 @@ class CartoonPanel(Panel):
     def take(self, name: str, data: bytes) -> list[str]:
         """Find the faces of a picture file and their codes, show the first, and return their names.
 
-        A picture of the model's size is taken as it is; of others the square that the field gives. Raises ValueError:
-        no picture, no face in it, or no square.
+        A picture of the model's size is taken as it is; of others every face is cut out, or the square that the field
+        gives. The same picture again replaces itself. Raises ValueError: no picture, no face in it, or no square.
         """
         square = parse_box(self.square.value.strip() or None)
         self.message.value = f"looking for faces in {escape(name, False)}"
@@ -308,12 +310,14 @@ class CartoonPanel(Panel):
             raise ValueError(f"{name} cannot be read: {error}") from error
         resolution = self.studio.source.resolution
         faces = portraits(photo, resolution, Cutting("auto", "all", square, frame_for(resolution)))[:MOST_FACES]
-        names = names_of(Path(name).stem[:24] or "photo", len(faces), self.studio.sitters)
+        origin = hashlib.sha256(data).hexdigest(), square
+        others = {name for name, sitter in self.studio.sitters.items() if sitter.origin != origin}
+        names = names_of(Path(name).stem[:24] or "photo", len(faces), others)
         why = ""
         for name, portrait in zip(names, faces, strict=True):
             self.message.value = f"finding the codes of {escape(name, False)} ({portrait.how})"
             reading, why = self._read(portrait, photo)
-            search = self.studio.adding(name, portrait.tensor, seen=portrait.seen, reading=reading)
+            search = self.studio.adding(name, portrait.tensor, seen=portrait.seen, reading=reading, origin=origin)
             list(self.watch(search, "steps", self.studio.steps))
         with self._silence():
             self.controls["photo"].options = list(self.studio.sitters)

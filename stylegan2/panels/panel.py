@@ -219,7 +219,8 @@ class Panel:
         settings = self.settings
         ends = {name: settings[name] if end is None else end for name, end in self.video.items()}
         if not any(ends.values()):
-            raise ValueError(f"nothing to show: move {' or '.join(ends)} away from 0 first")
+            (what,) = ends if len(ends) == 1 else ["a slider"]
+            raise ValueError(f"nothing to show: move {what} away from 0 first")
 
         def picture(share: float) -> Image.Image:
             return self.frame(**settings | {name: share * end for name, end in ends.items()})

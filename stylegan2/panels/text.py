@@ -18,6 +18,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from stylegan2 import display
+from stylegan2.editing import videos
 from stylegan2.editing.latents import ws_from_seeds
 from stylegan2.editing.layers import layer_presets
 from stylegan2.editing.optimise import INTERRUPTED
@@ -187,6 +188,12 @@ class TextPanel(Panel):
         except Exception as error:  # inside a task nobody would see it
             return self.show_error(error)
         self.update()
+
+    def frames(self) -> videos.Lazy:
+        """As `Panel.frames`. Raises ValueError where there is no edit yet, too."""
+        if key(self.asked) not in self.scene.edits:
+            raise ValueError("nothing to show: press Edit first")
+        return super().frames()
 
     def stop(self) -> None:
         """End a running optimisation; what there is by then is the edit."""

@@ -97,7 +97,7 @@ def download(url: str, to: Path, name: str, remedy: str, progress: bool = True) 
 
     def show(done: int, total: int | None) -> None:
         if not shown:
-            _check_room(name, to.parent, (total or 0) - done)
+            check_room(name, to.parent, (total or 0) - done)
             if progress and (total is None or total > WORTH_SAYING):
                 size = f"{total / 1e6:,.0f} MB" if total else "of unknown size"
                 print(f"fetching {name}, {size}, from {origin}, once", file=sys.stderr)
@@ -110,7 +110,8 @@ def download(url: str, to: Path, name: str, remedy: str, progress: bool = True) 
         ask("download", name, origin, remedy, **settings)
 
 
-def _check_room(name: str, folder: Path, needed: int) -> None:
+def check_room(name: str, folder: Path, needed: int) -> None:
+    """Raises FetchError where a folder's disk has no room for so many bytes more."""
     free = shutil.disk_usage(folder).free
     if needed + ROOM > free:
         raise FetchError(

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from stylegan2 import files
 from stylegan2.checkpoints import CheckpointError
-from stylegan2.published.fetch import DRIVE, FetchError, download, silence
+from stylegan2.published.fetch import DRIVE, FetchError, check_room, download, silence
 
 KEPT = ("format", "num_ws", "psi", "meta", "g_ema", "latent_avg", "d", "e", "args", "ada_aug_p")  # of a checkpoint
 BY_HAND, INCOMING = "put here by hand", ".incoming"
@@ -104,7 +104,7 @@ class Zoo:
         origin, place = self.mirror or "Google Drive", self._place(name)
         if not incoming.is_file():  # else a whole one, left by a kill
             if isinstance(place, Path):
-                _copy(place, incoming)
+                _copy(name, place, incoming)
             else:
                 download(place, incoming, name, self._remedy(name), progress)
         try:
@@ -116,7 +116,7 @@ class Zoo:
         try:
             os.replace(kept, path)
         except OSError:  # another file system, such as a mounted Drive
-            _copy(kept, path)
+            _copy(name, kept, path)
             kept.unlink()
         incoming.unlink(missing_ok=True)
         return self._verify(name, path, origin)
@@ -159,7 +159,7 @@ class Zoo:
         if known.get("seen") == seen:
             return path
         files.recognise(path)
-        digest, hashes = files.sha256(path), known["sha256"]
+        digest, hashes = files.sha256(path), _hashes(known)
         if hashes and digest not in hashes and not ours:
             raise FetchError(
                 f"'{path}' is not what {name} was at first (SHA-256 {digest[:16]}... now, {hashes[-1][:16]}... on "
@@ -178,6 +178,14 @@ class Zoo:
         return record if isinstance(record, dict) else {}
 
 
-def _copy(file: Path, to: Path) -> None:
+def _hashes(entry: dict) -> list[str]:
+    """All hashes of a record's entry, also of an older one: "original" is that of the whole download, if slimmed."""
+    known = entry["sha256"]
+    return known if isinstance(known, list) else [entry.get("original", entry)["sha256"], known]
+
+
+def _copy(name: str, file: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    check_room(name, to.parent, file.stat().st_size)
     with files.replacing(to) as part:
         shutil.copyfile(file, part)

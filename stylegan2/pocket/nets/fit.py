@@ -121,9 +121,9 @@ class Fit(ABC):
         files.write(path, {"format": UNFINISHED, **state, **rest})
 
     def resume(self, path: Path) -> None:
-        """Go on where a training with the same settings was saved; a file of other settings is passed over."""
+        """Go on where a training with the same settings was saved; other settings or formats are passed over."""
         content = read_dict(path, UNFINISHED)
-        if content["settings"] == self.settings:
+        if content.get("settings") == self.settings and "curve" in content:
             for name in ("model", "optimiser", "schedule"):
                 getattr(self, name).load_state_dict(content[name])
             self.curve, self.step = content["curve"], content["step"]

@@ -270,7 +270,7 @@ def read_dict(path: str | os.PathLike, expected: str = FORMAT) -> dict:
     Raises FileNotFoundError, and CheckpointError for a file that is something else.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no judge at '{path}': `make pocket` trains one")
+        raise FileNotFoundError(f"there is no file '{path}': `make pocket` makes those of the pocket networks")
     try:
         content = files.read(path)
     except CheckpointError as error:
