@@ -18,6 +18,7 @@ from stylegan2.pocket.studies.scoreboard import Entry, Study
 from stylegan2.transfer import FreezeD, FreezeSG, StructureLoss
 
 ROOT = Path(__file__).resolve().parents[1]
+NOT_ONES_OWN = "one drawing, its colours"
 POCKET = ROOT / "checkpoints" / "pocket"
 
 
@@ -218,11 +219,11 @@ def test_the_shipped_scoreboard_says_what_the_course_says():
     rows = {
         (r["domain"], r["method"]): r for r in json.loads((POCKET / "scoreboard.json").read_text()) if r["swap"] is None
     }
-    assert {name for domain, name in rows if domain == "webtoon"} == set(METHODS)
+    assert {name for domain, name in rows if domain == "webtoon"} == {*METHODS, *hints.WAYS}
     for domain in scoreboard.TARGETS:
         of = {name: row for (d, name), row in rows.items() if d == domain}
         frozen = [row for name, row in of.items() if {"freeze-g", "freeze-sg"} & set(name.split("+"))]
-        free = [row for row in of.values() if row not in frozen]
+        free = [row for name, row in of.items() if row not in frozen and name in METHODS]
         assert frozen and free
         for row in frozen:
             for other in free:
@@ -232,6 +233,18 @@ def test_the_shipped_scoreboard_says_what_the_course_says():
             assert row["domain_distance"]["mean"] < min(
                 1.1 * row["distance_same_people"], 0.5 * row["distance_ceiling"]
             )
+
+
+def test_one_drawing_or_sentence_keeps_people_and_learns_less_of_the_world():
+    rows = json.loads((POCKET / "scoreboard.json").read_text())
+    of = {r["method"]: r for r in rows if r["domain"] == "webtoon" and r["swap"] is None}
+    distance = {name: row["domain_distance"]["mean"] for name, row in of.items()}
+    far = of["baseline"]["distance_ceiling"]
+    assert max(distance[name] for name in METHODS) < distance["one drawing"] < 0.85 * far < distance[NOT_ONES_OWN]
+    assert distance["one sentence"] < 0.85 * far and of["one sentence"]["seeds"] == of["one drawing"]["seeds"] == 3
+    for name in hints.WAYS:
+        assert of[name]["structure_kept"]["mean"] > 0.85
+    assert of["one drawing"]["colours_kept"]["mean"] > 0.85 > 0.5 > of[NOT_ONES_OWN]["colours_kept"]["mean"]
 
 
 def test_the_pages_show_the_shipped_numbers():

@@ -277,8 +277,8 @@ def _hinted(recipe: Recipe) -> Image.Image:
     """A drawing; below it the source's faces, and the same codes in what came of it, and of a sentence."""
     source = recipe.load("photo").g_ema
     models = {e.name: scoreboard.train_entry(recipe.study, e) for e in scoreboard.hints_study(seeds=(0,))}
-    drawing = display.grid(hints.drawing("webtoon", source.resolution, 0))
-    return display.stack([display.label(drawing, "the drawing"), sheets.same_codes(source, models)])
+    drawing = display.table([[hints.drawing("webtoon", source.resolution, 0)[0]]], ["the drawing"], side=sheets.SMALL)
+    return display.stack([drawing, sheets.same_codes(source, models, sheets.SMALL)])
 
 
 def _same_codes(recipe: Recipe, targets: dict[str, str]) -> Image.Image:
@@ -319,7 +319,7 @@ def make_report(recipe: Recipe) -> None:
 def report_pictures(recipe: Recipe) -> None:
     """Contact sheets of models and domains, the same codes through all (pairs.jpg), and how the source began."""
     for name in ("photo", *(f"{domain}_freeze-sg" for domain in SHIPPED)):
-        generated = generate(recipe.load(name).g_ema, 32, seed=7)
+        generated = generate(recipe.load(name).g_ema, 24, seed=7)
         recipe.save_picture(name, sheets.contact_sheet(name.partition("_")[0], generated))
     targets = {"webtoon\nbaseline": "webtoon_baseline"}
     targets |= {f"{domain}\nFreezeSG": f"{domain}_freeze-sg" for domain in SHIPPED}

@@ -14,20 +14,25 @@ from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
 
+SMALL = 88  # pixels of a face where many rows are shown
 SHOWN_SEEDS = (25, 41, 27, 42, 65, 79, 52, 75, 83, 110)  # chosen for what the baseline loses in them
 
 
-def same_codes(source: Generator, targets: dict[str, Generator]) -> Image.Image:
-    """A row of the source's faces, and one of the same codes w through each target: {label: model}."""
+def same_codes(source: Generator, targets: dict[str, Generator], side: int | None = None) -> Image.Image:
+    """A row of the source's faces, and one of the same codes w through each target: {label: model}.
+
+    side: pixels of a face; None: as rendered.
+    """
     ws = ws_from_seeds(source, SHOWN_SEEDS, truncation=0.8)
-    return display.rows({name: render(g, ws) for name, g in ({"source": source} | targets).items()})
+    faces = {name: list(render(g, ws)) for name, g in ({"source": source} | targets).items()}
+    return display.table(list(faces.values()), rows=list(faces), gap=2, side=side)
 
 
 def contact_sheet(domain: str, generated: Tensor) -> Image.Image:
-    """32 rendered faces of a domain above 32 generated ones, [32, 3, R, R]."""
-    rendered = world.render(world.sample(domain, 32, seed=7), domain, generated.shape[-1])
+    """As many rendered faces of a domain above generated ones, [N, 3, R, R]."""
+    rendered = world.render(world.sample(domain, len(generated), seed=7), domain, generated.shape[-1])
     sheets = {"rendered": rendered, "generated": generated}
-    pictures = [display.label(display.grid(images, 8), f"32 {kind}") for kind, images in sheets.items()]
+    pictures = [display.label(display.grid(images, 8), f"{len(generated)} {kind}") for kind, images in sheets.items()]
     return display.stack(pictures, gap=10)
 
 
