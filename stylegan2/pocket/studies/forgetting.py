@@ -142,5 +142,6 @@ def people(source: Generator, runs: Mapping[str, Mapping[int, Generator]], seeds
             faces = torch.stack([render(g, ws) for g in models.values()], 1)  # [people, moments, 3, R, R]
             when = [f"{images // 1000}k" for images in models]
             when[0] = f"{method}: {when[0]}"
-            blocks.append(display.table([list(person) for person in faces], when, side=SIDE, gap=2))
-    return display.stack([display.beside([at_first, *blocks[k : k + 2]], gap=12) for k in range(0, len(blocks), 2)])
+            margin = [""] * len(faces)  # a long name goes beyond its column
+            blocks.append(display.table([list(person) for person in faces], when, margin, side=SIDE, gap=2))
+    return display.stack([display.beside([at_first, *blocks[k : k + 2]], gap=4) for k in range(0, len(blocks), 2)])
