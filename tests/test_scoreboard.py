@@ -62,7 +62,8 @@ def test_studies_name_every_training_once():
     assert len(scoreboard.methods_study(seeds=(0, 1))) == 3 * len(METHODS) * 2
     sweep = {entry.name: entry.methods for entry in scoreboard.sweep_study()}
     assert sweep["FreezeSG(8, 4)"] == (FreezeD(world.SIZE // 2), FreezeSG(8, 4))
-    assert sweep["StructureLoss(weight=0.1, relative=True)"][1] == StructureLoss(weight=0.1, relative=True)
+    loss = StructureLoss(weight=100.0, relative=True)
+    assert sweep["StructureLoss(weight=100.0, relative=True)"][1] == loss
 
 
 # ------------------------------------------------------------------------------------------------------------- looking
