@@ -170,6 +170,7 @@ def test_pictures_are_there(made):
         *(
             "scoreboard",
             "scoreboards",
+            "sweeps",
             "methods",
             "forgetting",
             "hints",

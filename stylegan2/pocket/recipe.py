@@ -251,13 +251,16 @@ def make_scoreboard(recipe: Recipe) -> None:
     entries = [*methods_study(("webtoon",), recipe.webtoon_seeds), *scoreboard.hints_study(), *others]
     rows = scoreboard.rows(scoreboard.run(recipe.study, entries))
     files.write_json(recipe.shipped / "scoreboard.json", rows)
-    webtoon = scoreboard_view.scatter([row for row in rows if row["swap"] is None], ["webtoon"], ceiling=False)
-    recipe.save_picture("scoreboard", figures.to_pil(webtoon))
+    whole = [row for row in rows if row["swap"] is None and row["domain"] == "webtoon"]
+    recipe.save_picture("scoreboard", figures.to_pil(scoreboard_view.scatter(whole, ceiling=False)))
     recipe.save_picture("scoreboards", figures.to_pil(scoreboard_view.scatter(rows)))
     recipe.save_picture("methods", _same_codes(recipe, {name: f"webtoon_{name}" for name in SHIPPED["webtoon"]}))
     recipe.save_picture("hints", _hinted(recipe))
     swept = scoreboard.rows(scoreboard.run(recipe.study, scoreboard.sweep_study(seeds=recipe.webtoon_seeds[:1])))
     files.write_text(recipe.shipped / "SCOREBOARD.md", scoreboard_view.page(rows, swept))
+    known = [row for row in whole if row["method"] in METHODS]
+    swept_too = scoreboard_view.scatter(known + [row for row in swept if row["swap"] is None], ceiling=False)
+    recipe.save_picture("sweeps", figures.to_pil(swept_too))
     files.write_json(recipe.shipped / "sweeps.json", swept)
 
 
