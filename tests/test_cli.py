@@ -647,8 +647,8 @@ def test_metrics_of_a_model_and_of_what_it_keeps_of_its_source(tmp_path):
 
 
 STEPS = (
-    *("judge", "half", "taught", "photo", "targets", "scoreboard", "forgetting"),
-    *("clip", "edits", "encoder", "routes", "detector", "report"),
+    *("judge", "half", "taught", "photo", "targets", "clip", "encoder", "scoreboard"),
+    *("forgetting", "edits", "routes", "detector", "report"),
 )
 
 
