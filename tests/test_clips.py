@@ -322,8 +322,8 @@ def test_only_short_gaps_of_one_face_are_held_over():
     places = np.tile([50.0, 50.0, 20.0, 0.0], (20, 1))
     places[[2, 3, 6, 7, 8, 12, 18, 19]] = np.nan
     places[13:, 0] += 60  # a cut within the gap
-    assert np.flatnonzero(cartoon_clip.short_gaps(places, 2)).tolist() == [2, 3]
-    assert np.flatnonzero(cartoon_clip.short_gaps(places, 3)).tolist() == [2, 3, 6, 7, 8]
+    assert np.flatnonzero(track.short_gaps(places, 2)).tolist() == [2, 3]
+    assert np.flatnonzero(track.short_gaps(places, 3)).tolist() == [2, 3, 6, 7, 8]
 
 
 def test_a_face_may_leave_the_picture(g, tmp_path, monkeypatch):

@@ -112,6 +112,15 @@ def jumps(a: np.ndarray, b: np.ndarray, frames: int = 1) -> bool:
     return np.hypot(*(a - b)[:2]) > min(frames, 2) * JUMP * sides.min() or sides.max() > GROWTH * sides.min()
 
 
+def short_gaps(places: np.ndarray, most: float) -> np.ndarray:
+    """Which frames, bool [T], lie in a gap of at most so many frames between places [T, 4] of one face."""
+    short, faces = np.zeros(len(places), bool), np.flatnonzero(~np.isnan(places[:, 0]))
+    for i, j in pairwise(faces):
+        if j - i - 1 <= most and not jumps(places[i], places[j], j - i):
+            short[i + 1 : j] = True
+    return short
+
+
 def smooth(places: np.ndarray, sigma: float) -> np.ndarray:
     """Places [T, 4], smoothed over time: of each scene a straight line is fitted around every frame, with a Gaussian's
     weights of `sigma` frames; 0 changes nothing. (A mean would lag behind a face that moves, at the ends of a scene.)

@@ -367,7 +367,7 @@ class _CartoonFrames:
 
     def __iter__(self) -> Iterator[Image.Image]:
         last, number = self._large(self.faces[0]), 0  # where the clip begins without a face
-        stands = short_gaps(self.places, self.config.hold * self.clip.fps) | self.config.face_only
+        stands = track.short_gaps(self.places, self.config.hold * self.clip.fps) | self.config.face_only
         for (frame, place), stand in zip(_with_places(self.clip, self.places), stands, strict=True):
             self.count += 1
             if np.isnan(place[0]):
@@ -394,12 +394,3 @@ class _CartoonFrames:
             self._changes += [np.abs(a - b).mean() for a, b in zip(pair, self._before, strict=True)]
             self._pairs += 1
         self._before = pair
-
-
-def short_gaps(places: np.ndarray, most: float) -> np.ndarray:
-    """Which frames, bool [T], lie in a gap of at most so many frames between places [T, 4] of one face."""
-    short, faces = np.zeros(len(places), bool), np.flatnonzero(~np.isnan(places[:, 0]))
-    for i, j in pairwise(faces):
-        if j - i - 1 <= most and not track.jumps(places[i], places[j], j - i):
-            short[i + 1 : j] = True
-    return short
