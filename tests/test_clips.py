@@ -465,6 +465,29 @@ def test_scenes_are_read_one_by_one(g, tmp_path, strange, monkeypatch):
     assert [round(pixels(frame).mean() / 40) for frame in VideoFile(out).frames()] == [0, 0, 2, 3, 4, 5]
 
 
+def test_reading_goes_on_at_the_scene_where_it_was_killed(g, tmp_path, strange, monkeypatch):
+    """The first scene is kept; the second gets its own faces, not the first one's."""
+    places = np.tile([16.0, 12.0, 8.0, 0.0], (5, 1))
+    places[2:, 0] = 80.0
+    monkeypatch.setattr(track.Follower, "__call__", lambda self, image: places[image.getpixel((0, 0))[0] // 20])
+    clip, seen = Still([Image.new("RGB", (120, 24), (20 * i,) * 3) for i in range(5)]), []
+
+    class Seeing(Shades):
+        def read(self, faces, frames, fps):
+            if frames[0] == 2 and "killed" not in seen:
+                seen.append("killed")
+                raise Killed
+            shades = [round(pixels(face).mean() / 20) for face in faces]
+            seen.append(shades)
+            return {"shades": torch.tensor(shades)}
+
+    given = clip, tmp_path / "a.mp4", g, g, Pixels(), an_encoder(g), ClipConfig(0, 0, steady=0), Cutting(), None, False
+    with pytest.raises(Killed):
+        cartoonize_clip(*given, Seeing())
+    cartoonize_clip(*given, Seeing())
+    assert seen == [[0, 1], "killed", [2, 3, 4]]
+
+
 def test_who_it_is_stays_and_the_face_moves():
     """A photo and its mirror image: one person, who turns; frames without a face lie between."""
     photo = open_photo(SAMPLES / "joe_biden.jpg")

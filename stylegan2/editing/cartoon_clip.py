@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -230,8 +231,10 @@ class _Run:
         made = []
         try:
             for numbers in scenes:
-                given = islice(faces, len(numbers)), numbers.tolist(), self.clip.fps
-                made.append(sitter.cartoons(self._kept(f"read_{numbers[0]:06}.pt", sitter.read, *given)))
+                own = islice(faces, len(numbers))
+                read = self._kept(f"read_{numbers[0]:06}.pt", sitter.read, own, numbers.tolist(), self.clip.fps)
+                deque(own, maxlen=0)  # the next scene begins after these, also where they were read before
+                made.append(sitter.cartoons(read))
         except NoFace:
             if sitter.required:
                 raise
@@ -270,7 +273,7 @@ class _Run:
 
     def _begun(self, places: np.ndarray, scenes: list[range], outside: bool) -> Tensor:
         """Where every frame begins, steadied, with one change for all frames of a scene, searched on some of them."""
-        samples, steps = self._samples(places, scenes), self.config.steps
+        samples, steps = self._kept("samples.pt", self._samples, places), self.config.steps
         if self.encoder is None or (outside and steps):
             ws = self.source.mapping.mean_ws.cpu().repeat(scenes[-1].stop, 1, 1)
         else:
@@ -287,8 +290,9 @@ class _Run:
                     ws[own] += changed[:1] - ws[numbers[:1]]
         return ws
 
-    def _samples(self, places: np.ndarray, scenes: list[range]) -> dict[int, Tensor]:
-        """Some faces of every scene, [3, R, R] each, by their numbers."""
+    def _samples(self, places: np.ndarray) -> dict[int, Tensor]:
+        """Some faces of every scene, [3, R, R] each, by their numbers; kept, since they take a pass over the clip."""
+        scenes = _ranges(track.scenes(places))
         evenly = (np.linspace(0, len(scene) - 1, min(len(scene), SAMPLES)) for scene in scenes)
         numbers = [scene[i] for scene, at in zip(scenes, evenly, strict=True) for i in dict.fromkeys(at.astype(int))]
         others = np.delete(np.arange(len(places)), np.flatnonzero(~np.isnan(places[:, 0]))[numbers])
@@ -298,7 +302,7 @@ class _Run:
 
     def is_outside(self, places: np.ndarray) -> bool:
         """Is the face of an unknown world, by what `is_outside` says of most of a few frames?"""
-        samples = list(self._samples(places, _ranges(track.scenes(places))).values())
+        samples = list(self._kept("samples.pt", self._samples, places).values())
         images = torch.stack(samples[:: math.ceil(len(samples) / SAMPLES)]).to(self.device)
         return bool(is_outside(self.source, images, self.distance, self.encoder).float().mean() > 0.5)
 
