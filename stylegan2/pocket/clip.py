@@ -19,7 +19,7 @@ from stylegan2.editing.cartoon_clip import steadied
 from stylegan2.networks import Generator
 from stylegan2.pocket import world
 from stylegan2.pocket.person import PersonCodes, Wishes
-from stylegan2.pocket.portrait import Reading, describe
+from stylegan2.pocket.portrait import describe
 from stylegan2.pocket.source import numbers
 from stylegan2.pocket.world import Faces
 
@@ -110,8 +110,8 @@ class ReadSitter:
 
     def read(self, faces: Iterable[Image.Image], frames: Sequence[int], fps: float) -> dict[str, Tensor]:
         """The values of `Faces`, a face for each frame of a scene. Raises NoFace where none of them can be read."""
-        readings = {frame: _described(face) for frame, face in zip(frames, faces, strict=True)}
-        seen = {frame: reading.faces() for frame, reading in readings.items() if reading is not None}
+        read = {frame: _described(face) for frame, face in zip(frames, faces, strict=True)}
+        seen = {frame: one for frame, one in read.items() if one is not None}
         if not seen:
             raise NoFace(f"the face could not be read in any frame: {NEEDED}")
         values = Faces.concatenate(list(seen.values())).values
@@ -132,9 +132,10 @@ class ReadSitter:
         return videos.Lazy(lambda i: to_pil(batch(i // BATCH)[i % BATCH]), range(len(faces)))
 
 
-def _described(face: Image.Image) -> Reading | None:
+def _described(face: Image.Image) -> Faces | None:
+    """What is read, without the pictures that a `Reading` keeps: 1.5 MB a frame."""
     try:
-        return describe(face)
+        return describe(face).faces()
     except ValueError:  # no face, or none that can be read
         return None
 

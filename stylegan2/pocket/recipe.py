@@ -339,7 +339,8 @@ def report_pictures(recipe: Recipe) -> None:
 MAKE = (make_judge, make_half, make_taught, make_photo, make_targets, make_clip, make_encoder, make_scoreboard)
 MAKE += (make_forgetting, make_edits, make_routes, make_detector, make_report)
 STEPS: dict[str, Callable[[Recipe], None]] = {make.__name__.removeprefix("make_"): make for make in MAKE}
-LAST = {"taught": "mapping.pt", "targets": "portrait_freeze-sg.pt", "scoreboard": "sweeps.json"}  # file of a step
+# the last file of a step, where it is not STEP.pt
+LAST = {"taught": "mapping.pt", "targets": f"{list(shipped_entries())[-1]}.pt", "scoreboard": "sweeps.json"}
 LAST |= {"edits": "text_edits.json"} | {step: f"{step}.json" for step in ("forgetting", "routes", "report")}
 
 

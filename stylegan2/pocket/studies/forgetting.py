@@ -24,7 +24,7 @@ from stylegan2.editing.latents import render, ws_from_seeds
 from stylegan2.networks import Generator
 from stylegan2.pocket.studies import markdown_table, scoreboard
 from stylegan2.pocket.studies.scoreboard import Entry, Study
-from stylegan2.pocket.studies.scoreboard_view import COLOURS
+from stylegan2.pocket.studies.scoreboard_view import COLOURS, COLUMNS
 
 MOMENTS = (3_000, 6_000, 12_000, 24_000, 48_000, 96_000)  # images shown when a model is kept
 COMPARED = ("baseline", "freeze-sg", "freeze-g", "structure-loss", "structure-loss-paper")
@@ -118,10 +118,9 @@ def table(rows: Sequence[dict]) -> str:
     groups: dict[tuple, list[dict]] = {}
     for row in sorted(rows, key=lambda row: (row["images"], row["seed"])):
         groups.setdefault((row["images"], row["method"]), []).append(row)
-    digits = {"domain_distance": 1}
     lines = []
     for (images, method), seeds in groups.items():
-        cells = [", ".join(f"{_number(row[name]):.{digits.get(name, 2)}f}" for row in seeds) for name in SHOWN]
+        cells = [", ".join(f"{_number(row[name]):.{COLUMNS[name][1]}f}" for row in seeds) for name in SHOWN]
         lines.append([f"{images:,}", method, *cells])
     return markdown_table(["images", "method", *(title for title, _ in SHOWN.values())], lines)
 

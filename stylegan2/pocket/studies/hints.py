@@ -5,10 +5,10 @@ A drawing is a rendered face that no model has seen, another one for each seed. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from stylegan2 import checkpoints
@@ -29,16 +29,17 @@ WAYS: dict[str, StyleConfig | NadaConfig] = {
 }
 
 
-def needs(name: str, photo: Path) -> list[Path]:
-    """What a way of WAYS takes besides the source and the judge: files beside the source's, `photo`."""
-    if name not in WAYS:
-        return []
-    return [photo.with_name("clip.pt" if isinstance(WAYS[name], NadaConfig) else "encoder.pt")]
+HELPERS = {StyleConfig: "encoder.pt", NadaConfig: "clip.pt"}  # what each needs besides source and judge
 
 
-def make(name: str, domain: str, seed: int, photo: Path, judge: Path, device: torch.device) -> Generator:
-    """What a way of WAYS makes of the source."""
-    source, config, (helper,) = checkpoints.load(photo, device), replace(WAYS[name], seed=seed), needs(name, photo)
+def needs(methods: Sequence, photo: Path) -> list[Path]:
+    """What the ways of WAYS among some methods need: files beside the source's, `photo`."""
+    return [photo.with_name(HELPERS[type(method)]) for method in methods if type(method) in HELPERS]
+
+
+def make(way: StyleConfig | NadaConfig, domain: str, seed: int, photo: Path, judge: Path, device) -> Generator:
+    """What a way makes of the source."""
+    source, config, (helper,) = checkpoints.load(photo, device), replace(way, seed=seed), needs([way], photo)
     if isinstance(config, NadaConfig):
         return learn(source.g_ema, [ClipModel.load(helper, device)], config).best
     g, encoder = source.g_ema, load_encoder(helper, device).encoder

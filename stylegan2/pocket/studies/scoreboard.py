@@ -106,7 +106,7 @@ class Study:
     def made_with(self, entry: Entry) -> dict:
         """Everything that an entry's numbers depend on."""
         budget = {name: getattr(self, name) for name in BUDGET}
-        helpers = {path.stem: checkpoints.sha256(path)[:16] for path in hints.needs(entry.name, self.source)}
+        helpers = {path.stem: checkpoints.sha256(path)[:16] for path in hints.needs(entry.methods, self.source)}
         return budget | {"methods": [str(m) for m in entry.methods]} | self.made_from | helpers
 
     def check(self, path: Path, stored: dict, entry: Entry) -> None:
@@ -169,9 +169,9 @@ def train_to(path: Path, study: Study, entry: Entry, config: TrainConfig) -> Non
 def train_entry(study: Study, entry: Entry) -> Generator:
     """The entry's averaged generator: trained now, or read where that was done before."""
     path = study.model(entry)
-    if not path.exists() and entry.name in hints.WAYS:
+    if not path.exists() and hints.needs(entry.methods, study.source):
         models = study.source, study.judge, pick_device(study.device)
-        g = hints.make(entry.name, entry.domain, entry.seed, *models)
+        g = hints.make(*entry.methods, entry.domain, entry.seed, *models)
         meta = {"images": study.images, "methods": [str(m) for m in entry.methods]}
         checkpoints.save(path, g_ema=g, half=True, meta=meta | {"source": study.made_from["source"]})
     elif not path.exists():
@@ -191,8 +191,9 @@ def run_entry(study: Study, entry: Entry) -> dict:
     target = train_entry(study, entry)
     measured = [{"swap": swap, **numbers} for swap, numbers in measure(study, entry.domain, target)]
     result = {"domain": entry.domain, "method": entry.name, "seed": entry.seed, "measured": measured}
-    files.write_json(path, result | study.made_with(entry))
-    return result | study.made_with(entry)
+    result |= study.made_with(entry)
+    files.write_json(path, result)
+    return result
 
 
 @cache
@@ -203,16 +204,23 @@ def rulers(judge: Path, device: str, domain: str, n: int) -> tuple[Judge, measur
     return reader, measures.rendered_reference(reader, domain, n), alike
 
 
+@cache
+def sources(photo: Path, judge: Path, device: str, n: int) -> tuple[Generator, Tensor, Reading]:
+    """The source, the n codes z that all entries are measured on, and what the judge reads off its images of them."""
+    source = checkpoints.load(photo, pick_device(device), g_ema_only=True).g_ema
+    reader = Judge.load(judge, pick_device(device))
+    z = torch.randn(n, source.z_dim, generator=step_generator(CODES_SEED, 0))
+    return source, z, reader.read(to_uint8(render(source, source.mapping(z))))
+
+
 def measure(study: Study, domain: str, target: Generator) -> Iterator[tuple[int | None, dict]]:
     """(swap, {name: value}) of a target for every swap; those of KEPT are dicts, see `Likeness.numbers`.
 
     w: one code through source and target; z: each has its own mapping. The domain distance is of the same-z images.
     """
-    device = pick_device(study.device)
     judge, reference, alike = rulers(study.judge, study.device, domain, study.faces)
-    source, target = checkpoints.load(study.source, device, g_ema_only=True).g_ema, target.to(device)
-    z = torch.randn(study.faces, source.z_dim, generator=step_generator(CODES_SEED, 0))
-    from_source = judge.read(to_uint8(render(source, source.mapping(z))))
+    source, z, from_source = sources(study.source, study.judge, study.device, study.faces)
+    target = target.to(source.mapping.w_mean.device)
 
     def distance(reading: Reading) -> float:
         return measures.pocket_distance(reading, reference.first)

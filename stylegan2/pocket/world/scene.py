@@ -13,11 +13,9 @@ import torch
 from torch import Tensor
 
 from stylegan2.pocket.world import shapes
-from stylegan2.pocket.world.faces import Faces
+from stylegan2.pocket.world.faces import Colour, Faces
 from stylegan2.pocket.world.geometry import columns, geometry
 from stylegan2.pocket.world.styles import SKIN_RAMP, SKIN_WARMTH, Style
-
-Colour = tuple[float, float, float]
 
 
 def rgb(colour: Colour) -> Tensor:
