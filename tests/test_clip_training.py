@@ -11,6 +11,7 @@ import torch
 from clip.clip import _tokenizer
 from clip.model import CLIP
 from tiny_clip import tiny_clip
+from tiny_training import dies_at
 
 from stylegan2 import files
 from stylegan2.pocket import world
@@ -159,15 +160,7 @@ def test_settings_are_checked():
 def test_killed_training_goes_on_to_the_same_clip(unmeasured, tmp_path, monkeypatch):
     config = ClipConfig(**TINY)
     ClipTraining(config, "cpu").train(tmp_path / "a.pt", tmp_path / "a")
-    one_step, steps = ClipTraining.train_step, []
-
-    def dies(run, *batch):
-        steps.append(run.step)
-        if len(steps) == 4:
-            raise KeyboardInterrupt
-        return one_step(run, *batch)
-
-    monkeypatch.setattr(ClipTraining, "train_step", dies)
+    steps = dies_at(monkeypatch, ClipTraining, 4)
     with pytest.raises(KeyboardInterrupt):
         ClipTraining(config, "cpu").train(tmp_path / "b.pt", tmp_path / "b")
     assert not (tmp_path / "b.pt").exists()

@@ -260,11 +260,11 @@ def test_a_face_goes_back_where_it_was_cut(person):
 
 def test_the_mask_is_the_person_and_soft(person):
     """The face surely, the hair too, the background hardly; of what is no person only the middle."""
-    soft = mask(np.asarray(person[0].resize((64, 64))))
+    soft = mask(silhouette(np.asarray(person[0].resize((64, 64)))))
     assert soft.dtype == np.float32 and soft.min() >= 0 and soft.max() <= 1.001
     assert soft[32, 32] > 0.99 and soft[12, 32] > 0.8 > 0.3 > soft[6:40, :4].max()
     assert np.abs(np.diff(soft, axis=1)).max() < 0.4 and soft[0].max() < 0.01
-    nobody = mask(np.full((64, 64, 3), 128, np.uint8))
+    nobody = mask(silhouette(np.full((64, 64, 3), 128, np.uint8)))
     assert nobody[32, 32] > 0.99
 
 
@@ -272,7 +272,7 @@ def test_a_cartoon_stands_before_the_clips_own_background(person):
     """The cartoon is another frame of the person before red: no red is left, and the clip's background stays."""
     own, other = (pixels(person[i].resize((96, 96))).astype(np.uint8) for i in (0, 4))
     red = np.where(silhouette(other)[..., None] > 0.5, other, np.uint8((255, 0, 0)))
-    made = pixels(on_own_ground(Image.fromarray(red), own))
+    made = pixels(on_own_ground(Image.fromarray(red), own, silhouette(own)))
 
     def share(picture):
         return ((picture[..., 0] - picture[..., 1:].max(2)) > 120).mean()
@@ -284,8 +284,9 @@ def test_a_cartoon_stands_before_the_clips_own_background(person):
 
 
 # -------------------------------------------------------------------------------------------------------------- the run
-def run(clip, out, g, config=None, cutting=WHOLE, **settings):
-    return cartoonize_clip(clip, out, g, g, Pixels(), an_encoder(g), config or ClipConfig(2, 1), cutting, False, False)
+def run(clip, out, g, config=None, cutting=WHOLE, outside=False, sitter=None):
+    given = Pixels(), an_encoder(g), config or ClipConfig(2, 1), cutting, outside, False, sitter
+    return cartoonize_clip(clip, out, g, g, *given)
 
 
 def test_flicker_is_measured(g, tmp_path):
@@ -431,16 +432,15 @@ def strange(monkeypatch) -> list[bool]:
 def test_a_sitter_makes_the_cartoons_of_a_real_person(g, tmp_path, strange, monkeypatch):
     def made(sitter: Shades) -> list[float]:
         config, out, clip = ClipConfig(0, 0, face_only=True), tmp_path / "a.mp4", Still(shades(100, 110, 120))
-        cartoonize_clip(clip, out, g, g, Pixels(), an_encoder(g), config, WHOLE, None, False, sitter)
+        run(clip, out, g, config, outside=None, sitter=sitter)
         return [round(pixels(frame).mean() / 40) for frame in VideoFile(out).frames()]
 
     sitter = Shades()
     assert made(sitter) == [0, 1, 2] and sitter.asked == [[0, 1, 2]]
-    monkeypatch.setattr(clips, "with_sound", lambda *args, **settings: (_ for _ in ()).throw(Killed))
-    with pytest.raises(Killed):
-        made(sitter)
-    monkeypatch.undo()
-    monkeypatch.setattr(cartoon_clip, "is_outside", lambda *_: torch.tensor(strange))
+    with monkeypatch.context() as patch:
+        patch.setattr(clips, "with_sound", lambda *args, **settings: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            made(sitter)
     assert made(sitter) == [0, 1, 2] and len(sitter.asked) == 2  # what was read is kept
     searched = made(Shades(least=255))
     assert searched != [0, 1, 2]  # nothing can be read: codes are searched, as in photos
@@ -460,7 +460,7 @@ def test_scenes_are_read_one_by_one(g, tmp_path, strange, monkeypatch):
     sitter, frames = Shades(), [Image.new("RGB", (120, 24), (90 + 10 * i,) * 3) for i in range(6)]
     config = ClipConfig(0, 0, steady=0, face_only=True)
     out = tmp_path / "a.mp4"
-    cartoonize_clip(Still(frames), out, g, g, Pixels(), an_encoder(g), config, Cutting(), None, False, sitter)
+    run(Still(frames), out, g, config, Cutting(), None, sitter)
     assert sitter.asked == [[0, 2], [3, 4, 5]]
     assert [round(pixels(frame).mean() / 40) for frame in VideoFile(out).frames()] == [0, 0, 2, 3, 4, 5]
 
@@ -481,10 +481,10 @@ def test_reading_goes_on_at_the_scene_where_it_was_killed(g, tmp_path, strange, 
             seen.append(shades)
             return {"shades": torch.tensor(shades)}
 
-    given = clip, tmp_path / "a.mp4", g, g, Pixels(), an_encoder(g), ClipConfig(0, 0, steady=0), Cutting(), None, False
+    given = clip, tmp_path / "a.mp4", g, ClipConfig(0, 0, steady=0), Cutting(), None
     with pytest.raises(Killed):
-        cartoonize_clip(*given, Seeing())
-    cartoonize_clip(*given, Seeing())
+        run(*given, Seeing())
+    run(*given, Seeing())
     assert seen == [[0, 1], "killed", [2, 3, 4]]
 
 

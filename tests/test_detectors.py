@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from tiny_training import dies_at
 
 from stylegan2.checkpoints import CheckpointError
 from stylegan2.collect import detectors, face_detector
@@ -303,15 +304,7 @@ def test_training_goes_on_where_it_stopped_and_writes_what_it_found(tmp_path, mo
     config = DetectorConfig(images=12, batch=2, pages=2, held_out=1)
     whole, parts = tmp_path / "whole.pt", tmp_path / "parts.pt"
     DetectorTraining(config, "cpu").train(whole, tmp_path / "a")
-    step, steps = DetectorTraining.train_step, []
-
-    def dies(run, *batch):
-        steps.append(run.step)
-        if len(steps) == 5:
-            raise KeyboardInterrupt
-        return step(run, *batch)
-
-    monkeypatch.setattr(DetectorTraining, "train_step", dies)
+    steps = dies_at(monkeypatch, DetectorTraining, 5)
     with pytest.raises(KeyboardInterrupt):
         DetectorTraining(config, "cpu").train(parts, tmp_path / "b")
     assert not parts.exists()

@@ -11,7 +11,7 @@ import torch
 from command import call
 from golden_numbers import assert_close, make_weights
 from tiny_encoder import Pixels, an_encoder
-from tiny_training import tiny_networks
+from tiny_training import dies_at, tiny_networks
 
 from stylegan2 import checkpoints, files
 from stylegan2.checkpoints import CheckpointError, rosinality
@@ -168,15 +168,7 @@ def test_killed_training_goes_on_to_the_same_encoder(g, tmp_path, monkeypatch):
     config = EncoderConfig(**TINY)
     monkeypatch.setattr(encoder_training, "measure", lambda *arguments: {"generated": 20.0})
     training(g, config).train(tmp_path / "a.pt", tmp_path / "a")
-    one_step, steps = EncoderTraining.train_step, []
-
-    def dies(run, *batch):
-        steps.append(run.step)
-        if len(steps) == 4:
-            raise KeyboardInterrupt
-        return one_step(run, *batch)
-
-    monkeypatch.setattr(EncoderTraining, "train_step", dies)
+    steps = dies_at(monkeypatch, EncoderTraining, 4)
     with pytest.raises(KeyboardInterrupt):
         training(g, config).train(tmp_path / "b.pt", tmp_path / "b")
     assert not (tmp_path / "b.pt").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_training import dies_at
 
 from stylegan2 import files
 from stylegan2.data.roughen import roughen
@@ -198,15 +199,7 @@ def test_killed_training_goes_on_to_the_same_judge(tmp_path, monkeypatch):
     config = training.JudgeConfig(**TINY)
     monkeypatch.setattr(training, "EVALUATED", 8)
     whole = training.JudgeTraining(config).train(tmp_path / "a.pt", tmp_path / "a")
-    one_step, steps = training.JudgeTraining.train_step, []
-
-    def dies(run, *batch):
-        steps.append(run.step)
-        if len(steps) == 4:
-            raise KeyboardInterrupt
-        return one_step(run, *batch)
-
-    monkeypatch.setattr(training.JudgeTraining, "train_step", dies)
+    steps = dies_at(monkeypatch, training.JudgeTraining, 4)
     with pytest.raises(KeyboardInterrupt):
         training.JudgeTraining(config).train(tmp_path / "b.pt", tmp_path / "b")
     assert not (tmp_path / "b.pt").exists()

@@ -153,3 +153,17 @@ if __name__ == "__main__":
     jobs = json.loads(Path(sys.argv[1]).read_text())
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports what takes a second, once for all processes
     print(json.dumps([fork_job(job) for job in jobs]))
+
+
+def dies_at(monkeypatch, training: type, number: int) -> list[int]:
+    """Ctrl-C comes in the `number`th step of a training of the pocket networks; the steps that were begun."""
+    one_step, steps = training.train_step, []
+
+    def dies(run, *batch):
+        steps.append(run.step)
+        if len(steps) == number:
+            raise KeyboardInterrupt
+        return one_step(run, *batch)
+
+    monkeypatch.setattr(training, "train_step", dies)
+    return steps

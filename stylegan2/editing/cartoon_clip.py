@@ -35,7 +35,7 @@ from stylegan2 import files
 from stylegan2.bars import bar
 from stylegan2.checkpoints import fingerprint
 from stylegan2.collect import align, track
-from stylegan2.collect.align import NoFace
+from stylegan2.collect.facemesh import silhouette
 from stylegan2.editing import clips, videos
 from stylegan2.editing.cartoonize import STEPS, encode, is_outside, settings
 from stylegan2.editing.clips import Clip
@@ -140,14 +140,12 @@ def cartoonize_clip(
         run = _Run(clip, work, source, distance, encoder, config, cutting, outside, progress)
         try:
             places = run.places()
-            faces = None
-            if sitter and (sitter.required or run.is_outside(places)):
-                faces = run.read(sitter, places)
-            if faces is not None:
-                outside = False  # whoever was read is no stranger
-            else:
+            real = sitter and (sitter.required or run.is_outside(places))
+            if (faces := run.read(sitter, places) if real else None) is None:
                 outside = run.is_outside(places) if outside is None else outside
                 faces = videos.Frames(cartoon, run.codes(places, outside), scale=1)
+            else:
+                outside = False  # whoever was read is no stranger
         except ValueError:  # the same call would end so again
             shutil.rmtree(work)
             raise
@@ -203,7 +201,7 @@ class _Run:
         seen = ((places[:, :2] >= 0) & (places[:, :2] < self.clip.size)).all(1)  # NaN is not
         places[~seen] = track.NOWHERE  # a face that has left the picture
         if not seen.any():
-            raise NoFace(
+            raise align.NoFace(
                 f"no face found in any of the {files.counted(len(places), 'frame')} of {self.clip.name}: {align.NEEDED}"
             )
         return places
@@ -235,7 +233,7 @@ class _Run:
                 read = self._kept(f"read_{numbers[0]:06}.pt", sitter.read, own, numbers.tolist(), self.clip.fps)
                 deque(own, maxlen=0)  # the next scene begins after these, also where they were read before
                 made.append(sitter.cartoons(read))
-        except NoFace:
+        except align.NoFace:
             if sitter.required:
                 raise
             return None
@@ -386,7 +384,8 @@ class _CartoonFrames:
             if self.config.face_only:
                 last = self._large(face)
             else:
-                last = paste(frame, on_own_ground(face, own), square, mask(own))
+                person = silhouette(own)
+                last = paste(frame, on_own_ground(face, own, person), square, mask(person))
             yield last
 
     def _large(self, face: Image.Image) -> Image.Image:

@@ -65,14 +65,18 @@ def settings(outside: bool, encoded: bool, steps: int = STEPS, known: ProjectCon
     return replace(known or (CLOSE if encoded else replace(CLOSE, l2=0.0)), steps=steps)
 
 
+def first_codes(encoder: Encoder | None, photos: Tensor, outside: bool) -> Tensor | None:
+    """Where a search begins, ws [N, L, w_dim]; None: at the mean face, without an encoder or in an unknown world."""
+    return None if outside or encoder is None else encode(encoder, photos)
+
+
 def search(
     source: Generator, photos: Tensor, distance, encoder: Encoder | None, outside: Tensor, steps=STEPS, known=None
 ) -> dict[int, Projection]:
     """Look for the codes of photos of the known world, then for those of unknown ones, each as `settings` says.
 
     `outside` is the answer of `is_outside`; `steps` are those of each search, 0: the encoder's answer as it is
-    (ValueError without one), `known` is for `settings`. What is known begins at the encoder's answer; what is not, or
-    all without one, at the mean face.
+    (ValueError without one), `known` is for `settings`.
 
     Returns {number of a photo: its codes [1, L, w_dim]}; Ctrl-C ends all of it, then some are missing.
     """
@@ -85,7 +89,7 @@ def search(
     for far in (False, True):
         these = (outside == far).nonzero()[:, 0].tolist()
         if these:
-            start = None if far or encoder is None else encode(encoder, photos[these])
+            start = first_codes(encoder, photos[these], far)
             together = project(source, photos[these], distance, settings(far, encoder is not None, steps, known), start)
             projections |= {i: replace(together, ws=together.ws[k : k + 1]) for k, i in enumerate(these)}
             if together.stopped == INTERRUPTED:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -68,17 +68,12 @@ def swap(
     shares = target_share(source.synthesis.resolutions, swap_resolution, width, strength)
     g = copy.deepcopy(source)
     g.mapping = copy.deepcopy({"source": source, "target": target}[mapping].mapping)
-    blend_blocks(g, source, target, shares)
+    for r, share in shares.items():
+        ours, theirs = (model.synthesis.blocks[str(r)].state_dict() for model in (source, target))
+        for name, tensor in g.synthesis.blocks[str(r)].state_dict().items():
+            torch.lerp(ours[name], theirs[name], share, out=tensor)  # exact at 0 and 1
     g.synthesis.compute_dtype = torch.promote_types(source.synthesis.compute_dtype, target.synthesis.compute_dtype)
     return g.eval().requires_grad_(False)
-
-
-def blend_blocks(mixture: Generator, source: Generator, target: Generator, shares: Mapping[int, float]) -> None:
-    """Set the blocks of `mixture` to that blend of two models' weights, {resolution: the target's share}, in place."""
-    for r, share in shares.items():
-        ours, theirs = (g.synthesis.blocks[str(r)].state_dict() for g in (source, target))
-        for name, tensor in mixture.synthesis.blocks[str(r)].state_dict().items():
-            torch.lerp(ours[name], theirs[name], share, out=tensor)  # exact at 0 and 1
 
 
 def _check_pair(source: Generator, target: Generator, swap_resolution: int = 4) -> None:

@@ -15,30 +15,30 @@ ROUND = 3.0  # of its outline: 2 a circle, more and more a square
 CUT, CLOSE = 0.01, 0.025  # softness of the cartoon's own outline, and how much more than a person is filled, in sides
 
 
-def mask(face: np.ndarray) -> np.ndarray:
-    """How much of a pasted square is cartoon, float32 [H, H] in 0..1, from the clip's aligned face, uint8 [H, H, 3].
+def mask(person: np.ndarray) -> np.ndarray:
+    """How much of a pasted square is cartoon, float32 [H, H] in 0..1, from the clip person's `silhouette`, [H, H].
 
-    The face's oval, and around it the person with hair and neck (`facemesh.silhouette`), somewhat wider and soft;
-    nothing at the square's rounded edge.
+    The face's oval, and around it the person with hair and neck, somewhat wider and soft; nothing at the square's
+    rounded edge.
     """
-    side = len(face)
+    side = len(person)
     along = ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)
     x, y = np.abs(along)[None], np.abs(along)[:, None]
     edge = _falling((x**ROUND + y**ROUND) ** (1 / ROUND), FULL, NONE)
-    wider = cv2.dilate(silhouette(face), np.ones((max(1, round(WIDER * side)),) * 2))
-    person = cv2.GaussianBlur(wider, (0, 0), SOFT * side)
-    return edge * np.maximum(person, _falling(np.hypot(x, y), *OVAL))
+    wider = cv2.dilate(person, np.ones((max(1, round(WIDER * side)),) * 2))
+    return edge * np.maximum(cv2.GaussianBlur(wider, (0, 0), SOFT * side), _falling(np.hypot(x, y), *OVAL))
 
 
-def on_own_ground(face: Image.Image, own: np.ndarray) -> Image.Image:
+def on_own_ground(face: Image.Image, own: np.ndarray, person: np.ndarray) -> Image.Image:
     """The cartoon's person before the clip's background, as it may look behind the clip's person.
 
-    face: a square picture; own: what it replaces, uint8 [H, H, 3]. Heads differ in shape, so that around the cartoon's
-    something of its background would be seen, or of the clip's hair. (Filled by Telea's method, JGT 2004.)
+    face: a square picture; own: what it replaces, uint8 [H, H, 3], and its `silhouette`. Heads differ in shape, so that
+    around the cartoon's something of its background would be seen, or of the clip's hair. (Filled by Telea's method,
+    JGT 2004.)
     """
     side = len(own)
-    person = cv2.dilate(silhouette(own), np.ones((max(1, round(3 * CLOSE * side)),) * 2)) > 0.3
-    ground = cv2.inpaint(own, person.astype(np.uint8), max(1, round(CLOSE * side)), cv2.INPAINT_TELEA)
+    gone = cv2.dilate(person, np.ones((max(1, round(3 * CLOSE * side)),) * 2)) > 0.3
+    ground = cv2.inpaint(own, gone.astype(np.uint8), max(1, round(CLOSE * side)), cv2.INPAINT_TELEA)
     drawn = np.asarray(face.resize((side, side), Image.Resampling.BICUBIC))
     soft = cv2.GaussianBlur(silhouette(drawn), (0, 0), CUT * side)[..., None]
     return Image.fromarray(np.rint(ground + soft * (drawn.astype(np.float32) - ground)).astype(np.uint8))

@@ -76,7 +76,7 @@ def layer_label(layer: int, num_ws: int) -> str:
 # ------------------------------------------------------------------------------------------------------------ images
 @torch.no_grad()
 def mix_images(
-    g: Generator, row_ws: Tensor, col_ws: Tensor, layers: Layers, channels: Sequence[int] | None = None, amount=1.0
+    g: Generator, row_ws: Tensor, col_ws: Tensor, layers: Layers, channels: Sequence[int] | None = None
 ) -> Tensor:
     """Every row's face mixed with every column's, [R, L, w_dim] and [C, L, w_dim]: [R, C, 3, H, W], about in [-1, 1].
 
@@ -84,7 +84,7 @@ def mix_images(
     """
     if row_ws.ndim != 3 or col_ws.ndim != 3:
         raise ValueError(f"codes must be [N, L, w_dim], got {list(row_ws.shape)} and {list(col_ws.shape)}")
-    mixed = mix(row_ws[:, None], col_ws[None], layers, channels, amount)  # [R, C, L, w_dim]
+    mixed = mix(row_ws[:, None], col_ws[None], layers, channels)  # [R, C, L, w_dim]
     first = min(_numbers(layers, row_ws.shape[1]), default=row_ws.shape[1])
     shared = min(first // 2, len(g.synthesis.resolutions) - 1)  # blocks; block i uses codes up to 2 i + 1
     parts = slices(len(row_ws), BATCH // max(1, len(col_ws)))  # of rows

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from stylegan2 import display
 from stylegan2.data.images import Refused, decode
-from stylegan2.editing.cartoonize import AGAIN, STEPS, cartoonize, encode, is_outside, settings
+from stylegan2.editing.cartoonize import AGAIN, STEPS, cartoonize, first_codes, is_outside, settings
 from stylegan2.editing.encoder import Encoder
 from stylegan2.editing.layer_swapping import cuts
 from stylegan2.editing.photos import Cutting, Portrait, names_of, parse_box, portraits
@@ -97,7 +97,7 @@ class Studio:
         """Search the codes of a sitter, step by step; after the last one they are kept."""
         sitter.outside = self.steps > 0 and bool(is_outside(self.source, sitter.photo, self.distance, self.encoder))
         config = settings(sitter.outside, self.encoder is not None, self.steps)
-        start = None if sitter.outside or self.encoder is None else encode(self.encoder, sitter.photo)
+        start = first_codes(self.encoder, sitter.photo, sitter.outside)
         if self.steps or start is None:
             run = Search(self.source, sitter.photo, self.distance, config, start)
             for _ in range(config.steps):
