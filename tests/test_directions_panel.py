@@ -28,7 +28,6 @@ from stylegan2.panels.directions import (
     slider_labels,
 )
 
-RIGHT = SMALL + GAP + SIDE + GAP  # where the style's large picture begins
 
 
 @pytest.fixture(scope="module")

@@ -223,7 +223,8 @@ class Panel:
             raise ValueError(f"nothing to show: move {what} away from 0 first")
 
         def picture(share: float) -> Image.Image:
-            return self.frame(**settings | {name: share * end for name, end in ends.items()})
+            with threads(free_threads()):  # as for the picture on show
+                return self.frame(**settings | {name: share * end for name, end in ends.items()})
 
         return videos.Lazy(picture, videos.there_and_back(0, 1, FRAMES))
 
