@@ -29,7 +29,6 @@ from stylegan2.panels.directions import (
 )
 
 
-
 @pytest.fixture(scope="module")
 def models() -> tuple[Generator, dict[str, Generator]]:
     return generator(1), targets()
